@@ -1,0 +1,1 @@
+"""Who is where in one frame: the detector protocol and its implementations."""

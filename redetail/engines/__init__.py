@@ -1,0 +1,1 @@
+"""Engines: pixels in, pixels out."""

@@ -1,0 +1,69 @@
+"""The engine seam: pixels in, pixels out.
+
+An engine is made with its models; latents, VAE, text encoder and model patching stay inside it. The pipeline knows
+only what is declared here, and one suite of contract tests runs on every engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.progress import CancelToken, ProgressCallback, no_progress
+from redetail.settings import Settings
+
+Pixels = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capabilities:
+    """What an engine can do.
+
+    ``size_multiple``: width and height of its crops must be multiples of this. ``context_length``: frames its motion
+    layers take at once (None: any number); longer segments are sampled in overlapping windows by the engine itself.
+    ``defaults``: settings that differ from those of the detailer node. ``uses_prompt``: whether text matters.
+    """
+
+    name: str
+    size_multiple: int
+    context_length: int | None
+    samplers: tuple[str, ...]
+    schedulers: tuple[str, ...]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    uses_prompt: bool = True
+
+
+class Engine(Protocol):
+    """Enhances the crops of one region."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine can do."""
+        ...
+
+    def enhance(
+        self,
+        crops: Pixels,
+        mask: Pixels,
+        settings: Settings,
+        *,
+        first_frame: int = 0,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+    ) -> Pixels:
+        """Re-diffuse all crops of a segment together.
+
+        ``crops``: (F, h, w, 3) float32 0..1, sides multiples of ``size_multiple``. ``mask``: (1, h, w) for all frames
+        or (F, h, w), float32 0..1; 0 keeps a pixel, 1 re-diffuses it. ``first_frame``: position of crops[0] in its
+        region, so that a region enhanced in several parts gets the noise that it would have got in one.
+
+        Returns (F, h, w, 3) float32 0..1. Equal input and seed give equal output; where the whole mask is zero the
+        crops come back as they are. Progress counts model calls. Raises
+        :class:`~redetail.errors.Cancelled` within one step of ``cancel``, :class:`~redetail.errors.SettingsError`
+        for what the engine does not have.
+        """
+        ...

@@ -1,0 +1,69 @@
+"""The exception tree.
+
+Every error that redetail raises on purpose is one of these::
+
+    RedetailError             one sentence: what is wrong, which value, what to do
+    ├── InputError            a file or a frame cannot be used: missing, empty, truncated, of another size
+    ├── OutputError           the result cannot be written: no permission, no space, unknown container
+    ├── SettingsError         a setting is out of its range or contradicts another (also a ValueError)
+    │   └── UnknownNameError  a sampler, scheduler, detector ... that does not exist; lists those that do
+    ├── RegionError           a box, mask or segment that cannot be used with these frames
+    ├── ModelError            a model folder or weight file that cannot be loaded
+    └── DependencyError       an optional package is missing; names the command that installs it
+
+    Cancelled                 somebody asked to stop; not an error, so not part of the tree above
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class RedetailError(Exception):
+    """Base of all errors whose message is meant for a person."""
+
+
+class InputError(RedetailError):
+    """A file or a frame cannot be used."""
+
+
+class OutputError(RedetailError):
+    """The result cannot be written."""
+
+
+class SettingsError(RedetailError, ValueError):
+    """A setting is out of its range or contradicts another."""
+
+
+class UnknownNameError(SettingsError):
+    """A name was asked for that does not exist.
+
+    ``kind`` is what the name should have been ("sampler"), ``name`` what was given, ``known`` what exists.
+    """
+
+    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        super().__init__(f"There is no {kind} named {name!r}; choose one of: {', '.join(self.known)}.")
+
+
+class RegionError(RedetailError):
+    """A box, mask or segment cannot be used with these frames."""
+
+
+class ModelError(RedetailError):
+    """A model folder or weight file cannot be loaded."""
+
+
+class DependencyError(RedetailError):
+    """An optional package is missing.
+
+    ``package`` is what could not be imported, ``extra`` the extra of redetail that brings it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        self.package, self.extra = package, extra
+        super().__init__(f"{package} is not installed; install it with: pip install 'redetail[{extra}]'")
+
+
+class Cancelled(Exception):
+    """Work was stopped on request; nothing was written."""

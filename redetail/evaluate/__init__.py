@@ -1,0 +1,1 @@
+"""Measurements: fidelity and temporal consistency."""

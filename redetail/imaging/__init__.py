@@ -1,0 +1,1 @@
+"""Resampling, masks, blending, colour and optical flow: arithmetic on pixels."""

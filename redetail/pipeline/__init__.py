@@ -1,0 +1,1 @@
+"""Passes over a video: plan (who is where), run (enhance), paste (write)."""

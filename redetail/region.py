@@ -1,0 +1,191 @@
+"""``Box``, ``Size``, ``Detection`` and ``Region``: a subject over time.
+
+Coordinates are pixels of the source frame; x grows to the right, y downwards; the centre of the first pixel is at
+(0.5, 0.5), so that a box from 0 to 1 covers exactly that pixel. Ends are exclusive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.errors import RegionError
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Size:
+    """Width and height in whole pixels, both positive."""
+
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise RegionError(f"A size must be at least 1x1 pixels, not {self.width}x{self.height}.")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), the order of array axes."""
+        return self.height, self.width
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle x1, y1, x2, y2 in pixels; ends exclusive, sub-pixel allowed, sides never negative."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, self.as_tuple())):
+            raise RegionError(f"The box {self.as_tuple()} has a coordinate that is not a finite number.")
+        if self.x2 < self.x1 or self.y2 < self.y1:
+            raise RegionError(f"The box {self.as_tuple()} ends before it begins; give it as x1,y1,x2,y2.")
+
+    @property
+    def width(self) -> float:
+        return self.x2 - self.x1
+
+    @property
+    def height(self) -> float:
+        return self.y2 - self.y1
+
+    @property
+    def area(self) -> float:
+        return self.width * self.height
+
+    @property
+    def center(self) -> tuple[float, float]:
+        return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
+
+    def as_tuple(self) -> tuple[float, float, float, float]:
+        """(x1, y1, x2, y2)."""
+        return self.x1, self.y1, self.x2, self.y2
+
+    def scaled(self, kx: float, ky: float) -> Box:
+        """The same box on an image whose axes are kx and ky times as long."""
+        return Box(self.x1 * kx, self.y1 * ky, self.x2 * kx, self.y2 * ky)
+
+    def intersection(self, other: Box) -> Box | None:
+        """The common part, or None where there is none."""
+        x1, y1 = max(self.x1, other.x1), max(self.y1, other.y1)
+        x2, y2 = min(self.x2, other.x2), min(self.y2, other.y2)
+        return Box(x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+
+    def union(self, other: Box) -> Box:
+        """The smallest box that holds both."""
+        x1, y1 = min(self.x1, other.x1), min(self.y1, other.y1)
+        return Box(x1, y1, max(self.x2, other.x2), max(self.y2, other.y2))
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union, 0..1; 0 for two empty boxes."""
+        common = self.intersection(other)
+        if common is None:
+            return 0.0
+        return common.area / (self.area + other.area - common.area)
+
+    def clipped(self, size: Size) -> Box | None:
+        """The part inside an image of that size, or None where there is none."""
+        return self.intersection(Box(0, 0, size.width, size.height))
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One subject found in one frame: where, how sure (0..1), and what."""
+
+    box: Box
+    confidence: float
+    label: str = "face"
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """One subject over consecutive frames: a crop window of one size that follows a path.
+
+    ``start`` is the index of the first frame; ``size`` the window's size; ``path`` (F, 2) the sub-pixel x, y of its
+    top left corner in every frame (a fixed window repeats one corner); ``boxes`` (F, 4) the subject's own box.
+    ``masks`` says which part of the window is the subject: a sequence of (h, w) uint8 0..255 arrays of the window's
+    size, one per frame or a single one shared by all; None means the subject's box.
+    """
+
+    label: str
+    confidence: float
+    start: int
+    size: Size
+    path: NDArray[np.float64]
+    boxes: NDArray[np.float64]
+    masks: Sequence[NDArray[np.uint8]] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        frames = len(self.path)
+        if self.path.shape != (frames, 2) or self.boxes.shape != (frames, 4) or frames == 0:
+            raise RegionError(
+                f"Region {self.label!r} needs a path (F, 2) and boxes (F, 4) with F >= 1; "
+                f"got {self.path.shape} and {self.boxes.shape}."
+            )
+        if not (np.isfinite(self.path).all() and np.isfinite(self.boxes).all()):
+            raise RegionError(f"Region {self.label!r} has a coordinate that is not a finite number.")
+        if self.start < 0:
+            raise RegionError(f"Region {self.label!r} starts at frame {self.start}; the first frame is 0.")
+        if self.masks is not None:
+            self._check_masks(self.masks, frames)
+
+    def _check_masks(self, masks: Sequence[NDArray[np.uint8]], frames: int) -> None:
+        if len(masks) not in (1, frames):
+            raise RegionError(
+                f"Region {self.label!r} has {len(masks)} masks for {frames} frames; give one mask for all "
+                "frames or one for each."
+            )
+        if masks[0].shape != self.size.shape:
+            raise RegionError(
+                f"Region {self.label!r} has masks of {masks[0].shape[::-1]} pixels in a window of {self.size}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+    @property
+    def stop(self) -> int:
+        """Index after the last frame."""
+        return self.start + len(self)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the window stays where it is."""
+        return bool((self.path == self.path[0]).all())
+
+    def window(self, index: int) -> Box:
+        """The crop window in the region's frame ``index`` (0 is the first of the region)."""
+        x, y = map(float, self.path[index])
+        return Box(x, y, x + self.size.width, y + self.size.height)
+
+    def box(self, index: int) -> Box:
+        """The subject's own box in the region's frame ``index``."""
+        return Box(*map(float, self.boxes[index]))
+
+    def mask(self, index: int) -> NDArray[np.float32]:
+        """The subject's mask in window coordinates, (h, w) float32 0..1."""
+        if self.masks is not None:
+            return self.masks[index if len(self.masks) > 1 else 0].astype(np.float32) / np.float32(255)
+        x, y = self.path[index]
+        x1, y1, x2, y2 = self.boxes[index]
+        columns = _coverage(x1 - x, x2 - x, self.size.width)
+        rows = _coverage(y1 - y, y2 - y, self.size.height)
+        return np.outer(rows, columns).astype(np.float32)
+
+
+def _coverage(start: float, stop: float, length: int) -> NDArray[np.float64]:
+    """How much of each of ``length`` unit cells lies between start and stop, 0..1: a box that moves by a fraction
+    of a pixel changes its mask by that fraction, so its edge does not jump."""
+    cells = np.arange(length, dtype=np.float64)
+    covered: NDArray[np.float64] = np.clip(np.minimum(cells + 1, stop) - np.maximum(cells, start), 0.0, 1.0)
+    return covered

@@ -1,0 +1,115 @@
+"""Settings of the detailer: one declaration that the library, the command line, the web page and the nodes share.
+
+:class:`Settings` is always complete. What a person asked for is a mapping with only the names they gave; an engine
+knows its own defaults; :func:`resolve` puts the two together and validates the result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from redetail.errors import SettingsError, UnknownNameError
+
+MAX_RESOLUTION = 16384
+GuideSizeFor = Literal["bbox", "crop_region"]
+
+
+def _number(default: float, low: float, high: float, text: str, step: float | None = None) -> Any:
+    return field(default=default, metadata={"low": low, "high": high, "help": text, "step": step})
+
+
+def _choice(default: Any, choices: tuple[str, ...], text: str) -> Any:
+    return field(default=default, metadata={"choices": choices, "help": text})
+
+
+def _value(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Everything that decides how a region is detailed. Defaults are those of the detailer node (Stable Diffusion).
+
+    Raises :class:`~redetail.errors.SettingsError` when made with a value out of range. Names of samplers and
+    schedulers are checked by the engine, which knows what it has.
+    """
+
+    prompt: str = _value("", "what the subject should look like")
+    negative: str = _value("", "what it should not look like")
+    guide_size: float = _number(
+        512.0,
+        64,
+        MAX_RESOLUTION,
+        "scale the crop up until the shorter side of the box (or of the crop, see guide-size-for) has this many pixels",
+        8,
+    )
+    guide_size_for: GuideSizeFor = _choice("bbox", ("bbox", "crop_region"), "what guide-size measures")
+    max_size: float = _number(768.0, 64, MAX_RESOLUTION, "longest side of the scaled crop, in pixels", 8)
+    crop_factor: float = _number(3.0, 1, 100, "side of the crop window as a multiple of the subject's box", 0.1)
+    seed: int = _number(0, 0, 2**64 - 1, "seed of the noise: equal seeds give equal results", 1)
+    steps: int = _number(20, 1, 10000, "sampling steps", 1)
+    cfg: float = _number(8.0, 0, 100, "guidance: how strongly the prompt is followed; 1 needs half the work", 0.1)
+    sampler: str = _value("euler", "name of the sampler")
+    scheduler: str = _value("normal", "name of the noise schedule")
+    denoise: float = _number(0.5, 0.0001, 1, "how much is invented: 0 keeps the crop, 1 forgets it", 0.01)
+    mask_feather: int = _number(20, 0, 100, "softness of the area that is re-diffused, in pixels of the crop", 1)
+    paste_feather: int = _number(5, 0, 1000, "softness of the edge of the paste, in pixels of the frame", 1)
+    refiner_ratio: float = _number(0.2, 0, 1, "share of the steps that the refiner takes over", 0.01)
+    color_match: bool = _value(True, "keep the source's own colours: low frequencies of the result follow the crop")
+    context_length: int = _number(0, 0, 4096, "frames that the motion layers see together; 0: the model's own", 1)
+    context_overlap: int = _number(4, 0, 4096, "frames that neighbouring context windows share", 1)
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if "low" in item.metadata:
+                object.__setattr__(self, item.name, _checked_number(item.name, value, item.metadata, item.default))
+            elif "choices" in item.metadata and value not in item.metadata["choices"]:
+                raise UnknownNameError(display_name(item.name), value, item.metadata["choices"])
+            elif isinstance(item.default, str | bool) and not isinstance(value, type(item.default)):
+                wanted = "text" if isinstance(item.default, str) else "true or false"
+                raise SettingsError(f"{display_name(item.name)} must be {wanted}, not {value!r}.")
+        if 0 < self.context_length <= self.context_overlap:
+            raise SettingsError(
+                f"context-overlap is {self.context_overlap}, but a context window has only {self.context_length} "
+                "frames; make the overlap smaller."
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """All values by name, ready for JSON."""
+        return asdict(self)
+
+
+def display_name(name: str) -> str:
+    """A setting's name as people type it: ``guide_size`` -> ``guide-size``."""
+    return name.replace("_", "-")
+
+
+def resolve(requested: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
+    """Complete settings: what was requested (None: not given), else the engine's default, else the node's.
+
+    Raises :class:`~redetail.errors.SettingsError` for a name that is no setting.
+    """
+    known = [item.name for item in fields(Settings)]
+    for name in (*requested, *defaults):
+        if name not in known:
+            raise UnknownNameError("setting", name, known)
+    given = {name: value for name, value in requested.items() if value is not None}
+    return Settings(**{**defaults, **given})
+
+
+def _checked_number(name: str, value: Any, limits: Mapping[str, Any], default: Any) -> float | int:
+    """The value as the default's type; raises SettingsError where it is no number or out of range."""
+    whole = isinstance(default, int)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SettingsError(f"{display_name(name)} must be a number, not {value!r}.")
+    if not math.isfinite(value) or (whole and value != int(value)):
+        raise SettingsError(f"{display_name(name)} must be a {'whole' if whole else 'finite'} number, not {value}.")
+    if not limits["low"] <= value <= limits["high"]:
+        raise SettingsError(
+            f"{display_name(name)} is {value}; it must lie between {limits['low']} and {limits['high']}."
+        )
+    return int(value) if whole else float(value)

@@ -1,0 +1,1 @@
+"""Detections to subjects over time."""
