@@ -1,0 +1,106 @@
+"""Progress on standard error: bars with the time left on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from redetail.progress import Progress, ProgressCallback, no_progress
+
+TITLES = {"detect": "Finding subjects", "detail": "Detailing", "write": "Writing"}
+LINE_EVERY = 15.0
+"""Seconds between two lines where no bar can be drawn: rare enough for a log file."""
+
+
+@contextmanager
+def progress_display(quiet: bool, stream: TextIO | None = None) -> Iterator[ProgressCallback]:
+    """A callback that draws every pass on ``stream`` (standard error) as it can, or not at all where ``quiet``."""
+    stream = stream or sys.stderr
+    if quiet:
+        yield no_progress
+    elif stream.isatty() and _has_rich():
+        with _bars(stream) as callback:
+            yield callback
+    else:
+        yield Lines(stream)
+
+
+class Lines:
+    """Writes when a pass begins, every now and then while it runs, and when it is complete."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock = stream, clock
+        self._stage = ""
+        self._begun = self._written = 0.0
+
+    def __call__(self, report: Progress) -> None:
+        """Take one report; reports of a pass come one after the other."""
+        now = self._clock()
+        if report.stage != self._stage:
+            self._stage, self._begun, self._written = report.stage, now, now
+            self._write(report, f"0 of {report.total:g} {report.unit}" if report.total else "begun")
+        if report.total and report.done >= report.total:
+            self._stage = ""
+            self._write(report, f"{report.total:g} {report.unit} in {duration(now - self._begun)}")
+        elif now - self._written >= LINE_EVERY:
+            self._written = now
+            self._write(report, self._between(report, now - self._begun))
+
+    def _between(self, report: Progress, spent: float) -> str:
+        if not report.total or not report.done:
+            return f"{report.done:g} {report.unit}"
+        left = spent * (report.total - report.done) / report.done
+        return f"{report.done:g} of {report.total:g} {report.unit}, about {duration(left)} left"
+
+    def _write(self, report: Progress, text: str) -> None:
+        self._stream.write(f"{title(report.stage)}: {text}\n")
+        self._stream.flush()
+
+
+def title(stage: str) -> str:
+    """What a pass is called on the screen."""
+    return TITLES.get(stage, stage.capitalize())
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``7 s``, ``3:05``, ``1:02:09``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def _has_rich() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("rich") is not None
+
+
+@contextmanager
+def _bars(stream: TextIO) -> Iterator[ProgressCallback]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(file=stream)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def draw(report: Progress) -> None:
+            if report.stage not in tasks:
+                tasks[report.stage] = bars.add_task(title(report.stage), total=None, unit=report.unit)
+            bars.update(tasks[report.stage], completed=report.done, total=report.total or None)
+
+        yield draw

@@ -1,0 +1,63 @@
+"""The ``redetail`` command: from arguments to an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+
+from redetail import __version__
+from redetail.cli.interrupt import stop_on_signal
+from redetail.cli.parser import build_parser, joined_values
+from redetail.errors import Cancelled, RedetailError
+
+COMPLETE, BUG, REFUSED, STOPPED = 0, 1, 2, 130
+log = logging.getLogger("redetail")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 complete, 2 refused in one sentence, 130 stopped, 1 a bug."""
+    given = joined_values(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        options = build_parser().parse_args(given)
+        _set_up_messages(debug)
+        return _run(options)
+    except RedetailError as error:
+        return _say(str(error), REFUSED, debug)
+    except (Cancelled, KeyboardInterrupt):
+        return _say("Stopped; nothing was written.", STOPPED, debug)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug must not look like a refusal
+        return _say(_bug(error), BUG, debug)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from redetail.cli import commands  # imports the library's machinery, which --help can do without
+
+    with stop_on_signal() as token:
+        getattr(commands, options.command)(options, token)
+    return COMPLETE
+
+
+def _say(sentence: str, code: int, debug: bool) -> int:
+    if debug:
+        log.exception("%s", sentence)
+    else:
+        sys.stderr.write(f"redetail: {sentence}\n")
+    return code
+
+
+def _bug(error: Exception) -> str:
+    return (
+        f"This is a bug in redetail {__version__} ({type(error).__name__}: {error}); please report it together with "
+        "what the same command prints with --debug."
+    )
+
+
+def _set_up_messages(debug: bool) -> None:
+    """With --debug everything is logged; otherwise only what a user can act on."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.DEBUG if debug else logging.ERROR)
+    if not debug:
+        warnings.simplefilter("ignore")

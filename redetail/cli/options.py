@@ -1,0 +1,69 @@
+"""Options of the command line that are made from the settings, so that both are declared once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, fields
+from typing import Any
+
+from redetail.settings import Settings, display_name
+
+CROP = "size of the crop"
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "what it should look like": ("prompt", "negative", "seed", "denoise", "color_match"),
+    CROP: ("guide_size", "guide_size_for", "max_size", "crop_factor"),
+    "sampling": ("steps", "cfg", "sampler", "scheduler", "refiner_ratio", "context_length", "context_overlap"),
+    "softness of the edges": ("mask_feather", "paste_feather"),
+}
+"""Where each field of the settings stands in ``--help``."""
+
+
+def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] = tuple(GROUPS)) -> None:
+    """Add an option for every setting in the groups of these titles."""
+    by_name = {item.name: item for item in fields(Settings)}
+    for title in titles:
+        group = parser.add_argument_group(title)
+        for name in GROUPS[title]:
+            _add_setting(group, by_name[name])
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the user gave, by name; what was not given is left out."""
+    given = {item.name: getattr(options, item.name, None) for item in fields(Settings)}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _add_setting(group: argparse._ArgumentGroup, item: Field[Any]) -> None:
+    flag, text = f"--{display_name(item.name)}", item.metadata["help"]
+    if isinstance(item.default, bool):
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+    elif "choices" in item.metadata:
+        metavar = "|".join(item.metadata["choices"])
+        group.add_argument(flag, metavar=metavar, help=_with_default(text, item.default))
+    elif "low" in item.metadata:
+        limits = f"{_short(item.metadata['low'])}..{_short(item.metadata['high'])}"
+        group.add_argument(flag, type=number, metavar="N", help=_with_default(f"{text} ({limits})", item.default))
+    else:
+        group.add_argument(flag, metavar="TEXT" if not item.default else "NAME", help=_with_default(text, item.default))
+
+
+def number(text: str) -> int | float | str:
+    """The number that the text means; text that is none stays as it is, for the settings to say what is wrong."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _with_default(text: str, default: object) -> str:
+    return text if default == "" else f"{text} [{_short(default)}]"
+
+
+def _short(value: object) -> str:
+    """A number as people write it: 512, not 512.0; the largest seed by its name."""
+    if value == 2**64 - 1:
+        return "2^64-1"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,167 @@
+"""What can be typed: commands, options and the sentences for what cannot be understood."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from redetail import __version__
+from redetail.cli.options import CROP, add_settings
+from redetail.errors import SettingsError
+
+EXAMPLES = """\
+examples:
+  redetail detail in.mp4 -o out.mp4                        detail every face that is found
+  redetail detail in.mp4 -o out.mp4 --compare side.mp4     see before and after side by side
+  redetail detail in.mp4 -o out.mp4 --box 40,60,180,220    detail what is in the box
+  redetail detail in.mp4 -o out.mp4 --start 2 --end 0:05.5 detail only a part of the clip
+  redetail detail in.mp4 -o out.mp4 --model sd15-folder --prompt "portrait, sharp eyes"
+  redetail detect in.mp4 --draw found.mp4                  see what would be detailed
+"""
+
+EXIT_CODES = """\
+exit codes: 0 the output is complete; 2 something must be changed, and the message says what; 130 stopped with Ctrl-C
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that answers in one sentence instead of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the parser's complaint as an error like all others."""
+        sentence = message[:1].upper() + message[1:].rstrip(".")
+        raise SettingsError(f"{sentence}; see: {self.prog} --help")
+
+
+def build_parser() -> Parser:
+    """The parser of the ``redetail`` command."""
+    parser = Parser(
+        prog="redetail",
+        usage="redetail COMMAND [options]   (redetail COMMAND --help shows the options)",
+        description="Detail faces and other regions of a video with a diffusion model.",
+        epilog=f"{EXAMPLES}\n{EXIT_CODES}",
+        formatter_class=_Help,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"redetail {__version__}")
+    commands = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", required=True, parser_class=Parser
+    )
+    _add_detail(commands)
+    _add_detect(commands)
+    return parser
+
+
+def joined_values(arguments: Sequence[str]) -> list[str]:
+    """Arguments with ``--box -5,0,9,9`` as ``--box=-5,0,9,9``: argparse takes a value that begins with a minus for
+    an option, and its complaint would hide the real one."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and re.fullmatch(r"--[a-z-]+", joined[-1]) and re.match(r"-[\d.]", argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Examples keep their lines, options get room for their names, and every Python words them alike."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or isinstance(action, argparse.BooleanOptionalAction):
+            return super()._format_action_invocation(action)
+        value = "" if action.nargs == 0 else f" {self._metavar_formatter(action, action.dest.upper())(1)[0]}"
+        return ", ".join(action.option_strings) + value
+
+
+def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "detail",
+        prog="redetail detail",
+        usage="redetail detail IN -o OUT [options]",
+        help="detail faces or other regions of a video",
+        description="Find a subject, follow it with a moving crop, re-diffuse the crop over time, paste it back.\n"
+        "Everything else of the video stays as it is: pixels, timestamps, sound.\n"
+        "Values in [brackets] hold for Stable Diffusion models; the bundled model has its own.",
+        epilog=f"{EXAMPLES}\n{EXIT_CODES}",
+        formatter_class=_Help,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    _add_source(parser)
+    group = parser.add_argument_group("output")
+    group.add_argument("-o", "--output", metavar="OUT", help="video or folder of images to write")
+    group.add_argument("--compare", metavar="SIDE.mp4", help="also write before and after side by side")
+    group.add_argument("--report", metavar="REPORT.json", help="also write tracks, settings, timings and measures")
+    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    group.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    group = parser.add_argument_group("model")
+    group.add_argument("--model", metavar="FOLDER", help="model folder in the diffusers layout [the bundled model]")
+    group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps [the fastest there is]")
+    add_settings(parser)
+    _add_talk(parser)
+
+
+def _add_detect(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "detect",
+        prog="redetail detect",
+        usage="redetail detect IN [options]",
+        help="show what would be detailed, without doing it",
+        description="Find and follow the subjects, and draw their boxes and crop windows. Nothing is detailed.",
+        epilog=EXIT_CODES,
+        formatter_class=_Help,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    _add_source(parser)
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "--report",
+        nargs="?",
+        const="",
+        metavar="REPORT.json",
+        help="write the tracks, and a drawing beside them; without a name: IN.detect.json, here",
+    )
+    group.add_argument("--draw", metavar="OUT", help="write the drawing here: OUT.mp4 every frame, OUT.png a few")
+    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    add_settings(parser, [CROP])
+    _add_talk(parser)
+
+
+def _add_source(parser: Parser) -> None:
+    group = parser.add_argument_group("what to detail")
+    group.add_argument("input", metavar="IN", help="a video, or a folder of images")
+    group.add_argument("--detect", metavar="NAME", default="face", help="what to look for [face]")
+    group.add_argument(
+        "--box",
+        action="append",
+        type=box,
+        metavar="X1,Y1,X2,Y2",
+        help="detail this rectangle, in pixels; may be given several times",
+    )
+    group.add_argument("--mask", metavar="MASK", help="picture or video: white is detailed")
+    group.add_argument("--segs", metavar="SEGS.json", help="segments from another tool")
+    group.add_argument("--start", metavar="TIME", help="begin here: seconds, h:m:s, or a frame as in 120f")
+    group.add_argument("--end", metavar="TIME", help="end before this")
+
+
+def _add_talk(parser: Parser) -> None:
+    group = parser.add_argument_group("messages")
+    group.add_argument("-h", "--help", action="help", help="show this and stop")
+    group.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
+    group.add_argument("--debug", action="store_true", help="log everything; show where an error came from")
+
+
+def box(text: str) -> tuple[float, float, float, float]:
+    """The four numbers of ``x1,y1,x2,y2``."""
+    try:
+        x1, y1, x2, y2 = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no box; give four numbers as x1,y1,x2,y2") from None
+    return x1, y1, x2, y2
