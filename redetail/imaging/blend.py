@@ -1,0 +1,82 @@
+"""Pasting: a crop into a frame under a soft mask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.errors import RegionError
+from redetail.region import Box
+
+Pixels = NDArray[np.float32]
+
+
+def paste(frame: NDArray[Any], crop: Pixels, mask: NDArray[np.float32], box: Box) -> NDArray[Any]:
+    """A new frame: (1 - mask) * frame + mask * crop inside ``box``; the given frame is not changed.
+
+    ``frame`` (H, W, C) uint8, uint16 or float 0..1; ``crop`` (h, w, C) float 0..1 and ``mask`` (h, w) float 0..1 of
+    the box's size, as :func:`~redetail.imaging.resample.place` and :func:`~redetail.imaging.masks.place_mask` return
+    them. Integer depths round half to even; pixels whose mask is zero keep their bits, whatever the crop holds.
+
+    Raises :class:`~redetail.errors.RegionError` where sizes do not agree, the box leaves the frame or lies between
+    pixels, or the crop is not finite under the mask.
+    """
+    rows, columns = _window(frame, crop, mask, box)
+    peak, alpha = _peak(frame.dtype), mask[..., None].astype(np.float32)
+    blended = (1 - alpha) * frame[rows, columns] + alpha * (crop * peak)
+    return _replaced(frame, rows, columns, blended, alpha)
+
+
+def paste_change(frame: NDArray[Any], change: Pixels, mask: NDArray[np.float32], box: Box) -> NDArray[Any]:
+    """A new frame: frame + mask * change inside ``box``, limited to the frame's range.
+
+    ``change`` is what was altered, the placed difference of the result and the crop that it was made from. Where
+    nothing was altered the frame keeps its bits, even where the window lies between pixels: the frame itself is not
+    resampled. Arguments and errors as in :func:`paste`.
+    """
+    rows, columns = _window(frame, change, mask, box)
+    peak, alpha = _peak(frame.dtype), mask[..., None].astype(np.float32)
+    return _replaced(frame, rows, columns, frame[rows, columns] + alpha * (change * peak), alpha)
+
+
+def _replaced(
+    frame: NDArray[Any], rows: slice, columns: slice, blended: Pixels, alpha: NDArray[np.float32]
+) -> NDArray[Any]:
+    """A copy of the frame with the blended values (in the frame's own range) where alpha is above zero."""
+    changed = alpha > 0
+    if not np.isfinite(blended, where=changed, out=np.ones(blended.shape, bool)).all():
+        raise RegionError("The crop to paste has values that are not finite numbers (NaN or infinite).")
+    pasted = frame.copy()
+    np.copyto(pasted[rows, columns], _to_depth(blended, frame.dtype), where=changed)
+    return pasted
+
+
+def _window(frame: NDArray[Any], crop: Pixels, mask: NDArray[np.float32], box: Box) -> tuple[slice, slice]:
+    """Rows and columns of the box; raises where frame, crop, mask and box do not fit each other."""
+    height, width = frame.shape[:2]
+    if any(side != int(side) for side in box.as_tuple()):
+        raise RegionError(f"The box {box.as_tuple()} lies between pixels; place the crop on whole pixels first.")
+    if box.x1 < 0 or box.y1 < 0 or box.x2 > width or box.y2 > height:
+        raise RegionError(f"The box {box.as_tuple()} leaves the frame of {width}x{height} pixels.")
+    shape = int(box.height), int(box.width)
+    if crop.shape != (*shape, frame.shape[2]) or mask.shape != shape:
+        raise RegionError(
+            f"A crop of shape {crop.shape} and a mask of shape {mask.shape} do not fit the box of "
+            f"{shape[1]}x{shape[0]} pixels in a frame of shape {frame.shape}."
+        )
+    return slice(int(box.y1), int(box.y2)), slice(int(box.x1), int(box.x2))
+
+
+def _peak(dtype: np.dtype[Any]) -> np.float32:
+    """The value of white."""
+    return np.float32(np.iinfo(dtype).max if dtype.kind == "u" else 1)
+
+
+def _to_depth(values: Pixels, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Values in the depth's own range: limited to it, and rounded half to even for integers."""
+    limited = np.clip(values, 0, _peak(dtype))
+    if dtype.kind != "u":
+        return limited.astype(dtype)
+    return np.nan_to_num(np.rint(limited, out=limited), copy=False).astype(dtype)

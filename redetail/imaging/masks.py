@@ -1,0 +1,128 @@
+"""Masks: reading anyone's, softening their edge, other sizes, back onto the frame.
+
+Sums are made in double precision and rounded once, so that a flat area of ones stays exactly 1.0: differential
+diffusion compares masks with 1 at its first step, and 0.9999999 would leave the area closed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.errors import RegionError
+from redetail.imaging.resample import place
+from redetail.imaging.weights import AxisWeights, gaussian, resampling, triangle
+from redetail.region import Box, Size
+
+Mask = NDArray[np.float32]
+
+_SIGMA = 10.0  # of the feather, whatever its width: recorded from the original
+_EXCESS = 1e-5  # what a float mask may exceed 0..1 by: rounding of whoever blurred it
+
+
+def feather(masks: Mask, feather: int) -> Mask:
+    """Masks (h, w) or (F, h, w) with soft edges: a Gaussian blur of 2 * feather + 1 pixels, sigma 10.
+
+    A kernel as long as the shorter side becomes half that side, made odd; below 3 pixels nothing is blurred. Borders
+    are mirrored without repeating the last pixel. Flat areas keep their value exactly; the input is not changed.
+    """
+    height, width = masks.shape[-2:]
+    taps = _kernel_width(feather, min(height, width))
+    if taps < 3:
+        return masks.astype(np.float32)
+    return _filtered(masks, gaussian(height, taps, _SIGMA), gaussian(width, taps, _SIGMA))
+
+
+def resize_mask(masks: Mask, size: Size) -> Mask:
+    """Masks (h, w) or (F, h, w) at another size: bilinear, pixel areas aligned, without antialiasing."""
+    height, width = masks.shape[-2:]
+    down = resampling(0, height / size.height, size.height, height, triangle, antialias=False)
+    across = resampling(0, width / size.width, size.width, width, triangle, antialias=False)
+    return _filtered(masks, down, across)
+
+
+def place_mask(mask: Mask, window: Box, frame: Size) -> tuple[Mask, Box]:
+    """A mask (h, w) of a window on the pixel grid of its frame: (h', w') 0..1, and the box of pixels it fills.
+
+    Linear, so it never leaves 0..1. A pixel that the window covers by half counts half, so that the edge of a full
+    mask does not jump when the window moves by a fraction of a pixel. On whole pixels at its own size: a copy.
+    """
+    placed, box = place(mask[..., None], window, frame, triangle)
+    columns = _covered(window.x1, window.x2, int(box.x1), int(box.x2))
+    rows = _covered(window.y1, window.y2, int(box.y1), int(box.y2))
+    return placed[..., 0] * np.outer(rows, columns).astype(np.float32), box
+
+
+def normalise_mask(mask: Any, size: Size) -> Mask:
+    """Anyone's mask for a picture of ``size`` as float32 0..1, shaped (h, w) or (F, h, w).
+
+    None is a full mask (h, w). Booleans and integers 0 and 1 count as 0 and 1, uint8 0..255 is divided by 255 (also
+    a uint8 mask of nothing but 0 and 1: the type decides), floats are taken as they are. Arrays and torch tensors.
+
+    Raises :class:`~redetail.errors.RegionError` for another size or shape, NaN and values out of range.
+    """
+    if mask is None:
+        return np.ones(size.shape, np.float32)
+    array = np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask)
+    if array.ndim not in (2, 3) or array.shape[-2:] != size.shape or 0 in array.shape:
+        raise RegionError(
+            f"The mask has the shape {array.shape}; it must be (height, width) or (frames, height, width) "
+            f"with {size.height} rows of {size.width} pixels."
+        )
+    return _unit_range(array)
+
+
+def masks_for(masks: Mask, frames: int, *, use_maximum: bool = False) -> Mask:
+    """Masks (h, w) or (M, h, w) as (1, h, w), shared by all frames, or (frames, h, w).
+
+    M must be 1 or ``frames``; with ``use_maximum`` any other number is united to one mask, the largest value of
+    each pixel. Raises :class:`~redetail.errors.RegionError` with both counts otherwise.
+    """
+    stack = masks[None] if masks.ndim == 2 else masks
+    if len(stack) in (1, frames):
+        return stack
+    if use_maximum:
+        united: Mask = stack.max(axis=0, keepdims=True)
+        return united
+    raise RegionError(
+        f"There are {len(stack)} masks for {frames} frames; give one mask for all frames or one for each."
+    )
+
+
+def _unit_range(array: NDArray[Any]) -> Mask:
+    if array.dtype == np.bool_:
+        return array.astype(np.float32)
+    if array.dtype == np.uint8:
+        return array.astype(np.float32) / np.float32(255)
+    if array.dtype.kind not in "iuf":
+        raise RegionError(f"The mask holds {array.dtype} values; give booleans, uint8 0..255 or floats 0..1.")
+    low, high = array.min(), array.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise RegionError("The mask has values that are not finite numbers (NaN or infinite); give values 0..1.")
+    if low < -_EXCESS or high > 1 + _EXCESS:
+        raise RegionError(f"The mask has values from {low:g} to {high:g}; give floats 0..1 or uint8 0..255.")
+    return np.asarray(np.clip(array, 0, 1), np.float32)
+
+
+def _kernel_width(feather: int, shorter: int) -> int:
+    """Taps of the blur that suits a picture whose shorter side is that long; below 3: none."""
+    taps = 2 * feather + 1
+    return taps if shorter > taps else shorter // 2 | 1
+
+
+def _filtered(masks: Mask, down: AxisWeights, across: AxisWeights) -> Mask:
+    """Both filters on every mask, in double precision; one mask at a time, so that memory stays that of one."""
+    flat = masks.reshape(-1, *masks.shape[-2:])
+    out = np.empty((len(flat), down.count, across.count), np.float32)
+    for index, mask in enumerate(flat):
+        out[index] = across.columns(down.rows(mask.astype(np.float64)))
+    return out.reshape(*masks.shape[:-2], down.count, across.count)
+
+
+def _covered(start: float, stop: float, first: int, last: int) -> NDArray[np.float64]:
+    """How much of each pixel from first to last lies between start and stop, 0..1."""
+    cells = np.arange(first, last, dtype=np.float64)
+    share: NDArray[np.float64] = np.clip(np.minimum(cells + 1, stop) - np.maximum(cells, start), 0.0, 1.0)
+    return share

@@ -1,0 +1,101 @@
+"""One resample each way: a sub-pixel window of a frame to a crop, and a crop back onto the frame's pixels.
+
+Lanczos with three lobes both ways, widened where a picture is made smaller, so that nothing folds back.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.errors import RegionError
+from redetail.imaging.weights import AxisWeights, Kernel, lanczos3, resampling
+from redetail.region import Box, Size
+
+Pixels = NDArray[np.float32]
+
+
+def crop(frame: NDArray[Any], window: Box, size: Size) -> Pixels:
+    """The part of a frame under ``window``, as a picture of ``size``: (h, w, C) float32 0..1.
+
+    ``frame`` is (H, W, C) uint8 0..255, uint16 0..65535 or float 0..1. The window may lie between pixels and may
+    reach beyond the frame, where the frame's border repeats. A window on whole pixels at its own size is copied
+    exactly. Raises :class:`~redetail.errors.RegionError` for a window that is empty or wholly outside the frame.
+    """
+    _check_frame(frame)
+    height, width = frame.shape[:2]
+    _check_window(window, Size(width, height))
+    across = resampling(window.x1, window.width / size.width, size.width, width)
+    down = resampling(window.y1, window.height / size.height, size.height, height)
+    (x1, x2), (y1, y2) = across.span, down.span
+    planes = np.ascontiguousarray(to_float(frame[y1:y2, x1:x2]).transpose(2, 0, 1))
+    return np.clip(_separable(planes, down.within_span(), across.within_span()), 0.0, 1.0)
+
+
+def place(crop: Pixels, window: Box, frame: Size, kernel: Kernel = lanczos3) -> tuple[Pixels, Box]:
+    """A crop back on the pixel grid of its frame: pixels (h, w, C) float32, and the box of whole pixels they fill.
+
+    ``crop`` (h', w', C) shows what lies under ``window``; the box is every pixel of a frame of size ``frame`` that
+    the window touches. The filter is linear and overshoots are kept (a difference of two crops can be placed too);
+    :func:`redetail.imaging.blend.paste` limits the result to the frame's range. Raises
+    :class:`~redetail.errors.RegionError` for a window that is empty or wholly outside the frame.
+    """
+    _check_window(window, frame)
+    box = touched(window, frame)
+    height, width = crop.shape[:2]
+    kx, ky = width / window.width, height / window.height
+    across = resampling((box.x1 - window.x1) * kx, kx, int(box.width), width, kernel)
+    down = resampling((box.y1 - window.y1) * ky, ky, int(box.height), height, kernel)
+    planes = np.ascontiguousarray(crop.transpose(2, 0, 1), dtype=np.float32)
+    return _separable(planes, down, across), box
+
+
+def touched(window: Box, frame: Size) -> Box:
+    """The whole pixels of a frame that a window touches, as a box."""
+    x1, y1 = max(0, math.floor(window.x1)), max(0, math.floor(window.y1))
+    return Box(x1, y1, min(frame.width, math.ceil(window.x2)), min(frame.height, math.ceil(window.y2)))
+
+
+def to_float(pixels: NDArray[Any]) -> Pixels:
+    """uint8 0..255 or uint16 0..65535 to float32 0..1; floats as they are."""
+    if pixels.dtype.kind == "u":
+        return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    return pixels.astype(np.float32)
+
+
+def pad(crops: Pixels, padding: tuple[int, int, int, int]) -> Pixels:
+    """(F, h, w, C) or (F, h, w) with ``padding`` (left, top, right, bottom) mirrored pixels around each picture."""
+    left, top, right, bottom = padding
+    if not any(padding):
+        return crops
+    widths = [(0, 0), (top, bottom), (left, right)] + [(0, 0)] * (crops.ndim - 3)
+    return np.pad(crops, widths, mode="reflect")
+
+
+def unpad(crops: Pixels, padding: tuple[int, int, int, int]) -> Pixels:
+    """What :func:`pad` was given: the same pixels, bit for bit."""
+    left, top, right, bottom = padding
+    return crops[:, top : crops.shape[1] - bottom, left : crops.shape[2] - right]
+
+
+def _separable(planes: Pixels, down: AxisWeights, across: AxisWeights) -> Pixels:
+    """(C, h, w) -> (h', w', C): one filter along each axis."""
+    resampled = across.columns(down.rows(planes))
+    return np.ascontiguousarray(resampled.transpose(1, 2, 0))
+
+
+def _check_frame(frame: NDArray[Any]) -> None:
+    if frame.ndim != 3 or frame.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
+        raise RegionError(
+            f"A frame must be (height, width, channels) of uint8, uint16 or float; got {frame.shape} of {frame.dtype}."
+        )
+
+
+def _check_window(window: Box, frame: Size) -> None:
+    if window.width <= 0 or window.height <= 0:
+        raise RegionError(f"The window {window.as_tuple()} is empty.")
+    if window.clipped(frame) is None:
+        raise RegionError(f"The window {window.as_tuple()} lies outside the frame of {frame} pixels.")
