@@ -1,0 +1,58 @@
+"""What samplers, wrappers and networks have in common: noisy latents and a sigma in, clean latents out.
+
+Shapes: x and x0 (F, C, h, w); sigma is a plain float > 0, the standard deviation of the noise in x in model units, so
+that looking up a timestep never waits for a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+
+from torch import Tensor
+
+C_contra = TypeVar("C_contra", contravariant=True)
+
+
+class Prediction(NamedTuple):
+    """Clean latents of one guided evaluation: ``guided`` with guidance, ``negative`` of the negative condition alone."""
+
+    guided: Tensor
+    negative: Tensor
+
+
+class Denoiser(Protocol):
+    """Predicts clean latents."""
+
+    def __call__(self, x: Tensor, sigma: float, /) -> Tensor:
+        """x0 of shape (F, C, h, w) for noisy ``x`` of the same shape at noise level ``sigma``."""
+        ...
+
+
+@runtime_checkable
+class GuidedDenoiser(Protocol):
+    """A denoiser that can give the negative prediction as well, for the cfg_pp samplers."""
+
+    def __call__(self, x: Tensor, sigma: float, /) -> Tensor:
+        """The guided x0."""
+        ...
+
+    def predict(self, x: Tensor, sigma: float, /) -> Prediction:
+        """The guided x0 and the negative one, from one evaluation."""
+        ...
+
+
+class ConditionalModel(Protocol[C_contra]):
+    """A network that predicts clean latents under conditions ``C`` (text, a crop ...) that only its engine knows."""
+
+    def __call__(self, x: Tensor, sigma: float, conditions: Sequence[C_contra], /) -> Sequence[Tensor]:
+        """x0 (F, C, h, w) under each condition, in one batched call where memory allows."""
+        ...
+
+
+def predict_both(denoiser: Denoiser, x: Tensor, sigma: float) -> Prediction:
+    """Both predictions; for a denoiser without guidance the negative one is the prediction itself."""
+    if isinstance(denoiser, GuidedDenoiser):
+        return denoiser.predict(x, sigma)
+    x0 = denoiser(x, sigma)
+    return Prediction(x0, x0)

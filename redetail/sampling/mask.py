@@ -1,0 +1,67 @@
+"""Masks over latents: where the mask is 0 the original stays, where it is 1 the model decides.
+
+The mask acts at every model call, not only at the end: the model always sees the surroundings as they are, noised to
+its own level, so that what it paints fits them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from redetail.sampling.denoiser import Denoiser, Prediction, predict_both
+from redetail.sampling.table import NoiseTable
+
+# A blurred area of ones comes out a few 1e-7 beside one; the first threshold is exactly one, and must open it.
+ROUNDING = 1e-6
+
+
+class MaskedDenoiser:
+    """A denoiser that keeps ``clean`` where ``mask`` is 0.
+
+    ``mask``: (1 or F, 1, h, w) 0..1, constant, or a function of sigma that gives such a mask; ``clean``, ``noise``:
+    (F, C, h, w), the original latents and the noise they are shown with (a zero tensor shows them clean).
+    """
+
+    def __init__(
+        self, denoiser: Denoiser, mask: Tensor | Callable[[float], Tensor], clean: Tensor, noise: Tensor
+    ) -> None:
+        self.denoiser, self.clean, self.noise = denoiser, clean, noise
+        self.mask_at: Callable[[float], Tensor] = (lambda _: mask) if isinstance(mask, Tensor) else mask
+
+    def __call__(self, x: Tensor, sigma: float, /) -> Tensor:
+        """x0 (F, C, h, w), ``clean`` outside the mask."""
+        mask = self.mask_at(sigma)
+        return torch.lerp(self.clean, self.denoiser(self._shown(x, sigma, mask), sigma), mask)
+
+    def predict(self, x: Tensor, sigma: float, /) -> Prediction:
+        """Both predictions; the mask acts on the guided one, the negative one stays as the model gave it."""
+        mask = self.mask_at(sigma)
+        guided, negative = predict_both(self.denoiser, self._shown(x, sigma, mask), sigma)
+        return Prediction(torch.lerp(self.clean, guided, mask), negative)
+
+    def _shown(self, x: Tensor, sigma: float, mask: Tensor) -> Tensor:
+        return torch.lerp(self.clean + sigma * self.noise, x, mask)
+
+
+class DifferentialMask:
+    """A soft mask as a schedule: brighter areas are opened earlier (Levin and Fried 2023, arXiv 2306.00950).
+
+    At ``sigma`` the mask is 1 where ``mask`` >= (T(sigma) - T(end)) / (T(start) - T(end)), else 0, with T the timestep
+    in ``table``, start the first and end the last of the sampled ``sigmas`` (at least the table's smallest). Where start
+    and end share a timestep, everything with a mask above 0 is open.
+    """
+
+    def __init__(self, mask: Tensor, table: NoiseTable, sigmas: Sequence[float]) -> None:
+        self.mask, self.table = mask, table
+        self.start = table.timestep(sigmas[0])
+        self.end = table.timestep(max(table.sigma_min, sigmas[-1]))
+
+    def __call__(self, sigma: float) -> Tensor:
+        """The binary mask at ``sigma``, of the soft mask's shape and dtype."""
+        if self.start == self.end:
+            return (self.mask > 0).to(self.mask.dtype)
+        threshold = (self.table.timestep(sigma) - self.end) / (self.start - self.end)
+        return (self.mask >= threshold - ROUNDING).to(self.mask.dtype)

@@ -1,0 +1,71 @@
+"""What a sampler is: a function that walks down the sigmas and yields every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+from redetail.sampling.denoiser import Denoiser
+from redetail.sampling.noise import NoiseSource
+
+
+class Step(NamedTuple):
+    """After a step: the latents ``x`` at its end, and the clean latents ``x0`` predicted at its start."""
+
+    x: Tensor
+    x0: Tensor
+
+
+Steps = Iterator[Step]
+
+SamplerFunction = Callable[[Denoiser, Tensor, Sequence[float], NoiseSource], Steps]
+"""(denoiser, x, sigmas, noise) -> steps.
+
+``x`` (F, C, h, w) is at noise level sigmas[0]; ``sigmas`` fall, usually to a final 0; ``noise(sigma, next sigma)`` gives
+standard normal noise for a stochastic step. Samplers that need no noise do not ask for it.
+"""
+
+NoiseKind = Literal["none", "plain", "brownian", "brownian_part"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler:
+    """A sampler and its facts.
+
+    ``order``: of convergence (for stochastic samplers: of the method without its noise). ``calls(n)``: network
+    evaluations for n steps that end in 0 (None: as many as it takes). ``noise``: "plain" draws or a "brownian" path over
+    the whole schedule ("brownian_part": over the sampled part). ``drop_penultimate``: whether its schedules leave out
+    the last sigma before 0. ``mask_seed_offset``: added to the seed of the noise that masked surroundings are shown with.
+    """
+
+    name: str
+    function: SamplerFunction
+    order: int
+    calls: Callable[[int], int] | None
+    source: str
+    noise: NoiseKind = "none"
+    drop_penultimate: bool = False
+    mask_seed_offset: int = 0
+
+
+def intervals(sigmas: Sequence[float]) -> Iterable[tuple[float, float]]:
+    """(sigma, next sigma) of each step."""
+    return pairwise(sigmas)
+
+
+def slope(x: Tensor, x0: Tensor, sigma: float) -> Tensor:
+    """dx/dsigma of the probability flow ODE (Karras et al. 2022, arXiv 2206.00364, eq. 3 with s = 1)."""
+    return (x - x0) / sigma
+
+
+def ancestral(sigma: float, sigma_next: float, eta: float = 1.0) -> tuple[float, float]:
+    """(down, up): go down to ``down`` without noise, add noise of ``up``, and arrive at ``sigma_next``.
+
+    ``eta`` 1 gives the variance of the DDPM posterior (Song et al. 2020, arXiv 2010.02502, eq. 16), 0 no noise.
+    """
+    up = min(sigma_next, eta * (sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2) ** 0.5)
+    return (sigma_next**2 - up**2) ** 0.5, up

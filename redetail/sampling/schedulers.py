@@ -1,0 +1,129 @@
+"""Schedules: which noise levels a run of n steps visits.
+
+A schedule is a list of sigmas that falls to a final 0. Names are those of ComfyUI's combo list, and give its numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from redetail.errors import SettingsError, UnknownNameError
+from redetail.sampling.table import NoiseTable
+
+Schedule = Callable[[NoiseTable, int], Sequence[float]]
+"""Table and number of steps in, falling sigmas that end with 0 out."""
+
+Scheduler = str | Schedule | Sequence[float]
+"""A scheduler's name, a function of one's own, or the sigmas themselves."""
+
+
+def evenly(start: float, stop: float, count: int) -> list[float]:
+    """``count`` evenly spaced numbers, both ends included (one: the start)."""
+    if count == 1:
+        return [start]
+    return [start + (stop - start) * k / (count - 1) for k in range(count)]
+
+
+def normal(table: NoiseTable, steps: int) -> list[float]:
+    """Evenly spaced timesteps from the last to the first (Ho et al. 2020, arXiv 2006.11239, spacing of DDIM)."""
+    return [*map(table.sigma, evenly(len(table) - 1, 0, steps)), 0.0]
+
+
+def sgm_uniform(table: NoiseTable, steps: int) -> list[float]:
+    """Evenly spaced timesteps that stop one step short of the first (Stability's generative-models)."""
+    return [*map(table.sigma, evenly(len(table) - 1, 0, steps + 1)[:-1]), 0.0]
+
+
+def simple(table: NoiseTable, steps: int) -> list[float]:
+    """Every (1000/n)-th table entry from the last down."""
+    stride = len(table) / steps
+    return [*(table.sigmas[len(table) - 1 - int(k * stride)] for k in range(steps)), 0.0]
+
+
+def karras(table: NoiseTable, steps: int, rho: float = 7.0) -> list[float]:
+    """Evenly spaced in sigma^(1/rho) (Karras et al. 2022, arXiv 2206.00364, eq. 5)."""
+    roots = evenly(table.sigma_max ** (1 / rho), table.sigma_min ** (1 / rho), steps)
+    return [*(root**rho for root in roots), 0.0]
+
+
+def exponential(table: NoiseTable, steps: int) -> list[float]:
+    """Evenly spaced in ln sigma."""
+    return [*map(math.exp, evenly(math.log(table.sigma_max), math.log(table.sigma_min), steps)), 0.0]
+
+
+SCHEDULERS: Mapping[str, Schedule] = MappingProxyType(
+    {
+        "simple": simple,
+        "sgm_uniform": sgm_uniform,
+        "karras": karras,
+        "exponential": exponential,
+        "normal": normal,
+    }
+)
+
+
+def scheduler_names() -> tuple[str, ...]:
+    """Names of all schedulers."""
+    return tuple(SCHEDULERS)
+
+
+def schedule(scheduler: Scheduler, table: NoiseTable, steps: int, *, drop_penultimate: bool = False) -> list[float]:
+    """The whole schedule of ``steps`` steps.
+
+    ``drop_penultimate`` is the rule of some two-call samplers: one step more is made, and the last non-zero sigma taken
+    out. A scheduler of one's own, function or list, is used as it is. Raises
+    :class:`~redetail.errors.UnknownNameError` for an unknown name, :class:`~redetail.errors.SettingsError` for sigmas
+    that do not fall or are not finite.
+    """
+    if isinstance(scheduler, str):
+        if scheduler not in SCHEDULERS:
+            raise UnknownNameError("scheduler", scheduler, SCHEDULERS)
+        sigmas = list(SCHEDULERS[scheduler](table, steps + drop_penultimate))
+        if drop_penultimate:
+            del sigmas[-2]
+    else:
+        sigmas = [float(sigma) for sigma in (scheduler(table, steps) if callable(scheduler) else scheduler)]
+    _check_falling(sigmas, scheduler if isinstance(scheduler, str) else "given")
+    return sigmas
+
+
+def step_range(steps: int, denoise: float) -> tuple[int, int]:
+    """(start, total): a schedule of ``total`` = floor(steps / denoise) steps is entered ``start`` steps in.
+
+    Raises :class:`~redetail.errors.SettingsError` unless steps >= 1 and 0 < denoise <= 1.
+    """
+    if steps < 1:
+        raise SettingsError(f"steps is {steps}; it must be at least 1.")
+    if not 0 < denoise <= 1:
+        raise SettingsError(f"denoise is {denoise}; it must be above 0 and at most 1.")
+    total = math.floor(steps / denoise)
+    return total - steps, total
+
+
+def sampled_sigmas(
+    scheduler: Scheduler, table: NoiseTable, steps: int, denoise: float, *, drop_penultimate: bool = False
+) -> list[float]:
+    """The part of the schedule that is sampled: its last ``steps`` steps, from the sigma that the latents are noised to.
+
+    Empty where the schedule is shorter than that: then there is nothing to sample.
+    """
+    start, total = step_range(steps, denoise)
+    sigmas = schedule(scheduler, table, total, drop_penultimate=drop_penultimate)
+    return part(sigmas, start, total)
+
+
+def part(sigmas: Sequence[float], start: int, stop: int, *, leftover_noise: bool = False) -> list[float]:
+    """Steps ``start`` to ``stop`` of a schedule; ends with 0 unless ``leftover_noise``. Empty if it ends before."""
+    head = list(sigmas[: stop + 1])
+    if len(head) < len(sigmas) and not leftover_noise:
+        head[-1] = 0.0
+    return head[start:] if start < len(head) - 1 else []
+
+
+def _check_falling(sigmas: Sequence[float], name: str) -> None:
+    if not all(math.isfinite(sigma) and sigma >= 0 for sigma in sigmas):
+        raise SettingsError(f"The {name} schedule has a sigma that is negative or not a finite number: {sigmas}.")
+    if len(sigmas) < 2 or any(a < b for a, b in zip(sigmas, sigmas[1:], strict=False)):
+        raise SettingsError(f"The {name} schedule must be at least two falling sigmas, not {sigmas}.")

@@ -1,0 +1,71 @@
+"""``NoiseTable``: the noise levels that a network was trained on."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from redetail.errors import SettingsError
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseTable:
+    """Sigmas of a network's timesteps, rising; ``sigmas[i]`` = sqrt((1 - abar_i) / abar_i) (float32 values).
+
+    Raises :class:`~redetail.errors.SettingsError` unless they are at least two, positive and strictly rising.
+    """
+
+    sigmas: tuple[float, ...]
+    _logs: tuple[float, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in zip(self.sigmas, self.sigmas[1:], strict=False))
+        if len(self.sigmas) < 2 or not rising or not 0 < self.sigmas[0] < self.sigmas[-1] < math.inf:
+            raise SettingsError("A noise table needs at least two positive, strictly rising sigmas.")
+        object.__setattr__(self, "_logs", tuple(map(math.log, self.sigmas)))
+
+    @classmethod
+    def from_betas(cls, betas: Tensor | Sequence[float]) -> NoiseTable:
+        """Table of the variances ``betas`` of the forward process (Ho et al. 2020, arXiv 2006.11239)."""
+        abar = torch.cumprod(1 - torch.as_tensor(betas, dtype=torch.float64), dim=0)
+        return cls(tuple(((1 - abar) / abar).sqrt().float().tolist()))
+
+    @classmethod
+    def stable_diffusion(cls) -> NoiseTable:
+        """Stable Diffusion 1 and 2: square roots of beta evenly spaced, 0.00085 to 0.012, 1000 timesteps."""
+        return cls.from_betas(torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2)
+
+    @classmethod
+    def animatediff(cls) -> NoiseTable:
+        """AnimateDiff's motion modules: beta evenly spaced, 0.00085 to 0.012, 1000 timesteps."""
+        return cls.from_betas(torch.linspace(0.00085, 0.012, 1000, dtype=torch.float64))
+
+    def __len__(self) -> int:
+        return len(self.sigmas)
+
+    @property
+    def sigma_min(self) -> float:
+        return self.sigmas[0]
+
+    @property
+    def sigma_max(self) -> float:
+        return self.sigmas[-1]
+
+    def timestep(self, sigma: float) -> int:
+        """Index of the sigma nearest in ln sigma, 0..len-1; ends for what lies outside (0 gives 0)."""
+        if sigma <= self.sigma_min:
+            return 0
+        log = math.log(sigma)
+        upper = min(bisect_left(self._logs, log), len(self) - 1)
+        return upper - 1 if log - self._logs[upper - 1] <= self._logs[upper] - log else upper
+
+    def sigma(self, t: float) -> float:
+        """Sigma of a real timestep: ln sigma is linear between neighbours, ``t`` is clamped to 0..len-1."""
+        t = min(max(t, 0.0), len(self) - 1.0)
+        low, high = math.floor(t), math.ceil(t)
+        return math.exp(self._logs[low] + (t - low) * (self._logs[high] - self._logs[low]))
