@@ -29,25 +29,26 @@ def progress_display(quiet: bool, stream: TextIO | None = None) -> Iterator[Prog
 
 
 class Lines:
-    """Writes when a pass begins, every now and then while it runs, and when it is complete."""
+    """Writes when a pass begins, every now and then while it runs, and once when it is complete."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
-        self._stage = ""
+        self._stage, self._complete = "", False
         self._begun = self._written = 0.0
 
     def __call__(self, report: Progress) -> None:
         """Take one report; reports of a pass come one after the other."""
-        now = self._clock()
+        now, complete = self._clock(), 0 < report.total <= report.done
         if report.stage != self._stage:
-            self._stage, self._begun, self._written = report.stage, now, now
-            self._write(report, f"0 of {report.total:g} {report.unit}" if report.total else "begun")
-        if report.total and report.done >= report.total:
-            self._stage = ""
-            self._write(report, f"{report.total:g} {report.unit} in {duration(now - self._begun)}")
-        elif now - self._written >= LINE_EVERY:
+            self._stage, self._complete = report.stage, False
+            self._begun = self._written = now
+            self._write(report, f"{report.total:g} {report.unit} to do" if report.total else "begun")
+        if complete and not self._complete:
+            self._write(report, f"{report.done:g} {report.unit} in {duration(now - self._begun)}")
+        elif not complete and now - self._written >= LINE_EVERY:
             self._written = now
             self._write(report, self._between(report, now - self._begun))
+        self._complete = complete
 
     def _between(self, report: Progress, spent: float) -> str:
         if not report.total or not report.done:

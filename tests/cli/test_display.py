@@ -1,0 +1,83 @@
+"""Progress: what a log file gets, and what a terminal gets."""
+
+import io
+
+import pytest
+
+from redetail.cli.display import LINE_EVERY, Lines, duration, progress_display
+from redetail.progress import Progress
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (7.04, "7.0 s"), (42.4, "42 s"), (59.6, "1:00"), (185, "3:05"), (3729, "1:02:09")],
+)
+def test_duration_reads_as_people_say_it(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_lines_say_begin_and_end_once() -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines = Lines(stream, clock)
+    for done in (0, 50, 100, 100):
+        lines(Progress("detect", done, 100))
+        clock.now += 1
+    assert stream.getvalue().splitlines() == [
+        "Finding subjects: 100 frames to do",
+        "Finding subjects: 100 frames in 2.0 s",
+    ]
+
+
+def test_lines_estimate_the_time_left_of_a_long_pass() -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines = Lines(stream, clock)
+    lines(Progress("detail", 0, 300, "steps"))
+    clock.now = LINE_EVERY
+    lines(Progress("detail", 100, 300, "steps"))
+    clock.now += LINE_EVERY / 2
+    lines(Progress("detail", 150, 300, "steps"))
+    assert stream.getvalue().splitlines()[1:] == ["Detailing: 100 of 300 steps, about 30 s left"]
+
+
+def test_lines_announce_every_pass_even_one_of_unknown_length() -> None:
+    stream = io.StringIO()
+    lines = Lines(stream, Clock())
+    lines(Progress("detect", 0, 0))
+    lines(Progress("detect", 4, 4))
+    lines(Progress("write", 0, 4))
+    assert stream.getvalue().splitlines() == [
+        "Finding subjects: begun",
+        "Finding subjects: 4 frames in 0.0 s",
+        "Writing: 4 frames to do",
+    ]
+
+
+def test_a_terminal_gets_a_bar_for_each_pass() -> None:
+    stream = Terminal()
+    with progress_display(quiet=False, stream=stream) as report:
+        report(Progress("detect", 0, 0))
+        report(Progress("detect", 12, 12))
+        report(Progress("write", 3, 12))
+    drawn = stream.getvalue()
+    assert "Finding subjects" in drawn
+    assert "12/12" in drawn
+    assert "3/12" in drawn
+
+
+def test_quiet_says_nothing() -> None:
+    stream = Terminal()
+    with progress_display(quiet=True, stream=stream) as report:
+        report(Progress("detect", 12, 12))
+    assert stream.getvalue() == ""
