@@ -1,1 +1,5 @@
-"""Who is where in one frame: the detector protocol and its implementations."""
+"""Who is in a frame, and where one shot ends."""
+
+from redetail.detect.base import Detector, detector_names, load_detector
+
+__all__ = ["Detector", "detector_names", "load_detector"]
