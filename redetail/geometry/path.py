@@ -1,0 +1,167 @@
+"""Smoothing of boxes over time, and the path of a crop window of one size.
+
+Smoothing is local linear regression with Gaussian weights (Cleveland 1979; Fan and Gijbels 1996), which looks as far
+ahead as back: a subject at constant velocity comes out where it went in, at the ends too, with no lag. Outliers are
+found with Hampel's rule (Hampel 1974) and get no weight; frames without a detection get none either.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.errors import RegionError, SettingsError
+from redetail.region import Size
+
+Floats = NDArray[np.float64]
+
+BOX_SIGMA = 2.0
+"""Smoothing of a subject's centre, in frames (standard deviation): follows a nodding head, removes detector noise."""
+SIZE_SIGMA = 6.0
+"""Smoothing of a subject's width and height, in frames: heads move quickly, but change their size slowly."""
+WINDOW_SIGMA = 8.0
+"""Smoothing of the window, in frames: the subject may move inside it, so it can be calmer than the subject."""
+STILL = 0.06
+"""A window whose centre would move by less than this share of its side stays where it is."""
+SIZE_PERCENTILE = 95.0
+
+
+def smoothed(values: Floats, sigma: float, weights: Floats | None = None) -> Floats:
+    """``values`` (F, C) smoothed along time by local linear regression; the result has the same shape.
+
+    ``sigma`` is the standard deviation of the Gaussian in frames; 0 changes nothing. ``weights`` (F,) >= 0: what each
+    frame counts; where none in reach counts, the result is interpolated linearly (held constant at the ends).
+    """
+    if not (sigma >= 0 and math.isfinite(sigma)):
+        raise SettingsError(f"The smoothing is {sigma} frames; it must be a number from 0.")
+    weights = np.ones(len(values)) if weights is None else weights
+    filled = _filled(values, weights > 0)
+    if sigma == 0 or len(values) < 3:
+        return filled
+    reach = math.ceil(4 * sigma)
+    offsets = np.arange(-reach, reach + 1, dtype=np.float64)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+    # Filled-in frames count a little: they keep the regression determined in a long gap and pull nowhere in a short.
+    weights = np.maximum(weights, 1e-3)
+    s0, s1, s2 = (_correlated(weights, kernel * offsets**power) for power in range(3))
+    spread = s0 * s2 - s1**2
+    columns = []
+    for column in filled.T:
+        t0, t1 = (_correlated(weights * column, kernel * offsets**power) for power in range(2))
+        columns.append((s2 * t0 - s1 * t1) / spread)
+    return np.stack(columns, axis=1)
+
+
+def outliers(values: Floats, *, reach: int = 3, limit: float = 4.0, floor: float = 0.0) -> NDArray[np.bool_]:
+    """Which of ``values`` (F,) lie more than ``limit`` robust standard deviations from the median of their
+    neighbours (``reach`` on each side, 1.4826 times the median absolute deviation, at least ``floor``)."""
+    if len(values) < 2 * reach + 1:
+        return np.zeros(len(values), dtype=bool)
+    windows = np.lib.stride_tricks.sliding_window_view(values, 2 * reach + 1)
+    # Near an end the window is one-sided, so its median is off for a moving subject: nothing is judged there.
+    medians = np.median(windows, axis=1)
+    deviation = 1.4826 * np.median(np.abs(windows - medians[:, None]), axis=1)
+    found = np.zeros(len(values), dtype=bool)
+    found[reach : len(values) - reach] = np.abs(values[reach : len(values) - reach] - medians) > limit * np.maximum(
+        deviation, floor
+    )
+    return found
+
+
+def smoothed_boxes(
+    boxes: Floats,
+    detected: NDArray[np.bool_] | None = None,
+    *,
+    sigma: float = BOX_SIGMA,
+    size_sigma: float = SIZE_SIGMA,
+) -> Floats:
+    """Boxes (F, 4) x1, y1, x2, y2 whose centres are smoothed over ``sigma`` frames and sizes over ``size_sigma``.
+
+    Frames that are not ``detected`` (F,) and boxes that leap away for a moment do not count.
+    """
+    centers, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    trusted = np.ones(len(boxes), dtype=bool) if detected is None else detected.copy()
+    floor = 0.04 * float(np.median(sizes))
+    for column in (*centers.T, *sizes.T):
+        trusted &= ~outliers(column, floor=floor)
+    weights = trusted.astype(np.float64)
+    centers = smoothed(centers, sigma, weights)
+    sizes = np.maximum(smoothed(sizes, size_sigma, weights), 1e-3)
+    return np.concatenate([centers - sizes / 2, centers + sizes / 2], axis=1)
+
+
+def clipped_boxes(boxes: Floats, frame: Size) -> Floats:
+    """Boxes (F, 4) with the part outside the frame cut off; one that lies outside is left with no area."""
+    limits = np.array([frame.width, frame.height] * 2, dtype=np.float64)
+    return np.clip(boxes, 0.0, limits)
+
+
+def window_size(boxes: Floats, frame: Size, crop_factor: float) -> Size:
+    """The one window size for boxes (F, 4) inside the frame: ``crop_factor`` times a high percentile of their sides,
+    never smaller than the largest box, never larger than the frame.
+
+    A subject that comes much nearer is not split in two: the joint between two windows could be seen, while a window
+    that is large for a while only costs detail in those frames. Raises SettingsError for a crop_factor below 1.
+    """
+    if not (crop_factor >= 1 and math.isfinite(crop_factor)):
+        raise SettingsError(f"crop-factor is {crop_factor}; it must be at least 1.")
+    sides = boxes[:, 2:] - boxes[:, :2]
+    wanted = np.maximum(crop_factor * np.percentile(sides, SIZE_PERCENTILE, axis=0), sides.max(axis=0))
+    width, height = (max(1, math.ceil(side - 1e-6)) for side in wanted)
+    return Size(min(width, frame.width), min(height, frame.height))
+
+
+def window_path(boxes: Floats, size: Size, frame: Size, *, sigma: float = WINDOW_SIGMA) -> Floats:
+    """Top left corners (F, 2) of a window of that size that follows boxes (F, 4) lying inside the frame.
+
+    The window is inside the frame and every box inside the window (both exactly); at the frame's edge it slows down
+    instead of stopping dead; where it would hardly move it does not move at all, on a whole pixel, so that nothing
+    is resampled. Raises RegionError where a box does not fit.
+    """
+    sides = np.array([size.width, size.height], dtype=np.float64)
+    ends = np.array([frame.width, frame.height], dtype=np.float64) - sides
+    lowest = np.maximum(boxes[:, 2:] - sides, 0.0)
+    highest = np.minimum(boxes[:, :2], ends)
+    if (ends < 0).any() or (lowest > highest + 1e-6).any():
+        raise RegionError(f"A window of {size} in a frame of {frame} cannot hold every box of its subject.")
+    highest = np.maximum(highest, lowest)
+    wanted = smoothed((boxes[:, :2] + boxes[:, 2:]) / 2, sigma) - sides / 2
+    columns = [
+        _axis_path(wanted[:, axis], lowest[:, axis], highest[:, axis], float(ends[axis]), STILL * float(sides[axis]))
+        for axis in range(2)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _axis_path(wanted: Floats, lowest: Floats, highest: Floats, end: float, still: float) -> Floats:
+    """One coordinate of the path, between ``lowest`` and ``highest`` in every frame."""
+    inside = np.clip(wanted, 0.0, end)
+    low, high = float(lowest.max()), float(highest.min())
+    if np.ptp(inside) <= still and low <= high:
+        return np.full(len(wanted), _resting_place(float(np.median(inside)), low, high))
+    if (inside != wanted).any():
+        inside = smoothed(inside[:, None], WINDOW_SIGMA / 2)[:, 0]
+    return np.clip(inside, lowest, highest)
+
+
+def _resting_place(wanted: float, low: float, high: float) -> float:
+    """The whole number nearest to ``wanted`` in low..high, else the nearest value there."""
+    whole = min(max(round(wanted), math.ceil(low)), math.floor(high))
+    return float(whole) if low <= whole <= high else min(max(wanted, low), high)
+
+
+def _filled(values: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Values (F, C) with the unknown frames interpolated; as they are where nothing is known."""
+    if known.all() or not known.any():
+        return np.array(values, dtype=np.float64)
+    frames = np.arange(len(values))
+    return np.stack([np.interp(frames, frames[known], column[known]) for column in values.T], axis=1)
+
+
+def _correlated(values: Floats, kernel: Floats) -> Floats:
+    """Sum over k of values[i + k] * kernel[k], values beyond the ends being 0."""
+    reach = len(kernel) // 2
+    result: Floats = np.convolve(values, kernel[::-1])[reach : reach + len(values)]
+    return result

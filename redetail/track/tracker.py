@@ -1,0 +1,210 @@
+"""Boxes of single frames joined to subjects over time.
+
+Two-stage association after ByteTrack (Zhang et al., ECCV 2022): sure detections are matched first, unsure ones only
+continue what is left over, so that a face that turns away or is half covered stays the same subject. Motion is a
+constant-velocity alpha-beta filter, the steady state of a Kalman filter. Boxes are matched greedily, best overlap
+first: faces hardly overlap one another, so an optimal assignment would find the same pairs.
+
+Nothing is decided too early: a track may begin with unsure detections, and what turns out to be none (too few
+detections, never sure) is dropped when it ends. Only boxes are kept, so memory grows by some bytes a frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.errors import RegionError, SettingsError
+from redetail.region import Box, Detection
+
+POSITION_GAIN = 0.7
+VELOCITY_GAIN = 0.3
+VELOCITY_DECAY = 0.9
+"""Per frame without a detection: nobody keeps walking at the same speed for long."""
+SURE_OVERLAP = 0.15
+UNSURE_OVERLAP = 0.3
+MAX_AREA_RATIO = 2.5
+"""A face does not change its area more than this between two detections; another person's may differ more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One subject over consecutive frames ``start`` to ``stop`` (excluded).
+
+    ``boxes`` (F, 4) x1, y1, x2, y2 in pixels, gaps filled linearly; ``detected`` (F,) says which were seen;
+    ``confidence`` is the mean over those, 0..1.
+    """
+
+    label: str
+    confidence: float
+    start: int
+    boxes: NDArray[np.float64]
+    detected: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def stop(self) -> int:
+        """Index after the last frame."""
+        return self.start + len(self)
+
+
+@dataclass
+class _Candidate:
+    """A track in the making: what was seen, and where it should be next (cx, cy, w, h and the centre's velocity)."""
+
+    seen: list[tuple[int, Detection]]
+    shot_start: int
+    state: NDArray[np.float64]
+    velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+
+    @property
+    def last(self) -> int:
+        return self.seen[-1][0]
+
+    def predicted(self, index: int) -> Box:
+        decayed = (1 - VELOCITY_DECAY ** (index - self.last)) / (1 - VELOCITY_DECAY)
+        x, y = self.state[:2] + self.velocity * decayed
+        w, h = self.state[2:]
+        return Box(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+
+    def add(self, index: int, detection: Detection) -> None:
+        steps = index - self.last
+        expected, measured = _state(self.predicted(index)), _state(detection.box)
+        if len(self.seen) == 1:
+            self.velocity = (measured - expected)[:2] / steps
+            self.state = measured
+        else:
+            self.state = expected + POSITION_GAIN * (measured - expected)
+            self.velocity = self.velocity + VELOCITY_GAIN * (measured - expected)[:2] / steps
+        self.seen.append((index, detection))
+
+
+class Tracker:
+    """Feeds on detections frame by frame; :meth:`finish` gives the tracks.
+
+    ``sure``: confidence (0..1) of a detection that counts as certain; a track needs some of these. ``unsure``: least
+    confidence that continues a track. ``max_gap``: frames that a subject may be hidden. ``min_hits``: detections that
+    a track needs (fewer where the shot itself is shorter). Raises SettingsError for values out of range.
+    """
+
+    def __init__(
+        self, *, sure: float = 0.6, unsure: float = 0.25, max_gap: int = 24, min_hits: int = 5
+    ) -> None:
+        if not 0 <= unsure <= sure <= 1:
+            raise SettingsError(f"The tracker's confidences must satisfy 0 <= unsure ({unsure}) <= sure ({sure}) <= 1.")
+        if max_gap < 1 or min_hits < 1:
+            raise SettingsError(f"max-gap is {max_gap} and min-hits {min_hits}; both must be at least 1.")
+        self._sure, self._unsure, self._max_gap, self._min_hits = sure, unsure, max_gap, min_hits
+        self._active: list[_Candidate] = []
+        self._ended: list[Track] = []
+        self._last_index = -1
+        self._shot_start = 0
+        self._shot_updates = 0
+
+    def update(self, index: int, detections: Sequence[Detection], cut: bool = False) -> None:
+        """Take the detections of frame ``index``; ``cut``: this frame begins a new shot.
+
+        Frames may be left out (detection every few frames), but indices must grow; raises RegionError otherwise.
+        """
+        if index <= self._last_index:
+            raise RegionError(f"Frame {index} came after frame {self._last_index}; frames must be tracked in order.")
+        if cut or self._last_index < 0:
+            self._end(self._active)
+            self._active, self._shot_start, self._shot_updates = [], index, 0
+        self._last_index = index
+        self._shot_updates += 1
+        lost = [track for track in self._active if index - track.last > self._max_gap]
+        self._active = [track for track in self._active if index - track.last <= self._max_gap]
+        self._end(lost)
+        self._associate(index, [d for d in detections if d.confidence >= self._unsure])
+
+    def finish(self) -> list[Track]:
+        """All tracks, by start and then by size, largest first. The tracker is then empty."""
+        self._end(self._active)
+        tracks = _without_doubles(self._ended)
+        self._active, self._ended, self._last_index = [], [], -1
+        return sorted(tracks, key=lambda track: (track.start, -_median_area(track)))
+
+    def _associate(self, index: int, detections: Sequence[Detection]) -> None:
+        sure = [d for d in detections if d.confidence >= self._sure]
+        unsure = [d for d in detections if d.confidence < self._sure]
+        tracks, sure = _match(index, self._active, sure, SURE_OVERLAP)
+        _, unsure = _match(index, tracks, unsure, UNSURE_OVERLAP)
+        for detection in [*sure, *unsure]:
+            self._active.append(_Candidate([(index, detection)], self._shot_start, _state(detection.box)))
+
+    def _end(self, candidates: Sequence[_Candidate]) -> None:
+        self._ended += [_track(candidate) for candidate in candidates if self._credible(candidate)]
+
+    def _credible(self, candidate: _Candidate) -> bool:
+        needed = min(self._min_hits, self._shot_updates)
+        sure = sum(detection.confidence >= self._sure for _, detection in candidate.seen)
+        return len(candidate.seen) >= needed and sure >= math.ceil(needed / 2)
+
+
+def _match(
+    index: int, tracks: Sequence[_Candidate], detections: Sequence[Detection], least: float
+) -> tuple[list[_Candidate], list[Detection]]:
+    """Pair tracks and detections, best overlap first; returns what found no partner."""
+    predicted = [track.predicted(index) for track in tracks]
+    pairs = [
+        (box.iou(detection.box), i, j)
+        for i, box in enumerate(predicted)
+        for j, detection in enumerate(detections)
+        if detection.label == tracks[i].seen[-1][1].label and _area_ratio(box, detection.box) <= MAX_AREA_RATIO
+    ]
+    free_tracks, free_detections = set(range(len(tracks))), set(range(len(detections)))
+    for overlap, i, j in sorted(pairs, key=lambda pair: -pair[0]):
+        if overlap >= least and i in free_tracks and j in free_detections:
+            tracks[i].add(index, detections[j])
+            free_tracks.remove(i)
+            free_detections.remove(j)
+    return [tracks[i] for i in sorted(free_tracks)], [detections[j] for j in sorted(free_detections)]
+
+
+def _state(box: Box) -> NDArray[np.float64]:
+    return np.array([*box.center, box.width, box.height])
+
+
+def _area_ratio(one: Box, other: Box) -> float:
+    small, large = sorted((one.area, other.area))
+    return large / small if small > 0 else math.inf
+
+
+def _track(candidate: _Candidate) -> Track:
+    """The finished track, gaps filled linearly."""
+    indices = np.array([index for index, _ in candidate.seen])
+    boxes = np.array([detection.box.as_tuple() for _, detection in candidate.seen])
+    frames = np.arange(indices[0], indices[-1] + 1)
+    filled = np.stack([np.interp(frames, indices, column) for column in boxes.T], axis=1)
+    confidence = float(np.mean([detection.confidence for _, detection in candidate.seen]))
+    label = candidate.seen[0][1].label
+    return Track(label, confidence, int(indices[0]), filled, np.isin(frames, indices))
+
+
+def _median_area(track: Track) -> float:
+    return float(np.median(np.prod(track.boxes[:, 2:] - track.boxes[:, :2], axis=1)))
+
+
+def _without_doubles(tracks: Sequence[Track]) -> list[Track]:
+    """Tracks, surest and longest first, without those that mostly lie on one already kept."""
+    kept: list[Track] = []
+    for track in sorted(tracks, key=lambda track: -track.confidence * len(track)):
+        if all(_shared(track, other) < 0.5 for other in kept):
+            kept.append(track)
+    return kept
+
+
+def _shared(track: Track, other: Track) -> float:
+    """Share of the track's frames in which both are in the same place."""
+    start, stop = max(track.start, other.start), min(track.stop, other.stop)
+    same = [
+        Box(*track.boxes[i - track.start]).iou(Box(*other.boxes[i - other.start])) > 0.5 for i in range(start, stop)
+    ]
+    return sum(same) / len(track)
