@@ -45,11 +45,15 @@ def _replaced(
     frame: NDArray[Any], rows: slice, columns: slice, blended: Pixels, alpha: NDArray[np.float32]
 ) -> NDArray[Any]:
     """A copy of the frame with the blended values (in the frame's own range) where alpha is above zero."""
-    changed = alpha > 0
-    if not np.isfinite(blended, where=changed, out=np.ones(blended.shape, bool)).all():
-        raise RegionError("The crop to paste has values that are not finite numbers (NaN or infinite).")
     pasted = frame.copy()
-    np.copyto(pasted[rows, columns], _to_depth(blended, frame.dtype), where=changed)
+    finite = bool(np.isfinite(blended).all())
+    if finite and frame.dtype.kind == "u":  # where alpha is zero this writes the frame's own integers back
+        pasted[rows, columns] = _to_depth(blended, frame.dtype)
+        return pasted
+    changed = np.broadcast_to(alpha > 0, blended.shape)
+    if not finite and not np.isfinite(blended[changed]).all():
+        raise RegionError("The crop to paste has values that are not finite numbers (NaN or infinite).")
+    np.copyto(pasted[rows, columns], _to_depth(np.where(changed, blended, 0), frame.dtype), where=changed)
     return pasted
 
 
@@ -75,8 +79,6 @@ def _peak(dtype: np.dtype[Any]) -> np.float32:
 
 
 def _to_depth(values: Pixels, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Values in the depth's own range: limited to it, and rounded half to even for integers."""
+    """Finite values in the depth's own range: limited to it, and rounded half to even for integers."""
     limited = np.clip(values, 0, _peak(dtype))
-    if dtype.kind != "u":
-        return limited.astype(dtype)
-    return np.nan_to_num(np.rint(limited, out=limited), copy=False).astype(dtype)
+    return (np.rint(limited, out=limited) if dtype.kind == "u" else limited).astype(dtype)
