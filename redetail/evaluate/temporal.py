@@ -1,0 +1,165 @@
+"""Figures over time: flicker, untouched pixels, jitter of the window. Each is fed frame by frame and keeps at most one.
+
+Differences are in levels of 8 bits (0..255), whatever the depth of the frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.errors import InputError
+from redetail.imaging.flow import dense_flow, occluded, warp
+from redetail.imaging.resample import to_float
+from redetail.region import Box, Size
+
+_MARGIN = 24  # pixels around the subject that the flow sees, so that what moves in or out has a partner
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalFigures:
+    """What changed between neighbouring frames after motion was taken out, in the source and in the output.
+
+    ``source`` and ``output``: mean absolute difference in levels (0..255); ``source_mse`` and ``output_mse``: mean
+    squared difference. ``frames``: pairs that were compared, ``pixels`` all that were. None where none could be.
+    """
+
+    frames: int
+    pixels: int
+    source: float | None
+    output: float | None
+    source_mse: float | None
+    output_mse: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        """Output over source, mean absolute: 1 is as calm as the source; None where the source stands still."""
+        return self.output / self.source if self.source and self.output is not None else None
+
+
+class WarpedError:
+    """Flicker of one subject: frame t against frame t-1 moved along the optical flow (Lai et al. 2018).
+
+    The flow is computed on the source, so that source and output are judged along the same motion; pixels without a
+    partner (occluded, or come into view) are left out.
+    """
+
+    def __init__(self) -> None:
+        self._previous: tuple[int, NDArray[Any], NDArray[Any], Box] | None = None
+        self._frames = self._pixels = 0
+        self._sums = np.zeros((2, 2))  # (source, output) x (absolute, squared)
+
+    def add(
+        self,
+        index: int,
+        source: NDArray[Any],
+        output: NDArray[Any],
+        box: Box,
+        mask: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Take frame ``index``: (H, W, 3) pictures of one size, and the subject's box in it.
+
+        ``mask`` (H, W) restricts the figure to pixels above one half. A frame whose predecessor was not given is only
+        remembered. Raises :class:`~redetail.errors.InputError` where the pictures' sizes differ.
+        """
+        if source.shape != output.shape:
+            raise InputError(f"Source and output differ in size: {source.shape} and {output.shape}.")
+        previous, self._previous = self._previous, (index, source, output, box)
+        if previous is None or previous[0] != index - 1 or previous[1].shape != source.shape:
+            return
+        area = _area(box, previous[3], Size(source.shape[1], source.shape[0]))
+        inside = _inside(box, source.shape[:2]) if mask is None else _inside(box, source.shape[:2]) & (mask > 0.5)
+        if area is not None:
+            rows, columns = area
+            now, before = (source[rows, columns], output[rows, columns]), (previous[1], previous[2])
+            self._compare(now, (before[0][rows, columns], before[1][rows, columns]), inside[rows, columns])
+
+    @property
+    def figures(self) -> TemporalFigures:
+        """The figures of all frames so far."""
+        if not self._pixels:
+            return TemporalFigures(0, 0, None, None, None, None)
+        (source, source_mse), (output, output_mse) = (self._sums / self._pixels).tolist()
+        return TemporalFigures(self._frames, self._pixels, source, output, source_mse, output_mse)
+
+    def _compare(
+        self,
+        now: tuple[NDArray[Any], NDArray[Any]],
+        before: tuple[NDArray[Any], NDArray[Any]],
+        inside: NDArray[np.bool_],
+    ) -> None:
+        flow = dense_flow(now[0], before[0])
+        valid = inside & ~occluded(flow, dense_flow(before[0], now[0]))
+        if not valid.any():
+            return
+        for sums, current, last in zip(self._sums, now, before, strict=True):
+            difference = (to_float(current) - warp(to_float(last), flow))[valid].astype(np.float64) * 255
+            sums += np.abs(difference).mean(axis=-1).sum(), np.square(difference).mean(axis=-1).sum()
+        self._frames += 1
+        self._pixels += int(valid.sum())
+
+
+class UntouchedCheck:
+    """Counts pixels that changed although nothing was pasted there."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.differing = 0
+
+    def add(self, source: NDArray[Any], output: NDArray[Any], touched: NDArray[np.bool_]) -> None:
+        """Take one frame: (H, W, C) before and after, and (H, W) where something was pasted.
+
+        Raises :class:`~redetail.errors.InputError` where sizes or depths differ.
+        """
+        if source.shape != output.shape or source.dtype != output.dtype or touched.shape != source.shape[:2]:
+            raise InputError(
+                f"Source {source.shape} of {source.dtype}, output {output.shape} of {output.dtype} and mask "
+                f"{touched.shape} do not belong to one frame."
+            )
+        self.frames += 1
+        self.differing += int(((source != output).any(axis=-1) & ~touched).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Jitter:
+    """How unsteadily a window and the subject's own box move: root mean square acceleration of their centres.
+
+    In pixels a frame squared; 0 for a window that stands still or moves at one speed, and for fewer than 3 frames.
+    """
+
+    window: float
+    box: float
+
+    @property
+    def ratio(self) -> float | None:
+        """Window over box; None where the box moves at one speed."""
+        return self.window / self.box if self.box > 0 else None
+
+
+def window_jitter(path: NDArray[np.float64], boxes: NDArray[np.float64]) -> Jitter:
+    """Jitter of a window whose corners are ``path`` (F, 2), around boxes (F, 4) x1, y1, x2, y2."""
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return Jitter(_acceleration(path), _acceleration(centers))
+
+
+def _acceleration(points: NDArray[np.float64]) -> float:
+    second = np.diff(points, n=2, axis=0)
+    return float(np.sqrt(np.square(second).sum(axis=1).mean())) if len(second) else 0.0
+
+
+def _area(box: Box, before: Box, frame: Size) -> tuple[slice, slice] | None:
+    """Rows and columns of both boxes and a margin; None where they lie outside the frame."""
+    both = box.union(before)
+    wide = Box(both.x1 - _MARGIN, both.y1 - _MARGIN, both.x2 + _MARGIN, both.y2 + _MARGIN).clipped(frame)
+    if wide is None:
+        return None
+    return slice(int(wide.y1), int(np.ceil(wide.y2))), slice(int(wide.x1), int(np.ceil(wide.x2)))
+
+
+def _inside(box: Box, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Pixels (H, W) whose centre lies in the box."""
+    rows, columns = np.arange(shape[0]) + 0.5, np.arange(shape[1]) + 0.5
+    return np.logical_and.outer((rows >= box.y1) & (rows < box.y2), (columns >= box.x1) & (columns < box.x2))
