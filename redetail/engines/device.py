@@ -1,0 +1,100 @@
+"""Where an engine computes and in which precision, and what a full memory means in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from redetail.errors import ModelError, SettingsError, UnknownNameError
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_KINDS = ("cuda", "mps", "cpu")
+_ALLOCATION_FAILED = "can't allocate memory"  # what torch's CPU allocator says, as a plain RuntimeError
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The device of an engine's networks and the precision of their weights."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def __str__(self) -> str:
+        return f"{self.device} in {str(self.dtype).removeprefix('torch.')}"
+
+
+def place(device: str | torch.device | None = None, dtype: str | torch.dtype | None = None) -> Placement:
+    """Choose where to compute: what is asked for, else CUDA, then MPS, then the CPU.
+
+    ``device``: "cuda", "cuda:1", "mps", "cpu" or None; ``dtype``: "float32", "float16", "bfloat16" or None. Without
+    a dtype CUDA gets bfloat16 where the card computes it natively, else float16; MPS and the CPU get float32.
+
+    Raises :class:`~redetail.errors.SettingsError` for a device that this machine does not have and
+    :class:`~redetail.errors.UnknownNameError` for a precision that does not exist.
+    """
+    chosen = _best_device() if device is None else _checked_device(device)
+    return Placement(chosen, _default_dtype(chosen) if dtype is None else _checked_dtype(dtype))
+
+
+@contextmanager
+def memory_errors(work: str, placement: Placement) -> Iterator[None]:
+    """Turn running out of memory while doing ``work`` ("enhancing 16 crops of 512x512") into one sentence."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _out_of_memory(work, placement) from error
+    except RuntimeError as error:
+        if _ALLOCATION_FAILED not in str(error):
+            raise
+        raise _out_of_memory(work, placement) from error
+
+
+def _out_of_memory(work: str, placement: Placement) -> ModelError:
+    return ModelError(
+        f"The memory of {placement.device} did not suffice for {work}; "
+        "make guide-size or max-size smaller, or context-length shorter."
+    )
+
+
+def _best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _checked_device(device: str | torch.device) -> torch.device:
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise UnknownNameError("device", str(device), _KINDS) from error
+    if chosen.type not in _KINDS:
+        raise UnknownNameError("device", str(device), _KINDS)
+    if chosen.index is not None and chosen.index >= max(_count(chosen.type), 1):
+        raise SettingsError(
+            f"The device {chosen} does not exist: this machine has {_count(chosen.type)} of kind {chosen.type}."
+        )
+    if not _count(chosen.type):
+        raise SettingsError(f"The device {chosen} is not available here; use cpu or leave the device out.")
+    return chosen
+
+
+def _count(kind: str) -> int:
+    if kind == "cuda":
+        return torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return int(kind == "cpu" or torch.backends.mps.is_available())
+
+
+def _default_dtype(device: torch.device) -> torch.dtype:
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _checked_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise UnknownNameError("precision", name, DTYPES)
+    return DTYPES[name]

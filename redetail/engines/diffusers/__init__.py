@@ -1,0 +1,1 @@
+"""Stable Diffusion with AnimateDiff motion layers, read from a model folder in the diffusers layout."""

@@ -1,0 +1,67 @@
+"""Pixels to latents and back with a variational autoencoder, a few frames at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from redetail.engines.base import Pixels
+
+# Activations of the full-resolution layers of Stable Diffusion's VAE take about 2 kB a pixel in float32.
+PIXELS_PER_BATCH = {"cuda": 8 * 512 * 512, "mps": 512 * 512, "cpu": 512 * 512}
+
+
+class VaeCodec:
+    """A :class:`~redetail.engines.latent.Codec` around an AutoencoderKL or AutoencoderTiny.
+
+    Latents are in the network's units: the VAE's mean times ``scaling_factor`` (Rombach et al., arXiv:2112.10752).
+    ``pixels_per_batch`` bounds the memory: so many pixels of crops go through the VAE at once, at least one frame.
+    """
+
+    def __init__(self, vae: Any, pixels_per_batch: int | None = None) -> None:
+        self._vae = vae
+        self._pixels = pixels_per_batch or PIXELS_PER_BATCH[vae.device.type]
+        self._scale = float(vae.config.scaling_factor)
+        self._shift = float(getattr(vae.config, "shift_factor", None) or 0.0)
+        self._tiny = type(vae).__name__ == "AutoencoderTiny"
+        self.size_multiple: int = 2 ** (len(_widths(vae)) - 1)
+
+    def calls(self, shape: tuple[int, ...]) -> int:
+        """Calls of the VAE to encode and decode crops of shape (F, h, w, 3)."""
+        return 2 * math.ceil(shape[0] / self._batch(shape))
+
+    def encode(self, crops: Pixels, tick: Callable[[], None]) -> Tensor:
+        """(F, h, w, 3) float32 0..1 -> (F, C, h/m, w/m) float32 on the VAE's device."""
+        latents = []
+        for start in range(0, len(crops), self._batch(crops.shape)):
+            tick()
+            batch = np.clip(crops[start : start + self._batch(crops.shape)], 0, 1)
+            images = torch.from_numpy(batch).to(self._vae.device, self._vae.dtype).movedim(-1, 1) * 2 - 1
+            encoded = self._vae.encode(images.contiguous())
+            mean = encoded.latents if self._tiny else encoded.latent_dist.mode()
+            latents.append((mean.float() - self._shift) * self._scale)
+        return torch.cat(latents)
+
+    def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None]) -> Pixels:
+        """(F, C, h/m, w/m) -> (F, h, w, 3) float32 0..1; of ``crops`` only the shape matters."""
+        pixels = np.empty(crops.shape, np.float32)
+        step = self._batch(crops.shape)
+        for start in range(0, len(crops), step):
+            tick()
+            batch = latents[start : start + step] / self._scale + self._shift
+            images = self._vae.decode(batch.to(self._vae.dtype)).sample.float()
+            pixels[start : start + step] = (images / 2 + 0.5).clamp(0, 1).movedim(1, -1).cpu().numpy()
+        return pixels
+
+    def _batch(self, shape: tuple[int, ...]) -> int:
+        return max(1, self._pixels // (shape[1] * shape[2]))
+
+
+def _widths(vae: Any) -> Any:
+    config = vae.config
+    return config.block_out_channels if hasattr(config, "block_out_channels") else config.encoder_block_out_channels

@@ -1,0 +1,186 @@
+"""A model folder in the diffusers layout, checked part by part before anything heavy is imported.
+
+::
+
+    unet/            UNet2DConditionModel, or UNetMotionModel with the motion layers inside
+    motion_adapter/  MotionAdapter, needed beside a UNet2DConditionModel
+    vae/             AutoencoderKL or AutoencoderTiny
+    text_encoder/    CLIPTextModel
+    tokenizer/       vocab.json and merges.txt, or tokenizer.json
+    scheduler/       scheduler_config.json: the noise that the UNet was trained on
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from redetail.errors import ModelError
+
+Config = Mapping[str, Any]
+_CLASSES = {
+    "unet": ("UNet2DConditionModel", "UNetMotionModel"),
+    "motion_adapter": ("MotionAdapter",),
+    "vae": ("AutoencoderKL", "AutoencoderTiny"),
+    "text_encoder": ("CLIPTextModel",),
+}
+_VARIANTS = (None, "fp16")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One network of a model folder: where it lies, its config.json and which variant of its weights exists."""
+
+    path: Path
+    config: Config
+    variant: str | None
+
+    @property
+    def kind(self) -> str:
+        """The name of its class."""
+        return class_name(self.config)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """All parts of a model; ``motion_adapter`` is None where the UNet has its motion layers inside."""
+
+    path: Path
+    unet: Part
+    motion_adapter: Part | None
+    vae: Part
+    text_encoder: Part
+    tokenizer: Path
+    scheduler: Config
+
+
+def open_folder(path: Path) -> ModelFolder:
+    """Find and check the parts of the model in ``path``.
+
+    Raises :class:`~redetail.errors.ModelError` that names the missing parts, a part of a kind that is not supported,
+    a config that is no JSON, or a weight file that is truncated or damaged.
+    """
+    _check_present(path)
+    unet = _part(path / "unet")
+    motion_adapter = _part(path / "motion_adapter") if unet.kind == "UNet2DConditionModel" else None
+    vae, text_encoder = _part(path / "vae"), _part(path / "text_encoder")
+    scheduler = read_config(path / "scheduler" / "scheduler_config.json")
+    folder = ModelFolder(path, unet, motion_adapter, vae, text_encoder, path / "tokenizer", scheduler)
+    _check_fit(folder)
+    return folder
+
+
+def class_name(config: Config) -> str:
+    """The class that wrote a config: diffusers says it in ``_class_name``, transformers in ``architectures``."""
+    architectures = config.get("architectures") or [""]
+    return str(config.get("_class_name") or architectures[0])
+
+
+def read_config(path: Path) -> Config:
+    """A JSON object from a file; raises :class:`~redetail.errors.ModelError` where there is none."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"The model file {path} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise ModelError(f"The model file {path} is no JSON ({error}); copy or download it again.") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"The model file {path} should hold a JSON object; copy or download it again.")
+    return config
+
+
+def check_weights(path: Path) -> None:
+    """Raise :class:`~redetail.errors.ModelError` where a .safetensors file is truncated or damaged.
+
+    Only the header is read; it states the length that the file must have.
+    """
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"The weight file {path} is truncated or damaged ({error}); copy or download it again."
+        ) from error
+
+
+def _check_present(path: Path) -> None:
+    missing = [
+        name
+        for name, file in {
+            "unet": "unet/config.json",
+            "vae": "vae/config.json",
+            "text_encoder": "text_encoder/config.json",
+            "tokenizer": "tokenizer",
+            "scheduler": "scheduler/scheduler_config.json",
+        }.items()
+        if not (path / file).exists()
+    ]
+    needs_motion = "unet" not in missing and class_name(read_config(path / "unet/config.json")) != "UNetMotionModel"
+    if needs_motion and not (path / "motion_adapter/config.json").exists():
+        missing.append("motion_adapter")
+    if missing:
+        raise ModelError(
+            f"The model folder {path} lacks {', '.join(missing)}; a model needs unet, motion_adapter "
+            "(unless the unet is a UNetMotionModel), vae, text_encoder, tokenizer and scheduler."
+        )
+
+
+def _part(path: Path) -> Part:
+    config = read_config(path / "config.json")
+    known = _CLASSES[path.name]
+    if class_name(config) not in known:
+        raise ModelError(
+            f"The part {path} is a {class_name(config) or 'network of unknown kind'}; "
+            f"supported here: {' or '.join(known)}."
+        )
+    return Part(path, config, _variant(path))
+
+
+def _variant(path: Path) -> str | None:
+    """Which weights to load: full precision where both exist. Every file of the variant is checked."""
+    files = sorted(path.glob("*.safetensors"))
+    for variant in _VARIANTS:
+        chosen = [file for file in files if (".fp16" in file.name) == (variant == "fp16")]
+        for file in chosen:
+            check_weights(file)
+        if chosen:
+            return variant
+    pickled = sorted(file.name for file in path.glob("*.bin"))
+    hint = f"{pickled[0]} is a pickle, which may carry code: convert it" if pickled else "copy or download it again"
+    raise ModelError(f"The part {path} has no .safetensors weights; {hint}.")
+
+
+def _check_fit(folder: ModelFolder) -> None:
+    """Refuse parts that do not belong together, and kinds of UNet that are not supported."""
+    unet, vae, text = folder.unet.config, folder.vae.config, folder.text_encoder.config
+    channels = vae.get("latent_channels", 4)
+    if unet.get("addition_embed_type"):
+        raise ModelError(f"The unet of {folder.path} is of the SDXL kind; Stable Diffusion 1.x and 2.x are supported.")
+    if unet.get("in_channels", 4) != channels:
+        raise ModelError(
+            f"The unet of {folder.path} takes {unet.get('in_channels')} channels, but its vae makes latents of "
+            f"{channels}; inpainting and other conditioned UNets are not supported."
+        )
+    if unet.get("cross_attention_dim", 1280) != text.get("hidden_size", 512):
+        raise ModelError(
+            f"The text_encoder of {folder.path} gives {text.get('hidden_size')} features, but its unet takes "
+            f"{unet.get('cross_attention_dim')}; they belong to different models."
+        )
+    if folder.motion_adapter is not None:
+        _check_motion(folder.path, unet, folder.motion_adapter.config)
+
+
+def _check_motion(path: Path, unet: Config, motion: Config) -> None:
+    wanted, given = unet.get("block_out_channels"), motion.get("block_out_channels")
+    if wanted is not None and given is not None and list(wanted) != list(given):
+        raise ModelError(
+            f"The motion_adapter of {path} was made for a unet of widths {tuple(given)}, not {tuple(wanted)}; "
+            "use a motion module of the same base model."
+        )
+    if motion.get("conv_in_channels"):
+        raise ModelError(f"The motion_adapter of {path} takes extra input channels (PIA), which is not supported.")

@@ -1,0 +1,143 @@
+"""Networks and tokenizer of a model folder, loaded with diffusers and transformers; nothing is fetched."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from redetail.engines.device import Placement
+from redetail.engines.diffusers.folder import ModelFolder, Part
+from redetail.errors import DependencyError, ModelError
+
+_LIBRARY_LOGGERS = ("diffusers", "transformers")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The loaded networks of a model, in evaluation mode on their device.
+
+    ``unet`` is a UNetMotionModel; ``vae`` an AutoencoderKL or AutoencoderTiny in float32 where its config asks for
+    it; ``text_encoder`` a CLIPTextModel; ``tokenizer`` a CLIPTokenizer.
+    """
+
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+
+
+def load_parts(folder: ModelFolder, placement: Placement) -> Parts:
+    """Load every part of ``folder``.
+
+    Raises :class:`~redetail.errors.ModelError` where weights are missing or do not fit their config, and
+    :class:`~redetail.errors.DependencyError` without diffusers or transformers.
+    """
+    with _quiet():
+        unet = _load(folder.unet, placement.dtype)
+        if folder.motion_adapter is not None:
+            unet = _with_motion(unet, _load(folder.motion_adapter, placement.dtype), folder)
+        return Parts(
+            unet=_ready(unet, placement),
+            vae=_ready(_load(folder.vae, _vae_dtype(folder.vae, placement)), placement),
+            text_encoder=_ready(_load(folder.text_encoder, placement.dtype), placement),
+            tokenizer=_load_tokenizer(folder),
+        )
+
+
+def require(package: str) -> ModuleType:
+    """Import an optional package; raises :class:`~redetail.errors.DependencyError` where it is not installed."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise DependencyError(package, "standalone") from error
+
+
+def _load(part: Part, dtype: torch.dtype) -> Any:
+    """One network from its folder, with every weight that its config asks for."""
+    options: dict[str, Any] = {"local_files_only": True, "output_loading_info": True, "use_safetensors": True}
+    if part.variant is not None:
+        options["variant"] = part.variant
+    if part.path.name == "text_encoder":
+        package, options["dtype"] = "transformers", dtype
+    else:
+        package, options["torch_dtype"] = "diffusers", dtype
+        options["low_cpu_mem_usage"] = importlib.util.find_spec("accelerate") is not None
+    network_class = getattr(require(package), part.kind)
+    try:
+        network, info = network_class.from_pretrained(str(part.path), **options)
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
+        raise ModelError(f"The part {part.path} cannot be loaded: {_first_line(error)}") from error
+    _check_complete(part, info)
+    return network
+
+
+def _check_complete(part: Part, info: Mapping[str, Any]) -> None:
+    """The libraries fill what is missing with random numbers; that would be noise in every frame."""
+    wrong = [str(key) for name in ("missing_keys", "mismatched_keys") for key in info.get(name, ())]
+    if wrong:
+        raise ModelError(
+            f"The weights of {part.path} do not fit its config.json: {len(wrong)} tensors are missing or of another "
+            f"shape, such as {sorted(wrong)[0]}; copy or download it again."
+        )
+
+
+def _with_motion(unet: Any, adapter: Any, folder: ModelFolder) -> nn.Module:
+    """The motion layers of an adapter inside a 2-D UNet."""
+    try:
+        joined: nn.Module = require("diffusers").UNetMotionModel.from_unet2d(unet, adapter)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ModelError(f"The motion_adapter of {folder.path} does not fit its unet: {_first_line(error)}") from error
+    return joined.to(unet.dtype)
+
+
+def _load_tokenizer(folder: ModelFolder) -> Any:
+    try:
+        return require("transformers").CLIPTokenizer.from_pretrained(str(folder.tokenizer), local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"The part {folder.tokenizer} is no CLIP tokenizer: {_first_line(error)}") from error
+
+
+def _vae_dtype(part: Part, placement: Placement) -> torch.dtype:
+    """float32 where the VAE overflows in half precision; AutoencoderKL's own default is that it does."""
+    upcast = part.config.get("force_upcast", part.kind == "AutoencoderKL")
+    return torch.float32 if upcast else placement.dtype
+
+
+def _ready(network: Any, placement: Placement) -> Any:
+    return network.to(placement.device).eval().requires_grad_(False)
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of a library's message: the rest is advice about its own options."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries from drawing bars and giving advice while they load: errors still arrive as exceptions."""
+    progress = require("transformers").utils.logging
+    require("diffusers")
+    loggers = [logging.getLogger(name) for name in _LIBRARY_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    bars = progress.is_progress_bar_enabled()
+    progress.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            progress.enable_progress_bar()

@@ -1,0 +1,181 @@
+"""``LatentEngine``: the one engine behind every model of our own process.
+
+What differs between models is a :class:`Codec` (pixels to latents and back) and a :class:`LatentModel` (a network with
+the conditions it wants); how a segment is re-diffused does not::
+
+    encode -> noise -> sampler over mask(windows(guidance(network))) -> decode
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from redetail.engines.base import Capabilities, Pixels
+from redetail.engines.checks import check_request, context_length
+from redetail.engines.device import Placement, memory_errors
+from redetail.engines.meter import Meter, MeteredDenoiser
+from redetail.errors import ModelError
+from redetail.geometry.context import ContextWindow, context_windows
+from redetail.progress import CancelToken, ProgressCallback, no_progress
+from redetail.sampling import (
+    Denoiser,
+    NoiseTable,
+    SamplingRequest,
+    Stage,
+    WindowedDenoiser,
+    find_sampler,
+    sample,
+    sample_refined,
+)
+from redetail.settings import Settings
+
+DenoiserFor = Callable[[slice], Denoiser]
+"""The denoiser of a run of frames: conditions that exist once per frame are sliced here."""
+
+
+class Codec(Protocol):
+    """Between pixels and latents. Latents are float32, in the units of the network, on its device."""
+
+    @property
+    def size_multiple(self) -> int:
+        """Pixels of a crop's side per cell of its latents."""
+        ...
+
+    def calls(self, shape: tuple[int, ...]) -> int:
+        """Network calls to encode and to decode crops of shape (F, h, w, 3)."""
+        ...
+
+    def encode(self, crops: Pixels, tick: Callable[[], None]) -> Tensor:
+        """(F, h, w, 3) 0..1 -> (F, C, h/m, w/m); ``tick`` is called after each network call."""
+        ...
+
+    def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None]) -> Pixels:
+        """(F, C, h/m, w/m) -> (F, h, w, 3) float32 0..1; ``crops`` is what was encoded."""
+        ...
+
+
+class LatentModel(Protocol):
+    """A network that predicts clean latents, with everything that it is told beside them."""
+
+    @property
+    def table(self) -> NoiseTable:
+        """The noise levels it was trained on."""
+        ...
+
+    def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
+        """Prepare what the network is told (text, crops) for a segment, guidance included."""
+        ...
+
+
+class LatentEngine:
+    """An :class:`~redetail.engines.base.Engine` made of a codec and a latent model.
+
+    ``context_limit``: the longest context window that the motion layers can take (None: any); ``refiner``: a second
+    model over the same latents that takes over the last steps, as many as ``settings.refiner_ratio`` says.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        model: LatentModel,
+        capabilities: Capabilities,
+        placement: Placement,
+        *,
+        context_limit: int | None = None,
+        refiner: LatentModel | None = None,
+    ) -> None:
+        self._codec, self._model, self._refiner = codec, model, refiner
+        self._capabilities, self._limit = capabilities, context_limit
+        self.placement = placement
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine can do."""
+        return self._capabilities
+
+    @torch.inference_mode()
+    def enhance(
+        self,
+        crops: Pixels,
+        mask: Pixels,
+        settings: Settings,
+        *,
+        first_frame: int = 0,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+    ) -> Pixels:
+        """Re-diffuse all crops of a segment together; see :meth:`redetail.engines.base.Engine.enhance`.
+
+        Raises :class:`~redetail.errors.ModelError` where memory does not suffice or the network overflows.
+        """
+        check_request(crops, mask, settings, self._capabilities)
+        windows = self._windows(len(crops), settings)
+        evaluations = find_sampler(settings.sampler).calls
+        sampled = evaluations(settings.steps) * len(windows) if evaluations else 0
+        meter = Meter(progress, cancel, sampled and sampled + self._codec.calls(crops.shape))
+        result = np.array(crops, np.float32)
+        if mask.any():
+            height, width = crops.shape[1:3]
+            with memory_errors(f"{len(crops)} crops of {width}x{height} pixels", self.placement):
+                latents = self._codec.encode(crops, meter.tick)
+                latents = self._sampled(latents, crops, mask, settings, windows, first_frame, meter)
+                result = self._codec.decode(_finite(latents, self.placement), crops, meter.tick)
+        meter.finish()
+        return result
+
+    def _windows(self, frames: int, settings: Settings) -> list[ContextWindow]:
+        length = context_length(settings, self._capabilities.context_length, self._limit)
+        return context_windows(frames, length or frames + settings.context_overlap, settings.context_overlap)
+
+    def _sampled(
+        self,
+        latents: Tensor,
+        crops: Pixels,
+        mask: Pixels,
+        settings: Settings,
+        windows: list[ContextWindow],
+        first_frame: int,
+        meter: Meter,
+    ) -> Tensor:
+        """Re-diffused latents (F, C, h, w). Differential diffusion belongs to a feathered mask (see Settings)."""
+
+        def stage(model: LatentModel) -> Stage:
+            denoiser_for = model.condition(crops, settings)
+            metered = WindowedDenoiser(lambda frames: MeteredDenoiser(denoiser_for(frames), meter), windows)
+            return Stage(metered, model.table)
+
+        request = SamplingRequest(
+            sampler=settings.sampler,
+            scheduler=settings.scheduler,
+            steps=settings.steps,
+            denoise=settings.denoise,
+            seed=settings.seed,
+            first_frame=first_frame,
+        )
+        small, differential = latent_mask(mask, latents), settings.mask_feather > 0
+        base = stage(self._model)
+        if self._refiner is None:
+            return sample(base.denoiser, latents, base.table, request, mask=small, differential=differential)
+        refiner, ratio = stage(self._refiner), settings.refiner_ratio
+        return sample_refined(base, refiner, latents, request, ratio, mask=small, differential=differential)
+
+
+def latent_mask(mask: Pixels, latents: Tensor) -> Tensor:
+    """A pixel mask (1 or F, h, w) at the size of the latents, bilinear, (1 or F, 1, h', w') on their device."""
+    pixels = torch.from_numpy(np.array(mask, np.float32))[:, None].to(latents.device)
+    return functional.interpolate(pixels, size=latents.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _finite(latents: Tensor, placement: Placement) -> Tensor:
+    if not torch.isfinite(latents).all():
+        raise ModelError(
+            f"The model gave values that are not finite numbers, computed on {placement}; "
+            "use dtype float32, or another sampler or scheduler."
+        )
+    return latents
