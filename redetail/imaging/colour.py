@@ -12,18 +12,20 @@ Pixels = NDArray[np.float32]
 _LEAST = 1e-3  # share of the blur that must lie under the mask for its mean to be believed
 
 
-def match_low_frequencies(result: Pixels, source: Pixels, mask: NDArray[np.float32], radius: float) -> Pixels:
+def match_low_frequencies(
+    result: Pixels, source: Pixels, mask: NDArray[np.float32], radius: float | None = None
+) -> Pixels:
     """The result with its low frequencies (brightness, colour) replaced by the source's: (F, h, w, C) float32 0..1.
 
     ``result`` and ``source`` are (F, h, w, C) 0..1; ``mask`` (h, w), (1, h, w) or (F, h, w), 0..1, says where they
     show the same subject; ``radius`` is the sigma, in pixels, of the Gaussian that separates low from high
-    frequencies. The blur is normalised by the mask (Knutsson and Westin 1993), so that nothing from outside of it
+    frequencies (None: a sixteenth of the shorter side, which keeps shading and leaves features alone). The blur is normalised by the mask (Knutsson and Westin 1993), so that nothing from outside of it
     colours its edge; where no mask is near, the result stays as it is.
 
     Every frame is matched to its own source, so the correction moves as the source does and adds no flicker.
     """
     height, width = result.shape[1:3]
-    low_pass = _LowPass(height, width, radius)
+    low_pass = _LowPass(height, width, min(height, width) / 16 if radius is None else radius)
     weights = np.broadcast_to(mask if mask.ndim == 3 else mask[None], result.shape[:3])
     matched = np.empty_like(result)
     for index, (ours, theirs, weight) in enumerate(zip(result, source, weights, strict=True)):
