@@ -64,6 +64,20 @@ def test_lines_announce_every_pass_even_one_of_unknown_length() -> None:
     ]
 
 
+def test_a_pass_over_several_subjects_is_told_for_each() -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines = Lines(stream, clock)
+    for done in (0, 2.5, 5, 0, 5):
+        lines(Progress("detail", done, 5))
+        clock.now += 1
+    assert stream.getvalue().splitlines() == [
+        "Detailing: 5 frames to do",
+        "Detailing: 5 frames in 2.0 s",
+        "Detailing: 5 frames to do",
+        "Detailing: 5 frames in 1.0 s",
+    ]
+
+
 def test_a_terminal_gets_a_bar_for_each_pass() -> None:
     stream = Terminal()
     with progress_display(quiet=False, stream=stream) as report:

@@ -1,0 +1,243 @@
+"""What cannot be used is answered in one sentence, with exit code 2, and leaves nothing behind."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+BOX = ("--box", "20,20,60,60")
+
+
+@pytest.fixture
+def refused(run, tmp_path: Path) -> Callable[..., str]:
+    """Run a command that must be refused; returns its sentence."""
+
+    def refuse(*arguments: object) -> str:
+        before = listing(tmp_path)
+        ran = run(*arguments)
+        assert ran.code == 2, ran
+        assert ran.out == ""
+        complaint = ran.err.splitlines()[-1]
+        assert complaint.startswith("redetail: ")
+        assert complaint.endswith((".", "--help", "]'"))
+        assert "Traceback" not in ran.err
+        assert not [line for line in ran.err.splitlines()[:-1] if not line.startswith(PROGRESS)], ran.err
+        assert listing(tmp_path) == before
+        return complaint
+
+    return refuse
+
+
+PROGRESS = ("Finding subjects: ", "Cropping: ", "Detailing: ", "Writing: ", "Note: ")
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def detail(source: object, tmp_path: Path, *more: object) -> tuple[object, ...]:
+    return ("detail", source, "-o", tmp_path / "out.mp4", *more)
+
+
+def test_missing_file(refused, tmp_path: Path) -> None:
+    assert "nowhere.mp4" in refused(*detail(tmp_path / "nowhere.mp4", tmp_path))
+
+
+def test_empty_file(refused, tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    assert "empty" in refused(*detail(tmp_path / "empty.mp4", tmp_path))
+
+
+def test_empty_folder(refused, tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    assert "frames" in refused(*detail(tmp_path / "frames", tmp_path))
+
+
+def test_corrupt_file(refused, tmp_path: Path) -> None:
+    path = tmp_path / "noise.mp4"
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+    assert "noise.mp4" in refused(*detail(path, tmp_path))
+
+
+def test_text_file(refused, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a video\n" * 50)
+    assert "notes.txt" in refused(*detail(path, tmp_path))
+
+
+def test_audio_only(refused, tmp_path: Path, sound_file: Path) -> None:
+    assert "sound" in refused(*detail(sound_file, tmp_path))
+
+
+@pytest.mark.parametrize("part", [0.3, 0.97])
+def test_truncated_file(refused, tmp_path: Path, clip: Path, part: float) -> None:
+    whole = clip.read_bytes()
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(whole[: int(len(whole) * part)])
+    assert "cut.mp4" in refused(*detail(path, tmp_path, *BOX))
+
+
+@pytest.mark.parametrize("part", [0.5, 0.9])
+def test_truncated_in_the_pictures(refused, tmp_path: Path, clip: Path, part: float) -> None:
+    """With the index in front the beginning is fine, and only reading finds out that the end is missing."""
+    whole = remuxed(clip, tmp_path / "whole.mp4")
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(whole[: int(len(whole) * part)])
+    assert "cut.mp4" in refused(*detail(path, tmp_path, *BOX))
+
+
+def remuxed(clip: Path, path: Path) -> bytes:
+    """The clip with its index in front, as downloads have it."""
+    import av
+
+    with av.open(str(clip)) as source, av.open(str(path), "w", options={"movflags": "faststart"}) as sink:
+        stream = sink.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                sink.mux(packet)
+    whole = path.read_bytes()
+    path.unlink()
+    return whole
+
+
+@pytest.mark.parametrize("box", ["200,200,300,300", "-50,-50,-5,-5", "30,30,30,30", "60,60,20,20", "nan,0,9,9"])
+def test_boxes_that_hold_nothing_of_the_frame(refused, tmp_path: Path, clip: Path, box: str) -> None:
+    assert box.split(",")[0] in refused(*detail(clip, tmp_path, "--box", box))
+
+
+@pytest.mark.parametrize("box", ["1,2,3", "a,b,c,d", "1;2;3;4"])
+def test_boxes_that_are_none(refused, tmp_path: Path, clip: Path, box: str) -> None:
+    assert "x1,y1,x2,y2" in refused(*detail(clip, tmp_path, "--box", box))
+
+
+def test_missing_mask(refused, tmp_path: Path, clip: Path) -> None:
+    assert "no-mask.png" in refused(*detail(clip, tmp_path, "--mask", tmp_path / "no-mask.png"))
+
+
+def test_mask_of_another_size(refused, tmp_path: Path, clip: Path) -> None:
+    path = tmp_path / "mask.png"
+    cv2.imwrite(str(path), np.full((40, 40), 255, np.uint8))
+    sentence = refused(*detail(clip, tmp_path, "--mask", path))
+    assert "40x40" in sentence
+    assert "96x80" in sentence
+
+
+def test_empty_mask(refused, tmp_path: Path, clip: Path) -> None:
+    path = tmp_path / "mask.png"
+    cv2.imwrite(str(path), np.zeros((80, 96), np.uint8))
+    assert "mask.png" in refused(*detail(clip, tmp_path, "--mask", path))
+
+
+def test_mask_of_another_length(refused, tmp_path: Path, clip: Path, short_mask: Path) -> None:
+    sentence = refused(*detail(clip, tmp_path, "--mask", short_mask))
+    assert "3" in sentence
+    assert "6" in sentence
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"segs": 1}', '[[80, 96], [{"bbox": [NaN, 0, 9, 9]}]]'])
+def test_segments_that_cannot_be_read(refused, tmp_path: Path, clip: Path, text: str) -> None:
+    path = tmp_path / "segs.json"
+    path.write_text(text)
+    assert "segs.json" in refused(*detail(clip, tmp_path, "--segs", path))
+
+
+def test_segments_outside_the_frame(refused, tmp_path: Path, clip: Path) -> None:
+    path = tmp_path / "segs.json"
+    seg = {"crop_region": [200, 200, 240, 240], "bbox": [200, 200, 240, 240], "confidence": 1, "label": "face"}
+    path.write_text(json.dumps([[80, 96], [seg]]))
+    assert "200" in refused(*detail(clip, tmp_path, "--segs", path))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "part"),
+    [
+        ("--steps", "0", "steps is 0"),
+        ("--steps", "nan", "steps"),
+        ("--steps", "few", "'few'"),
+        ("--denoise", "1.5", "denoise is 1.5"),
+        ("--cfg", "inf", "cfg"),
+        ("--seed", "-1", "seed is -1"),
+        ("--guide-size", "10", "guide-size is 10"),
+        ("--sampler", "best", "euler"),
+        ("--scheduler", "best", "karras"),
+        ("--detect", "unicorn", "face"),
+        ("--device", "toaster", "toaster"),
+        ("--start", "soon", "soon"),
+        ("--start", "99", "99"),
+        ("--end", "0", "0"),
+        ("--model", "no-such-folder", "no-such-folder"),
+    ],
+)
+def test_settings_that_cannot_be(refused, tmp_path: Path, clip: Path, option: str, value: str, part: str) -> None:
+    assert part in refused(*detail(clip, tmp_path, *BOX, option, value))
+
+
+def test_two_ways_to_name_the_subject(refused, tmp_path: Path, clip: Path) -> None:
+    path = tmp_path / "mask.png"
+    cv2.imwrite(str(path), np.full((80, 96), 255, np.uint8))
+    refused(*detail(clip, tmp_path, *BOX, "--mask", path))
+
+
+def test_no_output_named(refused, clip: Path) -> None:
+    assert "-o" in refused("detail", clip)
+
+
+def test_output_that_exists_is_kept(refused, tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "out.mp4").write_bytes(b"mine")
+    assert "--overwrite" in refused(*detail(clip, tmp_path, *BOX))
+    assert (tmp_path / "out.mp4").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("option", ["--report", "--compare"])
+def test_side_outputs_that_exist_are_kept(refused, tmp_path: Path, clip: Path, option: str) -> None:
+    (tmp_path / "side.mp4").write_bytes(b"mine")
+    assert "--overwrite" in refused(*detail(clip, tmp_path, *BOX, option, tmp_path / "side.mp4"))
+
+
+@pytest.mark.parametrize("options", [("-o", "clip.mp4"), ("-o", "new.mp4", "--compare", "./clip.mp4")])
+def test_the_input_is_never_written(refused, clip: Path, monkeypatch, options: tuple[str, ...]) -> None:
+    monkeypatch.chdir(clip.parent)
+    before = clip.read_bytes()
+    assert "clip.mp4" in refused("detail", "clip.mp4", *options, "--overwrite", *BOX)
+    assert clip.read_bytes() == before
+
+
+def test_two_results_in_one_file(refused, tmp_path: Path, clip: Path) -> None:
+    assert "out.mp4" in refused(*detail(clip, tmp_path, *BOX, "--compare", tmp_path / "out.mp4"))
+
+
+@pytest.mark.parametrize("name", ["out.xyz", "out"])
+def test_unknown_kind_of_output(refused, tmp_path: Path, clip: Path, name: str) -> None:
+    if name == "out":
+        (tmp_path / name).write_bytes(b"")
+        refused("detail", clip, "-o", tmp_path / name, *BOX)
+    else:
+        assert name in refused("detail", clip, "-o", tmp_path / name, *BOX)
+
+
+def test_folder_of_the_output_is_missing(refused, tmp_path: Path, clip: Path) -> None:
+    assert "nowhere" in refused("detail", clip, "-o", tmp_path / "nowhere" / "out.mp4", *BOX)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder in which nobody can create a file")
+@pytest.mark.parametrize("option", ["-o", "--report", "--compare"])
+def test_output_that_cannot_be_written(refused, tmp_path: Path, clip: Path, option: str) -> None:
+    """Even root cannot create files in /proc."""
+    more = () if option == "-o" else ("-o", tmp_path / "out.mp4")
+    assert "/proc" in refused("detail", clip, option, "/proc/out.mp4", *more, *BOX)
+
+
+def test_too_little_disk(refused, tmp_path: Path, clip: Path, monkeypatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert "TMPDIR" in refused(*detail(clip, tmp_path, *BOX))
+
+
+@pytest.mark.parametrize("arguments", [(), ("detail",), ("improve", "x"), ("detail", "x", "--stepz", "1")])
+def test_what_cannot_be_understood(refused, arguments: tuple[str, ...]) -> None:
+    refused(*arguments)
