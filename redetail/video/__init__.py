@@ -1,1 +1,106 @@
-"""Frame sources and sinks."""
+"""Frames from and to files: :func:`open_source`, :func:`array_source`, :func:`open_sink`.
+
+PyAV and Pillow are loaded when a file is opened, not before.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.errors import InputError
+from redetail.video.av_errors import requires
+from redetail.video.base import Color, Frame, FrameSink, FrameSource, VideoInfo
+from redetail.video.inputs import check_input
+from redetail.video.options import EncodeOptions
+from redetail.video.timing import DEFAULT_RATE
+
+__all__ = [
+    "Color",
+    "EncodeOptions",
+    "Frame",
+    "FrameSink",
+    "FrameSource",
+    "VideoInfo",
+    "array_source",
+    "open_sink",
+    "open_source",
+]
+
+
+def open_source(path: str | Path, *, rate: Fraction | float = DEFAULT_RATE) -> FrameSource:
+    """A video file, an animation, a folder of images (in natural order) or one image, as frames.
+
+    ``rate`` is the frames a second of images, which have none of their own; videos keep theirs. Raises
+    :class:`~redetail.errors.InputError` where there is nothing that can be read.
+    """
+    path = Path(path)
+    check_input(path)
+    with requires("av", "av"), requires("pillow", "PIL"):
+        from redetail.video.file_source import FileSource
+        from redetail.video.folder_source import IMAGE_SUFFIXES, FolderSource, images_in, is_still
+        from redetail.video.webp_source import WebPSource, is_animated_webp
+
+        if path.is_dir():
+            return FolderSource(path, images_in(path), _rate(rate))
+        if is_animated_webp(path):
+            return WebPSource(path)
+        if path.suffix.lower() in IMAGE_SUFFIXES and is_still(path):
+            return FolderSource(path, [path], _rate(rate))
+        return FileSource(path)
+
+
+def array_source(
+    frames: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.floating], rate: Fraction | float = DEFAULT_RATE
+) -> FrameSource:
+    """Frames in memory: (F, H, W, 3), uint8, uint16 or floating point 0..1; ``rate`` in frames a second.
+
+    Floating point is rounded to 8 bits. Raises :class:`~redetail.errors.InputError` for other arrays.
+    """
+    from redetail.video.array_source import ArraySource
+
+    return ArraySource(np.asarray(frames), _rate(rate))
+
+
+def open_sink(
+    path: str | Path,
+    like: FrameSource | VideoInfo,
+    *,
+    source_path: str | Path | None = None,
+    start: int = 0,
+    stop: int | None = None,
+    options: EncodeOptions | None = None,
+) -> FrameSink:
+    """Where frames of the size, timing and colours of ``like`` are written; use it in a ``with`` statement.
+
+    The suffix decides: a video (.mp4, .m4v, .mov, .mkv, .webm), an animation (.gif, .webp, .apng), one image (.png), or
+    without a suffix a folder of PNG images. Sound, subtitles, chapters and metadata come from ``source_path`` (the
+    path of ``like`` where it has one) as they are. ``start`` and ``stop`` say which frames of the source will be written:
+    a cut clip starts at time zero, with its sound cut to match.
+
+    Nothing exists under the wanted name until the ``with`` statement is left without an error; an error or Ctrl-C
+    leaves nothing behind, and an older file of that name stays. Raises :class:`~redetail.errors.OutputError` where
+    the output cannot or must not be written.
+    """
+    info = like if isinstance(like, VideoInfo) else like.info
+    path = Path(path)
+    source = Path(source_path) if source_path is not None else info.path
+    with requires("av", "av"):
+        from redetail.video.opening import file_sink, folder_sink
+
+        if path.suffix.lower() in ("", ".png"):
+            return folder_sink(path, info, source, single=path.suffix != "")
+        return file_sink(path, info, source, (start, stop), options or EncodeOptions())
+
+
+def _rate(rate: Fraction | float) -> Fraction:
+    try:
+        exact = Fraction(rate).limit_denominator(1001)
+    except (ValueError, OverflowError, TypeError) as error:
+        raise InputError(f"The frame rate must be a positive number, not {rate!r}.") from error
+    if not 0 < exact <= 1000:
+        raise InputError(f"The frame rate is {rate}; it must lie between 0 and 1000 frames a second.")
+    return exact

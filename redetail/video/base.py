@@ -7,8 +7,9 @@ appears under its final name only when it was closed without an error.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -23,11 +24,29 @@ RGB = NDArray[np.uint8] | NDArray[np.uint16]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One decoded picture. ``pts`` counts in the source's time base (None where the container has none)."""
+    """One decoded picture.
+
+    ``pts`` counts in the source's time base and increases from frame to frame (None: one step of the average rate
+    after the frame before). ``duration`` is how long it stays, in the same unit, where that is known.
+    """
 
     index: int
     pts: int | None
     pixels: RGB
+    duration: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Color:
+    """How a stream says its colours are coded: code points of ITU-T H.273, 2 where it says nothing.
+
+    ``matrix`` 0 is RGB, 1 BT.709, 5 and 6 BT.601, 9 BT.2020; ``range`` is 1 for limited, 2 for full, 0 for unsaid.
+    """
+
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+    range: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +54,9 @@ class VideoInfo:
     """What is known of a source before it is decoded. ``size`` is upright: rotation is already honoured.
 
     ``frames`` is an estimate for progress bars (0: unknown); ``rate`` is the average in frames a second.
-    ``notices`` are sentences for the user: what of the source cannot be kept (alpha, for one).
+    ``notices`` are sentences for the user: what of the source cannot be kept (alpha, for one). ``chroma`` is the
+    sampling of the source's colours ("420", "422", "444", or "rgb" where there is no matrix), ``pixel_aspect`` the width of an
+    upright pixel over its height, ``path`` the file or folder that the frames come from (None: arrays).
     """
 
     size: Size
@@ -45,6 +66,10 @@ class VideoInfo:
     bit_depth: int
     has_audio: bool = False
     notices: tuple[str, ...] = ()
+    color: Color = field(default_factory=Color)
+    chroma: str = "rgb"
+    pixel_aspect: Fraction = Fraction(1)
+    path: Path | None = None
 
 
 class FrameSource(Protocol):
@@ -62,6 +87,11 @@ class FrameSource(Protocol):
 
 class FrameSink(Protocol):
     """Takes frames in order; used as a context manager. Leaving it on an error removes what was written."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences for the user: what of the source the output cannot hold. Complete once the sink is open."""
+        ...
 
     def write(self, frame: Frame) -> None:
         """Append a frame of the source's size and depth, with its source's pts."""

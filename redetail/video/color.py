@@ -1,0 +1,87 @@
+"""Colours in and out of FFmpeg: the stream's matrix and range are honoured on both ways.
+
+A stream that does not name its matrix is read as players read it: BT.709 for high definition, else BT.601. It is
+written back without a name too, so that a player's guess is the same before and after.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from av import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from redetail.region import Size
+from redetail.video.base import RGB, Color
+
+_KNOWN = (1, 4, 5, 6, 7, 9)  # matrices of H.273 that the scaler can apply
+_LIMITED, _FULL = 1, 2
+_UNNAMED = 2
+_EXACT = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+    | Interpolation.BITEXACT
+)
+
+BT709 = Color(matrix=1, primaries=1, transfer=1, range=_LIMITED)
+"""What pictures without a matrix (PNG, GIF, arrays) become when they are written as video."""
+
+
+def applied_matrix(color: Color, size: Size) -> int:
+    """The H.273 matrix to compute with: the stream's own, or the one that players assume for that size."""
+    if color.matrix in _KNOWN:
+        return color.matrix
+    return 1 if size.width >= 1280 or size.height > 576 else 5
+
+
+def color_of(frame: VideoFrame) -> Color:
+    """The tags of a decoded frame. The "J" formats of old JPEG streams are full range by definition."""
+    full = frame.format.name.startswith("yuvj")
+    return Color(frame.colorspace, frame.color_primaries, frame.color_trc, _FULL if full else frame.color_range)
+
+
+def is_rgb(name: str) -> bool:
+    """Whether a pixel format of that name holds red, green and blue (or a palette of them)."""
+    return name.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr", "bayer"))
+
+
+class Decoder:
+    """Turns decoded frames into (H, W, 3) RGB as they are stored (not yet upright)."""
+
+    def __init__(self, deep: bool) -> None:
+        self._format = "rgb48le" if deep else "rgb24"
+        self._scaler = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame) -> RGB:
+        """(H, W, 3) uint8, or uint16 over the whole range for deep formats."""
+        if frame.format.name != self._format:
+            if not is_rgb(frame.format.name):
+                color = color_of(frame)
+                frame.colorspace = applied_matrix(color, Size(frame.width, frame.height))
+                frame.color_range = color.range or _LIMITED
+            frame = self._scaler.reformat(frame, format=self._format, interpolation=_EXACT, dst_color_range=_FULL)
+        pixels: RGB = frame.to_ndarray()
+        return pixels
+
+
+class Encoder:
+    """Turns upright RGB into frames of the pixel format that an encoder takes, tagged as the source was."""
+
+    def __init__(self, pixel_format: str, color: Color, size: Size) -> None:
+        self._format, self._color = pixel_format, color
+        self._matrix = applied_matrix(color, size)
+        self._range = color.range or _LIMITED
+        self._scaler = VideoReformatter()
+
+    def __call__(self, pixels: RGB) -> VideoFrame:
+        """A frame without time stamps."""
+        layout = "rgb24" if pixels.dtype == np.uint8 else "rgb48le"
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=layout)
+        if is_rgb(self._format):
+            return self._scaler.reformat(frame, format=self._format, interpolation=_EXACT)
+        frame.colorspace = self._matrix
+        frame = self._scaler.reformat(frame, format=self._format, interpolation=_EXACT, dst_color_range=self._range)
+        frame.colorspace, frame.color_range = self._color.matrix, self._color.range
+        frame.color_primaries, frame.color_trc = self._color.primaries, self._color.transfer
+        return frame

@@ -1,0 +1,207 @@
+"""Which container, codec and pixel format an output gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from redetail.errors import OutputError, SettingsError
+from redetail.video.base import Color, VideoInfo
+from redetail.video.color import BT709
+from redetail.video.options import EncodeOptions
+
+CONTAINERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    ".mp4": ("mp4", ("h264", "h265", "av1", "vp9")),
+    ".m4v": ("mp4", ("h264", "h265", "av1", "vp9")),
+    ".mov": ("mov", ("h264", "h265", "prores")),
+    ".mkv": ("matroska", ("h264", "h265", "vp9", "av1", "ffv1", "prores")),
+    ".webm": ("webm", ("vp9", "av1")),
+    ".gif": ("gif", ()),
+    ".webp": ("webp", ()),
+    ".apng": ("apng", ()),
+}
+"""Suffix of the output: FFmpeg's name of the container, and the codecs that it may hold, the usual one first."""
+
+_ENCODERS = {
+    "h264": "libx264",
+    "h265": "libx265",
+    "vp9": "libvpx-vp9",
+    "av1": "libsvtav1",
+    "ffv1": "ffv1",
+    "prores": "prores_ks",
+    "gif": "gif",
+    "webp": "libwebp_anim",
+    "apng": "apng",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encoding:
+    """Everything an output container and its encoder need to be opened.
+
+    ``tick``: time base of the time stamps that are handed to the encoder.
+    """
+
+    container: str
+    encoder: str
+    pixel_format: str
+    color: Color
+    tick: Fraction
+    options: Mapping[str, str] = field(default_factory=dict)
+    container_options: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    palette: bool = False
+
+    @property
+    def holds_streams(self) -> bool:
+        """Whether the container can hold more than pictures."""
+        return self.container not in ("gif", "webp", "apng")
+
+
+def choose(path: Path, info: VideoInfo, options: EncodeOptions) -> Encoding:
+    """The encoding for an output of that name.
+
+    Raises :class:`~redetail.errors.OutputError` for a suffix that no container has or an encoder that this FFmpeg
+    lacks, :class:`~redetail.errors.SettingsError` for a codec that the container cannot hold.
+    """
+    if path.suffix.lower() not in CONTAINERS:
+        raise OutputError(
+            f"{path} ends in {path.suffix!r}, which is no format that can be written; "
+            f"choose one of: {', '.join(CONTAINERS)}, or a folder name for PNG images."
+        )
+    container, codecs = CONTAINERS[path.suffix.lower()]
+    codec = _codec(path, codecs, info, options)
+    encoder = _ENCODERS[codec]
+    if encoder not in av.codecs_available:
+        raise OutputError(f"This FFmpeg has no {encoder} encoder, which {path} needs; choose another suffix or codec.")
+    pixel_format, notices = _pixel_format(codec, info, options)
+    color = info.color if info.chroma != "rgb" and info.color.matrix != 0 else BT709
+    return Encoding(
+        container=container,
+        encoder=encoder,
+        pixel_format=pixel_format,
+        color=color,
+        tick=_tick(container, info),
+        options=_encoder_options(codec, info, options, pixel_format),
+        container_options=_container_options(container, info),
+        notices=(*notices, *_time_notices(container, info)),
+        palette=codec == "gif",
+    )
+
+
+def _codec(path: Path, codecs: tuple[str, ...], info: VideoInfo, options: EncodeOptions) -> str:
+    if not codecs:
+        if options.codec is not None:
+            raise SettingsError(f"{path.suffix} is a codec of its own; leave out codec {options.codec!r}.")
+        return path.suffix[1:].lower()
+    if options.codec is not None:
+        if options.codec not in codecs:
+            raise SettingsError(f"{path.suffix} cannot hold {options.codec}; choose one of: {', '.join(codecs)}.")
+        return options.codec
+    if options.lossless and "ffv1" in codecs:
+        return "ffv1"
+    if info.bit_depth > 8 and not options.lossless and "h265" in codecs:
+        return "h265"
+    return codecs[0]
+
+
+def _pixel_format(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[str, tuple[str, ...]]:
+    """The pixel format nearest to the source, and notices about what it cannot keep."""
+    deep = info.bit_depth > 8
+    if codec in ("gif", "apng", "webp"):
+        return _animation_format(codec, deep, options)
+    if codec == "ffv1":
+        return ("gbrp16le" if deep else "bgr0"), ()
+    if codec == "prores":
+        return ("yuv444p10le" if info.chroma == "444" else "yuv422p10le"), ()
+    chroma, notices = _chroma(codec, info, options)
+    if codec == "vp9" and deep:
+        return f"yuv{chroma}p", (_rounded(info, 8),)
+    if codec == "h265" and info.bit_depth == 12:
+        return f"yuv{chroma}p12le", notices
+    if deep and info.bit_depth > 10:
+        notices = (*notices, _rounded(info, 10))
+    return f"yuv{chroma}p{'10le' if deep else ''}", notices
+
+
+def _animation_format(codec: str, deep: bool, options: EncodeOptions) -> tuple[str, tuple[str, ...]]:
+    if codec == "apng":
+        return ("rgb48be" if deep else "rgb24"), ()
+    notices = (f"{codec} keeps 8 bits of each colour.",) if deep else ()
+    if codec == "gif":
+        return "rgb24", (*notices, "gif has at most 256 colours a frame; .webp or .mp4 look better.")
+    return ("bgra" if options.lossless else "yuv420p"), notices
+
+
+def _chroma(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[str, tuple[str, ...]]:
+    """Chroma sampling of the output. Odd sizes cannot be halved, so they are kept whole rather than cropped."""
+    wanted = "420" if info.chroma == "rgb" else info.chroma
+    if options.lossless and info.chroma == "rgb":
+        wanted = "444"
+    if codec == "av1":
+        return "420", ()
+    odd_width, odd_height = info.size.width % 2, info.size.height % 2
+    if codec != "vp9" and ((wanted == "420" and (odd_width or odd_height)) or (wanted == "422" and odd_width)):
+        return "444", (
+            f"The size {info.size} is odd, so colours are kept at full resolution (4:4:4), which some players "
+            "cannot show.",
+        )
+    return wanted, ()
+
+
+def _rounded(info: VideoInfo, bits: int) -> str:
+    return f"The source has {info.bit_depth} bits of each colour; the output has {bits}."
+
+
+def _tick(container: str, info: VideoInfo) -> Fraction:
+    """The container's own tick where it has one, else the source's."""
+    fixed = {"matroska": 1000, "webm": 1000, "webp": 1000, "gif": 100}
+    return Fraction(1, fixed[container]) if container in fixed else info.time_base
+
+
+def _time_notices(container: str, info: VideoInfo) -> tuple[str, ...]:
+    tick = _tick(container, info)
+    if (info.time_base / tick).denominator == 1 or (1 / info.rate / tick).denominator == 1:
+        return ()
+    return (f"{container} counts time in steps of {tick} s; time stamps are rounded to them.",)
+
+
+def _container_options(container: str, info: VideoInfo) -> dict[str, str]:
+    if container in ("mp4", "mov"):
+        # Without this the muxer multiplies small time scales, and the ticks are no longer the source's.
+        return {"movflags": "+faststart", "video_track_timescale": str(info.time_base.denominator)}
+    if container in ("gif", "webp"):
+        return {"loop": "0"}
+    return {"plays": "0"} if container == "apng" else {}
+
+
+def _encoder_options(codec: str, info: VideoInfo, options: EncodeOptions, pixel_format: str) -> dict[str, str]:
+    preset = options.preset or "medium"
+    quality = options.quality
+    if codec == "h264":
+        crf = "0" if options.lossless else f"{_or(quality, 14):g}"
+        return {"preset": preset, "qp" if options.lossless else "crf": crf}
+    if codec == "h265":
+        quiet = "log-level=none"
+        params = f"{quiet}:lossless=1" if options.lossless else quiet
+        return {"preset": preset, "crf": f"{_or(quality, 14):g}", "x265-params": params}
+    if codec == "vp9":
+        speed = {"deadline": "good", "cpu-used": "2", "row-mt": "1"}
+        return {**speed, "lossless": "1"} if options.lossless else {**speed, "crf": f"{_or(quality, 18):g}", "b": "0"}
+    if codec == "av1":
+        return {"crf": f"{_or(quality, 18):g}", "preset": "6"}
+    if codec == "ffv1":
+        return {"level": "3", "slicecrc": "1", "slices": "4"}
+    if codec == "prores":
+        return {"profile": "4" if pixel_format.startswith("yuv444") else "3"}
+    if codec == "webp":
+        return {"lossless": "1"} if options.lossless else {"quality": f"{max(0.0, 100 - _or(quality, 5)):g}"}
+    return {}
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

@@ -1,0 +1,194 @@
+"""Encodes frames into a video file, beside copies of the source's other streams."""
+
+from __future__ import annotations
+
+import contextlib
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from redetail.errors import InputError, OutputError
+from redetail.video.av_errors import cannot_write
+from redetail.video.base import RGB, Frame, VideoInfo
+from redetail.video.color import Encoder
+from redetail.video.encoding import Encoding
+from redetail.video.palette import Palette
+from redetail.video.stream_copy import StreamCopy, has_uncommon_keys, kept_metadata
+from redetail.video.target import Target
+from redetail.video.timing import Clock, step_of
+
+
+class FileSink:
+    """Writes one video file; satisfies ``FrameSink``.
+
+    ``copy_from``: the file whose sound, subtitles, chapters and metadata are taken along (None: none). ``start`` and ``stop``:
+    which of the source's frames will come; a cut clip starts at time zero and its sound is cut to match.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: VideoInfo,
+        encoding: Encoding,
+        *,
+        copy_from: Path | None = None,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> None:
+        self._info, self._encoding = info, encoding
+        self._start, self._stop = start, stop
+        self._copy_from = copy_from
+        self._target = Target(path)
+        self._notices = list(encoding.notices)
+        self._held: Frame | None = None
+        self._shift = Fraction(0)
+        self._clock = Clock(step_of(info.rate, info.time_base), path.name)
+        self._ticks = Clock(step_of(info.rate, encoding.tick), path.name)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What of the source the output cannot hold; complete once the sink is open."""
+        return tuple(self._notices)
+
+    def __enter__(self) -> Self:
+        self._target.create()
+        try:
+            self._open()
+        except BaseException:
+            self._abandon()
+            raise
+        return self
+
+    def write(self, frame: Frame) -> None:
+        """Append a frame; it is encoded when the next one says how long it stays."""
+        _check(frame, self._info)
+        frame = Frame(frame.index, self._clock(frame.pts, frame.duration), frame.pixels, frame.duration)
+        try:
+            if self._held is None:
+                self._begin(frame)
+            else:
+                self._encode(self._held, _pts(frame))
+        except (av.error.FFmpegError, OSError) as error:
+            raise cannot_write(self._target.path, error) from error
+        self._held = frame
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._abandon()
+            return
+        try:
+            self._complete()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _open(self) -> None:
+        options = dict(self._encoding.container_options)
+        if "movflags" in options and self._copy_from is not None and has_uncommon_keys(self._copy_from):
+            options["movflags"] += "+use_metadata_tags"
+        try:
+            self._output: OutputContainer = av.open(
+                f"file:{self._target.temporary}",
+                "w",
+                format=self._encoding.container,
+                container_options=options,
+            )
+            self._stream = self._add_stream()
+            self._encoder = Encoder(self._encoding.pixel_format, self._encoding.color, self._info.size)
+            self._palette = Palette(self._info.size, self._encoding.tick) if self._encoding.palette else None
+            self._copy = None if self._copy_from is None else StreamCopy(self._copy_from, self._output)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise cannot_write(self._target.path, error) from error
+        if self._copy is not None:
+            self._notices.extend(self._copy.notices)
+            self._copy.describe(bool(self._start) or self._stop is not None)
+            self._stream.metadata.update(kept_metadata(self._copy.picture.metadata))
+
+    def _add_stream(self) -> VideoStream:
+        encoding, size = self._encoding, self._info.size
+        stream = self._output.add_stream(encoding.encoder, rate=self._info.rate, options=dict(encoding.options))
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = size.width, size.height, encoding.pixel_format
+        stream.time_base = encoding.tick
+        context = stream.codec_context
+        context.time_base = encoding.tick
+        context.sample_aspect_ratio = self._info.pixel_aspect
+        if encoding.encoder == "libx265" and encoding.container in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # the tag that Apple's players want
+        if not encoding.pixel_format.startswith(("rgb", "bgr", "gbr", "pal8")):
+            context.colorspace, context.color_range = encoding.color.matrix, encoding.color.range
+            context.color_primaries, context.color_trc = encoding.color.primaries, encoding.color.transfer
+        return stream
+
+    def _begin(self, first: Frame) -> None:
+        seconds = _pts(first) * self._info.time_base
+        if self._start:
+            self._shift = seconds
+        elif self._copy is not None:
+            self._shift = self._copy.origin
+        if self._copy is not None:
+            self._copy.begin(seconds if self._start else Fraction(-(2**40)), self._shift)
+
+    def _encode(self, frame: Frame, following: int) -> None:
+        """Encode a frame that stays until ``following`` ticks of the source."""
+        picture = self._encoder(frame.pixels)
+        begin, end = self._in_ticks(_pts(frame)), self._in_ticks(following)
+        picture.pts, picture.time_base = self._ticks(begin), self._encoding.tick
+        picture.duration = max(1, end - begin)
+        if self._palette is not None:
+            picture = self._palette(picture)
+        self._output.mux(self._stream.encode(picture))
+        if self._copy is not None:
+            self._copy.until(following * self._info.time_base)
+
+    def _in_ticks(self, pts: int) -> int:
+        return round((pts * self._info.time_base - self._shift) / self._encoding.tick)
+
+    def _complete(self) -> None:
+        if self._held is None:
+            raise OutputError(f"No frame was written to {self._target.path}; check the range of frames.")
+        last = self._held
+        following = _pts(last) + (last.duration or step_of(self._info.rate, self._info.time_base))
+        try:
+            self._encode(last, following)
+            self._output.mux(self._stream.encode(None))
+            if self._copy is not None:
+                self._copy.finish(None if self._stop is None else following * self._info.time_base)
+                self._copy.close()
+            self._output.close()
+        except (av.error.FFmpegError, OSError) as error:
+            raise cannot_write(self._target.path, error) from error
+        self._target.commit()
+
+    def _abandon(self) -> None:
+        for part in (getattr(self, "_copy", None), getattr(self, "_output", None)):
+            if part is not None:
+                with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
+                    part.close()
+        self._target.discard()
+
+
+def _pts(frame: Frame) -> int:
+    assert frame.pts is not None  # the sink's clock fills it in
+    return frame.pts
+
+
+def _check(frame: Frame, info: VideoInfo) -> None:
+    check_pixels(frame.pixels, frame.index, info)
+
+
+def check_pixels(pixels: RGB, index: int, info: VideoInfo) -> None:
+    """Raise :class:`~redetail.errors.InputError` unless pixels are (H, W, 3) uint8 or uint16 of the output's size."""
+    if pixels.shape != (*info.size.shape, 3) or pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(
+            f"Frame {index} is {pixels.dtype} of shape {pixels.shape}, but the output takes uint8 or uint16 of shape "
+            f"{(*info.size.shape, 3)}."
+        )

@@ -1,0 +1,99 @@
+"""Frames of a video file, decoded with PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from redetail.errors import InputError
+from redetail.video.av_errors import reason
+from redetail.video.base import Frame, VideoInfo
+from redetail.video.color import Decoder
+from redetail.video.probe import opened, probe, size_of
+from redetail.video.timing import Clock, step_of
+
+
+class FileSource:
+    """A video file in any container and codec that FFmpeg reads; satisfies ``FrameSource``.
+
+    Making one decodes the first frame, so that a file that cannot be used is known at once. Memory does not grow
+    with the length of the clip. Raises :class:`~redetail.errors.InputError`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._probed = probe(path)
+
+    @property
+    def info(self) -> VideoInfo:
+        """What is known before decoding."""
+        return self._probed.info
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Frames ``start`` to ``stop`` (excluded) in display order, upright; each call decodes anew."""
+        orientation = self._probed.orientation
+        decoder = Decoder(self.info.bit_depth > 8)
+        clock = Clock(step_of(self.info.rate, self.info.time_base), self._path.name)
+        with opened(self._path) as container:
+            for index, frame in enumerate(self._decoded(container)):
+                if stop is not None and index >= stop:
+                    return
+                pts = clock(frame.pts, frame.duration)
+                if index < start:
+                    continue
+                self._check_size(frame, index)
+                pixels = orientation.upright(decoder(frame))
+                yield Frame(index, pts, pixels, frame.duration or None)
+
+    def _decoded(self, container: InputContainer) -> Iterator[av.VideoFrame]:
+        stream = container.streams[self._probed.stream_index]
+        assert isinstance(stream, VideoStream)
+        stream.thread_type = "AUTO"  # type: ignore[assignment]  # PyAV takes the name
+        count = 0
+        packets = 0
+        try:
+            for packet in container.demux(stream):
+                if packet.is_corrupt and packet.size:
+                    raise self._damaged(count, "the file ends in the middle of a frame")
+                packets += bool(packet.size)
+                for frame in self._decode(packet, count):
+                    count += 1
+                    yield frame
+        except av.error.FFmpegError as error:
+            raise self._damaged(count, reason(error)) from error
+        listed = len(stream.index_entries)
+        if _lists_all(container) and packets < listed:
+            raise self._damaged(count, f"{listed - packets} of its {listed} frames are missing")
+
+    def _decode(self, packet: av.Packet, count: int) -> list[av.VideoFrame]:
+        """Frames of a packet; what comes before the first decodable frame is passed over, as when probing."""
+        try:
+            return list(packet.decode())
+        except av.error.FFmpegError:
+            if count:
+                raise
+            return []
+
+    def _damaged(self, count: int, cause: str) -> InputError:
+        of = f" of about {self.info.frames}" if self.info.frames > count else ""
+        return InputError(
+            f"{self._path} is damaged or cut short: {count}{of} frames can be decoded ({cause}); use a sound copy, "
+            f"or take only the first {max(1, count - 1)} frames."
+        )
+
+    def _check_size(self, frame: av.VideoFrame, index: int) -> None:
+        size = size_of(frame, self._probed.orientation)
+        if size != self.info.size:
+            raise InputError(
+                f"{self._path} changes its size from {self.info.size} to {size} at frame {index}; "
+                "convert it to one size first, or take only the frames before."
+            )
+
+
+def _lists_all(container: InputContainer) -> bool:
+    """Whether the container's index lists every frame from the start (the MP4 family does)."""
+    return "mp4" in container.format.name.split(",")

@@ -1,0 +1,52 @@
+"""Checks of an output before anything is written, and the sink that fits it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from redetail.errors import OutputError
+from redetail.video.base import VideoInfo
+from redetail.video.encoding import choose
+from redetail.video.file_sink import FileSink
+from redetail.video.folder_sink import FolderSink
+from redetail.video.folder_source import images_in
+from redetail.video.options import EncodeOptions
+from redetail.video.target import check_space, check_target
+
+_BITS_OF_CODEC = {"ffv1": 10.0, "gif": 4.0, "apng": 12.0, "prores_ks": 4.0}  # a pixel, low estimates
+_BITS_OF_LOSSY = 0.15
+_BITS_OF_PNG = 10.0
+
+
+def file_sink(
+    path: Path, info: VideoInfo, source: Path | None, cut: tuple[int, int | None], options: EncodeOptions
+) -> FileSink:
+    """The sink of a video or an animation; ``source`` gives the other streams if it is a file."""
+    encoding = choose(path, info, options)
+    check_target(path, source)
+    start, stop = cut
+    bits = _BITS_OF_CODEC.get(encoding.encoder, _BITS_OF_LOSSY)
+    check_space(path, _bytes(info, bits, start, stop))
+    copy_from = source if source is not None and source.is_file() and encoding.holds_streams else None
+    return FileSink(path, info, encoding, copy_from=copy_from, start=start, stop=stop)
+
+
+def folder_sink(path: Path, info: VideoInfo, source: Path | None, *, single: bool) -> FolderSink:
+    """The sink of a folder of PNG images, which keeps the names of a source folder, or of one PNG."""
+    if single and info.frames > 1:
+        raise OutputError(
+            f"{path} holds one picture, but the source has {info.frames} frames; give a folder name (without a "
+            "suffix) or a video such as .mp4."
+        )
+    check_target(path, source, folder=not single)
+    check_space(path, _bytes(info, _BITS_OF_PNG, 0, None))
+    names = [image.stem for image in images_in(source)] if source is not None and source.is_dir() else []
+    if len(set(names)) < len(names):
+        names = [image.name for image in images_in(source)] if source is not None else []
+    return FolderSink(path, info, names=names, single=single)
+
+
+def _bytes(info: VideoInfo, bits: float, start: int, stop: int | None) -> int:
+    """A low estimate of the output's size: it must not stop work that would have fitted."""
+    frames = max(0, (info.frames if stop is None else min(stop, info.frames or stop)) - start)
+    return int(info.size.width * info.size.height * frames * bits / 8)

@@ -1,0 +1,33 @@
+"""What a person may choose about the output's coding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redetail.errors import SettingsError, UnknownNameError
+
+CODECS = ("h264", "h265", "vp9", "av1", "ffv1", "prores")
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodeOptions:
+    """How the output is coded; every None means: what suits the container and the source.
+
+    ``codec``: one of ``CODECS``. ``quality``: constant rate factor, 0 (best) to 63; about 14 cannot be told from the
+    source. ``preset``: speed of H.264 and H.265, ``PRESETS``. ``lossless``: keep every value (FFV1 in .mkv and .avi,
+    lossless H.264 in .mp4 and .mov, exact pixels in .webp).
+    """
+
+    codec: str | None = None
+    quality: float | None = None
+    preset: str | None = None
+    lossless: bool = False
+
+    def __post_init__(self) -> None:
+        if self.codec is not None and self.codec not in CODECS:
+            raise UnknownNameError("codec", self.codec, CODECS)
+        if self.preset is not None and self.preset not in PRESETS:
+            raise UnknownNameError("preset", self.preset, PRESETS)
+        if self.quality is not None and not 0 <= self.quality <= 63:
+            raise SettingsError(f"quality is {self.quality}; it must lie between 0 (best) and 63.")

@@ -1,0 +1,53 @@
+"""Rotation and mirroring that a container asks of its player (the display matrix), done on pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from av import VideoFrame
+
+from redetail.region import Size
+from redetail.video.base import RGB
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """Quarter turns counter-clockwise (0..3), after a left-right mirroring where ``mirrored``."""
+
+    turns: int = 0
+    mirrored: bool = False
+
+    def upright(self, pixels: RGB) -> RGB:
+        """The picture as it is meant to be seen, contiguous."""
+        if self.mirrored:
+            pixels = pixels[:, ::-1]
+        return np.ascontiguousarray(np.rot90(pixels, self.turns))
+
+    def size(self, width: int, height: int) -> Size:
+        """Size of the upright picture."""
+        return Size(height, width) if self.turns % 2 else Size(width, height)
+
+
+def orientation_of(frame: VideoFrame) -> tuple[Orientation, bool]:
+    """How a decoded frame is to be turned, and whether that says it all (angles between quarters are left out)."""
+    matrix = _display_matrix(frame)
+    if matrix is None:
+        return Orientation(round(frame.rotation / 90) % 4), frame.rotation % 90 == 0
+    a, b, c, d = (float(value) for value in (matrix[0], matrix[1], matrix[3], matrix[4]))
+    # Stored point (x, y) is shown at (a x + c y, b x + d y): a negative determinant is a mirroring.
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    angle = float(np.degrees(np.arctan2(-b, a)))  # y grows downwards, so counter-clockwise is minus b
+    turns = round(angle / 90)
+    return Orientation(turns % 4, mirrored), abs(angle - 90 * turns) < 1
+
+
+def _display_matrix(frame: VideoFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]] | None:
+    """The nine fixed-point numbers, or None where there are none (or PyAV does not know a neighbour's type)."""
+    try:
+        entries = [entry for entry in frame.side_data if entry.type.name == "DISPLAYMATRIX"]
+    except ValueError:
+        return None
+    return np.frombuffer(bytes(entries[0]), np.int32) if entries else None

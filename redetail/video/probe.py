@@ -1,0 +1,212 @@
+"""What a file holds, learned from its container and its first frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from redetail.errors import InputError
+from redetail.region import Size
+from redetail.video.av_errors import reason
+from redetail.video.base import VideoInfo
+from redetail.video.color import color_of, is_rgb
+from redetail.video.orientation import Orientation, orientation_of
+from redetail.video.timing import DEFAULT_RATE
+
+_TEXT_ART = ("tty", "ansi", "bin", "xbin", "adf", "idf")  # FFmpeg draws any text file with these
+_SILLY_RATE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a decoder of that file needs: what there is, how it is turned, and which stream it is."""
+
+    info: VideoInfo
+    orientation: Orientation
+    stream_index: int
+
+
+def open_input(path: Path) -> InputContainer:
+    """An open container; raises :class:`~redetail.errors.InputError` if FFmpeg knows no such format."""
+    try:
+        # "file:" keeps a colon in the name from being taken for a protocol.
+        container = av.open(f"file:{path}", metadata_errors="replace")
+    except av.error.PermissionError as error:
+        raise InputError(f"There is no permission to read {path}; change its permissions.") from error
+    except av.error.FFmpegError as error:
+        raise InputError(
+            f"{path} cannot be read as a video ({reason(error)}); it is of another kind, damaged, or its recording or "
+            "download was cut short."
+        ) from error
+    if container.format.name in _TEXT_ART:
+        container.close()
+        raise InputError(f"{path} is text, not a video; give a video file or a folder of images.")
+    return container
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """:func:`open_input` as a context manager."""
+    container = open_input(path)
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+def picture_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The stream with the most pixels that is not a cover picture."""
+    cover = av.stream.Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        raise InputError(f"{path} has {_held(container)} but no video; give a file with pictures in it.")
+    return max(streams, key=lambda stream: (stream.width or 0) * (stream.height or 0))
+
+
+def probe(path: Path) -> Probed:
+    """Open a file and decode its first frame; raises :class:`~redetail.errors.InputError` where that fails."""
+    with opened(path) as container:
+        stream = picture_stream(container, path)
+        frame = decode_first(container, stream, path)
+        orientation, complete = orientation_of(frame)
+        notices = [*_notices(container, stream, frame)]
+        if not complete:
+            notices.append(
+                f"{path.name} is meant to be turned by {frame.rotation} degrees; only quarter turns are kept."
+            )
+        return Probed(_info(container, stream, frame, orientation, notices, path), orientation, stream.index)
+
+
+def decode_first(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
+    """The first frame; raises :class:`~redetail.errors.InputError` where there is none."""
+    try:
+        frame = _first_frame(container, stream)
+    except av.error.FFmpegError as error:
+        raise InputError(
+            f"{path} is damaged: not even its first frame can be decoded ({reason(error)}); copy or download it again."
+        ) from error
+    if frame is None:
+        raise InputError(f"{path} holds no frame that can be decoded; copy or download it again.")
+    return frame
+
+
+def _first_frame(container: InputContainer, stream: VideoStream) -> av.VideoFrame | None:
+    """The first frame; packets before it that cannot be decoded (a cut in mid-stream) are passed over."""
+    failed: av.error.FFmpegError | None = None
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError as error:
+            failed = error
+            continue
+        if frames:
+            return frames[0]
+    if failed is not None:
+        raise failed
+    return None
+
+
+def _info(
+    container: InputContainer,
+    stream: VideoStream,
+    frame: av.VideoFrame,
+    orientation: Orientation,
+    notices: list[str],
+    path: Path,
+) -> VideoInfo:
+    rate = _rate(stream)
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    if aspect <= 0:
+        aspect = Fraction(1)
+    return VideoInfo(
+        size=orientation.size(frame.width, frame.height),
+        rate=rate,
+        time_base=stream.time_base or 1 / rate,
+        frames=stream.frames or _estimated_frames(container, stream, rate),
+        bit_depth=depth_of(frame),
+        has_audio=bool(container.streams.audio),
+        notices=tuple(notices),
+        color=color_of(frame),
+        chroma=chroma_of(frame),
+        pixel_aspect=1 / aspect if orientation.turns % 2 else aspect,
+        path=path,
+    )
+
+
+def _rate(stream: VideoStream) -> Fraction:
+    """Average frames a second; a container's nonsense (none, or the tick of its clock) is passed over."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and 0 < rate <= _SILLY_RATE:
+            return Fraction(rate)
+    return DEFAULT_RATE
+
+
+def _estimated_frames(container: InputContainer, stream: VideoStream, rate: Fraction) -> int:
+    if stream.duration and stream.time_base:
+        return max(1, round(stream.duration * stream.time_base * rate))
+    if container.duration:
+        return max(1, round(Fraction(container.duration, av.time_base) * rate))
+    return 0
+
+
+def depth_of(frame: av.VideoFrame) -> int:
+    """Bits of a colour component, 8 at least (floating point counts as 16)."""
+    if frame.format.name == "pal8":
+        return 8
+    return min(16, max(8, *(component.bits for component in frame.format.components)))
+
+
+def chroma_of(frame: av.VideoFrame) -> str:
+    """How densely colour is sampled: "420", "422", "444", or "rgb"."""
+    name = frame.format.name
+    if is_rgb(name):
+        return "rgb"
+    if len(frame.format.components) < 3:
+        return "420"
+    dense_x = frame.format.chroma_width(16) == 16
+    dense_y = frame.format.chroma_height(16) == 16
+    if dense_x or frame.format.chroma_width(16) < 8:
+        return "444" if dense_x else "420"
+    return "422" if dense_y else "420"
+
+
+def has_transparency(frame: av.VideoFrame) -> bool:
+    """Whether a frame has alpha that hides anything; for palettes and RGB the pixels are looked at."""
+    name = frame.format.name
+    if name.startswith("yuva") or name.startswith("gbrap"):
+        return True
+    if name != "pal8" and not any(component.is_alpha for component in frame.format.components):
+        return False
+    alpha = frame.reformat(format="rgba").to_ndarray()[..., 3]
+    return bool((alpha < np.iinfo(alpha.dtype).max).any())
+
+
+def _notices(container: InputContainer, stream: VideoStream, frame: av.VideoFrame) -> Iterator[str]:
+    name = Path(container.name.removeprefix("file:")).name
+    if has_transparency(frame) or stream.metadata.get("alpha_mode") == "1":
+        yield f"{name} has transparency (alpha), which is dropped: the result is opaque."
+    if frame.interlaced_frame:
+        yield f"{name} is interlaced and is treated as whole frames; de-interlace it first for clean edges."
+    others = len(container.streams.video) - 1
+    covers = sum(bool(s.disposition & av.stream.Disposition.attached_pic) for s in container.streams.video)
+    if others > covers:
+        yield f"{name} has {others - covers + 1} video streams; only the largest is read."
+
+
+def _held(container: InputContainer) -> str:
+    kinds = {"audio": "sound", "subtitle": "subtitles", "data": "data", "video": "a cover picture"}
+    held = [kinds[stream.type] for stream in container.streams if stream.type in kinds]
+    return " and ".join(dict.fromkeys(held)) or "no streams"
+
+
+def size_of(frame: av.VideoFrame, orientation: Orientation) -> Size:
+    """Size of a decoded frame once upright."""
+    return orientation.size(frame.width, frame.height)

@@ -1,0 +1,180 @@
+"""Sound, subtitles, attachments, chapters and metadata of the source, moved to the output as they are."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from redetail.video.probe import open_input, picture_stream
+
+_log = logging.getLogger(__name__)
+_STALE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate", "creation_tool")
+_STATISTICS = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS", "DURATION")
+_PLAIN_KEYS = frozenset(
+    ("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping")
+    + ("lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "location", "track", "disc")
+    + ("creation_time", "language", "handler_name", "vendor_id", "timecode", "year", "author", "make", "model")
+)
+_SLACK = Fraction(10)  # seconds by which containers interleave their streams, at most
+
+
+class StreamCopy:
+    """Copies everything but the picture from ``path`` into ``output``, packet by packet.
+
+    Made before the first packet is written (streams must be known by then); :meth:`until` keeps the copy in step with the
+    picture so that memory stays flat. ``notices`` names what the output's container cannot hold.
+    """
+
+    def __init__(self, path: Path, output: OutputContainer) -> None:
+        self._input = open_input(path)
+        self._output = output
+        self.notices: list[str] = []
+        self._picture = picture_stream(self._input, path)
+        self._streams = {stream.index: copy for stream, copy in self._copies()}
+        self._packets = self._demuxed()
+        self._pending: Packet | None = None
+        self._shift = self._first = Fraction(0)
+
+    @property
+    def picture(self) -> Stream:
+        """The stream that is not copied, for its metadata."""
+        return self._picture
+
+    @property
+    def origin(self) -> Fraction:
+        """Seconds that a broadcast stream's clock already shows at its start (0 for files that start at zero)."""
+        broadcast = self._input.format.name in ("mpegts", "mpeg")
+        return Fraction(self._input.start_time or 0, av.time_base) if broadcast else Fraction(0)
+
+    def describe(self, cut: bool) -> None:
+        """Copy the container's metadata and, if nothing is cut away, its chapters and time code."""
+        self._output.metadata.update(kept_metadata(self._input.metadata))
+        if not cut:
+            self._set_chapters(Fraction(0), None)
+
+    def begin(self, first: Fraction, shift: Fraction) -> None:
+        """Copy from ``first`` seconds on; all times become earlier by ``shift`` seconds."""
+        self._first, self._shift = first, shift
+        if first > _SLACK:
+            try:
+                self._input.seek(int((first - _SLACK) * av.time_base))
+            except av.error.FFmpegError:
+                _log.debug("%s cannot be sought; it is read from its start.", self._input.name)
+
+    def until(self, seconds: Fraction, end: Fraction | None = None) -> None:
+        """Write all packets that come before ``seconds`` in the source; drop those that start at ``end`` or later."""
+        while (packet := self._next()) is not None and _time(packet) < seconds:
+            self._pending = None
+            if end is None or _time(packet) < end:
+                self._write(packet)
+
+    def finish(self, end: Fraction | None) -> None:
+        """Write what is left, up to ``end`` seconds (None: all)."""
+        self.until(Fraction(2**40) if end is None else end + _SLACK, end)
+
+    def close(self) -> None:
+        """Close the source."""
+        self._input.close()
+
+    def _next(self) -> Packet | None:
+        if self._pending is None:
+            self._pending = next(self._packets, None)
+        return self._pending
+
+    def _demuxed(self) -> Iterator[Packet]:
+        if not self._streams:
+            return
+        streams = [self._input.streams[index] for index in self._streams]
+        for packet in self._input.demux(*streams):
+            if packet.size and (packet.pts is not None or packet.dts is not None):
+                yield packet
+
+    def _write(self, packet: Packet) -> None:
+        if _end(packet) <= self._first and self._first > 0:
+            return
+        copy = self._streams[packet.stream.index]
+        ticks = round(self._shift / packet.time_base)
+        if ticks:
+            packet.pts = None if packet.pts is None else packet.pts - ticks
+            packet.dts = None if packet.dts is None else packet.dts - ticks
+        packet.stream = copy
+        self._output.mux(packet)
+
+    def _copies(self) -> Iterator[tuple[Stream, Stream]]:
+        for stream in self._input.streams:
+            if stream.index == self._picture.index or _is_further_video(stream) or _is_time_code(stream):
+                continue
+            if not _can_hold(self._output.format.name, stream):
+                self.notices.append(_left_out(stream, self._output.format.name))
+                continue
+            copy = self._output.add_stream_from_template(stream, opaque=True)
+            copy.metadata.update(kept_metadata(stream.metadata))
+            copy.disposition = stream.disposition
+            yield stream, copy
+
+    def _set_chapters(self, start: Fraction, shift: Fraction | None) -> None:
+        chapters = self._input.chapters()
+        if chapters:
+            self._output.set_chapters(chapters)
+
+
+def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """Metadata without what describes the old file's bytes."""
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key.lower() not in _STALE and not key.upper().startswith(_STATISTICS)
+    }
+
+
+def has_uncommon_keys(path: Path) -> bool:
+    """Whether a file's metadata has keys that MP4's classic tags do not know (a telephone's, for one)."""
+    container = open_input(path)
+    try:
+        return not _PLAIN_KEYS.issuperset(key.lower() for key in kept_metadata(container.metadata))
+    finally:
+        container.close()
+
+
+def _is_further_video(stream: Stream) -> bool:
+    return stream.type == "video" and not stream.disposition & av.stream.Disposition.attached_pic
+
+
+def _is_time_code(stream: Stream) -> bool:
+    """The muxer makes a time-code track anew from the picture's metadata."""
+    return stream.type == "data" and "timecode" in stream.metadata
+
+
+def _can_hold(container: str, stream: Stream) -> bool:
+    """Whether a container accepts a stream, found by writing a header to memory."""
+    try:
+        with av.open(io.BytesIO(), "w", format=container) as trial:
+            trial.add_stream_from_template(stream, opaque=True)
+            trial.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _left_out(stream: Stream, container: str) -> str:
+    kind = {"audio": "sound", "subtitle": "subtitle", "video": "cover picture"}.get(stream.type, stream.type)
+    codec = stream.codec_context.name if stream.codec_context is not None else "unknown"
+    return f"A {kind} stream ({codec}) is left out: {container} cannot hold it. An .mkv output can hold nearly all."
+
+
+def _time(packet: Packet) -> Fraction:
+    ticks = packet.pts if packet.pts is not None else packet.dts
+    assert ticks is not None
+    return ticks * Fraction(packet.time_base)
+
+
+def _end(packet: Packet) -> Fraction:
+    return _time(packet) + (packet.duration or 0) * Fraction(packet.time_base)

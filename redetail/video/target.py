@@ -1,0 +1,116 @@
+"""Where an output goes: written beside under a hidden name, renamed when complete, removed when not."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from redetail.errors import OutputError
+from redetail.video.av_errors import cannot_write
+
+_log = logging.getLogger(__name__)
+_RESERVE = 16 * 2**20
+
+
+class Target:
+    """The wanted path and the hidden one beside it; ``folder`` says whether a folder or a file is written."""
+
+    def __init__(self, path: Path, *, folder: bool = False) -> None:
+        self.path, self.folder = path, folder
+        self.temporary = path.with_name(f".{path.stem[:80]}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+
+    def create(self) -> None:
+        """Make the hidden file or folder, which proves that it can be made."""
+        try:
+            if self.folder:
+                self.temporary.mkdir()
+            else:
+                self.temporary.touch(exist_ok=False)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def commit(self) -> None:
+        """Force everything to disk and give it its wanted name."""
+        try:
+            for file in sorted(self.temporary.iterdir()) if self.folder else [self.temporary]:
+                _sync(file)
+            if self.folder and self.path.is_dir():
+                self.path.rmdir()  # fails, as it should, if somebody filled it meanwhile
+            os.replace(self.temporary, self.path)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        with contextlib.suppress(OSError):  # not every system lets a folder be synced
+            _sync(self.path.parent)
+
+    def discard(self) -> None:
+        """Remove what was written; the wanted path is left as it was."""
+        if self.folder:
+            shutil.rmtree(self.temporary, ignore_errors=True)
+            return
+        try:
+            self.temporary.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("%s could not be removed (%s).", self.temporary, error.strerror)
+
+
+def check_target(path: Path, source: Path | None, *, folder: bool = False) -> None:
+    """Raise :class:`~redetail.errors.OutputError` if ``path`` cannot or must not be written.
+
+    ``source`` is what the frames are read from; links are followed, so that it is not overwritten by another name.
+    """
+    parent = path.parent
+    if not parent.exists():
+        raise OutputError(f"The folder {parent} for the output {path.name} does not exist; make it first.")
+    if not parent.is_dir():
+        raise OutputError(f"{parent} is a file, so {path.name} cannot be written inside it; choose another folder.")
+    if source is not None and _same(path, source):
+        raise OutputError(f"The output {path} is the input itself; choose another name.")
+    if folder:
+        _check_folder(path)
+    elif path.is_dir():
+        raise OutputError(f"The output {path} is a folder; give a file name, such as {path / 'out.mp4'}.")
+    elif path.exists() and not path.is_file():
+        raise OutputError(f"The output {path} is not an ordinary file; choose another name.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(f"There is no permission to write in the folder {parent}; choose another folder.")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise OutputError(f"The output {path} exists and is write-protected; choose another name.")
+
+
+def check_space(path: Path, needed: int) -> None:
+    """Raise :class:`~redetail.errors.OutputError` if the disk of ``path`` has clearly too little room."""
+    free = shutil.disk_usage(path.parent).free
+    if free < needed + _RESERVE:
+        raise OutputError(
+            f"{path} needs about {_readable(needed + _RESERVE)}, but its disk has only {_readable(free)} free; "
+            "free some space or choose another folder."
+        )
+
+
+def _check_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"The output {path} is a file, not a folder; give a suffix such as .mp4, or another name.")
+    if path.is_dir() and any(path.iterdir()):
+        raise OutputError(f"The output folder {path} is not empty; give a new folder, so that nothing is overwritten.")
+
+
+def _same(path: Path, source: Path) -> bool:
+    if path.exists() and source.exists():
+        return path.samefile(source)
+    return path.resolve() == source.resolve()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _readable(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

@@ -1,0 +1,41 @@
+"""Time stamps that an output can hold: whole ticks, each later than the one before."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+
+_log = logging.getLogger(__name__)
+DEFAULT_RATE = Fraction(24)
+
+
+def step_of(rate: Fraction, time_base: Fraction) -> int:
+    """Ticks of one frame at the average rate, at least 1."""
+    return max(1, round(1 / (rate * time_base)))
+
+
+class Clock:
+    """Passes time stamps on as they are; where one is missing or not later than the last, it continues by one step.
+
+    ``step``: ticks of a frame. Damaged and very old containers need this; a sound one is never changed.
+    """
+
+    def __init__(self, step: int, name: str) -> None:
+        self._step, self._name = step, name
+        self._last: int | None = None
+        self._warned = False
+
+    def __call__(self, pts: int | None, duration: int | None = None) -> int:
+        """The time stamp of the next frame, in ticks."""
+        if pts is None or (self._last is not None and pts <= self._last):
+            self._warn()
+            pts = 0 if self._last is None else self._last + self._step
+        self._last = pts
+        if duration:
+            self._step = duration
+        return pts
+
+    def _warn(self) -> None:
+        if not self._warned:
+            _log.warning("%s has missing or repeated time stamps; they were filled in.", self._name)
+        self._warned = True

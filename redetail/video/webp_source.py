@@ -1,0 +1,96 @@
+"""Frames of a WebP animation: FFmpeg's decoder reads stills only, so Pillow decodes and the chunks give the times."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from redetail.errors import InputError
+from redetail.region import Size
+from redetail.video.base import Frame, VideoInfo
+
+_TIME_BASE = Fraction(1, 1000)
+_UNSAID = 100  # milliseconds that browsers give a frame whose duration is zero
+
+
+class WebPSource:
+    """A WebP animation; satisfies ``FrameSource``. Time base is one millisecond, as the format has it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._durations = _durations(path)
+        with self._open() as image:
+            size = Size(*image.size)
+            transparent = "A" in image.mode and image.convert("RGBA").getextrema()[3][0] < 255
+        notice = f"{path.name} has transparency (alpha), which is dropped: the result is opaque."
+        self._info = VideoInfo(
+            size=size,
+            rate=Fraction(len(self._durations) * 1000, sum(self._durations)),
+            time_base=_TIME_BASE,
+            frames=len(self._durations),
+            bit_depth=8,
+            notices=(notice,) if transparent else (),
+            path=path,
+        )
+
+    @property
+    def info(self) -> VideoInfo:
+        """What is known before decoding."""
+        return self._info
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Frames ``start`` to ``stop`` (excluded); each call decodes anew."""
+        with self._open() as image:
+            pts = sum(self._durations[:start])
+            for index in range(*slice(start, stop).indices(len(self._durations))):
+                try:
+                    image.seek(index)
+                    pixels = np.array(image.convert("RGB"))
+                except (OSError, EOFError, ValueError) as error:
+                    raise InputError(
+                        f"{self._path} is damaged or cut short: only {index} of {len(self._durations)} frames can be "
+                        f"decoded; use a sound copy, or take only the first {max(1, index - 1)} frames."
+                    ) from error
+                yield Frame(index, pts, pixels, self._durations[index])
+                pts += self._durations[index]
+
+    def _open(self) -> Image.Image:
+        try:
+            return Image.open(self._path, formats=["WEBP"])
+        except (UnidentifiedImageError, OSError) as error:
+            raise InputError(f"{self._path} is damaged: it is no WebP that can be read; use a sound copy.") from error
+
+
+def is_animated_webp(path: Path) -> bool:
+    """Whether a file is a WebP with an animation in it, by its header."""
+    with path.open("rb") as file:
+        head = file.read(21)
+    return len(head) == 21 and head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
+
+
+def _durations(path: Path) -> tuple[int, ...]:
+    """Milliseconds of each frame, from the ANMF chunks (WebP container specification)."""
+    with path.open("rb") as file:
+        durations = tuple(_frame_durations(file, path.stat().st_size))
+    if not durations:
+        raise InputError(f"{path} is damaged: its animation has no frames; use a sound copy.")
+    return durations
+
+
+def _frame_durations(file: BinaryIO, length: int) -> Iterator[int]:
+    position = 12
+    while position + 8 <= length:
+        file.seek(position)
+        kind, size = struct.unpack("<4sI", file.read(8))
+        if kind == b"ANMF":
+            header = file.read(16)
+            if len(header) < 16:
+                return
+            yield int.from_bytes(header[12:15], "little") or _UNSAID
+        position += 8 + size + size % 2
