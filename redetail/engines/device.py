@@ -12,7 +12,7 @@ from redetail.errors import ModelError, SettingsError, UnknownNameError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _KINDS = ("cuda", "mps", "cpu")
-_ALLOCATION_FAILED = "can't allocate memory"  # what torch's CPU allocator says, as a plain RuntimeError
+_ALLOCATION_FAILED = "can't allocate memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +40,15 @@ def place(device: str | torch.device | None = None, dtype: str | torch.dtype | N
 
 
 @contextmanager
-def memory_errors(work: str, placement: Placement) -> Iterator[None]:
-    """Turn running out of memory while doing ``work`` ("enhancing 16 crops of 512x512") into one sentence."""
+def memory_errors(work: str, placement: Placement, remedy: str) -> Iterator[None]:
+    """Turn running out of memory for ``work`` ("16 crops of 512x512 pixels") into one sentence with a remedy."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory(work, placement) from error
-    except RuntimeError as error:
-        if _ALLOCATION_FAILED not in str(error):
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        # torch's CPU allocator raises a plain RuntimeError, like every other failure of a kernel.
+        if type(error) is RuntimeError and _ALLOCATION_FAILED not in str(error):
             raise
-        raise _out_of_memory(work, placement) from error
-
-
-def _out_of_memory(work: str, placement: Placement) -> ModelError:
-    return ModelError(
-        f"The memory of {placement.device} did not suffice for {work}; "
-        "make guide-size or max-size smaller, or context-length shorter."
-    )
+        raise ModelError(f"The memory of {placement.device} did not suffice for {work}; {remedy}.") from error
 
 
 def _best_device() -> torch.device:

@@ -35,6 +35,8 @@ from redetail.sampling import (
 )
 from redetail.settings import Settings
 
+_SMALLER = "make guide-size or max-size smaller, or context-length shorter"
+
 DenoiserFor = Callable[[slice], Denoiser]
 """The denoiser of a run of frames: conditions that exist once per frame are sliced here."""
 
@@ -122,7 +124,7 @@ class LatentEngine:
         result = np.array(crops, np.float32)
         if mask.any():
             height, width = crops.shape[1:3]
-            with memory_errors(f"{len(crops)} crops of {width}x{height} pixels", self.placement):
+            with memory_errors(f"{len(crops)} crops of {width}x{height} pixels", self.placement, _SMALLER):
                 latents = self._codec.encode(crops, meter.tick)
                 latents = self._sampled(latents, crops, mask, settings, windows, first_frame, meter)
                 result = self._codec.decode(_finite(latents, self.placement), crops, meter.tick)

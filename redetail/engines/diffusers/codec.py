@@ -39,12 +39,12 @@ class VaeCodec:
         """(F, h, w, 3) float32 0..1 -> (F, C, h/m, w/m) float32 on the VAE's device."""
         latents = []
         for start in range(0, len(crops), self._batch(crops.shape)):
-            tick()
             batch = np.clip(crops[start : start + self._batch(crops.shape)], 0, 1)
             images = torch.from_numpy(batch).to(self._vae.device, self._vae.dtype).movedim(-1, 1) * 2 - 1
             encoded = self._vae.encode(images.contiguous())
             mean = encoded.latents if self._tiny else encoded.latent_dist.mode()
             latents.append((mean.float() - self._shift) * self._scale)
+            tick()
         return torch.cat(latents)
 
     def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None]) -> Pixels:
@@ -52,10 +52,10 @@ class VaeCodec:
         pixels = np.empty(crops.shape, np.float32)
         step = self._batch(crops.shape)
         for start in range(0, len(crops), step):
-            tick()
             batch = latents[start : start + step] / self._scale + self._shift
             images = self._vae.decode(batch.to(self._vae.dtype)).sample.float()
             pixels[start : start + step] = (images / 2 + 0.5).clamp(0, 1).movedim(1, -1).cpu().numpy()
+            tick()
         return pixels
 
     def _batch(self, shape: tuple[int, ...]) -> int:

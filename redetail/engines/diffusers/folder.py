@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from redetail.errors import ModelError
 
 Config = Mapping[str, Any]
+PARTS = ("unet", "motion_adapter", "vae", "text_encoder", "tokenizer", "scheduler")
 _CLASSES = {
     "unet": ("UNet2DConditionModel", "UNetMotionModel"),
     "motion_adapter": ("MotionAdapter",),

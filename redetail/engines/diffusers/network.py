@@ -1,0 +1,99 @@
+"""UNetMotionModel as a :class:`~redetail.engines.latent.LatentModel`: text in, guided denoiser of any frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from redetail.engines.base import Pixels
+from redetail.engines.diffusers.text import TextConditioner
+from redetail.engines.latent import DenoiserFor
+from redetail.errors import ModelError, UnknownNameError
+from redetail.sampling import Guidance, NoiseTable, scaled_input, to_denoised
+from redetail.sampling.prediction import PredictionType, prediction_type
+from redetail.settings import Settings
+
+# The last timestep of a zero-terminal-SNR schedule has no signal left; this keeps its sigma finite (4096).
+_LEAST_SIGNAL = 2.0**-24
+
+
+@dataclass(frozen=True, slots=True)
+class TextCondition:
+    """What the UNet reads beside the latents: ``states`` (1 or F, tokens, width), one row for all frames or each."""
+
+    states: Tensor
+
+    def at(self, frames: slice) -> TextCondition:
+        """The condition of a run of frames."""
+        return self if len(self.states) == 1 else TextCondition(self.states[frames])
+
+
+class MotionNetwork:
+    """A UNetMotionModel as a :class:`~redetail.sampling.ConditionalModel` over :class:`TextCondition`."""
+
+    def __init__(self, unet: Any, table: NoiseTable, kind: PredictionType) -> None:
+        self._unet, self._table, self._kind = unet, table, kind
+
+    def __call__(self, x: Tensor, sigma: float, conditions: Sequence[TextCondition], /) -> list[Tensor]:
+        """x0 (F, C, h, w) under each condition; all conditions go through the network as one batch."""
+        frames, batch = len(x), len(conditions)
+        # The network wants (B, C, F, h, w), and the text of every frame of every row of the batch.
+        rows = scaled_input(x, sigma).movedim(0, 1)[None].expand(batch, -1, -1, -1, -1)
+        text = torch.cat([condition.states.expand(frames, -1, -1) for condition in conditions])
+        timestep = torch.tensor(self._table.timestep(sigma), device=x.device)
+        output = self._unet(rows.to(self._unet.dtype), timestep, text.to(self._unet.dtype)).sample
+        return [to_denoised(self._kind, row.movedim(1, 0), x, sigma) for row in output]
+
+
+class TextGuidedModel:
+    """A motion network, its noise table and its text encoder."""
+
+    def __init__(self, network: MotionNetwork, table: NoiseTable, text: TextConditioner) -> None:
+        self._network, self._text = network, text
+        self.table = table
+
+    def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
+        """Encode both prompts once; they are the same for every frame."""
+        positive, negative = (TextCondition(self._text(text)) for text in (settings.prompt, settings.negative))
+        return lambda frames: Guidance(self._network, positive.at(frames), negative.at(frames), settings.cfg)
+
+
+def prediction_of(scheduler: Mapping[str, Any]) -> PredictionType:
+    """What the network puts out, from a scheduler_config.json; raises :class:`~redetail.errors.ModelError`."""
+    try:
+        return prediction_type(str(scheduler.get("prediction_type", "epsilon")))
+    except UnknownNameError as error:
+        raise ModelError(f"The model's scheduler_config.json cannot be used: {error}") from error
+
+
+def noise_table(scheduler: Mapping[str, Any]) -> NoiseTable:
+    """The noise levels of a model with motion layers, from a scheduler_config.json.
+
+    Motion layers bring their own betas, linear ones, whatever Stable Diffusion's scaled-linear ones the folder still
+    names (AnimateDiff, arXiv:2307.04725). Raises :class:`~redetail.errors.ModelError` for a schedule of another kind.
+    """
+    name = scheduler.get("beta_schedule", "linear")
+    if scheduler.get("trained_betas") is not None or name not in ("linear", "scaled_linear"):
+        raise ModelError(
+            f"The model's scheduler_config.json asks for the beta schedule {name!r} or for betas of its own; "
+            "supported are linear and scaled_linear."
+        )
+    betas = torch.linspace(
+        float(scheduler.get("beta_start", 0.00085)),
+        float(scheduler.get("beta_end", 0.012)),
+        int(scheduler.get("num_train_timesteps", 1000)),
+        dtype=torch.float64,
+    )
+    return NoiseTable.from_betas(_zero_terminal(betas) if scheduler.get("rescale_betas_zero_snr") else betas)
+
+
+def _zero_terminal(betas: Tensor) -> Tensor:
+    """Betas stretched so that the last timestep keeps no signal (Lin et al. 2023, arXiv:2305.08891, algorithm 1)."""
+    signal = torch.cumprod(1 - betas, 0).sqrt()
+    signal = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
+    abar = (signal**2).clamp_min(_LEAST_SIGNAL)
+    return 1 - abar / torch.cat([torch.ones(1, dtype=abar.dtype), abar[:-1]])

@@ -1,0 +1,59 @@
+"""The bundled engine: the restoration network behind a :class:`~redetail.engines.latent.LatentEngine`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from redetail.engines.base import Capabilities, Pixels
+from redetail.engines.device import Placement
+from redetail.engines.latent import DenoiserFor, LatentEngine
+from redetail.engines.restoration.codec import ResidualCodec
+from redetail.engines.restoration.folder import load
+from redetail.engines.restoration.network import RestorationUNet
+from redetail.sampling import Denoiser, NoiseTable, sampler_names, scheduler_names
+from redetail.settings import Settings
+
+
+class RestorationModel:
+    """A :class:`~redetail.engines.latent.LatentModel` whose only condition is the crop itself: it reads no text, so
+    ``settings.cfg`` has nothing to guide."""
+
+    def __init__(self, network: RestorationUNet, codec: ResidualCodec, placement: Placement) -> None:
+        self._network, self._codec, self._placement = network, codec, placement
+        self.table = NoiseTable.stable_diffusion()
+
+    def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
+        """The denoiser of a run of frames sees the crops of those frames."""
+        return lambda frames: self._denoiser(self._codec.condition(crops[frames]))
+
+    def _denoiser(self, condition: Tensor) -> Denoiser:
+        placement = self._placement
+
+        def denoise(x: Tensor, sigma: float, /) -> Tensor:
+            level = torch.tensor(sigma, device=x.device)
+            with torch.autocast(x.device.type, placement.dtype, enabled=placement.dtype != torch.float32):
+                x0: Tensor = self._network(x.float(), level, condition, len(x))
+            return x0.to(x.dtype)
+
+        return denoise
+
+
+def load_restoration_engine(path: Path, placement: Placement) -> LatentEngine:
+    """An engine from the folder of a restoration model (config.json, model.safetensors, card.json).
+
+    Raises :class:`~redetail.errors.ModelError` for a folder that cannot be used.
+    """
+    network, codec, card = load(path, placement.device)
+    capabilities = Capabilities(
+        name=f"{card.name} {card.version}",
+        size_multiple=codec.size_multiple,
+        context_length=card.context_length,
+        samplers=sampler_names(),
+        schedulers=scheduler_names(),
+        defaults=card.defaults,
+        uses_prompt=False,
+    )
+    return LatentEngine(codec, RestorationModel(network, codec, placement), capabilities, placement)
