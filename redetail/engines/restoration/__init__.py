@@ -1,0 +1,8 @@
+"""The bundled engine's model: a small restoration network with motion layers, its codec and its model folder."""
+
+from redetail.engines.restoration.card import ModelCard
+from redetail.engines.restoration.codec import ResidualCodec
+from redetail.engines.restoration.folder import load, save
+from redetail.engines.restoration.network import NetworkConfig, RestorationUNet
+
+__all__ = ["ModelCard", "NetworkConfig", "ResidualCodec", "RestorationUNet", "load", "save"]

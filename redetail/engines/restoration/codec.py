@@ -1,0 +1,73 @@
+"""Between pixels and the latents of the restoration network: pixel-unshuffle in place of a VAE.
+
+The diffused variable is the residual to the crop: latents = unshuffle(target - crop) / residual_std, in [-1, 1]
+pixel units. The crop itself is latents of zero, and comes back exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from redetail.engines.base import Pixels
+from redetail.engines.restoration.network import NetworkConfig
+from redetail.errors import RegionError
+
+
+def _no_tick() -> None:
+    """Nothing to report to."""
+
+
+class ResidualCodec:
+    """A :class:`~redetail.engines.latent.Codec` that runs no network of its own.
+
+    ``config``: of the network whose latents these are; ``device``: where they live.
+    """
+
+    def __init__(self, config: NetworkConfig, device: torch.device | str = "cpu") -> None:
+        self.config, self.device = config, torch.device(device)
+        self.size_multiple: int = config.size_multiple
+
+    def calls(self, shape: tuple[int, ...]) -> int:
+        """Network calls to encode and decode: none."""
+        return 0
+
+    def encode(self, crops: Pixels, tick: Callable[[], None] = _no_tick) -> Tensor:
+        """(F, h, w, 3) 0..1 -> the crop's own latents: zeros (F, 48, h/4, w/4) float32.
+
+        Raises :class:`~redetail.errors.RegionError` for sides that are no multiples of ``size_multiple``.
+        """
+        frames, height, width = self._checked(crops)
+        cell = self.config.unshuffle
+        return torch.zeros(frames, self.config.latent_channels, height // cell, width // cell, device=self.device)
+
+    def condition(self, crops: Pixels) -> Tensor:
+        """(F, h, w, 3) 0..1 -> what the network sees of the crop, (F, 48, h/4, w/4) float32 in -1..1."""
+        self._checked(crops)
+        pixels = torch.from_numpy(np.ascontiguousarray(crops, np.float32)).to(self.device)
+        return functional.pixel_unshuffle(pixels.movedim(-1, 1) * 2 - 1, self.config.unshuffle)
+
+    def residual(self, crops: Pixels, targets: Pixels) -> Tensor:
+        """Latents (F, 48, h/4, w/4) that decode to ``targets``; both are (F, h, w, 3) 0..1."""
+        return (self.condition(targets) - self.condition(crops)) / self.config.residual_std
+
+    def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None] = _no_tick) -> Pixels:
+        """(F, 48, h/4, w/4) -> the crops plus their residual, (F, h, w, 3) float32 clamped to 0..1."""
+        self._checked(crops)
+        pixels = functional.pixel_shuffle(latents.float(), self.config.unshuffle).movedim(1, -1)
+        residual = pixels.cpu().numpy() * np.float32(self.config.residual_std / 2)
+        return np.asarray(np.clip(crops + residual, 0, 1), np.float32)
+
+    def _checked(self, crops: Pixels) -> tuple[int, int, int]:
+        """Frames, height and width."""
+        multiple = self.size_multiple
+        if crops.ndim != 4 or crops.shape[3] != 3 or crops.shape[1] % multiple or crops.shape[2] % multiple:
+            raise RegionError(
+                f"Crops must be (frames, height, width, 3) with sides that are multiples of {multiple}, "
+                f"not {tuple(crops.shape)}."
+            )
+        return crops.shape[0], crops.shape[1], crops.shape[2]

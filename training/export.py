@@ -1,0 +1,50 @@
+"""Turn a training run into a model folder: `python training/export.py --run RUN --output FOLDER`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from redetail.engines.restoration import ModelCard, NetworkConfig, RestorationUNet, save
+
+log = logging.getLogger("export")
+
+# Chosen by training/evaluate.py on the reserved clips; see docs/model-log.md.
+DEFAULTS = {
+    "steps": 2,
+    "sampler": "euler",
+    "scheduler": "sgm_uniform",
+    "cfg": 1.0,
+    "denoise": 1.0,
+    "guide_size": 256.0,
+    "guide_size_for": "crop_region",
+    "max_size": 384.0,
+    "mask_feather": 0,
+    "crop_factor": 1.8,
+}
+
+
+def main() -> None:
+    """Read RUN/checkpoint.pt and write the averaged weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    saved = torch.load(options.run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    network = RestorationUNet(NetworkConfig.from_json(saved["config"]))
+    network.load_state_dict(saved["average"])
+    trained = {"steps": saved["step"], "minutes": round(saved["seconds"] / 60, 1)}
+    save(options.output, network, ModelCard(name="redetail restoration", defaults=DEFAULTS, trained=trained))
+    weights = (options.output / "model.safetensors").stat().st_size
+    log.info("%s: %d training steps, %.1f MB", options.output, saved["step"], weights / 1e6)
+
+
+if __name__ == "__main__":
+    main()
