@@ -7,7 +7,7 @@ F frames, in *model units* (what the VAE encodes times its scaling factor).
 
 from redetail.sampling.denoiser import ConditionalModel, Denoiser, GuidedDenoiser, Prediction, predict_both
 from redetail.sampling.guidance import Guidance
-from redetail.sampling.mask import DifferentialMask, MaskedDenoiser
+from redetail.sampling.mask import DifferentialMask, MaskedDenoiser, snapped
 from redetail.sampling.noise import initial_noise
 from redetail.sampling.prediction import NetworkDenoiser, scaled_input, to_denoised
 from redetail.sampling.run import SamplingRequest, Stage, sample, sample_refined
@@ -37,8 +37,9 @@ __all__ = [
     "sample_refined",
     "sampled_sigmas",
     "sampler_names",
-    "schedule",
     "scaled_input",
+    "schedule",
     "scheduler_names",
+    "snapped",
     "to_denoised",
 ]

@@ -15,7 +15,7 @@ C_contra = TypeVar("C_contra", contravariant=True)
 
 
 class Prediction(NamedTuple):
-    """Clean latents of one guided evaluation: ``guided`` with guidance, ``negative`` of the negative condition alone."""
+    """Clean latents of one guided evaluation: ``guided``, and ``negative`` of the negative condition."""
 
     guided: Tensor
     negative: Tensor

@@ -14,9 +14,6 @@ from torch import Tensor
 from redetail.sampling.denoiser import Denoiser, Prediction, predict_both
 from redetail.sampling.table import NoiseTable
 
-# A blurred area of ones comes out a few 1e-7 beside one; the first threshold is exactly one, and must open it.
-ROUNDING = 1e-6
-
 
 class MaskedDenoiser:
     """A denoiser that keeps ``clean`` where ``mask`` is 0.
@@ -46,12 +43,21 @@ class MaskedDenoiser:
         return torch.lerp(self.clean + sigma * self.noise, x, mask)
 
 
+def snapped(mask: Tensor, tolerance: float = 1e-5) -> Tensor:
+    """``mask`` with what lies within ``tolerance`` of 0 or 1 put there: undoes the rounding of blurs and resizes."""
+    ends = mask.round().clamp(0, 1)
+    return torch.where((mask - ends).abs() <= tolerance, ends, mask)
+
+
 class DifferentialMask:
     """A soft mask as a schedule: brighter areas are opened earlier (Levin and Fried 2023, arXiv 2306.00950).
 
     At ``sigma`` the mask is 1 where ``mask`` >= (T(sigma) - T(end)) / (T(start) - T(end)), else 0, with T the timestep
-    in ``table``, start the first and end the last of the sampled ``sigmas`` (at least the table's smallest). Where start
-    and end share a timestep, everything with a mask above 0 is open.
+    in ``table``, start the first and end the last of the sampled ``sigmas`` (at least the table's smallest). Where
+    start and end share a timestep, everything with a mask above 0 is open.
+
+    The first threshold is exactly 1: an area meant to be open from the start must be 1, not 0.9999999 as a blur or a
+    resize leaves it; see :func:`snapped`.
     """
 
     def __init__(self, mask: Tensor, table: NoiseTable, sigmas: Sequence[float]) -> None:
@@ -64,4 +70,4 @@ class DifferentialMask:
         if self.start == self.end:
             return (self.mask > 0).to(self.mask.dtype)
         threshold = (self.table.timestep(sigma) - self.end) / (self.start - self.end)
-        return (self.mask >= threshold - ROUNDING).to(self.mask.dtype)
+        return (self.mask >= threshold).to(self.mask.dtype)

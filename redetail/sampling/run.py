@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,13 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from redetail.errors import SettingsError
+from redetail.errors import RegionError, SettingsError
 from redetail.progress import CancelToken
 from redetail.sampling.denoiser import Denoiser, Prediction, predict_both
 from redetail.sampling.mask import DifferentialMask, MaskedDenoiser
-from redetail.sampling.noise import NoiseSource, initial_noise, noise_source
-from redetail.sampling.samplers import Sampler, Step, find_sampler
-from redetail.sampling.schedulers import Scheduler, part, schedule, step_range
+from redetail.sampling.noise import BrownianNoise, NoiseFrames, NoiseSource, PlainNoise
+from redetail.sampling.samplers import Step, find_sampler
+from redetail.sampling.schedulers import Scheduler, distinct, part, schedule, step_range
 from redetail.sampling.table import NoiseTable
 
 CallCallback = Callable[[int, int], None]
@@ -48,6 +49,7 @@ class Stage(NamedTuple):
     table: NoiseTable
 
 
+@torch.no_grad()
 def sample(
     denoiser: Denoiser,
     latents: Tensor,
@@ -69,9 +71,15 @@ def sample(
     :class:`~redetail.errors.SettingsError` for steps, denoise, sigmas or shapes that cannot be,
     :class:`~redetail.errors.Cancelled`.
     """
-    raise NotImplementedError
+    run = _Run(request, latents, mask, on_call, cancel)
+    whole, sigmas = run.sigmas(table)
+    if not sigmas:
+        return run.clean.clone()
+    run.expect(sigmas)
+    return run.walk(Stage(denoiser, table), whole, sigmas, run.clean, differential=differential).x0
 
 
+@torch.no_grad()
 def sample_refined(
     base: Stage,
     refiner: Stage,
@@ -89,4 +97,145 @@ def sample_refined(
     The base model samples down to the split and keeps the noise that is left; its latents are composited over the clean
     ones with the mask; the refiner goes on from there with no noise added, the mask acting softly.
     """
-    raise NotImplementedError
+    if not 0 <= ratio <= 1:
+        raise SettingsError(f"refiner-ratio is {ratio}; it must lie between 0 and 1.")
+    run = _Run(request, latents, mask, on_call, cancel)
+    start, total = step_range(request.steps, request.denoise)
+    split = start + math.floor(request.steps * (1 - ratio))
+    base_whole, refiner_whole = run.schedule(base.table), run.schedule(refiner.table)
+    before = distinct(part(base_whole, start, split, leftover_noise=True))
+    after = distinct(part(refiner_whole, split, total))
+    run.expect(before, after)
+    handed = run.clean
+    if before:
+        handed = run.walk(base, base_whole, before, handed, differential=differential).x
+        if run.mask is not None:
+            handed = torch.lerp(run.clean, handed, run.mask)
+    return run.walk(refiner, refiner_whole, after, handed, add_noise=False).x0 if after else handed.clone()
+
+
+class _Run:
+    """What the stages of a run have in common."""
+
+    def __init__(
+        self,
+        request: SamplingRequest,
+        latents: Tensor,
+        mask: Tensor | None,
+        on_call: CallCallback | None,
+        cancel: CancelToken | None,
+    ) -> None:
+        _check_shapes(latents, mask)
+        self.request, self.sampler = request, find_sampler(request.sampler)
+        self.clean = latents if latents.dtype == torch.float64 else latents.float()
+        self.mask = None if mask is None else mask.to(self.clean)
+        self.frames = NoiseFrames(tuple(latents.shape), request.seed, request.first_frame, request.total_frames)
+        self.calls = _Calls(on_call, cancel)
+
+    def schedule(self, table: NoiseTable) -> list[float]:
+        """The whole schedule of the request."""
+        _, total = step_range(self.request.steps, self.request.denoise)
+        return schedule(self.request.scheduler, table, total, drop_penultimate=self.sampler.drop_penultimate)
+
+    def sigmas(self, table: NoiseTable) -> tuple[list[float], list[float]]:
+        """The whole schedule, and the part of it that is sampled."""
+        whole = self.schedule(table)
+        return whole, distinct(part(whole, *step_range(self.request.steps, self.request.denoise)))
+
+    def expect(self, *lists: list[float]) -> None:
+        """Tell the observer how many model calls these lists of sigmas will take."""
+        if self.sampler.calls is not None:
+            self.calls.total = sum(self.sampler.calls(len(sigmas) - 1) for sigmas in lists if sigmas)
+
+    def walk(
+        self,
+        stage: Stage,
+        whole: list[float],
+        sigmas: list[float],
+        clean: Tensor,
+        *,
+        add_noise: bool = True,
+        differential: bool = False,
+    ) -> Step:
+        """The last step of the way down ``sigmas`` from ``clean``."""
+        noise = self.frames.initial().to(clean) if add_noise else clean.new_zeros(1, 1, 1, 1)
+        denoiser = stage.denoiser
+        if self.mask is not None:
+            mask = DifferentialMask(self.mask, stage.table, sigmas) if differential else self.mask
+            offset = self.sampler.mask_seed_offset
+            shown = self.frames.initial(offset).to(clean) if add_noise and offset else noise
+            denoiser = MaskedDenoiser(denoiser, mask, clean, shown)
+        x = noised(clean, noise, sigmas[0], stage.table)
+        steps = self.sampler.function(
+            ObservedDenoiser(denoiser, self.calls), x, sigmas, self._step_noise(whole, sigmas, clean)
+        )
+        return deque(steps, maxlen=1).pop()
+
+    def _step_noise(self, whole: list[float], sigmas: list[float], like: Tensor) -> NoiseSource:
+        """The sampler's own noise, on the device of ``like``."""
+        if self.sampler.noise == "none":
+            return _no_noise
+        source: NoiseSource = PlainNoise(self.frames)
+        if self.sampler.noise == "brownian":
+            source = BrownianNoise(self.frames, whole)
+        elif self.sampler.noise == "brownian_part":
+            source = BrownianNoise(self.frames, sigmas)
+        return lambda sigma, sigma_next: source(sigma, sigma_next).to(like)
+
+
+def noised(clean: Tensor, noise: Tensor, sigma: float, table: NoiseTable) -> Tensor:
+    """``clean`` at noise level ``sigma``; from the table's largest sigma on, the noise makes up for the signal."""
+    full = sigma >= table.sigma_max * (1 - 1e-5)
+    return clean + noise * (math.sqrt(1 + sigma * sigma) if full else sigma)
+
+
+class _Calls:
+    """Counts model calls, reports them, and stops where asked."""
+
+    def __init__(self, on_call: CallCallback | None, cancel: CancelToken | None) -> None:
+        self.done, self.total = 0, 0
+        self._on_call, self._cancel = on_call, cancel
+
+    def before(self) -> None:
+        if self._cancel is not None:
+            self._cancel.check()
+
+    def after(self) -> None:
+        self.done += 1
+        if self._on_call is not None:
+            self._on_call(self.done, max(self.total, self.done) if self.total else 0)
+
+
+class ObservedDenoiser:
+    """A denoiser whose every call is counted."""
+
+    def __init__(self, denoiser: Denoiser, calls: _Calls) -> None:
+        self.denoiser, self.calls = denoiser, calls
+
+    def __call__(self, x: Tensor, sigma: float, /) -> Tensor:
+        """x0 (F, C, h, w)."""
+        self.calls.before()
+        x0 = self.denoiser(x, sigma)
+        self.calls.after()
+        return x0
+
+    def predict(self, x: Tensor, sigma: float, /) -> Prediction:
+        """The guided x0 and the negative one."""
+        self.calls.before()
+        both = predict_both(self.denoiser, x, sigma)
+        self.calls.after()
+        return both
+
+
+def _no_noise(sigma: float, sigma_next: float) -> Tensor:
+    raise AssertionError("a sampler registered as deterministic asked for noise")
+
+
+def _check_shapes(latents: Tensor, mask: Tensor | None) -> None:
+    if latents.ndim != 4 or 0 in latents.shape:
+        raise RegionError(f"Latents must be (frames, channels, height, width), not {tuple(latents.shape)}.")
+    frames, _, height, width = latents.shape
+    if mask is not None and tuple(mask.shape) not in {(1, 1, height, width), (frames, 1, height, width)}:
+        raise RegionError(
+            f"A latent mask for {frames} frames must be (1 or {frames}, 1, {height}, {width}), not {tuple(mask.shape)}."
+        )

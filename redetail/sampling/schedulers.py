@@ -1,13 +1,17 @@
 """Schedules: which noise levels a run of n steps visits.
 
-A schedule is a list of sigmas that falls to a final 0. Names are those of ComfyUI's combo list, and give its numbers.
+A schedule is a list of sigmas that falls to a final 0. Names are those of ComfyUI's combo list, and give its numbers,
+down to float32 rounding: a Brownian noise path hangs on the last bit of the sigmas.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
+
+import torch
 
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.sampling.table import NoiseTable
@@ -19,21 +23,14 @@ Scheduler = str | Schedule | Sequence[float]
 """A scheduler's name, a function of one's own, or the sigmas themselves."""
 
 
-def evenly(start: float, stop: float, count: int) -> list[float]:
-    """``count`` evenly spaced numbers, both ends included (one: the start)."""
-    if count == 1:
-        return [start]
-    return [start + (stop - start) * k / (count - 1) for k in range(count)]
-
-
 def normal(table: NoiseTable, steps: int) -> list[float]:
-    """Evenly spaced timesteps from the last to the first (Ho et al. 2020, arXiv 2006.11239, spacing of DDIM)."""
-    return [*map(table.sigma, evenly(len(table) - 1, 0, steps)), 0.0]
+    """Evenly spaced timesteps from the last to the first."""
+    return [*map(table.sigma, torch.linspace(len(table) - 1, 0, steps).tolist()), 0.0]
 
 
 def sgm_uniform(table: NoiseTable, steps: int) -> list[float]:
     """Evenly spaced timesteps that stop one step short of the first (Stability's generative-models)."""
-    return [*map(table.sigma, evenly(len(table) - 1, 0, steps + 1)[:-1]), 0.0]
+    return [*map(table.sigma, torch.linspace(len(table) - 1, 0, steps + 1)[:-1].tolist()), 0.0]
 
 
 def simple(table: NoiseTable, steps: int) -> list[float]:
@@ -44,13 +41,14 @@ def simple(table: NoiseTable, steps: int) -> list[float]:
 
 def karras(table: NoiseTable, steps: int, rho: float = 7.0) -> list[float]:
     """Evenly spaced in sigma^(1/rho) (Karras et al. 2022, arXiv 2206.00364, eq. 5)."""
-    roots = evenly(table.sigma_max ** (1 / rho), table.sigma_min ** (1 / rho), steps)
-    return [*(root**rho for root in roots), 0.0]
+    high, low = table.sigma_max ** (1 / rho), table.sigma_min ** (1 / rho)
+    roots = high + torch.linspace(0, 1, steps) * (low - high)
+    return [*(roots**rho).tolist(), 0.0]
 
 
 def exponential(table: NoiseTable, steps: int) -> list[float]:
     """Evenly spaced in ln sigma."""
-    return [*map(math.exp, evenly(math.log(table.sigma_max), math.log(table.sigma_min), steps)), 0.0]
+    return [*torch.linspace(math.log(table.sigma_max), math.log(table.sigma_min), steps).exp().tolist(), 0.0]
 
 
 SCHEDULERS: Mapping[str, Schedule] = MappingProxyType(
@@ -85,6 +83,7 @@ def schedule(scheduler: Scheduler, table: NoiseTable, steps: int, *, drop_penult
             del sigmas[-2]
     else:
         sigmas = [float(sigma) for sigma in (scheduler(table, steps) if callable(scheduler) else scheduler)]
+    sigmas = torch.tensor(sigmas, dtype=torch.float32).tolist()
     _check_falling(sigmas, scheduler if isinstance(scheduler, str) else "given")
     return sigmas
 
@@ -105,13 +104,13 @@ def step_range(steps: int, denoise: float) -> tuple[int, int]:
 def sampled_sigmas(
     scheduler: Scheduler, table: NoiseTable, steps: int, denoise: float, *, drop_penultimate: bool = False
 ) -> list[float]:
-    """The part of the schedule that is sampled: its last ``steps`` steps, from the sigma that the latents are noised to.
+    """The part of the schedule that is sampled: its last ``steps`` steps.
 
     Empty where the schedule is shorter than that: then there is nothing to sample.
     """
     start, total = step_range(steps, denoise)
     sigmas = schedule(scheduler, table, total, drop_penultimate=drop_penultimate)
-    return part(sigmas, start, total)
+    return distinct(part(sigmas, start, total))
 
 
 def part(sigmas: Sequence[float], start: int, stop: int, *, leftover_noise: bool = False) -> list[float]:
@@ -122,8 +121,13 @@ def part(sigmas: Sequence[float], start: int, stop: int, *, leftover_noise: bool
     return head[start:] if start < len(head) - 1 else []
 
 
+def distinct(sigmas: Sequence[float]) -> list[float]:
+    """The list without repeats of the sigma before, which more steps than the table has entries would bring."""
+    return [sigma for index, sigma in enumerate(sigmas) if index == 0 or sigma != sigmas[index - 1]]
+
+
 def _check_falling(sigmas: Sequence[float], name: str) -> None:
     if not all(math.isfinite(sigma) and sigma >= 0 for sigma in sigmas):
         raise SettingsError(f"The {name} schedule has a sigma that is negative or not a finite number: {sigmas}.")
-    if len(sigmas) < 2 or any(a < b for a, b in zip(sigmas, sigmas[1:], strict=False)):
+    if len(sigmas) < 2 or any(a < b for a, b in pairwise(sigmas)):
         raise SettingsError(f"The {name} schedule must be at least two falling sigmas, not {sigmas}.")

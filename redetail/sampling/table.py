@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ class NoiseTable:
     _logs: tuple[float, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        rising = all(a < b for a, b in zip(self.sigmas, self.sigmas[1:], strict=False))
+        rising = all(a < b for a, b in pairwise(self.sigmas))
         if len(self.sigmas) < 2 or not rising or not 0 < self.sigmas[0] < self.sigmas[-1] < math.inf:
             raise SettingsError("A noise table needs at least two positive, strictly rising sigmas.")
         object.__setattr__(self, "_logs", tuple(map(math.log, self.sigmas)))
@@ -65,7 +66,11 @@ class NoiseTable:
         return upper - 1 if log - self._logs[upper - 1] <= self._logs[upper] - log else upper
 
     def sigma(self, t: float) -> float:
-        """Sigma of a real timestep: ln sigma is linear between neighbours, ``t`` is clamped to 0..len-1."""
-        t = min(max(t, 0.0), len(self) - 1.0)
-        low, high = math.floor(t), math.ceil(t)
-        return math.exp(self._logs[low] + (t - low) * (self._logs[high] - self._logs[low]))
+        """Sigma of a real timestep: ln sigma is linear between neighbours, ``t`` is clamped to 0..len-1.
+
+        In float32 throughout, as schedules were recorded: a Brownian path hangs on the last bit of its ends.
+        """
+        position = torch.tensor(t, dtype=torch.float32).clamp(0, len(self) - 1)
+        low, high, fraction = int(position.floor()), int(position.ceil()), position.frac()
+        logs = torch.tensor([self.sigmas[low], self.sigmas[high]], dtype=torch.float32).log()
+        return float(((1 - fraction) * logs[0] + fraction * logs[1]).exp())

@@ -25,8 +25,8 @@ Steps = Iterator[Step]
 SamplerFunction = Callable[[Denoiser, Tensor, Sequence[float], NoiseSource], Steps]
 """(denoiser, x, sigmas, noise) -> steps.
 
-``x`` (F, C, h, w) is at noise level sigmas[0]; ``sigmas`` fall, usually to a final 0; ``noise(sigma, next sigma)`` gives
-standard normal noise for a stochastic step. Samplers that need no noise do not ask for it.
+``x`` (F, C, h, w) is at noise level sigmas[0]; ``sigmas`` fall, usually to a final 0; ``noise(sigma, next sigma)``
+gives standard normal noise for a stochastic step. Samplers that need no noise do not ask for it.
 """
 
 NoiseKind = Literal["none", "plain", "brownian", "brownian_part"]
@@ -37,9 +37,9 @@ class Sampler:
     """A sampler and its facts.
 
     ``order``: of convergence (for stochastic samplers: of the method without its noise). ``calls(n)``: network
-    evaluations for n steps that end in 0 (None: as many as it takes). ``noise``: "plain" draws or a "brownian" path over
-    the whole schedule ("brownian_part": over the sampled part). ``drop_penultimate``: whether its schedules leave out
-    the last sigma before 0. ``mask_seed_offset``: added to the seed of the noise that masked surroundings are shown with.
+    evaluations for n steps that end in 0 (None: as many as it takes). ``noise``: "plain" draws or a "brownian" path
+    over the whole schedule ("brownian_part": over the sampled part). ``drop_penultimate``: whether its schedules leave
+    out the last sigma before 0. ``mask_seed_offset``: added to the seed of the noise that masked surroundings show.
     """
 
     name: str
