@@ -60,7 +60,7 @@ def array_source(
 
     Floating point is rounded to 8 bits. Raises :class:`~redetail.errors.InputError` for other arrays.
     """
-    from redetail.video.array_source import ArraySource
+    from redetail.video.memory_source import ArraySource
 
     return ArraySource(np.asarray(frames), _rate(rate))
 
@@ -78,8 +78,8 @@ def open_sink(
 
     The suffix decides: a video (.mp4, .m4v, .mov, .mkv, .webm), an animation (.gif, .webp, .apng), one image (.png), or
     without a suffix a folder of PNG images. Sound, subtitles, chapters and metadata come from ``source_path`` (the
-    path of ``like`` where it has one) as they are. ``start`` and ``stop`` say which frames of the source will be written:
-    a cut clip starts at time zero, with its sound cut to match.
+    path of ``like`` where it has one) as they are. ``start`` and ``stop`` say which frames of the source will be
+    written: a cut clip starts at time zero, with its sound cut to match.
 
     Nothing exists under the wanted name until the ``with`` statement is left without an error; an error or Ctrl-C
     leaves nothing behind, and an older file of that name stays. Raises :class:`~redetail.errors.OutputError` where

@@ -55,8 +55,8 @@ class VideoInfo:
 
     ``frames`` is an estimate for progress bars (0: unknown); ``rate`` is the average in frames a second.
     ``notices`` are sentences for the user: what of the source cannot be kept (alpha, for one). ``chroma`` is the
-    sampling of the source's colours ("420", "422", "444", or "rgb" where there is no matrix), ``pixel_aspect`` the width of an
-    upright pixel over its height, ``path`` the file or folder that the frames come from (None: arrays).
+    sampling of the source's colours ("420", "422", "444", or "rgb" where there is no matrix), ``pixel_aspect`` the
+    width of an upright pixel over its height, ``path`` the file or folder the frames come from (None: arrays).
     """
 
     size: Size

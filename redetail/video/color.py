@@ -46,6 +46,11 @@ def is_rgb(name: str) -> bool:
     return name.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr", "bayer"))
 
 
+def contiguous(pixels: RGB) -> RGB:
+    """The same pixels without gaps, as FFmpeg wants them."""
+    return pixels if pixels.flags.c_contiguous else pixels.copy()
+
+
 class Decoder:
     """Turns decoded frames into (H, W, 3) RGB as they are stored (not yet upright)."""
 
@@ -61,7 +66,7 @@ class Decoder:
                 frame.colorspace = applied_matrix(color, Size(frame.width, frame.height))
                 frame.color_range = color.range or _LIMITED
             frame = self._scaler.reformat(frame, format=self._format, interpolation=_EXACT, dst_color_range=_FULL)
-        pixels: RGB = frame.to_ndarray()
+        pixels: RGB = frame.to_ndarray()  # type: ignore[assignment]  # rgb24 and rgb48 are whole numbers
         return pixels
 
 
@@ -77,7 +82,7 @@ class Encoder:
     def __call__(self, pixels: RGB) -> VideoFrame:
         """A frame without time stamps."""
         layout = "rgb24" if pixels.dtype == np.uint8 else "rgb48le"
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=layout)
+        frame = VideoFrame.from_ndarray(contiguous(pixels), format=layout)
         if is_rgb(self._format):
             return self._scaler.reformat(frame, format=self._format, interpolation=_EXACT)
         frame.colorspace = self._matrix

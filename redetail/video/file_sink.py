@@ -27,8 +27,8 @@ from redetail.video.timing import Clock, step_of
 class FileSink:
     """Writes one video file; satisfies ``FrameSink``.
 
-    ``copy_from``: the file whose sound, subtitles, chapters and metadata are taken along (None: none). ``start`` and ``stop``:
-    which of the source's frames will come; a cut clip starts at time zero and its sound is cut to match.
+    ``copy_from``: the file whose sound, subtitles, chapters and metadata are taken along (None: none). ``start`` and
+    ``stop``: which of the source's frames will come; a cut clip starts at time zero, its sound is cut to match.
     """
 
     def __init__(
@@ -109,8 +109,9 @@ class FileSink:
             raise cannot_write(self._target.path, error) from error
         if self._copy is not None:
             self._notices.extend(self._copy.notices)
-            self._copy.describe(bool(self._start) or self._stop is not None)
             self._stream.metadata.update(kept_metadata(self._copy.picture.metadata))
+            if self._start:
+                self._stream.metadata.pop("timecode", None)  # it is that of the source's first frame
 
     def _add_stream(self) -> VideoStream:
         encoding, size = self._encoding, self._info.size
@@ -135,7 +136,8 @@ class FileSink:
         elif self._copy is not None:
             self._shift = self._copy.origin
         if self._copy is not None:
-            self._copy.begin(seconds if self._start else Fraction(-(2**40)), self._shift)
+            end = None if self._stop is None else seconds + (self._stop - self._start) / self._info.rate
+            self._copy.begin(seconds if self._start else None, end, self._shift)
 
     def _encode(self, frame: Frame, following: int) -> None:
         """Encode a frame that stays until ``following`` ticks of the source."""

@@ -52,7 +52,7 @@ class FileSource:
     def _decoded(self, container: InputContainer) -> Iterator[av.VideoFrame]:
         stream = container.streams[self._probed.stream_index]
         assert isinstance(stream, VideoStream)
-        stream.thread_type = "AUTO"  # type: ignore[assignment]  # PyAV takes the name
+        stream.thread_type = "AUTO"
         count = 0
         packets = 0
         try:
@@ -69,7 +69,7 @@ class FileSource:
         if _lists_all(container) and packets < listed:
             raise self._damaged(count, f"{listed - packets} of its {listed} frames are missing")
 
-    def _decode(self, packet: av.Packet, count: int) -> list[av.VideoFrame]:
+    def _decode(self, packet: av.Packet[VideoStream], count: int) -> list[av.VideoFrame]:
         """Frames of a packet; what comes before the first decodable frame is passed over, as when probing."""
         try:
             return list(packet.decode())

@@ -13,6 +13,7 @@ import numpy as np
 from redetail.errors import OutputError
 from redetail.video.av_errors import cannot_write
 from redetail.video.base import RGB, Frame, VideoInfo
+from redetail.video.color import contiguous
 from redetail.video.file_sink import check_pixels
 from redetail.video.target import Target
 
@@ -72,7 +73,7 @@ class FolderSink:
 def png(pixels: RGB) -> bytes:
     """A PNG file of (H, W, 3) uint8 or uint16 pixels."""
     deep = pixels.dtype == np.uint16
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb48le" if deep else "rgb24")
+    frame = av.VideoFrame.from_ndarray(contiguous(pixels), format="rgb48le" if deep else "rgb24")
     context = av.CodecContext.create("png", "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height = pixels.shape[1], pixels.shape[0]

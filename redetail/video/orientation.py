@@ -22,7 +22,8 @@ class Orientation:
         """The picture as it is meant to be seen, contiguous."""
         if self.mirrored:
             pixels = pixels[:, ::-1]
-        return np.ascontiguousarray(np.rot90(pixels, self.turns))
+        turned: RGB = np.ascontiguousarray(np.rot90(pixels, self.turns))  # type: ignore[assignment]
+        return turned
 
     def size(self, width: int, height: int) -> Size:
         """Size of the upright picture."""
@@ -47,7 +48,7 @@ def orientation_of(frame: VideoFrame) -> tuple[Orientation, bool]:
 def _display_matrix(frame: VideoFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]] | None:
     """The nine fixed-point numbers, or None where there are none (or PyAV does not know a neighbour's type)."""
     try:
-        entries = [entry for entry in frame.side_data if entry.type.name == "DISPLAYMATRIX"]
+        data = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:
         return None
-    return np.frombuffer(bytes(entries[0]), np.int32) if entries else None
+    return None if data is None else np.frombuffer(bytes(data), np.int32)  # type: ignore[call-overload]

@@ -9,7 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -79,9 +78,7 @@ def probe(path: Path) -> Probed:
         orientation, complete = orientation_of(frame)
         notices = [*_notices(container, stream, frame)]
         if not complete:
-            notices.append(
-                f"{path.name} is meant to be turned by {frame.rotation} degrees; only quarter turns are kept."
-            )
+            notices.append(f"{path.name} is to be turned by {frame.rotation} degrees; only quarter turns are kept.")
         return Probed(_info(container, stream, frame, orientation, notices, path), orientation, stream.index)
 
 
@@ -186,7 +183,7 @@ def has_transparency(frame: av.VideoFrame) -> bool:
     if name != "pal8" and not any(component.is_alpha for component in frame.format.components):
         return False
     alpha = frame.reformat(format="rgba").to_ndarray()[..., 3]
-    return bool((alpha < np.iinfo(alpha.dtype).max).any())
+    return bool((alpha < 255).any())
 
 
 def _notices(container: InputContainer, stream: VideoStream, frame: av.VideoFrame) -> Iterator[str]:

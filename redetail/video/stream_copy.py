@@ -7,30 +7,35 @@ import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from redetail.video.probe import open_input, picture_stream
+from redetail.video.probe import open_input, opened, picture_stream
+
+if TYPE_CHECKING:
+    from av.container import Chapter
 
 _log = logging.getLogger(__name__)
 _STALE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate", "creation_tool")
 _STATISTICS = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS", "DURATION")
-_PLAIN_KEYS = frozenset(
-    ("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping")
-    + ("lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "location", "track", "disc")
-    + ("creation_time", "language", "handler_name", "vendor_id", "timecode", "year", "author", "make", "model")
-)
+_PLAIN_KEYS = {
+    "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright",
+    "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "location",
+    "track", "disc", "creation_time", "language", "handler_name", "vendor_id", "timecode", "year", "author",
+    "make", "model",
+}  # fmt: skip
 _SLACK = Fraction(10)  # seconds by which containers interleave their streams, at most
 
 
 class StreamCopy:
     """Copies everything but the picture from ``path`` into ``output``, packet by packet.
 
-    Made before the first packet is written (streams must be known by then); :meth:`until` keeps the copy in step with the
-    picture so that memory stays flat. ``notices`` names what the output's container cannot hold.
+    Made before the first packet is written (streams must be known by then); :meth:`until` keeps the copy in step with
+    the picture so that memory stays flat. ``notices`` names what the output's container cannot hold.
     """
 
     def __init__(self, path: Path, output: OutputContainer) -> None:
@@ -40,8 +45,9 @@ class StreamCopy:
         self._picture = picture_stream(self._input, path)
         self._streams = {stream.index: copy for stream, copy in self._copies()}
         self._packets = self._demuxed()
-        self._pending: Packet | None = None
-        self._shift = self._first = Fraction(0)
+        self._pending: Packet[Any] | None = None
+        self._shift = Fraction(0)
+        self._first: Fraction | None = None
 
     @property
     def picture(self) -> Stream:
@@ -54,16 +60,17 @@ class StreamCopy:
         broadcast = self._input.format.name in ("mpegts", "mpeg")
         return Fraction(self._input.start_time or 0, av.time_base) if broadcast else Fraction(0)
 
-    def describe(self, cut: bool) -> None:
-        """Copy the container's metadata and, if nothing is cut away, its chapters and time code."""
-        self._output.metadata.update(kept_metadata(self._input.metadata))
-        if not cut:
-            self._set_chapters(Fraction(0), None)
+    def begin(self, first: Fraction | None, end: Fraction | None, shift: Fraction) -> None:
+        """Copy from ``first`` seconds on (None: all); all times become earlier by ``shift`` seconds.
 
-    def begin(self, first: Fraction, shift: Fraction) -> None:
-        """Copy from ``first`` seconds on; all times become earlier by ``shift`` seconds."""
+        ``end``: about where the picture will end (None: where the source does), for the chapters.
+        """
         self._first, self._shift = first, shift
-        if first > _SLACK:
+        self._output.metadata.update(kept_metadata(self._input.metadata))
+        chapters = [*_cut_chapters(self._input.chapters(), first or Fraction(0), end, shift)]
+        if chapters:
+            self._output.set_chapters(chapters)
+        if first is not None and first > _SLACK:
             try:
                 self._input.seek(int((first - _SLACK) * av.time_base))
             except av.error.FFmpegError:
@@ -84,12 +91,12 @@ class StreamCopy:
         """Close the source."""
         self._input.close()
 
-    def _next(self) -> Packet | None:
+    def _next(self) -> Packet[Any] | None:
         if self._pending is None:
             self._pending = next(self._packets, None)
         return self._pending
 
-    def _demuxed(self) -> Iterator[Packet]:
+    def _demuxed(self) -> Iterator[Packet[Any]]:
         if not self._streams:
             return
         streams = [self._input.streams[index] for index in self._streams]
@@ -97,16 +104,23 @@ class StreamCopy:
             if packet.size and (packet.pts is not None or packet.dts is not None):
                 yield packet
 
-    def _write(self, packet: Packet) -> None:
-        if _end(packet) <= self._first and self._first > 0:
+    def _write(self, packet: Packet[Any]) -> None:
+        if self._first is not None and _time(packet) < self._first and not self._trimmed(packet):
             return
-        copy = self._streams[packet.stream.index]
         ticks = round(self._shift / packet.time_base)
-        if ticks:
-            packet.pts = None if packet.pts is None else packet.pts - ticks
-            packet.dts = None if packet.dts is None else packet.dts - ticks
-        packet.stream = copy
+        packet.pts = None if packet.pts is None else packet.pts - ticks
+        packet.dts = None if packet.dts is None else packet.dts - ticks
+        packet.stream = self._streams[packet.stream.index]
         self._output.mux(packet)
+
+    def _trimmed(self, packet: Packet[Any]) -> bool:
+        """Move the start of a subtitle that is on screen at the cut; whether there was something to move."""
+        end = _end(packet)
+        if packet.stream.type != "subtitle" or self._first is None or end <= self._first:
+            return False
+        packet.pts = packet.dts = round(self._first / packet.time_base)
+        packet.duration = round(end / packet.time_base) - packet.pts
+        return True
 
     def _copies(self) -> Iterator[tuple[Stream, Stream]]:
         for stream in self._input.streams:
@@ -120,11 +134,6 @@ class StreamCopy:
             copy.disposition = stream.disposition
             yield stream, copy
 
-    def _set_chapters(self, start: Fraction, shift: Fraction | None) -> None:
-        chapters = self._input.chapters()
-        if chapters:
-            self._output.set_chapters(chapters)
-
 
 def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
     """Metadata without what describes the old file's bytes."""
@@ -137,11 +146,8 @@ def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
 
 def has_uncommon_keys(path: Path) -> bool:
     """Whether a file's metadata has keys that MP4's classic tags do not know (a telephone's, for one)."""
-    container = open_input(path)
-    try:
+    with opened(path) as container:
         return not _PLAIN_KEYS.issuperset(key.lower() for key in kept_metadata(container.metadata))
-    finally:
-        container.close()
 
 
 def _is_further_video(stream: Stream) -> bool:
@@ -170,11 +176,22 @@ def _left_out(stream: Stream, container: str) -> str:
     return f"A {kind} stream ({codec}) is left out: {container} cannot hold it. An .mkv output can hold nearly all."
 
 
-def _time(packet: Packet) -> Fraction:
+def _cut_chapters(chapters: list[Chapter], first: Fraction, end: Fraction | None, shift: Fraction) -> Iterator[Chapter]:
+    """The chapters between ``first`` and ``end`` seconds, clipped to them and moved by ``shift``."""
+    for chapter in chapters:
+        tick = Fraction(chapter["time_base"] or 1)
+        start, stop = max(chapter["start"] * tick, first), chapter["end"] * tick
+        stop = stop if end is None else min(stop, end)
+        if start < stop:
+            begin, finish = round((start - shift) / tick), round((stop - shift) / tick)
+            yield {**chapter, "start": begin, "end": finish}
+
+
+def _time(packet: Packet[Any]) -> Fraction:
     ticks = packet.pts if packet.pts is not None else packet.dts
     assert ticks is not None
     return ticks * Fraction(packet.time_base)
 
 
-def _end(packet: Packet) -> Fraction:
+def _end(packet: Packet[Any]) -> Fraction:
     return _time(packet) + (packet.duration or 0) * Fraction(packet.time_base)

@@ -27,7 +27,8 @@ class WebPSource:
         self._durations = _durations(path)
         with self._open() as image:
             size = Size(*image.size)
-            transparent = "A" in image.mode and image.convert("RGBA").getextrema()[3][0] < 255
+            alpha = image.convert("RGBA").getchannel("A")
+            transparent = bool(np.asarray(alpha).min() < 255)
         notice = f"{path.name} has transparency (alpha), which is dropped: the result is opaque."
         self._info = VideoInfo(
             size=size,
