@@ -14,7 +14,8 @@ def working_size(
 
     The shorter side of what ``guide_size_for`` names (the subject's box of ``box_size`` = width, height in pixels, or
     the crop) becomes ``guide_size`` pixels long; where a side would exceed ``max_size`` the scale is reduced to fit.
-    Products are cut to whole pixels in double precision, as recorded from the original rule.
+    Products are cut to whole pixels in double precision, as recorded from the original rule; by its rounding the
+    longer side may come out one pixel longer than ``max_size``.
 
     Raises :class:`~redetail.errors.RegionError` for a box with a side of zero.
     """

@@ -19,8 +19,9 @@ def match_low_frequencies(
 
     ``result`` and ``source`` are (F, h, w, C) 0..1; ``mask`` (h, w), (1, h, w) or (F, h, w), 0..1, says where they
     show the same subject; ``radius`` is the sigma, in pixels, of the Gaussian that separates low from high
-    frequencies (None: a sixteenth of the shorter side, which keeps shading and leaves features alone). The blur is normalised by the mask (Knutsson and Westin 1993), so that nothing from outside of it
-    colours its edge; where no mask is near, the result stays as it is.
+    frequencies (None: a sixteenth of the shorter side, which keeps shading and leaves features alone). The blur is
+    normalised by the mask (Knutsson and Westin 1993), so that nothing from outside of it colours its edge; where no
+    mask is near, the result stays as it is.
 
     Every frame is matched to its own source, so the correction moves as the source does and adds no flicker.
     """

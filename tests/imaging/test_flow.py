@@ -1,0 +1,76 @@
+"""Optical flow: a picture that is moved by a known way, and one that is covered."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from redetail.errors import DependencyError
+from redetail.imaging.flow import dense_flow, occluded, warp
+from redetail.imaging.resample import crop
+from redetail.region import Box, Size
+
+pytest.importorskip("cv2")
+
+
+def texture(side: int = 160) -> np.ndarray:
+    """A picture with structure of several pixels, which flow can follow."""
+    coarse = np.random.default_rng(4).random((side // 5, side // 5, 3), np.float32)
+    return crop(coarse, Box(0, 0, side // 5, side // 5), Size(side, side))
+
+
+def moved(picture: np.ndarray, x: float, y: float) -> np.ndarray:
+    """The picture's content moved by x, y pixels to the right and down."""
+    height, width = picture.shape[:2]
+    return crop(picture, Box(-x, -y, width - x, height - y), Size(width, height))
+
+
+@pytest.mark.parametrize("way", [(0.0, 0.0), (3.0, -2.0), (1.5, 0.7)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_the_way_of_a_moved_picture_is_found(way: tuple[float, float], dtype) -> None:
+    first = texture()
+    pictures = [first, moved(first, *way)]
+    if dtype is not np.float32:
+        pictures = [np.rint(picture * np.iinfo(dtype).max).astype(dtype) for picture in pictures]
+    flow = dense_flow(*pictures)
+    assert flow.shape == (160, 160, 2)
+    np.testing.assert_allclose(
+        np.median(flow, axis=(0, 1)), way, atol=0.15
+    )  # dense inverse search: sub-pixel, not exact
+
+
+def test_warping_brings_the_picture_before_to_now() -> None:
+    before = texture()
+    now = moved(before, 4, 2)
+    flow = dense_flow(now, before)
+    inner = (slice(20, -20), slice(20, -20))
+    assert np.abs(warp(before, flow) - now)[inner].mean() < 0.2 * np.abs(before - now)[inner].mean()
+
+
+def test_a_known_flow_moves_pixels_exactly() -> None:
+    picture = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    flow = np.zeros((3, 4, 2), np.float32)
+    flow[..., 0] = 1
+    assert warp(picture, flow).tolist() == [[1, 2, 3, 3], [5, 6, 7, 7], [9, 10, 11, 11]]
+
+
+def test_what_is_covered_and_what_leaves_is_marked() -> None:
+    forward = np.zeros((40, 60, 2), np.float32)
+    backward = np.zeros((40, 60, 2), np.float32)
+    forward[:, :20, 0], backward[:, 5:25, 0] = 5, -5  # moves and comes back
+    forward[10:20, 30:40, 0] = 6  # moves to where nothing comes back from
+    forward[:, 55:, 0] = 10  # leaves the picture
+    marked = occluded(forward, backward)
+    assert not marked[:, :20].any()
+    assert marked[10:20, 30:40].all()
+    assert marked[:, 55:].all()
+
+
+def test_pictures_too_small_for_flow_have_none() -> None:
+    assert not dense_flow(np.zeros((8, 40, 3), np.uint8), np.ones((8, 40, 3), np.uint8)).any()
+
+
+def test_without_opencv_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(DependencyError, match=r"pip install 'redetail\[standalone\]'"):
+        dense_flow(texture(), texture())
