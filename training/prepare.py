@@ -146,7 +146,8 @@ def main() -> None:
         if not is_reserved(path.name):
             rows.append(write_clip(path, options.output, detector, reserved))
     used = [row for row in rows if "file" in row]
-    assert used and not any(is_reserved(row["name"]) for row in used), "a reserved file reached the training set"
+    assert used, "no file can be trained on"
+    assert not any(is_reserved(row["name"]) for row in used), "a reserved file reached the training set"
     (options.output / "index.json").write_text(json.dumps(rows, indent=1))
     log.info(
         "%d clips and stills, %d frames, %d with faces",

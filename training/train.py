@@ -34,7 +34,7 @@ log = logging.getLogger("train")
 
 SIGMA_MAX = 14.6146  # of Stable Diffusion's table
 # (share, lowest, highest): few-step sampling evaluates the high and middle noise levels.
-SIGMA_BANDS = ((0.30, 8.0, SIGMA_MAX), (0.40, 0.6, 8.0), (0.20, 0.12, 0.6), (0.10, 0.029, 0.12))
+SIGMA_BANDS = ((0.35, 8.0, SIGMA_MAX), (0.40, 0.6, 8.0), (0.18, 0.12, 0.6), (0.07, 0.029, 0.12))
 TEMPORAL_WEIGHT = 0.3
 CHARBONNIER = 0.1  # in residual standard deviations: about one grey level of 255
 

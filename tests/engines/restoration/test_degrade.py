@@ -1,0 +1,59 @@
+"""The degradation chain of the training data."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2")
+pytest.importorskip("av")
+
+TRAINING = str(Path(__file__).resolve().parents[3] / "training")
+
+
+@pytest.fixture
+def chain(monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201
+    monkeypatch.syspath_prepend(TRAINING)
+    import degrade
+
+    yield degrade
+    sys.modules.pop("degrade", None)
+
+
+def clip() -> np.ndarray:
+    y, x = np.indices((48, 65))
+    frames = [np.stack([(x * 7 + t) % 256, (y * 5) % 256, (x * y) % 256], axis=-1) for t in range(4)]
+    return np.stack(frames).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_equal_draws_give_equal_clips(chain, seed: int) -> None:
+    how = chain.draw_degradation(np.random.default_rng(seed))
+    assert how == chain.draw_degradation(np.random.default_rng(seed))
+    soft = chain.degrade(clip(), how)
+    assert soft.shape == clip().shape
+    assert soft.dtype == np.uint8
+    assert np.array_equal(soft, chain.degrade(clip(), how))
+
+
+def test_no_degradation_changes_nothing(chain) -> None:
+    assert np.array_equal(chain.degrade(clip(), chain.Degradation()), clip())
+
+
+def test_stronger_compression_is_further_away(chain) -> None:
+    def error(**values: object) -> float:
+        how = chain.Degradation(**values)
+        return float(((chain.degrade(clip(), how).astype(float) - clip()) ** 2).mean())
+
+    assert error(codec="h264", quality=18) < error(codec="h264", quality=36)
+    assert error(codec="jpeg", quality=95) < error(codec="jpeg", quality=40)
+    assert error(factor=1.5) < error(factor=4.0)
+
+
+def test_draws_stay_in_their_ranges(chain) -> None:
+    rng = np.random.default_rng(0)
+    draws = [chain.draw_degradation(rng) for _ in range(300)]
+    assert all(1 <= how.factor <= 4 for how in draws)
+    assert all(18 <= how.quality <= 36 for how in draws if how.codec == "h264" and how.factor > 1)
+    assert {how.codec for how in draws} == {"h264", "jpeg", "none"}
