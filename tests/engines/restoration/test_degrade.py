@@ -13,7 +13,7 @@ TRAINING = str(Path(__file__).resolve().parents[3] / "training")
 
 
 @pytest.fixture
-def chain(monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201
+def chain(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(TRAINING)
     import degrade
 
