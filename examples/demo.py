@@ -153,7 +153,7 @@ def measure(clips: Sequence[Path], regions: Sequence[redetail.Region]) -> Gain:
             if region.start <= number < region.stop:
                 gain.add(*(cut(frame, region.box(number - region.start)) for frame in frames))
         if number in shown:
-            gain.tiles.append([tile(frame, regions[0].window(number - regions[0].start)) for frame in frames])
+            gain.tiles.append([tile(frame, regions[0].box(number - regions[0].start)) for frame in frames])
     return gain
 
 
@@ -170,9 +170,13 @@ def cut(frame: Frame, box: redetail.Box) -> Frame:
     return frame[y1:y2, x1:x2]
 
 
-def tile(frame: Frame, window: redetail.Box) -> Frame:
-    """A crop window as a square picture of the contact sheet."""
-    return np.asarray(cv2.resize(cut(frame, window), (TILE, TILE), interpolation=cv2.INTER_LANCZOS4), np.uint8)
+def tile(frame: Frame, box: redetail.Box) -> Frame:
+    """The face and a little around it as a square picture of the contact sheet."""
+    (x, y), side = box.center, 1.25 * max(box.width, box.height)
+    side = min(side, *frame.shape[:2])
+    x1, y1 = (min(max(c - side / 2, 0), size - side) for c, size in ((x, frame.shape[1]), (y, frame.shape[0])))
+    face = cut(frame, redetail.Box(x1, y1, x1 + side, y1 + side))
+    return np.asarray(cv2.resize(face, (TILE, TILE), interpolation=cv2.INTER_LANCZOS4), np.uint8)
 
 
 def psnr(mean_squared_error: float) -> float:

@@ -10,7 +10,13 @@ from typing import TextIO
 
 from redetail.progress import Progress, ProgressCallback, no_progress
 
-TITLES = {"detect": "Finding subjects", "detail": "Detailing", "write": "Writing"}
+TITLES = {
+    "detect": "Finding subjects",
+    "crop": "Cropping",
+    "detail": "Detailing",
+    "write": "Writing",
+    "draw": "Drawing",
+}
 LINE_EVERY = 15.0
 """Seconds between two lines where no bar can be drawn: rare enough for a log file."""
 
@@ -39,12 +45,12 @@ class Lines:
     def __call__(self, report: Progress) -> None:
         """Take one report; reports of a pass come one after the other."""
         now, complete = self._clock(), 0 < report.total <= report.done
-        if report.stage != self._stage:
+        if report.stage != self._stage or (self._complete and not complete):
             self._stage, self._complete = report.stage, False
             self._begun = self._written = now
-            self._write(report, f"{report.total:g} {report.unit} to do" if report.total else "begun")
+            self._write(report, f"{int(report.total)} {report.unit} to do" if report.total else "begun")
         if complete and not self._complete:
-            self._write(report, f"{report.done:g} {report.unit} in {duration(now - self._begun)}")
+            self._write(report, f"{int(report.done)} {report.unit} in {duration(now - self._begun)}")
         elif not complete and now - self._written >= LINE_EVERY:
             self._written = now
             self._write(report, self._between(report, now - self._begun))
@@ -52,9 +58,9 @@ class Lines:
 
     def _between(self, report: Progress, spent: float) -> str:
         if not report.total or not report.done:
-            return f"{report.done:g} {report.unit}"
+            return f"{int(report.done)} {report.unit}"
         left = spent * (report.total - report.done) / report.done
-        return f"{report.done:g} of {report.total:g} {report.unit}, about {duration(left)} left"
+        return f"{int(report.done)} of {int(report.total)} {report.unit}, about {duration(left)} left"
 
     def _write(self, report: Progress, text: str) -> None:
         self._stream.write(f"{title(report.stage)}: {text}\n")
@@ -98,10 +104,15 @@ def _bars(stream: TextIO) -> Iterator[ProgressCallback]:
     )
     with Bars(*columns, console=Console(file=stream)) as bars:
         tasks: dict[str, TaskID] = {}
+        complete: set[str] = set()
 
         def draw(report: Progress) -> None:
-            if report.stage not in tasks:
+            again = report.stage in complete and report.done < report.total  # the next subject's turn
+            if report.stage not in tasks or again:
                 tasks[report.stage] = bars.add_task(title(report.stage), total=None, unit=report.unit)
+                complete.discard(report.stage)
+            if 0 < report.total <= report.done:
+                complete.add(report.stage)
             bars.update(tasks[report.stage], completed=report.done, total=report.total or None)
 
         yield draw

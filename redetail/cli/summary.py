@@ -1,0 +1,75 @@
+"""Results in words: what standard output gets when a command has finished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from redetail.cli.display import duration, title
+
+Document = Mapping[str, Any]
+
+
+def summary(report: Document, source: str, outputs: Mapping[str, str | None]) -> str:
+    """What was done, as lines: ``report`` is that of a run, ``outputs`` the files by what they are ("output", ...)."""
+    return "\n".join(_summary(report, source, outputs)) + "\n"
+
+
+def plan_summary(report: Document, source: str) -> str:
+    """What would be done, as lines; ``report`` is that of a plan."""
+    regions, frames = report["regions"], report["frames"]
+    width, height = frames["size"]
+    lines = [
+        f"{source}: {_count(frames['stop'] - frames['start'], 'frame')} of {width}x{height}, "
+        f"{_count(len(regions), 'subject')}"
+    ]
+    return "\n".join([*lines, *(_subject(*numbered) for numbered in enumerate(regions, 1))]) + "\n"
+
+
+def _summary(report: Document, source: str, outputs: Mapping[str, str | None]) -> Iterator[str]:
+    regions = report["regions"]
+    count = report["frames"]["stop"] - report["frames"]["start"]
+    output = outputs["output"]
+    if regions:
+        yield f"{output}: {_count(len(regions), 'subject')} detailed in {_count(count, 'frame')} of {source}"
+    else:
+        yield f"{output}: a copy of {source}; nothing was detailed"
+    for number, region in enumerate(regions, 1):
+        yield _subject(number, region)
+        yield f"     {_measured(region['measured'])}"
+    yield f"  outside the pasted masks {_untouched(report['untouched'])}"
+    yield f"  time: {_times(report['passes'], count)}"
+    yield from (f"  {name}: {path}" for name, path in outputs.items() if path and name != "output")
+
+
+def _subject(number: int, region: Document) -> str:
+    window, working = ("x".join(map(str, region[name])) for name in ("window_size", "working_size"))
+    return (
+        f"  {number}  {region['label']} {region['confidence']:.2f}, frames {region['start']} to {region['stop'] - 1}, "
+        f"crop {window} worked at {working}"
+    )
+
+
+def _measured(measured: Document) -> str:
+    """Change and flicker of one subject; what could not be measured is left out."""
+    parts = []
+    if measured["mean_change"] is not None:
+        parts.append(f"changed by {measured['mean_change']:.1f} of 255 levels on average")
+    if measured["warped_error"]["ratio"] is not None:
+        parts.append(f"flicker {measured['warped_error']['ratio']:.2f} times the source's own")
+    return ", ".join(parts) or "too few frames to measure"
+
+
+def _untouched(untouched: Document) -> str:
+    changed = untouched["changed_pixels_outside_masks"]
+    return f"{_count(changed, 'pixel')} changed" if changed else "no pixel changed"
+
+
+def _times(passes: Mapping[str, Document], frames: int) -> str:
+    total = sum(times["seconds"] for times in passes.values())
+    each = ", ".join(f"{title(name).lower()} {duration(times['seconds'])}" for name, times in passes.items())
+    return f"{duration(total)}, {frames / total:.1f} frames a second ({each})" if total else each
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
