@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from redetail import api
 from redetail.cli.main import main
+from redetail.engines import FakeEngine
 
 CLIPS = Path(__file__).parents[1] / "data" / "clips"
 SIZE = 96, 80
@@ -38,6 +40,14 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return Ran(code, *capsys.readouterr())
 
     return command
+
+
+@pytest.fixture
+def fake_engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """The engine that every command loads: a formula in the place of a network."""
+    engine = FakeEngine()
+    monkeypatch.setattr(api, "load_engine", lambda model=None, *, device=None: engine)
+    return engine
 
 
 def pictures(frames: int = FRAMES, size: tuple[int, int] = SIZE) -> list[NDArray[np.uint8]]:

@@ -1,0 +1,56 @@
+"""Results in words."""
+
+from typing import Any
+
+from redetail.cli.summary import plan_summary, summary
+
+REGION = {
+    "label": "face",
+    "confidence": 0.931,
+    "start": 3,
+    "stop": 60,
+    "window_size": [240, 240],
+    "working_size": [512, 512],
+    "measured": {"mean_change": 3.21, "warped_error": {"ratio": 1.021}},
+}
+REPORT: dict[str, Any] = {
+    "frames": {"start": 0, "stop": 69, "size": [350, 350]},
+    "regions": [REGION],
+    "passes": {"detect": {"seconds": 3.0}, "detail": {"seconds": 66.0}},
+    "untouched": {"frames": 69, "changed_pixels_outside_masks": 0},
+}
+
+
+def test_what_was_done() -> None:
+    text = summary(REPORT, "in.mp4", {"output": "out.mp4", "compare": None, "report": "r.json"})
+    assert text.splitlines() == [
+        "out.mp4: 1 subject detailed in 69 frames of in.mp4",
+        "  1  face 0.93, frames 3 to 59, crop 240x240 worked at 512x512",
+        "     changed by 3.2 of 255 levels on average, flicker 1.02 times the source's own",
+        "  outside the pasted masks no pixel changed",
+        "  time: 1:09, 1.0 frames a second (finding subjects 3.0 s, detailing 1:06)",
+        "  report: r.json",
+    ]
+
+
+def test_nothing_was_done() -> None:
+    text = summary({**REPORT, "regions": []}, "in.mp4", {"output": "out.mp4"})
+    assert text.startswith("out.mp4: a copy of in.mp4; nothing was detailed\n")
+
+
+def test_figures_that_could_not_be_measured_are_left_out() -> None:
+    unmeasured = {**REGION, "measured": {"mean_change": None, "warped_error": {"ratio": None}}}
+    text = summary({**REPORT, "regions": [unmeasured]}, "in.mp4", {"output": "out.mp4"})
+    assert "     too few frames to measure\n" in text
+
+
+def test_a_change_outside_the_masks_is_told() -> None:
+    text = summary({**REPORT, "untouched": {"changed_pixels_outside_masks": 7}}, "in.mp4", {"output": "out.mp4"})
+    assert "  outside the pasted masks 7 pixels changed\n" in text
+
+
+def test_what_would_be_done() -> None:
+    assert plan_summary(REPORT, "in.mp4").splitlines() == [
+        "in.mp4: 69 frames of 350x350, 1 subject",
+        "  1  face 0.93, frames 3 to 59, crop 240x240 worked at 512x512",
+    ]
