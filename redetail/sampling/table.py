@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ from redetail.errors import SettingsError
 
 @dataclass(frozen=True, eq=False)
 class NoiseTable:
-    """Sigmas of a network's timesteps, rising; ``sigmas[i]`` = sqrt((1 - abar_i) / abar_i) (float32 values).
+    """Sigmas of a network's timesteps, rising; ``sigmas[i]`` = sqrt((1 - abar_i) / abar_i), kept as float32.
 
     Raises :class:`~redetail.errors.SettingsError` unless they are at least two, positive and strictly rising.
     """
@@ -28,13 +28,15 @@ class NoiseTable:
         rising = all(a < b for a, b in pairwise(self.sigmas))
         if len(self.sigmas) < 2 or not rising or not 0 < self.sigmas[0] < self.sigmas[-1] < math.inf:
             raise SettingsError("A noise table needs at least two positive, strictly rising sigmas.")
-        object.__setattr__(self, "_logs", tuple(map(math.log, self.sigmas)))
+        # Logarithms are taken before rounding to float32, as recorded.
+        object.__setattr__(self, "_logs", _float32(map(math.log, self.sigmas)))
+        object.__setattr__(self, "sigmas", _float32(self.sigmas))
 
     @classmethod
     def from_betas(cls, betas: Tensor | Sequence[float]) -> NoiseTable:
         """Table of the variances ``betas`` of the forward process (Ho et al. 2020, arXiv 2006.11239)."""
         abar = torch.cumprod(1 - torch.as_tensor(betas, dtype=torch.float64), dim=0)
-        return cls(tuple(((1 - abar) / abar).sqrt().float().tolist()))
+        return cls(tuple(((1 - abar) / abar).sqrt().tolist()))
 
     @classmethod
     def stable_diffusion(cls) -> NoiseTable:
@@ -62,7 +64,7 @@ class NoiseTable:
         if sigma <= self.sigma_min:
             return 0
         log = math.log(sigma)
-        upper = min(bisect_left(self._logs, log), len(self) - 1)
+        upper = min(max(bisect_left(self._logs, log), 1), len(self) - 1)
         return upper - 1 if log - self._logs[upper - 1] <= self._logs[upper] - log else upper
 
     def sigma(self, t: float) -> float:
@@ -72,5 +74,8 @@ class NoiseTable:
         """
         position = torch.tensor(t, dtype=torch.float32).clamp(0, len(self) - 1)
         low, high, fraction = int(position.floor()), int(position.ceil()), position.frac()
-        logs = torch.tensor([self.sigmas[low], self.sigmas[high]], dtype=torch.float32).log()
-        return float(((1 - fraction) * logs[0] + fraction * logs[1]).exp())
+        return float(((1 - fraction) * self._logs[low] + fraction * self._logs[high]).exp())
+
+
+def _float32(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(torch.tensor(list(values), dtype=torch.float32).tolist())

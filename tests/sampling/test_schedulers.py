@@ -1,0 +1,76 @@
+"""Schedules against the recorded lists, and what is refused."""
+
+import itertools
+import math
+
+import pytest
+
+from redetail.errors import SettingsError, UnknownNameError
+from redetail.sampling import NoiseTable, sampled_sigmas, schedule, scheduler_names
+from redetail.sampling.schedulers import part, step_range
+from tests.sampling.toy import schedules, table
+
+MODELS = ("sd15", "animatediff")
+PAIRS = list(itertools.product(MODELS, scheduler_names()))
+TABLE = NoiseTable.stable_diffusion()
+# Recorded in float32; where float32 functions of another processor round differently, a few last bits.
+RELATIVE = 5e-6
+
+
+@pytest.mark.parametrize(("model", "name"), PAIRS)
+def test_whole_schedules_match_the_recorded_ones(model: str, name: str) -> None:
+    for key, reference in schedules()["models"][model]["schedules"][name].items():
+        sampler, steps = key.split("/")
+        made = schedule(name, table(model), int(steps), drop_penultimate=sampler == "dpm_2")
+        assert made == pytest.approx(reference, rel=RELATIVE), key
+
+
+@pytest.mark.parametrize(("model", "name"), PAIRS)
+def test_truncated_schedules_match_the_recorded_ones(model: str, name: str) -> None:
+    for key, reference in schedules()["models"][model]["truncated"][name].items():
+        sampler, steps, denoise = (item.split("=")[-1] for item in key.split("/"))
+        made = sampled_sigmas(name, table(model), int(steps), float(denoise), drop_penultimate=sampler == "dpm_2")
+        assert made == pytest.approx(reference, rel=RELATIVE), key
+
+
+@pytest.mark.parametrize("name", scheduler_names())
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 50, 999, 1500])
+def test_schedules_fall_to_zero_for_any_number_of_steps(name: str, steps: int) -> None:
+    sigmas = sampled_sigmas(name, TABLE, steps, 1.0)
+    assert sigmas[-1] == 0
+    assert all(a > b for a, b in itertools.pairwise(sigmas))
+
+
+def test_the_start_is_rounded_down() -> None:
+    assert step_range(7, 0.9) == (0, 7)
+    assert step_range(20, 0.5) == (20, 40)
+    assert step_range(20, 1.0) == (0, 20)
+
+
+def test_an_early_end_is_zero_unless_noise_is_left_over() -> None:
+    sigmas = [4.0, 3.0, 2.0, 1.0, 0.0]
+    assert part(sigmas, 1, 3) == [3.0, 2.0, 0.0]
+    assert part(sigmas, 1, 3, leftover_noise=True) == [3.0, 2.0, 1.0]
+    assert part(sigmas, 4, 9) == []
+
+
+def test_a_function_or_a_list_of_ones_own_is_used_as_it_is() -> None:
+    assert schedule(lambda table, steps: [float(steps), 1.0, 0.0], TABLE, 5, drop_penultimate=True) == [5, 1, 0]
+    assert sampled_sigmas([8.0, 4.0, 2.0, 0.0], TABLE, 3, 1.0) == [8, 4, 2, 0]
+
+
+def test_an_unknown_name_lists_what_exists() -> None:
+    with pytest.raises(UnknownNameError, match=r"no scheduler named 'turbo'; choose one of: .*karras"):
+        schedule("turbo", TABLE, 5)
+
+
+@pytest.mark.parametrize("sigmas", [[], [1.0], [1.0, 2.0, 0.0], [math.nan, 0.0], [math.inf, 1.0, 0.0], [1.0, -1.0]])
+def test_a_list_that_does_not_fall_is_refused(sigmas: list[float]) -> None:
+    with pytest.raises(SettingsError, match="schedule"):
+        schedule(sigmas, TABLE, 1)
+
+
+@pytest.mark.parametrize(("steps", "denoise"), [(0, 1.0), (-1, 1.0), (5, 0.0), (5, 1.5), (5, math.nan)])
+def test_impossible_steps_are_refused(steps: int, denoise: float) -> None:
+    with pytest.raises(SettingsError, match=r"steps is|denoise is"):
+        step_range(steps, denoise)
