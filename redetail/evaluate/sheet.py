@@ -66,11 +66,15 @@ def save_png(path: Path, picture: Picture) -> None:
 
 def _at_height(picture: NDArray[Any], height: int) -> Picture:
     rows, columns = picture.shape[:2]
+    if rows == height:
+        return _to_bytes(picture)
     size = Size(max(1, round(columns * height / rows)), height)
     return zoomed(picture, Box(0, 0, columns, rows), size)
 
 
 def _to_bytes(pixels: NDArray[Any]) -> Picture:
+    if pixels.dtype == np.uint8:
+        return pixels
     return np.rint(to_float(pixels) * 255).astype(np.uint8)
 
 

@@ -112,8 +112,9 @@ class WarpedError:
         for sums, current, last in zip(self._sums, now, before, strict=True):
             values = to_float(current) * 255
             difference = (values - warp(to_float(last) * 255, flow))[valid].astype(np.float64)
-            sums += np.abs(difference).mean(axis=-1).sum(), np.square(difference).mean(axis=-1).sum(), 0.0
-            sums[2] += _detail(values)[valid].sum(dtype=np.float64)
+            gradient = _gradient(values)[valid]
+            totals = np.abs(difference).sum(), np.square(difference).sum(), gradient.sum(dtype=np.float64)
+            sums += np.array(totals) / difference.shape[-1]
         self._frames += 1
         self._pixels += int(valid.sum())
 
@@ -136,7 +137,9 @@ class UntouchedCheck:
                 f"{touched.shape} do not belong to one frame."
             )
         self.frames += 1
-        self.differing += int(((source != output).any(axis=-1) & ~touched).sum())
+        # Channel by channel: any() along so short an axis takes twenty times as long.
+        changed = [source[..., c] != output[..., c] for c in range(source.shape[-1])]
+        self.differing += int(np.count_nonzero(np.logical_or.reduce(changed) & ~touched))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +178,11 @@ def _area(box: Box, before: Box, frame: Size) -> tuple[slice, slice] | None:
     return slice(int(wide.y1), int(np.ceil(wide.y2))), slice(int(wide.x1), int(np.ceil(wide.x2)))
 
 
-def _detail(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much each pixel (h, w) differs from its neighbours to the left and above, mean over channels and both."""
+def _gradient(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much each value (h, w, C) differs from those to the left and above, mean of both."""
     left = np.abs(np.diff(values, axis=1, prepend=values[:, :1]))
     above = np.abs(np.diff(values, axis=0, prepend=values[:1]))
-    return np.asarray((left + above).mean(axis=-1) / 2)
+    return np.asarray((left + above) / 2)
 
 
 def _inside(box: Box, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -32,7 +32,8 @@ def crop(frame: NDArray[Any], window: Box, size: Size) -> Pixels:
     down = resampling(window.y1, window.height / size.height, size.height, height)
     (x1, x2), (y1, y2) = across.span, down.span
     planes = np.ascontiguousarray(to_float(frame[y1:y2, x1:x2]).transpose(2, 0, 1))
-    return np.clip(_separable(planes, down.within_span(), across.within_span()), 0.0, 1.0)
+    cropped = _separable(planes, down.within_span(), across.within_span())
+    return np.clip(cropped, 0.0, 1.0, out=cropped)
 
 
 def place(crop: Pixels, window: Box, frame: Size, kernel: Kernel = lanczos3) -> tuple[Pixels, Box]:
@@ -83,8 +84,7 @@ def unpad(crops: Pixels, padding: tuple[int, int, int, int]) -> Pixels:
 
 def _separable(planes: Pixels, down: AxisWeights, across: AxisWeights) -> Pixels:
     """(C, h, w) -> (h', w', C): one filter along each axis."""
-    resampled = across.columns(down.rows(planes))
-    return np.ascontiguousarray(resampled.transpose(1, 2, 0))
+    return np.stack(list(across.columns(down.rows(planes))), axis=-1)
 
 
 def _check_frame(frame: NDArray[Any]) -> None:

@@ -46,6 +46,12 @@ class AxisWeights:
         first, last = self.span
         return AxisWeights(self.indices - first, self.weights, last - first)
 
+    @property
+    def identity(self) -> bool:
+        """Whether the matrix changes nothing."""
+        own = self.indices == np.arange(self.count)[:, None]
+        return self.count == self.length and bool((own | (self.weights == 0)).all())
+
     def dense(self, start: int = 0, stop: int | None = None, first: int = 0, last: int | None = None) -> Floats:
         """The part of the matrix from row ``start`` to ``stop`` and column ``first`` to ``last``, float64."""
         indices, weights = self.indices[start:stop] - first, self.weights[start:stop]
@@ -55,7 +61,9 @@ class AxisWeights:
         return flat.reshape(len(indices), columns)
 
     def rows(self, planes: Floats) -> Floats:
-        """(..., length, n) -> (..., count, n), in the dtype of ``planes``."""
+        """(..., length, n) -> (..., count, n), in the dtype of ``planes`` (themselves, where nothing changes)."""
+        if self.identity:
+            return planes
         out = np.empty((*planes.shape[:-2], self.count, planes.shape[-1]), planes.dtype)
         for start, stop, first, last in self._bands():
             band = self.dense(start, stop, first, last).astype(planes.dtype)
@@ -63,7 +71,9 @@ class AxisWeights:
         return out
 
     def columns(self, planes: Floats) -> Floats:
-        """(..., n, length) -> (..., n, count), in the dtype of ``planes``."""
+        """(..., n, length) -> (..., n, count), in the dtype of ``planes`` (themselves, where nothing changes)."""
+        if self.identity:
+            return planes
         out = np.empty((*planes.shape[:-1], self.count), planes.dtype)
         for start, stop, first, last in self._bands():
             band = self.dense(start, stop, first, last).astype(planes.dtype)
