@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from redetail.engines.base import Capabilities, Pixels
 from redetail.errors import InputError, RegionError, SettingsError, UnknownNameError
+from redetail.geometry.context import ContextWindow, context_windows
 from redetail.settings import Settings
 
 # Resampling with a sharp kernel overshoots 0..1 a little at edges; beyond this the frames are on another scale.
@@ -17,8 +18,7 @@ def check_request(crops: Pixels, mask: Pixels, settings: Settings, capabilities:
     """Refuse what an engine with these capabilities cannot enhance.
 
     Raises :class:`~redetail.errors.InputError` for crops, :class:`~redetail.errors.RegionError` for masks,
-    :class:`~redetail.errors.UnknownNameError` for a sampler or scheduler and
-    :class:`~redetail.errors.SettingsError` for a context window that the motion layers cannot take.
+    :class:`~redetail.errors.UnknownNameError` for a sampler or scheduler.
     """
     check_crops(crops, capabilities.size_multiple)
     check_mask(mask, crops.shape[:3])
@@ -63,20 +63,23 @@ def check_mask(mask: Pixels, shape: tuple[int, ...]) -> None:
             raise RegionError(f"Mask {index} holds values from {low:g} to {high:g}; a mask lies in 0..1.")
 
 
-def context_length(settings: Settings, default: int | None, limit: int | None) -> int | None:
-    """Frames of one context window: what the settings ask for, else the model's own; None: all at once.
+def context_windows_for(
+    frames: int, settings: Settings, default: int | None, limit: int | None = None
+) -> list[ContextWindow]:
+    """The context windows of a segment: as long as the settings ask for, else ``default`` (None: all frames at once).
 
-    Raises :class:`~redetail.errors.SettingsError` where the motion layers reach no further than ``limit``.
+    Raises :class:`~redetail.errors.SettingsError` where the motion layers reach no further than ``limit``, and for
+    an overlap that is no shorter than the windows.
     """
-    asked = settings.context_length
-    if asked == 0:
-        return default
-    if limit is not None and asked > limit:
+    length = settings.context_length or default
+    if length is None:
+        return context_windows(frames, max(frames, settings.context_overlap + 1), settings.context_overlap)
+    if limit is not None and length > limit:
         raise SettingsError(
-            f"context-length is {asked}, but this model's motion layers reach {limit} frames; "
+            f"context-length is {length}, but this model's motion layers reach {limit} frames; "
             f"use {limit} or less (longer clips are sampled in overlapping windows)."
         )
-    return asked
+    return context_windows(frames, length, settings.context_overlap)
 
 
 def _range(values: NDArray[np.floating]) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from redetail.engines.base import Capabilities, Pixels
-from redetail.engines.checks import check_request
+from redetail.engines.checks import check_request, context_windows_for
 from redetail.engines.meter import Meter
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.sampling import initial_noise, sampler_names, scheduler_names
@@ -25,7 +25,7 @@ class FakeEngine:
     """Deterministic and quick, with all duties of an engine: crop + mask * denoise * (effect + noise * n - crop).
 
     ``effect`` maps crops (F, h, w, 3) 0..1 to crops; n is standard normal noise that depends on seed and frame alone;
-    ``noise`` is its standard deviation. One "model call" is reported for every step.
+    ``noise`` is its standard deviation. One "model call" is reported for every step of every context window.
     """
 
     def __init__(
@@ -58,8 +58,9 @@ class FakeEngine:
     ) -> Pixels:
         """The formula above; see :meth:`redetail.engines.base.Engine.enhance`."""
         check_request(crops, mask, settings, self._capabilities)
-        meter = Meter(progress, cancel, settings.steps)
-        for _ in range(settings.steps):
+        calls = settings.steps * len(context_windows_for(len(crops), settings, self._capabilities.context_length))
+        meter = Meter(progress, cancel, calls)
+        for _ in range(calls):
             meter.tick()
         result = np.array(crops, np.float32)
         if mask.any():

@@ -14,15 +14,16 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from redetail.engines.base import Capabilities, Pixels
-from redetail.engines.checks import check_request, context_length
+from redetail.engines.checks import check_request, context_windows_for
 from redetail.engines.device import Placement, memory_errors
 from redetail.engines.meter import Meter, MeteredDenoiser
 from redetail.errors import ModelError
-from redetail.geometry.context import ContextWindow, context_windows
+from redetail.geometry.context import ContextWindow
+from redetail.imaging.masks import resize_mask
 from redetail.progress import CancelToken, ProgressCallback, no_progress
+from redetail.region import Size
 from redetail.sampling import (
     Denoiser,
     NoiseTable,
@@ -117,7 +118,7 @@ class LatentEngine:
         Raises :class:`~redetail.errors.ModelError` where memory does not suffice or the network overflows.
         """
         check_request(crops, mask, settings, self._capabilities)
-        windows = self._windows(len(crops), settings)
+        windows = context_windows_for(len(crops), settings, self._capabilities.context_length, self._limit)
         evaluations = find_sampler(settings.sampler).calls
         sampled = evaluations(settings.steps) * len(windows) if evaluations else 0
         meter = Meter(progress, cancel, sampled and sampled + self._codec.calls(crops.shape))
@@ -130,10 +131,6 @@ class LatentEngine:
                 result = self._codec.decode(_finite(latents, self.placement), crops, meter.tick)
         meter.finish()
         return result
-
-    def _windows(self, frames: int, settings: Settings) -> list[ContextWindow]:
-        length = context_length(settings, self._capabilities.context_length, self._limit)
-        return context_windows(frames, length or frames + settings.context_overlap, settings.context_overlap)
 
     def _sampled(
         self,
@@ -170,8 +167,8 @@ class LatentEngine:
 
 def latent_mask(mask: Pixels, latents: Tensor) -> Tensor:
     """A pixel mask (1 or F, h, w) at the size of the latents, bilinear, (1 or F, 1, h', w') on their device."""
-    pixels = torch.from_numpy(np.array(mask, np.float32))[:, None].to(latents.device)
-    return functional.interpolate(pixels, size=latents.shape[-2:], mode="bilinear", align_corners=False)
+    height, width = latents.shape[-2:]
+    return torch.from_numpy(resize_mask(mask, Size(width, height)))[:, None].to(latents.device)
 
 
 def _finite(latents: Tensor, placement: Placement) -> Tensor:

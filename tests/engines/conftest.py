@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 WIDTHS = (32, 64)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Thin networks are quicker on one thread: many small operations wait for one another on several."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -90,3 +100,19 @@ def _stir(motion: torch.nn.Module) -> None:
         for name, weight in motion.named_parameters():
             if "proj_out" in name:
                 weight.normal_(std=0.1)
+
+
+@pytest.fixture(scope="session")
+def restoration_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A restoration model of thin widths with seeded random weights."""
+    from redetail.engines.restoration import ModelCard, NetworkConfig, RestorationUNet, save
+
+    config = NetworkConfig(channels=(16, 24), down_blocks=(1, 1), up_blocks=(1, 1), motion_channels=(8, 8))
+    folder = tmp_path_factory.mktemp("models") / "restoration"
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(7)
+        network = RestorationUNet(config)
+        for weight in network.parameters():
+            weight.normal_(std=0.05)
+    save(folder, network, ModelCard(context_length=8, defaults={"steps": 2, "denoise": 1.0, "cfg": 1.0}))
+    return folder

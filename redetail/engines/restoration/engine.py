@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,8 +27,8 @@ class RestorationModel:
         self.table = NoiseTable.stable_diffusion()
 
     def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
-        """The denoiser of a run of frames sees the crops of those frames."""
-        return lambda frames: self._denoiser(self._codec.condition(crops[frames]))
+        """The denoiser of a run of frames sees the crops of those frames (copied: the crops may be read-only)."""
+        return lambda frames: self._denoiser(self._codec.condition(np.array(crops[frames], np.float32)))
 
     def _denoiser(self, condition: Tensor) -> Denoiser:
         placement = self._placement
