@@ -1,0 +1,56 @@
+"""What the README and its neighbours promise: commands that can be typed, links that lead somewhere, lines that run."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from redetail.cli.parser import build_parser, joined_values
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "redetail").rglob("*.md")])
+CLIP = ROOT / "tests" / "data" / "clips" / "guitarist.mp4"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The lines of the page's shell blocks, in words."""
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def test_every_redetail_command_can_be_typed() -> None:
+    typed = [words[1:] for page in PAGES for words in commands(page) if words[0] == "redetail"]
+    assert len(typed) >= 6
+    for arguments in typed:
+        build_parser().parse_args(joined_values(arguments))
+
+
+def test_every_make_target_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {word for page in PAGES for words in commands(page) if words[0] == "make" for word in words[1:]}
+    assert {"test", "demo"} <= named <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())]
+    broken = [link for link in links if link and "://" not in link and not (page.parent / link).exists()]
+    assert broken == []
+
+
+def test_the_lines_of_the_library_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(CLIP, tmp_path / "in.mp4")
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(ROOT / "README.md", "python")
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.mp4", "pasted.mp4"}
+    assert names["frames"].shape == (4, 96, 128, 3)
+    assert names["result"].regions
