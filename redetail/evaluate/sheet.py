@@ -99,19 +99,22 @@ def _joined(pictures: Sequence[Picture], axis: int) -> Picture:
 def _even(picture: Picture) -> Picture:
     """With even sides, which common video formats need."""
     height, width = picture.shape[:2]
+    if height % 2 == width % 2 == 0:
+        return picture
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), constant_values=_PAPER)
 
 
 def _labelled(picture: Picture, label: str) -> Picture:
     if not label:
         return picture
-    image = _pillow("Image").fromarray(picture)
-    draw = _pillow("ImageDraw").Draw(image, "RGBA")
-    font = _pillow("ImageFont").load_default(size=max(11, picture.shape[0] // 24))
+    size = max(11, picture.shape[0] // 24)
+    strip = _pillow("Image").fromarray(np.ascontiguousarray(picture[: 2 * size]))  # a label touches no more
+    draw = _pillow("ImageDraw").Draw(strip, "RGBA")
+    font = _pillow("ImageFont").load_default(size=size)
     left, top, right, bottom = draw.textbbox((6, 4), label, font=font)
     draw.rectangle((left - 4, top - 3, right + 4, bottom + 3), fill=(0, 0, 0, 150))
     draw.text((6, 4), label, font=font, fill=_INK)
-    return np.asarray(image, np.uint8)
+    return np.concatenate([np.asarray(strip, np.uint8), picture[2 * size :]])
 
 
 def _pillow(module: str) -> ModuleType:
