@@ -1,3 +1,85 @@
-"""redetail: detail regions of a video with a diffusion model."""
+"""redetail: detail regions of a video with a diffusion model.
 
-__version__ = "0.1.0"
+:func:`detail` does the whole job. :func:`detect`, :func:`track`, :func:`enhance` and :func:`paste` are its stages;
+:func:`plan` finds the subjects without detailing them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from redetail._version import __version__
+from redetail.errors import (
+    Cancelled,
+    DependencyError,
+    InputError,
+    ModelError,
+    OutputError,
+    RedetailError,
+    RegionError,
+    SettingsError,
+    UnknownNameError,
+)
+from redetail.progress import CancelToken, Progress
+from redetail.region import Box, Detection, Region, Size
+from redetail.segs import Seg, Segs
+from redetail.settings import Settings
+
+if TYPE_CHECKING:
+    from redetail.api import Result, detail, detect, enhance, paste, plan, track
+    from redetail.engines.base import Capabilities, Engine
+    from redetail.engines.loader import load_engine
+    from redetail.pipeline.plan import Plan, Sightings
+
+# What needs torch, OpenCV or PyAV is imported when it is used, so that ``import redetail`` and ``--help`` are quick.
+_LAZY = {
+    **dict.fromkeys(("Result", "detail", "detect", "enhance", "paste", "plan", "track"), "redetail.api"),
+    **dict.fromkeys(("Capabilities", "Engine"), "redetail.engines.base"),
+    "load_engine": "redetail.engines.loader",
+    **dict.fromkeys(("Plan", "Sightings"), "redetail.pipeline.plan"),
+}
+
+__all__ = [
+    "Box",
+    "CancelToken",
+    "Cancelled",
+    "Capabilities",
+    "DependencyError",
+    "Detection",
+    "Engine",
+    "InputError",
+    "ModelError",
+    "OutputError",
+    "Plan",
+    "Progress",
+    "RedetailError",
+    "Region",
+    "RegionError",
+    "Result",
+    "Seg",
+    "Segs",
+    "Settings",
+    "SettingsError",
+    "Sightings",
+    "Size",
+    "UnknownNameError",
+    "__version__",
+    "detail",
+    "detect",
+    "enhance",
+    "load_engine",
+    "paste",
+    "plan",
+    "track",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'redetail' has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

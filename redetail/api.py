@@ -1,0 +1,211 @@
+"""The library: the whole job in one call, and each of its stages alone.
+
+Everything here is re-exported by :mod:`redetail`. Sources are files, folders of images or arrays of frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.detect import Detector, load_detector
+from redetail.engines import load_engine
+from redetail.engines.base import Engine
+from redetail.pipeline.outputs import Outputs
+from redetail.pipeline.paste import check_counts, pasted_frames
+from redetail.pipeline.plan import Plan, Sightings, crop_plans, extent, follow, look, watched
+from redetail.pipeline.report import full_report, write_report
+from redetail.pipeline.run import Run
+from redetail.pipeline.subjects import Subjects
+from redetail.pipeline.timecode import Position, Span
+from redetail.progress import CancelToken, ProgressCallback, no_progress
+from redetail.region import Box, Region, Size
+from redetail.settings import Settings, resolve
+from redetail.video import FrameSource, array_source, open_source
+from redetail.video.base import RGB
+
+Source = str | Path | NDArray[Any] | FrameSource
+BoxLike = Box | tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What :func:`detail` did. ``frames`` are the result where no output was named, else None."""
+
+    output: Path | None
+    regions: list[Region]
+    report: dict[str, Any]
+    notices: tuple[str, ...]
+    frames: RGB | None = None
+
+
+def detail(
+    source: Source,
+    output: str | Path | None = None,
+    *,
+    detect: str | Detector = "face",
+    box: BoxLike | Sequence[BoxLike] | None = None,
+    mask: str | Path | NDArray[Any] | None = None,
+    segs: str | Path | dict[str, Any] | None = None,
+    start: Position | None = None,
+    end: Position | None = None,
+    model: str | Path | None = None,
+    engine: Engine | None = None,
+    device: str | None = None,
+    compare: str | Path | None = None,
+    report: str | Path | None = None,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+    **settings: Any,
+) -> Result:
+    """Find a subject, follow it, re-diffuse its crops over time and paste them back.
+
+    ``source``: a video file, a folder of images, or frames (F, H, W, 3) as uint8, uint16 or float 0..1. ``output``:
+    a video or a folder to write; None returns the frames. ``box``, ``mask`` or ``segs`` say where the subject is, in
+    the place of the detector. ``start`` and ``end`` take only a part of the clip. ``model``: a model folder (None:
+    the bundled model); ``engine``: one that is loaded already. ``compare``: also write before and after side by side;
+    ``report``: also write the report as JSON. ``settings`` are those of :class:`redetail.Settings`.
+
+    Raises :class:`redetail.RedetailError` (see :mod:`redetail.errors`) in one sentence, and
+    :class:`redetail.Cancelled` after ``cancel.cancel()``; no output exists then.
+    """
+    subjects = _subjects(detect, box, mask, segs)
+    span = Span(start, end)
+    frames = _source(source)
+    outputs = Outputs(frames, _path(output), _path(compare), _path(report))
+    engine = engine or load_engine(model, device=device)
+    run = Run(frames, engine, resolve(settings, engine.capabilities.defaults), progress, cancel)
+    planned = run.plan(subjects, span)
+    with run.enhanced(planned) as crops, outputs.opened(planned, span.whole) as write:
+        measures = run.write(planned, crops, write)
+    notices = (*planned.notices, *outputs.notices)
+    document = full_report(run, planned, measures, notices)
+    if outputs.report is not None:
+        write_report(document, outputs.report)
+    return Result(outputs.output, planned.regions, document, notices, outputs.collected)
+
+
+def plan(
+    source: Source,
+    *,
+    detect: str | Detector = "face",
+    box: BoxLike | Sequence[BoxLike] | None = None,
+    mask: str | Path | NDArray[Any] | None = None,
+    segs: str | Path | dict[str, Any] | None = None,
+    start: Position | None = None,
+    end: Position | None = None,
+    model: str | Path | None = None,
+    engine: Engine | None = None,
+    device: str | None = None,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+    **settings: Any,
+) -> Plan:
+    """Only the first pass of :func:`detail`: who is where, and how each would be cropped and scaled."""
+    engine = engine or load_engine(model, device=device)
+    resolved = resolve(settings, engine.capabilities.defaults)
+    run = Run(_source(source), engine, resolved, progress, cancel)
+    return run.plan(_subjects(detect, box, mask, segs), Span(start, end))
+
+
+def detect(
+    source: Source,
+    *,
+    detector: str | Detector = "face",
+    start: Position | None = None,
+    end: Position | None = None,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+) -> Sightings:
+    """Run a detector over every frame, and find the cuts between shots."""
+    frames, span = _source(source), Span(start, end)
+    chosen = watched(
+        span.select(frames.frames(), frames.info), span.estimated_frames(frames.info), "detect", progress, cancel
+    )
+    return look(chosen, load_detector(detector) if isinstance(detector, str) else detector)
+
+
+def track(sightings: Sightings, size: Size | tuple[int, int], *, crop_factor: float = 3.0) -> list[Region]:
+    """Turn sightings in frames of ``size`` (width, height) into subjects over time, with smooth crop windows."""
+    return follow(sightings, size if isinstance(size, Size) else Size(*size), crop_factor)
+
+
+def enhance(
+    source: Source,
+    regions: Sequence[Region],
+    *,
+    model: str | Path | None = None,
+    engine: Engine | None = None,
+    device: str | None = None,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+    **settings: Any,
+) -> list[NDArray[np.float32]]:
+    """The enhanced crops of every region, (F, h, w, 3) float32 0..1 at working size: all of them in memory."""
+    engine = engine or load_engine(model, device=device)
+    run = Run(_source(source), engine, resolve(settings, engine.capabilities.defaults), progress, cancel)
+    with run.enhanced(run.plan_of(regions)) as stores:
+        return [store.read(0, len(store)) for store in stores]
+
+
+def paste(
+    source: Source,
+    regions: Sequence[Region],
+    crops: Sequence[NDArray[np.float32]],
+    output: str | Path | None = None,
+    *,
+    paste_feather: int = 5,
+) -> RGB | None:
+    """Paste crops (F, h, w, 3) of every region back; returns the frames where no output is named.
+
+    Raises :class:`redetail.RegionError` where there are not as many crops as the regions have frames.
+    """
+    frames = _source(source)
+    outputs = Outputs(frames, _path(output), None, None)
+    check_counts(regions, crops)
+    start, stop = extent(frames.frames())
+    whole = Plan(start, stop, frames.info.size, crop_plans(regions, Settings(), 1))
+    with outputs.opened(whole, True) as write:
+        for pasted in pasted_frames(frames.frames(), regions, crops, paste_feather):
+            write(pasted)
+    return outputs.collected
+
+
+def _source(source: Source) -> FrameSource:
+    if isinstance(source, np.ndarray):
+        return array_source(source)
+    return open_source(source) if isinstance(source, str | Path) else source
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path).expanduser()
+
+
+def _subjects(
+    detect: str | Detector,
+    box: BoxLike | Sequence[BoxLike] | None,
+    mask: str | Path | NDArray[Any] | None,
+    segs: str | Path | dict[str, Any] | None,
+) -> Subjects:
+    return Subjects(
+        detect=detect,
+        boxes=tuple(_boxes(box)),
+        mask=_path(mask) if isinstance(mask, str) else mask,
+        segs=_path(segs) if isinstance(segs, str) else segs,
+    )
+
+
+def _boxes(given: BoxLike | Sequence[BoxLike] | None) -> Iterator[Box]:
+    """One box or several, as Box or as four numbers."""
+    if isinstance(given, Box):
+        yield given
+    elif given is not None and len(given) == 4 and all(isinstance(side, int | float) for side in given):
+        yield Box(*map(float, given))  # type: ignore[arg-type]  # four numbers, as was just checked
+    else:
+        for box in given or ():
+            yield from _boxes(box)  # type: ignore[arg-type]  # a sequence of boxes

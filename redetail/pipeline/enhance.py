@@ -1,0 +1,114 @@
+"""Pass 2: enhance. Crops go to disk, come back part by part, and the engine sees the frames of a part together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.engines.base import Engine, Pixels
+from redetail.geometry.context import ContextWindow, context_windows
+from redetail.imaging import masks, resample
+from redetail.imaging.colour import match_low_frequencies
+from redetail.pipeline.plan import CropPlan
+from redetail.pipeline.spool import CropStore
+from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
+from redetail.settings import Settings
+from redetail.video import Frame
+
+# What one call of the engine gets at most, in pixels of all its frames (128 frames of 512x512): memory then depends
+# on this and not on the length of the clip. Parts overlap and fade into one another; their noise is continuous.
+PART_PIXELS = 128 * 512 * 512
+PART_OVERLAP = 8
+
+
+def spool_crops(frames: Iterable[Frame], plans: Sequence[CropPlan], stores: Sequence[CropStore]) -> None:
+    """Read frames once and write every region's crops, scaled to its working size, to its store."""
+    for frame in frames:
+        for plan, store in zip(plans, stores, strict=True):
+            index = frame.index - plan.region.start
+            if 0 <= index < len(plan.region):
+                pixels = resample.crop(frame.pixels, plan.region.window(index), plan.working)
+                store.write(index, pixels[None])
+
+
+def enhance_region(
+    crop: CropPlan,
+    crops: CropStore,
+    results: CropStore,
+    engine: Engine,
+    settings: Settings,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+) -> None:
+    """Enhance all frames of a region and write them to ``results``; progress counts its frames."""
+    parts = context_windows(len(crops), *part_length(crop, len(crops)))
+    for number, part in enumerate(parts):
+        share = _Share(progress, sum(_own(parts, i) for i in range(number)), _own(parts, number), len(crops))
+        taken = crops.read(part.start, part.stop)
+        enhanced = enhance_crops(taken, crop, part, engine, settings, share, cancel)
+        shared = parts[number - 1].stop - part.start if number else 0
+        if shared:
+            before = results.read(part.start, part.start + shared)
+            weights = part.weights[:shared, None, None, None].astype(np.float32)
+            enhanced[:shared] = before + weights * (enhanced[:shared] - before)
+        results.write(part.start, enhanced)
+
+
+def enhance_crops(
+    crops: Pixels,
+    crop: CropPlan,
+    part: ContextWindow,
+    engine: Engine,
+    settings: Settings,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+) -> Pixels:
+    """One part of a region, (n, h, w, 3) at working size: pad, enhance, unpad, keep the source's colours."""
+    mask = noise_masks(crop, part.start, part.stop, settings.mask_feather)
+    padded = resample.pad(crops, crop.padding)
+    result = engine.enhance(
+        padded,
+        resample.pad(mask, crop.padding),
+        settings,
+        first_frame=part.start,
+        progress=progress,
+        cancel=cancel,
+    )
+    result = resample.unpad(result, crop.padding)
+    return match_low_frequencies(result, crops, mask) if settings.color_match else result
+
+
+def noise_masks(crop: CropPlan, start: int, stop: int, feather: int) -> NDArray[np.float32]:
+    """What is re-diffused in frames start..stop of a region: (n, h, w) 0..1 at working size.
+
+    Feathered in pixels of the source, then scaled: the order of the detailer node.
+    """
+    out = np.empty((stop - start, *crop.working.shape), np.float32)
+    for index in range(start, stop):
+        out[index - start] = masks.resize_mask(masks.feather(crop.region.mask(index), feather), crop.working)
+    return out
+
+
+def part_length(crop: CropPlan, frames: int) -> tuple[int, int]:
+    """Frames of one part and the overlap of two, so that a part fits :data:`PART_PIXELS`."""
+    padded = crop.padding.padded(crop.working)
+    length = max(2 * PART_OVERLAP, PART_PIXELS // (padded.width * padded.height))
+    return min(length, frames), min(PART_OVERLAP, min(length, frames) - 1)
+
+
+def _own(parts: Sequence[ContextWindow], number: int) -> int:
+    """Frames that a part adds to those of the parts before it."""
+    return parts[number].stop - (parts[number - 1].stop if number else 0)
+
+
+class _Share:
+    """Turns an engine's progress (model calls of one part) into frames of the whole region."""
+
+    def __init__(self, progress: ProgressCallback, before: int, own: int, total: int) -> None:
+        self._progress, self._before, self._own, self._total = progress, before, own, total
+
+    def __call__(self, report: Progress) -> None:
+        done = self._before + self._own * (report.done / report.total if report.total else 0)
+        self._progress(Progress("detail", done, self._total))

@@ -1,0 +1,79 @@
+"""What the write pass measures while frames go by: consistency of every subject, and that nothing else changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from redetail.evaluate.temporal import UntouchedCheck, WarpedError, window_jitter
+from redetail.pipeline.paste import PastedFrame
+from redetail.region import Region
+
+
+class Measures:
+    """Watches pasted frames; holds one earlier frame and sums, whatever the length of the clip."""
+
+    def __init__(self, regions: Sequence[Region]) -> None:
+        self._regions = regions
+        self._flicker = [WarpedError() for _ in regions]
+        self._changed = [_Change() for _ in regions]
+        self._untouched = UntouchedCheck()
+
+    def add(self, frame: PastedFrame) -> None:
+        """Take the next frame."""
+        before, after = frame.source.pixels, frame.result.pixels
+        touched = np.zeros(before.shape[:2], dtype=bool)
+        for patch in frame.patches:
+            rows, columns = slice(int(patch.box.y1), int(patch.box.y2)), slice(int(patch.box.x1), int(patch.box.x2))
+            touched[rows, columns] |= patch.mask > 0
+            region = self._regions[patch.region]
+            subject = region.box(frame.source.index - region.start)
+            self._flicker[patch.region].add(frame.source.index, before, after, subject)
+            self._changed[patch.region].add(before[rows, columns], after[rows, columns], patch.mask)
+        self._untouched.add(before, after, touched)
+
+    def region(self, number: int) -> dict[str, Any]:
+        """The figures of one subject, ready for JSON. Differences are in levels of 8 bits."""
+        figures = self._flicker[number].figures
+        region = self._regions[number]
+        jitter = window_jitter(region.path, region.boxes)
+        return {
+            "warped_error": {
+                "source": _rounded(figures.source),
+                "output": _rounded(figures.output),
+                "ratio": _rounded(figures.ratio),
+                "frame_pairs": figures.frames,
+            },
+            "window_acceleration": _rounded(jitter.window),
+            "subject_acceleration": _rounded(jitter.box),
+            "mean_change": _rounded(self._changed[number].mean),
+        }
+
+    @property
+    def untouched(self) -> dict[str, int]:
+        """Pixels outside every mask that differ from the decoded source, over all frames: there must be none."""
+        return {"frames": self._untouched.frames, "changed_pixels_outside_masks": self._untouched.differing}
+
+
+class _Change:
+    """Mean absolute change under a mask, in levels of 8 bits."""
+
+    def __init__(self) -> None:
+        self._sum = self._weight = 0.0
+
+    def add(self, before: Any, after: Any, mask: Any) -> None:
+        levels = 255 / (np.iinfo(before.dtype).max)
+        difference = np.abs(after.astype(np.float32) - before.astype(np.float32)).mean(axis=-1) * levels
+        inside = mask > 0.5
+        self._sum += float(difference[inside].sum())
+        self._weight += int(inside.sum())
+
+    @property
+    def mean(self) -> float | None:
+        return self._sum / self._weight if self._weight else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,116 @@
+"""Where the frames of a run go: a file or a folder, a comparison beside it, or memory."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from redetail.errors import OutputError, SettingsError
+from redetail.evaluate.sheet import side_by_side
+from redetail.pipeline.paste import PastedFrame
+from redetail.pipeline.plan import Plan
+from redetail.region import Size
+from redetail.video import FrameSource, VideoInfo, open_sink
+from redetail.video.base import RGB
+from redetail.video.target import Target, check_target
+
+Writer = Callable[[PastedFrame], None]
+LABELS = ("before", "after")
+
+
+class Outputs:
+    """The outputs of one run; making it checks that all of them could be written, before hours of work.
+
+    Raises :class:`~redetail.errors.OutputError` where one could not, :class:`~redetail.errors.SettingsError` where two
+    have the same name.
+    """
+
+    def __init__(self, source: FrameSource, output: Path | None, compare: Path | None, report: Path | None) -> None:
+        self._source = source
+        self.output, self._compare, self.report = output, compare, report
+        self._frames: list[RGB] = []
+        self.notices: list[str] = []
+        named = [path.resolve() for path in (output, compare, report) if path is not None]
+        if len(set(named)) < len(named):
+            raise SettingsError(f"Two outputs have the same name, {named[0]}; give each its own.")
+        for path, info in ((output, source.info), (compare, _wide(source.info))):
+            if path is not None:
+                open_sink(path, info)
+        if report is not None:
+            check_target(report, source.info.path)
+
+    @property
+    def collected(self) -> RGB | None:
+        """All frames (F, H, W, 3), where no output was named."""
+        return np.stack(self._frames) if self.output is None and self._frames else None  # type: ignore[return-value]
+
+    @contextmanager
+    def opened(self, plan: Plan, whole: bool) -> Iterator[Writer]:
+        """The function that takes pasted frames; files get their names when the context ends without an error.
+
+        ``whole``: the plan covers the whole clip. Where nothing is detailed in it, the output is the very same file.
+        """
+        with ExitStack() as stack:
+            writers: list[Writer] = []
+            if self.output is None:
+                writers.append(lambda frame: self._frames.append(frame.result.pixels))
+            elif not plan.crops and whole and self._same_kind(self.output):
+                self._copy(self.output)
+            else:
+                writers.append(self._video(stack, self.output, plan, whole))
+            if self._compare is not None:
+                writers.append(self._comparison(stack, self._compare, plan, whole))
+
+            def write(frame: PastedFrame) -> None:
+                for writer in writers:
+                    writer(frame)
+
+            yield write
+
+    def _video(self, stack: ExitStack, path: Path, plan: Plan, whole: bool) -> Writer:
+        info = self._source.info
+        stop = None if whole else plan.stop
+        sink = stack.enter_context(open_sink(path, info, start=plan.start, stop=stop))
+        self.notices += sink.notices
+        return lambda frame: sink.write(frame.result)
+
+    def _comparison(self, stack: ExitStack, path: Path, plan: Plan, whole: bool) -> Writer:
+        info = _wide(self._source.info)
+        stop = None if whole else plan.stop
+        sink = stack.enter_context(open_sink(path, info, start=plan.start, stop=stop))
+
+        def write(frame: PastedFrame) -> None:
+            pictures = frame.source.pixels, frame.result.pixels
+            sink.write(replace(frame.source, pixels=side_by_side(pictures, LABELS)))
+
+        return write
+
+    def _same_kind(self, output: Path) -> bool:
+        path = self._source.info.path
+        return path is not None and path.is_file() and path.suffix.lower() == output.suffix.lower()
+
+    def _copy(self, output: Path) -> None:
+        source = self._source.info.path
+        assert source is not None  # _same_kind
+        target = Target(output)
+        target.create()
+        try:
+            shutil.copyfile(source, target.temporary)
+            target.commit()
+        except OSError as error:
+            target.discard()
+            raise OutputError(f"{output} cannot be written ({error.strerror}); choose another place.") from error
+        except BaseException:
+            target.discard()
+            raise
+
+
+def _wide(info: VideoInfo) -> VideoInfo:
+    """The same video as a side-by-side picture: 8 bits, the size that the sheet gives."""
+    height, width = side_by_side([np.zeros((*info.size.shape, 3), np.uint8)] * 2).shape[:2]
+    return replace(info, size=Size(width, height), bit_depth=8)

@@ -1,0 +1,85 @@
+"""Pass 3: write. Streams the source to the sink and pastes what was enhanced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.engines.base import Pixels
+from redetail.errors import RegionError
+from redetail.imaging import blend, masks, resample
+from redetail.region import Box, Region, Size
+from redetail.video.base import RGB, Frame
+
+
+class Crops(Protocol):
+    """Crops of one region by frame: an array (F, h, w, 3), or a store on disk."""
+
+    def __getitem__(self, index: int, /) -> Pixels:
+        """(h, w, 3) float32 0..1."""
+        ...
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What one region did to one frame: ``mask`` (h, w) 0..1 over the whole pixels of ``box``; 0 changed nothing."""
+
+    region: int
+    mask: NDArray[np.float32]
+    box: Box
+
+
+@dataclass(frozen=True)
+class PastedFrame:
+    """A frame before and after, and the patches between the two."""
+
+    source: Frame
+    result: Frame
+    patches: tuple[Patch, ...]
+
+
+def pasted_frames(
+    frames: Iterable[Frame], regions: Sequence[Region], crops: Sequence[Crops], feather: int
+) -> Iterator[PastedFrame]:
+    """Every frame with its regions pasted in order; ``crops`` holds those of each region, at any size."""
+    for frame in frames:
+        pixels: RGB = frame.pixels
+        patches = []
+        for number, (region, enhanced) in enumerate(zip(regions, crops, strict=True)):
+            index = frame.index - region.start
+            if 0 <= index < len(region):
+                pixels, mask, box = paste_crop(pixels, region, index, enhanced[index], feather)
+                patches.append(Patch(number, mask, box))
+        yield PastedFrame(frame, replace(frame, pixels=pixels), tuple(patches))
+
+
+def paste_crop(
+    frame: RGB, region: Region, index: int, crop: Pixels, feather: int
+) -> tuple[RGB, NDArray[np.float32], Box]:
+    """A new frame with one crop (h, w, 3) pasted; also the mask that was used and the pixels that it lies over.
+
+    What is pasted is the change: the crop less what the frame shows at the crop's own size. Where nothing was changed
+    the frame keeps its bits, and the frame's own pixels are not blurred by a way there and back.
+    """
+    height, width = frame.shape[:2]
+    size, window = Size(width, height), region.window(index)
+    mask, box = masks.place_mask(masks.feather(region.mask(index), feather), window, size)
+    before = resample.crop(frame, window, Size(crop.shape[1], crop.shape[0]))
+    change, _ = resample.place(crop - before, window, size)
+    return blend.paste_change(frame, change, mask, box), mask, box
+
+
+def check_counts(regions: Sequence[Region], crops: Sequence[Pixels]) -> None:
+    """Raise :class:`~redetail.errors.RegionError` unless every region has one crop (h, w, 3) for each frame."""
+    if len(regions) != len(crops):
+        raise RegionError(f"There are {len(regions)} regions but crops of {len(crops)}; give one array for each.")
+    for region, taken in zip(regions, crops, strict=True):
+        if taken.ndim != 4 or taken.shape[-1] != 3 or len(taken) != len(region):
+            raise RegionError(
+                f"Region {region.label!r} has {len(region)} frames, but its crops have the shape {taken.shape}; "
+                "give (frames, height, width, 3)."
+            )

@@ -1,0 +1,128 @@
+"""Pass 1: who is where. Reads the clip once and keeps boxes, windows and compressed masks, never frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from redetail.detect import CutDetector, Detector
+from redetail.geometry.padding import Padding
+from redetail.geometry.scale import working_size
+from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
+from redetail.region import Detection, Region, Size
+from redetail.settings import Settings
+from redetail.track import Tracker, regions_from_tracks
+from redetail.video import Frame
+
+
+@dataclass(frozen=True)
+class CropPlan:
+    """How one region is enhanced: its crop is scaled to ``working`` pixels, then padded for the engine."""
+
+    region: Region
+    working: Size
+    padding: Padding
+
+    @property
+    def scale(self) -> float:
+        """Working pixels per source pixel."""
+        return self.working.width / self.region.size.width
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be detailed in frames ``start`` to ``stop`` of a clip, and what the user should know of it."""
+
+    start: int
+    stop: int
+    size: Size
+    crops: tuple[CropPlan, ...]
+    notices: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def regions(self) -> list[Region]:
+        """The subjects, in the order of detailing."""
+        return [crop.region for crop in self.crops]
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """What a detector saw: detections of frames ``start``, ``start + 1``, ...; ``cuts`` are the indices of frames
+    that begin a new shot."""
+
+    start: int
+    detections: tuple[tuple[Detection, ...], ...]
+    cuts: frozenset[int]
+
+    @property
+    def stop(self) -> int:
+        """Index after the last frame seen."""
+        return self.start + len(self.detections)
+
+
+def watched(
+    frames: Iterable[Frame],
+    total: int,
+    stage: str,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+) -> Iterator[Frame]:
+    """The same frames, with progress reported and cancellation checked at each; ``total`` may be an estimate."""
+    progress(Progress(stage, 0, total))
+    done = 0
+    for frame in frames:
+        if cancel is not None:
+            cancel.check()
+        yield frame
+        done += 1
+        progress(Progress(stage, done, max(total, done)))
+    progress(Progress(stage, done, done))
+
+
+def look(frames: Iterable[Frame], detector: Detector) -> Sightings:
+    """Run a detector over frames and find the cuts between shots."""
+    shots = CutDetector()
+    start: int | None = None
+    seen: list[tuple[Detection, ...]] = []
+    cuts = set()
+    for frame in frames:
+        start = frame.index if start is None else start
+        if shots.update(frame.pixels):
+            cuts.add(frame.index)
+        seen.append(tuple(detector.detect(frame.pixels)))
+    return Sightings(start or 0, tuple(seen), frozenset(cuts))
+
+
+def follow(sightings: Sightings, size: Size, crop_factor: float) -> list[Region]:
+    """Turn sightings into subjects over time with smooth crop windows."""
+    tracker = Tracker()
+    for index, detections in enumerate(sightings.detections, sightings.start):
+        tracker.update(index, detections, cut=index in sightings.cuts)
+    return regions_from_tracks(tracker.finish(), size, crop_factor=crop_factor)
+
+
+def extent(frames: Iterable[Frame]) -> tuple[int, int]:
+    """Index of the first frame and after the last one, by reading them all: containers only estimate."""
+    first, last = 0, -1
+    for frame in frames:
+        first = frame.index if last < 0 else first
+        last = frame.index
+    return first, last + 1
+
+
+def crop_plans(regions: Sequence[Region], settings: Settings, size_multiple: int) -> tuple[CropPlan, ...]:
+    """Working size and padding of every region, by the settings' scale rule."""
+    return tuple(_crop_plan(region, settings, size_multiple) for region in regions)
+
+
+def _crop_plan(region: Region, settings: Settings, size_multiple: int) -> CropPlan:
+    # The largest box of the track decides: one window has one scale, or the subject would change sharpness.
+    sides = region.boxes[:, 2:] - region.boxes[:, :2]
+    width, height = map(float, sides.max(axis=0))
+    working = working_size(
+        region.size, (width, height), settings.guide_size, settings.guide_size_for, settings.max_size
+    )
+    return CropPlan(region, working, Padding.to_multiple(working, size_multiple))

@@ -1,0 +1,122 @@
+"""Which subjects are to be detailed, and finding them in a clip."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.detect import Detector, load_detector
+from redetail.errors import InputError, RegionError
+from redetail.imaging.masks import normalise_mask
+from redetail.imaging.resample import to_float
+from redetail.pipeline.plan import extent, follow, look, watched
+from redetail.pipeline.timecode import Span
+from redetail.progress import CancelToken, ProgressCallback, no_progress
+from redetail.region import Box, Region, Size
+from redetail.track import region_from_box, regions_from_masks, regions_from_segs
+from redetail.video import FrameSource, open_source
+from redetail.video.base import RGB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subjects:
+    """What to detail. Boxes, a mask or segments given by the user take the place of the detector."""
+
+    detect: str | Detector = "face"
+    boxes: Sequence[Box] = ()
+    mask: Path | NDArray[Any] | None = None
+    segs: Path | Mapping[str, Any] | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether the user said where the subjects are."""
+        return bool(self.boxes) or self.mask is not None or self.segs is not None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Frames ``start`` to ``stop`` that exist, and the subjects in them."""
+
+    start: int
+    stop: int
+    regions: list[Region]
+    notices: tuple[str, ...] = ()
+
+
+def find(
+    source: FrameSource,
+    subjects: Subjects,
+    crop_factor: float,
+    span: Span,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+) -> Found:
+    """Read the frames of ``span`` once and tell who is where in them.
+
+    Raises :class:`~redetail.errors.InputError` where no frame lies in the span, and what detectors, masks and
+    segments raise.
+    """
+    detector = load_detector(subjects.detect) if isinstance(subjects.detect, str) else subjects.detect
+    chosen = span.select(source.frames(), source.info)
+    frames = watched(chosen, span.estimated_frames(source.info), "detect", progress, cancel)
+    if subjects.given:
+        start, stop = extent(frames)
+        return Found(start, stop, _given(subjects, source.info.size, start, stop, crop_factor))
+    sightings = look(frames, detector)
+    regions = follow(sightings, source.info.size, crop_factor)
+    return Found(sightings.start, sightings.stop, regions, () if regions else (_nobody(subjects),))
+
+
+def _nobody(subjects: Subjects) -> str:
+    what = subjects.detect if isinstance(subjects.detect, str) else "subject"
+    return f"No {what} was found, so nothing was detailed; say where the subject is with --box or --mask."
+
+
+def _given(subjects: Subjects, size: Size, start: int, stop: int, crop_factor: float) -> list[Region]:
+    regions = [region_from_box(box, size, start, stop, crop_factor=crop_factor) for box in subjects.boxes]
+    if subjects.mask is not None:
+        regions += regions_from_masks(_mask_pictures(subjects.mask, start, stop), size, start, stop, crop_factor)
+    if subjects.segs is not None:
+        regions += regions_from_segs(_segs_document(subjects.segs), size, start, stop)
+    return regions
+
+
+def _mask_pictures(mask: Path | NDArray[Any], start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
+    """(H, W) uint8 masks: one for a still, else those of frames start..stop."""
+    if isinstance(mask, Path):
+        source = open_source(mask)
+        still = source.info.frames == 1
+        frames = source.frames() if still else source.frames(start, stop)
+        yield from (luma(frame.pixels) for frame in frames)
+        return
+    pictures = normalise_mask(mask, Size(mask.shape[-1], mask.shape[-2]))
+    stack = pictures[None] if pictures.ndim == 2 else pictures
+    yield from (
+        np.rint(picture * 255).astype(np.uint8) for picture in (stack if len(stack) == 1 else stack[start:stop])
+    )
+
+
+def luma(pixels: RGB) -> NDArray[np.uint8]:
+    """(H, W) brightness 0..255 of an RGB picture (weights of BT.601): how a picture is read as a mask."""
+    grey = to_float(pixels) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.rint(grey * 255).astype(np.uint8)
+
+
+def _segs_document(segs: Path | Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(segs, Path):
+        return segs
+    try:
+        document = json.loads(segs.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"The segments {segs} cannot be read ({error.strerror}); check the name.") from error
+    except ValueError as error:
+        raise InputError(f"{segs} is not a JSON document ({error}); write segments as docs/segs.md shows.") from error
+    if not isinstance(document, dict):
+        raise RegionError(f"{segs} must hold an object with size and segs, not {type(document).__name__}.")
+    return document

@@ -1,0 +1,101 @@
+"""Positions in a clip as people give them: seconds, clock time or a frame's number."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from redetail.errors import InputError, SettingsError
+from redetail.video import Frame, VideoInfo
+
+Position = float | int | str
+_CLOCK = re.compile(r"(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d*)?)")
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """A position: seconds after the first frame, or a frame's index."""
+
+    seconds: Fraction | None
+    frame: int | None
+
+    def reached(self, index: int, seconds: Fraction) -> bool:
+        return index >= self.frame if self.frame is not None else seconds >= (self.seconds or 0)
+
+    def estimate(self, rate: Fraction) -> int:
+        """The frame's index, were all frames equally long."""
+        return self.frame if self.frame is not None else math.ceil((self.seconds or 0) * rate)
+
+
+class Span:
+    """A part of a clip, from ``start`` to before ``end``; None is the clip's own beginning or end.
+
+    Positions are ``2.5``, ``"2.5"`` or ``"1:02:03.5"`` after the first frame, or ``"120f"``, a frame counted from 0.
+    Raises :class:`~redetail.errors.SettingsError` for anything else, and where the end is not after the start.
+    """
+
+    def __init__(self, start: Position | None = None, end: Position | None = None) -> None:
+        self._start = _mark("start", 0 if start is None else start)
+        self._end = None if end is None else _mark("end", end)
+        self._text = f"start {start or 0} and end {end}"
+        if self._end is not None and self._ends_first(self._end):
+            raise SettingsError(f"The end ({end}) must come after the start ({start or 0}).")
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the whole clip."""
+        return self._end is None and not self._start.frame and not self._start.seconds
+
+    def estimated_frames(self, info: VideoInfo) -> int:
+        """How many frames it has, for progress bars; 0 where that is not known."""
+        last = info.frames
+        if self._end is not None:
+            end = self._end.estimate(info.rate)
+            last = min(end, last) if last else end
+        return max(0, last - self._start.estimate(info.rate))
+
+    def select(self, frames: Iterable[Frame], info: VideoInfo) -> Iterator[Frame]:
+        """The frames of the part, judged by their own time stamps; InputError where there is none."""
+        origin: int | None = None
+        empty = True
+        for frame in frames:
+            pts = frame.index if frame.pts is None else frame.pts
+            origin = pts if origin is None else origin
+            seconds = (pts - origin) * (1 / info.rate if frame.pts is None else info.time_base)
+            if self._end is not None and self._end.reached(frame.index, seconds):
+                break
+            if self._start.reached(frame.index, seconds):
+                empty = False
+                yield frame
+        if empty:
+            raise InputError(f"There is no frame between {self._text}; choose a part that lies inside the clip.")
+
+    def _ends_first(self, end: _Mark) -> bool:
+        if end.frame is not None and self._start.frame is not None:
+            return end.frame <= self._start.frame
+        if end.seconds is not None and self._start.seconds is not None:
+            return end.seconds <= self._start.seconds
+        return end.frame == 0
+
+
+def _mark(name: str, position: Position) -> _Mark:
+    text = str(position).strip()
+    if re.fullmatch(r"\d+f", text):
+        return _Mark(None, int(text[:-1]))
+    clock = _CLOCK.fullmatch(text)
+    if clock:
+        minutes = int(clock["hours"] or 0) * 60 + int(clock["minutes"])
+        return _Mark(minutes * 60 + Fraction(clock["seconds"].rstrip(".")), None)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise SettingsError(
+            f"{name} is {text!r}; give seconds (2.5), a clock time (1:02:03.5) or a frame (120f), counted from the "
+            "beginning."
+        )
+    return _Mark(Fraction(value), None)

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from redetail.engines.fake import FakeEngine
+from redetail.errors import Cancelled
+from redetail.geometry.padding import Padding
+from redetail.pipeline import enhance as module
+from redetail.pipeline.enhance import enhance_region, noise_masks, part_length, spool_crops
+from redetail.pipeline.plan import CropPlan
+from redetail.pipeline.spool import Spool
+from redetail.progress import CancelToken
+from redetail.region import Region, Size
+from redetail.settings import Settings
+from redetail.video import Frame
+
+SETTINGS = Settings(steps=2, denoise=1, mask_feather=0, color_match=False)
+
+
+def planned(frames, working=Size(36, 28)):
+    path = np.stack([np.linspace(3, 9, frames), np.linspace(4, 5, frames)], axis=1)
+    boxes = np.concatenate([path + 4, path + [14, 10]], axis=1)
+    region = Region("face 1", 0.9, 1, Size(18, 14), path, boxes)
+    return CropPlan(region, working, Padding.to_multiple(working, 8))
+
+
+def enhanced(plan, engine, tmp_path, settings=SETTINGS, **options):
+    frames = len(plan.region)
+    shape = (frames, *plan.working.shape, 3)
+    crops = np.random.default_rng(1).random(shape, np.float32)
+    with Spool([shape, shape], tmp_path) as spool:
+        before, after = spool.store("before", shape), spool.store("after", shape)
+        before.write(0, crops)
+        enhance_region(plan, before, after, engine, settings, **options)
+        return before.read(0, frames), after.read(0, frames)
+
+
+def test_crops_are_padded_for_the_engine_and_come_back_in_place(tmp_path):
+    plan = planned(3)
+    before, after = enhanced(plan, FakeEngine(noise=0), tmp_path)
+    inside = noise_masks(plan, 0, 3, 0) == 1
+    np.testing.assert_allclose(after[inside], 1 - before[inside], atol=2 / 65535)
+    outside = noise_masks(plan, 0, 3, 0) == 0
+    np.testing.assert_array_equal(after[outside], before[outside])
+
+
+def test_parts_give_what_one_piece_gives(tmp_path, monkeypatch):
+    plan = planned(41)
+    _, whole = enhanced(plan, FakeEngine(noise=0.05), tmp_path)
+    monkeypatch.setattr(module, "PART_PIXELS", 18 * 40 * 32)
+    assert part_length(plan, 41) == (18, 8)
+    calls = []
+    _, parts = enhanced(plan, FakeEngine(noise=0.05), tmp_path, progress=lambda report: calls.append(report.done))
+    # The engine's noise depends on the frame alone; where parts overlap they are rounded to 16 bits twice.
+    np.testing.assert_allclose(parts, whole, atol=3 / 65535)
+    assert calls == sorted(calls)
+    assert calls[-1] == 41
+
+
+def test_parts_that_differ_fade_into_one_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PART_PIXELS", 18 * 40 * 32)
+    plan = planned(28)
+    level = iter([0.2, 0.8])
+    engine = FakeEngine(lambda crops: np.full_like(crops, next(level)), noise=0)
+    _, after = enhanced(plan, engine, tmp_path)
+    middle = after[:, 14, 18, 0]
+    assert middle[0] == pytest.approx(0.2, abs=1e-4)
+    assert middle[-1] == pytest.approx(0.8, abs=1e-4)
+    assert np.diff(middle).max() < 0.6 / 8
+
+
+def test_colour_matching_keeps_the_source_s_brightness(tmp_path):
+    plan = planned(2, Size(72, 56))
+    settings = Settings(steps=1, denoise=1, mask_feather=0, color_match=True)
+    before, after = enhanced(plan, FakeEngine(lambda crops: crops * 0.5, noise=0), tmp_path, settings)
+    inside = noise_masks(plan, 0, 2, 0) == 1
+    assert before[inside].mean() == pytest.approx(after[inside].mean(), abs=0.02)
+
+
+def test_masks_follow_the_subject_below_a_pixel():
+    masks = noise_masks(planned(5), 0, 5, 0)
+    assert masks.shape == (5, 28, 36)
+    assert masks.min() == 0
+    assert masks.max() == 1
+
+
+def test_crops_are_taken_from_the_frames_of_the_region(tmp_path):
+    plan = planned(3)
+    frames = [Frame(index, index, np.full((40, 60, 3), 50 * index, np.uint8)) for index in range(5)]
+    shape = (3, *plan.working.shape, 3)
+    with Spool([shape], tmp_path) as spool:
+        store = spool.store("a", shape)
+        spool_crops(frames, [plan], [store])
+        np.testing.assert_allclose(store.read(0, 3)[:, 9, 9, 0] * 255, [50, 100, 150], atol=0.01)
+
+
+def test_cancelling_stops_the_engine(tmp_path):
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled):
+        enhanced(planned(3), FakeEngine(), tmp_path, cancel=token)
