@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.errors import InputError
+from redetail.errors import InputError, OutputError
 from redetail.video.av_errors import requires
 from redetail.video.base import Color, Frame, FrameSink, FrameSource, VideoInfo
 from redetail.video.inputs import check_input
@@ -37,6 +37,8 @@ def open_source(path: str | Path, *, rate: Fraction | float = DEFAULT_RATE) -> F
     ``rate`` is the frames a second of images, which have none of their own; videos keep theirs. Raises
     :class:`~redetail.errors.InputError` where there is nothing that can be read.
     """
+    if not str(path):
+        raise InputError("The name of the input is empty; give a video file or a folder of images.")
     path = Path(path)
     check_input(path)
     with requires("av", "av"), requires("pillow", "PIL"):
@@ -86,6 +88,8 @@ def open_sink(
     the output cannot or must not be written.
     """
     info = like if isinstance(like, VideoInfo) else like.info
+    if not str(path):
+        raise OutputError("The name of the output is empty; give a file name, such as out.mp4.")
     path = Path(path)
     source = Path(source_path) if source_path is not None else info.path
     with requires("av", "av"):

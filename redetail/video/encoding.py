@@ -101,12 +101,19 @@ def _codec(path: Path, codecs: tuple[str, ...], info: VideoInfo, options: Encode
     if options.codec is not None:
         if options.codec not in codecs:
             raise SettingsError(f"{path.suffix} cannot hold {options.codec}; choose one of: {', '.join(codecs)}.")
+        if options.codec == "h265" and not _fits_h265(info):
+            raise SettingsError(f"h265 needs at least 64x64 pixels, and the source has {info.size}; choose h264.")
         return options.codec
     if options.lossless and "ffv1" in codecs:
         return "ffv1"
-    if info.bit_depth > 8 and not options.lossless and "h265" in codecs:
+    if info.bit_depth > 8 and not options.lossless and "h265" in codecs and _fits_h265(info):
         return "h265"
     return codecs[0]
+
+
+def _fits_h265(info: VideoInfo) -> bool:
+    """libx265 4.x writes beyond its buffers for pictures narrower than one coding tree (64 pixels)."""
+    return min(info.size.shape) >= 64
 
 
 def _pixel_format(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[str, tuple[str, ...]]:
@@ -183,8 +190,10 @@ def _encoder_options(codec: str, info: VideoInfo, options: EncodeOptions, pixel_
     preset = options.preset or "medium"
     quality = options.quality
     if codec == "h264":
-        crf = "0" if options.lossless else f"{_or(quality, 14):g}"
-        return {"preset": preset, "qp" if options.lossless else "crf": crf}
+        # Macroblock trees make libx264 give another file each time on processors with AVX-512; a little quality
+        # instead keeps equal input equal.
+        rate = {"qp": "0"} if options.lossless else {"crf": f"{_or(quality, 13):g}"}
+        return {"preset": preset, "mbtree": "0", **rate}
     if codec == "h265":
         quiet = "log-level=none"
         params = f"{quiet}:lossless=1" if options.lossless else quiet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -115,9 +116,12 @@ class FileSink:
 
     def _add_stream(self) -> VideoStream:
         encoding, size = self._encoding, self._info.size
+        if encoding.encoder == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "0")  # the only way to keep it from writing to the terminal
         stream = self._output.add_stream(encoding.encoder, rate=self._info.rate, options=dict(encoding.options))
         assert isinstance(stream, VideoStream)
-        stream.width, stream.height, stream.pix_fmt = size.width, size.height, encoding.pixel_format
+        stream.width, stream.height = size.width, size.height
+        stream.pix_fmt = "pal8" if encoding.palette else encoding.pixel_format
         stream.time_base = encoding.tick
         context = stream.codec_context
         context.time_base = encoding.tick

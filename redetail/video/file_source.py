@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -13,6 +14,7 @@ from redetail.errors import InputError
 from redetail.video.av_errors import reason
 from redetail.video.base import Frame, VideoInfo
 from redetail.video.color import Decoder
+from redetail.video.matroska import matroska_is_cut_short
 from redetail.video.probe import opened, probe, size_of
 from redetail.video.timing import Clock, step_of
 
@@ -39,9 +41,7 @@ class FileSource:
         decoder = Decoder(self.info.bit_depth > 8)
         clock = Clock(step_of(self.info.rate, self.info.time_base), self._path.name)
         with opened(self._path) as container:
-            for index, frame in enumerate(self._decoded(container)):
-                if stop is not None and index >= stop:
-                    return
+            for index, frame in enumerate(islice(self._decoded(container), stop)):
                 pts = clock(frame.pts, frame.duration)
                 if index < start:
                     continue
@@ -68,6 +68,8 @@ class FileSource:
         listed = len(stream.index_entries)
         if _lists_all(container) and packets < listed:
             raise self._damaged(count, f"{listed - packets} of its {listed} frames are missing")
+        if "matroska" in container.format.name and matroska_is_cut_short(self._path):
+            raise self._damaged(count, "the file is shorter than its header says")
 
     def _decode(self, packet: av.Packet[VideoStream], count: int) -> list[av.VideoFrame]:
         """Frames of a packet; what comes before the first decodable frame is passed over, as when probing."""
