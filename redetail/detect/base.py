@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.errors import InputError, SettingsError, UnknownNameError
+from redetail.errors import DependencyError, InputError, SettingsError, UnknownNameError
 from redetail.region import Detection
 
 RGB = NDArray[np.uint8] | NDArray[np.uint16]
@@ -38,6 +38,15 @@ def to_uint8(frame: RGB) -> NDArray[np.uint8]:
     if frame.dtype == np.uint16:
         return (frame >> 8).astype(np.uint8)
     return frame.astype(np.uint8, copy=False)
+
+
+def import_cv2() -> Any:
+    """OpenCV; raises :class:`~redetail.errors.DependencyError` where it is not installed."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise DependencyError("opencv-python-headless", "standalone") from error
+    return cv2
 
 
 def _load_face(**options: Any) -> Detector:

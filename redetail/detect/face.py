@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import redetail
-from redetail.detect.base import RGB, to_uint8
-from redetail.errors import DependencyError, ModelError, SettingsError
+from redetail.detect.base import RGB, import_cv2, to_uint8
+from redetail.errors import ModelError, SettingsError
 from redetail.region import Box, Detection, Size
 
 WEIGHTS = Path(redetail.__file__).parent / "bundled" / "yunet" / "face_detection_yunet_2023mar.onnx"
@@ -50,7 +50,7 @@ class FaceDetector:
         if not 64 <= working_size <= 8192:
             raise SettingsError(f"The working size is {working_size}; it must lie between 64 and 8192 pixels.")
         self.threshold, self.min_size, self.working_size = threshold, min_size, working_size
-        self._cv2 = _import_cv2()
+        self._cv2 = import_cv2()
         self._networks: dict[tuple[int, int], Any] = {}
 
     def detect(self, frame: RGB) -> list[Detection]:
@@ -68,14 +68,10 @@ class FaceDetector:
     def _candidates(self, bgr: NDArray[np.uint8]) -> list[Scored]:
         """What looks like a face at the working size or at a third of it."""
         longest = max(bgr.shape[:2])
-        scales = {min(1.0, self.working_size / longest), min(1.0, self.working_size / 3 / longest)}
         found: list[Scored] = []
-        for scale in sorted(scales, reverse=True):
-            found += [
-                (box.scaled(1 / kx, 1 / ky), score)
-                for small, kx, ky in [self._shrunk(bgr, scale)]
-                for box, score in self._run(small)
-            ]
+        for scale in {min(1.0, side / longest) for side in (self.working_size, self.working_size / 3)}:
+            small, kx, ky = self._shrunk(bgr, scale)
+            found += [(box.scaled(1 / kx, 1 / ky), score) for box, score in self._run(small)]
         large_enough = [(box, score) for box, score in found if min(box.width, box.height) >= 0.7 * self.min_size]
         return _without_duplicates(large_enough)[:MAX_CANDIDATES]
 
@@ -90,8 +86,7 @@ class FaceDetector:
 
     def _look_again(self, bgr: NDArray[np.uint8], candidate: Scored) -> Scored:
         """Mean box and mean confidence of the candidate over all views; a view that misses it counts as 0."""
-        box, score = candidate
-        views = [candidate] + [self._view(bgr, box, face) for face in VIEW_FACES]
+        views = [candidate, *(self._view(bgr, candidate[0], face) for face in VIEW_FACES)]
         weights = np.array([s for _, s in views])
         corners = np.average([b.as_tuple() for b, _ in views], axis=0, weights=weights)
         return Box(*map(float, corners)), float(weights.mean())
@@ -128,14 +123,6 @@ class FaceDetector:
             return self._cv2.FaceDetectorYN.create(str(WEIGHTS), "", (width, height), CANDIDATE_THRESHOLD, 0.3, 1000)
         except self._cv2.error as error:
             raise ModelError(f"The face detector's weights {WEIGHTS} cannot be read; reinstall redetail.") from error
-
-
-def _import_cv2() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise DependencyError("opencv-python-headless", "standalone") from error
-    return cv2
 
 
 def _moved(box: Box, x: float, y: float) -> Box:

@@ -127,23 +127,27 @@ def window_path(boxes: Floats, size: Size, frame: Size, *, sigma: float = WINDOW
     if (ends < 0).any() or (lowest > highest + 1e-6).any():
         raise RegionError(f"A window of {size} in a frame of {frame} cannot hold every box of its subject.")
     highest = np.maximum(highest, lowest)
-    wanted = smoothed((boxes[:, :2] + boxes[:, 2:]) / 2, sigma) - sides / 2
-    columns = [
-        _axis_path(wanted[:, axis], lowest[:, axis], highest[:, axis], float(ends[axis]), STILL * float(sides[axis]))
-        for axis in range(2)
-    ]
+    wanted = (boxes[:, :2] + boxes[:, 2:] - sides) / 2
+    columns = [_axis_path(wanted[:, i], lowest[:, i], highest[:, i], STILL * sides[i], sigma) for i in range(2)]
     return np.stack(columns, axis=1)
 
 
-def _axis_path(wanted: Floats, lowest: Floats, highest: Floats, end: float, still: float) -> Floats:
-    """One coordinate of the path, between ``lowest`` and ``highest`` in every frame."""
-    inside = np.clip(wanted, 0.0, end)
+def _axis_path(wanted: Floats, lowest: Floats, highest: Floats, still: float, sigma: float) -> Floats:
+    """One coordinate of the path, between ``lowest`` and ``highest`` in every frame.
+
+    Clipping leaves kinks, smoothing crosses the bounds; done in turn, ever more finely, the path comes to lie inside
+    and bends before it meets a bound (projections onto convex sets).
+    """
+    path = np.clip(smoothed(wanted[:, None], sigma)[:, 0], lowest, highest)
     low, high = float(lowest.max()), float(highest.min())
-    if np.ptp(inside) <= still and low <= high:
-        return np.full(len(wanted), _resting_place(float(np.median(inside)), low, high))
-    if (inside != wanted).any():
-        inside = smoothed(inside[:, None], WINDOW_SIGMA / 2)[:, 0]
-    return np.clip(inside, lowest, highest)
+    if np.ptp(path) <= still and low <= high:
+        return np.full(len(path), _resting_place(float(np.median(path)), low, high))
+    for finer in (1, 2, 4):
+        calm = smoothed(path[:, None], sigma / finer)[:, 0]
+        path = np.clip(calm, lowest, highest)
+        if (path == calm).all():
+            break
+    return path
 
 
 def _resting_place(wanted: float, low: float, high: float) -> float:

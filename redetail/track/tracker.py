@@ -25,8 +25,14 @@ POSITION_GAIN = 0.7
 VELOCITY_GAIN = 0.3
 VELOCITY_DECAY = 0.9
 """Per frame without a detection: nobody keeps walking at the same speed for long."""
+BUFFER = 0.3
+"""Boxes are widened by this share of their sides on each side before they are compared, so that a small face which
+leaps by its own width between two frames still overlaps itself (Yang et al., "C-BIoU", WACV 2023)."""
 SURE_OVERLAP = 0.15
 UNSURE_OVERLAP = 0.3
+MIN_DENSITY = 0.4
+"""Share of the frames looked at in which a subject must have been seen; things that look like a face now and then
+(a fist, a headstock) are seen in far fewer."""
 MAX_AREA_RATIO = 2.5
 """A face does not change its area more than this between two detections; another person's may differ more."""
 
@@ -56,10 +62,14 @@ class Track:
 
 @dataclass
 class _Candidate:
-    """A track in the making: what was seen, and where it should be next (cx, cy, w, h and the centre's velocity)."""
+    """A track in the making: what was seen, and where it should be next (cx, cy, w, h and the centre's velocity).
+
+    ``born`` and ``alive`` count the frames that were looked at, which may be fewer than the frames there are.
+    """
 
     seen: list[tuple[int, Detection]]
-    shot_start: int
+    born: int
+    alive: int
     state: NDArray[np.float64]
     velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
 
@@ -67,13 +77,22 @@ class _Candidate:
     def last(self) -> int:
         return self.seen[-1][0]
 
+    @property
+    def label(self) -> str:
+        return self.seen[0][1].label
+
     def predicted(self, index: int) -> Box:
         decayed = (1 - VELOCITY_DECAY ** (index - self.last)) / (1 - VELOCITY_DECAY)
         x, y = self.state[:2] + self.velocity * decayed
         w, h = self.state[2:]
         return Box(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
 
-    def add(self, index: int, detection: Detection) -> None:
+    @property
+    def density(self) -> float:
+        """Share of the frames looked at, first to last hit, in which it was seen."""
+        return len(self.seen) / (self.alive - self.born + 1)
+
+    def add(self, index: int, update: int, detection: Detection) -> None:
         steps = index - self.last
         expected, measured = _state(self.predicted(index)), _state(detection.box)
         if len(self.seen) == 1:
@@ -83,6 +102,7 @@ class _Candidate:
             self.state = expected + POSITION_GAIN * (measured - expected)
             self.velocity = self.velocity + VELOCITY_GAIN * (measured - expected)[:2] / steps
         self.seen.append((index, detection))
+        self.alive = update
 
 
 class Tracker:
@@ -93,9 +113,7 @@ class Tracker:
     a track needs (fewer where the shot itself is shorter). Raises SettingsError for values out of range.
     """
 
-    def __init__(
-        self, *, sure: float = 0.6, unsure: float = 0.25, max_gap: int = 24, min_hits: int = 5
-    ) -> None:
+    def __init__(self, *, sure: float = 0.6, unsure: float = 0.25, max_gap: int = 24, min_hits: int = 5) -> None:
         if not 0 <= unsure <= sure <= 1:
             raise SettingsError(f"The tracker's confidences must satisfy 0 <= unsure ({unsure}) <= sure ({sure}) <= 1.")
         if max_gap < 1 or min_hits < 1:
@@ -104,8 +122,8 @@ class Tracker:
         self._active: list[_Candidate] = []
         self._ended: list[Track] = []
         self._last_index = -1
-        self._shot_start = 0
-        self._shot_updates = 0
+        self._update = 0
+        self._shot_began = 0
 
     def update(self, index: int, detections: Sequence[Detection], cut: bool = False) -> None:
         """Take the detections of frame ``index``; ``cut``: this frame begins a new shot.
@@ -116,9 +134,9 @@ class Tracker:
             raise RegionError(f"Frame {index} came after frame {self._last_index}; frames must be tracked in order.")
         if cut or self._last_index < 0:
             self._end(self._active)
-            self._active, self._shot_start, self._shot_updates = [], index, 0
+            self._active, self._shot_began = [], self._update
         self._last_index = index
-        self._shot_updates += 1
+        self._update += 1
         lost = [track for track in self._active if index - track.last > self._max_gap]
         self._active = [track for track in self._active if index - track.last <= self._max_gap]
         self._end(lost)
@@ -134,38 +152,44 @@ class Tracker:
     def _associate(self, index: int, detections: Sequence[Detection]) -> None:
         sure = [d for d in detections if d.confidence >= self._sure]
         unsure = [d for d in detections if d.confidence < self._sure]
-        tracks, sure = _match(index, self._active, sure, SURE_OVERLAP)
-        _, unsure = _match(index, tracks, unsure, UNSURE_OVERLAP)
+        sure_pairs = _match(index, self._active, sure, SURE_OVERLAP)
+        left = [track for track in self._active if all(track is not taken for taken, _ in sure_pairs)]
+        pairs = sure_pairs + _match(index, left, unsure, UNSURE_OVERLAP)
+        for track, detection in pairs:
+            track.add(index, self._update, detection)
         for detection in [*sure, *unsure]:
-            self._active.append(_Candidate([(index, detection)], self._shot_start, _state(detection.box)))
+            if all(detection is not taken for _, taken in pairs):
+                self._active.append(_Candidate([(index, detection)], self._update, self._update, _state(detection.box)))
 
     def _end(self, candidates: Sequence[_Candidate]) -> None:
         self._ended += [_track(candidate) for candidate in candidates if self._credible(candidate)]
 
     def _credible(self, candidate: _Candidate) -> bool:
-        needed = min(self._min_hits, self._shot_updates)
+        needed = min(self._min_hits, self._update - self._shot_began)
         sure = sum(detection.confidence >= self._sure for _, detection in candidate.seen)
-        return len(candidate.seen) >= needed and sure >= math.ceil(needed / 2)
+        return len(candidate.seen) >= needed and sure >= math.ceil(needed / 2) and candidate.density >= MIN_DENSITY
 
 
 def _match(
     index: int, tracks: Sequence[_Candidate], detections: Sequence[Detection], least: float
-) -> tuple[list[_Candidate], list[Detection]]:
-    """Pair tracks and detections, best overlap first; returns what found no partner."""
-    predicted = [track.predicted(index) for track in tracks]
+) -> list[tuple[_Candidate, Detection]]:
+    """Pairs of tracks and detections, best overlap first, each used once."""
     pairs = [
-        (box.iou(detection.box), i, j)
-        for i, box in enumerate(predicted)
+        (_widened(box).iou(_widened(detection.box)), i, j)
+        for i, box in enumerate(track.predicted(index) for track in tracks)
         for j, detection in enumerate(detections)
-        if detection.label == tracks[i].seen[-1][1].label and _area_ratio(box, detection.box) <= MAX_AREA_RATIO
+        if detection.label == tracks[i].label and _area_ratio(box, detection.box) <= MAX_AREA_RATIO
     ]
-    free_tracks, free_detections = set(range(len(tracks))), set(range(len(detections)))
+    matched: dict[int, int] = {}
     for overlap, i, j in sorted(pairs, key=lambda pair: -pair[0]):
-        if overlap >= least and i in free_tracks and j in free_detections:
-            tracks[i].add(index, detections[j])
-            free_tracks.remove(i)
-            free_detections.remove(j)
-    return [tracks[i] for i in sorted(free_tracks)], [detections[j] for j in sorted(free_detections)]
+        if overlap >= least and i not in matched and j not in matched.values():
+            matched[i] = j
+    return [(tracks[i], detections[j]) for i, j in matched.items()]
+
+
+def _widened(box: Box) -> Box:
+    x, y = BUFFER * box.width, BUFFER * box.height
+    return Box(box.x1 - x, box.y1 - y, box.x2 + x, box.y2 + y)
 
 
 def _state(box: Box) -> NDArray[np.float64]:
@@ -184,8 +208,7 @@ def _track(candidate: _Candidate) -> Track:
     frames = np.arange(indices[0], indices[-1] + 1)
     filled = np.stack([np.interp(frames, indices, column) for column in boxes.T], axis=1)
     confidence = float(np.mean([detection.confidence for _, detection in candidate.seen]))
-    label = candidate.seen[0][1].label
-    return Track(label, confidence, int(indices[0]), filled, np.isin(frames, indices))
+    return Track(candidate.label, confidence, int(indices[0]), filled, np.isin(frames, indices))
 
 
 def _median_area(track: Track) -> float:

@@ -1,0 +1,93 @@
+"""Where one shot ends and the next begins, found frame by frame.
+
+A cut changes the colours of the picture and its layout at once. A camera flash changes the colours but not the
+layout, fast motion the layout more than the colours; so both must change (compare Yuan et al., "A Formal Study of Shot
+Boundary Detection", 2007), by more than the clip has been changing lately, and with regard to all of the last few
+frames, so that coming back from a flash is no cut. Slow dissolves are not cuts here: the tracker loses the subject.
+
+The limits come from 84 clips, of which some 15 have cuts, and 83 joints between unlike clips: at joints the three
+distances were at least 0.087, 0.50 and 0.43, within most shots at most 0.04, 0.35 and 0.28.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.detect.base import RGB, import_cv2, to_uint8
+
+DIFFERENCE = 0.05
+"""Least mean absolute difference of Lab colours, 0..1."""
+COLOURS = 0.33
+"""Least share of pixels whose colour is not found in the other frame's histogram, 0..1."""
+LAYOUT = 0.4
+"""Least 1 - correlation of brightness, 0..2."""
+RELATIVE = 4.0
+"""Least ratio of the difference to the median of those of the last frames ..."""
+ENOUGH = 0.085
+"""... unless the difference is at least this."""
+FLAT = 6.0
+"""Standard deviation of brightness (0..255) below which a picture shows nothing: a fade, a flash in full white."""
+MEMORY = 4
+HISTORY = 24
+
+
+@dataclass(frozen=True, eq=False)
+class _Signature:
+    """What is remembered of a frame: ``thumb`` (32, 32, 3) Lab, ``layout`` (32, 32) brightness made zero-mean and
+    unit-norm, ``histogram`` (4096,) summing to 1, ``contrast`` the standard deviation of brightness."""
+
+    thumb: NDArray[np.float32]
+    layout: NDArray[np.float32]
+    histogram: NDArray[np.float64]
+    contrast: float
+
+
+class CutDetector:
+    """Feeds on frames in order and tells which begin a new shot; memory does not grow."""
+
+    def __init__(self) -> None:
+        self._recent: deque[_Signature] = deque(maxlen=MEMORY)
+        self._changes: deque[float] = deque(maxlen=HISTORY)
+
+    def update(self, frame: RGB) -> bool:
+        """Whether this (H, W, 3) frame begins a new shot; the very first one does not. The size may change between
+        frames. Raises :class:`~redetail.errors.InputError` for what is no picture."""
+        now = _signature(to_uint8(frame))
+        if now.contrast < FLAT:
+            return False
+        cut = bool(self._recent) and all(self._unlike(now, before) for before in self._recent)
+        if cut:
+            self._recent.clear()
+        elif self._recent:
+            self._changes.append(_difference(now, self._recent[-1]))
+        self._recent.append(now)
+        return cut
+
+    def _unlike(self, now: _Signature, before: _Signature) -> bool:
+        usual = float(np.median(self._changes)) if self._changes else 0.0
+        return (
+            _difference(now, before) > max(DIFFERENCE, min(RELATIVE * usual, ENOUGH))
+            and 0.5 * float(np.abs(now.histogram - before.histogram).sum()) > COLOURS
+            and 1.0 - float((now.layout * before.layout).sum()) > LAYOUT
+        )
+
+
+def _difference(now: _Signature, before: _Signature) -> float:
+    return float(np.abs(now.thumb - before.thumb).mean()) / 255
+
+
+def _signature(rgb: NDArray[np.uint8]) -> _Signature:
+    cv2 = import_cv2()
+    small = cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)
+    bins = (lab // 16).astype(np.int64) @ np.array([256, 16, 1])
+    histogram = np.bincount(bins.ravel(), minlength=4096) / bins.size
+    thumb = lab.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3), dtype=np.float32)
+    bright = cv2.GaussianBlur(thumb[..., 0], (0, 0), 1.5)
+    bright = bright - bright.mean()
+    norm = float(np.linalg.norm(bright))
+    return _Signature(thumb, bright / max(norm, 1e-6), histogram, float(thumb[..., 0].std()))

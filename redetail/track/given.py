@@ -1,0 +1,188 @@
+"""Subjects that the user points at: a box, a mask, a video of masks."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.errors import RegionError
+from redetail.geometry.crop import crop_region
+from redetail.geometry.path import Floats
+from redetail.imaging.masks import place_mask
+from redetail.imaging.resample import touched
+from redetail.region import Box, Region, Size
+from redetail.track.regions import region_from_boxes
+
+logger = logging.getLogger(__name__)
+
+VISIBLE = 16
+"""Least mask value (0..255) that counts as subject: black is not quite black after lossy compression."""
+MARGIN = 16
+"""Pixels kept around what is visible, so that a soft edge fades out to its end."""
+
+
+def region_from_box(box: Box, frame: Size, start: int, stop: int, *, crop_factor: float, label: str = "box") -> Region:
+    """A subject that stays where it is in frames ``start`` to ``stop`` (excluded).
+
+    What of the box lies outside the frame is cut off, with a warning in the log. Raises
+    :class:`~redetail.errors.RegionError` for a box that is empty or outside, and for an empty range of frames.
+    """
+    inside = inside_frame(box, frame, f"The box {_numbers(box)}")
+    window = crop_region(frame, inside, crop_factor).union(touched(inside, frame))
+    return fixed_region(label, 1.0, window, inside, start, stop)
+
+
+def fixed_region(
+    label: str,
+    confidence: float,
+    window: Box,
+    box: Box,
+    start: int,
+    stop: int,
+    masks: Sequence[NDArray[np.uint8]] | None = None,
+) -> Region:
+    """A region whose window, on whole pixels, does not move."""
+    frames = frame_count(start, stop)
+    size = Size(round(window.width), round(window.height))
+    path = np.tile([window.x1, window.y1], (frames, 1)).astype(np.float64)
+    boxes = np.tile(box.as_tuple(), (frames, 1)).astype(np.float64)
+    return Region(label, confidence, start, size, path, boxes, masks)
+
+
+def frame_count(start: int, stop: int) -> int:
+    """Frames from start to stop; raises RegionError where there are none."""
+    if stop <= start:
+        raise RegionError(f"There are no frames from {start} to {stop}; let the end be after the start.")
+    return stop - start
+
+
+def inside_frame(box: Box, frame: Size, what: str) -> Box:
+    """The part of the box inside the frame; ``what`` begins the sentence of the error or the warning."""
+    if box.area == 0:
+        raise RegionError(f"{what} has a side of zero; give one that covers the subject.")
+    inside = box.clipped(frame)
+    if inside is None:
+        raise RegionError(f"{what} lies outside the frame of {frame} pixels; give one inside it.")
+    if inside != box:
+        logger.warning("%s reaches beyond the frame of %s pixels; it was cut to %s.", what, frame, _numbers(inside))
+    return inside
+
+
+def regions_from_masks(
+    masks: Iterable[NDArray[np.uint8]],
+    frame: Size,
+    start: int,
+    stop: int,
+    crop_factor: float,
+    label: str = "mask",
+) -> list[Region]:
+    """The subject that masks show: one still mask for all frames ``start`` to ``stop``, or one mask for each.
+
+    ``masks`` are (H, W) uint8 0..255 of the frame's size (or bool), read one by one. The window follows what is
+    visible in them; frames before the first and after the last visible one are left out, and where the mask is empty
+    in between the window moves on and nothing is selected. All that a mask shows is one subject.
+
+    Raises :class:`~redetail.errors.RegionError` for masks of another size, kind or number and where all are empty.
+    """
+    frames = frame_count(start, stop)
+    packed = [_packed(mask, frame, index) for index, mask in enumerate(masks)]
+    if len(packed) not in (1, frames):
+        raise RegionError(
+            f"There are {len(packed)} masks for {frames} frames; give one mask for all frames or one for each."
+        )
+    seen = [index for index, mask in enumerate(packed) if mask is not None]
+    if not seen:
+        raise RegionError(
+            f"The mask is empty: no pixel in it is at least {VISIBLE} of 255; paint what is to be detailed white."
+        )
+    if len(packed) == 1 and packed[0] is not None:
+        boxes = np.tile(packed[0].visible.as_tuple(), (frames, 1)).astype(np.float64)
+        return [_masked_region(label, start, boxes, packed, frame, crop_factor)]
+    boxes = _filled_boxes(packed, seen)
+    return [_masked_region(label, start + seen[0], boxes, packed[seen[0] : seen[-1] + 1], frame, crop_factor)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """The visible part of a mask: the box of visible pixels, and pixels of a somewhat larger box, compressed."""
+
+    visible: Box
+    kept: Box
+    data: bytes
+
+    def pixels(self) -> NDArray[np.float32]:
+        shape = int(self.kept.height), int(self.kept.width)
+        return np.frombuffer(zlib.decompress(self.data), np.uint8).reshape(shape).astype(np.float32) / np.float32(255)
+
+
+class WindowMasks(Sequence[NDArray[np.uint8]]):
+    """Masks of a frame seen through a moving window; unpacked when asked for, so that a long clip stays small."""
+
+    def __init__(self, packed: Sequence[_Packed | None], path: Floats, size: Size) -> None:
+        self._packed, self._path, self._size = packed, path, size
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> WindowMasks: ...
+
+    def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | WindowMasks:
+        if isinstance(index, slice):
+            return WindowMasks(self._packed[index], self._path[index], self._size)
+        packed = self._packed[index]
+        window = np.zeros(self._size.shape, np.uint8)
+        if packed is None:
+            return window
+        x, y = map(float, self._path[index])
+        kept = Box(packed.kept.x1 - x, packed.kept.y1 - y, packed.kept.x2 - x, packed.kept.y2 - y)
+        placed, at = place_mask(packed.pixels(), kept, self._size)
+        window[int(at.y1) : int(at.y2), int(at.x1) : int(at.x2)] = np.rint(placed * 255)
+        return window
+
+
+def _masked_region(
+    label: str, start: int, boxes: Floats, packed: Sequence[_Packed | None], frame: Size, crop_factor: float
+) -> Region:
+    outline = region_from_boxes(label, 1.0, start, boxes, frame, crop_factor)
+    masks = WindowMasks(packed, outline.path[: len(packed)], outline.size)
+    return Region(label, 1.0, start, outline.size, outline.path, boxes, masks)
+
+
+def _packed(mask: NDArray[np.uint8], frame: Size, index: int) -> _Packed | None:
+    """The mask's visible part, or None; raises RegionError for a mask that does not fit the frame."""
+    if mask.ndim != 2 or mask.dtype not in (np.uint8, np.bool_):
+        raise RegionError(f"Mask {index} must be (H, W) of uint8 or bool, not {mask.shape} of {mask.dtype}.")
+    if mask.shape != frame.shape:
+        raise RegionError(
+            f"Mask {index} has {mask.shape[1]}x{mask.shape[0]} pixels and the frame {frame}; make them the same size."
+        )
+    values = mask.astype(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
+    seen = values >= VISIBLE
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    if not len(rows):
+        return None
+    visible = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    x1, y1 = max(0, int(visible.x1) - MARGIN), max(0, int(visible.y1) - MARGIN)
+    x2, y2 = min(frame.width, int(visible.x2) + MARGIN), min(frame.height, int(visible.y2) + MARGIN)
+    return _Packed(visible, Box(x1, y1, x2, y2), zlib.compress(values[y1:y2, x1:x2].tobytes(), 1))
+
+
+def _filled_boxes(packed: Sequence[_Packed | None], seen: Sequence[int]) -> Floats:
+    """Boxes (F, 4) from the first to the last visible mask, interpolated where there is none."""
+    known = np.array([mask.visible.as_tuple() for mask in packed if mask is not None], dtype=np.float64)
+    frames = np.arange(seen[0], seen[-1] + 1)
+    return np.stack([np.interp(frames, seen, column) for column in known.T], axis=1)
+
+
+def _numbers(box: Box) -> str:
+    return ",".join(f"{value:g}" for value in box.as_tuple())

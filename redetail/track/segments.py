@@ -1,0 +1,185 @@
+"""Segments of other tools to regions, and regions to segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.errors import RegionError
+from redetail.imaging.masks import normalise_mask, place_mask, resize_mask
+from redetail.imaging.resample import touched
+from redetail.region import Box, Region, Size
+from redetail.segs import Seg, Segs
+from redetail.track.given import fixed_region, frame_count, inside_frame
+
+
+def regions_from_segs(document: Mapping[str, Any], frame: Size, start: int, stop: int) -> list[Region]:
+    """Regions of a JSON document of segments, fixed in frames ``start`` to ``stop`` (excluded).
+
+    The document is ``{"size": [width, height], "segs": [{"crop_region": [x1, y1, x2, y2], "bbox": [x1, y1, x2, y2],
+    "label": "face", "confidence": 0.9, "mask": [[0, 0.5, 1], ...]}, ...]}``. ``label``, ``confidence`` and ``mask``
+    may be left out; a mask has rows of numbers 0..1 and covers the crop region; without one the bbox is the subject.
+    Where ``size`` is not the frame's, each axis is scaled by its own ratio.
+
+    Raises :class:`~redetail.errors.RegionError` naming the segment for whatever is missing or cannot be used.
+    """
+    width, height = _numbers(document, "size", 2, "The document")
+    if width < 1 or height < 1:
+        raise RegionError(
+            f"The document of segments has a size of {width:g}x{height:g}; give width and height in pixels."
+        )
+    entries = document.get("segs")
+    if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
+        raise RegionError('The document of segments holds no segments; list at least one under "segs".')
+    header = Size(round(width), round(height))
+    return [_region(_seg(entry, number), header, frame, start, stop, number) for number, entry in enumerate(entries)]
+
+
+def _region(seg: Seg, header: Size, frame: Size, start: int, stop: int, number: int) -> Region:
+    region = region_from_seg(seg, header, frame, start, stop, name=f"Segment {number}")
+    # In a document a segment without a mask is a box that was found, as a detector would report it.
+    return replace(region, masks=None) if seg.cropped_mask is None else region
+
+
+def region_from_seg(seg: Seg, header: Size, frame: Size, start: int, stop: int, *, name: str = "The segment") -> Region:
+    """The fixed region of one segment whose coordinates refer to a picture of size ``header``.
+
+    Region and mask are clipped to the frame together (with a warning in the log). ``cropped_mask`` may be None (the
+    whole crop), (h, w), or (F, h, w) with one mask for each frame ``start`` to ``stop``; ``name`` begins error messages.
+    Raises :class:`~redetail.errors.RegionError` for what cannot be used.
+    """
+    frames = frame_count(start, stop)
+    kx, ky = frame.width / header.width, frame.height / header.height
+    whole = _scaled_window(_box(seg.crop_region, name), kx, ky, name)
+    window = inside_frame(whole, frame, f"{name} with the crop region {_list(whole)}")
+    box = _box(seg.bbox, name).scaled(kx, ky).intersection(window)
+    if box is None:
+        raise RegionError(f"{name} has the bbox {_list(seg.bbox)} outside its crop region {_list(seg.crop_region)}.")
+    mask = np.ones((1, 1), np.float32) if seg.cropped_mask is None else seg.cropped_mask
+    masks = _window_masks(mask, whole, window, frames, name)
+    return fixed_region(str(seg.label), float(seg.confidence), window, box, start, stop, masks)
+
+
+def seg_from_region(region: Region, frame: Size, start: int | None = None, stop: int | None = None) -> Seg:
+    """The segment of a region: its crop is the union of its windows, with the masks placed in it.
+
+    ``cropped_mask`` is float32 0..1: (h, w) where window and mask never change, else (F, h, w) for the frames
+    ``start`` to ``stop`` (by default the region's own), zero where the region is not there. ``cropped_image`` is None.
+    """
+    start, stop = region.start if start is None else start, region.stop if stop is None else stop
+    windows = [touched(region.window(index), frame) for index in range(len(region))]
+    crop = Box(*_bounds([window.as_tuple() for window in windows]))
+    bbox = _bounds(region.boxes)
+    corners = int(crop.x1), int(crop.y1), int(crop.x2), int(crop.y2)
+    if (start, stop) == (region.start, region.stop) and _constant(region):
+        mask = _mask_in(region, 0, crop)
+    else:
+        mask = np.zeros((frame_count(start, stop), int(crop.height), int(crop.width)), np.float32)
+        for index in range(max(start, region.start), min(stop, region.stop)):
+            mask[index - start] = _mask_in(region, index - region.start, crop)
+    return Seg(None, mask, region.confidence, corners, bbox, region.label)
+
+
+def segs_from_regions(
+    regions: Iterable[Region], frame: Size, start: int | None = None, stop: int | None = None
+) -> Segs:
+    """All regions as segments, with the header (height, width); see :func:`seg_from_region`."""
+    return frame.shape, [seg_from_region(region, frame, start, stop) for region in regions]
+
+
+def _seg(entry: Any, number: int) -> Seg:
+    """A segment of the document, still in the document's coordinates."""
+    name = f"Segment {number}"
+    if not isinstance(entry, Mapping):
+        raise RegionError(f"{name} must be an object with crop_region and bbox, not {type(entry).__name__}.")
+    crop, bbox = (_numbers(entry, key, 4, name) for key in ("crop_region", "bbox"))
+    confidence = entry.get("confidence", 1.0)
+    if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
+        raise RegionError(f"{name} has the confidence {confidence!r}; it must be a number from 0 to 1.")
+    mask = None if entry.get("mask") is None else _mask_rows(entry["mask"], name)
+    # Rounding is left to region_from_seg, which first brings the corners to the frame's scale.
+    return Seg(None, mask, float(confidence), crop, bbox, str(entry.get("label", "segment")))  # type: ignore[arg-type]
+
+
+def _mask_rows(rows: Any, name: str) -> NDArray[np.float32]:
+    try:
+        mask = np.array(rows, dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise RegionError(f"{name} has a mask that is not a table of numbers; give rows of equal length.") from error
+    if mask.ndim != 2 or mask.size == 0 or not ((mask >= 0) & (mask <= 1)).all():
+        raise RegionError(f"{name} has a mask of shape {mask.shape}; give rows of equal length of numbers 0..1.")
+    return mask
+
+
+def _numbers(mapping: Mapping[str, Any], key: str, count: int, name: str) -> tuple[float, ...]:
+    """``count`` finite numbers under ``key``."""
+    values = mapping.get(key)
+    numbers = values if isinstance(values, Sequence) and not isinstance(values, str) else ()
+    if len(numbers) != count or any(isinstance(v, bool) or not isinstance(v, int | float) for v in numbers):
+        raise RegionError(f"{name} needs {count} numbers under {key!r}, not {values!r}.")
+    if not np.isfinite(np.array(numbers, dtype=np.float64)).all():
+        raise RegionError(f"{name} has {values!r} under {key!r}; all numbers must be finite.")
+    return tuple(float(v) for v in numbers)
+
+
+def _box(values: Iterable[Any], name: str) -> Box:
+    """A segment's box; the error of a bad one says whose it is."""
+    try:
+        return Box(*(float(value) for value in values))
+    except RegionError as error:
+        raise RegionError(f"{name} cannot be used: {error}") from error
+
+
+def _scaled_window(box: Box, kx: float, ky: float, name: str) -> Box:
+    scaled = box.scaled(kx, ky)
+    window = Box(*(float(round(value)) for value in scaled.as_tuple()))
+    if window.area == 0:
+        raise RegionError(f"{name} has the crop region {_list(box)}, which covers no whole pixel of the frame.")
+    return window
+
+
+def _window_masks(mask: Any, whole: Box, window: Box, frames: int, name: str) -> list[NDArray[np.uint8]]:
+    """Masks of the crop region at the frame's scale, cut like the window: one, or one for each frame."""
+    shape = np.shape(mask)
+    if len(shape) not in (2, 3):
+        raise RegionError(f"{name} has a mask of shape {tuple(shape)}; give (h, w) or (F, h, w).")
+    masks = normalise_mask(mask, Size(shape[-1], shape[-2]))
+    masks = masks[None] if masks.ndim == 2 else masks
+    if len(masks) not in (1, frames):
+        raise RegionError(f"{name} has {len(masks)} masks for {frames} frames; give one, or one for each frame.")
+    full = Size(int(whole.width), int(whole.height))
+    rows = slice(int(window.y1 - whole.y1), int(window.y2 - whole.y1))
+    columns = slice(int(window.x1 - whole.x1), int(window.x2 - whole.x1))
+    resized = (one if one.shape == full.shape else resize_mask(one, full) for one in masks)
+    return [np.rint(one[rows, columns] * 255).astype(np.uint8) for one in resized]
+
+
+def _mask_in(region: Region, index: int, crop: Box) -> NDArray[np.float32]:
+    """The region's mask of one frame on the pixels of ``crop``."""
+    window = region.window(index)
+    moved = Box(window.x1 - crop.x1, window.y1 - crop.y1, window.x2 - crop.x1, window.y2 - crop.y1)
+    canvas = np.zeros((int(crop.height), int(crop.width)), np.float32)
+    placed, at = place_mask(region.mask(index), moved, Size(int(crop.width), int(crop.height)))
+    canvas[int(at.y1) : int(at.y2), int(at.x1) : int(at.x2)] = placed
+    return canvas
+
+
+def _constant(region: Region) -> bool:
+    shared = len(region.masks) == 1 if region.masks is not None else bool((region.boxes == region.boxes[0]).all())
+    return region.fixed and shared
+
+
+def _bounds(boxes: Any) -> tuple[float, float, float, float]:
+    """The smallest box around boxes (N, 4)."""
+    corners = np.asarray(boxes, dtype=np.float64)
+    low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _list(box: Any) -> str:
+    values = box.as_tuple() if isinstance(box, Box) else box
+    return "[" + ", ".join(f"{float(value):g}" for value in values) + "]"
