@@ -64,12 +64,11 @@ def _checked_device(device: str | torch.device) -> torch.device:
         raise UnknownNameError("device", str(device), _KINDS) from error
     if chosen.type not in _KINDS:
         raise UnknownNameError("device", str(device), _KINDS)
-    if chosen.index is not None and chosen.index >= max(_count(chosen.type), 1):
-        raise SettingsError(
-            f"The device {chosen} does not exist: this machine has {_count(chosen.type)} of kind {chosen.type}."
-        )
-    if not _count(chosen.type):
+    count = _count(chosen.type)
+    if not count:
         raise SettingsError(f"The device {chosen} is not available here; use cpu or leave the device out.")
+    if (chosen.index or 0) >= count:
+        raise SettingsError(f"The device {chosen} does not exist: this machine has {count} of kind {chosen.type}.")
     return chosen
 
 

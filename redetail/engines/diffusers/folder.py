@@ -71,7 +71,7 @@ def open_folder(path: Path) -> ModelFolder:
     motion_adapter = _part(path / "motion_adapter") if unet.kind == "UNet2DConditionModel" else None
     vae, text_encoder = _part(path / "vae"), _part(path / "text_encoder")
     scheduler = read_config(path / "scheduler" / "scheduler_config.json")
-    folder = ModelFolder(path, unet, motion_adapter, vae, text_encoder, path / "tokenizer", scheduler)
+    folder = ModelFolder(path, unet, motion_adapter, vae, text_encoder, _tokenizer(path / "tokenizer"), scheduler)
     _check_fit(folder)
     return folder
 
@@ -82,13 +82,21 @@ def class_name(config: Config) -> str:
     return str(config.get("_class_name") or architectures[0])
 
 
+def read_text(path: Path) -> str:
+    """The text of a file; raises :class:`~redetail.errors.ModelError` where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ModelError(f"The model file {path} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"The model file {path} is no text; copy or download it again.") from error
+
+
 def read_config(path: Path) -> Config:
     """A JSON object from a file; raises :class:`~redetail.errors.ModelError` where there is none."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"The model file {path} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
+        config = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
         raise ModelError(f"The model file {path} is no JSON ({error}); copy or download it again.") from error
     if not isinstance(config, dict):
         raise ModelError(f"The model file {path} should hold a JSON object; copy or download it again.")
@@ -140,6 +148,30 @@ def _part(path: Path) -> Part:
             f"supported here: {' or '.join(known)}."
         )
     return Part(path, config, _variant(path))
+
+
+def _tokenizer(path: Path) -> Path:
+    """Checked here because the tokenizer library has no error of its own for damaged files."""
+    vocabulary, merges, whole = path / "vocab.json", path / "merges.txt", path / "tokenizer.json"
+    if whole.is_file():
+        read_config(whole)
+    elif not (vocabulary.is_file() and merges.is_file()):
+        raise ModelError(f"The part {path} has neither vocab.json and merges.txt nor tokenizer.json; copy it again.")
+    if vocabulary.is_file() and not all(isinstance(index, int) for index in read_config(vocabulary).values()):
+        raise ModelError(f"The model file {vocabulary} does not number its tokens; copy or download it again.")
+    if merges.is_file():
+        _check_merges(merges, read_config(vocabulary) if vocabulary.is_file() else {})
+    return path
+
+
+def _check_merges(path: Path, vocabulary: Config) -> None:
+    """Every line merges two known tokens; the first may be a comment."""
+    pairs = [line.split() for line in read_text(path).splitlines() if line.strip() and not line.startswith("#version")]
+    wrong = next((pair for pair in pairs if len(pair) != 2 or not vocabulary.keys() >= {*pair}), None)
+    if wrong is not None and vocabulary:
+        raise ModelError(
+            f"The model file {path} merges {' '.join(wrong)!r}, which is not in vocab.json; copy it again."
+        )
 
 
 def _variant(path: Path) -> str | None:

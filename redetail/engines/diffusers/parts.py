@@ -102,9 +102,16 @@ def _with_motion(unet: Any, adapter: Any, folder: ModelFolder) -> nn.Module:
 
 def _load_tokenizer(folder: ModelFolder) -> Any:
     try:
-        return require("transformers").CLIPTokenizer.from_pretrained(str(folder.tokenizer), local_files_only=True)
+        tokenizer = require("transformers").CLIPTokenizer.from_pretrained(str(folder.tokenizer), local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"The part {folder.tokenizer} is no CLIP tokenizer: {_first_line(error)}") from error
+    known = folder.text_encoder.config.get("vocab_size", 49408)
+    if len(tokenizer) > known:
+        raise ModelError(
+            f"The tokenizer of {folder.path} knows {len(tokenizer)} tokens, but its text_encoder {known}; "
+            "they belong to different models."
+        )
+    return tokenizer
 
 
 def _vae_dtype(part: Part, placement: Placement) -> torch.dtype:
