@@ -14,6 +14,7 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -81,8 +82,8 @@ def restoration_loss(predicted: Tensor, clean: Tensor, clips: int) -> tuple[Tens
 class Run:
     """Everything a training run carries from step to step."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
+    def __init__(self, options: argparse.Namespace, rank: int = 0) -> None:
+        self.options, self.rank = options, rank
         self.device = torch.device(
             options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         )
@@ -103,7 +104,7 @@ class Run:
             self.average.load_state_dict(saved["average"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.step, self.seconds = saved["step"], saved["seconds"]
-        self.generator = torch.Generator().manual_seed(options.seed + self.step)
+        self.generator = torch.Generator().manual_seed(options.seed + 1_000_003 * rank + self.step)
         self.forward = torch.compile(self.network, dynamic=False) if options.compile else self.network
 
     def saved(self) -> dict[str, Any] | None:
@@ -150,11 +151,25 @@ class Run:
             group["lr"] = self.rate()
         self.optimizer.zero_grad(set_to_none=True)
         (error + TEMPORAL_WEIGHT * change).backward()
+        self.share_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
         self.update_average()
         return {"error": error.item(), "change": change.item(), "norm": norm.item()}
+
+    def share_gradients(self) -> None:
+        """Average the gradients over all processes, and take the clock of the first."""
+        if self.options.processes == 1:
+            return
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        clock = torch.tensor([self.seconds if self.rank == 0 else 0.0], device=self.device)
+        flat = torch.cat([clock, *(gradient.flatten() for gradient in gradients)])
+        distributed.all_reduce(flat)
+        self.seconds = float(flat[0])
+        parts = (flat[1:] / self.options.processes).split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     @torch.no_grad()
     def update_average(self) -> None:
@@ -229,46 +244,59 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes that make data; 0: each trainer its own")
+    parser.add_argument("--processes", type=int, default=1, help="trainers that share gradients; sizes are for each")
+    parser.add_argument("--port", type=int, default=29541, help="where the trainers meet on this machine")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--compile", action="store_true")
     return parser.parse_args()
 
 
-def main() -> None:
-    """Train until the time is over."""
-    options = parse()
+def batches(options: argparse.Namespace, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless training batches of one process."""
+    sizes = tuple((int(a), int(b)) for a, b in (item.split("x") for item in options.sizes.split(",")))
+    samples = Samples(options.data, seed, sizes)
+    if not options.workers:
+        return iter(samples)
+    return iter(DataLoader(samples, batch_size=None, num_workers=options.workers, prefetch_factor=8))
+
+
+def train(rank: int, options: argparse.Namespace) -> None:
+    """One process of a run, until the time is over; the first one writes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
-    run = Run(options)
-    sizes = tuple((int(a), int(b)) for a, b in (item.split("x") for item in options.sizes.split(",")))
-    held_out = iter(Samples(options.data, 77, validation=True))
-    validation = [next(held_out) for _ in range(12)]
-    loader = iter(
-        DataLoader(
-            Samples(options.data, options.seed + run.step, sizes),
-            batch_size=None,
-            num_workers=options.workers,
-            prefetch_factor=8 if options.workers else None,
-        )
-    )
-    log.info(
-        "residual_std %.4f, %d parameters", run.config.residual_std, sum(p.numel() for p in run.network.parameters())
-    )
+    if options.processes > 1:
+        address = f"tcp://127.0.0.1:{options.port}"
+        distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=options.processes)
+    run = Run(options, rank)
+    held_out = list(islice(Samples(options.data, 77, validation=True), 12)) if rank == 0 else []
+    loader = batches(options, options.seed + run.step + 7919 * rank)
+    count = sum(p.numel() for p in run.network.parameters())
+    log.info("residual_std %.4f, %d parameters", run.config.residual_std, count)
     sums: dict[str, float] = {}
     while run.seconds < 60 * options.minutes:
         start = time.monotonic()
         for key, value in run.train_step(next(loader)).items():
             sums[key] = sums.get(key, 0.0) + value / 50
-        run.seconds += time.monotonic() - start
-        if run.step % 50 == 0:
+        if rank == 0 and run.step % 50 == 0:
             run.write({key: round(value, 5) for key, value in sums.items()})
             sums = {}
-        if run.step % 500 == 0:
-            run.write(run.validate(validation))
+        if rank == 0 and run.step % 500 == 0:
+            run.write(run.validate(held_out))
             run.save()
-    run.write(run.validate(validation))
-    run.save()
+        run.seconds += time.monotonic() - start
+    if rank == 0:
+        run.write(run.validate(held_out))
+        run.save()
+
+
+def main() -> None:
+    """Train in one process or several."""
+    options = parse()
+    if options.processes == 1:
+        train(0, options)
+    else:
+        torch.multiprocessing.spawn(train, (options,), options.processes)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class NetworkConfig:
     """
 
     unshuffle: int = 4
-    channels: tuple[int, ...] = (64, 112, 160)
+    channels: tuple[int, ...] = (48, 96, 160)
     down_blocks: tuple[int, ...] = (2, 2, 2)
     up_blocks: tuple[int, ...] = (3, 2, 2)
     motion_channels: tuple[int, ...] = (16, 48, 96)
