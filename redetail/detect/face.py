@@ -115,14 +115,20 @@ class FaceDetector:
             _, rows = self._networks[width, height].detect(bgr)
         except self._cv2.error as error:
             raise ModelError(f"The face detector failed on a picture of {width}x{height} pixels: {error}") from error
-        rows = np.zeros((0, 15)) if rows is None else rows
-        return [(Box(x, y, x + w, y + h), float(row[14])) for row in rows for x, y, w, h in [map(float, row[:4])]]
+        return [] if rows is None else _sane(rows[:, :4], rows[:, 14], 2.0 * max(width, height))
 
     def _network(self, width: int, height: int) -> Any:
         try:
             return self._cv2.FaceDetectorYN.create(str(WEIGHTS), "", (width, height), CANDIDATE_THRESHOLD, 0.3, 1000)
         except self._cv2.error as error:
             raise ModelError(f"The face detector's weights {WEIGHTS} cannot be read; reinstall redetail.") from error
+
+
+def _sane(corners: NDArray[np.float32], scores: NDArray[np.float32], limit: float) -> list[Scored]:
+    """Boxes from rows x, y, w, h; on tiny pictures the network also gives boxes of astronomic size, or NaN."""
+    usable = np.isfinite(corners).all(axis=1) & (np.abs(corners) < limit).all(axis=1) & (corners[:, 2:] > 0).all(axis=1)
+    rows = zip(corners[usable].tolist(), scores[usable].tolist(), strict=True)
+    return [(Box(x, y, x + width, y + height), score) for (x, y, width, height), score in rows]
 
 
 def _moved(box: Box, x: float, y: float) -> Box:

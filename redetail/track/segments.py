@@ -49,7 +49,7 @@ def region_from_seg(seg: Seg, header: Size, frame: Size, start: int, stop: int, 
     """The fixed region of one segment whose coordinates refer to a picture of size ``header``.
 
     Region and mask are clipped to the frame together (with a warning in the log). ``cropped_mask`` may be None (the
-    whole crop), (h, w), or (F, h, w) with one mask for each frame ``start`` to ``stop``; ``name`` begins error messages.
+    whole crop), (h, w), or (F, h, w) with one mask for each frame ``start`` to ``stop``; ``name`` begins messages.
     Raises :class:`~redetail.errors.RegionError` for what cannot be used.
     """
     frames = frame_count(start, stop)
