@@ -21,7 +21,7 @@ from redetail.errors import (
     SettingsError,
     UnknownNameError,
 )
-from redetail.progress import CancelToken, Progress
+from redetail.progress import CancelToken, Progress, ProgressCallback
 from redetail.region import Box, Detection, Region, Size
 from redetail.segs import Seg, Segs
 from redetail.settings import Settings
@@ -53,6 +53,7 @@ __all__ = [
     "OutputError",
     "Plan",
     "Progress",
+    "ProgressCallback",
     "RedetailError",
     "Region",
     "RegionError",
@@ -73,6 +74,12 @@ __all__ = [
     "plan",
     "track",
 ]
+
+# Python sets a subpackage as an attribute when it is first imported. For these two that is done now and undone, so
+# that the public names stay those of the functions.
+for _name in ("detect", "track"):
+    import_module(f"redetail.{_name}")
+    del globals()[_name]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 
@@ -10,13 +11,11 @@ from redetail import errors
 
 
 def described(name: str) -> str:
+    """Kind, name and, for a function, its signature; a default that is a function stands there by its name."""
     thing = getattr(redetail, name)
-    kind = "class" if inspect.isclass(thing) else "function" if callable(thing) else type(thing).__name__
-    try:
-        signature = str(inspect.signature(thing))
-    except (TypeError, ValueError):
-        signature = ""
-    return f"{kind} {name}{signature if kind == 'function' else ''}"
+    if inspect.isfunction(thing):
+        return "function " + name + re.sub(r"<function (\w+) at \w+>", r"\1", str(inspect.signature(thing)))
+    return f"{'class' if inspect.isclass(thing) else 'value'} {name}"
 
 
 def test_names_and_signatures(snapshot) -> None:
@@ -24,8 +23,10 @@ def test_names_and_signatures(snapshot) -> None:
 
 
 def test_every_public_function_and_class_is_documented() -> None:
-    silent = [name for name in redetail.__all__ if name[0] != "_" and not inspect.getdoc(getattr(redetail, name))]
-    assert silent == []
+    public = {name: getattr(redetail, name) for name in redetail.__all__}
+    code = {name: thing for name, thing in public.items() if inspect.isfunction(thing) or inspect.isclass(thing)}
+    assert len(code) > 20
+    assert [name for name, thing in code.items() if not inspect.getdoc(thing)] == []
 
 
 def test_stages_stay_functions_after_the_packages_of_the_same_name_were_imported() -> None:

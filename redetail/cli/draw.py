@@ -23,7 +23,7 @@ SHEET_TILE = 480
 
 def marked(pixels: NDArray[Any], index: int, regions: Sequence[Region]) -> Picture:
     """A uint8 copy of frame ``index``, (H, W, 3), with its number and the subjects that are in it: the box in a strong
-    line, the crop window in a thin one; number, label and confidence above."""
+    line, the crop window in a thin one; label and confidence above."""
     pen = _Pen((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels)
     pen.write(0, pixels.shape[0], f"frame {index}", "white")
     for number, region in enumerate(regions):
@@ -32,7 +32,7 @@ def marked(pixels: NDArray[Any], index: int, regions: Sequence[Region]) -> Pictu
             box = region.box(inside)
             pen.frame(region.window(inside), color, 1)
             pen.frame(box, color, 2)
-            pen.write(box.x1, box.y1, f"{number + 1} {region.label} {region.confidence:.2f}", color)
+            pen.write(box.x1, box.y1, f"{region.label} {region.confidence:.2f}", color)
     return pen.picture()
 
 

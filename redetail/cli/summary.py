@@ -23,7 +23,7 @@ def plan_summary(report: Document, source: str) -> str:
         f"{source}: {_count(frames['stop'] - frames['start'], 'frame')} of {width}x{height}, "
         f"{_count(len(regions), 'subject')}"
     ]
-    return "\n".join([*lines, *(_subject(*numbered) for numbered in enumerate(regions, 1))]) + "\n"
+    return "\n".join([*lines, *map(_subject, regions)]) + "\n"
 
 
 def _summary(report: Document, source: str, outputs: Mapping[str, str | None]) -> Iterator[str]:
@@ -34,18 +34,18 @@ def _summary(report: Document, source: str, outputs: Mapping[str, str | None]) -
         yield f"{output}: {_count(len(regions), 'subject')} detailed in {_count(count, 'frame')} of {source}"
     else:
         yield f"{output}: a copy of {source}; nothing was detailed"
-    for number, region in enumerate(regions, 1):
-        yield _subject(number, region)
-        yield f"     {_measured(region['measured'])}"
+    for region in regions:
+        yield _subject(region)
+        yield f"    {_measured(region['measured'])}"
     yield f"  outside the pasted masks {_untouched(report['untouched'])}"
     yield f"  time: {_times(report['passes'], count)}"
     yield from (f"  {name}: {path}" for name, path in outputs.items() if path and name != "output")
 
 
-def _subject(number: int, region: Document) -> str:
+def _subject(region: Document) -> str:
     window, working = ("x".join(map(str, region[name])) for name in ("window_size", "working_size"))
     return (
-        f"  {number}  {region['label']} {region['confidence']:.2f}, frames {region['start']} to {region['stop'] - 1}, "
+        f"  {region['label']} ({region['confidence']:.2f}): frames {region['start']} to {region['stop'] - 1}, "
         f"crop {window} worked at {working}"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,10 +82,23 @@ def _nobody(subjects: Subjects) -> str:
 def _given(subjects: Subjects, size: Size, start: int, stop: int, crop_factor: float) -> list[Region]:
     regions = [region_from_box(box, size, start, stop, crop_factor=crop_factor) for box in subjects.boxes]
     if subjects.mask is not None:
-        regions += regions_from_masks(_mask_pictures(subjects.mask, start, stop), size, start, stop, crop_factor)
+        with _naming(subjects.mask):
+            regions += regions_from_masks(_mask_pictures(subjects.mask, start, stop), size, start, stop, crop_factor)
     if subjects.segs is not None:
-        regions += regions_from_segs(_segs_document(subjects.segs), size, start, stop)
+        with _naming(subjects.segs):
+            regions += regions_from_segs(_segs_document(subjects.segs), size, start, stop)
     return regions
+
+
+@contextmanager
+def _naming(given: object) -> Iterator[None]:
+    """Put the file's name before what is wrong with its content."""
+    try:
+        yield
+    except RegionError as error:
+        if isinstance(given, Path) and given.name not in str(error):
+            raise RegionError(f"{given}: {error}") from error
+        raise
 
 
 def _mask_pictures(mask: Path | NDArray[Any], start: int, stop: int) -> Iterator[NDArray[np.uint8]]:

@@ -98,4 +98,4 @@ def _mark(name: str, position: Position) -> _Mark:
             f"{name} is {text!r}; give seconds (2.5), a clock time (1:02:03.5) or a frame (120f), counted from the "
             "beginning."
         )
-    return _Mark(Fraction(value), None)
+    return _Mark(Fraction(text), None)  # 0.4 itself, not the nearest binary number above it

@@ -79,6 +79,10 @@ def check_target(path: Path, source: Path | None, *, folder: bool = False) -> No
         raise OutputError(f"There is no permission to write in the folder {parent}; choose another folder.")
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"The output {path} exists and is write-protected; choose another name.")
+    # Some file systems refuse what their permissions allow, so only trying tells.
+    probe = Target(path, folder=folder)
+    probe.create()
+    probe.discard()
 
 
 def check_space(path: Path, needed: int) -> None:

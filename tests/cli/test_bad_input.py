@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ BOX = ("--box", "20,20,60,60")
 
 
 @pytest.fixture
-def refused(run, tmp_path: Path) -> Callable[..., str]:
+def refused(run, tmp_path: Path, fake_engine) -> Callable[..., str]:
     """Run a command that must be refused; returns its sentence."""
 
     def refuse(*arguments: object) -> str:
@@ -149,7 +150,7 @@ def test_segments_that_cannot_be_read(refused, tmp_path: Path, clip: Path, text:
 def test_segments_outside_the_frame(refused, tmp_path: Path, clip: Path) -> None:
     path = tmp_path / "segs.json"
     seg = {"crop_region": [200, 200, 240, 240], "bbox": [200, 200, 240, 240], "confidence": 1, "label": "face"}
-    path.write_text(json.dumps([[80, 96], [seg]]))
+    path.write_text(json.dumps({"size": [96, 80], "segs": [seg]}))
     assert "200" in refused(*detail(clip, tmp_path, "--segs", path))
 
 
@@ -166,21 +167,22 @@ def test_segments_outside_the_frame(refused, tmp_path: Path, clip: Path) -> None
         ("--sampler", "best", "euler"),
         ("--scheduler", "best", "karras"),
         ("--detect", "unicorn", "face"),
-        ("--device", "toaster", "toaster"),
         ("--start", "soon", "soon"),
         ("--start", "99", "99"),
         ("--end", "0", "0"),
-        ("--model", "no-such-folder", "no-such-folder"),
     ],
 )
 def test_settings_that_cannot_be(refused, tmp_path: Path, clip: Path, option: str, value: str, part: str) -> None:
     assert part in refused(*detail(clip, tmp_path, *BOX, option, value))
 
 
-def test_two_ways_to_name_the_subject(refused, tmp_path: Path, clip: Path) -> None:
-    path = tmp_path / "mask.png"
-    cv2.imwrite(str(path), np.full((80, 96), 255, np.uint8))
-    refused(*detail(clip, tmp_path, *BOX, "--mask", path))
+@pytest.mark.parametrize(("option", "value"), [("--device", "toaster"), ("--model", "no-such-folder")])
+def test_models_and_devices_that_are_not_there(run, tmp_path: Path, clip: Path, option: str, value: str) -> None:
+    ran = run(*detail(clip, tmp_path, *BOX, option, value))
+    assert ran.code == 2
+    assert value in ran.err
+    assert ran.err.count("\n") == 1
+    assert listing(tmp_path) == ["clip.mp4"]
 
 
 def test_no_output_named(refused, clip: Path) -> None:
@@ -232,10 +234,16 @@ def test_output_that_cannot_be_written(refused, tmp_path: Path, clip: Path, opti
     assert "/proc" in refused("detail", clip, option, "/proc/out.mp4", *more, *BOX)
 
 
-def test_too_little_disk(refused, tmp_path: Path, clip: Path, monkeypatch) -> None:
-    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert "TMPDIR" in refused(*detail(clip, tmp_path, *BOX))
+@pytest.mark.parametrize(("full", "way_out"), [("output", "another folder"), ("temporary", "TMPDIR")])
+def test_too_little_disk(refused, tmp_path: Path, clip: Path, monkeypatch, full: str, way_out: str) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    folder = tmp_path if full == "output" else Path(tempfile.gettempdir())
+
+    def disk_usage(path: Path) -> object:
+        return usage._replace(free=1000) if Path(path) == folder else usage
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    assert way_out in refused(*detail(clip, tmp_path, *BOX))
 
 
 @pytest.mark.parametrize("arguments", [(), ("detail",), ("improve", "x"), ("detail", "x", "--stepz", "1")])

@@ -5,7 +5,7 @@ from typing import Any
 from redetail.cli.summary import plan_summary, summary
 
 REGION = {
-    "label": "face",
+    "label": "face 1",
     "confidence": 0.931,
     "start": 3,
     "stop": 60,
@@ -25,8 +25,8 @@ def test_what_was_done() -> None:
     text = summary(REPORT, "in.mp4", {"output": "out.mp4", "compare": None, "report": "r.json"})
     assert text.splitlines() == [
         "out.mp4: 1 subject detailed in 69 frames of in.mp4",
-        "  1  face 0.93, frames 3 to 59, crop 240x240 worked at 512x512",
-        "     changed by 3.2 of 255 levels on average, flicker 1.02 times the source's own",
+        "  face 1 (0.93): frames 3 to 59, crop 240x240 worked at 512x512",
+        "    changed by 3.2 of 255 levels on average, flicker 1.02 times the source's own",
         "  outside the pasted masks no pixel changed",
         "  time: 1:09, 1.0 frames a second (finding subjects 3.0 s, detailing 1:06)",
         "  report: r.json",
@@ -41,7 +41,7 @@ def test_nothing_was_done() -> None:
 def test_figures_that_could_not_be_measured_are_left_out() -> None:
     unmeasured = {**REGION, "measured": {"mean_change": None, "warped_error": {"ratio": None}}}
     text = summary({**REPORT, "regions": [unmeasured]}, "in.mp4", {"output": "out.mp4"})
-    assert "     too few frames to measure\n" in text
+    assert "    too few frames to measure\n" in text
 
 
 def test_a_change_outside_the_masks_is_told() -> None:
@@ -52,5 +52,5 @@ def test_a_change_outside_the_masks_is_told() -> None:
 def test_what_would_be_done() -> None:
     assert plan_summary(REPORT, "in.mp4").splitlines() == [
         "in.mp4: 69 frames of 350x350, 1 subject",
-        "  1  face 0.93, frames 3 to 59, crop 240x240 worked at 512x512",
+        "  face 1 (0.93): frames 3 to 59, crop 240x240 worked at 512x512",
     ]
