@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import redetail
 from redetail.detect.base import RGB, import_cv2, to_uint8
 from redetail.errors import ModelError, SettingsError
 from redetail.region import Box, Detection, Size
 
-WEIGHTS = Path(redetail.__file__).parent / "bundled" / "yunet" / "face_detection_yunet_2023mar.onnx"
+WEIGHTS = Path(__file__).parents[1] / "bundled" / "yunet" / "face_detection_yunet_2023mar.onnx"
 CANDIDATE_THRESHOLD = 0.3
 """Score from which a candidate is worth a second look."""
 VIEW_SIDE = 160
