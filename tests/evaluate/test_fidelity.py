@@ -45,6 +45,15 @@ def test_ssim_is_its_definition() -> None:
     assert 0.5 < ssim(x, noisy) < 0.95
 
 
+def test_ssim_of_flat_pictures_is_its_luminance_term_and_of_faint_ones_its_constants() -> None:
+    dark, light = np.full((12, 12), 0.02), np.full((12, 12), 0.05)
+    assert ssim(dark, light) == pytest.approx((2 * 0.02 * 0.05 + 1e-4) / (0.02**2 + 0.05**2 + 1e-4), abs=1e-6)
+    faint = picture().astype(np.float64)[..., 0] / 255 * 0.1
+    assert ssim(faint, faint[::-1]) == pytest.approx(
+        plain_ssim(faint[..., None] * 255, faint[::-1, :, None] * 255), abs=1e-6
+    )
+
+
 def test_ssim_of_equal_pictures_is_one_and_of_inverses_negative() -> None:
     assert ssim(picture(), picture()) == pytest.approx(1, abs=1e-12)
     assert ssim(picture(), 255 - picture()) < -0.5

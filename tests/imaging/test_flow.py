@@ -64,6 +64,9 @@ def test_what_is_covered_and_what_leaves_is_marked() -> None:
     assert not marked[:, :20].any()
     assert marked[10:20, 30:40].all()
     assert marked[:, 55:].all()
+    away = np.zeros((40, 60, 2), np.float32)
+    away[..., 0] = 3
+    assert occluded(away, -away).any(axis=0).tolist() == [False] * 57 + [True] * 3  # the way back fits, but leaves
 
 
 def test_pictures_too_small_for_flow_have_none() -> None:

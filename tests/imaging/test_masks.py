@@ -51,6 +51,16 @@ def test_flat_areas_keep_their_value_exactly(height: int, width: int, amount: in
     assert (resize_mask(flat, Size(3 * width + 1, 2 * height + 1)) == value).all()
 
 
+def test_a_kernel_as_long_as_the_shorter_side_becomes_half_of_it() -> None:
+    mask = np.zeros((11, 40), np.float32)
+    mask[5, 20] = 1
+    taps = np.exp(-0.5 * (np.arange(-2, 3) / 10) ** 2)  # 11 // 2, which is odd
+    np.testing.assert_allclose(feather(mask, 5)[5, 18:23], taps * taps[2] / taps.sum() ** 2, rtol=1e-6)
+    assert np.count_nonzero(feather(mask, 5)) == 25
+    assert np.count_nonzero(feather(mask, 4)) == 81
+    np.testing.assert_array_equal(feather(np.eye(3, dtype=np.float32), 1), np.eye(3))  # 3 // 2 is below 3: no blur
+
+
 def test_inside_and_outside_of_a_feathered_area_are_exactly_one_and_zero() -> None:
     mask = np.zeros((200, 200), np.float32)
     mask[60:140, 60:140] = 1
