@@ -87,8 +87,7 @@ class Samples(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
     Args:
         folder: what prepare.py wrote.
         seed: of everything that is drawn.
-        sizes: (side in pixels, clips a batch) pairs; each batch draws one.
-        frames: frames of a clip.
+        sizes: (side in pixels, clips a batch, frames a clip); each batch draws one.
         validation: draw from the held-out 5 % instead.
     """
 
@@ -96,11 +95,10 @@ class Samples(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
         self,
         folder: Path,
         seed: int,
-        sizes: tuple[tuple[int, int], ...] = ((96, 4),),
-        frames: int = 8,
+        sizes: tuple[tuple[int, int, int], ...] = ((96, 4, 8),),
         validation: bool = False,
     ) -> None:
-        self.folder, self.seed, self.sizes, self.frames = folder, seed, sizes, frames
+        self.folder, self.seed, self.sizes = folder, seed, sizes
         rows = load_index(folder)
         self.rows = [row for row in rows if is_validation(row["name"]) == validation and row["shape"][0] != 2]
         weights = np.array([item_weight(row) for row in self.rows])
@@ -111,20 +109,20 @@ class Samples(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
         cv2.setNumThreads(1)
         rng = np.random.default_rng((self.seed, worker.id if worker else 0))
         while True:
-            side, count = self.sizes[rng.integers(len(self.sizes))]
-            pairs = [self.draw(rng, side) for _ in range(count)]
+            side, count, frames = self.sizes[rng.integers(len(self.sizes))]
+            pairs = [self.draw(rng, side, frames) for _ in range(count)]
             yield (
                 torch.from_numpy(np.stack([pair[0] for pair in pairs])),
                 torch.from_numpy(np.stack([pair[1] for pair in pairs])),
             )
 
-    def draw(self, rng: np.random.Generator, side: int) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, rng: np.random.Generator, side: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
         """One (degraded, clean) pair, each (frames, side, side, 3) uint8."""
         zoom = 1.0 if rng.random() < 0.55 else float(rng.uniform(1.0, 1.8))  # the crop scaled up afterwards
         inner = math.ceil(side / zoom)
-        clean = self.source(rng, inner + MARGIN)
+        clean = self.source(rng, inner + MARGIN, frames)
         if clean[0].std() < 12:  # flat: one redraw keeps some of it, without filling the set with sky
-            clean = self.source(rng, inner + MARGIN)
+            clean = self.source(rng, inner + MARGIN, frames)
         soft = degrade(clean, draw_degradation(rng))
         left, top = rng.integers(0, MARGIN + 1, 2)
         pair = [resize(x[:, top : top + inner, left : left + inner], (side, side), "cubic") for x in (soft, clean)]
@@ -134,18 +132,18 @@ class Samples(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
             pair = [x[::-1] for x in pair]
         return np.ascontiguousarray(pair[0]), np.ascontiguousarray(pair[1])
 
-    def source(self, rng: np.random.Generator, side: int) -> np.ndarray:
+    def source(self, rng: np.random.Generator, side: int, frames: int) -> np.ndarray:
         """A clean clip (frames, side, side, 3) at a size drawn between half and the whole of its own."""
         row = self.rows[rng.choice(len(self.rows), p=self.weights)]
         clip = np.load(self.folder / row["file"], mmap_mode="r")
         most = min(clip.shape[1:3]) / side
         scale = 1.0 if rng.random() < 0.5 else 1 / float(rng.uniform(1.0, max(1.0, min(2.0, most))))
         wide = min(round(side / scale), *clip.shape[1:3])
-        if len(clip) < self.frames:
+        if len(clip) < frames:
             centre = pick_centre(row, 0, wide, rng)
-            return camera_motion(np.asarray(clip[0]), centre, side, self.frames, scale, rng)
-        stride = 2 if len(clip) >= 2 * self.frames and rng.random() < 0.2 else 1
-        start = int(rng.integers(0, len(clip) - (self.frames - 1) * stride))
-        part = clip[start : start + self.frames * stride : stride][: self.frames]
+            return camera_motion(np.asarray(clip[0]), centre, side, frames, scale, rng)
+        stride = 2 if len(clip) >= 2 * frames and rng.random() < 0.2 else 1
+        start = int(rng.integers(0, len(clip) - (frames - 1) * stride))
+        part = clip[start : start + frames * stride : stride][:frames]
         region = cut(part, pick_centre(row, start, wide, rng), wide)
         return resize(np.ascontiguousarray(region), (side, side), "area" if wide > side else "cubic")

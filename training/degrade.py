@@ -22,6 +22,8 @@ KERNELS = {
     "nearest": cv2.INTER_NEAREST,
 }
 
+ONE_THREAD = "threads=1:lookahead-threads=1:sliced-threads=0"  # more threads give other bits from run to run
+
 
 @dataclass(frozen=True, kw_only=True)
 class Degradation:
@@ -108,11 +110,14 @@ def through_h264(clip: np.ndarray, crf: int) -> np.ndarray:
     padded = np.pad(clip, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="matroska") as container:
-        stream = container.add_stream("libx264", rate=Fraction(24), options={"crf": str(crf), "preset": "veryfast"})
+        options = {"crf": str(crf), "preset": "veryfast", "x264-params": ONE_THREAD}
+        stream = container.add_stream("libx264", rate=Fraction(24), options=options)
         stream.height, stream.width, stream.pix_fmt = padded.shape[1], padded.shape[2], "yuv420p"
         stream.thread_count = 1
-        for frame in padded:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        for number, frame in enumerate(padded):
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            picture.pts = number
+            container.mux(stream.encode(picture))
         container.mux(stream.encode())
     buffer.seek(0)
     with av.open(buffer) as container:

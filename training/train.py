@@ -240,7 +240,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=120, help="training time in all, over all resumes")
     parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--sizes", default="96x4,128x2", help="pixels x clips a batch, drawn evenly")
+    parser.add_argument(
+        "--sizes", default="96x4x8,128x2x8,96x8x4", help="pixels x clips x frames of a batch, drawn evenly"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=2)
@@ -254,7 +256,7 @@ def parse() -> argparse.Namespace:
 
 def batches(options: argparse.Namespace, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless training batches of one process."""
-    sizes = tuple((int(a), int(b)) for a, b in (item.split("x") for item in options.sizes.split(",")))
+    sizes = tuple((int(a), int(b), int(c)) for a, b, c in (item.split("x") for item in options.sizes.split(",")))
     samples = Samples(options.data, seed, sizes)
     if not options.workers:
         return iter(samples)
