@@ -9,6 +9,7 @@ the conditions it wants); how a segment is re-diffused does not::
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -119,50 +120,65 @@ class LatentEngine:
         """
         check_request(crops, mask, settings, self._capabilities)
         windows = context_windows_for(len(crops), settings, self._capabilities.context_length, self._limit)
-        evaluations = find_sampler(settings.sampler).calls
-        sampled = evaluations(settings.steps) * len(windows) if evaluations else 0
-        meter = Meter(progress, cancel, sampled and sampled + self._codec.calls(crops.shape))
-        result = np.array(crops, np.float32)
-        if mask.any():
-            height, width = crops.shape[1:3]
-            with memory_errors(f"{len(crops)} crops of {width}x{height} pixels", self.placement, _SMALLER):
-                latents = self._codec.encode(crops, meter.tick)
-                latents = self._sampled(latents, crops, mask, settings, windows, first_frame, meter)
-                result = self._codec.decode(_finite(latents, self.placement), crops, meter.tick)
+        segment = _Segment(crops, mask, settings, first_frame, windows)
+        meter = Meter(progress, cancel, self._expected_calls(segment))
+        result = self._rediffused(segment, meter) if mask.any() else np.array(crops, np.float32)
         meter.finish()
         return result
 
-    def _sampled(
-        self,
-        latents: Tensor,
-        crops: Pixels,
-        mask: Pixels,
-        settings: Settings,
-        windows: list[ContextWindow],
-        first_frame: int,
-        meter: Meter,
-    ) -> Tensor:
-        """Re-diffused latents (F, C, h, w). Differential diffusion belongs to a feathered mask (see Settings)."""
+    def _expected_calls(self, segment: _Segment) -> int:
+        """Network calls of a whole request; 0 where the sampler decides as it goes."""
+        evaluations = find_sampler(segment.settings.sampler).calls
+        if evaluations is None:
+            return 0
+        return evaluations(segment.settings.steps) * len(segment.windows) + self._codec.calls(segment.crops.shape)
 
-        def stage(model: LatentModel) -> Stage:
-            denoiser_for = model.condition(crops, settings)
-            metered = WindowedDenoiser(lambda frames: MeteredDenoiser(denoiser_for(frames), meter), windows)
-            return Stage(metered, model.table)
+    def _rediffused(self, segment: _Segment, meter: Meter) -> Pixels:
+        """From pixels to pixels."""
+        frames, height, width, _ = segment.crops.shape
+        with memory_errors(f"{frames} crops of {width}x{height} pixels", self.placement, _SMALLER):
+            latents = self._codec.encode(segment.crops, meter.tick)
+            latents = _finite(self._sampled(latents, segment, meter), self.placement)
+            return self._codec.decode(latents, segment.crops, meter.tick)
 
-        request = SamplingRequest(
-            sampler=settings.sampler,
-            scheduler=settings.scheduler,
-            steps=settings.steps,
-            denoise=settings.denoise,
-            seed=settings.seed,
-            first_frame=first_frame,
-        )
-        small, differential = latent_mask(mask, latents), settings.mask_feather > 0
-        base = stage(self._model)
+    def _sampled(self, latents: Tensor, segment: _Segment, meter: Meter) -> Tensor:
+        """From clean latents to clean latents. Differential diffusion belongs to a feathered mask (see Settings)."""
+        mask, differential = latent_mask(segment.mask, latents), segment.settings.mask_feather > 0
+        base, request = segment.stage(self._model, meter), segment.request
         if self._refiner is None:
-            return sample(base.denoiser, latents, base.table, request, mask=small, differential=differential)
-        refiner, ratio = stage(self._refiner), settings.refiner_ratio
-        return sample_refined(base, refiner, latents, request, ratio, mask=small, differential=differential)
+            return sample(base.denoiser, latents, base.table, request, mask=mask, differential=differential)
+        refiner, ratio = segment.stage(self._refiner, meter), segment.settings.refiner_ratio
+        return sample_refined(base, refiner, latents, request, ratio, mask=mask, differential=differential)
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """What is asked of one call of ``enhance``, checked."""
+
+    crops: Pixels
+    mask: Pixels
+    settings: Settings
+    first_frame: int
+    windows: list[ContextWindow]
+
+    @property
+    def request(self) -> SamplingRequest:
+        """The sampler's part of the settings."""
+        return SamplingRequest(
+            sampler=self.settings.sampler,
+            scheduler=self.settings.scheduler,
+            steps=self.settings.steps,
+            denoise=self.settings.denoise,
+            seed=self.settings.seed,
+            first_frame=self.first_frame,
+        )
+
+    def stage(self, model: LatentModel, meter: Meter) -> Stage:
+        """The denoiser of all frames, its calls counted one by one."""
+        denoiser_for = model.condition(self.crops, self.settings)
+        return Stage(
+            WindowedDenoiser(lambda frames: MeteredDenoiser(denoiser_for(frames), meter), self.windows), model.table
+        )
 
 
 def latent_mask(mask: Pixels, latents: Tensor) -> Tensor:
