@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     from redetail.engines.base import Capabilities, Engine
     from redetail.engines.loader import load_engine
     from redetail.pipeline.plan import Plan, Sightings
+    from redetail.video.options import EncodeOptions
 
 # What needs torch, OpenCV or PyAV is imported when it is used, so that ``import redetail`` and ``--help`` are quick.
 _LAZY = {
     **dict.fromkeys(("Result", "detail", "detect", "enhance", "paste", "plan", "track"), "redetail.api"),
     **dict.fromkeys(("Capabilities", "Engine"), "redetail.engines.base"),
     "load_engine": "redetail.engines.loader",
+    "EncodeOptions": "redetail.video.options",
     **dict.fromkeys(("Plan", "Sightings"), "redetail.pipeline.plan"),
 }
 
@@ -47,6 +49,7 @@ __all__ = [
     "Capabilities",
     "DependencyError",
     "Detection",
+    "EncodeOptions",
     "Engine",
     "InputError",
     "ModelError",

@@ -26,7 +26,7 @@ from redetail.pipeline.timecode import Position, Span
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Box, Region, Size
 from redetail.settings import Settings, resolve
-from redetail.video import FrameSource, array_source, open_source
+from redetail.video import EncodeOptions, FrameSource, array_source, open_source
 from redetail.video.base import RGB
 
 Source = str | Path | NDArray[Any] | FrameSource
@@ -59,6 +59,7 @@ def detail(
     device: str | None = None,
     compare: str | Path | None = None,
     report: str | Path | None = None,
+    encode: EncodeOptions | None = None,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     **settings: Any,
@@ -69,7 +70,8 @@ def detail(
     a video or a folder to write; None returns the frames. ``box``, ``mask`` or ``segs`` say where the subject is, in
     the place of the detector. ``start`` and ``end`` take only a part of the clip. ``model``: a model folder (None:
     the bundled model); ``engine``: one that is loaded already. ``compare``: also write before and after side by side;
-    ``report``: also write the report as JSON. ``settings`` are those of :class:`redetail.Settings`.
+    ``report``: also write the report as JSON; ``encode``: how the output is coded (None: as suits source and
+    container). ``settings`` are those of :class:`redetail.Settings`.
 
     Raises :class:`redetail.RedetailError` (see :mod:`redetail.errors`) in one sentence, and
     :class:`redetail.Cancelled` after ``cancel.cancel()``; no output exists then.
@@ -77,7 +79,7 @@ def detail(
     subjects = _subjects(detect, box, mask, segs)
     span = Span(start, end)
     frames = _source(source)
-    outputs = Outputs(frames, _path(output), _path(compare), _path(report))
+    outputs = Outputs(frames, _path(output), _path(compare), _path(report), encode)
     engine = engine or load_engine(model, device=device)
     run = Run(frames, engine, resolve(settings, engine.capabilities.defaults), progress, cancel)
     planned = run.plan(subjects, span)
@@ -166,7 +168,7 @@ def paste(
     Raises :class:`redetail.RegionError` where there are not as many crops as the regions have frames.
     """
     frames = _source(source)
-    outputs = Outputs(frames, _path(output), None, None)
+    outputs = Outputs(frames, _path(output))
     check_counts(regions, crops)
     start, stop = extent(frames.frames())
     whole = Plan(start, stop, frames.info.size, crop_plans(regions, Settings(), 1))

@@ -12,7 +12,7 @@ from typing import Any
 from redetail import api
 from redetail.cli.display import progress_display
 from redetail.cli.draw import drawn_sheet, marked
-from redetail.cli.options import settings_of
+from redetail.cli.options import encoding_of, settings_of
 from redetail.cli.summary import plan_summary, summary
 from redetail.errors import OutputError, SettingsError
 from redetail.evaluate.sheet import Picture, save_png
@@ -32,10 +32,11 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> None:
         raise SettingsError("Say where the result goes: -o OUT.mp4 (or --dry-run to see what would be done).")
     outputs = {name: getattr(options, name) for name in ("output", "compare", "report")}
     _keep_existing(outputs.values(), options.overwrite)
+    encode = encoding_of(options)
     with progress_display(options.quiet) as progress:
         result = api.detail(
             options.input, **outputs, **_request(options), model=options.model, device=options.device,
-            progress=progress, cancel=cancel,
+            encode=encode, progress=progress, cancel=cancel,
         )  # fmt: skip
     _note(result.notices)
     if not options.quiet:
@@ -57,9 +58,7 @@ def detect(options: argparse.Namespace, cancel: CancelToken) -> None:
     report, drawing = _detect_outputs(options)
     _keep_existing([report, drawing], options.overwrite)
     source = open_source(Path(options.input).expanduser())
-    for path in (report, drawing):
-        if path is not None:
-            check_target(path, source.info.path)
+    _check_writable(source, report, drawing)
     with progress_display(options.quiet) as progress:
         plan = api.plan(source, **_request(options), progress=progress, cancel=cancel)
         if drawing is not None:
@@ -81,6 +80,15 @@ def _detect_outputs(options: argparse.Namespace) -> tuple[Path | None, Path | No
     if drawing is not None and drawing == report:
         raise SettingsError(f"Report and drawing have the same name, {report}; give each its own.")
     return report, drawing
+
+
+def _check_writable(source: FrameSource, report: Path | None, drawing: Path | None) -> None:
+    """Raise OutputError where report or drawing could not be written, before the clip is searched."""
+    for path in (report, drawing):
+        if path is not None and path.suffix.lower() in (".json", ".png"):
+            check_target(path, source.info.path)
+        elif path is not None:
+            open_sink(path, source)
 
 
 def _draw(source: FrameSource, plan: Plan, path: Path, progress: ProgressCallback, cancel: CancelToken) -> None:

@@ -8,6 +8,7 @@ from dataclasses import Field, fields
 from typing import Any
 
 from redetail.settings import Settings, display_name
+from redetail.video.options import CODECS, EncodeOptions
 
 CROP = "size of the crop"
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -32,6 +33,23 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that the user gave, by name; what was not given is left out."""
     given = {item.name: getattr(options, item.name, None) for item in fields(Settings)}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def add_encoding(group: argparse._ArgumentGroup) -> None:
+    """Add the options of :class:`~redetail.video.options.EncodeOptions`."""
+    group.add_argument("--codec", metavar="NAME", help=f"{', '.join(CODECS)} [what suits OUT and the source]")
+    group.add_argument(
+        "--quality", type=number, metavar="N", help="0 (best) to 63, like -crf of FFmpeg [14, VP9 and AV1 18]"
+    )
+    group.add_argument("--preset", metavar="NAME", help="speed of h264 and h265, ultrafast to veryslow [medium]")
+    group.add_argument("--lossless", action="store_true", default=None, help="keep every value; makes large files")
+
+
+def encoding_of(options: argparse.Namespace) -> EncodeOptions | None:
+    """How the output is to be coded; None where the user said nothing of it."""
+    given = {item.name: getattr(options, item.name) for item in fields(EncodeOptions)}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return EncodeOptions(**chosen) if chosen else None
 
 
 def _add_setting(group: argparse._ArgumentGroup, item: Field[Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from redetail import __version__
-from redetail.cli.options import CROP, add_settings
+from redetail.cli.options import CROP, add_encoding, add_settings
 from redetail.errors import SettingsError
 
 EXAMPLES = """\
@@ -98,6 +98,7 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("-o", "--output", metavar="OUT", help="video or folder of images to write")
     group.add_argument("--compare", metavar="SIDE.mp4", help="also write before and after side by side")
     group.add_argument("--report", metavar="REPORT.json", help="also write tracks, settings, timings and measures")
+    add_encoding(group)
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
     group.add_argument("--dry-run", action="store_true", help="only say what would be done")
     group = parser.add_argument_group("model")

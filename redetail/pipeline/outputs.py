@@ -15,7 +15,7 @@ from redetail.evaluate.sheet import side_by_side
 from redetail.pipeline.paste import PastedFrame
 from redetail.pipeline.plan import Plan
 from redetail.region import Size
-from redetail.video import FrameSource, VideoInfo, open_sink
+from redetail.video import EncodeOptions, FrameSource, VideoInfo, open_sink
 from redetail.video.base import RGB
 from redetail.video.target import Target, check_target
 
@@ -30,17 +30,24 @@ class Outputs:
     have the same name.
     """
 
-    def __init__(self, source: FrameSource, output: Path | None, compare: Path | None, report: Path | None) -> None:
-        self._source = source
+    def __init__(
+        self,
+        source: FrameSource,
+        output: Path | None,
+        compare: Path | None = None,
+        report: Path | None = None,
+        encode: EncodeOptions | None = None,
+    ) -> None:
+        self._source, self._encode = source, encode
         self.output, self._compare, self.report = output, compare, report
         self._frames: list[RGB] = []
         self.notices: list[str] = []
         named = [path.resolve() for path in (output, compare, report) if path is not None]
         if len(set(named)) < len(named):
             raise SettingsError(f"Two outputs have the same name, {named[0]}; give each its own.")
-        for path, info in ((output, source.info), (compare, _wide(source.info))):
+        for path, info, options in ((output, source.info, encode), (compare, _wide(source.info), None)):
             if path is not None:
-                open_sink(path, info)
+                open_sink(path, info, options=options)
         if report is not None:
             check_target(report, source.info.path)
 
@@ -59,7 +66,7 @@ class Outputs:
             writers: list[Writer] = []
             if self.output is None:
                 writers.append(lambda frame: self._frames.append(frame.result.pixels))
-            elif not plan.crops and whole and self._same_kind(self.output):
+            elif not plan.crops and whole and self._encode is None and self._same_kind(self.output):
                 self._copy(self.output)
             else:
                 writers.append(self._video(stack, self.output, plan, whole))
@@ -75,7 +82,7 @@ class Outputs:
     def _video(self, stack: ExitStack, path: Path, plan: Plan, whole: bool) -> Writer:
         info = self._source.info
         stop = None if whole else plan.stop
-        sink = stack.enter_context(open_sink(path, info, start=plan.start, stop=stop))
+        sink = stack.enter_context(open_sink(path, info, start=plan.start, stop=stop, options=self._encode))
         self.notices += sink.notices
         return lambda frame: sink.write(frame.result)
 

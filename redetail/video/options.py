@@ -29,5 +29,7 @@ class EncodeOptions:
             raise UnknownNameError("codec", self.codec, CODECS)
         if self.preset is not None and self.preset not in PRESETS:
             raise UnknownNameError("preset", self.preset, PRESETS)
-        if self.quality is not None and not 0 <= self.quality <= 63:
-            raise SettingsError(f"quality is {self.quality}; it must lie between 0 (best) and 63.")
+        if self.quality is None:
+            return
+        if isinstance(self.quality, bool) or not isinstance(self.quality, int | float) or not 0 <= self.quality <= 63:
+            raise SettingsError(f"quality is {self.quality!r}; it must lie between 0 (best) and 63.")

@@ -167,6 +167,11 @@ def test_segments_outside_the_frame(refused, tmp_path: Path, clip: Path) -> None
         ("--sampler", "best", "euler"),
         ("--scheduler", "best", "karras"),
         ("--detect", "unicorn", "face"),
+        ("--quality", "99", "quality is 99"),
+        ("--quality", "good", "quality is 'good'"),
+        ("--codec", "mpeg1", "h264"),
+        ("--codec", "prores", ".mp4 cannot hold prores"),
+        ("--preset", "warp", "ultrafast"),
         ("--start", "soon", "soon"),
         ("--start", "99", "99"),
         ("--end", "0", "0"),
@@ -207,6 +212,12 @@ def test_the_input_is_never_written(refused, clip: Path, monkeypatch, options: t
     before = clip.read_bytes()
     assert "clip.mp4" in refused("detail", "clip.mp4", *options, "--overwrite", *BOX)
     assert clip.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", [("--report", "clip.mp4"), ("--draw", "clip.mp4"), ("--draw", "/proc/d.png")])
+def test_detect_writes_only_where_it_may(refused, clip: Path, monkeypatch, option: tuple[str, str]) -> None:
+    monkeypatch.chdir(clip.parent)
+    assert option[1] in refused("detect", "clip.mp4", *BOX, "--overwrite", *option)
 
 
 def test_two_results_in_one_file(refused, tmp_path: Path, clip: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from redetail.engines import FakeEngine
+from redetail.video import open_source
 
 BOX = ("--box", "20,20,60,60")
 QUICK = ("--steps", "2", "--guide-size", "64", "--max-size", "64")
@@ -67,6 +68,16 @@ def test_overwrite_replaces_what_exists(run, clip: Path, fake_engine) -> None:
     assert len(decoded(output)[1]) == 6
 
 
+def test_the_output_is_coded_as_asked(run, clip: Path, fake_engine) -> None:
+    output = clip.with_name("out.mkv")
+    assert run("detail", clip, "-o", output, *BOX, *QUICK, "--lossless").code == 0
+    with av.open(str(output)) as container:
+        assert container.streams.video[0].codec_context.name == "ffv1"
+    before, after = (next(iter(open_source(path).frames())).pixels for path in (clip, output))
+    assert (after[:10, :10] == before[:10, :10]).all()
+    assert (after != before).any()
+
+
 def test_a_part_of_the_clip(run, clip: Path, fake_engine) -> None:
     output = clip.with_name("out.mp4")
     assert run("detail", clip, "-o", output, *BOX, *QUICK, "--start", "1f", "--end", "0.4").code == 0
@@ -100,6 +111,12 @@ def test_detect_draws_and_reports(
     assert json.loads(Path("found.json").read_text())["regions"][0]["boxes"] == [[20.0, 20.0, 60.0, 60.0]] * 6
     assert f"drawing: {drawing}" in ran.out
     assert len(decoded(Path(drawing))[1]) == (1 if drawing.endswith("png") else 6)
+
+
+def test_detect_draws_into_a_folder_of_images(run, clip: Path, fake_engine) -> None:
+    folder = clip.with_name("drawn")
+    assert run("detect", clip, *BOX, "--draw", folder).code == 0
+    assert len(names(folder)) == 6
 
 
 def test_detect_names_its_report_itself(run, clip: Path, fake_engine, monkeypatch: pytest.MonkeyPatch) -> None:
