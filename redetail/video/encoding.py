@@ -39,6 +39,9 @@ _ENCODERS = {
 }
 
 
+_FINE = 10_000  # ticks a second
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoding:
     """Everything an output container and its encoder need to be opened.
@@ -180,7 +183,12 @@ def _time_notices(container: str, info: VideoInfo) -> tuple[str, ...]:
 def _container_options(container: str, info: VideoInfo) -> dict[str, str]:
     if container in ("mp4", "mov"):
         # Without this the muxer multiplies small time scales, and the ticks are no longer the source's.
-        return {"movflags": "+faststart", "video_track_timescale": str(info.time_base.denominator)}
+        ticks = info.time_base.denominator
+        # A late start is written in the file's own unit, which must divide the picture's and be fine for sound.
+        whole = str(ticks * -(-_FINE // ticks))
+        return {"movflags": "+faststart", "video_track_timescale": str(ticks), "movie_timescale": whole}
+    if container in ("matroska", "webm"):
+        return {"avoid_negative_ts": "disabled"}  # else sound that starts early (AAC) delays the picture
     if container in ("gif", "webp"):
         return {"loop": "0"}
     return {"plays": "0"} if container == "apng" else {}
@@ -204,7 +212,7 @@ def _encoder_options(codec: str, info: VideoInfo, options: EncodeOptions, pixel_
     if codec == "av1":
         return {"crf": f"{_or(quality, 18):g}", "preset": "6"}
     if codec == "ffv1":
-        return {"level": "3", "slicecrc": "1", "slices": "4"}
+        return {"level": "3", "slicecrc": "1"}
     if codec == "prores":
         return {"profile": "4" if pixel_format.startswith("yuv444") else "3"}
     if codec == "webp":

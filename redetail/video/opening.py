@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from redetail.errors import OutputError
@@ -28,6 +29,9 @@ def file_sink(
     bits = _BITS_OF_CODEC.get(encoding.encoder, _BITS_OF_LOSSY)
     check_space(path, _bytes(info, bits, start, stop))
     copy_from = source if source is not None and source.is_file() and encoding.holds_streams else None
+    if info.has_audio and not encoding.holds_streams:
+        silent = f"{path.suffix} holds no sound; the source's is left out."
+        encoding = replace(encoding, notices=(*encoding.notices, silent))
     return FileSink(path, info, encoding, copy_from=copy_from, start=start, stop=stop)
 
 
