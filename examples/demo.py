@@ -24,9 +24,9 @@ import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 import redetail
+from redetail.evaluate.sheet import contact_sheet, save_png, zoomed
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP = ROOT / "tests" / "data" / "clips" / "guitarist.mp4"
@@ -132,14 +132,8 @@ class Gain:
 
     def sheet(self, path: Path) -> None:
         """Write the tiles as a picture with a row for each clip."""
-        names = ("original", "softened", "detailed")
-        sheet = Image.new("RGB", (TILE * len(self.tiles), (TILE + 16) * len(names)), "white")
-        draw = ImageDraw.Draw(sheet)
-        for row, name in enumerate(names):
-            draw.text((4, row * (TILE + 16) + 2), name, fill="black")
-            for column, tiles in enumerate(self.tiles):
-                sheet.paste(Image.fromarray(tiles[row]), (column * TILE, row * (TILE + 16) + 16))
-        sheet.save(path)
+        rows = list(zip(*self.tiles, strict=True))
+        save_png(path, contact_sheet(rows, row_labels=("original", "softened", "detailed")))
 
 
 def measure(clips: Sequence[Path], regions: Sequence[redetail.Region]) -> Gain:
@@ -148,7 +142,7 @@ def measure(clips: Sequence[Path], regions: Sequence[redetail.Region]) -> Gain:
         raise redetail.RedetailError("No face was found in the demo's clip; there is nothing to measure.")
     gain = Gain()
     shown = {regions[0].start + len(regions[0]) * (2 * column + 1) // (2 * COLUMNS) for column in range(COLUMNS)}
-    for number, frames in enumerate(zip(*map(frames_of, clips), strict=True)):
+    for number, frames in enumerate(zip(*map(frames_of, clips), strict=False)):  # the result may end earlier, see --end
         for region in regions:
             if region.start <= number < region.stop:
                 gain.add(*(cut(frame, region.box(number - region.start)) for frame in frames))
@@ -172,11 +166,8 @@ def cut(frame: Frame, box: redetail.Box) -> Frame:
 
 def tile(frame: Frame, box: redetail.Box) -> Frame:
     """The face and a little around it as a square picture of the contact sheet."""
-    (x, y), side = box.center, 1.25 * max(box.width, box.height)
-    side = min(side, *frame.shape[:2])
-    x1, y1 = (min(max(c - side / 2, 0), size - side) for c, size in ((x, frame.shape[1]), (y, frame.shape[0])))
-    face = cut(frame, redetail.Box(x1, y1, x1 + side, y1 + side))
-    return np.asarray(cv2.resize(face, (TILE, TILE), interpolation=cv2.INTER_LANCZOS4), np.uint8)
+    (x, y), half = box.center, 0.625 * max(box.width, box.height)
+    return zoomed(frame, redetail.Box(x - half, y - half, x + half, y + half), redetail.Size(TILE, TILE))
 
 
 def psnr(mean_squared_error: float) -> float:
