@@ -98,6 +98,12 @@ def clipped_boxes(boxes: Floats, frame: Size) -> Floats:
     return np.clip(boxes, 0.0, limits)
 
 
+def check_crop_factor(crop_factor: float) -> None:
+    """Raise SettingsError unless the window is at least as large as the subject."""
+    if not (crop_factor >= 1 and math.isfinite(crop_factor)):
+        raise SettingsError(f"crop-factor is {crop_factor}; it must be at least 1.")
+
+
 def window_size(boxes: Floats, frame: Size, crop_factor: float) -> Size:
     """The one window size for boxes (F, 4) inside the frame: ``crop_factor`` times a high percentile of their sides,
     never smaller than the largest box, never larger than the frame.
@@ -105,8 +111,7 @@ def window_size(boxes: Floats, frame: Size, crop_factor: float) -> Size:
     A subject that comes much nearer is not split in two: the joint between two windows could be seen, while a window
     that is large for a while only costs detail in those frames. Raises SettingsError for a crop_factor below 1.
     """
-    if not (crop_factor >= 1 and math.isfinite(crop_factor)):
-        raise SettingsError(f"crop-factor is {crop_factor}; it must be at least 1.")
+    check_crop_factor(crop_factor)
     sides = boxes[:, 2:] - boxes[:, :2]
     wanted = np.maximum(crop_factor * np.percentile(sides, SIZE_PERCENTILE, axis=0), sides.max(axis=0))
     width, height = (max(1, math.ceil(side - 1e-6)) for side in wanted)

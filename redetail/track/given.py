@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from redetail.errors import RegionError
 from redetail.geometry.crop import crop_region
-from redetail.geometry.path import Floats
+from redetail.geometry.path import Floats, check_crop_factor
 from redetail.imaging.masks import place_mask
 from redetail.imaging.resample import touched
 from redetail.region import Box, Region, Size
@@ -33,6 +33,7 @@ def region_from_box(box: Box, frame: Size, start: int, stop: int, *, crop_factor
     What of the box lies outside the frame is cut off, with a warning in the log. Raises
     :class:`~redetail.errors.RegionError` for a box that is empty or outside, and for an empty range of frames.
     """
+    check_crop_factor(crop_factor)
     inside = inside_frame(box, frame, f"The box {_numbers(box)}")
     window = crop_region(frame, inside, crop_factor).union(touched(inside, frame))
     return fixed_region(label, 1.0, window, inside, start, stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -39,6 +39,3 @@ def region_from_boxes(
 def _areas(boxes: Floats) -> Floats:
     areas: Floats = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     return areas
-
-
-__all__: Sequence[str] = ("region_from_boxes", "regions_from_tracks")

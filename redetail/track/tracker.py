@@ -157,9 +157,11 @@ class Tracker:
         pairs = sure_pairs + _match(index, left, unsure, UNSURE_OVERLAP)
         for track, detection in pairs:
             track.add(index, self._update, detection)
-        for detection in [*sure, *unsure]:
-            if all(detection is not taken for _, taken in pairs):
-                self._active.append(_Candidate([(index, detection)], self._update, self._update, _state(detection.box)))
+        matched = [detection for _, detection in pairs]
+        occupied = [_widened(track.predicted(index)) for track in self._active]
+        new = [d for d in sure if d not in matched]
+        new += [d for d in unsure if d not in matched and not _near(d.box, occupied)]
+        self._active += [_Candidate([(index, d)], self._update, self._update, _state(d.box)) for d in new]
 
     def _end(self, candidates: Sequence[_Candidate]) -> None:
         self._ended += [_track(candidate) for candidate in candidates if self._credible(candidate)]
@@ -175,10 +177,9 @@ def _match(
 ) -> list[tuple[_Candidate, Detection]]:
     """Pairs of tracks and detections, best overlap first, each used once."""
     pairs = [
-        (_widened(box).iou(_widened(detection.box)), i, j)
-        for i, box in enumerate(track.predicted(index) for track in tracks)
+        (_overlap(track, index, detection), i, j)
+        for i, track in enumerate(tracks)
         for j, detection in enumerate(detections)
-        if detection.label == tracks[i].label and _area_ratio(box, detection.box) <= MAX_AREA_RATIO
     ]
     matched: dict[int, int] = {}
     for overlap, i, j in sorted(pairs, key=lambda pair: -pair[0]):
@@ -187,9 +188,22 @@ def _match(
     return [(tracks[i], detections[j]) for i, j in matched.items()]
 
 
+def _overlap(track: _Candidate, index: int, detection: Detection) -> float:
+    """How well a detection continues a track, 0..1: it went on as before, or it stopped."""
+    moved, rested = track.predicted(index), track.seen[-1][1].box
+    if detection.label != track.label or _area_ratio(moved, detection.box) > MAX_AREA_RATIO:
+        return 0.0
+    return max(_widened(box).iou(_widened(detection.box)) for box in (moved, rested))
+
+
 def _widened(box: Box) -> Box:
     x, y = BUFFER * box.width, BUFFER * box.height
     return Box(box.x1 - x, box.y1 - y, box.x2 + x, box.y2 + y)
+
+
+def _near(box: Box, occupied: Sequence[Box]) -> bool:
+    """Whether an unsure detection is at a subject that is already followed: another view of it, not a new one."""
+    return any(_widened(box).iou(other) >= UNSURE_OVERLAP for other in occupied)
 
 
 def _state(box: Box) -> NDArray[np.float64]:
