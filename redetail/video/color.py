@@ -6,9 +6,13 @@ written back without a name too, so that a player's guess is the same before and
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from av import VideoFrame
+from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
 
 from redetail.region import Size
 from redetail.video.base import RGB, Color
@@ -26,6 +30,8 @@ _EXACT = (
 
 BT709 = Color(matrix=1, primaries=1, transfer=1, range=_LIMITED)
 """What pictures without a matrix (PNG, GIF, arrays) become when they are written as video."""
+
+BT601 = Color(matrix=6, primaries=6, transfer=6, range=_LIMITED)
 
 
 def applied_matrix(color: Color, size: Size) -> int:
@@ -86,7 +92,37 @@ class Encoder:
         if is_rgb(self._format):
             return self._scaler.reformat(frame, format=self._format, interpolation=_EXACT)
         frame.colorspace = self._matrix
-        frame = self._scaler.reformat(frame, format=self._format, interpolation=_EXACT, dst_color_range=self._range)
+        frame = self._full(frame) if self._range == _FULL else self._scaled(frame, self._format)
         frame.colorspace, frame.color_range = self._color.matrix, self._color.range
         frame.color_primaries, frame.color_trc = self._color.primaries, self._color.transfer
         return frame
+
+    def _scaled(self, frame: VideoFrame, pixel_format: str) -> VideoFrame:
+        return self._scaler.reformat(frame, format=pixel_format, interpolation=_EXACT, dst_color_range=_LIMITED)
+
+    def _full(self, frame: VideoFrame) -> VideoFrame:
+        """Full range by way of 16 bits of limited range: libswscale's own conversion rounds colour down."""
+        fine = self._scaled(frame, f"{self._format.removesuffix('10le').removesuffix('12le')}16le")
+        coded = VideoFrame(frame.width, frame.height, self._format)
+        bits = coded.format.components[0].bits
+        for index, (source, target) in enumerate(zip(fine.planes, coded.planes, strict=True)):
+            values = np.frombuffer(memoryview(source), np.uint16).reshape(source.height, -1)[:, : source.width]
+            _store(full_range(values, bits, chroma=index > 0), target, np.uint16 if bits > 8 else np.uint8)
+        return coded
+
+
+def full_range(values: NDArray[np.uint16], bits: int, *, chroma: bool) -> NDArray[np.uint16]:
+    """16-bit limited-range luma or chroma as full range of ``bits`` bits (H.273, equations 20 to 31)."""
+    zero, span = (128 << 8, 224 << 8) if chroma else (16 << 8, 219 << 8)
+    high = (1 << bits) - 1
+    middle = 1 << (bits - 1) if chroma else 0
+    scaled = (values.astype(np.float32) - zero) * np.float32(high / span) + middle
+    rounded: NDArray[np.uint16] = np.rint(scaled).clip(0, high).astype(np.uint16)
+    return rounded
+
+
+def _store(values: NDArray[np.uint16], plane: VideoPlane, kind: type[np.unsignedinteger[Any]]) -> None:
+    """Write the values of a plane, whose rows may be longer than the picture is wide."""
+    rows = np.zeros((plane.height, plane.line_size // np.dtype(kind).itemsize), kind)
+    rows[:, : plane.width] = values
+    plane.update(rows.tobytes())

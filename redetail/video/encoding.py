@@ -11,7 +11,7 @@ import av
 
 from redetail.errors import OutputError, SettingsError
 from redetail.video.base import Color, VideoInfo
-from redetail.video.color import BT709
+from redetail.video.color import BT601, BT709
 from redetail.video.options import EncodeOptions
 
 CONTAINERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -83,6 +83,8 @@ def choose(path: Path, info: VideoInfo, options: EncodeOptions) -> Encoding:
         raise OutputError(f"This FFmpeg has no {encoder} encoder, which {path} needs; choose another suffix or codec.")
     pixel_format, notices = _pixel_format(codec, info, options)
     color = info.color if info.chroma != "rgb" and info.color.matrix != 0 else BT709
+    if codec == "webp":
+        color = BT601  # the only one that the format has
     return Encoding(
         container=container,
         encoder=encoder,

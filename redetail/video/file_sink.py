@@ -24,6 +24,8 @@ from redetail.video.stream_copy import StreamCopy, has_uncommon_keys, kept_metad
 from redetail.video.target import Target
 from redetail.video.timing import Clock, step_of
 
+_FRAME_DURATION = av.codec.context.Flags.frame_duration.value  # else the last frame stays for the average time
+
 
 class FileSink:
     """Writes one video file; satisfies ``FrameSink``.
@@ -69,7 +71,7 @@ class FileSink:
     def write(self, frame: Frame) -> None:
         """Append a frame; it is encoded when the next one says how long it stays."""
         _check(frame, self._info)
-        frame = Frame(frame.index, self._clock(frame.pts, frame.duration), frame.pixels, frame.duration)
+        frame = Frame(frame.index, self._clock(frame.pts), frame.pixels, frame.duration)
         try:
             if self._held is None:
                 self._begin(frame)
@@ -125,6 +127,7 @@ class FileSink:
         stream.time_base = encoding.tick
         context = stream.codec_context
         context.time_base = encoding.tick
+        context.flags |= _FRAME_DURATION
         context.sample_aspect_ratio = self._info.pixel_aspect
         if encoding.encoder == "libx265" and encoding.container in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # the tag that Apple's players want

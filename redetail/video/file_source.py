@@ -16,7 +16,9 @@ from redetail.video.base import Frame, VideoInfo
 from redetail.video.color import Decoder
 from redetail.video.matroska import matroska_is_cut_short
 from redetail.video.probe import opened, probe, size_of
-from redetail.video.timing import Clock, step_of
+from redetail.video.timing import Clock, step_of, with_next
+
+_LONGEST_STILL = 60  # seconds; what a container says beyond that about its last frame is not believed
 
 
 class FileSource:
@@ -41,13 +43,25 @@ class FileSource:
         decoder = Decoder(self.info.bit_depth > 8)
         clock = Clock(step_of(self.info.rate, self.info.time_base), self._path.name)
         with opened(self._path) as container:
-            for index, frame in enumerate(islice(self._decoded(container), stop)):
-                pts = clock(frame.pts, frame.duration)
+            for index, (frame, following) in islice(enumerate(with_next(self._decoded(container))), stop):
+                pts = clock(frame.pts)
                 if index < start:
                     continue
                 self._check_size(frame, index)
                 pixels = orientation.upright(decoder(frame))
-                yield Frame(index, pts, pixels, frame.duration or None)
+                yield Frame(index, pts, pixels, self._duration(container, frame, following))
+
+    def _duration(self, container: InputContainer, frame: av.VideoFrame, following: av.VideoFrame | None) -> int | None:
+        """Ticks until the next frame or, after the last, until the stream's end (packets say it in coding order)."""
+        if frame.pts is None:
+            return None
+        if following is not None:
+            return following.pts - frame.pts if following.pts is not None and following.pts > frame.pts else None
+        stream = container.streams[self._probed.stream_index]
+        if not stream.duration:
+            return frame.duration or None
+        left = (stream.start_time or 0) + stream.duration - frame.pts
+        return left if 0 < left * self.info.time_base <= _LONGEST_STILL else None
 
     def _decoded(self, container: InputContainer) -> Iterator[av.VideoFrame]:
         stream = container.streams[self._probed.stream_index]

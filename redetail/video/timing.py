@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import TypeVar
 
 _log = logging.getLogger(__name__)
 DEFAULT_RATE = Fraction(24)
+_Item = TypeVar("_Item")
 
 
 def step_of(rate: Fraction, time_base: Fraction) -> int:
     """Ticks of one frame at the average rate, at least 1."""
     return max(1, round(1 / (rate * time_base)))
+
+
+def with_next(items: Iterable[_Item]) -> Iterator[tuple[_Item, _Item | None]]:
+    """Each item together with the one after it (None after the last)."""
+    iterator = iter(items)
+    held = next(iterator, None)
+    while held is not None:
+        following = next(iterator, None)
+        yield held, following
+        held = following
 
 
 class Clock:
@@ -25,14 +38,12 @@ class Clock:
         self._last: int | None = None
         self._warned = False
 
-    def __call__(self, pts: int | None, duration: int | None = None) -> int:
+    def __call__(self, pts: int | None) -> int:
         """The time stamp of the next frame, in ticks."""
         if pts is None or (self._last is not None and pts <= self._last):
             self._warn()
             pts = 0 if self._last is None else self._last + self._step
         self._last = pts
-        if duration:
-            self._step = duration
         return pts
 
     def _warn(self) -> None:

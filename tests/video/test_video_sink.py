@@ -231,9 +231,9 @@ def test_colours_and_their_tags_come_back(make_clip, gradients, tmp_path, name, 
     assert result.info.chroma == "444"
     for a, b in zip(source.frames(), result.frames(), strict=True):
         difference = a.pixels.astype(int) - b.pixels
-        # No shift of any channel; for full range, libswscale rounds chroma down, which is half a step of chroma and
-        # 0.93 of a level of blue (2 * (1 - Kb) / 2).
-        assert np.abs(difference.mean((0, 1))).max() < (1.0 if color[1] == 2 else 0.7)
+        # No shift of any channel: the encoder's quantiser moves a flat area by a chroma step at most, 1.8 levels of
+        # blue, and gentle gradients on average by less than half of that.
+        assert np.abs(difference.mean((0, 1))).max() < 0.9
         assert np.abs(difference).mean() < 2  # coding noise
 
 
@@ -454,7 +454,7 @@ import sys
 from redetail.errors import RedetailError
 from redetail.video import open_source, open_sink, EncodeOptions
 source = open_source(sys.argv[1])
-for suffix, codec in (("mp4", "h264"), ("mp4", "h265"), ("webm", "vp9"), ("webm", "av1"), ("gif", None), ("webp", None)):
+for suffix, codec in (("mp4", "h264"), ("mp4", "h265"), ("webm", "vp9"), ("webm", "av1"), ("gif", None)):
     with open_sink(f"{sys.argv[1]}.{codec}.{suffix}", source, options=EncodeOptions(codec=codec)) as sink:
         for frame in source.frames():
             sink.write(frame)
