@@ -44,6 +44,7 @@ class Measures:
                 "source": _rounded(figures.source),
                 "output": _rounded(figures.output),
                 "ratio": _rounded(figures.ratio),
+                "ratio_per_detail": _rounded(figures.ratio_per_detail),
                 "frame_pairs": figures.frames,
             },
             "window_acceleration": _rounded(jitter.window),

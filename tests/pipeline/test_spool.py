@@ -33,9 +33,13 @@ def test_values_of_8_bits_survive_exactly(tmp_path):
 
 
 def test_the_folder_is_gone_after_an_error(tmp_path):
-    with pytest.raises(ZeroDivisionError), Spool([SHAPE], tmp_path) as spool:
-        spool.store("a", SHAPE).write(0, np.ones(SHAPE, np.float32))
-        raise ZeroDivisionError
+    def fail():
+        with Spool([SHAPE], tmp_path) as spool:
+            spool.store("a", SHAPE).write(0, np.ones(SHAPE, np.float32))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,175 @@
+"""Whole runs of the library on a real clip, with an engine that is a formula."""
+
+import json
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+import redetail
+from redetail.engines import FakeEngine
+from redetail.video import open_source
+from tests.clips import CLIPS, clip_frames
+
+
+def sharpened(crops):
+    """Unsharp masking with a box of 5 pixels."""
+    blurred = np.mean([np.roll(crops, (dy, dx), (1, 2)) for dy in range(-2, 3) for dx in range(-2, 3)], axis=0)
+    return np.clip(2 * crops - blurred, 0, 1).astype(np.float32)
+
+
+def decoded(path, count=None):
+    return [frame.pixels for frame in open_source(path).frames(0, count)]
+
+
+SETTINGS = {"guide_size": 96, "crop_factor": 1.6, "steps": 2, "denoise": 1.0, "mask_feather": 4}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ran")
+    engine = FakeEngine(sharpened, noise=0.0)
+    result = redetail.detail(
+        CLIPS / "guitarist.mp4",
+        folder / "out.mp4",
+        engine=engine,
+        end="16f",
+        compare=folder / "side.mp4",
+        report=folder / "report.json",
+        **SETTINGS,
+    )
+    return folder, result
+
+
+def test_the_output_has_the_frames_size_rate_and_time_stamps_of_the_source(ran):
+    folder, _ = ran
+    source, output = open_source(CLIPS / "guitarist.mp4"), open_source(folder / "out.mp4")
+    assert output.info.size == source.info.size
+    assert output.info.rate == source.info.rate
+    assert output.info.time_base == source.info.time_base
+    taken = [frame.pts for frame in source.frames(0, 16)]
+    assert [frame.pts for frame in output.frames()] == taken
+
+
+def test_the_report_tells_what_was_done(ran):
+    folder, result = ran
+    report = json.loads((folder / "report.json").read_text())
+    assert report == json.loads(json.dumps(result.report))
+    (region,) = report["regions"]
+    assert region["label"] == "face 1"
+    assert len(region["boxes"]) == len(region["window_path"]) == 16
+    assert report["settings"]["steps"] == 2
+    assert report["untouched"] == {"frames": 16, "changed_pixels_outside_masks": 0}
+    assert set(report["passes"]) == {"detect", "crop", "detail", "write"}
+    measured = region["measured"]
+    assert measured["mean_change"] > 1
+    assert measured["window_acceleration"] < 0.25 * measured["subject_acceleration"]
+
+
+def test_only_the_face_changed(ran):
+    folder, result = ran
+    before, after = decoded(CLIPS / "guitarist.mp4", 16), decoded(folder / "out.mp4")
+    (region,) = result.regions
+    for index in range(16):
+        window = region.window(index)
+        outside = np.ones(before[index].shape[:2], bool)
+        outside[int(window.y1) : int(window.y2) + 1, int(window.x1) : int(window.x2) + 1] = False
+        # What is left outside the window is the encoder's own loss.
+        assert np.abs(before[index].astype(int) - after[index])[outside].mean() < 1.0
+
+
+def test_the_comparison_shows_both(ran):
+    folder, _ = ran
+    with av.open(folder / "side.mp4") as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == 16
+    assert frames[0].shape == (350, 704, 3)
+
+
+def test_stages_alone_do_what_the_whole_does():
+    frames = np.stack(clip_frames("guitarist")[:8])
+    engine = FakeEngine(sharpened, noise=0.0)
+    sightings = redetail.detect(frames)
+    regions = redetail.track(sightings, (350, 350), crop_factor=1.6)
+    crops = redetail.enhance(frames, regions, engine=engine, **SETTINGS)
+    pasted = redetail.paste(frames, regions, crops)
+    whole = redetail.detail(frames, engine=engine, **SETTINGS)
+    np.testing.assert_array_equal(pasted, whole.frames)
+    assert whole.frames.dtype == np.uint8
+    assert (whole.frames != frames).any()
+
+
+def test_nobody_found_gives_the_very_same_file(tmp_path):
+    clip = tmp_path / "sky.mp4"
+    write_grey(clip)
+    result = redetail.detail(clip, tmp_path / "out.mp4", engine=FakeEngine())
+    assert (tmp_path / "out.mp4").read_bytes() == clip.read_bytes()
+    assert result.regions == []
+    assert any("No face was found" in notice for notice in result.notices)
+
+
+def test_a_given_box_is_detailed_in_every_frame():
+    frames = np.full((5, 64, 64, 3), 100, np.uint8)
+    engine = FakeEngine(noise=0.0)
+    result = redetail.detail(
+        frames, engine=engine, box=(16, 16, 48, 48), paste_feather=0, color_match=False, **SETTINGS
+    )
+    assert (result.frames[:, 30:34, 30:34] > 140).all()
+    assert (result.frames[:, :8] == 100).all()
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_equal_seeds_give_equal_frames(depth):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, np.iinfo(depth).max, (4, 64, 64, 3), dtype=depth)
+    options = {"engine": FakeEngine(noise=0.2), "box": (16, 16, 48, 48), **SETTINGS}
+    first, second, other = (redetail.detail(frames, seed=seed, **options).frames for seed in (1, 1, 2))
+    assert first.dtype == depth
+    np.testing.assert_array_equal(first, second)
+    assert (first != other).any()
+
+
+def test_cancelling_leaves_nothing(tmp_path):
+    token = redetail.CancelToken()
+
+    def stop_while_detailing(report):
+        if report.stage == "detail":
+            token.cancel()
+
+    with pytest.raises(redetail.Cancelled):
+        redetail.detail(
+            CLIPS / "guitarist.mp4",
+            tmp_path / "out.mp4",
+            engine=FakeEngine(),
+            end="6f",
+            progress=stop_while_detailing,
+            cancel=token,
+            **SETTINGS,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_setting_lists_those_that_exist():
+    with pytest.raises(redetail.UnknownNameError, match="no setting named 'stepz'"):
+        redetail.detail(np.zeros((1, 64, 64, 3), np.uint8), engine=FakeEngine(), stepz=3)
+
+
+def test_an_unknown_sampler_is_refused_before_the_clip_is_searched():
+    calls = []
+    with pytest.raises(redetail.UnknownNameError, match="no sampler named 'eular'"):
+        redetail.detail(
+            CLIPS / "guitarist.mp4", engine=FakeEngine(), sampler="eular", progress=lambda report: calls.append(report)
+        )
+    assert calls == []
+
+
+def write_grey(path):
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(10))
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for _ in range(5):
+            picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
