@@ -93,10 +93,12 @@ def open_sink(
     path = Path(path)
     source = Path(source_path) if source_path is not None else info.path
     with requires("av", "av"):
-        from redetail.video.opening import file_sink, folder_sink
+        from redetail.video.opening import file_sink, folder_sink, webp_sink
 
         if path.suffix.lower() in ("", ".png"):
             return folder_sink(path, info, source, single=path.suffix != "")
+        if path.suffix.lower() == ".webp":
+            return webp_sink(path, info, source, options or EncodeOptions())
         return file_sink(path, info, source, (start, stop), options or EncodeOptions())
 
 

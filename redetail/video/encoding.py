@@ -11,7 +11,7 @@ import av
 
 from redetail.errors import OutputError, SettingsError
 from redetail.video.base import Color, VideoInfo
-from redetail.video.color import BT601, BT709
+from redetail.video.color import BT709
 from redetail.video.options import EncodeOptions
 
 CONTAINERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -21,7 +21,6 @@ CONTAINERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ".mkv": ("matroska", ("h264", "h265", "vp9", "av1", "ffv1", "prores")),
     ".webm": ("webm", ("vp9", "av1")),
     ".gif": ("gif", ()),
-    ".webp": ("webp", ()),
     ".apng": ("apng", ()),
 }
 """Suffix of the output: FFmpeg's name of the container, and the codecs that it may hold, the usual one first."""
@@ -34,7 +33,6 @@ _ENCODERS = {
     "ffv1": "ffv1",
     "prores": "prores_ks",
     "gif": "gif",
-    "webp": "libwebp_anim",
     "apng": "apng",
 }
 
@@ -62,7 +60,7 @@ class Encoding:
     @property
     def holds_streams(self) -> bool:
         """Whether the container can hold more than pictures."""
-        return self.container not in ("gif", "webp", "apng")
+        return self.container not in ("gif", "apng")
 
 
 def choose(path: Path, info: VideoInfo, options: EncodeOptions) -> Encoding:
@@ -74,7 +72,7 @@ def choose(path: Path, info: VideoInfo, options: EncodeOptions) -> Encoding:
     if path.suffix.lower() not in CONTAINERS:
         raise OutputError(
             f"{path} ends in {path.suffix!r}, which is no format that can be written; "
-            f"choose one of: {', '.join(CONTAINERS)}, or a folder name for PNG images."
+            f"choose one of: {', '.join(CONTAINERS)}, .webp, or a folder name for PNG images."
         )
     container, codecs = CONTAINERS[path.suffix.lower()]
     codec = _codec(path, codecs, info, options)
@@ -83,8 +81,6 @@ def choose(path: Path, info: VideoInfo, options: EncodeOptions) -> Encoding:
         raise OutputError(f"This FFmpeg has no {encoder} encoder, which {path} needs; choose another suffix or codec.")
     pixel_format, notices = _pixel_format(codec, info, options)
     color = info.color if info.chroma != "rgb" and info.color.matrix != 0 else BT709
-    if codec == "webp":
-        color = BT601  # the only one that the format has
     return Encoding(
         container=container,
         encoder=encoder,
@@ -124,8 +120,8 @@ def _fits_h265(info: VideoInfo) -> bool:
 def _pixel_format(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[str, tuple[str, ...]]:
     """The pixel format nearest to the source, and notices about what it cannot keep."""
     deep = info.bit_depth > 8
-    if codec in ("gif", "apng", "webp"):
-        return _animation_format(codec, deep, options)
+    if codec in ("gif", "apng"):
+        return _animation_format(codec, deep)
     if codec == "ffv1":
         return ("gbrp16le" if deep else "bgr0"), ()
     if codec == "prores":
@@ -140,13 +136,10 @@ def _pixel_format(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[
     return f"yuv{chroma}p{'10le' if deep else ''}", notices
 
 
-def _animation_format(codec: str, deep: bool, options: EncodeOptions) -> tuple[str, tuple[str, ...]]:
+def _animation_format(codec: str, deep: bool) -> tuple[str, tuple[str, ...]]:
     if codec == "apng":
         return ("rgb48be" if deep else "rgb24"), ()
-    notices = (f"{codec} keeps 8 bits of each colour.",) if deep else ()
-    if codec == "gif":
-        return "rgb24", (*notices, "gif has at most 256 colours a frame; .webp or .mp4 look better.")
-    return ("bgra" if options.lossless else "yuv420p"), notices
+    return "rgb24", ("gif has at most 256 colours a frame; .webp or .mp4 look better.",)
 
 
 def _chroma(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[str, tuple[str, ...]]:
@@ -171,7 +164,7 @@ def _rounded(info: VideoInfo, bits: int) -> str:
 
 def _tick(container: str, info: VideoInfo) -> Fraction:
     """The container's own tick where it has one, else the source's."""
-    fixed = {"matroska": 1000, "webm": 1000, "webp": 1000, "gif": 100}
+    fixed = {"matroska": 1000, "webm": 1000, "gif": 100}
     return Fraction(1, fixed[container]) if container in fixed else info.time_base
 
 
@@ -191,7 +184,7 @@ def _container_options(container: str, info: VideoInfo) -> dict[str, str]:
         return {"movflags": "+faststart", "video_track_timescale": str(ticks), "movie_timescale": whole}
     if container in ("matroska", "webm"):
         return {"avoid_negative_ts": "disabled"}  # else sound that starts early (AAC) delays the picture
-    if container in ("gif", "webp"):
+    if container == "gif":
         return {"loop": "0"}
     return {"plays": "0"} if container == "apng" else {}
 
@@ -217,8 +210,6 @@ def _encoder_options(codec: str, info: VideoInfo, options: EncodeOptions, pixel_
         return {"level": "3", "slicecrc": "1"}
     if codec == "prores":
         return {"profile": "4" if pixel_format.startswith("yuv444") else "3"}
-    if codec == "webp":
-        return {"lossless": "1"} if options.lossless else {"quality": f"{max(0.0, 100 - _or(quality, 5)):g}"}
     return {}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from redetail.errors import OutputError
+from redetail.errors import OutputError, SettingsError
 from redetail.video.base import VideoInfo
 from redetail.video.encoding import choose
 from redetail.video.file_sink import FileSink
@@ -13,10 +13,12 @@ from redetail.video.folder_sink import FolderSink
 from redetail.video.folder_source import images_in
 from redetail.video.options import EncodeOptions
 from redetail.video.target import check_space, check_target
+from redetail.video.webp_sink import WebPSink
 
 _BITS_OF_CODEC = {"ffv1": 10.0, "gif": 4.0, "apng": 12.0, "prores_ks": 4.0}  # a pixel, low estimates
 _BITS_OF_LOSSY = 0.15
 _BITS_OF_PNG = 10.0
+_SILENT = "{} holds no sound; the source's is left out."
 
 
 def file_sink(
@@ -30,9 +32,19 @@ def file_sink(
     check_space(path, _bytes(info, bits, start, stop))
     copy_from = source if source is not None and source.is_file() and encoding.holds_streams else None
     if info.has_audio and not encoding.holds_streams:
-        silent = f"{path.suffix} holds no sound; the source's is left out."
-        encoding = replace(encoding, notices=(*encoding.notices, silent))
+        encoding = replace(encoding, notices=(*encoding.notices, _SILENT.format(path.suffix)))
     return FileSink(path, info, encoding, copy_from=copy_from, start=start, stop=stop)
+
+
+def webp_sink(path: Path, info: VideoInfo, source: Path | None, options: EncodeOptions) -> WebPSink:
+    """The sink of a WebP animation."""
+    if options.codec is not None:
+        raise SettingsError(f".webp is a codec of its own; leave out codec {options.codec!r}.")
+    check_target(path, source)
+    check_space(path, _bytes(info, 8.0 if options.lossless else _BITS_OF_LOSSY, 0, None))
+    silent = (_SILENT.format(".webp"),) if info.has_audio else ()
+    deep = (".webp keeps 8 bits of each colour.",) if info.bit_depth > 8 else ()
+    return WebPSink(path, info, options, (*silent, *deep))
 
 
 def folder_sink(path: Path, info: VideoInfo, source: Path | None, *, single: bool) -> FolderSink:
