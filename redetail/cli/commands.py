@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from redetail import api
-from redetail.cli.display import progress_display
+from redetail.cli.display import progress_display, tell
 from redetail.cli.draw import drawn_sheet, marked
 from redetail.cli.options import encoding_of, settings_of
 from redetail.cli.summary import plan_summary, summary
@@ -40,7 +40,7 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> None:
         )  # fmt: skip
     _note(result.notices)
     if not options.quiet:
-        sys.stdout.write(summary(result.report, options.input, outputs))
+        tell(summary(result.report, options.input, outputs))
 
 
 def _dry_run(options: argparse.Namespace, cancel: CancelToken) -> None:
@@ -50,7 +50,7 @@ def _dry_run(options: argparse.Namespace, cancel: CancelToken) -> None:
             progress=progress, cancel=cancel,
         )  # fmt: skip
     _note(plan.notices)
-    sys.stdout.write(plan_summary(plan_report(plan), options.input))
+    tell(plan_summary(plan_report(plan), options.input))
 
 
 def detect(options: argparse.Namespace, cancel: CancelToken) -> None:
@@ -68,7 +68,7 @@ def detect(options: argparse.Namespace, cancel: CancelToken) -> None:
     _note(plan.notices)
     if not options.quiet:
         written = [f"  {name}: {path}\n" for name, path in (("report", report), ("drawing", drawing)) if path]
-        sys.stdout.write(plan_summary(plan_report(plan), options.input) + "".join(written))
+        tell(plan_summary(plan_report(plan), options.input) + "".join(written))
 
 
 def _detect_outputs(options: argparse.Namespace) -> tuple[Path | None, Path | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ TITLES = {
     "write": "Writing",
     "draw": "Drawing",
 }
+STDOUT, STDERR = 1, 2
 LINE_EVERY = 15.0
 """Seconds between two lines where no bar can be drawn: rare enough for a log file."""
 
@@ -65,6 +67,23 @@ class Lines:
     def _write(self, report: Progress, text: str) -> None:
         self._stream.write(f"{title(report.stage)}: {text}\n")
         self._stream.flush()
+
+
+def tell(text: str) -> None:
+    """Write a result to standard output. That nobody reads it to its end (``| head``) is no failure of the work."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        mute(STDOUT)
+
+
+def mute(*descriptors: int) -> None:
+    """Send what is still to be written to these descriptors nowhere, so that closing them cannot fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def title(stage: str) -> str:

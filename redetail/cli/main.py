@@ -9,16 +9,18 @@ import warnings
 from collections.abc import Sequence
 
 from redetail import __version__
+from redetail.cli.display import STDERR, STDOUT, mute
 from redetail.cli.interrupt import stop_on_signal
 from redetail.cli.parser import build_parser, joined_values
 from redetail.errors import Cancelled, RedetailError
 
-COMPLETE, BUG, REFUSED, STOPPED = 0, 1, 2, 130
+COMPLETE, BUG, REFUSED, STOPPED, UNHEARD = 0, 1, 2, 130, 141
 log = logging.getLogger("redetail")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 complete, 2 refused in one sentence, 130 stopped, 1 a bug."""
+    """Run one command and return its exit code: 0 complete, 2 refused in one sentence, 130 stopped, 1 a bug,
+    141 where the messages could not be written because their reader has gone."""
     given = joined_values(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
@@ -29,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(str(error), REFUSED, debug)
     except (Cancelled, KeyboardInterrupt):
         return _say("Stopped; nothing was written.", STOPPED, debug)
+    except BrokenPipeError:  # whoever read our messages has gone, as after `2>&1 | head`
+        mute(STDOUT, STDERR)
+        return UNHEARD
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug must not look like a refusal
         return _say(_bug(error), BUG, debug)
 

@@ -1,6 +1,8 @@
 """Progress: what a log file gets, and what a terminal gets."""
 
 import io
+import subprocess
+import sys
 
 import pytest
 
@@ -95,3 +97,11 @@ def test_quiet_says_nothing() -> None:
     with progress_display(quiet=True, stream=stream) as report:
         report(Progress("detect", 12, 12))
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("redirection", ["", " 2>&1"])
+def test_a_reader_that_leaves_gets_no_traceback(redirection: str) -> None:
+    code = "from redetail.cli.display import tell; tell('x' * 100000); tell('y' * 100000)"
+    script = f'{sys.executable} -c "{code}"{redirection} | head -c 1; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "x", "")
