@@ -92,12 +92,15 @@ def _check_complete(part: Part, info: Mapping[str, Any]) -> None:
 
 
 def _with_motion(unet: Any, adapter: Any, folder: ModelFolder) -> nn.Module:
-    """The motion layers of an adapter inside a 2-D UNet."""
+    """The motion layers of an adapter inside a 2-D UNet; both give their tensors away, so none is held twice."""
+    weights = {**unet.state_dict(), **adapter.state_dict()}
     try:
-        joined: nn.Module = require("diffusers").UNetMotionModel.from_unet2d(unet, adapter)
+        with torch.device("meta"):
+            joined: nn.Module = require("diffusers").UNetMotionModel.from_unet2d(unet, adapter, load_weights=False)
+        joined.load_state_dict(weights, assign=True)
     except (ValueError, RuntimeError, TypeError) as error:
         raise ModelError(f"The motion_adapter of {folder.path} does not fit its unet: {_first_line(error)}") from error
-    return joined.to(unet.dtype)
+    return joined
 
 
 def _load_tokenizer(folder: ModelFolder) -> Any:

@@ -103,6 +103,18 @@ def test_the_network_is_fed_as_it_was_trained(parts: Parts) -> None:
     assert (both[0] - both[1]).abs().max() > 1e-4
 
 
+def test_joining_gives_what_diffusers_joins(model_folder: Path, parts: Parts) -> None:
+    diffusers = pytest.importorskip("diffusers")
+    unet = diffusers.UNet2DConditionModel.from_pretrained(model_folder / "unet")
+    adapter = diffusers.MotionAdapter.from_pretrained(model_folder / "motion_adapter")
+    expected = diffusers.UNetMotionModel.from_unet2d(unet, adapter)
+    ours, theirs = parts.unet.state_dict(), expected.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert dict(parts.unet.config) == dict(expected.config)
+    assert not any(buffer.is_meta for buffer in parts.unet.buffers())
+
+
 def test_frames_see_one_another(parts: Parts) -> None:
     network = MotionNetwork(parts.unet, NoiseTable.animatediff(), "eps")
     x = torch.randn(4, 4, 4, 4, generator=torch.manual_seed(0))
