@@ -75,8 +75,8 @@ def test_only_the_face_changed(ran):
         window = region.window(index)
         outside = np.ones(before[index].shape[:2], bool)
         outside[int(window.y1) : int(window.y2) + 1, int(window.x1) : int(window.x2) + 1] = False
-        # What is left outside the window is the encoder's own loss.
-        assert np.abs(before[index].astype(int) - after[index])[outside].mean() < 1.0
+        # What is left outside the window is the encoder's own loss: a level or so at its default quality.
+        assert np.abs(before[index].astype(int) - after[index])[outside].mean() < 2.0
 
 
 def test_the_comparison_shows_both(ran):

@@ -13,10 +13,11 @@ from redetail.region import Region, Size
 from redetail.settings import Settings
 from redetail.video import Frame
 
+WORKING = Size(36, 28)
 SETTINGS = Settings(steps=2, denoise=1, mask_feather=0, color_match=False)
 
 
-def planned(frames, working=Size(36, 28)):
+def planned(frames, working=WORKING):
     path = np.stack([np.linspace(3, 9, frames), np.linspace(4, 5, frames)], axis=1)
     boxes = np.concatenate([path + 4, path + np.array([14, 10])], axis=1)
     region = Region("face 1", 0.9, 1, Size(18, 14), path, boxes)
