@@ -107,7 +107,7 @@ def _codec(path: Path, codecs: tuple[str, ...], info: VideoInfo, options: Encode
         return options.codec
     if options.lossless and "ffv1" in codecs:
         return "ffv1"
-    if info.bit_depth > 8 and not options.lossless and "h265" in codecs and _fits_h265(info):
+    if info.bit_depth > 8 and "h265" in codecs and _fits_h265(info):
         return "h265"
     return codecs[0]
 

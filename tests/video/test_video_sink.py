@@ -31,6 +31,20 @@ def copy(source, path: Path, start: int = 0, stop: int | None = None, options: E
     return sink.notices
 
 
+def write(like, frames: list[Frame], path: Path) -> None:
+    with open_sink(path, like) as sink:
+        for frame in frames:
+            sink.write(frame)
+
+
+def fail(source, path: Path, error: type[BaseException]) -> None:
+    """Stop with an error after four frames."""
+    with open_sink(path, source) as sink:
+        for frame in source.frames(0, 4):
+            sink.write(frame)
+        raise error
+
+
 def seconds(source) -> list[Fraction]:
     return [frame.pts * source.info.time_base for frame in source.frames()]
 
@@ -330,10 +344,8 @@ def test_quality_and_codec_are_checked(tmp_path, gradients):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError])
 def test_a_failure_leaves_nothing_behind(tmp_path, gradients, name, error):
     source = array_source(gradients(6, 32, 32))
-    with pytest.raises(error), open_sink(tmp_path / name, source) as sink:
-        for frame in source.frames(0, 4):
-            sink.write(frame)
-        raise error
+    with pytest.raises(error):
+        fail(source, tmp_path / name, error)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -341,10 +353,8 @@ def test_an_older_file_survives_a_failure_and_yields_to_success(tmp_path, gradie
     path = tmp_path / "out.mp4"
     path.write_bytes(b"precious")
     source = array_source(gradients(6, 32, 32))
-    with pytest.raises(ZeroDivisionError), open_sink(path, source) as sink:
-        sink.write(next(source.frames()))
-        assert path.read_bytes() == b"precious"
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail(source, path, ZeroDivisionError)
     assert path.read_bytes() == b"precious"
     copy(source, path)
     assert len(list(open_source(path).frames())) == 6
@@ -476,9 +486,9 @@ def test_ffmpeg_is_quiet(make_clip, gradients, tmp_path):
 def test_frames_of_another_size_or_kind(tmp_path, gradients):
     source = array_source(gradients(2, 32, 32))
     for pixels in (np.zeros((32, 33, 3), np.uint8), np.zeros((32, 32, 4), np.uint8), np.zeros((32, 32, 3), np.float32)):
-        with pytest.raises(InputError, match="Frame 1 is"), open_sink(tmp_path / "a.mp4", source) as sink:
-            sink.write(next(source.frames()))
-            sink.write(Frame(1, 1, pixels))
+        given = [next(source.frames()), Frame(1, 1, pixels)]
+        with pytest.raises(InputError, match="Frame 1 is"):
+            write(source, given, tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -195,7 +196,7 @@ def test_missing_time_stamps_are_filled_in(make_clip, gradients, tmp_path, caplo
     frames = list(open_source(bare).frames())
     pts = [frame.pts for frame in frames]
     assert len(pts) == 8
-    assert all(a < b for a, b in zip(pts, pts[1:], strict=False))
+    assert all(a < b for a, b in pairwise(pts))
 
 
 def test_names_that_look_like_something_else(make_clip, gradients, tmp_path):
