@@ -1,0 +1,81 @@
+"""The command in a process of its own, with the bundled model: what a user runs."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CLIP = ROOT / "tests" / "data" / "clips" / "guitarist.mp4"
+REDETAIL = (sys.executable, "-m", "redetail")
+QUICK = ("--guide-size", "128", "--max-size", "256")
+
+
+def redetail(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*REDETAIL, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def times(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [frame.time for frame in container.decode(video=0)]
+
+
+def keys(document: object) -> set[str]:
+    """All names in a JSON document but those of the settings."""
+    if isinstance(document, list):
+        return set().union(*map(keys, document))
+    if not isinstance(document, dict):
+        return set()
+    inner = [keys(value) for name, value in document.items() if name != "settings"]
+    return set(document).union(*inner)
+
+
+@pytest.mark.slow
+def test_faces_are_detailed_and_nothing_else(tmp_path: Path) -> None:
+    output, report = tmp_path / "out.mp4", tmp_path / "report.json"
+    done = redetail("detail", CLIP, "-o", output, "--report", report, "--end", "8f", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert times(output) == times(CLIP)[:8]
+    told = json.loads(report.read_text())
+    assert [region["label"] for region in told["regions"]] == ["face 1"]
+    assert told["untouched"] == {"frames": 8, "changed_pixels_outside_masks": 0}
+    explained = (ROOT / "docs" / "report.md").read_text()
+    assert [name for name in keys(told) if f"`{name}`" not in explained and f".{name}`" not in explained] == []
+    measured = told["regions"][0]["measured"]
+    assert measured["mean_change"] > 0
+    assert measured["warped_error"]["ratio"] <= 1.3
+    assert "1 subject detailed in 8 frames" in done.stdout
+
+
+@pytest.mark.slow
+def test_equal_seeds_give_equal_files(tmp_path: Path) -> None:
+    for name in ("a.mkv", "b.mkv"):
+        done = redetail("detail", CLIP, "-o", tmp_path / name, "--end", "3f", "--seed", "5", "--lossless", *QUICK)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_process_within_a_step(tmp_path: Path) -> None:
+    command = [*REDETAIL, "detail", CLIP, "-o", tmp_path / "out.mp4", "--end", "16f", "--steps", "1000", *QUICK]
+    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("Detailing"):
+                process.send_signal(signal.SIGINT)
+                break
+        said = process.stderr.read()
+        assert process.wait(timeout=60) == 130
+    assert said.endswith("redetail: Stopped; nothing was written.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    done = redetail("detail", tmp_path / "nowhere.mp4", "-o", tmp_path / "out.mp4")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"redetail: There is no file or folder {tmp_path / 'nowhere.mp4'}; check the name.\n"
