@@ -29,6 +29,7 @@ VIEW_FACES = (48, 64)
 OVERLAP = 0.4
 """Intersection over union from which two boxes are the same face."""
 MAX_CANDIDATES = 32
+MAX_ASPECT = 3.0
 
 Scored = tuple[Box, float]
 
@@ -104,7 +105,9 @@ class FaceDetector:
         return max(matches, key=lambda match: match[1], default=(box, 0.0))
 
     def _run(self, bgr: NDArray[np.uint8]) -> list[Scored]:
-        """YuNet on a picture as it is."""
+        """YuNet on a picture as it is, padded to whole cells of the network: OpenCV's own padding of very small
+        pictures gives results that differ from run to run."""
+        bgr = _padded(bgr)
         height, width = bgr.shape[:2]
         if (width, height) not in self._networks:
             if len(self._networks) > 8:  # a folder of images may have a new size for every frame
@@ -124,10 +127,23 @@ class FaceDetector:
 
 
 def _sane(corners: NDArray[np.float32], scores: NDArray[np.float32], limit: float) -> list[Scored]:
-    """Boxes from rows x, y, w, h; on tiny pictures the network also gives boxes of astronomic size, or NaN."""
-    usable = np.isfinite(corners).all(axis=1) & (np.abs(corners) < limit).all(axis=1) & (corners[:, 2:] > 0).all(axis=1)
+    """Boxes from rows x, y, w, h, without those of astronomic size, NaN, or a shape that no head has: the network
+    gives such on flat and on tiny pictures."""
+    sides = corners[:, 2:]
+    usable = np.isfinite(corners).all(axis=1) & (np.abs(corners) < limit).all(axis=1) & (sides > 0).all(axis=1)
+    usable &= sides.max(axis=1) <= MAX_ASPECT * np.abs(sides.min(axis=1))
     rows = zip(corners[usable].tolist(), scores[usable].tolist(), strict=True)
     return [(Box(x, y, x + width, y + height), score) for (x, y, width, height), score in rows]
+
+
+def _padded(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture with black to the right and below, its sides at least 64 and multiples of 32."""
+    height, width = (max(64, -(-side // 32) * 32) for side in bgr.shape[:2])
+    if (height, width) == bgr.shape[:2]:
+        return bgr
+    padded = np.zeros((height, width, 3), np.uint8)
+    padded[: bgr.shape[0], : bgr.shape[1]] = bgr
+    return padded
 
 
 def _moved(box: Box, x: float, y: float) -> Box:

@@ -35,6 +35,10 @@ MIN_DENSITY = 0.4
 (a fist, a headstock) are seen in far fewer."""
 MAX_AREA_RATIO = 2.5
 """A face does not change its area more than this between two detections; another person's may differ more."""
+MIN_SURE_SHARE = 0.25
+"""Share of its detections in which a subject must be sure, unless some are certain: a hand that looks like a face is
+sure now and then, a face that was seen well may look away for as long as it likes."""
+CERTAIN = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +171,12 @@ class Tracker:
         self._ended += [_track(candidate) for candidate in candidates if self._credible(candidate)]
 
     def _credible(self, candidate: _Candidate) -> bool:
+        """Whether it was seen often and surely enough to be somebody."""
         needed = min(self._min_hits, self._update - self._shot_began)
-        sure = sum(detection.confidence >= self._sure for _, detection in candidate.seen)
-        return len(candidate.seen) >= needed and sure >= math.ceil(needed / 2) and candidate.density >= MIN_DENSITY
+        confidences = np.array([detection.confidence for _, detection in candidate.seen])
+        sure, certain = int((confidences >= self._sure).sum()), int((confidences >= CERTAIN).sum())
+        often = len(confidences) >= needed and candidate.density >= MIN_DENSITY
+        return often and sure >= needed / 2 and (sure >= MIN_SURE_SHARE * len(confidences) or certain >= needed)
 
 
 def _match(

@@ -67,6 +67,15 @@ def test_what_appears_now_and_then_is_nobody() -> None:
     assert tracked([[face(100, 80)] if i % 4 == 0 else [] for i in range(60)]) == []
 
 
+def test_what_is_seldom_sure_is_nobody_unless_it_was_certain() -> None:
+    def clip(high: float) -> list[list[Detection]]:
+        return [[face(100, 80, confidence=high if i % 5 == 0 else 0.4)] for i in range(60)]
+
+    assert tracked(clip(0.7)) == []
+    (track,) = tracked(clip(0.85))
+    assert len(track) == 60
+
+
 def test_a_short_clip_and_a_still_have_their_faces() -> None:
     assert len(tracked([[face(100, 80)]])) == 1
     assert len(tracked([[face(100, 80)], [face(101, 80)]])) == 1
