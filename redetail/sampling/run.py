@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -166,9 +167,10 @@ class _Run:
             shown = self.frames.initial(offset).to(clean) if add_noise and offset else noise
             denoiser = MaskedDenoiser(denoiser, mask, clean, shown)
         x = noised(clean, noise, sigmas[0], stage.table)
-        steps = self.sampler.function(
-            ObservedDenoiser(denoiser, self.calls), x, sigmas, self._step_noise(whole, sigmas, clean)
+        function = (
+            partial(self.sampler.function, table=stage.table) if self.sampler.needs_table else self.sampler.function
         )
+        steps = function(ObservedDenoiser(denoiser, self.calls), x, sigmas, self._step_noise(whole, sigmas, clean))
         return deque(steps, maxlen=1).pop()
 
     def _step_noise(self, whole: list[float], sigmas: list[float], like: Tensor) -> NoiseSource:

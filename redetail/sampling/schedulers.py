@@ -7,13 +7,18 @@ down to float32 rounding: a Brownian noise path hangs on the last bit of the sig
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
 
+import numpy as np
 import torch
 
 from redetail.errors import SettingsError, UnknownNameError
+from redetail.sampling.published import align_your_steps, gits
+from redetail.sampling.quantiles import symmetric_beta_quantiles
 from redetail.sampling.table import NoiseTable
 
 Schedule = Callable[[NoiseTable, int], Sequence[float]]
@@ -51,20 +56,80 @@ def exponential(table: NoiseTable, steps: int) -> list[float]:
     return [*torch.linspace(math.log(table.sigma_max), math.log(table.sigma_min), steps).exp().tolist(), 0.0]
 
 
+def ddim_uniform(table: NoiseTable, steps: int) -> list[float]:
+    """Every floor(1000/n)-th table entry, counted from the second (Song et al. 2020, arXiv 2010.02502, section 4.2).
+
+    It may have more than n steps: what is left over of 1000/n adds to them.
+    """
+    indices = range(1, len(table), max(len(table) // steps, 1))
+    return [*(table.sigmas[index] for index in reversed(indices)), 0.0]
+
+
+def beta(table: NoiseTable, steps: int, shape: float = 0.6) -> list[float]:
+    """Timesteps at even quantiles of Beta(0.6, 0.6): denser at both ends (Lee et al. 2024, arXiv 2407.12173).
+
+    Timesteps that fall together count once, so it may have fewer than n steps.
+    """
+    quantiles = symmetric_beta_quantiles(1 - np.arange(steps) / steps, shape)
+    timesteps = np.rint((len(table) - 1) * quantiles).astype(int).tolist()
+    return [*(table.sigmas[timestep] for timestep in dict.fromkeys(timesteps)), 0.0]
+
+
+def linear_quadratic(table: NoiseTable, steps: int, linear_end: float = 0.025) -> list[float]:
+    """Falls by ``linear_end`` of 1/n a step over the first half, then quadratically (Movie Gen, arXiv 2410.13720)."""
+    if steps == 1:
+        return [table.sigma_max, 0.0]
+    first = steps // 2
+    second = steps - first
+    bend = (first - linear_end * steps) / (first * second**2)
+    rise = linear_end / first - 2 * (first - linear_end * steps) / second**2
+    fallen = [index * linear_end / first for index in range(first)]
+    fallen += [bend * index**2 + rise * index + bend * first**2 for index in range(first, steps)]
+    return [*((1 - part) * table.sigma_max for part in fallen), 0.0]
+
+
+def kl_optimal(table: NoiseTable, steps: int) -> list[float]:
+    """Evenly spaced in arctan sigma (Sabour et al. 2024, arXiv 2404.14507, section 3.1); one step starts at the top."""
+    angles = torch.tensor([table.sigma_min, table.sigma_max]).atan()
+    places = torch.linspace(0, 1, steps)
+    return [*(places * angles[0] + (1 - places) * angles[1]).tan().tolist(), 0.0]
+
+
 SCHEDULERS: Mapping[str, Schedule] = MappingProxyType(
     {
         "simple": simple,
         "sgm_uniform": sgm_uniform,
         "karras": karras,
         "exponential": exponential,
+        "ddim_uniform": ddim_uniform,
+        "beta": beta,
         "normal": normal,
+        "linear_quadratic": linear_quadratic,
+        "kl_optimal": kl_optimal,
+        "AYS SDXL": partial(align_your_steps, name="SDXL"),
+        "AYS SD1": partial(align_your_steps, name="SD1"),
+        "AYS SVD": partial(align_your_steps, name="SVD"),
+        "GITS[coeff=1.2]": partial(gits, coefficient=1.2),
     }
 )
 
 
 def scheduler_names() -> tuple[str, ...]:
-    """Names of all schedulers."""
+    """Names of all schedulers. ``GITS[coeff=...]`` exists for further coefficients, see :func:`find_scheduler`."""
     return tuple(SCHEDULERS)
+
+
+def find_scheduler(name: str) -> Schedule:
+    """The scheduler of that name: those of :func:`scheduler_names`, and GITS with coefficient 0.8, 0.85 ... 1.5.
+
+    Raises :class:`~redetail.errors.UnknownNameError`, which lists those that exist.
+    """
+    if name in SCHEDULERS:
+        return SCHEDULERS[name]
+    given = re.fullmatch(r"GITS\[coeff=(\d+(?:\.\d+)?)\]", name)
+    if given is None:
+        raise UnknownNameError("scheduler", name, SCHEDULERS)
+    return partial(gits, coefficient=float(given[1]))
 
 
 def schedule(scheduler: Scheduler, table: NoiseTable, steps: int, *, drop_penultimate: bool = False) -> list[float]:
@@ -76,9 +141,7 @@ def schedule(scheduler: Scheduler, table: NoiseTable, steps: int, *, drop_penult
     that do not fall or are not finite.
     """
     if isinstance(scheduler, str):
-        if scheduler not in SCHEDULERS:
-            raise UnknownNameError("scheduler", scheduler, SCHEDULERS)
-        sigmas = list(SCHEDULERS[scheduler](table, steps + drop_penultimate))
+        sigmas = list(find_scheduler(scheduler)(table, steps + drop_penultimate))
         if drop_penultimate:
             del sigmas[-2]
     else:

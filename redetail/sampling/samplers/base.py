@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
-from redetail.sampling.denoiser import Denoiser
-from redetail.sampling.noise import NoiseSource
+from redetail.sampling.denoiser import Denoiser, predict_both
 
 
 class Step(NamedTuple):
@@ -22,7 +22,7 @@ class Step(NamedTuple):
 
 Steps = Iterator[Step]
 
-SamplerFunction = Callable[[Denoiser, Tensor, Sequence[float], NoiseSource], Steps]
+SamplerFunction = Callable[..., Steps]
 """(denoiser, x, sigmas, noise) -> steps.
 
 ``x`` (F, C, h, w) is at noise level sigmas[0]; ``sigmas`` fall, usually to a final 0; ``noise(sigma, next sigma)``
@@ -32,7 +32,7 @@ gives standard normal noise for a stochastic step. Samplers that need no noise d
 NoiseKind = Literal["none", "plain", "brownian", "brownian_part"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Sampler:
     """A sampler and its facts.
 
@@ -40,6 +40,7 @@ class Sampler:
     evaluations for n steps that end in 0 (None: as many as it takes). ``noise``: "plain" draws or a "brownian" path
     over the whole schedule ("brownian_part": over the sampled part). ``drop_penultimate``: whether its schedules leave
     out the last sigma before 0. ``mask_seed_offset``: added to the seed of the noise that masked surroundings show.
+    ``needs_table``: whether the function takes the model's noise table, as keyword ``table``.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Sampler:
     noise: NoiseKind = "none"
     drop_penultimate: bool = False
     mask_seed_offset: int = 0
+    needs_table: bool = False
 
 
 def intervals(sigmas: Sequence[float]) -> Iterable[tuple[float, float]]:
@@ -62,6 +64,15 @@ def slope(x: Tensor, x0: Tensor, sigma: float) -> Tensor:
     return (x - x0) / sigma
 
 
+def toward(x0: Tensor, x: Tensor, kept: float) -> Tensor:
+    """``x0`` + ``kept`` * (x - x0), exact for 0 and 1.
+
+    With kept = sigma'/sigma this is the Euler step, which is also the exponential integrator of first order: both are
+    exact where x0 does not change on the way.
+    """
+    return torch.lerp(x0, x, kept)
+
+
 def ancestral(sigma: float, sigma_next: float, eta: float = 1.0) -> tuple[float, float]:
     """(down, up): go down to ``down`` without noise, add noise of ``up``, and arrive at ``sigma_next``.
 
@@ -69,3 +80,34 @@ def ancestral(sigma: float, sigma_next: float, eta: float = 1.0) -> tuple[float,
     """
     up = min(sigma_next, eta * (sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2) ** 0.5)
     return (sigma_next**2 - up**2) ** 0.5, up
+
+
+class Evaluation(NamedTuple):
+    """A network call as a sampler uses it.
+
+    ``x``: where the step starts; ``x0``: the clean latents predicted there; ``negative``: those of the negative
+    condition, which some histories are made of (without CFG++ the same as x0).
+    """
+
+    x: Tensor
+    x0: Tensor
+    negative: Tensor
+
+
+Evaluate = Callable[[Denoiser, Tensor, float], Evaluation]
+
+
+def directly(denoise: Denoiser, x: Tensor, sigma: float) -> Evaluation:
+    """The prediction as it is."""
+    x0 = denoise(x, sigma)
+    return Evaluation(x, x0, x0)
+
+
+def cfg_pp(denoise: Denoiser, x: Tensor, sigma: float) -> Evaluation:
+    """CFG++ (Chung et al. 2024, arXiv 2406.08070): the guided prediction, re-noised with the negative one's noise.
+
+    x0 + sigma' * (x - negative) / sigma is the ordinary step from x + (x0 - negative): so the start is shifted, and
+    every sampler can do the rest as usual.
+    """
+    guided, negative = predict_both(denoise, x, sigma)
+    return Evaluation(x + (guided - negative), guided, negative)

@@ -1,11 +1,13 @@
 """DPM-Solver++ multistep: exponential integrators of the data prediction that reuse earlier network calls.
 
-Lu et al. 2022, arXiv 2211.01095. With lambda = -ln sigma (alpha = 1 in these variables) and h = lambda' - lambda.
+Lu et al. 2022, arXiv 2211.01095. With lambda = -ln sigma (alpha = 1 in these variables) and h = lambda' - lambda. The
+step to 0 is of first order.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from typing import Literal
 
@@ -13,21 +15,27 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Step, Steps, intervals
+from redetail.sampling.samplers.base import Evaluate, Step, Steps, directly, intervals, toward
 
 
-def dpmpp_2m(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
-    """DPM-Solver++(2M), algorithm 2 of the paper; the first and the last step are of first order."""
+def dpmpp_2m(
+    denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource, *, evaluate: Evaluate = directly
+) -> Steps:
+    """DPM-Solver++(2M), algorithm 2 of the paper.
+
+    With CFG++ (Chung et al. 2024, arXiv 2406.08070) the history is of negative predictions, as recorded; extrapolating
+    from a negative to a guided prediction makes it grow large where cfg is high.
+    """
     previous, h_previous = None, 0.0
     for sigma, sigma_next in intervals(sigmas):
-        x0 = denoise(x, sigma)
-        if sigma_next == 0:
-            x = x0
-        else:
+        start, x0, negative = evaluate(denoise, x, sigma)
+        target = x0
+        if sigma_next > 0:
             h = math.log(sigma / sigma_next)
-            target = x0 if previous is None else x0 + (x0 - previous) * (h / (2 * h_previous))
-            x = (sigma_next / sigma) * x - math.expm1(-h) * target
-            previous, h_previous = x0, h
+            if previous is not None:
+                target = x0 + (h / (2 * h_previous)) * (x0 - previous)
+            previous, h_previous = negative, h
+        x = toward(target, start, sigma_next / sigma)
         yield Step(x, x0)
 
 
@@ -38,9 +46,8 @@ def dpmpp_2m_sde(
     noise: NoiseSource,
     *,
     correction: Literal["midpoint", "heun"] = "midpoint",
-    eta: float = 1.0,
 ) -> Steps:
-    """SDE-DPM-Solver++(2M) (section 6 and appendix of the paper) with noise of strength ``eta``."""
+    """SDE-DPM-Solver++(2M), section 4.3 of the paper; ``correction`` says how the change of x0 is integrated."""
     previous, h_previous = None, 0.0
     for sigma, sigma_next in intervals(sigmas):
         x0 = denoise(x, sigma)
@@ -48,11 +55,37 @@ def dpmpp_2m_sde(
             x = x0
         else:
             h = math.log(sigma / sigma_next)
-            decay = (1 + eta) * h
-            x = (sigma_next / sigma) * math.exp(-eta * h) * x - math.expm1(-decay) * x0
+            kept = math.exp(-2 * h)
+            x = toward(x0, x, kept)
             if previous is not None:
-                weight = -math.expm1(-decay) / 2 if correction == "midpoint" else math.expm1(-decay) / decay + 1
+                weight = (1 - kept) / 2 if correction == "midpoint" else 1 - (1 - kept) / (2 * h)
                 x = x + (weight * h / h_previous) * (x0 - previous)
-            x = x + sigma_next * math.sqrt(-math.expm1(-2 * eta * h)) * noise(sigma, sigma_next)
+            x = x + sigma_next * math.sqrt(1 - kept) * noise(sigma, sigma_next)
             previous, h_previous = x0, h
+        yield Step(x, x0)
+
+
+def dpmpp_3m_sde(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
+    """SDE-DPM-Solver++ with a parabola through three predictions: the multistep of the paper, one order higher."""
+    x0s: deque[Tensor] = deque(maxlen=3)
+    widths: deque[float] = deque(maxlen=2)
+    for sigma, sigma_next in intervals(sigmas):
+        x0 = denoise(x, sigma)
+        x0s.appendleft(x0)
+        if sigma_next == 0:
+            x = x0
+        else:
+            h = math.log(sigma / sigma_next)
+            kept = math.exp(-2 * h)
+            x = toward(x0, x, kept)
+            first = 1 - (1 - kept) / (2 * h)
+            if len(x0s) == 2:
+                x = x + (first * h / widths[0]) * (x0s[0] - x0s[1])
+            elif len(x0s) == 3:
+                near, far = widths[0] / h, widths[1] / h
+                change, before = (x0s[0] - x0s[1]) / near, (x0s[1] - x0s[2]) / far
+                bend = (change - before) / (near + far)
+                x = x + first * (change + near * bend) - (first / (2 * h) - 0.5) * bend
+            x = x + sigma_next * math.sqrt(1 - kept) * noise(sigma, sigma_next)
+            widths.appendleft(h)
         yield Step(x, x0)

@@ -1,0 +1,62 @@
+"""DPM-Solver++ singlestep: second order by a network call in the middle of the step.
+
+Lu et al. 2022, arXiv 2211.01095, algorithm 1 with r = 1/2; data prediction. With lambda = -ln sigma the middle is the
+geometric mean of the sigmas.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from redetail.sampling.denoiser import Denoiser, predict_both
+from redetail.sampling.noise import NoiseSource
+from redetail.sampling.samplers.base import Step, Steps, ancestral, cfg_pp, intervals, toward
+
+
+def dpmpp_2s_ancestral(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
+    """DPM-Solver++(2S) to below the next sigma, then noise up to it."""
+    for sigma, sigma_next in intervals(sigmas):
+        x0 = denoise(x, sigma)
+        down, up = ancestral(sigma, sigma_next)
+        if down == 0:
+            x = x0
+        else:
+            middle = math.sqrt(sigma * down)
+            x = toward(denoise(toward(x0, x, middle / sigma), middle), x, down / sigma)
+        if up > 0:
+            x = x + up * noise(sigma, sigma_next)
+        yield Step(x, x0)
+
+
+def dpmpp_2s_ancestral_cfg_pp(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
+    """The same with CFG++ (Chung et al. 2024, arXiv 2406.08070): each half takes the newest negative prediction."""
+    for sigma, sigma_next in intervals(sigmas):
+        start, x0, _ = cfg_pp(denoise, x, sigma)
+        down, up = ancestral(sigma, sigma_next)
+        if down == 0:
+            x = x0
+        else:
+            middle = math.sqrt(sigma * down)
+            there = predict_both(denoise, toward(x0, start, middle / sigma), middle)
+            x = toward(there.guided, x + (x0 - there.negative), down / sigma)
+        if up > 0:
+            x = x + up * noise(sigma, sigma_next)
+        yield Step(x, x0)
+
+
+def dpmpp_sde(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
+    """SDE-DPM-Solver++(2S): fresh noise on both halves of the step, of one Brownian path."""
+    for sigma, sigma_next in intervals(sigmas):
+        x0 = denoise(x, sigma)
+        if sigma_next == 0:
+            x = x0
+        else:
+            middle = math.sqrt(sigma * sigma_next)
+            down, up = ancestral(sigma, middle)
+            trial = toward(x0, x, down / sigma) + up * noise(sigma, middle)
+            down, up = ancestral(sigma, sigma_next)
+            x = toward(denoise(trial, middle), x, down / sigma) + up * noise(sigma, sigma_next)
+        yield Step(x, x0)
