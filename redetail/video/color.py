@@ -6,10 +6,12 @@ written back without a name too, so that a player's guess is the same before and
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from av import VideoFrame
+from av import VideoFormat, VideoFrame
+from av.filter import Graph
 from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
@@ -77,9 +79,14 @@ class Decoder:
 
 
 class Encoder:
-    """Turns upright RGB into frames of the pixel format that an encoder takes, tagged as the source was."""
+    """Turns upright RGB into frames of the pixel format that an encoder takes, tagged as the source was.
 
-    def __init__(self, pixel_format: str, color: Color, size: Size) -> None:
+    ``siting``: where shared chroma lies, "left" as video decoders take it or "center" as WebP does.
+    """
+
+    def __init__(self, pixel_format: str, color: Color, size: Size, siting: str = "left") -> None:
+        self._size, self._siting = size, siting
+        self._sources: dict[str, VideoFrame] = {}
         self._format, self._color = pixel_format, color
         self._matrix = applied_matrix(color, size)
         self._range = color.range or _LIMITED
@@ -88,13 +95,24 @@ class Encoder:
     def __call__(self, pixels: RGB) -> VideoFrame:
         """A frame without time stamps."""
         layout = "rgb24" if pixels.dtype == np.uint8 else "rgb48le"
-        frame = VideoFrame.from_ndarray(contiguous(pixels), format=layout)
         if is_rgb(self._format):
+            frame = VideoFrame.from_ndarray(contiguous(pixels), format=layout)
             return self._scaler.reformat(frame, format=self._format, interpolation=_EXACT)
+        frame = self._filled(pixels, layout)
         frame.colorspace = self._matrix
         frame = self._full(frame) if self._range == _FULL else self._scaled(frame, self._format)
         frame.colorspace, frame.color_range = self._color.matrix, self._color.range
         frame.color_primaries, frame.color_trc = self._color.primaries, self._color.transfer
+        return frame
+
+    def _filled(self, pixels: RGB, layout: str) -> VideoFrame:
+        """An RGB frame that says where its chroma will lie: the scaler hands that on, and PyAV cannot set it."""
+        if layout not in self._sources:
+            self._sources[layout] = _sited(self._size, layout, self._siting)
+        frame = self._sources[layout]
+        width = 3 * self._size.width
+        rows = np.frombuffer(memoryview(frame.planes[0]), pixels.dtype).reshape(self._size.height, -1)
+        rows[:, :width] = pixels.reshape(self._size.height, width)
         return frame
 
     def _scaled(self, frame: VideoFrame, pixel_format: str) -> VideoFrame:
@@ -109,6 +127,21 @@ class Encoder:
             values = np.frombuffer(memoryview(source), np.uint16).reshape(source.height, -1)[:, : source.width]
             _store(full_range(values, bits, chroma=index > 0), target, np.uint16 if bits > 8 else np.uint8)
         return coded
+
+
+def _sited(size: Size, layout: str, siting: str) -> VideoFrame:
+    """An empty frame with a chroma location. Without one the scaler centres chroma, but decoders take it as on the
+    left: each generation would move colours by half a pixel."""
+    graph = Graph()
+    source = graph.add_buffer(width=size.width, height=size.height, format=VideoFormat(layout), time_base=Fraction(1))
+    place, sink = graph.add("setparams", f"chroma_location={siting}"), graph.add("buffersink")
+    source.link_to(place)
+    place.link_to(sink)
+    graph.configure()
+    graph.push(VideoFrame(size.width, size.height, layout))
+    frame = graph.pull()
+    assert isinstance(frame, VideoFrame)
+    return frame
 
 
 def full_range(values: NDArray[np.uint16], bits: int, *, chroma: bool) -> NDArray[np.uint16]:

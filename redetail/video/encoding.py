@@ -58,6 +58,11 @@ class Encoding:
     palette: bool = False
 
     @property
+    def siting(self) -> str:
+        """Where a decoder of this codec takes shared chroma to lie, if nothing says so."""
+        return "left" if self.encoder in ("libx264", "libx265") else "center"
+
+    @property
     def holds_streams(self) -> bool:
         """Whether the container can hold more than pictures."""
         return self.container not in ("gif", "apng")

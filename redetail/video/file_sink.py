@@ -94,19 +94,20 @@ class FileSink:
             raise
 
     def _open(self) -> None:
-        options = dict(self._encoding.container_options)
+        encoding = self._encoding
+        options = dict(encoding.container_options)
         if "movflags" in options and self._copy_from is not None and has_uncommon_keys(self._copy_from):
             options["movflags"] += "+use_metadata_tags"
         try:
             self._output: OutputContainer = av.open(
                 f"file:{self._target.temporary}",
                 "w",
-                format=self._encoding.container,
+                format=encoding.container,
                 container_options=options,
             )
             self._stream = self._add_stream()
-            self._encoder = Encoder(self._encoding.pixel_format, self._encoding.color, self._info.size)
-            self._palette = Palette(self._info.size, self._encoding.tick) if self._encoding.palette else None
+            self._encoder = Encoder(encoding.pixel_format, encoding.color, self._info.size, encoding.siting)
+            self._palette = Palette(self._info.size, encoding.tick) if encoding.palette else None
             self._copy = None if self._copy_from is None else StreamCopy(self._copy_from, self._output)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise cannot_write(self._target.path, error) from error

@@ -39,7 +39,7 @@ class WebPSink:
         self._clock = Clock(step_of(info.rate, info.time_base), path.name)
         self._lossless = options.lossless
         self._quality = 95.0 if options.quality is None else max(0.0, 100.0 - options.quality)
-        self._encoder = Encoder("bgra" if options.lossless else "yuv420p", BT601, info.size)
+        self._encoder = Encoder("bgra" if options.lossless else "yuv420p", BT601, info.size, "center")
         self._held: tuple[bytes, int] | None = None
         self._last: int | None = None
         self._first = 0

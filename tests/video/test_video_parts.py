@@ -62,7 +62,7 @@ def test_full_range_by_the_book():
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p"])
 def test_to_the_encoder_and_back_shifts_no_colour(gradients, pixel_format, matrix, code_range):
     pixels = gradients(1, 64, 96)[0]
-    frame = Encoder(pixel_format, Color(matrix, 1, 1, code_range), Size(96, 64))(pixels)
+    frame = Encoder(pixel_format, Color(matrix, 1, 1, code_range), Size(96, 64), "center")(pixels)
     assert (frame.colorspace, frame.color_range) == (matrix, code_range)
     difference = Decoder(False)(frame).astype(int) - pixels
     assert np.abs(difference).max() <= 3  # two roundings of each of three values, and shared chroma
@@ -81,7 +81,7 @@ def test_ten_bits_to_the_encoder_and_back(gradients, matrix):
 def test_odd_sizes_in_full_range(gradients):
     pixels = gradients(1, 31, 45)[0]
     for pixel_format in ("yuv420p", "yuv422p", "yuv444p"):
-        frame = Encoder(pixel_format, Color(1, 1, 1, 2), Size(45, 31))(pixels)
+        frame = Encoder(pixel_format, Color(1, 1, 1, 2), Size(45, 31), "center")(pixels)
         assert np.abs(Decoder(False)(frame).astype(int) - pixels).mean() < 1
 
 
