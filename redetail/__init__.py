@@ -78,12 +78,6 @@ __all__ = [
     "track",
 ]
 
-# Python sets a subpackage as an attribute when it is first imported. For these two that is done now and undone, so
-# that the public names stay those of the functions.
-for _name in ("detect", "track"):
-    import_module(f"redetail.{_name}")
-    del globals()[_name]
-
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.detect import Detector, load_detector
+from redetail.detection import Detector, load_detector
 from redetail.engines import load_engine
 from redetail.engines.base import Engine
 from redetail.pipeline.outputs import Outputs

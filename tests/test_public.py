@@ -30,7 +30,7 @@ def test_every_public_function_and_class_is_documented() -> None:
 
 
 def test_stages_stay_functions_after_the_packages_of_the_same_name_were_imported() -> None:
-    for package in ("redetail.detect.face", "redetail.track.tracker", "redetail.api"):
+    for package in ("redetail.detection.face", "redetail.tracking.tracker", "redetail.api"):
         importlib.import_module(package)
     assert [
         name for name in ("detect", "track", "detail", "paste") if not inspect.isfunction(getattr(redetail, name))

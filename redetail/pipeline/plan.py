@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from redetail.detect import CutDetector, Detector
+from redetail.detection import CutDetector, Detector
 from redetail.geometry.padding import Padding
 from redetail.geometry.scale import working_size
 from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
 from redetail.region import Detection, Region, Size
 from redetail.settings import Settings
-from redetail.track import Tracker, regions_from_tracks
+from redetail.tracking import Tracker, regions_from_tracks
 from redetail.video import Frame
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.detect import Detector, load_detector
+from redetail.detection import Detector, load_detector
 from redetail.errors import InputError, RegionError
 from redetail.imaging.masks import normalise_mask
 from redetail.imaging.resample import to_float
@@ -20,7 +20,7 @@ from redetail.pipeline.plan import extent, follow, look, watched
 from redetail.pipeline.timecode import Span
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Box, Region, Size
-from redetail.track import region_from_box, regions_from_masks, regions_from_segs
+from redetail.tracking import region_from_box, regions_from_masks, regions_from_segs
 from redetail.video import FrameSource, open_source
 from redetail.video.base import RGB
 

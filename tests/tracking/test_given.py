@@ -5,7 +5,7 @@ import pytest
 
 from redetail.errors import RegionError, SettingsError
 from redetail.region import Box, Size
-from redetail.track import region_from_box, regions_from_masks
+from redetail.tracking import region_from_box, regions_from_masks
 
 FRAME = Size(200, 120)
 

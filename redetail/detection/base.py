@@ -50,7 +50,7 @@ def import_cv2() -> Any:
 
 
 def _load_face(**options: Any) -> Detector:
-    from redetail.detect.face import FaceDetector
+    from redetail.detection.face import FaceDetector
 
     return FaceDetector(**options)
 

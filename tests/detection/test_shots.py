@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from redetail.detect import CutDetector
+from redetail.detection import CutDetector
 from redetail.errors import InputError
 from tests.clips import clip_frames
 

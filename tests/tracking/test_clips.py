@@ -5,9 +5,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from redetail.detect import CutDetector, load_detector
+from redetail.detection import CutDetector, load_detector
 from redetail.region import Region, Size
-from redetail.track import Track, Tracker, regions_from_tracks
+from redetail.tracking import Track, Tracker, regions_from_tracks
 from tests.clips import clip_frames
 
 FRAME = Size(350, 350)

@@ -17,7 +17,7 @@ from redetail.geometry.path import Floats, check_crop_factor
 from redetail.imaging.masks import place_mask
 from redetail.imaging.resample import touched
 from redetail.region import Box, Region, Size
-from redetail.track.regions import region_from_boxes
+from redetail.tracking.regions import region_from_boxes
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import torch
 from redetail.errors import RegionError
 from redetail.region import Box, Region, Size
 from redetail.segs import Seg
-from redetail.track import (
+from redetail.tracking import (
     region_from_box,
     region_from_seg,
     regions_from_masks,

@@ -14,7 +14,7 @@ from redetail.imaging.masks import normalise_mask, place_mask, resize_mask
 from redetail.imaging.resample import touched
 from redetail.region import Box, Region, Size
 from redetail.segs import Seg, Segs
-from redetail.track.given import fixed_region, frame_count, inside_frame
+from redetail.tracking.given import fixed_region, frame_count, inside_frame
 
 
 def regions_from_segs(document: Mapping[str, Any], frame: Size, start: int, stop: int) -> list[Region]:

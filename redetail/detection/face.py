@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.detect.base import RGB, import_cv2, to_uint8
+from redetail.detection.base import RGB, import_cv2, to_uint8
 from redetail.errors import ModelError, SettingsError
 from redetail.region import Box, Detection, Size
 

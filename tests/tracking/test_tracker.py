@@ -3,7 +3,7 @@ import pytest
 
 from redetail.errors import RegionError, SettingsError
 from redetail.region import Box, Detection
-from redetail.track import Track, Tracker
+from redetail.tracking import Track, Tracker
 
 
 def face(x: float, y: float, side: float = 40, confidence: float = 0.9, label: str = "face") -> Detection:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.detect.base import RGB, import_cv2, to_uint8
+from redetail.detection.base import RGB, import_cv2, to_uint8
 
 DIFFERENCE = 0.05
 """Least mean absolute difference of Lab colours, 0..1."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from redetail.geometry.path import Floats, clipped_boxes, smoothed_boxes, window_path, window_size
 from redetail.region import Region, Size
-from redetail.track.tracker import Track
+from redetail.tracking.tracker import Track
 
 
 def regions_from_tracks(

@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from redetail.detect import detector_names, load_detector
-from redetail.detect.face import WEIGHTS, FaceDetector
+from redetail.detection import detector_names, load_detector
+from redetail.detection.face import WEIGHTS, FaceDetector
 from redetail.errors import DependencyError, InputError, ModelError, SettingsError, UnknownNameError
 from redetail.region import Box, Size
 from tests.clips import clip_frames

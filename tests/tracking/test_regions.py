@@ -3,7 +3,7 @@ import pytest
 
 from redetail.errors import SettingsError
 from redetail.region import Size
-from redetail.track import Track, regions_from_tracks
+from redetail.tracking import Track, regions_from_tracks
 
 FRAME = Size(640, 360)
 
