@@ -64,6 +64,7 @@ class Engine(Protocol):
         Returns (F, h, w, 3) float32 0..1. Equal input and seed give equal output; where the whole mask is zero the
         crops come back as they are. Progress counts model calls. Raises
         :class:`~redetail.errors.Cancelled` within one step of ``cancel``, :class:`~redetail.errors.SettingsError`
-        for what the engine does not have.
+        for what the engine does not have, :class:`~redetail.errors.InputError` and
+        :class:`~redetail.errors.RegionError` for crops and masks that are not as described.
         """
         ...

@@ -170,8 +170,6 @@ def test_the_engine_gives_the_recorded_numbers(name: str) -> None:
     meta, tensors = recorded()
     case = meta["cases"][name]
     settings = node_settings(case["settings"])
-    if settings.sampler not in sampler_names():
-        pytest.skip(f"{settings.sampler} is not there yet")
     stages = 2 if case["settings"]["refiner"] and case["settings"]["refiner_ratio"] < 1 else 1
     for index, seg in enumerate(case["segs"]):
         engine, codec = toy_engine(case)
