@@ -114,7 +114,8 @@ class Region:
     ``start`` is the index of the first frame; ``size`` the window's size; ``path`` (F, 2) the sub-pixel x, y of its
     top left corner in every frame (a fixed window repeats one corner); ``boxes`` (F, 4) the subject's own box.
     ``masks`` says which part of the window is the subject: a sequence of (h, w) uint8 0..255 arrays of the window's
-    size, one per frame or a single one shared by all; None means the subject's box.
+    size, one per frame or a single one shared by all; None means the subject's box. ``fade_in`` and ``fade_out`` are
+    the frames over which the result appears and goes, where a subject is found or lost in the middle of a shot.
     """
 
     label: str
@@ -124,6 +125,8 @@ class Region:
     path: NDArray[np.float64]
     boxes: NDArray[np.float64]
     masks: Sequence[NDArray[np.uint8]] | None = field(default=None, repr=False)
+    fade_in: int = 0
+    fade_out: int = 0
 
     def __post_init__(self) -> None:
         frames = len(self.path)
@@ -162,6 +165,12 @@ class Region:
     def fixed(self) -> bool:
         """Whether the window stays where it is."""
         return bool((self.path == self.path[0]).all())
+
+    def strength(self, index: int) -> float:
+        """How much of the result shows in the region's frame ``index``, above 0 and at most 1: less while it fades."""
+        rising = (index + 1) / (self.fade_in + 1)
+        falling = (len(self) - index) / (self.fade_out + 1)
+        return min(1.0, rising, falling)
 
     def window(self, index: int) -> Box:
         """The crop window in the region's frame ``index`` (0 is the first of the region)."""

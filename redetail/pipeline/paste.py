@@ -67,7 +67,8 @@ def paste_crop(
     """
     height, width = frame.shape[:2]
     size, window = Size(width, height), region.window(index)
-    mask, box = masks.place_mask(masks.feather(region.mask(index), feather), window, size)
+    soft = masks.feather(region.mask(index), feather) * np.float32(region.strength(index))
+    mask, box = masks.place_mask(soft, window, size)
     before = resample.crop(frame, window, Size(crop.shape[1], crop.shape[0]))
     change, _ = resample.place(crop - before, window, size)
     return blend.paste_change(frame, change, mask, box), mask, box

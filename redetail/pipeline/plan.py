@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from redetail.detection import CutDetector, Detector
 from redetail.geometry.padding import Padding
@@ -13,6 +13,9 @@ from redetail.region import Detection, Region, Size
 from redetail.settings import Settings
 from redetail.tracking import Tracker, regions_from_tracks
 from redetail.video import Frame
+
+FADE = 5
+"""Frames over which a subject fades in or out in the middle of a shot: a fifth of a second at 24 frames a second."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,22 @@ def look(frames: Iterable[Frame], detector: Detector) -> Sightings:
 
 
 def follow(sightings: Sightings, size: Size, crop_factor: float) -> list[Region]:
-    """Turn sightings into subjects over time with smooth crop windows."""
+    """Turn sightings into subjects over time with smooth crop windows.
+
+    A subject that is found or lost in the middle of a shot fades in or out, where another would suddenly be sharp.
+    """
     tracker = Tracker()
     for index, detections in enumerate(sightings.detections, sightings.start):
         tracker.update(index, detections, cut=index in sightings.cuts)
-    return regions_from_tracks(tracker.finish(), size, crop_factor=crop_factor)
+    edges = {sightings.start, sightings.stop, *sightings.cuts}
+    return [
+        replace(
+            region,
+            fade_in=0 if region.start in edges else FADE,
+            fade_out=0 if region.stop in edges else FADE,
+        )
+        for region in regions_from_tracks(tracker.finish(), size, crop_factor=crop_factor)
+    ]
 
 
 def extent(frames: Iterable[Frame]) -> tuple[int, int]:

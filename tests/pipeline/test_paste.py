@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,13 @@ def test_later_regions_lie_on_top_and_frames_outside_are_passed_on():
     assert pasted[0].result.pixels is FRAME
     assert pasted[2].result.pixels[20, 22].mean() > 220
     assert pasted[2].source.pixels is FRAME
+
+
+def test_a_subject_lost_in_mid_shot_fades():
+    subject = replace(region(frames=6), fade_in=0, fade_out=3)
+    white = np.ones((25, 24, 3), np.float32)
+    strengths = [paste_crop(FRAME, subject, index, white, 5)[1].max() for index in range(6)]
+    np.testing.assert_allclose(strengths, [1, 1, 1, 0.75, 0.5, 0.25], atol=0.02)
 
 
 def test_counts_are_checked():
