@@ -81,7 +81,9 @@ class LatentEngine:
     """An :class:`~redetail.engines.base.Engine` made of a codec and a latent model.
 
     ``context_limit``: the longest context window that the motion layers can take (None: any); ``refiner``: a second
-    model over the same latents that takes over the last steps, as many as ``settings.refiner_ratio`` says.
+    model over the same latents that takes over the last steps, as many as ``settings.refiner_ratio`` says;
+    ``differential``: whether a feathered mask opens step by step; a model of one or two steps has too few for that
+    and takes it softly.
     """
 
     def __init__(
@@ -93,9 +95,11 @@ class LatentEngine:
         *,
         context_limit: int | None = None,
         refiner: LatentModel | None = None,
+        differential: bool = True,
     ) -> None:
         self._codec, self._model, self._refiner = codec, model, refiner
         self._capabilities, self._limit = capabilities, context_limit
+        self._differential = differential
         self.placement = placement
 
     @property
@@ -143,7 +147,8 @@ class LatentEngine:
 
     def _sampled(self, latents: Tensor, segment: _Segment, meter: Meter) -> Tensor:
         """From clean latents to clean latents. Differential diffusion belongs to a feathered mask (see Settings)."""
-        mask, differential = latent_mask(segment.mask, latents), segment.settings.mask_feather > 0
+        mask = latent_mask(segment.mask, latents)
+        differential = self._differential and segment.settings.mask_feather > 0
         base, request = segment.stage(self._model, meter), segment.request
         if self._refiner is None:
             return sample(base.denoiser, latents, base.table, request, mask=mask, differential=differential)

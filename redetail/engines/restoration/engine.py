@@ -57,4 +57,5 @@ def load_restoration_engine(path: Path, placement: Placement) -> LatentEngine:
         defaults=card.defaults,
         uses_prompt=False,
     )
-    return LatentEngine(codec, RestorationModel(network, codec, placement), capabilities, placement)
+    model = RestorationModel(network, codec, placement)
+    return LatentEngine(codec, model, capabilities, placement, differential=False)
