@@ -64,7 +64,7 @@ _ALL = (
     Sampler("ddpm", euler_ancestral, 1, N, DDPM, "plain"),
     Sampler("lcm", lcm, 1, N, LCM, "plain"),
     Sampler("ipndm", ipndm, 4, N, DEIS),
-    Sampler("ipndm_v", ipndm_v, 4, N, IPNDM_V),
+    Sampler("ipndm_v", ipndm_v, 2, N, IPNDM_V),
     Sampler("deis", deis, 3, N, DEIS),
     Sampler("res_multistep", res_multistep, 2, N, RES),
     Sampler("res_multistep_cfg_pp", partial(res_multistep, evaluate=cfg_pp), 2, N, RES),

@@ -32,7 +32,11 @@ def dpmpp_2s_ancestral(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], no
 
 
 def dpmpp_2s_ancestral_cfg_pp(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
-    """The same with CFG++ (Chung et al. 2024, arXiv 2406.08070): each half takes the newest negative prediction."""
+    """The same with CFG++ (Chung et al. 2024, arXiv 2406.08070): each half takes the newest negative prediction.
+
+    As recorded: the second half sets off a prediction at the middle against one at the start, so that it keeps the
+    recorded look, but converges to no solution as the steps get finer.
+    """
     for sigma, sigma_next in intervals(sigmas):
         start, x0, _ = cfg_pp(denoise, x, sigma)
         down, up = ancestral(sigma, sigma_next)
