@@ -15,7 +15,7 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Evaluate, Step, Steps, directly, intervals, slope
+from redetail.sampling.samplers.base import Evaluate, Step, Steps, add, directly, intervals, slope
 from redetail.sampling.samplers.quadrature import Array, gauss, lagrange_integrals
 
 Weights = Callable[[Sequence[float], float], Sequence[float]]
@@ -36,7 +36,7 @@ def _multistep(
             x = x0
         else:
             for weight, one in zip(weights(known, sigma_next), slopes, strict=True):
-                x = x + weight * one
+                x = add(x, weight, one)
         yield Step(x, x0)
 
 

@@ -73,6 +73,11 @@ def toward(x0: Tensor, x: Tensor, kept: float) -> Tensor:
     return torch.lerp(x0, x, kept)
 
 
+def add(x: Tensor, weight: float, change: Tensor) -> Tensor:
+    """``x`` + ``weight`` * ``change``, in one pass over memory."""
+    return torch.add(x, change, alpha=weight)
+
+
 def ancestral(sigma: float, sigma_next: float, eta: float = 1.0) -> tuple[float, float]:
     """(down, up): go down to ``down`` without noise, add noise of ``up``, and arrive at ``sigma_next``.
 

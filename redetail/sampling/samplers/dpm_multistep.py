@@ -15,7 +15,7 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Evaluate, Step, Steps, directly, intervals, toward
+from redetail.sampling.samplers.base import Evaluate, Step, Steps, add, directly, intervals, toward
 
 
 def dpmpp_2m(
@@ -33,7 +33,7 @@ def dpmpp_2m(
         if sigma_next > 0:
             h = math.log(sigma / sigma_next)
             if previous is not None:
-                target = x0 + (h / (2 * h_previous)) * (x0 - previous)
+                target = toward(x0, previous, -h / (2 * h_previous))
             previous, h_previous = negative, h
         x = toward(target, start, sigma_next / sigma)
         yield Step(x, x0)
@@ -59,8 +59,8 @@ def dpmpp_2m_sde(
             x = toward(x0, x, kept)
             if previous is not None:
                 weight = (1 - kept) / 2 if correction == "midpoint" else 1 - (1 - kept) / (2 * h)
-                x = x + (weight * h / h_previous) * (x0 - previous)
-            x = x + sigma_next * math.sqrt(1 - kept) * noise(sigma, sigma_next)
+                x = add(x, weight * h / h_previous, x0 - previous)
+            x = add(x, sigma_next * math.sqrt(1 - kept), noise(sigma, sigma_next))
             previous, h_previous = x0, h
         yield Step(x, x0)
 
@@ -80,12 +80,12 @@ def dpmpp_3m_sde(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: N
             x = toward(x0, x, kept)
             first = 1 - (1 - kept) / (2 * h)
             if len(x0s) == 2:
-                x = x + (first * h / widths[0]) * (x0s[0] - x0s[1])
+                x = add(x, first * h / widths[0], x0s[0] - x0s[1])
             elif len(x0s) == 3:
                 near, far = widths[0] / h, widths[1] / h
                 change, before = (x0s[0] - x0s[1]) / near, (x0s[1] - x0s[2]) / far
                 bend = (change - before) / (near + far)
-                x = x + first * (change + near * bend) - (first / (2 * h) - 0.5) * bend
-            x = x + sigma_next * math.sqrt(1 - kept) * noise(sigma, sigma_next)
+                x = add(add(x, first, change), first * near - first / (2 * h) + 0.5, bend)
+            x = add(x, sigma_next * math.sqrt(1 - kept), noise(sigma, sigma_next))
             widths.appendleft(h)
         yield Step(x, x0)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser, predict_both
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Step, Steps, ancestral, cfg_pp, intervals, toward
+from redetail.sampling.samplers.base import Step, Steps, add, ancestral, cfg_pp, intervals, toward
 
 
 def dpmpp_2s_ancestral(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
@@ -27,7 +27,7 @@ def dpmpp_2s_ancestral(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], no
             middle = math.sqrt(sigma * down)
             x = toward(denoise(toward(x0, x, middle / sigma), middle), x, down / sigma)
         if up > 0:
-            x = x + up * noise(sigma, sigma_next)
+            x = add(x, up, noise(sigma, sigma_next))
         yield Step(x, x0)
 
 
@@ -47,7 +47,7 @@ def dpmpp_2s_ancestral_cfg_pp(denoise: Denoiser, x: Tensor, sigmas: Sequence[flo
             there = predict_both(denoise, toward(x0, start, middle / sigma), middle)
             x = toward(there.guided, x + (x0 - there.negative), down / sigma)
         if up > 0:
-            x = x + up * noise(sigma, sigma_next)
+            x = add(x, up, noise(sigma, sigma_next))
         yield Step(x, x0)
 
 
@@ -60,7 +60,7 @@ def dpmpp_sde(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: Nois
         else:
             middle = math.sqrt(sigma * sigma_next)
             down, up = ancestral(sigma, middle)
-            trial = toward(x0, x, down / sigma) + up * noise(sigma, middle)
+            trial = add(toward(x0, x, down / sigma), up, noise(sigma, middle))
             down, up = ancestral(sigma, sigma_next)
-            x = toward(denoise(trial, middle), x, down / sigma) + up * noise(sigma, sigma_next)
+            x = add(toward(denoise(trial, middle), x, down / sigma), up, noise(sigma, sigma_next))
         yield Step(x, x0)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Step, Steps, slope
+from redetail.sampling.samplers.base import Step, Steps, add, slope
 
 
 class Solver:
@@ -27,9 +27,9 @@ class Solver:
 
     def _move(self, r: float, *terms: tuple[float, Tensor]) -> Tensor:
         sigma = math.exp(-(self.lam + r * self.h))
-        x = self.x - sigma * math.expm1(r * self.h) * self.eps
+        x = add(self.x, -sigma * math.expm1(r * self.h), self.eps)
         for weight, change in terms:
-            x = x - sigma * weight * change
+            x = add(x, -sigma * weight, change)
         return x
 
     def _change_at(self, r: float, trial: Callable[[], Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Step, Steps, intervals, toward
+from redetail.sampling.samplers.base import Step, Steps, add, intervals, toward
 
 POINTS = 200
 
@@ -22,11 +22,10 @@ def noise_scale(sigma: float) -> float:
 
 def er_sde(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
     """ER-SDE-Solver-3, algorithm 3: x0 as a parabola in sigma, its integrals as sums over 200 points, as recorded."""
-    x0s: list[Tensor] = []
-    changes: list[Tensor] = []
+    previous: Tensor | None = None
+    change_before: Tensor | None = None
     for index, (sigma, sigma_next) in enumerate(intervals(sigmas)):
         x0 = denoise(x, sigma)
-        x0s.append(x0)
         if sigma_next == 0:
             x = x0
         else:
@@ -35,13 +34,14 @@ def er_sde(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSo
             step = (sigma - sigma_next) / POINTS
             points = sigma_next + step * np.arange(POINTS)
             density = step / (points * (np.exp(points**0.3) + 10))
-            if index >= 1:
-                changes.append((x0 - x0s[-2]) / (sigma - sigmas[index - 1]))
-                x = x + float(sigma_next - sigma + noise_scale(sigma_next) * density.sum()) * changes[-1]
-            if index >= 2:
-                bend = (changes[-1] - changes[-2]) / ((sigma - sigmas[index - 2]) / 2)
+            change = None if previous is None else (x0 - previous) / (sigma - sigmas[index - 1])
+            if change is not None:
+                x = add(x, float(sigma_next - sigma + noise_scale(sigma_next) * density.sum()), change)
+            if change is not None and change_before is not None:
+                bend = (change - change_before) / ((sigma - sigmas[index - 2]) / 2)
                 moment = float(density @ (points - sigma))
-                x = x + ((sigma_next - sigma) ** 2 / 2 + noise_scale(sigma_next) * moment) * bend
+                x = add(x, (sigma_next - sigma) ** 2 / 2 + noise_scale(sigma_next) * moment, bend)
             spread = max(sigma_next**2 - (sigma * ratio) ** 2, 0)
-            x = x + math.sqrt(spread) * noise(sigma, sigma_next)
+            x = add(x, math.sqrt(spread), noise(sigma, sigma_next))
+            previous, change_before = x0, change
         yield Step(x, x0)

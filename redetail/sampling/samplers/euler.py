@@ -8,7 +8,7 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Evaluate, Step, Steps, ancestral, directly, intervals, toward
+from redetail.sampling.samplers.base import Evaluate, Step, Steps, add, ancestral, directly, intervals, toward
 
 
 def euler(
@@ -37,7 +37,7 @@ def euler_ancestral(
         down, up = ancestral(sigma, sigma_next)
         x = toward(x0, start, down / sigma)
         if up > 0:
-            x = x + up * noise(sigma, sigma_next)
+            x = add(x, up, noise(sigma, sigma_next))
         yield Step(x, x0)
 
 
@@ -45,5 +45,5 @@ def lcm(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSourc
     """Multistep consistency sampling: the prediction noised anew (Luo et al. 2023, arXiv 2310.04378, algorithm 3)."""
     for sigma, sigma_next in intervals(sigmas):
         x0 = denoise(x, sigma)
-        x = x0 + sigma_next * noise(sigma, sigma_next) if sigma_next > 0 else x0
+        x = add(x0, sigma_next, noise(sigma, sigma_next)) if sigma_next > 0 else x0
         yield Step(x, x0)

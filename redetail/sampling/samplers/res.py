@@ -9,7 +9,7 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Evaluate, Step, Steps, ancestral, directly, intervals, toward
+from redetail.sampling.samplers.base import Evaluate, Step, Steps, add, ancestral, directly, intervals, toward
 
 
 def res_multistep(
@@ -34,8 +34,8 @@ def res_multistep(
         else:
             h = math.log(sigma / down)
             weight = (h + math.expm1(-h)) / math.log(before / reached)
-            x = toward(negative, start, down / sigma) + weight * (negative - previous)
+            x = add(toward(negative, start, down / sigma), weight, negative - previous)
         if up > 0:
-            x = x + up * noise(sigma, sigma_next)
+            x = add(x, up, noise(sigma, sigma_next))
         previous, before, reached = negative, sigma, down
         yield Step(x, x0)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Step, Steps, ancestral, intervals, slope, toward
+from redetail.sampling.samplers.base import Step, Steps, add, ancestral, intervals, slope, toward
 
 
 def heun(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
@@ -21,7 +21,8 @@ def heun(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSour
             x = trial
         else:
             end = slope(trial, denoise(trial, sigma_next), sigma_next)
-            x = x + (sigma_next - sigma) / 2 * (slope(x, x0, sigma) + end)
+            half = (sigma_next - sigma) / 2
+            x = add(toward(x0, x, 1 + half / sigma), half, end)
         yield Step(x, x0)
 
 
@@ -39,13 +40,13 @@ def heunpp2(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseS
         ahead = [further for further in ahead if further > 0]
         trial, reached = x, sigma
         for further in ahead:
-            trial, reached = trial + (further - reached) * slopes[-1], further
+            trial, reached = add(trial, further - reached, slopes[-1]), further
             slopes.append(slope(trial, denoise(trial, further), further))
         weights = [further / (len(slopes) * sigmas[0]) for further in ahead]
         mean = (1 - sum(weights)) * slopes[0]
         for weight, other in zip(weights, slopes[1:], strict=True):
-            mean = mean + weight * other
-        x = x0 if sigma_next == 0 else x + (sigma_next - sigma) * mean
+            mean = add(mean, weight, other)
+        x = x0 if sigma_next == 0 else add(x, sigma_next - sigma, mean)
         yield Step(x, x0)
 
 
@@ -62,7 +63,7 @@ def dpm_2(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSou
         else:
             middle = math.sqrt(sigma * down)
             trial = toward(x0, x, middle / sigma)
-            x = x + (down - sigma) * slope(trial, denoise(trial, middle), middle)
+            x = add(x, down - sigma, slope(trial, denoise(trial, middle), middle))
         if up > 0:
-            x = x + up * noise(sigma, sigma_next)
+            x = add(x, up, noise(sigma, sigma_next))
         yield Step(x, x0)

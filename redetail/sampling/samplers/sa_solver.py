@@ -10,7 +10,7 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Step, Steps, intervals
+from redetail.sampling.samplers.base import Step, Steps, add, intervals
 from redetail.sampling.samplers.quadrature import gauss, lagrange_integrals
 from redetail.sampling.table import NoiseTable
 
@@ -27,7 +27,7 @@ def _adams(x: Tensor, sigmas: tuple[float, float], tau: float, nodes: Sequence[f
     )
     moved = math.exp((start - end) * rate) * x
     for integral, x0 in zip(integrals, x0s, strict=True):
-        moved = moved + integral * x0
+        moved = add(moved, integral, x0)
     return moved
 
 
@@ -46,7 +46,8 @@ def sa_solver(
     uses the noise of its predictor. ``evaluate_corrected`` is sa_solver_pece: the corrected latents are evaluated anew.
     """
     low, high = (table.sigma(part * (len(table) - 1)) * slack for part, slack in ((0.2, 1 - 1e-6), (0.8, 1 + 1e-6)))
-    start, tau, shock = x, 0.0, None
+    start, tau = x, 0.0
+    shock: Tensor | float = 0.0
     nodes: list[float] = []
     x0s: list[Tensor] = []
     for index, (sigma, sigma_next) in enumerate(intervals(sigmas)):
@@ -54,20 +55,18 @@ def sa_solver(
         x0 = predicted = denoise(x, sigma)
         if index > 0:
             order = slice(0, min(CORRECTOR_ORDER, left + 1) - 1)
-            x = _adams(start, (nodes[0], sigma), tau, [sigma, *nodes[order]], [x0, *x0s[order]])
-            x = x if shock is None else x + shock
+            x = _adams(start, (nodes[0], sigma), tau, [sigma, *nodes[order]], [x0, *x0s[order]]) + shock
             predicted = denoise(x, sigma) if evaluate_corrected else x0
-        nodes, x0s = [sigma, *nodes], [predicted, *x0s]
+        nodes, x0s = [sigma, *nodes[: CORRECTOR_ORDER - 2]], [predicted, *x0s[: CORRECTOR_ORDER - 2]]
         start = x
         if sigma_next == 0:
             x = predicted
         else:
             tau = 1.0 if low <= sigma_next <= high else 0.0
             order = slice(0, min(PREDICTOR_ORDER, left))
-            x = _adams(start, (sigma, sigma_next), tau, nodes[order], x0s[order])
-            shock = None
+            shock = 0.0
             if tau > 0:
-                h = math.log(sigma / sigma_next)
-                shock = sigma_next * math.sqrt(-math.expm1(-2 * tau**2 * h)) * noise(sigma, sigma_next)
-                x = x + shock
+                spread = 1 - (sigma_next / sigma) ** (2 * tau**2)
+                shock = sigma_next * math.sqrt(spread) * noise(sigma, sigma_next)
+            x = _adams(start, (sigma, sigma_next), tau, nodes[order], x0s[order]) + shock
         yield Step(x, x0)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Step, Steps, intervals, toward
+from redetail.sampling.samplers.base import Step, Steps, add, intervals, toward
 
 Weight = Callable[[float, float, float], float]
 """(place of a stage, place of the stage before, 2h) -> weight of the change of x0 seen at the stage before."""
@@ -29,10 +29,10 @@ def _stages(
         for place in places:
             stage = sigma * math.exp(-place * h) if place < 1 else sigma_next
             kept = math.exp(-2 * (place - before) * h)
-            path = kept * path + stage * math.sqrt(1 - kept) * noise(reached, stage)
+            path = add(kept * path, stage * math.sqrt(1 - kept), noise(reached, stage))
             moved = toward(x0, x, math.exp(-2 * place * h)) + path
             if before > 0:
-                moved = moved + weight(place, before, 2 * h) * (latest - x0)
+                moved = add(moved, weight(place, before, 2 * h), latest - x0)
             if place < 1:
                 latest = denoise(moved, stage)
             before, reached = place, stage

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Step, Steps, toward
+from redetail.sampling.samplers.base import Step, Steps, add, toward
 
 END = 0.001
 """Sigma that stands for 0: the method works in ln sigma."""
@@ -45,14 +45,14 @@ def _uni_pc(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], b: StepFuncti
         x = base
         weights = [0.5] if order == 2 else _coefficients(ratios, h, b(h)) if ratios else []
         for weight, change in zip(weights, changes, strict=True):
-            x = x - b(h) * weight * change
+            x = add(x, -b(h) * weight, change)
         reported = x0s[0]
         if index < steps:
             x0 = denoise(x, sigma_next)
             weights = [0.5] if order == 1 else _coefficients([*ratios, 1.0], h, b(h))
             x = base
             for weight, change in zip(weights, [*changes, x0 - x0s[0]], strict=True):
-                x = x - b(h) * weight * change
+                x = add(x, -b(h) * weight, change)
             x0s = [x0, *x0s[: highest - 1]]
         yield Step(x, reported)
 
