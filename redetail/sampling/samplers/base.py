@@ -61,7 +61,7 @@ def intervals(sigmas: Sequence[float]) -> Iterable[tuple[float, float]]:
 
 def slope(x: Tensor, x0: Tensor, sigma: float) -> Tensor:
     """dx/dsigma of the probability flow ODE (Karras et al. 2022, arXiv 2206.00364, eq. 3 with s = 1)."""
-    return (x - x0) / sigma
+    return (x - x0).div_(sigma)
 
 
 def toward(x0: Tensor, x: Tensor, kept: float) -> Tensor:
