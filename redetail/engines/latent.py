@@ -34,6 +34,7 @@ from redetail.sampling import (
     find_sampler,
     sample,
     sample_refined,
+    snapped,
 )
 from redetail.settings import Settings
 
@@ -147,7 +148,7 @@ class LatentEngine:
 
     def _sampled(self, latents: Tensor, segment: _Segment, meter: Meter) -> Tensor:
         """From clean latents to clean latents. Differential diffusion belongs to a feathered mask (see Settings)."""
-        mask = latent_mask(segment.mask, latents)
+        mask = snapped(latent_mask(segment.mask, latents))  # whoever blurred it: what is meant to be 1 must be 1
         differential = self._differential and segment.settings.mask_feather > 0
         base, request = segment.stage(self._model, meter), segment.request
         if self._refiner is None:
