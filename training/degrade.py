@@ -65,9 +65,9 @@ def draw_degradation(rng: np.random.Generator) -> Degradation:
     if rng.random() < 0.12:
         return Degradation(codec="h264", quality=int(rng.integers(12, 22)), seed=seed)
     kind = rng.random()
-    factor = 1.0 if kind < 0.12 else 2.0 if kind < 0.35 else float(np.exp(rng.uniform(np.log(1.2), np.log(4.0))))
+    factor = 1.0 if kind < 0.12 else 2.0 if kind < 0.45 else float(np.exp(rng.uniform(np.log(1.2), np.log(3.5))))
     codec, quality = draw_codec(rng, (0.55, 0.35, 0.10))
-    again, again_quality = draw_codec(rng, (0.18, 0.07, 0.75))
+    again, again_quality = draw_codec(rng, (0.30, 0.07, 0.63))
     return Degradation(
         factor=factor,
         codec=codec,

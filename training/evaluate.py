@@ -196,6 +196,18 @@ def grid(full: bool) -> list[Way]:
     return ways
 
 
+def write_sheet(path: Path, crops: list[Subject], together: list[Clip], alone: list[Clip]) -> None:
+    """The middle frame of every clip: input, output, output frame by frame, original; two clips a row."""
+    rows = [
+        np.concatenate([clip[len(clip) // 2] for clip in (crop.soft, out, single, crop.original)], axis=1)
+        for crop, out, single in zip(crops, together, alone, strict=True)
+    ]
+    half = (len(rows) + 1) // 2
+    rows += [np.zeros_like(rows[0])] * (2 * half - len(rows))
+    picture = np.concatenate([np.concatenate(rows[:half]), np.concatenate(rows[half:])], axis=1)
+    cv2.imwrite(str(path), picture[..., ::-1])
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -222,14 +234,7 @@ def main() -> None:
             results.setdefault(softening, {})[str(way)] = rows
             tables.append(table(rows, f"{softening}: {way}"))
         together, alone = list(outputs.values())[:2]
-        sheet = [
-            np.concatenate([crop.soft[8], out[8], single[8], crop.original[8]], axis=1)
-            for crop, out, single in zip(crops, together, alone, strict=True)
-        ]
-        half = (len(sheet) + 1) // 2
-        sheet += [np.zeros_like(sheet[0])] * (2 * half - len(sheet))
-        picture = np.concatenate([np.concatenate(sheet[:half]), np.concatenate(sheet[half:])], axis=1)
-        cv2.imwrite(str(options.output / f"{softening}.png"), picture[..., ::-1])
+        write_sheet(options.output / f"{softening}.png", crops, together, alone)
         log.info("%s", summary({softening: results[softening]}))
     (options.output / "results.json").write_text(json.dumps(results, indent=1))
     (options.output / "table.md").write_text(summary(results) + "\n" + "\n".join(tables))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import json
 import logging
 import math
@@ -29,15 +30,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data import Samples
 
-from redetail.engines.restoration.network import NetworkConfig, RestorationUNet
+from redetail.engines.restoration.network import NetworkConfig, RestorationUNet, cell_basis
 
 log = logging.getLogger("train")
 
 SIGMA_MAX = 14.6146  # of Stable Diffusion's table
 # (share, lowest, highest): few-step sampling evaluates the high and middle noise levels.
-SIGMA_BANDS = ((0.35, 8.0, SIGMA_MAX), (0.40, 0.6, 8.0), (0.18, 0.12, 0.6), (0.07, 0.029, 0.12))
+SIGMA_BANDS = ((0.60, 5.0, SIGMA_MAX), (0.30, 0.6, 5.0), (0.10, 0.03, 0.6))
 TEMPORAL_WEIGHT = 0.3
-CHARBONNIER = 0.1  # in residual standard deviations: about one grey level of 255
+FLOOR = 0.02  # added to a clip's mean square before its error is divided by it: nearly clean clips do not rule
 
 
 def unshuffle(clip: Tensor, config: NetworkConfig) -> Tensor:
@@ -58,25 +59,32 @@ def draw_sigmas(count: int, generator: torch.Generator) -> Tensor:
 
 
 def noisy_input(clean: Tensor, sigma: Tensor, frames: int, generator: torch.Generator) -> Tensor:
-    """clean (B*F, C, h, w) plus noise; 30 % of the clips start from a weakened residual, as a denoise < 1 does."""
-    weaken = torch.rand(len(sigma), generator=generator)
-    keep = torch.where(torch.rand(len(sigma), generator=generator) < 0.3, weaken, torch.ones_like(weaken))
+    """clean (B*F, C, h, w) plus noise.
+
+    A quarter of the clips start from no residual at all, as a denoise < 1 does, and a quarter from a weakened one, as
+    the network's own earlier steps give.
+    """
+    kind = torch.rand(len(sigma), generator=generator)
+    keep = torch.rand(len(sigma), generator=generator)
+    keep = torch.where(kind < 0.25, torch.zeros_like(keep), torch.where(kind < 0.5, keep, torch.ones_like(keep)))
     rows = [value.repeat_interleave(frames)[:, None, None, None].to(clean.device) for value in (keep, sigma)]
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
     return clean * rows[0] + rows[1] * noise
 
 
 def restoration_loss(predicted: Tensor, clean: Tensor, clips: int) -> tuple[Tensor, Tensor]:
-    """(Charbonnier, temporal L1) of residual latents (B*F, C, h, w).
+    """(error, change) of residual latents (B*F, C, h, w): what share of the mean square is left unexplained.
 
-    Each clip is weighed by one over its own residual, because the gain in decibels counts relative to it.
+    ``error`` is that of the residuals, ``change`` that of their differences from frame to frame. Each clip counts
+    relative to itself, as the gain in decibels does.
     """
     predicted, clean = (x.float().unflatten(0, (clips, -1)) for x in (predicted, clean))
-    weight = 1 / (clean.abs().mean(dim=(1, 2, 3, 4)) + 0.25)
-    weight = weight / weight.mean()
-    error = ((predicted - clean) ** 2 + CHARBONNIER**2).sqrt().mean(dim=(1, 2, 3, 4))
-    change = (predicted.diff(dim=1) - clean.diff(dim=1)).abs().mean(dim=(1, 2, 3, 4))
-    return (weight * error).mean(), (weight * change).mean()
+    total = clean.square().mean(dim=(1, 2, 3, 4)) + FLOOR
+    error = (predicted - clean).square().mean(dim=(1, 2, 3, 4)) / total
+    if predicted.shape[1] == 1:
+        return error.mean(), error.new_zeros(())
+    change = (predicted.diff(dim=1) - clean.diff(dim=1)).square().mean(dim=(1, 2, 3, 4)) / total
+    return error.mean(), change.mean()
 
 
 class Run:
@@ -91,12 +99,12 @@ class Run:
         self.folder: Path = options.output
         self.folder.mkdir(parents=True, exist_ok=True)
         saved = self.saved()
-        std = saved["residual_std"] if saved else measure_residual_std(options.data, options.seed)
-        self.config = NetworkConfig.from_json(saved["config"]) if saved else NetworkConfig(residual_std=std)
+        config = saved["config"] if saved else measured_config(options.data, options.seed).to_json()
+        self.config = NetworkConfig.from_json(self.told_by_first(config))
         self.network = RestorationUNet(self.config).to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=1e-3
+            self.network.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=1e-4
         )
         self.step, self.seconds = 0, 0.0
         if saved:
@@ -112,6 +120,13 @@ class Run:
         path = self.folder / "checkpoint.pt"
         return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
 
+    def told_by_first(self, text: str) -> str:
+        """The text of the first process, in all of them."""
+        told = [text]
+        if self.options.processes > 1:
+            distributed.broadcast_object_list(told)
+        return told[0]
+
     def save(self) -> None:
         """Write the checkpoint beside and rename it."""
         state = {
@@ -121,7 +136,6 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "config": self.config.to_json(),
-            "residual_std": self.config.residual_std,
         }
         part = self.folder / "checkpoint.part"
         torch.save(state, part)
@@ -226,11 +240,19 @@ def clip_gains(predicted: Tensor, target: Tensor, clips: int) -> list[float]:
     return [float(10 * torch.log10(b / a)) for a, b in zip(error, nothing, strict=True) if b > 0.02]
 
 
-def measure_residual_std(data: Path, seed: int) -> float:
-    """Standard deviation of clean - degraded in -1..1 units over 60 batches."""
-    batches = islice(Samples(data, seed + 1), 60)
-    squares = [float((((clean.float() - soft.float()) / 127.5) ** 2).mean()) for soft, clean in batches]
-    return round(math.sqrt(float(np.mean(squares))), 4)
+def measured_config(data: Path, seed: int) -> NetworkConfig:
+    """A configuration with the standard deviations of residual and condition over 60 batches."""
+    plain, basis = NetworkConfig(), cell_basis(NetworkConfig().unshuffle)
+    squares = torch.zeros(2, plain.latent_channels)
+    for soft, clean in islice(Samples(data, seed + 1), 60):
+        soft, clean = soft.float() / 127.5 - 1, clean.float() / 127.5 - 1
+        for row, pixels in enumerate((clean - soft, soft)):
+            squares[row] += (torch.einsum("nchw,dc->dnhw", unshuffle(pixels, plain), basis) ** 2).mean(
+                dim=(1, 2, 3)
+            ) / 60
+    std = round(float(squares[0].mean().sqrt()), 4)
+    scales = [tuple(round(float(x), 5) for x in row) for row in (squares[0].sqrt() / std, squares[1].sqrt())]
+    return dataclasses.replace(plain, residual_std=std, latent_scale=scales[0], condition_scale=scales[1])
 
 
 def parse() -> argparse.Namespace:

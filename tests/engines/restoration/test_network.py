@@ -1,10 +1,12 @@
 """The network: shapes, motion layers, the noise level's part in it."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from redetail.engines.restoration import NetworkConfig, RestorationUNet
-from redetail.engines.restoration.network import MotionLayer, sigma_features
+from redetail.engines.restoration.network import MotionLayer, cell_basis, sigma_features
 
 TINY = NetworkConfig(
     channels=(8, 16), down_blocks=(1, 1), up_blocks=(1, 1), motion_channels=(4, 8), motion_heads=(1, 2)
@@ -95,3 +97,17 @@ def test_configuration_survives_json() -> None:
     assert NetworkConfig.from_json(TINY.to_json()) == TINY
     assert TINY.size_multiple == 8
     assert TINY.latent_channels == 48
+
+
+def test_cell_basis_is_orthonormal_and_starts_with_the_mean_grey() -> None:
+    basis = cell_basis(4)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(48), atol=1e-6, rtol=0)
+    torch.testing.assert_close(basis[0], torch.full((48,), 48**-0.5))
+
+
+@torch.no_grad()
+def test_scales_are_units_only_where_the_noise_is_low() -> None:
+    scaled = dataclasses.replace(TINY, latent_scale=(0.5,) * 48, condition_scale=(2.0,) * 48)
+    latents, condition = inputs(2)
+    result = RestorationUNet(scaled)(latents, torch.tensor(0.001), condition, 2)
+    torch.testing.assert_close(result, latents, atol=1e-3, rtol=0)
