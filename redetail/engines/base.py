@@ -26,6 +26,8 @@ class Capabilities:
     ``size_multiple``: width and height of its crops must be multiples of this. ``context_length``: frames its motion
     layers take at once (None: any number); longer segments are sampled in overlapping windows by the engine itself.
     ``defaults``: settings that differ from those of the detailer node. ``uses_prompt``: whether text matters.
+    ``part_pixels``: pixels of all frames that one call should get at most; a longer segment comes in parts, so that
+    memory does not grow with the clip.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Capabilities:
     schedulers: tuple[str, ...]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     uses_prompt: bool = True
+    part_pixels: int = 128 * 512 * 512
 
 
 class Engine(Protocol):

@@ -17,9 +17,7 @@ from redetail.progress import CancelToken, Progress, ProgressCallback, no_progre
 from redetail.settings import Settings
 from redetail.video import Frame
 
-# What one call of the engine gets at most, in pixels of all its frames (128 frames of 512x512): memory then depends
-# on this and not on the length of the clip. Parts overlap and fade into one another; their noise is continuous.
-PART_PIXELS = 128 * 512 * 512
+# Parts of a long segment overlap by so many frames and fade into one another; their noise is continuous.
 PART_OVERLAP = 8
 
 
@@ -43,7 +41,7 @@ def enhance_region(
     cancel: CancelToken | None = None,
 ) -> None:
     """Enhance all frames of a region and write them to ``results``; progress counts its frames."""
-    parts = context_windows(len(crops), *part_length(crop, len(crops)))
+    parts = context_windows(len(crops), *part_length(crop, engine.capabilities.part_pixels))
     for number, part in enumerate(parts):
         share = _Share(progress, sum(_own(parts, i) for i in range(number)), _own(parts, number), len(crops))
         taken = crops.read(part.start, part.stop)
@@ -91,11 +89,11 @@ def noise_masks(crop: CropPlan, start: int, stop: int, feather: int) -> NDArray[
     return out
 
 
-def part_length(crop: CropPlan, frames: int) -> tuple[int, int]:
-    """Frames of one part and the overlap of two, so that a part fits :data:`PART_PIXELS`."""
-    padded = crop.padding.padded(crop.working)
-    length = max(2 * PART_OVERLAP, PART_PIXELS // (padded.width * padded.height))
-    return min(length, frames), min(PART_OVERLAP, min(length, frames) - 1)
+def part_length(crop: CropPlan, most_pixels: int) -> tuple[int, int]:
+    """Frames of one part, so that it has at most so many pixels but some frames of its own, and the overlap of two."""
+    padded, frames = crop.padding.padded(crop.working), len(crop.region)
+    length = min(frames, max(2 * PART_OVERLAP, most_pixels // (padded.width * padded.height)))
+    return length, min(PART_OVERLAP, length - 1)
 
 
 def _own(parts: Sequence[ContextWindow], number: int) -> int:

@@ -1,10 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from redetail.engines.fake import FakeEngine
 from redetail.errors import Cancelled
 from redetail.geometry.padding import Padding
-from redetail.pipeline import enhance as module
 from redetail.pipeline.enhance import enhance_region, noise_masks, part_length, spool_crops
 from redetail.pipeline.plan import CropPlan
 from redetail.pipeline.spool import Spool
@@ -44,25 +45,31 @@ def test_crops_are_padded_for_the_engine_and_come_back_in_place(tmp_path):
     np.testing.assert_array_equal(after[outside], before[outside])
 
 
-def test_parts_give_what_one_piece_gives(tmp_path, monkeypatch):
+def in_parts(engine):
+    """The engine with room for 18 frames of 40x32 pixels in one call."""
+    engine._capabilities = replace(engine.capabilities, part_pixels=18 * 40 * 32)
+    return engine
+
+
+def test_parts_give_what_one_piece_gives(tmp_path):
     plan = planned(41)
     _, whole = enhanced(plan, FakeEngine(noise=0.05), tmp_path)
-    monkeypatch.setattr(module, "PART_PIXELS", 18 * 40 * 32)
-    assert part_length(plan, 41) == (18, 8)
+    assert part_length(plan, 18 * 40 * 32) == (18, 8)
     calls = []
-    _, parts = enhanced(plan, FakeEngine(noise=0.05), tmp_path, progress=lambda report: calls.append(report.done))
+    _, parts = enhanced(
+        plan, in_parts(FakeEngine(noise=0.05)), tmp_path, progress=lambda report: calls.append(report.done)
+    )
     # The engine's noise depends on the frame alone; where parts overlap they are rounded to 16 bits twice.
     np.testing.assert_allclose(parts, whole, atol=3 / 65535)
     assert calls == sorted(calls)
     assert calls[-1] == 41
 
 
-def test_parts_that_differ_fade_into_one_another(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "PART_PIXELS", 18 * 40 * 32)
+def test_parts_that_differ_fade_into_one_another(tmp_path):
     plan = planned(28)
     level = iter([0.2, 0.8])
     engine = FakeEngine(lambda crops: np.full_like(crops, next(level)), noise=0)
-    _, after = enhanced(plan, engine, tmp_path)
+    _, after = enhanced(plan, in_parts(engine), tmp_path)
     middle = after[:, 14, 18, 0]
     assert middle[0] == pytest.approx(0.2, abs=1e-4)
     assert middle[-1] == pytest.approx(0.8, abs=1e-4)

@@ -56,6 +56,7 @@ def load_restoration_engine(path: Path, placement: Placement) -> LatentEngine:
         schedulers=scheduler_names(),
         defaults=card.defaults,
         uses_prompt=False,
+        part_pixels=32 * 512 * 512,  # its latents are as large as the pixels: some 40 bytes for each
     )
     model = RestorationModel(network, codec, placement)
     return LatentEngine(codec, model, capabilities, placement, differential=False)
