@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-CLIP = Path(__file__).parent.parent / "examples" / "clips" / "guitarist.mp4"
+CLIP = Path(__file__).parents[1] / "tests" / "data" / "clips" / "guitarist.mp4"
 MIB = 2**20
 
 
