@@ -85,7 +85,7 @@ def detail(
     planned = run.plan(subjects, span)
     with run.enhanced(planned) as crops, outputs.opened(planned, span.whole) as write:
         measures = run.write(planned, crops, write)
-    notices = (*planned.notices, *outputs.notices)
+    notices = tuple(dict.fromkeys((*planned.notices, *outputs.notices)))
     document = full_report(run, planned, measures, notices)
     if outputs.report is not None:
         write_report(document, outputs.report)
