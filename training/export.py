@@ -17,15 +17,16 @@ log = logging.getLogger("export")
 
 # Chosen by training/evaluate.py on the reserved clips; see docs/model-log.md.
 DEFAULTS = {
-    "steps": 2,
+    "steps": 1,
     "sampler": "euler",
     "scheduler": "sgm_uniform",
-    "cfg": 1.0,
+    "cfg": 2.0,
     "denoise": 1.0,
     "guide_size": 256.0,
     "guide_size_for": "crop_region",
     "max_size": 384.0,
-    "mask_feather": 0,
+    "mask_feather": 8,
+    "color_match": False,
     "crop_factor": 1.8,
 }
 

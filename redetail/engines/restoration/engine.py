@@ -19,8 +19,11 @@ from redetail.settings import Settings
 
 
 class RestorationModel:
-    """A :class:`~redetail.engines.latent.LatentModel` whose only condition is the crop itself: it reads no text, so
-    ``settings.cfg`` has nothing to guide."""
+    """A :class:`~redetail.engines.latent.LatentModel` whose only condition is the crop itself: it reads no text.
+
+    The negative of guidance is to leave the crop alone, and the latent of that is zero. So ``settings.cfg`` scales the
+    predicted residual, at no extra call: 0 keeps the crop, 1 is the likeliest picture, more restores more strongly.
+    """
 
     def __init__(self, network: RestorationUNet, codec: ResidualCodec, placement: Placement) -> None:
         self._network, self._codec, self._placement = network, codec, placement
@@ -28,16 +31,16 @@ class RestorationModel:
 
     def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
         """The denoiser of a run of frames sees the crops of those frames (copied: the crops may be read-only)."""
-        return lambda frames: self._denoiser(self._codec.condition(np.array(crops[frames], np.float32)))
+        return lambda frames: self._denoiser(self._codec.condition(np.array(crops[frames], np.float32)), settings.cfg)
 
-    def _denoiser(self, condition: Tensor) -> Denoiser:
+    def _denoiser(self, condition: Tensor, cfg: float) -> Denoiser:
         placement = self._placement
 
         def denoise(x: Tensor, sigma: float, /) -> Tensor:
             level = torch.tensor(sigma, device=x.device)
             with torch.autocast(x.device.type, placement.dtype, enabled=placement.dtype != torch.float32):
                 x0: Tensor = self._network(x.float(), level, condition, len(x))
-            return x0.to(x.dtype)
+            return cfg * x0.to(x.dtype)
 
         return denoise
 
