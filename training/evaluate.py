@@ -58,13 +58,15 @@ class Way:
     """One way to run the network."""
 
     steps: int = 1
+    cfg: float = 1.5
     denoise: float = 1.0
     sampler: str = "euler"
     scheduler: str = "sgm_uniform"
+    cfg: float = 1.0
     motion: bool = True
 
     def __str__(self) -> str:
-        text = f"{self.sampler} {self.scheduler} {self.steps} steps, denoise {self.denoise:g}"
+        text = f"{self.sampler} {self.scheduler} {self.steps} steps, cfg {self.cfg:g}, denoise {self.denoise:g}"
         return text if self.motion else f"{text}, frame by frame"
 
 
@@ -133,7 +135,7 @@ def restore(network: RestorationUNet, codec: ResidualCodec, soft: Clip, way: Way
     condition = codec.condition(crops)
 
     def denoise(x: torch.Tensor, sigma: float, /) -> torch.Tensor:
-        return network(x, torch.tensor(sigma), condition, len(x), motion=way.motion)
+        return way.cfg * network(x, torch.tensor(sigma), condition, len(x), motion=way.motion)
 
     request = SamplingRequest(sampler=way.sampler, scheduler=way.scheduler, steps=way.steps, denoise=way.denoise)
     latents = sample(denoise, codec.encode(crops), NoiseTable.stable_diffusion(), request)
@@ -179,20 +181,11 @@ def summary(results: dict[str, dict[str, dict[str, dict[str, float]]]]) -> str:
 
 
 def grid(full: bool) -> list[Way]:
-    """The ways that are compared."""
-    ways = [Way(), Way(motion=False), Way(steps=2)]
+    """The ways that are compared: the card's defaults first, then the same frame by frame."""
+    ways = [Way(cfg=1.5), Way(cfg=1.5, motion=False), Way()]
     if full:
-        ways += [
-            Way(steps=2, motion=False),
-            Way(steps=3),
-            Way(steps=5),
-            Way(steps=2, sampler="dpmpp_2m"),
-            Way(steps=2, scheduler="karras"),
-            Way(steps=2, sampler="lcm"),
-            Way(steps=1, denoise=0.5),
-            Way(steps=2, denoise=0.5),
-            Way(steps=1, denoise=0.25),
-        ]
+        ways += [Way(cfg=1.25), Way(cfg=2.0), Way(steps=2), Way(steps=2, cfg=1.5), Way(steps=2, scheduler="karras")]
+        ways += [Way(steps=5), Way(steps=2, sampler="lcm"), Way(denoise=0.5), Way(steps=2, denoise=0.5)]
     return ways
 
 
