@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,6 @@ def engine(request: pytest.FixtureRequest) -> Engine:
         case "fake":
             return FakeEngine()
         case "bundled":
-            if not (files("redetail.bundled") / "restoration" / "model.safetensors").is_file():
-                pytest.skip("the trained weights are not here yet")
             return load_engine(device="cpu")
         case "diffusers":
             return load_engine(request.getfixturevalue("model_folder"), device="cpu")
