@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from redetail.engines.restoration.card import ModelCard
 from redetail.engines.restoration.codec import ResidualCodec
@@ -39,7 +40,8 @@ def save(folder: Path | str, network: RestorationUNet, card: ModelCard) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().cpu().half().contiguous() for name, value in network.state_dict().items()}
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    # Not save_file: that makes a file which only its owner may read.
+    (folder / WEIGHTS).write_bytes(to_bytes(weights, metadata={"format": "pt"}))
     (folder / CONFIG).write_text(network.config.to_json() + "\n", encoding="utf-8")
     (folder / CARD).write_text(card.to_json(), encoding="utf-8")
 
