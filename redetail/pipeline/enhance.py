@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -90,10 +91,16 @@ def noise_masks(crop: CropPlan, start: int, stop: int, feather: int) -> NDArray[
 
 
 def part_length(crop: CropPlan, most_pixels: int) -> tuple[int, int]:
-    """Frames of one part, so that it has at most so many pixels but some frames of its own, and the overlap of two."""
+    """Frames of one part, so that it has at most so many pixels but some frames of its own, and the overlap of two.
+
+    All parts are equally long: a short rest at the end would be made up with frames that are enhanced twice.
+    """
     padded, frames = crop.padding.padded(crop.working), len(crop.region)
-    length = min(frames, max(2 * PART_OVERLAP, most_pixels // (padded.width * padded.height)))
-    return length, min(PART_OVERLAP, length - 1)
+    most = max(2 * PART_OVERLAP, most_pixels // (padded.width * padded.height))
+    if frames <= most:
+        return frames, min(PART_OVERLAP, frames - 1)
+    parts = math.ceil((frames - PART_OVERLAP) / (most - PART_OVERLAP))
+    return math.ceil((frames + (parts - 1) * PART_OVERLAP) / parts), PART_OVERLAP
 
 
 def _own(parts: Sequence[ContextWindow], number: int) -> int:

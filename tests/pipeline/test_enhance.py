@@ -54,7 +54,9 @@ def in_parts(engine):
 def test_parts_give_what_one_piece_gives(tmp_path):
     plan = planned(41)
     _, whole = enhanced(plan, FakeEngine(noise=0.05), tmp_path)
-    assert part_length(plan, 18 * 40 * 32) == (18, 8)
+    assert part_length(plan, 18 * 40 * 32) == (17, 8)  # four parts: 4 * 17 - 3 * 8 = 44 >= 41
+    assert part_length(plan, 40 * 40 * 32) == (25, 8)  # two equal parts, not one of 40 and one of 9
+    assert part_length(plan, 41 * 40 * 32) == (41, 8)
     calls = []
     _, parts = enhanced(
         plan, in_parts(FakeEngine(noise=0.05)), tmp_path, progress=lambda report: calls.append(report.done)

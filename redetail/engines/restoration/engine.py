@@ -59,7 +59,7 @@ def load_restoration_engine(path: Path, placement: Placement) -> LatentEngine:
         schedulers=scheduler_names(),
         defaults=card.defaults,
         uses_prompt=False,
-        part_pixels=32 * 512 * 512,  # its latents are as large as the pixels: some 40 bytes for each
+        part_pixels=16 * 512 * 512,  # its latents are as large as the pixels: some 200 bytes for each in all
     )
     model = RestorationModel(network, codec, placement)
     return LatentEngine(codec, model, capabilities, placement, differential=False)
