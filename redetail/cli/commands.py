@@ -13,7 +13,7 @@ from redetail import api
 from redetail.cli.display import progress_display, tell
 from redetail.cli.draw import drawn_sheet, marked
 from redetail.cli.options import encoding_of, settings_of
-from redetail.cli.summary import plan_summary, summary
+from redetail.cli.summary import plan_summary, settings_summary, summary
 from redetail.errors import OutputError, SettingsError
 from redetail.evaluate.sheet import Picture, save_png
 from redetail.pipeline.plan import Plan, watched
@@ -50,7 +50,8 @@ def _dry_run(options: argparse.Namespace, cancel: CancelToken) -> None:
             progress=progress, cancel=cancel,
         )  # fmt: skip
     _note(plan.notices)
-    tell(plan_summary(plan_report(plan), options.input))
+    report = plan_report(plan)
+    tell(plan_summary(report, options.input) + settings_summary(report["settings"]))
 
 
 def detect(options: argparse.Namespace, cancel: CancelToken) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from redetail.cli.display import duration, title
+from redetail.settings import display_name
 
 Document = Mapping[str, Any]
 
@@ -24,6 +26,18 @@ def plan_summary(report: Document, source: str) -> str:
         f"{_count(len(regions), 'subject')}"
     ]
     return "\n".join([*lines, *map(_subject, regions)]) + "\n"
+
+
+def settings_summary(settings: Mapping[str, Any]) -> str:
+    """All settings of a run, the engine's defaults included, as they are typed."""
+    typed = (_typed(f"--{display_name(name)}", value) for name, value in settings.items() if value != "")
+    return f"  settings: {' '.join(typed)}\n"
+
+
+def _typed(flag: str, value: object) -> str:
+    if isinstance(value, bool):
+        return flag if value else f"--no-{flag[2:]}"
+    return f"{flag} {value:g}" if isinstance(value, float) else f"{flag} {shlex.quote(str(value))}"
 
 
 def _summary(report: Document, source: str, outputs: Mapping[str, str | None]) -> Iterator[str]:

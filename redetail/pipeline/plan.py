@@ -34,13 +34,17 @@ class CropPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be detailed in frames ``start`` to ``stop`` of a clip, and what the user should know of it."""
+    """What will be detailed in frames ``start`` to ``stop`` of a clip, and what the user should know of it.
+
+    ``settings`` are those that it will be detailed with, complete with the engine's defaults (None: not known).
+    """
 
     start: int
     stop: int
     size: Size
     crops: tuple[CropPlan, ...]
     notices: tuple[str, ...] = ()
+    settings: Settings | None = None
 
     def __len__(self) -> int:
         return self.stop - self.start

@@ -25,6 +25,7 @@ def plan_report(plan: Plan) -> dict[str, Any]:
         "frames": {"start": plan.start, "stop": plan.stop, "size": [plan.size.width, plan.size.height]},
         "regions": [region_report(crop) for crop in plan.crops],
         "notices": list(plan.notices),
+        "settings": None if plan.settings is None else plan.settings.as_dict(),
     }
 
 
@@ -73,7 +74,6 @@ def full_report(run: Run, plan: Plan, measures: Measures, notices: Sequence[str]
             "bit_depth": info.bit_depth,
         },
         "engine": run.engine.capabilities.name,
-        "settings": run.settings.as_dict(),
         "passes": run.watch.as_dict(len(plan)),
         "untouched": measures.untouched,
     }

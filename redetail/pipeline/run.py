@@ -53,7 +53,7 @@ class Run:
             found = find(self.source, subjects, self.settings.crop_factor, span, self.progress, self.cancel)
         crops = crop_plans(found.regions, self.settings, self.engine.capabilities.size_multiple)
         notices = (*self.source.info.notices, *found.notices)
-        return Plan(found.start, found.stop, self.source.info.size, crops, notices)
+        return Plan(found.start, found.stop, self.source.info.size, crops, notices, self.settings)
 
     def plan_of(self, regions: Sequence[Region]) -> Plan:
         """A plan for regions that are known already: the frames that they span."""

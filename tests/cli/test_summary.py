@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from redetail.cli.summary import plan_summary, summary
+from redetail.cli.summary import plan_summary, settings_summary, summary
+from redetail.settings import Settings
 
 REGION = {
     "label": "face 1",
@@ -54,3 +55,11 @@ def test_what_would_be_done() -> None:
         "in.mp4: 69 frames of 350x350, 1 subject",
         "  face 1 (0.93): frames 3 to 59, crop 240x240 worked at 512x512",
     ]
+
+
+def test_settings_are_shown_as_they_are_typed() -> None:
+    shown = settings_summary(Settings(prompt="a face", steps=4, cfg=1.5, color_match=False).as_dict())
+    assert "--prompt 'a face'" in shown
+    assert "--steps 4 --cfg 1.5" in shown
+    assert "--no-color-match" in shown
+    assert "--negative" not in shown
