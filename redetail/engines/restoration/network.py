@@ -169,9 +169,9 @@ class Stage(nn.Module):
         self.motion = MotionLayer(outputs, motion, heads) if motion else None
 
     def forward(self, x: Tensor, embedding: Tensor, num_frames: int) -> Tensor:
-        """x (B*F, inputs, h, w) -> (B*F, outputs, h, w); num_frames = 1 skips the motion layer."""
+        """x (B*F, inputs, h, w) -> (B*F, outputs, h, w); num_frames = 0 skips the motion layer."""
         x = self.block(x, embedding)
-        if self.motion is not None and num_frames > 1:
+        if self.motion is not None and num_frames > 0:
             x = self.motion(x, num_frames)
         return x
 
@@ -235,7 +235,7 @@ class RestorationUNet(nn.Module):
         guess = trust * self._transformed(latents, self.basis)
         known = self._transformed(condition, self.basis) / self.condition_scale[None, :, None, None]
         x = torch.cat([guess / scale, known], dim=1).contiguous(memory_format=torch.channels_last)
-        predicted = self._body(self.enter(x), embedding, num_frames if motion else 1)
+        predicted = self._body(self.enter(x), embedding, num_frames if motion else 0)
         return self._transformed(guess * trust + scale * predicted, self.basis.T)
 
     @staticmethod

@@ -48,7 +48,7 @@ def test_without_motion_frames_are_run_one_by_one(network: RestorationUNet) -> N
     latents, condition = inputs(5)
     sigma = torch.tensor(2.0)
     together = network(latents, sigma, condition, 5, motion=False)
-    alone = [network(latents[i : i + 1], sigma, condition[i : i + 1], 1) for i in range(5)]
+    alone = [network(latents[i : i + 1], sigma, condition[i : i + 1], 1, motion=False) for i in range(5)]
     # Convolutions may sum a batch in another order: a few float32 steps of values around one.
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
     assert not torch.allclose(together, network(latents, sigma, condition, 5), atol=1e-3)
