@@ -181,7 +181,7 @@ def summary(results: dict[str, dict[str, dict[str, dict[str, float]]]]) -> str:
 
 def grid(full: bool) -> list[Way]:
     """The ways that are compared: the card's defaults first, then the same frame by frame."""
-    ways = [Way(cfg=1.5), Way(cfg=1.5, motion=False), Way(cfg=1.25), Way()]
+    ways = [Way(cfg=1.25), Way(cfg=1.25, motion=False), Way(cfg=1.5), Way()]
     if full:
         ways += [Way(cfg=2.0), Way(steps=2), Way(steps=2, cfg=1.5), Way(steps=2, scheduler="karras")]
         ways += [Way(steps=5), Way(steps=2, sampler="lcm"), Way(denoise=0.5), Way(steps=2, denoise=0.5)]
