@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.detection import Detector, load_detector
+from redetail.detection import Detector
 from redetail.engines import load_engine
 from redetail.engines.base import Engine
 from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.paste import check_counts, pasted_frames
-from redetail.pipeline.plan import Plan, Sightings, crop_plans, extent, follow, look, watched
+from redetail.pipeline.plan import Plan, Sightings, crop_plans, extent, follow, look
 from redetail.pipeline.report import full_report, write_report
 from redetail.pipeline.run import Run
-from redetail.pipeline.subjects import Subjects
+from redetail.pipeline.subjects import Subjects, loaded, searched_frames
 from redetail.pipeline.timecode import Position, Span
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Box, Region, Size
@@ -125,11 +125,8 @@ def detect(
     cancel: CancelToken | None = None,
 ) -> Sightings:
     """Run a detector over every frame, and find the cuts between shots."""
-    frames, span = _source(source), Span(start, end)
-    chosen = watched(
-        span.select(frames.frames(), frames.info), span.estimated_frames(frames.info), "detect", progress, cancel
-    )
-    return look(chosen, load_detector(detector) if isinstance(detector, str) else detector)
+    span = Span(start, end)
+    return look(searched_frames(_source(source), span, progress, cancel), loaded(detector))
 
 
 def track(sightings: Sightings, size: Size | tuple[int, int], *, crop_factor: float = 3.0) -> list[Region]:

@@ -15,7 +15,7 @@ from redetail.evaluate.sheet import side_by_side
 from redetail.pipeline.paste import PastedFrame
 from redetail.pipeline.plan import Plan
 from redetail.region import Size
-from redetail.video import EncodeOptions, FrameSource, VideoInfo, open_sink
+from redetail.video import EncodeOptions, FrameSink, FrameSource, VideoInfo, open_sink
 from redetail.video.base import RGB
 from redetail.video.target import Target, check_target
 
@@ -81,15 +81,12 @@ class Outputs:
 
     def _video(self, stack: ExitStack, path: Path, plan: Plan, whole: bool) -> Writer:
         info = self._source.info
-        stop = None if whole else plan.stop
-        sink = stack.enter_context(open_sink(path, info, start=plan.start, stop=stop, options=self._encode))
+        sink = stack.enter_context(_sink(path, info, plan, whole, self._encode))
         self.notices += sink.notices
         return lambda frame: sink.write(frame.result)
 
     def _comparison(self, stack: ExitStack, path: Path, plan: Plan, whole: bool) -> Writer:
-        info = _wide(self._source.info)
-        stop = None if whole else plan.stop
-        sink = stack.enter_context(open_sink(path, info, start=plan.start, stop=stop))
+        sink = stack.enter_context(_sink(path, _wide(self._source.info), plan, whole))
 
         def write(frame: PastedFrame) -> None:
             pictures = frame.source.pixels, frame.result.pixels
@@ -115,6 +112,10 @@ class Outputs:
         except BaseException:
             target.discard()
             raise
+
+
+def _sink(path: Path, info: VideoInfo, plan: Plan, whole: bool, encode: EncodeOptions | None = None) -> FrameSink:
+    return open_sink(path, info, start=plan.start, stop=None if whole else plan.stop, options=encode)
 
 
 def _wide(info: VideoInfo) -> VideoInfo:

@@ -21,7 +21,7 @@ from redetail.pipeline.timecode import Span
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Box, Region, Size
 from redetail.tracking import region_from_box, regions_from_masks, regions_from_segs
-from redetail.video import FrameSource, open_source
+from redetail.video import Frame, FrameSource, open_source
 from redetail.video.base import RGB
 
 
@@ -63,15 +63,27 @@ def find(
     Raises :class:`~redetail.errors.InputError` where no frame lies in the span, and what detectors, masks and
     segments raise.
     """
-    detector = load_detector(subjects.detect) if isinstance(subjects.detect, str) else subjects.detect
-    chosen = span.select(source.frames(), source.info)
-    frames = watched(chosen, span.estimated_frames(source.info), "detect", progress, cancel)
+    detector = loaded(subjects.detect)
+    frames = searched_frames(source, span, progress, cancel)
     if subjects.given:
         start, stop = extent(frames)
         return Found(start, stop, _given(subjects, source.info.size, start, stop, crop_factor))
     sightings = look(frames, detector)
     regions = follow(sightings, source.info.size, crop_factor)
     return Found(sightings.start, sightings.stop, regions, () if regions else (_nobody(subjects),))
+
+
+def searched_frames(
+    source: FrameSource, span: Span, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None
+) -> Iterator[Frame]:
+    """The frames of ``span`` as the first pass reads them: reported and cancellable."""
+    chosen = span.select(source.frames(), source.info)
+    return watched(chosen, span.estimated_frames(source.info), "detect", progress, cancel)
+
+
+def loaded(detector: str | Detector) -> Detector:
+    """The detector itself, or the one of that name."""
+    return load_detector(detector) if isinstance(detector, str) else detector
 
 
 def _nobody(subjects: Subjects) -> str:
