@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from redetail.errors import RegionError
-from redetail.imaging.masks import normalise_mask, place_mask, resize_mask
+from redetail.imaging.masks import masks_for, normalise_mask, place_mask, resize_mask
 from redetail.imaging.resample import touched
 from redetail.region import Box, Region, Size
 from redetail.segs import Seg, Segs
@@ -45,23 +46,47 @@ def _region(seg: Seg, header: Size, frame: Size, start: int, stop: int, number: 
     return replace(region, masks=None) if seg.cropped_mask is None else region
 
 
-def region_from_seg(seg: Seg, header: Size, frame: Size, start: int, stop: int, *, name: str = "The segment") -> Region:
-    """The fixed region of one segment whose coordinates refer to a picture of size ``header``.
+@dataclass(frozen=True, eq=False)
+class PlacedSeg:
+    """A segment in the coordinates of a frame, ready to be cropped.
 
-    Region and mask are clipped to the frame together (with a warning in the log). ``cropped_mask`` may be None (the
-    whole crop), (h, w), or (F, h, w) with one mask for each frame ``start`` to ``stop``; ``name`` begins messages.
+    ``whole`` is its crop region, ``window`` the part inside the frame, both on whole pixels; ``box`` the subject's own,
+    which may reach beyond them; ``masks`` (1, h, w) for all frames or (F, h, w), float32 0..1, of the window's size.
+    """
+
+    whole: Box
+    window: Box
+    box: Box
+    masks: NDArray[np.float32]
+
+
+def place_seg(
+    seg: Seg, header: Size, frame: Size, frames: int, *, name: str = "The segment", use_maximum: bool = False
+) -> PlacedSeg:
+    """One segment, whose coordinates refer to a picture of size ``header``, for ``frames`` frames of size ``frame``.
+
+    Each axis is scaled by its own ratio, corners are cut to whole pixels (the recorded rule), and region and mask are
+    clipped to the frame together (with a warning in the log). ``cropped_mask`` may be None (the whole crop), (h, w), or
+    (F, h, w); ``use_maximum`` unites another number of masks to their largest value. ``name`` begins messages.
     Raises :class:`~redetail.errors.RegionError` for what cannot be used.
     """
-    frames = frame_count(start, stop)
     kx, ky = frame.width / header.width, frame.height / header.height
     whole = _scaled_window(_box(seg.crop_region, name), kx, ky, name)
     window = inside_frame(whole, frame, f"{name} with the crop region {_list(whole)}")
-    box = _box(seg.bbox, name).scaled(kx, ky).intersection(window)
+    mask = np.ones((1, 1), np.float32) if seg.cropped_mask is None else seg.cropped_mask
+    masks = _window_masks(mask, whole, window, frames, name, use_maximum)
+    box = _box(seg.bbox, name)
+    return PlacedSeg(whole, window, box if kx == ky == 1 else _whole_pixels(box.scaled(kx, ky)), masks)
+
+
+def region_from_seg(seg: Seg, header: Size, frame: Size, start: int, stop: int, *, name: str = "The segment") -> Region:
+    """The fixed region of one segment in frames ``start`` to ``stop``; see :func:`place_seg`."""
+    placed = place_seg(seg, header, frame, frame_count(start, stop), name=name)
+    box = placed.box.intersection(placed.window)
     if box is None:
         raise RegionError(f"{name} has the bbox {_list(seg.bbox)} outside its crop region {_list(seg.crop_region)}.")
-    mask = np.ones((1, 1), np.float32) if seg.cropped_mask is None else seg.cropped_mask
-    masks = _window_masks(mask, whole, window, frames, name)
-    return fixed_region(str(seg.label), float(seg.confidence), window, box, start, stop, masks)
+    masks = [np.rint(mask * 255).astype(np.uint8) for mask in placed.masks]
+    return fixed_region(str(seg.label), float(seg.confidence), placed.window, box, start, stop, masks)
 
 
 def seg_from_region(region: Region, frame: Size, start: int | None = None, stop: int | None = None) -> Seg:
@@ -136,26 +161,30 @@ def _box(values: Iterable[Any], name: str) -> Box:
 
 def _scaled_window(box: Box, kx: float, ky: float, name: str) -> Box:
     scaled = box.scaled(kx, ky)
-    window = Box(*(float(round(value)) for value in scaled.as_tuple()))
+    window = _whole_pixels(scaled)
     if window.area == 0:
         raise RegionError(f"{name} has the crop region {_list(box)}, which covers no whole pixel of the frame.")
     return window
 
 
-def _window_masks(mask: Any, whole: Box, window: Box, frames: int, name: str) -> list[NDArray[np.uint8]]:
-    """Masks of the crop region at the frame's scale, cut like the window: one, or one for each frame."""
+def _whole_pixels(box: Box) -> Box:
+    """The box with its corners cut to whole pixels; the rounding of a product must not cost one."""
+    return Box(*(float(math.floor(value + 1e-6)) for value in box.as_tuple()))
+
+
+def _window_masks(mask: Any, whole: Box, window: Box, frames: int, name: str, use_maximum: bool) -> NDArray[np.float32]:
+    """Masks of the crop region at the frame's scale, cut like the window: (1, h, w), or (F, h, w)."""
     shape = np.shape(mask)
-    if len(shape) not in (2, 3):
-        raise RegionError(f"{name} has a mask of shape {tuple(shape)}; give (h, w) or (F, h, w).")
-    masks = normalise_mask(mask, Size(shape[-1], shape[-2]))
-    masks = masks[None] if masks.ndim == 2 else masks
-    if len(masks) not in (1, frames):
-        raise RegionError(f"{name} has {len(masks)} masks for {frames} frames; give one, or one for each frame.")
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise RegionError(f"{name} has a mask of shape {shape}; give (height, width) or (frames, height, width).")
+    try:
+        masks = masks_for(normalise_mask(mask, Size(shape[-1], shape[-2])), frames, use_maximum=use_maximum)
+    except RegionError as error:
+        raise RegionError(f"{name} cannot be used: {error}") from error
     full = Size(int(whole.width), int(whole.height))
     rows = slice(int(window.y1 - whole.y1), int(window.y2 - whole.y1))
     columns = slice(int(window.x1 - whole.x1), int(window.x2 - whole.x1))
-    resized = (one if one.shape == full.shape else resize_mask(one, full) for one in masks)
-    return [np.rint(one[rows, columns] * 255).astype(np.uint8) for one in resized]
+    return (masks if masks.shape[1:] == full.shape else resize_mask(masks, full))[:, rows, columns]
 
 
 def _mask_in(region: Region, index: int, crop: Box) -> NDArray[np.float32]:

@@ -101,7 +101,7 @@ def test_one_mask_for_each_frame() -> None:
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (np.ones((4, 80, 80), np.float32), "The segment has 4 masks for 6 frames"),
+        (np.ones((4, 80, 80), np.float32), "The segment cannot be used: There are 4 masks for 6 frames"),
         (np.ones((80,), np.float32), r"mask of shape \(80,\)"),
         (np.full((80, 80), np.nan, np.float32), "not finite"),
         (np.full((80, 80), 7.0, np.float32), "values from 7 to 7"),

@@ -1,0 +1,1 @@
+"""All nodes, by topic."""

@@ -1,0 +1,70 @@
+"""What a node declares to ComfyUI: its base class, and its inputs as the tuples that ComfyUI reads.
+
+Every input has a tooltip; defaults and ranges come first so that a declaration reads like the table in the manual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from redetail.settings import MAX_RESOLUTION
+
+__all__ = ["MAX_RESOLUTION", "Inputs", "Node", "choice", "number", "socket", "text", "toggle"]
+
+Input = tuple[Any, dict[str, Any]]
+Inputs = dict[str, dict[str, Input]]
+"""``{"required": {name: input}, "optional": {name: input}}`` in the order of the widgets."""
+
+
+class Node:
+    """What ComfyUI asks of a node class.
+
+    ``ID`` is the name that saved workflows hold, ``NAME`` the one that people read. ``FUNCTION`` names the method
+    that does the work; it gets the inputs by keyword and returns a tuple with one value for each of ``RETURN_TYPES``.
+    Errors are :class:`~redetail.errors.RedetailError`: ComfyUI shows their sentence at the node.
+    """
+
+    ID: ClassVar[str]
+    NAME: ClassVar[str]
+    CATEGORY: ClassVar[str]
+    DESCRIPTION: ClassVar[str]
+    RETURN_TYPES: ClassVar[tuple[str, ...]]
+    OUTPUT_TOOLTIPS: ClassVar[tuple[str, ...]] = ()
+    SEARCH_ALIASES: ClassVar[list[str]] = []
+    FUNCTION: ClassVar[str] = "doit"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:  # noqa: N802  # ComfyUI's name
+        """The inputs, in order."""
+        raise NotImplementedError
+
+
+def socket(kind: str, tooltip: str) -> Input:
+    """An input that only a link can fill."""
+    return kind, {"tooltip": tooltip}
+
+
+def number(
+    default: float, low: float, high: float, tooltip: str, *, step: float | None = None, whole: bool = False
+) -> Input:
+    """A number from ``low`` to ``high``; INT where ``whole``, else FLOAT."""
+    limits = {"default": default, "min": low, "max": high} | ({} if step is None else {"step": step})
+    return "INT" if whole else "FLOAT", {**limits, "tooltip": tooltip}
+
+
+def toggle(default: bool, tooltip: str, on: str | None = None, off: str | None = None) -> Input:
+    """A switch; ``on`` and ``off`` are what its two positions are called."""
+    labels = {} if on is None or off is None else {"label_on": on, "label_off": off}
+    return "BOOLEAN", {"default": default, **labels, "tooltip": tooltip}
+
+
+def choice(options: Sequence[str], tooltip: str, default: str | None = None) -> Input:
+    """One of ``options``; the first is chosen where no default is named."""
+    return list(options), {**({} if default is None else {"default": default}), "tooltip": tooltip}
+
+
+def text(default: str, tooltip: str, *, multiline: bool = False, placeholder: str | None = None) -> Input:
+    """A line or a field of text."""
+    extra = {} if placeholder is None else {"placeholder": placeholder}
+    return "STRING", {"default": default, "multiline": multiline, **extra, "tooltip": tooltip}
