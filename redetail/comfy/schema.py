@@ -35,7 +35,7 @@ class Node:
     FUNCTION: ClassVar[str] = "doit"
 
     @classmethod
-    def INPUT_TYPES(cls) -> Inputs:  # noqa: N802  # ComfyUI's name
+    def INPUT_TYPES(cls) -> Inputs:  # ComfyUI's name
         """The inputs, in order."""
         raise NotImplementedError
 

@@ -1,0 +1,112 @@
+"""Detailing segments of frames that are in memory: what the drop-in nodes do.
+
+Nothing grows with the frames but the crops that come out: pictures pass through in runs, into arrays that were
+allocated once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from redetail.comfy.conditions import cropped_conditions
+from redetail.comfy.convert import Pipe, Pixels, Segment, crop_reader, detailed_seg, frame_size, segment_for
+from redetail.comfy.engine import ComfyEngine, Request
+from redetail.comfy.progress import StepBar
+from redetail.comfy.sampling import SchedulerFunction
+from redetail.geometry.padding import Padding
+from redetail.geometry.scale import working_size
+from redetail.imaging import resample
+from redetail.imaging.masks import feather, resize_mask
+from redetail.region import Box, Size
+from redetail.segs import Seg
+from redetail.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detailer:
+    """Pipes and settings that every segment is detailed with."""
+
+    pipe: Pipe
+    settings: Settings
+    refiner: Pipe | None = None
+    scheduler: SchedulerFunction | None = None
+
+    def detail(
+        self, frames: Tensor, header: tuple[int, int], segments: list[Any], bar: StepBar | None = None
+    ) -> tuple[list[Seg], list[Tensor]]:
+        """Every segment re-diffused over all frames (F, H, W, C), each from the same seed; and the hint images.
+
+        ``header`` is the (height, width) that the segments refer to. Raises :class:`~redetail.errors.RedetailError`.
+        """
+        bar = bar or StepBar(len(segments), self.settings.steps)
+        placed = [segment_for(segment, header, frames, number) for number, segment in enumerate(segments)]
+        results, images = [], []
+        for segment in placed:
+            with threadpool_limits(1, "blas"):
+                crops, shown = self._detailed(frames, segment, bar)
+            results.append(detailed_seg(segment, header, frame_size(frames), crops))
+            images.extend(shown)
+            bar.next_segment()
+        return results, images
+
+    def _detailed(self, frames: Tensor, segment: Segment, bar: StepBar) -> tuple[Pixels, list[Tensor]]:
+        """The crops of one segment (F, h, w, 3) at its own size."""
+        engine = ComfyEngine(self._cropped(frames, segment), refiner=self.refiner, scheduler=self.scheduler)
+        box, asked = segment.placed.box, self.settings
+        working = working_size(
+            segment.size, (box.width, box.height), asked.guide_size, asked.guide_size_for, asked.max_size
+        )
+        padding = Padding.to_multiple(working, engine.capabilities.size_multiple)
+        read = crop_reader(frames, segment)
+        out = np.empty((len(frames), *segment.size.shape, 3), np.float32)
+        shown = engine.rediffuse(
+            Request(
+                read=lambda start, stop: resample.pad(read(start, stop, working), padding),
+                write=_writer(out, padding),
+                mask=_mask_maker(feather(segment.placed.masks, asked.mask_feather), working, padding),
+                frames=len(frames),
+                size=padding.padded(working),
+                settings=asked,
+                control=segment.source.control_net_wrapper,
+                on_step=bar.on_step(self.pipe.model),
+            )
+        )
+        return out, shown
+
+    def _cropped(self, frames: Tensor, segment: Segment) -> Pipe:
+        """The pipe with its conditioning cut to the segment."""
+        window, size = segment.placed.window, frame_size(frames)
+        positive, negative = (
+            cropped_conditions(told, window, size) for told in (self.pipe.positive, self.pipe.negative)
+        )
+        return self.pipe._replace(positive=positive, negative=negative)
+
+
+def _writer(out: Pixels, padding: Padding) -> Callable[[int, Pixels], None]:
+    """Takes decoded pictures, cuts the padding off, scales them to the crop's size and puts them in their place."""
+    size = Size(out.shape[2], out.shape[1])
+
+    def write(start: int, pictures: Pixels) -> None:
+        for index, picture in enumerate(resample.unpad(pictures, padding), start):
+            out[index] = resample.crop(picture, Box(0, 0, picture.shape[1], picture.shape[0]), size)
+
+    return write
+
+
+def _mask_maker(masks: NDArray[np.float32], working: Size, padding: Padding) -> Callable[[Size], NDArray[np.float32]]:
+    """Feathered masks (1 or F, h, w) at any size: through the working size and its padding, as the pictures go."""
+
+    def mask(size: Size) -> NDArray[np.float32]:
+        out = np.empty((len(masks), *size.shape), np.float32)
+        for index, one in enumerate(masks):
+            out[index] = resize_mask(resample.pad(resize_mask(one, working)[None], padding), size)[0]
+        return out
+
+    return mask

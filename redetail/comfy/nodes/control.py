@@ -1,0 +1,138 @@
+"""ControlNets on segments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redetail.comfy.control import ControlNetWrapper, cut_hint
+from redetail.comfy.convert import plain_seg, segs_from
+from redetail.comfy.schema import Inputs, Node, number, socket
+from redetail.segs import Segs
+
+_SEGS = socket("SEGS", "The segments.")
+_NET = socket("CONTROL_NET", "The ControlNet that is applied to every segment's crop.")
+_STRENGTH = number(1.0, 0.0, 10.0, "How strongly; 0 changes nothing.", step=0.01)
+_OPTIONAL = {
+    "segs_preprocessor": socket("SEGS_PREPROCESSOR", "Makes the hint from the crop; without it the crop is the hint."),
+    "control_image": socket(
+        "IMAGE", "Hints for whole frames, cut to each segment: one for all frames or one for each."
+    ),
+}
+
+
+class ImpactControlNetApplySEGS(Node):
+    """Attach a ControlNet to every segment."""
+
+    ID = "ImpactControlNetApplySEGS"
+    NAME = "ControlNetApply (SEGS)"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = (
+        "Attaches a ControlNet to every segment; the detailer applies it to the scaled crop. Several may be chained."
+    )
+    SEARCH_ALIASES = ["controlnet segs", "controlnet detailer"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("The segments with the ControlNet.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {"segs": _SEGS, "control_net": _NET, "strength": _STRENGTH},
+            "optional": dict(_OPTIONAL),
+        }
+
+    @staticmethod
+    def doit(
+        segs: Any, control_net: Any, strength: float, segs_preprocessor: Any = None, control_image: Any = None
+    ) -> tuple[Segs]:
+        """The segments with the ControlNet."""
+        return (_with_control(segs, control_image, control_net, strength, preprocessor=segs_preprocessor),)
+
+
+class ImpactControlNetApplyAdvancedSEGS(Node):
+    """Attach a ControlNet to every segment for a part of the steps."""
+
+    ID = "ImpactControlNetApplyAdvancedSEGS"
+    NAME = "ControlNetApplyAdvanced (SEGS)"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = (
+        "Attaches a ControlNet to every segment that acts from start_percent to end_percent of the sampling. "
+        "Several may be chained."
+    )
+    SEARCH_ALIASES = ["controlnet segs", "controlnet detailer"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("The segments with the ControlNet.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "segs": _SEGS,
+                "control_net": _NET,
+                "strength": _STRENGTH,
+                "start_percent": number(0.0, 0.0, 1.0, "Where in the sampling it begins to act.", step=0.001),
+                "end_percent": number(1.0, 0.0, 1.0, "Where in the sampling it ceases to act.", step=0.001),
+            },
+            "optional": {**_OPTIONAL, "vae": socket("VAE", "For ControlNets that want their hint encoded.")},
+        }
+
+    @staticmethod
+    def doit(
+        segs: Any,
+        control_net: Any,
+        strength: float,
+        start_percent: float,
+        end_percent: float,
+        segs_preprocessor: Any = None,
+        control_image: Any = None,
+        vae: Any = None,
+    ) -> tuple[Segs]:
+        """The segments with the ControlNet."""
+        limits = {"start_percent": start_percent, "end_percent": end_percent}
+        extra = {"preprocessor": segs_preprocessor, "vae": vae, **limits}
+        return (_with_control(segs, control_image, control_net, strength, **extra),)
+
+
+class ImpactControlNetClearSEGS(Node):
+    """Take all ControlNets off the segments."""
+
+    ID = "ImpactControlNetClearSEGS"
+    NAME = "Clear ControlNet (SEGS)"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = "Takes every ControlNet and IPAdapter off the segments."
+    SEARCH_ALIASES = ["remove controlnet"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("The segments without a ControlNet.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {"required": {"segs": _SEGS}}
+
+    @staticmethod
+    def doit(segs: Any) -> tuple[Segs]:
+        """The segments without a ControlNet."""
+        header, segments = segs_from(segs)
+        return ((header, [plain_seg(segment, control_net_wrapper=None) for segment in segments]),)
+
+
+def _with_control(segs: Any, control_image: Any, control_net: Any, strength: float, **extra: Any) -> Segs:
+    """Every segment with one more ControlNet, after those that it has."""
+    header, segments = segs_from(segs)
+    results = []
+    for segment in segments:
+        hint = None if control_image is None else cut_hint(control_image, header, segment.crop_region)
+        wrapper = ControlNetWrapper(
+            control_net=control_net,
+            strength=strength,
+            prev_control_net=segment.control_net_wrapper,
+            hint=hint,
+            **extra,
+        )
+        results.append(plain_seg(segment, control_net_wrapper=wrapper))
+    return header, results
+
+
+NODES: tuple[type[Node], ...] = (
+    ImpactControlNetApplySEGS,
+    ImpactControlNetApplyAdvancedSEGS,
+    ImpactControlNetClearSEGS,
+)

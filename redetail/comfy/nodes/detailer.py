@@ -1,0 +1,162 @@
+"""The detailers for AnimateDiff: every segment re-diffused over all frames together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from redetail.comfy.convert import image_frames as frames_of
+from redetail.comfy.convert import pipe_from, segs_from
+from redetail.comfy.detailer import Detailer
+from redetail.comfy.nodes.common import PIPE, REFINER_RATIO, detailer_inputs, node_settings, refining_inputs
+from redetail.comfy.paste import pasted
+from redetail.comfy.progress import StepBar
+from redetail.comfy.schema import Inputs, Node, number, socket
+from redetail.segs import Segs
+
+
+class SEGSDetailerForAnimateDiff(Node):
+    """Detail segments and hand them on as SEGS."""
+
+    ID = "SEGSDetailerForAnimateDiff"
+    NAME = "SEGSDetailer For AnimateDiff (SEGS/pipe)"
+    CATEGORY = "ImpactPack/Detailer"
+    DESCRIPTION = (
+        "Crops each segment from all frames, scales it up, re-diffuses the frames together so that nothing flickers, "
+        "and gives the crops back as SEGS. Connect SEGSPaste to put them into the frames."
+    )
+    SEARCH_ALIASES = ["face detailer video", "adetailer video", "animatediff detailer"]
+    RETURN_TYPES = ("SEGS", "IMAGE")
+    RETURN_NAMES = ("segs", "cnet_images")
+    OUTPUT_IS_LIST = (False, True)
+    OUTPUT_TOOLTIPS = (
+        "The segments with their detailed crops.",
+        "Hint images of the segments' ControlNets, one black image without any.",
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {**detailer_inputs(768), "basic_pipe": PIPE, "refiner_ratio": REFINER_RATIO},
+            "optional": refining_inputs(),
+        }
+
+    def doit(
+        self,
+        image_frames: Any,
+        segs: Any,
+        guide_size: float,
+        guide_size_for: bool,
+        max_size: float,
+        seed: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        denoise: float,
+        basic_pipe: Any,
+        refiner_ratio: float | None = None,
+        refiner_basic_pipe_opt: Any = None,
+        inpaint_model: bool = False,
+        noise_mask_feather: int = 0,
+        scheduler_func_opt: Any = None,
+    ) -> tuple[Segs, list[Tensor]]:
+        """The segments with their detailed crops, and the hint images. ``inpaint_model`` changes nothing here: a model
+        that wants the masked picture asks ComfyUI for it by itself."""
+        detailer = _detailer(locals())
+        header, segments = segs_from(segs)
+        results, images = detailer.detail(frames_of(image_frames), header, segments)
+        return (header, results), images or [_no_image()]
+
+
+class DetailerForEachPipeForAnimateDiff(Node):
+    """Detail and paste one segment after the other."""
+
+    ID = "DetailerForEachPipeForAnimateDiff"
+    NAME = "Detailer For AnimateDiff (SEGS/pipe)"
+    CATEGORY = "ImpactPack/Detailer"
+    DESCRIPTION = (
+        "Details one segment after the other over all frames together and pastes each into the frames before the next "
+        "is cropped, so that overlapping segments fit one another."
+    )
+    SEARCH_ALIASES = ["face detailer video", "adetailer video"]
+    RETURN_TYPES = ("IMAGE", "SEGS", "BASIC_PIPE", "IMAGE")
+    RETURN_NAMES = ("image", "segs", "basic_pipe", "cnet_images")
+    OUTPUT_IS_LIST = (False, False, False, True)
+    OUTPUT_TOOLTIPS = (
+        "The frames with all segments pasted.",
+        "The segments with their detailed crops.",
+        "The pipe that came in.",
+        "Hint images of the segments' ControlNets, one black image without any.",
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                **detailer_inputs(1024),
+                "feather": number(5, 0, 100, "Softness of the edge of the paste, in pixels.", step=1, whole=True),
+                "basic_pipe": PIPE,
+                "refiner_ratio": REFINER_RATIO,
+            },
+            "optional": {
+                "detailer_hook": socket("DETAILER_HOOK", "Another pack's hook; its post_paste gets the frames."),
+                **refining_inputs(),
+            },
+        }
+
+    @staticmethod
+    def doit(
+        image_frames: Any,
+        segs: Any,
+        guide_size: float,
+        guide_size_for: bool,
+        max_size: float,
+        seed: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        denoise: float,
+        feather: int,
+        basic_pipe: Any,
+        refiner_ratio: float | None = None,
+        detailer_hook: Any = None,
+        refiner_basic_pipe_opt: Any = None,
+        noise_mask_feather: int = 0,
+        scheduler_func_opt: Any = None,
+    ) -> tuple[Tensor, Segs, Any, list[Tensor]]:
+        """The frames with all segments pasted, the segments, the pipe, and the hint images."""
+        detailer = _detailer(locals())
+        header, segments = segs_from(segs)
+        frames, bar = frames_of(image_frames), StepBar(len(segments), steps)
+        results, images = [], []
+        for segment in segments:
+            detailed, shown = detailer.detail(frames, header, [segment], bar)
+            frames = pasted(frames, header, detailed, feather)
+            if hasattr(detailer_hook, "post_paste"):
+                frames = frames_of(detailer_hook.post_paste(frames), "What detailer_hook gave back")
+            results.extend(detailed)
+            images.extend(shown)
+        return frames, (header, results), basic_pipe, images or [_no_image()]
+
+
+def _detailer(values: dict[str, Any]) -> Detailer:
+    """The detailer that a node's inputs ask for."""
+    refiner = values["refiner_basic_pipe_opt"]
+    return Detailer(
+        pipe=pipe_from(values["basic_pipe"]),
+        settings=node_settings(values),
+        refiner=None if refiner is None else pipe_from(refiner, "refiner_basic_pipe_opt"),
+        scheduler=values["scheduler_func_opt"],
+    )
+
+
+def _no_image() -> Tensor:
+    """What stands for no hint image."""
+    return torch.zeros(1, 64, 64, 3)
+
+
+NODES: tuple[type[Node], ...] = (SEGSDetailerForAnimateDiff, DetailerForEachPipeForAnimateDiff)

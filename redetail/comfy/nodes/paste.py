@@ -1,0 +1,50 @@
+"""Pasting detailed segments into the frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from redetail.comfy.convert import image_frames, segs_from
+from redetail.comfy.paste import pasted
+from redetail.comfy.schema import Inputs, Node, number, socket
+
+
+class SEGSPaste(Node):
+    """Paste the crops of SEGS into an image or a clip."""
+
+    ID = "SEGSPaste"
+    NAME = "SEGSPaste"
+    CATEGORY = "ImpactPack/Detailer"
+    DESCRIPTION = (
+        "Blends each segment's crops into the frames under its softened mask. What lies outside keeps its bits; "
+        "segments without crops are skipped."
+    )
+    SEARCH_ALIASES = ["paste segments", "paste detailed crops"]
+    RETURN_TYPES = ("IMAGE",)
+    OUTPUT_TOOLTIPS = ("The frames with all segments pasted.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "image": socket("IMAGE", "The frames to paste into; they are not changed themselves."),
+                "segs": socket("SEGS", "Detailed segments: one crop for each frame."),
+                "feather": number(5, 0, 100, "Softness of the edge of the paste, in pixels.", step=1, whole=True),
+                "alpha": number(255, 0, 255, "How strongly the crops show, 255 is fully.", step=1, whole=True),
+            },
+            "optional": {
+                "ref_image_opt": socket("IMAGE", "Frames whose pixels are pasted in the place of the segments' crops."),
+            },
+        }
+
+    @staticmethod
+    def doit(image: Any, segs: Any, feather: int, alpha: int = 255, ref_image_opt: Any = None) -> tuple[Tensor]:
+        """New frames with the segments pasted."""
+        header, segments = segs_from(segs)
+        reference = None if ref_image_opt is None else image_frames(ref_image_opt, "ref_image_opt")
+        return (pasted(image_frames(image, "image"), header, segments, feather, alpha, reference),)
+
+
+NODES: tuple[type[Node], ...] = (SEGSPaste,)

@@ -1,0 +1,67 @@
+"""Pasting the crops of SEGS into frames that are in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from redetail.comfy.convert import Pixels, ReadCrops, Segment, crop_reader, segment_for
+from redetail.errors import RegionError
+from redetail.imaging import blend
+from redetail.imaging.masks import feather as feathered
+from redetail.region import Box
+
+
+def pasted(
+    frames: Tensor,
+    header: tuple[int, int],
+    segments: list[Any],
+    feather: int,
+    alpha: int = 255,
+    reference: Tensor | None = None,
+) -> Tensor:
+    """New frames (F, H, W, C) with every segment's crops blended in, in order; those given are not changed.
+
+    ``alpha`` 0..255 is how strongly; ``reference``: frames whose pixels are pasted in the place of the segments' own
+    crops. A segment with neither is skipped. Raises :class:`~redetail.errors.RegionError` naming the segment where
+    crops or masks are not as many as the frames.
+    """
+    out = frames.clone()
+    for number, segment in enumerate(segments):
+        if segment.cropped_image is None and reference is None:
+            continue
+        _check_count(segment, number, len(frames), reference)
+        placed = segment_for(segment, header, frames, number)
+        source = placed if reference is None else _without_stills(placed)
+        _paste(out.numpy(), placed, crop_reader(frames if reference is None else reference, source), feather, alpha)
+    return out
+
+
+def _paste(out: NDArray[Any], segment: Segment, read: ReadCrops, feather: int, alpha: int) -> None:
+    """Blend one segment's crops into ``out``, frame by frame and in place."""
+    x1, y1, x2, y2 = (int(side) for side in segment.placed.window.as_tuple())
+    masks = segment.placed.masks
+    shared = feathered(masks[0], feather) * np.float32(alpha / 255) if len(masks) == 1 else None
+    whole = Box(0, 0, segment.size.width, segment.size.height)
+    for index in range(len(out)):
+        mask = feathered(masks[index], feather) * np.float32(alpha / 255) if shared is None else shared
+        under = out[index, y1:y2, x1:x2, :3]
+        crop: Pixels = read(index, index + 1, segment.size)[0]
+        under[...] = blend.paste(under, crop, mask, whole)
+
+
+def _check_count(segment: Any, number: int, frames: int, reference: Tensor | None) -> None:
+    """Fewer pictures than frames is a mistake that must not pass as a shorter clip."""
+    pictures, what = (segment.cropped_image, "cropped images") if reference is None else (reference, "reference images")
+    count = len(pictures) if np.ndim(pictures) == 4 or isinstance(pictures, Tensor) else 1
+    if count < frames:
+        raise RegionError(
+            f"Segment {number} ({segment.label!r}) has {count} {what} for {frames} frames; give one for each."
+        )
+
+
+def _without_stills(segment: Segment) -> Segment:
+    return Segment(segment.name, segment.source, segment.placed, None)

@@ -1,0 +1,229 @@
+"""Sampling through ComfyUI: its samplers, its models with whatever patches them, its conditioning.
+
+What is decided here is the same as in :mod:`redetail.sampling`: which part of which schedule is sampled, from which
+noise, under which mask, and where a refiner takes over. Latents go in and come out in the VAE's own units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from redetail.errors import SettingsError, UnknownNameError
+from redetail.sampling.samplers import find_sampler, sampler_names
+from redetail.sampling.schedulers import distinct, find_scheduler, part, scheduler_names, step_range
+from redetail.sampling.table import NoiseTable
+from redetail.settings import Settings
+
+SchedulerFunction = Callable[[Any, str, int], Any]
+"""A SCHEDULER_FUNC: (model, sampler name, steps) -> sigmas."""
+
+OnStep = Callable[[int, int, Tensor], None]
+"""(steps done, steps in all, last predicted clean latents in model units)."""
+
+
+class Stage(NamedTuple):
+    """A ComfyUI model and what it is told."""
+
+    model: Any
+    positive: Any
+    negative: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What the stages of one segment share. ``noise`` and ``mask`` fit ``latents``; mask None: everything changes."""
+
+    settings: Settings
+    latents: Tensor
+    noise: Tensor
+    mask: Tensor | None
+    scheduler: SchedulerFunction | None = None
+    on_step: OnStep | None = None
+
+
+def comfy_samplers() -> tuple[str, ...]:
+    """Samplers of the ComfyUI that runs."""
+    import comfy.samplers
+
+    return tuple(comfy.samplers.KSampler.SAMPLERS)
+
+
+def comfy_schedulers() -> tuple[str, ...]:
+    """Schedulers of the ComfyUI that runs, then those that only the detailer nodes have."""
+    import comfy.samplers
+
+    own = tuple(comfy.samplers.KSampler.SCHEDULERS)
+    return own + tuple(name for name in scheduler_names() if name.startswith(("AYS ", "GITS[")) and name not in own)
+
+
+def rediffused(base: Stage, refiner: Stage | None, job: Job) -> Tensor:
+    """The last predicted clean latents; those of the job where nothing is to be sampled."""
+    start, total = step_range(job.settings.steps, job.settings.denoise)
+    split = total
+    if refiner is not None:
+        split = start + math.floor(job.settings.steps * (1 - job.settings.refiner_ratio))
+    whole = schedule(base.model, job.settings, total, job.scheduler)
+    before = distinct(part(whole, start, split, leftover_noise=refiner is not None))
+    walked = _walk(base, job, whole, before, job.latents, job.noise) if before else None
+    if refiner is None:
+        return job.latents if walked is None else walked.x0
+    handed = job.latents if walked is None else _composited(job, walked.x)
+    whole = schedule(refiner.model, job.settings, total, job.scheduler)
+    after = distinct(part(whole, split, total))
+    return _walk(refiner, job, whole, after, handed, torch.zeros_like(job.noise)).x0 if after else handed
+
+
+def schedule(model: Any, settings: Settings, steps: int, function: SchedulerFunction | None) -> list[float]:
+    """The whole schedule: the function's, ComfyUI's own, or one of those that only the detailer nodes have."""
+    if function is not None:
+        return _falling(function(model, settings.sampler, steps))
+    import comfy.samplers
+
+    dropped = _known(settings.sampler, "drop_penultimate", True)
+    if settings.scheduler in comfy.samplers.KSampler.SCHEDULERS:
+        sampling = model.get_model_object("model_sampling")
+        sigmas = _falling(comfy.samplers.calculate_sigmas(sampling, settings.scheduler, steps + dropped))
+    elif settings.scheduler in comfy_schedulers():
+        # These are published tables of sigmas: they do not ask the model.
+        sigmas = list(find_scheduler(settings.scheduler)(NoiseTable.stable_diffusion(), steps + dropped))
+    else:
+        raise UnknownNameError("scheduler", settings.scheduler, comfy_schedulers())
+    if dropped:
+        del sigmas[-2]
+    return sigmas
+
+
+def initial_noise(latents: Tensor, seed: int, first_frame: int = 0) -> Tensor:
+    """One draw for a whole segment, which starts ``first_frame`` frames before these latents."""
+    import comfy.sample
+
+    if first_frame and latents.ndim == 4:
+        longer = latents.new_empty((1,)).expand(first_frame + len(latents), *latents.shape[1:])
+        return cast("Tensor", comfy.sample.prepare_noise(longer, seed)[first_frame:])
+    return cast("Tensor", comfy.sample.prepare_noise(latents, seed))
+
+
+def check_interrupted() -> None:
+    """Raise ComfyUI's own exception where its user pressed stop."""
+    import comfy.model_management
+
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+class DifferentialMask:
+    """A soft mask as a schedule, in ComfyUI's form; see :class:`redetail.sampling.mask.DifferentialMask`.
+
+    Threshold and timesteps are those of the model that samples (Levin and Fried 2023, arXiv 2306.00950).
+    """
+
+    def __call__(self, sigma: Tensor, denoise_mask: Tensor, extra_options: dict[str, Any]) -> Tensor:
+        """The binary mask at ``sigma``."""
+        sampling, sigmas = extra_options["model"].inner_model.model_sampling, extra_options["sigmas"]
+        last = torch.as_tensor(sampling.sigma_min, device=sigmas.device)
+        levels = sigmas[0], torch.maximum(sigmas[-1], last), sigma[0]
+        start, end, now = (torch.as_tensor(sampling.timestep(level)) for level in levels)
+        if start == end:
+            return (denoise_mask > 0).to(denoise_mask.dtype)
+        return (denoise_mask >= (now - end) / (start - end)).to(denoise_mask.dtype)
+
+
+class _Walked(NamedTuple):
+    """Where a stage ended: its noisy latents, and the clean ones that it predicted last."""
+
+    x: Tensor
+    x0: Tensor
+
+
+class _Watch:
+    """ComfyUI's step callback: keeps the prediction, reports, and lets the user stop between model calls."""
+
+    def __init__(self, on_step: OnStep | None) -> None:
+        self.x0: Tensor | None = None
+        self._on_step = on_step
+
+    def __call__(self, step: int, x0: Tensor, x: Tensor, total: int) -> None:
+        self.x0 = x0
+        check_interrupted()
+        if self._on_step is not None:
+            self._on_step(step + 1, total, x0)
+
+    @staticmethod
+    def between_calls(arguments: dict[str, Any]) -> Any:
+        """Called after every evaluation of the model, several times a step with some samplers."""
+        check_interrupted()
+        return arguments["conds_out"]
+
+
+def _walk(
+    stage: Stage, job: Job, whole: Sequence[float], sigmas: Sequence[float], clean: Tensor, noise: Tensor
+) -> _Walked:
+    """From clean latents down a part of the schedule."""
+    import comfy.sample
+
+    model = stage.model.clone()
+    model.set_model_sampler_pre_cfg_function(_Watch.between_calls)
+    seed = job.settings.seed
+    watch = _Watch(job.on_step)
+    x = comfy.sample.sample_custom(
+        model,
+        noise,
+        job.settings.cfg,
+        _sampler(model, job.settings.sampler, whole, noise, seed),
+        torch.tensor(sigmas, dtype=torch.float32),
+        stage.positive,
+        stage.negative,
+        clean,
+        noise_mask=job.mask,
+        callback=watch,
+        disable_pbar=True,
+        seed=seed,
+    )
+    if watch.x0 is None:
+        return _Walked(x, x)
+    return _Walked(x, model.model.process_latent_out(watch.x0.float()).to(x.device))
+
+
+def _sampler(model: Any, name: str, whole: Sequence[float], noise: Tensor, seed: int) -> Any:
+    """ComfyUI's sampler of that name."""
+    import comfy.samplers
+
+    if name not in comfy.samplers.KSampler.SAMPLERS:
+        raise UnknownNameError("sampler", name, comfy.samplers.KSampler.SAMPLERS)
+    if not _known(name, "noise", "brownian"):
+        return comfy.samplers.sampler_object(name)
+    # Their noise path spans the whole schedule, not the part that is sampled: recorded from the original.
+    from comfy.k_diffusion.sampling import BrownianTreeNoiseSampler
+
+    positive = [sigma for sigma in whole if sigma > 0]
+    low, high = torch.tensor(min(positive)), torch.tensor(max(positive))
+    x = noise.to(model.load_device)
+    path = BrownianTreeNoiseSampler(x, low, high, seed=seed, cpu=not name.endswith("_gpu"))
+    return comfy.samplers.ksampler(name, extra_options={"noise_sampler": path})
+
+
+def _composited(job: Job, x: Tensor) -> Tensor:
+    """The first stage's latents where the mask lets them be, the clean ones elsewhere."""
+    return x if job.mask is None else torch.lerp(job.latents.to(x), x, job.mask.to(x))
+
+
+def _known(sampler: str, attribute: str, value: object) -> bool:
+    """Whether a sampler is one that we know, with that property; another pack's own has none of these."""
+    return sampler in sampler_names() and getattr(find_sampler(sampler), attribute) == value
+
+
+def _falling(sigmas: Any) -> list[float]:
+    """Sigmas as numbers; raises SettingsError where they are none or rise."""
+    try:
+        values = torch.as_tensor(sigmas, dtype=torch.float32).flatten().tolist()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SettingsError(f"scheduler_func_opt gave no sigmas but {sigmas!r}; connect a scheduler.") from error
+    if len(values) < 2 or not all(math.isfinite(a) and a >= b >= 0 for a, b in pairwise(values)):
+        raise SettingsError(f"A schedule must be at least two falling sigmas from 0 up, not {values}.")
+    return values

@@ -1,0 +1,77 @@
+"""Context windows for clips longer than a motion model can take.
+
+AnimateDiff's motion modules have positions for 24 or 32 frames and were trained on 16. Where such a model is on its
+own with a longer clip, windows are chosen here; windows that the user has chosen stay.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from redetail.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+LENGTH, OVERLAP = 16, 4
+"""Frames of a window, as many as motion modules were trained on, and frames that two neighbours share."""
+
+_PARAMS = "ADE_params"  # where AnimateDiff-Evolved keeps what a model is sampled with
+
+
+def with_context_windows(model: Any, frames: int) -> Any:
+    """A model that takes ``frames`` frames: itself where it can, else a clone with context windows.
+
+    Raises :class:`~redetail.errors.ModelError` where its motion model is too short and offers no windows.
+    """
+    limit = motion_limit(model)
+    if limit is None or frames <= limit or _has_windows(model):
+        return model
+    clone = model.clone()
+    params = clone.get_attachment(_PARAMS)
+    try:
+        params = params.clone() if hasattr(params, "clone") else params
+        group = params.context_options.clone()
+        options = sys.modules[type(group).__module__].ContextOptions
+        length = min(LENGTH, limit)
+        group.add(
+            options(
+                context_length=length,
+                context_stride=1,
+                context_overlap=min(OVERLAP, length - 1),
+                context_schedule="standard_static",
+                fuse_method="pyramid",
+            )
+        )
+        params.context_options = group
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"The motion model takes {limit} frames and the clip has {frames}; connect context options of "
+            f"{LENGTH} frames to the node that applies the motion model."
+        ) from error
+    clone.set_attachments(_PARAMS, params)
+    logger.info("%d frames in context windows of %d: the motion model takes %d.", frames, length, limit)
+    return clone
+
+
+def motion_limit(model: Any) -> int | None:
+    """Frames that a model's motion model can take at once; None where it has none or no limit."""
+    if not hasattr(model, "get_attachment") or model.get_attachment(_PARAMS) is None:
+        return None
+    limits = [
+        getattr(getattr(motion, "model", None), "encoding_max_len", None)
+        for key in getattr(model, "additional_models", {})
+        if "ADE" in key or "motion" in key.lower()
+        for motion in model.get_additional_models_with_key(key)
+    ]
+    known = [limit for limit in limits if limit is not None]
+    return min(known) if known else None
+
+
+def _has_windows(model: Any) -> bool:
+    """Whether the user chose windows, AnimateDiff-Evolved's or ComfyUI's own."""
+    if model.model_options.get("context_handler") is not None:
+        return True
+    options = getattr(model.get_attachment(_PARAMS), "context_options", None)
+    return getattr(options, "context_length", None) is not None
