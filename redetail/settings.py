@@ -41,13 +41,13 @@ class Settings:
     negative: str = _value("", "what it should not look like")
     guide_size: float = _number(
         512.0,
-        64,
+        1,
         MAX_RESOLUTION,
         "scale the crop up until the shorter side of the box (or of the crop, see guide-size-for) has this many pixels",
         8,
     )
     guide_size_for: GuideSizeFor = _choice("bbox", ("bbox", "crop_region"), "what guide-size measures")
-    max_size: float = _number(768.0, 64, MAX_RESOLUTION, "longest side of the scaled crop, in pixels", 8)
+    max_size: float = _number(768.0, 1, MAX_RESOLUTION, "longest side of the scaled crop, in pixels", 8)
     crop_factor: float = _number(3.0, 1, 100, "side of the crop window as a multiple of the subject's box", 0.1)
     seed: int = _number(0, 0, 2**64 - 1, "seed of the noise: equal seeds give equal results", 1)
     steps: int = _number(20, 1, 10000, "sampling steps", 1)

@@ -110,14 +110,17 @@ def segs_from(value: Any, name: str = "segs") -> tuple[tuple[int, int], list[Any
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} is no SEGS: a pair of (height, width) and a list of segments.") from error
     for number, segment in enumerate(listed):
-        missing = [field for field in Seg._fields if not hasattr(segment, field)]
+        # To ask a segment of our own would make a tracked one compute its pictures.
+        missing = [] if isinstance(segment, Seg) else [name for name in Seg._fields if not hasattr(segment, name)]
         if missing:
             raise InputError(f"{name} holds something at place {number} that is no SEG: it has no {missing[0]}.")
     return (height, width), listed
 
 
 def plain_seg(segment: Any, **changes: Any) -> Seg:
-    """A SEG of our own with the fields of anyone's, some of them changed."""
+    """A SEG of our own with the fields of anyone's, some of them changed; a tracked one stays tracked if it can."""
+    if isinstance(segment, Seg):
+        return segment._replace(**changes)
     return Seg(*(changes.get(field, getattr(segment, field)) for field in Seg._fields))
 
 
@@ -175,9 +178,9 @@ def detailed_seg(segment: Segment, header: tuple[int, int], frame: Size, crops: 
     )
 
 
-def segs(header: tuple[int, int], segments: Sequence[Seg]) -> Segs:
-    """SEGS as they leave a node."""
-    return header, list(segments)
+def detailed_segs(header: tuple[int, int], frames: Tensor, segments: Sequence[Seg]) -> Segs:
+    """SEGS as they leave a detailer: they refer to the frames now, whatever size they came with."""
+    return header if header == (0, 0) else frame_size(frames).shape, list(segments)
 
 
 def _array(value: Any) -> Any:

@@ -17,8 +17,7 @@ from redetail.region import Box
 
 def pasted(
     frames: Tensor,
-    header: tuple[int, int],
-    segments: list[Any],
+    segs: tuple[tuple[int, int], list[Any]],
     feather: int,
     alpha: int = 255,
     reference: Tensor | None = None,
@@ -30,6 +29,7 @@ def pasted(
     crops or masks are not as many as the frames.
     """
     out = frames.clone()
+    header, segments = segs
     for number, segment in enumerate(segments):
         if segment.cropped_image is None and reference is None:
             continue

@@ -34,7 +34,9 @@ def crop(frame: NDArray[Any], window: Box, size: Size) -> Pixels:
     down = resampling(window.y1, window.height / size.height, size.height, height)
     (x1, x2), (y1, y2) = across.span, down.span
     planes = np.ascontiguousarray(to_float(frame[y1:y2, x1:x2]).transpose(2, 0, 1))
-    cropped = _separable(planes, down.within_span(), across.within_span())
+    # Limited after each pass, as 8-bit resizers are: what one filter overshoots does not ring on through the other.
+    wide = np.clip(across.within_span().columns(planes), 0.0, 1.0)
+    cropped = np.stack(list(down.within_span().rows(wide)), axis=-1)
     return np.clip(cropped, 0.0, 1.0, out=cropped)
 
 
@@ -53,7 +55,7 @@ def place(crop: Pixels, window: Box, frame: Size, kernel: Kernel = lanczos3) -> 
     across = resampling((box.x1 - window.x1) * kx, kx, int(box.width), width, kernel)
     down = resampling((box.y1 - window.y1) * ky, ky, int(box.height), height, kernel)
     planes = np.ascontiguousarray(crop.transpose(2, 0, 1), dtype=np.float32)
-    return _separable(planes, down, across), box
+    return np.stack(list(across.columns(down.rows(planes))), axis=-1), box
 
 
 def touched(window: Box, frame: Size) -> Box:
@@ -82,11 +84,6 @@ def unpad(crops: Pixels, padding: tuple[int, int, int, int]) -> Pixels:
     """What :func:`pad` was given: the same pixels, bit for bit."""
     left, top, right, bottom = padding
     return crops[:, top : crops.shape[1] - bottom, left : crops.shape[2] - right]
-
-
-def _separable(planes: Pixels, down: AxisWeights, across: AxisWeights) -> Pixels:
-    """(C, h, w) -> (h', w', C): one filter along each axis."""
-    return np.stack(list(across.columns(down.rows(planes))), axis=-1)
 
 
 def _check_frame(frame: NDArray[Any]) -> None:

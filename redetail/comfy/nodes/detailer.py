@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from redetail.comfy.convert import image_frames as frames_of
-from redetail.comfy.convert import pipe_from, segs_from
+from redetail.comfy.convert import detailed_segs, pipe_from, segs_from
 from redetail.comfy.detailer import Detailer
 from redetail.comfy.nodes.common import PIPE, REFINER_RATIO, detailer_inputs, node_settings, refining_inputs
 from redetail.comfy.paste import pasted
@@ -67,8 +67,9 @@ class SEGSDetailerForAnimateDiff(Node):
         that wants the masked picture asks ComfyUI for it by itself."""
         detailer = _detailer(locals())
         header, segments = segs_from(segs)
-        results, images = detailer.detail(frames_of(image_frames), header, segments)
-        return (header, results), images or [_no_image()]
+        frames = frames_of(image_frames)
+        results, images = detailer.detail(frames, header, segments)
+        return detailed_segs(header, frames, results), images or [_no_image()]
 
 
 class DetailerForEachPipeForAnimateDiff(Node):
@@ -135,12 +136,12 @@ class DetailerForEachPipeForAnimateDiff(Node):
         results, images = [], []
         for segment in segments:
             detailed, shown = detailer.detail(frames, header, [segment], bar)
-            frames = pasted(frames, header, detailed, feather)
+            frames = pasted(frames, detailed_segs(header, frames, detailed), feather)
             if hasattr(detailer_hook, "post_paste"):
                 frames = frames_of(detailer_hook.post_paste(frames), "What detailer_hook gave back")
             results.extend(detailed)
             images.extend(shown)
-        return frames, (header, results), basic_pipe, images or [_no_image()]
+        return frames, detailed_segs(header, frames, results), basic_pipe, images or [_no_image()]
 
 
 def _detailer(values: dict[str, Any]) -> Detailer:

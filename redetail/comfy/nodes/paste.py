@@ -42,9 +42,8 @@ class SEGSPaste(Node):
     @staticmethod
     def doit(image: Any, segs: Any, feather: int, alpha: int = 255, ref_image_opt: Any = None) -> tuple[Tensor]:
         """New frames with the segments pasted."""
-        header, segments = segs_from(segs)
         reference = None if ref_image_opt is None else image_frames(ref_image_opt, "ref_image_opt")
-        return (pasted(image_frames(image, "image"), header, segments, feather, alpha, reference),)
+        return (pasted(image_frames(image, "image"), segs_from(segs), feather, alpha, reference),)
 
 
 NODES: tuple[type[Node], ...] = (SEGSPaste,)
