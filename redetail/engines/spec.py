@@ -1,0 +1,81 @@
+"""``ModelSpec``: which files an engine is made of, and how much of each.
+
+One declaration that the library, the command line and job files share. Paths are only named here; what a file is, and
+whether it fits the others, is told when it is loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from redetail.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedFile:
+    """A file and how strongly it acts; 0 is exactly as if it were not there."""
+
+    path: Path
+    strength: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> WeightedFile:
+        """``FILE`` or ``FILE:strength``; raises :class:`~redetail.errors.SettingsError`."""
+        path, numbers = _split(text, 1)
+        return cls(path, *numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlFile:
+    """A ControlNet, its strength, from where to where in the sampling it acts (0..1), and what it is shown.
+
+    ``hint``: the name of a hint that is computed from the crop (canny, lineart, tile ...), or a video or folder of
+    images with hints for whole frames.
+    """
+
+    path: Path
+    strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+    hint: str = "tile"
+
+    @classmethod
+    def parse(cls, text: str, hint: str) -> ControlFile:
+        """``FILE``, ``FILE:strength``, ``FILE:strength:start`` or ``FILE:strength:start:end``."""
+        path, numbers = _split(text, 3)
+        made = cls(path, *numbers, hint=hint)
+        if not 0 <= made.start <= made.end <= 1:
+            raise SettingsError(f"The ControlNet {path} acts from {made.start:g} to {made.end:g}; give 0..1, rising.")
+        return made
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSpec:
+    """Everything that is loaded for one engine.
+
+    ``checkpoint``: a single file in the original layout, a folder in the diffusers layout, a restoration model's
+    folder, or a hub name where there is a network; None: the bundled model. The rest is for Stable Diffusion.
+    """
+
+    checkpoint: str | Path | None = None
+    motion_module: Path | None = None
+    motion_loras: tuple[WeightedFile, ...] = ()
+    vae: Path | None = None
+    loras: tuple[WeightedFile, ...] = ()
+    embeddings: tuple[Path, ...] = ()
+    controls: tuple[ControlFile, ...] = ()
+    refiner_checkpoint: str | Path | None = None
+
+
+def _split(text: str, most: int) -> tuple[Path, list[float]]:
+    """A path and up to ``most`` numbers after colons; a drive letter's colon belongs to the path."""
+    parts = text.split(":")
+    numbers: list[float] = []
+    while len(parts) > 1 and len(numbers) < most and re.fullmatch(r"-?\d*\.?\d+", parts[-1]):
+        numbers.insert(0, float(parts.pop()))
+    path = ":".join(parts)
+    if not path:
+        raise SettingsError(f"{text!r} names no file; give FILE or FILE:strength.")
+    return Path(path).expanduser(), numbers
