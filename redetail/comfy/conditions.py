@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,38 @@ def cropped_conditions(conditions: Any, window: Box, frame: Size) -> list[list[A
     """A CONDITIONING for the crop under ``window`` of frames of size ``frame``; the one given is not changed."""
     cut = _cutter(window, frame)
     return [[tensor, _cropped(details, cut), *rest] for tensor, details, *rest in conditions]
+
+
+def followed_conditions(
+    conditions: Any, windows: Sequence[Box], frame: Size, first: int, count: int
+) -> list[list[Any]]:
+    """A CONDITIONING for crops whose window moves: masks and hints become one for each of ``windows``.
+
+    These belong to the frames from ``first`` of a clip of ``count`` frames; a stack of as many masks or hints as the
+    clip has frames is taken frame by frame. Where the windows are all the same, as :func:`cropped_conditions`.
+    """
+    stays = all(window == windows[0] for window in windows)
+
+    def cut(picture: Tensor) -> Tensor:
+        for_each = picture.ndim > 2 and len(picture) == count and count > 1
+        if stays:
+            part = picture[first : first + len(windows)] if for_each else picture
+            return _cutter(windows[0], frame)(part)
+        stack = picture if picture.ndim > 2 else picture[None]
+        cuts = [_fixed_cut(stack[first + i if for_each else 0], window, frame) for i, window in enumerate(windows)]
+        return torch.stack(cuts)
+
+    return [[tensor, _cropped(details, cut), *rest] for tensor, details, *rest in conditions]
+
+
+def _fixed_cut(picture: Tensor, window: Box, frame: Size) -> Tensor:
+    """The part (..., h, w) under a window; windows of one size give cuts of one size, wherever they lie."""
+    height, width = picture.shape[-2:]
+    kx, ky = width / frame.width, height / frame.height
+    w, h = (max(1, round(side)) for side in (window.width * kx, window.height * ky))
+    x = max(0, min(round(window.x1 * kx), width - w))
+    y = max(0, min(round(window.y1 * ky), height - h))
+    return picture[..., y : y + h, x : x + w]
 
 
 def _cropped(details: dict[str, Any], cut: Cut) -> dict[str, Any]:

@@ -59,4 +59,5 @@ def _to_16_bits(picture: Pixels, index: int, name: str) -> NDArray[np.uint16]:
         raise InputError(
             f"Frame {index} of {name} has values that are not finite numbers; look at the node that makes it."
         )
-    return np.rint(np.clip(picture, 0, 1) * np.float32(65535)).astype(np.uint16)
+    values: NDArray[np.uint16] = np.rint(np.clip(picture, 0, 1) * np.float32(65535)).astype(np.uint16)
+    return values

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redetail.comfy.convert import Pixels, ReadCrops, Segment, crop_reader, segment_for
+from redetail.comfy.tracked import TrackedSeg
 from redetail.errors import RegionError
 from redetail.imaging import blend
 from redetail.imaging.masks import feather as feathered
+from redetail.pipeline.paste import paste_crop
 from redetail.region import Box
 
 
@@ -19,7 +21,7 @@ def pasted(
     frames: Tensor,
     segs: tuple[tuple[int, int], list[Any]],
     feather: int,
-    alpha: int = 255,
+    alpha: float = 255,
     reference: Tensor | None = None,
 ) -> Tensor:
     """New frames (F, H, W, C) with every segment's crops blended in, in order; those given are not changed.
@@ -31,7 +33,10 @@ def pasted(
     out = frames.clone()
     header, segments = segs
     for number, segment in enumerate(segments):
-        if segment.cropped_image is None and reference is None:
+        if isinstance(segment, TrackedSeg) and reference is None:
+            _paste_tracked(out.numpy(), segment, feather, alpha)
+            continue
+        if reference is None and segment.cropped_image is None:
             continue
         _check_count(segment, number, len(frames), reference)
         placed = segment_for(segment, header, frames, number)
@@ -40,7 +45,7 @@ def pasted(
     return out
 
 
-def _paste(out: NDArray[Any], segment: Segment, read: ReadCrops, feather: int, alpha: int) -> None:
+def _paste(out: NDArray[Any], segment: Segment, read: ReadCrops, feather: int, alpha: float) -> None:
     """Blend one segment's crops into ``out``, frame by frame and in place."""
     x1, y1, x2, y2 = (int(side) for side in segment.placed.window.as_tuple())
     masks = segment.placed.masks
@@ -51,6 +56,20 @@ def _paste(out: NDArray[Any], segment: Segment, read: ReadCrops, feather: int, a
         under = out[index, y1:y2, x1:x2, :3]
         crop: Pixels = read(index, index + 1, segment.size)[0]
         under[...] = blend.paste(under, crop, mask, whole)
+
+
+def _paste_tracked(out: NDArray[Any], segment: TrackedSeg, feather: int, alpha: float) -> None:
+    """Paste what was changed under a moving window into ``out``, frame by frame and in place."""
+    fitted = segment.fitted(out, "the image")
+    region, crops = fitted.region, fitted.crops
+    if crops is None:
+        return
+    for index in range(len(region)):
+        frame = out[region.start + index, ..., :3]
+        pasted, _, box = paste_crop(frame, region, index, crops[index], feather)
+        rows, columns = slice(int(box.y1), int(box.y2)), slice(int(box.x1), int(box.x2))
+        under, over = frame[rows, columns], pasted[rows, columns]
+        under[...] = over if alpha == 255 else under + np.float32(alpha / 255) * (over - under)
 
 
 def _check_count(segment: Any, number: int, frames: int, reference: Tensor | None) -> None:

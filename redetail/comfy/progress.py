@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
-from redetail.comfy.sampling import OnStep
+from redetail.comfy.sampling import OnStep, check_interrupted
+from redetail.progress import Progress
 
 logger = logging.getLogger(__name__)
+
+_PARTS = 1000
 
 
 class StepBar:
@@ -39,6 +43,48 @@ class StepBar:
         """A segment is done, however many steps it took."""
         self._before += self._steps
         self._bar.update_absolute(min(self._before, self._total), self._total)
+
+
+class ClipBar:
+    """One bar over the passes of all segments of a clip. ``shares`` are the stages of one segment and how long each
+    takes of the whole. Every report lets ComfyUI's user stop: its own exception passes through the pipeline."""
+
+    def __init__(self, segments: int, shares: dict[str, float]) -> None:
+        import comfy.utils
+
+        self._segments, self._shares = max(1, segments), shares
+        self._done = self._number = 0
+        self._preview: Any = None
+        self._bar = comfy.utils.ProgressBar(_PARTS)
+
+    def __call__(self, report: Progress) -> None:
+        """A :class:`~redetail.progress.ProgressCallback`."""
+        check_interrupted()
+        names = list(self._shares)
+        if report.stage not in names or not report.total:
+            return
+        before = sum(self._shares[name] for name in names[: names.index(report.stage)])
+        inside = before + self._shares[report.stage] * min(1.0, report.done / report.total)
+        self._show(int(_PARTS * (self._number + inside) / self._segments))
+
+    def previewed(self, model: Any) -> Callable[[Tensor], None]:
+        """Takes the latents of a step of ``model``; the next report shows them."""
+        previewer = _previewer(model)
+
+        def keep(x0: Tensor) -> None:
+            self._preview = None if previewer is None else previewer.decode_latent_to_preview_image("JPEG", x0)
+
+        return keep
+
+    def next_segment(self) -> None:
+        """A segment is done."""
+        self._number += 1
+        self._preview = None
+        self._show(int(_PARTS * self._number / self._segments))
+
+    def _show(self, done: int) -> None:
+        self._done = max(self._done, min(done, _PARTS))  # a refiner starts to count anew: the bar never goes back
+        self._bar.update_absolute(self._done, _PARTS, self._preview)
 
 
 def _previewer(model: Any) -> Any:

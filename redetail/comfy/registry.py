@@ -22,7 +22,7 @@ VARIABLE = "REDETAIL_NODE_IDS"
 """Environment variable: ``auto`` (by what is installed), ``original`` (answer to both ids) or ``own``."""
 
 _PREFIX = "Redetail"
-_TOPICS = ("detailer", "paste", "control")
+_TOPICS = ("detailer", "paste", "control", "detect", "track", "redetailer", "compare", "scheduler")
 
 
 def all_nodes() -> tuple[type[Node], ...]:

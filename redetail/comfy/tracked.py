@@ -44,17 +44,17 @@ class HeldCrops:
 
 
 class TrackedSeg(Seg):
-    """One subject of a clip of ``count`` frames of size ``frame``, and, once detailed, its crops.
+    """One subject of a clip of ``clip_frames`` frames of size ``frame``, and, once detailed, its crops.
 
     ``frames`` (F, H, W, C) float32 are those that the crops were made from; ``crops`` holds one (h, w, 3) for each
     frame of the region, at any size. As a SEG: ``crop_region`` is the union of the windows; ``cropped_mask`` (h, w) or
-    (count, h, w) lies in it, weaker where the subject fades in or out and zero where it is not there;
-    ``cropped_image`` is None or, after detailing, (count, h, w, 3): the frames with the changed windows.
+    (clip_frames, h, w) lies in it, weaker where the subject fades in or out and zero where it is not there;
+    ``cropped_image`` is None or, after detailing, (clip_frames, h, w, 3): the frames with the changed windows.
     """
 
     region: Region
     frame: Size
-    count: int
+    clip_frames: int
     frames: NDArray[np.float32] | None
     crops: HeldCrops | None
 
@@ -62,7 +62,7 @@ class TrackedSeg(Seg):
         cls,
         region: Region,
         frame: Size,
-        count: int,
+        clip_frames: int,
         *,
         frames: NDArray[np.float32] | None = None,
         crops: HeldCrops | None = None,
@@ -72,28 +72,28 @@ class TrackedSeg(Seg):
         fields = {"confidence": region.confidence, "label": region.label, "control_net_wrapper": None, **named}
         x1, y1, x2, y2 = (int(side) for side in union_window(region, frame).as_tuple())
         self = super().__new__(cls, None, None, crop_region=(x1, y1, x2, y2), bbox=bounds(region.boxes), **fields)
-        self.region, self.frame, self.count = region, frame, count
+        self.region, self.frame, self.clip_frames = region, frame, clip_frames
         self.frames, self.crops = frames, crops
         return self
 
     @property
-    def cropped_image(self) -> Pixels | None:  # type: ignore[override]  # a field, computed when asked for
-        """(count, h, w, 3) float32 0..1, or None before the subject is detailed."""
+    def cropped_image(self) -> Pixels | None:
+        """(clip_frames, h, w, 3) float32 0..1, or None before the subject is detailed."""
         if self.crops is None:
             return None
         if "_image" not in self.__dict__:
             x1, y1, x2, y2 = self.crop_region
-            self._image = np.empty((self.count, y2 - y1, x2 - x1, 3), np.float32)
-            for index in range(self.count):
+            self._image = np.empty((self.clip_frames, y2 - y1, x2 - x1, 3), np.float32)
+            for index in range(self.clip_frames):
                 self._image[index] = self.picture(index)
         return self._image
 
     @property
-    def cropped_mask(self) -> Pixels:  # type: ignore[override]  # a field, computed when asked for
-        """(h, w) or (count, h, w) float32 0..1."""
+    def cropped_mask(self) -> Pixels:
+        """(h, w) or (clip_frames, h, w) float32 0..1."""
         if "_mask" not in self.__dict__:
             region = self.region
-            mask: Pixels = seg_from_region(region, self.frame, 0, self.count).cropped_mask
+            mask: Pixels = seg_from_region(region, self.frame, 0, self.clip_frames).cropped_mask
             for index in range(len(region)) if mask.ndim == 3 else ():
                 mask[region.start + index] *= np.float32(region.strength(index))
             self._mask = mask
@@ -121,7 +121,7 @@ class TrackedSeg(Seg):
         return TrackedSeg(
             self.region,
             self.frame,
-            self.count,
+            self.clip_frames,
             frames=frames,
             crops=crops,
             confidence=self.confidence,
@@ -133,10 +133,10 @@ class TrackedSeg(Seg):
 
         ``name`` is that of the node's input. Raises :class:`~redetail.errors.RegionError` for another number.
         """
-        if len(frames) != self.count:
+        if len(frames) != self.clip_frames:
             raise RegionError(
-                f"Segment {self.label!r} was tracked in {self.count} frames and {name} has {len(frames)}; connect the "
-                "frames of the same clip."
+                f"Segment {self.label!r} was tracked in {self.clip_frames} frames and {name} has {len(frames)}; "
+                "connect the frames of the same clip."
             )
         size = Size(frames.shape[2], frames.shape[1])
         if size == self.frame:
@@ -145,7 +145,7 @@ class TrackedSeg(Seg):
         return TrackedSeg(
             scaled_region(self.region, self.frame, size),
             size,
-            self.count,
+            self.clip_frames,
             frames=None if self.crops is None else frames,
             crops=self.crops,
             **state,
@@ -167,7 +167,7 @@ class TrackedSeg(Seg):
             return tuple(getattr(self, name) for name in self._fields[index])
         return getattr(self, self._fields[index])
 
-    def __add__(self, other: tuple[Any, ...], /) -> tuple[Any, ...]:  # type: ignore[override]
+    def __add__(self, other: tuple[Any, ...], /) -> tuple[Any, ...]:
         return (*self, *other)
 
     def __contains__(self, value: object, /) -> bool:
@@ -183,14 +183,16 @@ class TrackedSeg(Seg):
 
     def __repr__(self) -> str:
         what = "tracked" if self.crops is None else "detailed"
-        return f"TrackedSeg({self.label!r}, {what} in {len(self.region)} of {self.count} frames, {self.region.size})"
+        return (
+            f"TrackedSeg({self.label!r}, {what} in {len(self.region)} of {self.clip_frames} frames, {self.region.size})"
+        )
 
-    def _replace(self, **changes: Any) -> Seg:  # type: ignore[override]
+    def _replace(self, **changes: Any) -> Seg:  # type: ignore[override]  # a tracked segment cannot always stay one
         """Still tracked where only a name, confidence or ControlNet changed; else an ordinary SEG."""
         if not set(changes) <= _FREE:
             return Seg(*self)._replace(**changes)
         kept = {name: changes.get(name, getattr(self, name)) for name in _FREE}
-        return TrackedSeg(self.region, self.frame, self.count, frames=self.frames, crops=self.crops, **kept)
+        return TrackedSeg(self.region, self.frame, self.clip_frames, frames=self.frames, crops=self.crops, **kept)
 
     @classmethod
     def _make(cls, iterable: Iterable[Any]) -> Seg:  # type: ignore[override]
@@ -198,15 +200,17 @@ class TrackedSeg(Seg):
         return Seg(*iterable)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        state = (self.region, self.frame, self.count, self.frames, self.crops)
+        state = (self.region, self.frame, self.clip_frames, self.frames, self.crops)
         return _rebuilt, (*state, {name: getattr(self, name) for name in sorted(_FREE)})
 
     def __getnewargs__(self) -> NoReturn:  # the named tuple's own would copy pictures instead of what makes them
         raise TypeError("a tracked segment is copied by __reduce_ex__")
 
 
-def _rebuilt(region: Region, frame: Size, count: int, frames: Any, crops: Any, named: dict[str, Any]) -> TrackedSeg:
-    return TrackedSeg(region, frame, count, frames=frames, crops=crops, **named)
+def _rebuilt(
+    region: Region, frame: Size, clip_frames: int, frames: Any, crops: Any, named: dict[str, Any]
+) -> TrackedSeg:
+    return TrackedSeg(region, frame, clip_frames, frames=frames, crops=crops, **named)
 
 
 def scaled_region(region: Region, header: Size, frame: Size) -> Region:

@@ -12,6 +12,7 @@ from redetail.progress import CancelToken, Progress, ProgressCallback, no_progre
 from redetail.region import Detection, Region, Size
 from redetail.settings import Settings
 from redetail.tracking import Tracker, regions_from_tracks
+from redetail.tracking.tracker import SURE, UNSURE
 from redetail.video import Frame
 
 FADE = 5
@@ -103,12 +104,15 @@ def look(frames: Iterable[Frame], detector: Detector) -> Sightings:
     return Sightings(start or 0, tuple(seen), frozenset(cuts))
 
 
-def follow(sightings: Sightings, size: Size, crop_factor: float) -> list[Region]:
+def follow(
+    sightings: Sightings, size: Size, crop_factor: float, *, sure: float = SURE, max_regions: int | None = None
+) -> list[Region]:
     """Turn sightings into subjects over time with smooth crop windows.
 
     A subject that is found or lost in the middle of a shot fades in or out, where another would suddenly be sharp.
+    ``sure``: confidence (0..1) of which a subject needs some sightings; ``max_regions`` keeps only the most prominent.
     """
-    tracker = Tracker()
+    tracker = Tracker(sure=sure, unsure=min(UNSURE, sure))
     for index, detections in enumerate(sightings.detections, sightings.start):
         tracker.update(index, detections, cut=index in sightings.cuts)
     edges = {sightings.start, sightings.stop, *sightings.cuts}
@@ -118,7 +122,7 @@ def follow(sightings: Sightings, size: Size, crop_factor: float) -> list[Region]
             fade_in=0 if region.start in edges else FADE,
             fade_out=0 if region.stop in edges else FADE,
         )
-        for region in regions_from_tracks(tracker.finish(), size, crop_factor=crop_factor)
+        for region in regions_from_tracks(tracker.finish(), size, crop_factor=crop_factor, max_regions=max_regions)
     ]
 
 

@@ -96,9 +96,7 @@ def seg_from_region(region: Region, frame: Size, start: int | None = None, stop:
     ``start`` to ``stop`` (by default the region's own), zero where the region is not there. ``cropped_image`` is None.
     """
     start, stop = region.start if start is None else start, region.stop if stop is None else stop
-    windows = [touched(region.window(index), frame) for index in range(len(region))]
-    crop = Box(*_bounds([window.as_tuple() for window in windows]))
-    bbox = _bounds(region.boxes)
+    crop, bbox = union_window(region, frame), bounds(region.boxes)
     corners = int(crop.x1), int(crop.y1), int(crop.x2), int(crop.y2)
     if (start, stop) == (region.start, region.stop) and _constant(region):
         mask = _mask_in(region, 0, crop)
@@ -107,6 +105,11 @@ def seg_from_region(region: Region, frame: Size, start: int | None = None, stop:
         for index in range(max(start, region.start), min(stop, region.stop)):
             mask[index - start] = _mask_in(region, index - region.start, crop)
     return Seg(None, mask, region.confidence, corners, bbox, region.label)
+
+
+def union_window(region: Region, frame: Size) -> Box:
+    """The smallest box of whole pixels that holds all windows of a region."""
+    return Box(*bounds([touched(region.window(index), frame).as_tuple() for index in range(len(region))]))
 
 
 def segs_from_regions(
@@ -202,7 +205,7 @@ def _constant(region: Region) -> bool:
     return region.fixed and shared
 
 
-def _bounds(boxes: Any) -> tuple[float, float, float, float]:
+def bounds(boxes: Any) -> tuple[float, float, float, float]:
     """The smallest box around boxes (N, 4)."""
     corners = np.asarray(boxes, dtype=np.float64)
     low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)

@@ -28,6 +28,8 @@ VELOCITY_DECAY = 0.9
 BUFFER = 0.3
 """Boxes are widened by this share of their sides on each side before they are compared, so that a small face which
 leaps by its own width between two frames still overlaps itself (Yang et al., "C-BIoU", WACV 2023)."""
+SURE, UNSURE = 0.6, 0.25
+"""Confidence of a detection that counts as certain, and least confidence that continues a track."""
 SURE_OVERLAP = 0.15
 UNSURE_OVERLAP = 0.3
 MIN_DENSITY = 0.4
@@ -117,7 +119,7 @@ class Tracker:
     a track needs (fewer where the shot itself is shorter). Raises SettingsError for values out of range.
     """
 
-    def __init__(self, *, sure: float = 0.6, unsure: float = 0.25, max_gap: int = 24, min_hits: int = 5) -> None:
+    def __init__(self, *, sure: float = SURE, unsure: float = UNSURE, max_gap: int = 24, min_hits: int = 5) -> None:
         if not 0 <= unsure <= sure <= 1:
             raise SettingsError(f"The tracker's confidences must satisfy 0 <= unsure ({unsure}) <= sure ({sure}) <= 1.")
         if max_gap < 1 or min_hits < 1:

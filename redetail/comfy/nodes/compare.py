@@ -1,0 +1,65 @@
+"""Seeing and measuring what a detailer did."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from redetail.comfy.compare import beside, chart, check_pair, difference, flicker
+from redetail.comfy.convert import segs_from
+from redetail.comfy.frames import float_frames
+from redetail.comfy.needs import told_for_comfy
+from redetail.comfy.progress import ClipBar
+from redetail.comfy.schema import Inputs, Node, number, socket
+
+
+class RedetailCompare(Node):
+    """Before and after: side by side, difference, flicker."""
+
+    ID = "RedetailCompare"
+    NAME = "Redetail Compare"
+    CATEGORY = "Redetail"
+    DESCRIPTION = (
+        "Shows a clip before and after side by side, what was changed, and how much each of them flickers: the change "
+        "from frame to frame that is left when motion is taken out."
+    )
+    SEARCH_ALIASES = ["before after", "side by side", "flicker", "difference"]
+    RETURN_TYPES = ("IMAGE", "IMAGE", "IMAGE", "STRING")
+    RETURN_NAMES = ("side_by_side", "difference", "flicker_curve", "figures")
+    OUTPUT_TOOLTIPS = (
+        "Every frame before and after, side by side.",
+        "What was changed, amplified, around grey: grey is unchanged.",
+        "One picture: flicker over time, before in blue and after in orange.",
+        "The figures as JSON.",
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "before": socket("IMAGE", "The frames before detailing."),
+                "after": socket("IMAGE", "The frames after detailing, as many and of the same size."),
+                "amplify": number(4.0, 0.1, 255.0, "How much the difference is amplified.", step=0.1),
+            },
+            "optional": {
+                "segs": socket("SEGS", "Measures flicker inside these subjects only, where the rest would drown it.")
+            },
+        }
+
+    @staticmethod
+    @told_for_comfy
+    def doit(before: Any, after: Any, amplify: float, segs: Any = None) -> tuple[Tensor, Tensor, Tensor, str]:
+        """Three pictures of the comparison, and its figures."""
+        one, other = float_frames(before, "before"), float_frames(after, "after")
+        check_pair(one, other)
+        segments = [] if segs is None else segs_from(segs)[1]
+        curves = flicker(one, other, segments, ClipBar(1, {"measure": 1.0}))
+        curve = torch.from_numpy(chart(curves))[None].float() / 255
+        figures = {"frames": len(one), "flicker": [found.figures for found in curves]}
+        return beside(one, other), difference(one, other, amplify), curve, json.dumps(figures, indent=1)
+
+
+NODES: tuple[type[Node], ...] = (RedetailCompare,)

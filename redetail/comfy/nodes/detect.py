@@ -1,0 +1,73 @@
+"""The bundled face detector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redetail.comfy.detectors import FaceBBoxDetector
+from redetail.comfy.needs import told_for_comfy
+from redetail.comfy.schema import MAX_RESOLUTION, Inputs, Node, number, socket
+from redetail.segs import Segs
+
+
+class RedetailDetect(Node):
+    """A face detector for every node that takes one, and the faces of a still image."""
+
+    ID = "RedetailDetect"
+    NAME = "Redetail Detect"
+    CATEGORY = "Redetail"
+    DESCRIPTION = (
+        "A face detector with no weights to fetch, for every node that takes a BBOX_DETECTOR. With an image it also "
+        "gives the faces in it as SEGS; for a clip connect Redetail Track, which finds the faces by itself."
+    )
+    SEARCH_ALIASES = ["face detector", "bbox detector", "yunet", "find faces"]
+    RETURN_TYPES = ("BBOX_DETECTOR", "SEGS")
+    RETURN_NAMES = ("bbox_detector", "segs")
+    OUTPUT_TOOLTIPS = (
+        "The detector, for detector nodes of any pack.",
+        "The faces of the image, surest first; no segments where no image is connected.",
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "threshold": number(0.6, 0.0, 1.0, "Least confidence of a face in the image.", step=0.01),
+                "dilation": number(
+                    0,
+                    -512,
+                    512,
+                    "Pixels by which the masks of the faces are grown, below 0 shrunk.",
+                    step=1,
+                    whole=True,
+                ),
+                "crop_factor": number(3.0, 1.0, 100.0, "Side of the crop as a multiple of the face's box.", step=0.1),
+                "min_size": number(
+                    16, 1, MAX_RESOLUTION, "Faces whose shorter side has fewer pixels are left out.", step=1, whole=True
+                ),
+                "working_size": number(
+                    768,
+                    64,
+                    8192,
+                    "Longest side at which a picture is searched, in pixels: less is faster, more finds smaller faces "
+                    "in large pictures.",
+                    step=64,
+                    whole=True,
+                ),
+            },
+            "optional": {"image": socket("IMAGE", "One image, for the output segs. The detector does not need it.")},
+        }
+
+    @staticmethod
+    @told_for_comfy
+    def doit(
+        threshold: float, dilation: int, crop_factor: float, min_size: int, working_size: int, image: Any = None
+    ) -> tuple[FaceBBoxDetector, Segs]:
+        """The detector, and the faces of the image."""
+        detector = FaceBBoxDetector(min_size=min_size, working_size=working_size)
+        if image is None:
+            return detector, ((0, 0), [])
+        return detector, detector.detect(image, threshold, dilation, crop_factor)
+
+
+NODES: tuple[type[Node], ...] = (RedetailDetect,)

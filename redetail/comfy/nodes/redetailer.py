@@ -1,0 +1,147 @@
+"""Detailing tracked subjects and pasting them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from redetail.comfy.clip import PipeDetailer, detailed_with_bundled
+from redetail.comfy.convert import frame_size, pipe_from, segs_from
+from redetail.comfy.frames import float_frames
+from redetail.comfy.needs import told_for_comfy
+from redetail.comfy.nodes.common import REFINER_RATIO, detailer_inputs, node_settings, refining_inputs
+from redetail.comfy.paste import pasted
+from redetail.comfy.schema import Inputs, Node, number, socket, toggle
+from redetail.segs import Segs
+
+
+class RedetailDetailer(Node):
+    """Detail tracked subjects with a pipe or with the bundled model."""
+
+    ID = "RedetailDetailer"
+    NAME = "Redetail Detailer"
+    CATEGORY = "Redetail"
+    DESCRIPTION = (
+        "Re-diffuses each subject over all its frames together, in a crop that follows it. With a basic_pipe it uses "
+        "your model; without one the small restoration model that comes with redetail, which needs no checkpoint. "
+        "Connect Redetail Paste to put the result into the frames."
+    )
+    SEARCH_ALIASES = ["face detailer video", "adetailer video", "restore faces", "video face restoration"]
+    RETURN_TYPES = ("SEGS", "IMAGE")
+    RETURN_NAMES = ("segs", "cnet_images")
+    OUTPUT_IS_LIST = (False, True)
+    OUTPUT_TOOLTIPS = (
+        "The subjects with their detailed crops.",
+        "Hint images of the segments' ControlNets, one black image without any.",
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                **detailer_inputs(768),
+                "refiner_ratio": REFINER_RATIO,
+                "noise_mask_feather": refining_inputs()["noise_mask_feather"],
+                "color_match": toggle(
+                    True, "Keep the colours of the clip: low frequencies of the result follow the crop."
+                ),
+                "bundled_settings": toggle(
+                    True,
+                    "Only without a basic_pipe: sample the bundled model as its card says (one step; of the widgets "
+                    "only the seed counts), or as set in this node.",
+                    "the bundled model's own",
+                    "as set here",
+                ),
+            },
+            "optional": {
+                "basic_pipe": socket(
+                    "BASIC_PIPE",
+                    "Model (with its motion model), CLIP, VAE and prompts; without it the bundled model runs.",
+                ),
+                "refiner_basic_pipe_opt": refining_inputs()["refiner_basic_pipe_opt"],
+                "scheduler_func_opt": refining_inputs()["scheduler_func_opt"],
+            },
+        }
+
+    @staticmethod
+    @told_for_comfy
+    def doit(
+        image_frames: Any,
+        segs: Any,
+        guide_size: float,
+        guide_size_for: bool,
+        max_size: float,
+        seed: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        denoise: float,
+        refiner_ratio: float,
+        noise_mask_feather: int,
+        color_match: bool,
+        bundled_settings: bool,
+        basic_pipe: Any = None,
+        refiner_basic_pipe_opt: Any = None,
+        scheduler_func_opt: Any = None,
+    ) -> tuple[Segs, list[Tensor]]:
+        """The subjects with their crops, and the hint images."""
+        settings = replace(node_settings(locals()), color_match=color_match)
+        frames = float_frames(image_frames, "image_frames")
+        header, segments = segs_from(segs)
+        images: list[Tensor] = []
+        if basic_pipe is None:
+            results = detailed_with_bundled(frames, header, segments, {"seed": seed} if bundled_settings else settings)
+        else:
+            detailer = PipeDetailer(
+                pipe=pipe_from(basic_pipe),
+                settings=settings,
+                refiner=None
+                if refiner_basic_pipe_opt is None
+                else pipe_from(refiner_basic_pipe_opt, "refiner_basic_pipe_opt"),
+                scheduler=scheduler_func_opt,
+            )
+            results, images = detailer.detail(frames, header, segments)
+        return (frame_size(frames).shape, list(results)), images or [torch.zeros(1, 64, 64, 3)]
+
+
+class RedetailPaste(Node):
+    """Paste detailed subjects into the frames."""
+
+    ID = "RedetailPaste"
+    NAME = "Redetail Paste"
+    CATEGORY = "Redetail"
+    DESCRIPTION = (
+        "Pastes what the detailer changed back into the frames, under the subject's softened mask. Everything else "
+        "keeps its bits. Segments of other packs are blended as usual."
+    )
+    SEARCH_ALIASES = ["paste segments", "paste detailed crops"]
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("image_frames",)
+    OUTPUT_TOOLTIPS = ("New frames with all subjects pasted.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "image_frames": socket("IMAGE", "The frames to paste into; they are not changed themselves."),
+                "segs": socket("SEGS", "Detailed subjects. Those without crops are skipped."),
+                "feather": number(
+                    5, 0, 100, "Softness of the edge of the paste, in pixels of the frame.", step=1, whole=True
+                ),
+                "strength": number(
+                    1.0, 0.0, 1.0, "How much of the change shows: 0 keeps the clip, 1 shows all of it.", step=0.01
+                ),
+            }
+        }
+
+    @staticmethod
+    def doit(image_frames: Any, segs: Any, feather: int, strength: float) -> tuple[Tensor]:
+        """New frames with the subjects pasted."""
+        return (pasted(float_frames(image_frames, "image_frames"), segs_from(segs), feather, 255 * strength),)
+
+
+NODES: tuple[type[Node], ...] = (RedetailDetailer, RedetailPaste)

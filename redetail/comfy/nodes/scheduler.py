@@ -1,0 +1,59 @@
+"""Schedules for detailers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from redetail.comfy.sampling import SchedulerFunction, comfy_schedulers
+from redetail.comfy.schema import Inputs, Node, choice, text
+from redetail.comfy.sigmas import fixed_schedule, named_schedule, parsed_sigmas
+from redetail.errors import SettingsError
+
+
+class RedetailScheduler(Node):
+    """A schedule by name or typed as sigmas."""
+
+    ID = "RedetailScheduler"
+    NAME = "Redetail Scheduler"
+    CATEGORY = "Redetail"
+    DESCRIPTION = (
+        "A schedule for the scheduler_func_opt input of detailers: one that has a name, or sigmas that you type. "
+        "Typed sigmas are used as they are for as many steps as they have, and interpolated for others."
+    )
+    SEARCH_ALIASES = ["sigmas", "scheduler func", "custom schedule", "manual sigmas"]
+    RETURN_TYPES = ("SCHEDULER_FUNC",)
+    RETURN_NAMES = ("scheduler_func",)
+    OUTPUT_TOOLTIPS = ("The schedule, for scheduler_func_opt of a detailer.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "scheduler": choice(comfy_schedulers(), "The schedule, where sigmas is empty."),
+                "sigmas": text(
+                    "",
+                    "Noise levels from high to low, separated by commas, for steps / denoise steps: the detailer takes "
+                    "the last ones. Empty: the schedule named above.",
+                    multiline=True,
+                    placeholder="14.6, 7.1, 3.9, 2.2, 1.1, 0.4, 0",
+                ),
+            }
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, sigmas: str) -> Literal[True] | str:
+        """What is wrong with the text, before anything runs."""
+        try:
+            if sigmas.strip():
+                parsed_sigmas(sigmas)
+        except SettingsError as error:
+            return str(error)
+        return True
+
+    @staticmethod
+    def doit(scheduler: str, sigmas: str = "") -> tuple[SchedulerFunction]:
+        """The schedule as a function."""
+        return (fixed_schedule(parsed_sigmas(sigmas)) if sigmas.strip() else named_schedule(scheduler),)
+
+
+NODES: tuple[type[Node], ...] = (RedetailScheduler,)

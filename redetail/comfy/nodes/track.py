@@ -1,0 +1,135 @@
+"""Following subjects through a clip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redetail.comfy.follow import SHARES, Choice, tracked_from_detector, tracked_from_masks, tracked_from_segs
+from redetail.comfy.frames import float_frames
+from redetail.comfy.needs import told_for_comfy
+from redetail.comfy.progress import ClipBar
+from redetail.comfy.schema import MAX_RESOLUTION, Inputs, Node, choice, number, socket, toggle
+from redetail.errors import InputError
+from redetail.segs import Segs
+
+_PERCENT, _PIXELS = "percent of the box", "pixels"
+
+
+class RedetailTrack(Node):
+    """Subjects over time, each with a crop window that follows it."""
+
+    ID = "RedetailTrack"
+    NAME = "Redetail Track"
+    CATEGORY = "Redetail"
+    DESCRIPTION = (
+        "Follows faces, or whatever a detector, segments or masks show, through a clip, and gives each a crop window "
+        "that moves smoothly with it. With nothing but frames it follows the faces that it finds."
+    )
+    SEARCH_ALIASES = ["track faces", "follow face", "moving crop", "face tracking"]
+    RETURN_TYPES = ("SEGS",)
+    RETURN_NAMES = ("segs",)
+    OUTPUT_TOOLTIPS = (
+        "One segment for each subject, the largest first. For nodes of other packs its crop is the union of all places "
+        "where its window is.",
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "image_frames": socket("IMAGE", "All frames of the clip, in order."),
+                "crop_factor": number(
+                    2.0,
+                    1.0,
+                    100.0,
+                    "Side of the crop window as a multiple of the subject's box: more shows the model more of what is "
+                    "around, less gives the subject more pixels.",
+                    step=0.1,
+                ),
+                "subjects": number(
+                    1,
+                    0,
+                    1000,
+                    "How many subjects are kept, the largest and longest seen first; 0 keeps all.",
+                    whole=True,
+                ),
+                "confidence": number(
+                    0.6, 0.0, 1.0, "What the detector must reach in some frames for a subject to count.", step=0.01
+                ),
+                "min_size": number(
+                    16,
+                    1,
+                    MAX_RESOLUTION,
+                    "Subjects whose box has a shorter side than this, in pixels, are left out.",
+                    step=1,
+                    whole=True,
+                ),
+                "dilation": number(
+                    10.0,
+                    -512.0,
+                    512.0,
+                    "What a found box gets more at each side, so that hair and chin are in it; below 0 it shrinks. "
+                    "Masks and segments stay as they are.",
+                    step=1.0,
+                ),
+                "dilation_unit": choice((_PERCENT, _PIXELS), "What dilation is measured in.", _PERCENT),
+                "unite_masks": toggle(
+                    False,
+                    "Where there are neither one mask nor one for each frame: use the largest value of every pixel for "
+                    "all frames, in the place of an error.",
+                ),
+            },
+            "optional": {
+                "segs": socket(
+                    "SEGS",
+                    "Segments to follow in the place of faces: one with a mask for each frame is followed, one with a "
+                    "single mask stays where it is.",
+                ),
+                "bbox_detector": socket("BBOX_DETECTOR", "Any pack's detector in the place of the bundled one."),
+                "masks": socket(
+                    "MASK", "What to follow: one mask for each frame, or one for all. All white is one subject."
+                ),
+            },
+        }
+
+    @staticmethod
+    @told_for_comfy
+    def doit(
+        image_frames: Any,
+        crop_factor: float,
+        subjects: int,
+        confidence: float,
+        min_size: int,
+        dilation: float,
+        dilation_unit: str,
+        unite_masks: bool,
+        segs: Any = None,
+        bbox_detector: Any = None,
+        masks: Any = None,
+    ) -> tuple[Segs]:
+        """The subjects as segments."""
+        given = {"segs": segs, "bbox_detector": bbox_detector, "masks": masks}
+        named = [name for name, value in given.items() if value is not None]
+        if len(named) > 1:
+            raise InputError(
+                f"{' and '.join(named)} are both connected; connect only what says where the subjects are."
+            )
+        frames = float_frames(image_frames, "image_frames")
+        percent = dilation_unit == _PERCENT
+        chosen = Choice(
+            crop_factor=crop_factor,
+            confidence=confidence,
+            min_size=min_size,
+            subjects=subjects,
+            grow=dilation / 100 if percent else dilation,
+            relative=percent,
+            unite_masks=unite_masks,
+        )
+        if segs is not None:
+            return (tracked_from_segs(frames, segs, chosen),)
+        if masks is not None:
+            return (tracked_from_masks(frames, masks, chosen),)
+        return (tracked_from_detector(frames, bbox_detector, chosen, ClipBar(1, SHARES)),)
+
+
+NODES: tuple[type[Node], ...] = (RedetailTrack,)
