@@ -1,20 +1,28 @@
-"""Training samples drawn from a prepared set: pairs of degraded and clean clips, biased to faces."""
+"""Training samples drawn from a prepared set: clips in every stage of degradation, biased to faces.
+
+Whole clips go through the chain, as videos do (a codec treats the first frame of a clip and those that follow
+differently), into a pool of which one is replaced for each batch; samples are cut out of the pool.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from degrade import degrade, draw_degradation, resize
+from degrade import KERNELS, Degradation, Stages, damage, draw_degradation, resize
 from torch.utils.data import IterableDataset, get_worker_info
 
-MARGIN = 16  # pixels of context round a sample, so that block grids and borders fall anywhere
+POOL = 48  # clips of which samples are cut
+LONGEST = 32  # frames of a clip in the pool
+WIDEST = 352  # pixels of its longer side
+MOVED_STILL = (16, 240)  # frames and pixels of a still seen by a moving camera
 
 
 def load_index(folder: Path) -> list[dict[str, Any]]:
@@ -46,13 +54,6 @@ def pick_centre(row: dict[str, Any], frame: int, side: int, rng: np.random.Gener
     return rng.uniform(0, width), rng.uniform(0, height)
 
 
-def cut(clip: np.ndarray, centre: tuple[float, float], side: int) -> np.ndarray:
-    """A square (F, side, side, 3) round the centre, moved inside the frame."""
-    left = int(np.clip(centre[0] - side / 2, 0, clip.shape[2] - side))
-    top = int(np.clip(centre[1] - side / 2, 0, clip.shape[1] - side))
-    return clip[:, top : top + side, left : left + side]
-
-
 def camera_motion(
     still: np.ndarray, centre: tuple[float, float], side: int, frames: int, scale: float, rng: np.random.Generator
 ) -> np.ndarray:
@@ -81,14 +82,71 @@ def camera_motion(
     return np.stack(result)
 
 
-class Samples(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Endless batches (degraded, clean), each (B, F, side, side, 3) uint8.
+@dataclass(frozen=True)
+class Source:
+    """A clip in the pool: clean (F, h, w, 3) uint8, its stages at the small size, and faces (n, 4): frame, x, y, w."""
+
+    clean: np.ndarray
+    stages: Stages
+    up: str
+    faces: np.ndarray
+
+    def centre(self, frame: int, side: float, rng: np.random.Generator) -> tuple[float, float]:
+        """Centre (x, y) of a sample of this side: near a face three times in four, if there is one."""
+        if len(self.faces) and rng.random() < 0.75:
+            near = self.faces[np.abs(self.faces[:, 0] - frame) == np.abs(self.faces[:, 0] - frame).min()]
+            _, x, y, width = near[rng.integers(len(near))]
+            jitter = 0.3 * max(side, width) * rng.uniform(-1, 1, 2)
+            return x + jitter[0], y + jitter[1]
+        return rng.uniform(0, self.clean.shape[2]), rng.uniform(0, self.clean.shape[1])
+
+    def sample(self, rng: np.random.Generator, side: int, frames: int, zoom: float) -> np.ndarray:
+        """(4, frames, side, side, 3) uint8: coded, noisy, soft, clean, all at ``zoom`` times the clean size."""
+        stride = 2 if len(self.clean) >= 2 * frames and rng.random() < 0.15 else 1
+        start = int(rng.integers(0, len(self.clean) - (frames - 1) * stride))
+        picked = slice(start, start + (frames - 1) * stride + 1, stride)
+        x, y = self.centre(start, side / zoom, rng)
+        left = int(np.clip(x - side / zoom / 2, 0, self.clean.shape[2] - side / zoom))
+        top = int(np.clip(y - side / zoom / 2, 0, self.clean.shape[1] - side / zoom))
+        coded = self.magnified(self.stages.coded[picked], (left, top), side, zoom)
+        same = self.stages.noisy is self.stages.coded
+        noisy = coded if same else self.magnified(self.stages.noisy[picked], (left, top), side, zoom)
+        same = self.stages.soft is self.stages.noisy
+        soft = noisy if same else self.magnified(self.stages.soft[picked], (left, top), side, zoom)
+        clean = self.magnified(self.clean[picked], (left, top), side, zoom, "cubic")
+        return np.stack([coded, noisy, soft, clean])
+
+    def magnified(
+        self, clip: np.ndarray, corner: tuple[int, int], side: int, zoom: float, kernel: str = ""
+    ) -> np.ndarray:
+        """The square whose corner has these clean coordinates, cut out of a clip of any size."""
+        inner = round(side / zoom)
+        if clip.shape[1:3] == self.clean.shape[1:3] and inner == side:
+            return clip[:, corner[1] : corner[1] + side, corner[0] : corner[0] + side]
+        scale = [small / whole for small, whole in zip(clip.shape[2:0:-1], self.clean.shape[2:0:-1], strict=True)]
+        # Pixel centres: destination p is clean corner + (p + 0.5) / zoom - 0.5.
+        matrix = np.array(
+            [
+                [scale[0] / zoom, 0, (corner[0] + 0.5 / zoom) * scale[0] - 0.5],
+                [0, scale[1] / zoom, (corner[1] + 0.5 / zoom) * scale[1] - 0.5],
+            ]
+        )
+        flags = KERNELS[kernel or self.up] | cv2.WARP_INVERSE_MAP
+        return np.stack(
+            [cv2.warpAffine(f, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE) for f in clip]
+        )
+
+
+class Samples(IterableDataset[torch.Tensor]):
+    """Endless batches (B, 4, F, side, side, 3) uint8: coded, noisy, soft and clean pictures of each clip.
 
     Args:
         folder: what prepare.py wrote.
         seed: of everything that is drawn.
         sizes: (side in pixels, clips a batch, frames a clip); each batch draws one.
         validation: draw from the held-out 5 % instead.
+        degradation: of every clip, in place of random ones.
+        order: seed of the sizes; processes that wait for one another draw the same ones.
     """
 
     def __init__(
@@ -97,53 +155,80 @@ class Samples(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
         seed: int,
         sizes: tuple[tuple[int, int, int], ...] = ((96, 4, 8),),
         validation: bool = False,
+        degradation: Degradation | None = None,
+        order: int = 0,
     ) -> None:
-        self.folder, self.seed, self.sizes = folder, seed, sizes
+        self.folder, self.seed, self.sizes, self.degradation, self.order = folder, seed, sizes, degradation, order
         rows = load_index(folder)
         self.rows = [row for row in rows if is_validation(row["name"]) == validation and row["shape"][0] != 2]
         weights = np.array([item_weight(row) for row in self.rows])
         self.weights = weights / weights.sum()
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def __iter__(self) -> Iterator[torch.Tensor]:
         worker = get_worker_info()
         cv2.setNumThreads(1)
         rng = np.random.default_rng((self.seed, worker.id if worker else 0))
+        order = np.random.default_rng(self.order)
+        pool: list[Source] = []
         while True:
-            side, count, frames = self.sizes[rng.integers(len(self.sizes))]
-            pairs = [self.draw(rng, side, frames) for _ in range(count)]
-            yield (
-                torch.from_numpy(np.stack([pair[0] for pair in pairs])),
-                torch.from_numpy(np.stack([pair[1] for pair in pairs])),
-            )
+            if len(pool) < POOL:
+                pool += [self.source(rng) for _ in range(4)]
+            else:
+                pool[rng.integers(POOL)] = self.source(rng)
+            side, count, frames = self.sizes[order.integers(len(self.sizes))]
+            yield torch.from_numpy(np.stack([self.draw(rng, pool, side, frames) for _ in range(count)]))
 
-    def draw(self, rng: np.random.Generator, side: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
-        """One (degraded, clean) pair, each (frames, side, side, 3) uint8."""
-        zoom = 1.0 if rng.random() < 0.55 else float(rng.uniform(1.0, 1.8))  # the crop scaled up afterwards
-        inner = math.ceil(side / zoom)
-        clean = self.source(rng, inner + MARGIN, frames)
-        if clean[0].std() < 12:  # flat: one redraw keeps some of it, without filling the set with sky
-            clean = self.source(rng, inner + MARGIN, frames)
-        soft = degrade(clean, draw_degradation(rng))
-        left, top = rng.integers(0, MARGIN + 1, 2)
-        pair = [resize(x[:, top : top + inner, left : left + inner], (side, side), "cubic") for x in (soft, clean)]
+    def draw(self, rng: np.random.Generator, pool: list[Source], side: int, frames: int) -> np.ndarray:
+        """The stages of one clip, (4, frames, side, side, 3) uint8."""
+        for _ in range(3):  # flat or too short or small ones are redrawn; that keeps some sky without filling the set
+            zoom = 1.0 if self.degradation or rng.random() < 0.6 else float(rng.uniform(1.0, 1.8))
+            source = pool[rng.integers(len(pool))]
+            if len(source.clean) < frames or min(source.clean.shape[1:3]) < side / zoom:
+                continue
+            stages = source.sample(rng, side, frames, zoom)
+            if stages[3, 0].std() >= 12:
+                break
+        else:
+            return self.draw(rng, [self.source(rng)], side, frames)
         if rng.random() < 0.5:
-            pair = [x[:, :, ::-1] for x in pair]
+            stages = stages[:, :, :, ::-1]
         if rng.random() < 0.5:
-            pair = [x[::-1] for x in pair]
-        return np.ascontiguousarray(pair[0]), np.ascontiguousarray(pair[1])
+            stages = stages[:, ::-1]
+        return np.ascontiguousarray(stages)
 
-    def source(self, rng: np.random.Generator, side: int, frames: int) -> np.ndarray:
-        """A clean clip (frames, side, side, 3) at a size drawn between half and the whole of its own."""
+    def source(self, rng: np.random.Generator) -> Source:
+        """A clip for the pool."""
         row = self.rows[rng.choice(len(self.rows), p=self.weights)]
         clip = np.load(self.folder / row["file"], mmap_mode="r")
-        most = min(clip.shape[1:3]) / side
-        scale = 1.0 if rng.random() < 0.5 else 1 / float(rng.uniform(1.0, max(1.0, min(2.0, most))))
-        wide = min(round(side / scale), *clip.shape[1:3])
-        if len(clip) < frames:
-            centre = pick_centre(row, 0, wide, rng)
-            return camera_motion(np.asarray(clip[0]), centre, side, frames, scale, rng)
-        stride = 2 if len(clip) >= 2 * frames and rng.random() < 0.2 else 1
-        start = int(rng.integers(0, len(clip) - (frames - 1) * stride))
-        part = clip[start : start + frames * stride : stride][:frames]
-        region = cut(part, pick_centre(row, start, wide, rng), wide)
-        return resize(np.ascontiguousarray(region), (side, side), "area" if wide > side else "cubic")
+        if len(clip) < MOVED_STILL[0]:
+            return self.moved(np.asarray(clip[0]), row, rng)
+        start = int(rng.integers(0, max(1, len(clip) - LONGEST + 1)))
+        most = max(1.0, min(1.8, min(clip.shape[1:3]) / 180))
+        scale = 1.0 if rng.random() < 0.6 else 1 / float(rng.uniform(1.0, most))
+        wide = int(min(round(WIDEST / scale), max(clip.shape[1:3])))
+        centre = pick_centre(row, start, wide, rng)
+        left = int(np.clip(centre[0] - wide / 2, 0, max(0, clip.shape[2] - wide)))
+        top = int(np.clip(centre[1] - wide / 2, 0, max(0, clip.shape[1] - wide)))
+        part = np.array(clip[start : start + LONGEST, top : top + wide, left : left + wide])
+        clean = resize(part, (round(part.shape[1] * scale), round(part.shape[2] * scale)), "area")
+        faces = [
+            (int(key) - start, (x + w / 2 - left) * scale, (y + h / 2 - top) * scale, w * scale)
+            for key, boxes in row["faces"].items()
+            for x, y, w, h in boxes
+        ]
+        return self.degraded(clean, np.array(faces).reshape(-1, 4), rng)
+
+    def moved(self, still: np.ndarray, row: dict[str, Any], rng: np.random.Generator) -> Source:
+        """A still as a clip."""
+        frames, side = MOVED_STILL
+        side = min(side, *still.shape[:2])
+        scale = 1.0 if rng.random() < 0.5 else 1 / float(rng.uniform(1.0, max(1.0, min(still.shape[:2]) / side)))
+        centre = pick_centre(row, 0, round(side / scale), rng)
+        clean = camera_motion(still, centre, side, frames, scale, rng)
+        faces = [(0, side / 2, side / 2, 0)] if any(row["faces"].values()) else []
+        return self.degraded(clean, np.array(faces).reshape(-1, 4), rng)
+
+    def degraded(self, clean: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -> Source:
+        """With its stages."""
+        how = self.degradation or draw_degradation(rng)
+        return Source(clean, damage(clean, how), how.up, faces)

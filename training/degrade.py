@@ -1,14 +1,17 @@
 """The degradation chain: what happened to a clip before it reached the model, drawn once for all its frames.
 
-optional blur -> shrink by 1..4 -> optional noise -> H.264 or JPEG -> back to the full size -> optionally
-H.264 or JPEG once more. A share of the clips stays nearly clean, so that the model learns to keep what is sharp.
+optional blur -> shrink by 1..4 -> optional noise -> H.264 or JPEG -> back to the full size. A share of the clips stays
+nearly clean, so that the model learns to keep what is sharp. The picture after each kind of damage is kept: together
+they tell what a model has to add for each of the tasks sharpen, denoise and deblock.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 import cv2
@@ -35,8 +38,7 @@ class Degradation:
         blur: standard deviation of a Gaussian in pixels of the full size, 0 for none.
         noise: standard deviation of Gaussian noise in 0..255 units at the small size, 0 for none.
         grey_noise: whether the noise is the same in the three colours.
-        codec: "h264", "jpeg" or "none", at the small size; quality is a CRF (18..36) or JPEG's 40..95.
-        again, again_quality: the same once more at the full size.
+        codec: "h264", "jpeg" or "none", at the small size; quality is a CRF or JPEG's 0..100.
         seed: of the noise.
     """
 
@@ -48,37 +50,53 @@ class Degradation:
     grey_noise: bool = True
     codec: str = "none"
     quality: int = 23
-    again: str = "none"
-    again_quality: int = 23
     seed: int = 0
 
 
-def draw_codec(rng: np.random.Generator, weights: tuple[float, float, float]) -> tuple[str, int]:
-    """A codec by (h264, jpeg, none) weights and its quality."""
-    codec = str(rng.choice(["h264", "jpeg", "none"], p=weights))
-    return codec, int(rng.integers(18, 37) if codec == "h264" else rng.integers(40, 96))
+class Stages(NamedTuple):
+    """A clip at the small size, (F, h, w, 3) uint8, after each kind of damage."""
+
+    soft: np.ndarray  # blurred and shrunk
+    noisy: np.ndarray  # with noise
+    coded: np.ndarray  # and compressed: what a model gets
+
+
+# (share, smallest factor, largest factor, weights of h264, jpeg and none). Most clips are what low-resolution video
+# and small faces are made of: half the size through H.264, a third through JPEG.
+KINDS = (
+    (0.34, 2.0, 2.0, (0.95, 0.0, 0.05)),
+    (0.26, 3.0, 3.4, (0.0, 0.95, 0.05)),
+    (0.20, 1.2, 3.5, (0.5, 0.3, 0.2)),
+    (0.08, 2.0, 3.4, (0.0, 0.0, 1.0)),
+    (0.12, 1.0, 1.0, (0.6, 0.25, 0.15)),
+)
+
+
+def draw_quality(rng: np.random.Generator, codec: str) -> int:
+    """A CRF of 18..32 or a JPEG quality of 60..90; one in ten far lighter, 12..17 or 91..98."""
+    light = rng.random() < 0.1
+    if codec == "jpeg":
+        return int(rng.integers(91, 99) if light else rng.integers(60, 91))
+    return int(rng.integers(12, 18) if light else rng.integers(18, 33))
 
 
 def draw_degradation(rng: np.random.Generator) -> Degradation:
-    """A random chain: 12 % nearly clean, otherwise softened by 1..4 with most weight around 2."""
-    seed = int(rng.integers(2**31))
-    if rng.random() < 0.12:
-        return Degradation(codec="h264", quality=int(rng.integers(12, 22)), seed=seed)
-    kind = rng.random()
-    factor = 1.0 if kind < 0.12 else 2.0 if kind < 0.45 else float(np.exp(rng.uniform(np.log(1.2), np.log(3.5))))
-    codec, quality = draw_codec(rng, (0.55, 0.35, 0.10))
-    again, again_quality = draw_codec(rng, (0.30, 0.07, 0.63))
+    """A random chain, of one of `KINDS`."""
+    shares = [kind[0] for kind in KINDS]
+    _, low, high, codecs = KINDS[rng.choice(len(KINDS), p=shares)]
+    factor = math.exp(rng.uniform(math.log(low), math.log(high)))
+    if high == 3.4 and rng.random() < 0.4:
+        factor = high
+    codec = str(rng.choice(["h264", "jpeg", "none"], p=codecs))
     return Degradation(
         factor=factor,
         codec=codec,
-        quality=quality,
-        again=again,
-        again_quality=again_quality,
-        seed=seed,
-        down=str(rng.choice(["area", "linear", "cubic", "lanczos"], p=[0.5, 0.15, 0.25, 0.1])),
-        up=str(rng.choice(["cubic", "linear", "lanczos"], p=[0.7, 0.2, 0.1])),
-        blur=float(rng.uniform(0.3, 1.6)) if rng.random() < (0.7 if factor == 1.0 else 0.15) else 0.0,
-        noise=float(rng.uniform(1, 8)) if rng.random() < 0.2 else 0.0,
+        quality=draw_quality(rng, codec),
+        seed=int(rng.integers(2**31)),
+        down=str(rng.choice(["area", "linear", "cubic", "lanczos"], p=[0.7, 0.1, 0.15, 0.05])),
+        up=str(rng.choice(["cubic", "linear", "lanczos"], p=[0.85, 0.1, 0.05])),
+        blur=float(rng.uniform(0.3, 1.6)) if rng.random() < (0.6 if factor == 1.0 else 0.1) else 0.0,
+        noise=float(rng.uniform(1, 10)) if rng.random() < 0.15 else 0.0,
         grey_noise=bool(rng.random() < 0.5),
     )
 
@@ -133,15 +151,17 @@ def compress(clip: np.ndarray, codec: str, quality: int) -> np.ndarray:
     return through_jpeg(clip, quality) if codec == "jpeg" else clip
 
 
-def degrade(clip: np.ndarray, how: Degradation) -> np.ndarray:
-    """clip (F, h, w, 3) uint8 -> the degraded clip, same shape; equal draws give equal results."""
+def damage(clip: np.ndarray, how: Degradation) -> Stages:
+    """clip (F, h, w, 3) uint8 -> its stages at the small size; equal draws give equal results."""
     size = (clip.shape[1], clip.shape[2])
-    small = (max(16, round(size[0] / how.factor)), max(16, round(size[1] / how.factor)))
-    result = clip
+    soft = clip
     if how.blur:
-        result = np.stack([cv2.GaussianBlur(frame, (0, 0), how.blur) for frame in result])
-    result = resize(result, small, how.down)
-    if how.noise:
-        result = add_noise(result, how.noise, how.grey_noise, how.seed)
-    result = resize(compress(result, how.codec, how.quality), size, how.up)
-    return compress(result, how.again, how.again_quality)
+        soft = np.stack([cv2.GaussianBlur(frame, (0, 0), how.blur) for frame in soft])
+    soft = resize(soft, (max(16, round(size[0] / how.factor)), max(16, round(size[1] / how.factor))), how.down)
+    noisy = add_noise(soft, how.noise, how.grey_noise, how.seed) if how.noise else soft
+    return Stages(soft, noisy, compress(noisy, how.codec, how.quality))
+
+
+def degrade(clip: np.ndarray, how: Degradation) -> np.ndarray:
+    """clip (F, h, w, 3) uint8 -> the degraded clip at its own size again."""
+    return resize(damage(clip, how).coded, (clip.shape[1], clip.shape[2]), how.up)

@@ -1,236 +1,202 @@
-"""Measure a model folder on reserved clips: `python training/evaluate.py --model FOLDER --yunet ONNX --output OUT`.
+"""Measure a model folder: `python training/evaluate.py --model FOLDER --yunet ONNX --output OUT [--media FOLDER ...]`.
 
-Each clip is softened in two ways, cropped round its face (192x192 at its own scale) and restored. Figures are against
-the softened input brought back by bicubic interpolation: PSNR, and the flow-warped error (mean squared difference in
-levels between a frame and its predecessor moved along the *original's* optical flow, occlusions left out).
-Writes OUT/results.json, OUT/table.md and one PNG a softening: input, output, output frame by frame, original.
+The reserved clips are softened in two ways, cropped round the face (192x192 at their own scale) and restored by the
+engine as its card says; beside it stand the same weights without motion layers, the same engine with each frame alone
+in its context, and Real-ESRGAN's animevideov3. Figures are against the softened input brought back by bicubic
+interpolation: PSNR, VMAF and the flow-warped error along the original's flow. With `--held-out DATA` the watched files
+of the training set take the place of the reserved clips, and `--ways` other settings can be compared on them.
+
+Writes OUT/results.json, OUT/table.md and OUT/half.png and third.png: softened, each way, original, side by side.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 import sys
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import itertools
+from esrgan import enlarge, load_esrgan
+from measure import ffmpeg, psnr, vmaf, warped_error
+from subjects import SOFTENINGS, Clip, Subject, held_out_clips, reserved_clips, subjects
 
-from degrade import Degradation, degrade
-from prepare import is_reserved, media_files, read_frames
-
-from redetail.engines.restoration import ResidualCodec, RestorationUNet, load
-from redetail.imaging.flow import Flow, dense_flow, occluded, warp
-from redetail.sampling import NoiseTable, SamplingRequest, sample
+from redetail.engines import Engine, load_engine
+from redetail.engines.restoration import RestorationUNet, load, save
+from redetail.settings import resolve
 
 log = logging.getLogger("evaluate")
-
-CLIPS = (
-    "video_wan2_2_14B_s2v-1",
-    "video_wan2_2_5B_ti2v-1",
-    "video_wan2_1_infinitetalk-1",
-    "video_humo-1",
-    "video_ltx2_3_id_lora-1",
-    "api_bria_video_replace_background-1",
-    "api_happyhorse1_1_i2v-1",
-    "api_heygen_video_1_t2v-1",
-    "api_kling_o3_t2v-1",
-    "api_bytedance_seedance1_5_image_to_video-1",
-)
-SOFTENINGS = {
-    "half": Degradation(factor=2.0, codec="h264", quality=30),
-    "third": Degradation(factor=3.4, codec="jpeg", quality=75),
-}
-SIDE = 192
-Clip = NDArray[np.uint8]
+Restore = Callable[[Subject], Clip]
+Row = dict[str, float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Way:
-    """One way to run the network."""
+def with_engine(engine: Engine, **changes: Any) -> Restore:
+    """Restore by an engine with its card's defaults, but for these changes."""
+    settings = resolve(changes, engine.capabilities.defaults)
 
-    steps: int = 1
-    denoise: float = 1.0
-    sampler: str = "euler"
-    scheduler: str = "sgm_uniform"
-    cfg: float = 1.0
-    motion: bool = True
+    def restore(subject: Subject) -> Clip:
+        crops = subject.soft.astype(np.float32) / 255
+        output = engine.enhance(crops, np.ones((1, *crops.shape[1:3]), np.float32), settings)
+        return np.asarray(np.rint(output * 255), np.uint8)
 
-    def __str__(self) -> str:
-        text = f"{self.sampler} {self.scheduler} {self.steps} steps, cfg {self.cfg:g}, denoise {self.denoise:g}"
-        return text if self.motion else f"{text}, frame by frame"
+    return restore
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A crop of a clip as it was and softened, (F, side, side, 3), with the original's flow to each predecessor."""
-
-    name: str
-    original: Clip
-    soft: Clip
-    flows: list[tuple[Flow, NDArray[np.bool_]]]
-
-
-def face_window(clip: Clip, yunet: Path) -> tuple[int, int]:
-    """Left and top of the SIDE x SIDE window round the median position of the largest face."""
-    detector = cv2.FaceDetectorYN.create(str(yunet), "", (clip.shape[2], clip.shape[1]), 0.6)
-    boxes = [
-        faces[np.argmax(faces[:, 2])][:4]
-        for frame in clip[::4]
-        if (faces := detector.detect(np.ascontiguousarray(frame[..., ::-1]))[1]) is not None
-    ]
-    x, y, w, h = np.median(boxes, axis=0) if boxes else (clip.shape[2] / 2, clip.shape[1] / 2, 0, 0)
-    left = int(np.clip(x + w / 2 - SIDE / 2, 0, clip.shape[2] - SIDE))
-    return left, int(np.clip(y + h / 2 - SIDE / 2, 0, clip.shape[1] - SIDE))
+def without_motion(folder: Path) -> Engine:
+    """The engine of the same weights with the motion layers left out."""
+    network, _, card = load(folder)
+    bare = RestorationUNet(dataclasses.replace(network.config, motion_channels=(0,) * len(network.config.channels)))
+    bare.load_state_dict({key: value for key, value in network.state_dict().items() if key in bare.state_dict()})
+    with tempfile.TemporaryDirectory() as name:
+        save(name, bare, card)
+        return load_engine(name, device="cpu")
 
 
-def original_flows(clip: Clip) -> list[tuple[Flow, NDArray[np.bool_]]]:
-    """Flow of each frame to its predecessor and where it holds."""
-    pairs = [(dense_flow(now, before), dense_flow(before, now)) for before, now in itertools.pairwise(clip)]
-    return [(forward, ~occluded(forward, back)) for forward, back in pairs]
+def with_esrgan(factor: int, threads: int, cache: Path) -> Restore:
+    """Enlarge the small frames, and bring what comes out to the size of the original; results are kept in a folder."""
+    network = load_esrgan(factor, threads)
+
+    def restore(subject: Subject) -> Clip:
+        path = cache / f"esrgan_x{factor}_{len(subject.small)}x{subject.small.shape[1]}_{subject.name}.npy"
+        if not path.exists():
+            np.save(path, enlarge(network, subject.small))
+        large: Clip = np.load(path)
+        return subject.from_small(large, "area" if large.shape[1] > subject.clip.shape[1] else "cubic")
+
+    return restore
 
 
-def subjects(folders: list[Path], frames: int, softening: Degradation, yunet: Path) -> list[Subject]:
-    """The crops of all CLIPS. Raises FileNotFoundError where one is missing."""
-    paths = {path.stem: path for path in media_files(folders) if path.stem in CLIPS}
-    if missing := sorted(set(CLIPS) - set(paths)):
-        raise FileNotFoundError(f"not among the media files: {', '.join(missing)}")
-    found = []
-    for name in CLIPS:
-        assert is_reserved(name), f"{name} may have been trained on"
-        clip = np.stack(list(read_frames(paths[name], set(range(frames)))))
-        left, top = face_window(clip, yunet)
-        crop = [x[:, top : top + SIDE, left : left + SIDE] for x in (clip, degrade(clip, softening))]
-        found.append(Subject(name, crop[0], crop[1], original_flows(crop[0])))
-    return found
-
-
-def psnr(clip: Clip, original: Clip) -> float:
-    """In dB over all frames."""
-    return float(-10 * np.log10(((clip / 255.0 - original / 255.0) ** 2).mean()))
-
-
-def warped_error(clip: Clip, flows: list[tuple[Flow, NDArray[np.bool_]]]) -> float:
-    """Mean squared difference in levels between each frame and its warped predecessor."""
-    squares = [
-        ((now - warp(before, flow))[valid] ** 2).mean()
-        for before, now, (flow, valid) in zip(clip, clip[1:], flows, strict=False)
-    ]
-    return float(np.mean(squares))
-
-
-@torch.inference_mode()
-def restore(network: RestorationUNet, codec: ResidualCodec, soft: Clip, way: Way) -> Clip:
-    """The clip through the network."""
-    crops = soft.astype(np.float32) / 255
-    condition = codec.condition(crops)
-
-    def denoise(x: torch.Tensor, sigma: float, /) -> torch.Tensor:
-        return way.cfg * network(x, torch.tensor(sigma), condition, len(x), motion=way.motion)
-
-    request = SamplingRequest(sampler=way.sampler, scheduler=way.scheduler, steps=way.steps, denoise=way.denoise)
-    latents = sample(denoise, codec.encode(crops), NoiseTable.stable_diffusion(), request)
-    return np.rint(codec.decode(latents, crops) * 255).astype(np.uint8)
-
-
-def figures(subject: Subject, output: Clip) -> dict[str, float]:
+def figures(subject: Subject, output: Clip, program: str | None) -> Row:
     """What is measured of one output."""
-    return {
-        "psnr_input": psnr(subject.soft, subject.original),
-        "psnr": psnr(output, subject.original),
-        "gain": psnr(output, subject.original) - psnr(subject.soft, subject.original),
-        "warped": warped_error(output, subject.flows),
-        "warped_input": warped_error(subject.soft, subject.flows),
-        "warped_original": warped_error(subject.original, subject.flows),
-    }
+    original = subject.original
+    row = {"psnr": psnr(output, original), "warped": warped_error(output, original)}
+    return {**row, "vmaf": vmaf(output, original, program)} if program else row
 
 
-def table(rows: dict[str, dict[str, float]], title: str) -> str:
-    """A Markdown table, the mean last."""
-    keys = ("psnr_input", "psnr", "gain", "warped_original", "warped_input", "warped")
-    mean = {key: float(np.mean([row[key] for row in rows.values()])) for key in keys}
-    lines = [f"### {title}", "", "| clip | " + " | ".join(keys) + " |", "|---" * (len(keys) + 1) + "|"]
-    lines += [
-        f"| {name} | " + " | ".join(f"{row[key]:+.2f}" if key == "gain" else f"{row[key]:.2f}" for key in keys) + " |"
-        for name, row in {**rows, "mean": mean}.items()
-    ]
+def table(results: dict[str, dict[str, Row]], names: list[str]) -> str:
+    """Means and worst clips of every way, against the first one, as a Markdown table."""
+    base = results[names[0]]
+    head = ("way", "PSNR dB", "gain", "worst clip", "VMAF", "gain", "warped error / input's", "worst clip")
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for name in names:
+        column = {key: np.array([row[key] for row in results[name].values()]) for key in ("psnr", "warped")}
+        first = {key: np.array([row[key] for row in base.values()]) for key in ("psnr", "warped")}
+        gain, ratio = column["psnr"] - first["psnr"], column["warped"] / first["warped"]
+        vmafs = [[row.get("vmaf", float("nan")) for row in rows.values()] for rows in (results[name], base)]
+        lines.append(
+            f"| {name} | {column['psnr'].mean():.2f} | {gain.mean():+.2f} | {gain.min():+.2f} "
+            f"| {np.mean(vmafs[0]):.1f} | {np.mean(vmafs[0]) - np.mean(vmafs[1]):+.1f} "
+            f"| {column['warped'].mean() / first['warped'].mean():.2f} | {ratio.max():.2f} |"
+        )
     return "\n".join(lines) + "\n"
 
 
-def summary(results: dict[str, dict[str, dict[str, dict[str, float]]]]) -> str:
-    """Means and worst cases of every way and softening, as a Markdown table."""
-    lines = ["| softening | way | gain dB | worst clip | warped / input's | warped / original's |", "|---" * 6 + "|"]
-    for softening, ways in results.items():
-        for way, rows in ways.items():
-            column = {key: np.array([row[key] for row in rows.values()]) for key in next(iter(rows.values()))}
-            lines.append(
-                f"| {softening} | {way} | {column['gain'].mean():+.2f} | {column['gain'].min():+.2f} "
-                f"| {column['warped'].mean() / column['warped_input'].mean():.2f} "
-                f"| {column['warped'].mean() / column['warped_original'].mean():.2f} |"
-            )
+def clip_table(results: dict[str, dict[str, Row]], base: str, way: str) -> str:
+    """One way, clip by clip."""
+    lines = ["| clip | input dB | gain | warped error / input's |", "|---" * 4 + "|"]
+    for name, row in results[way].items():
+        first = results[base][name]
+        gain, ratio = row["psnr"] - first["psnr"], row["warped"] / first["warped"]
+        lines.append(f"| `{name}` | {first['psnr']:.2f} | {gain:+.2f} | {ratio:.2f} |")
     return "\n".join(lines) + "\n"
 
 
-def grid(full: bool) -> list[Way]:
-    """The ways that are compared: the card's defaults first, then the same frame by frame."""
-    ways = [Way(cfg=1.25), Way(cfg=1.25, motion=False), Way(cfg=1.5), Way()]
-    if full:
-        ways += [Way(cfg=2.0), Way(steps=2), Way(steps=2, cfg=1.5), Way(steps=2, scheduler="karras")]
-        ways += [Way(steps=5), Way(steps=2, sampler="lcm"), Way(denoise=0.5), Way(steps=2, denoise=0.5)]
-    return ways
-
-
-def write_sheet(path: Path, crops: list[Subject], together: list[Clip], alone: list[Clip]) -> None:
-    """The middle frame of every clip: input, output, output frame by frame, original; two clips a row."""
-    rows = [
-        np.concatenate([clip[len(clip) // 2] for clip in (crop.soft, out, single, crop.original)], axis=1)
-        for crop, out, single in zip(crops, together, alone, strict=True)
-    ]
-    half = (len(rows) + 1) // 2
-    rows += [np.zeros_like(rows[0])] * (2 * half - len(rows))
-    picture = np.concatenate([np.concatenate(rows[:half]), np.concatenate(rows[half:])], axis=1)
+def write_sheet(path: Path, columns: list[list[Clip]]) -> None:
+    """The middle frame of every clip, one clip a row and one way a column."""
+    rows = zip(*columns, strict=True)
+    picture = np.concatenate([np.concatenate([clip[len(clip) // 2] for clip in row], axis=1) for row in rows])
     cv2.imwrite(str(path), picture[..., ::-1])
 
 
-def main() -> None:
-    """Measure and write."""
+def ways_of(options: argparse.Namespace) -> dict[str, Restore]:
+    """Everything that is compared, by name; the input first."""
+    engine = load_engine(options.model, device="cpu")
+    ways: dict[str, Restore] = {"bicubic input": lambda subject: subject.soft}
+    if options.ways:
+        for text in options.ways:
+            ways[text or "as the card says"] = with_engine(engine, **settings_from(text))
+        return ways
+    ways["redetail"] = with_engine(engine)
+    ways["redetail, each frame alone"] = with_engine(engine, context_length=1, context_overlap=0)
+    ways["redetail, motion layers off"] = with_engine(without_motion(options.model))
+    if options.esrgan:
+        for factor in (2, 4):
+            ways[f"Real-ESRGAN animevideov3 x{factor}"] = with_esrgan(factor, options.threads, options.output)
+    return ways
+
+
+def settings_from(text: str) -> dict[str, Any]:
+    """Settings from text as in ``cfg=1.2,steps=2``."""
+    pairs = [item.split("=", 1) for item in text.split(",") if item]
+    return {key: json.loads(value) if value[:1].isdigit() else value for key, value in pairs}
+
+
+def measured(
+    crops: list[Subject], ways: dict[str, Restore], program: str | None
+) -> tuple[dict[str, dict[str, Row]], list[list[Clip]]]:
+    """Figures of every way and clip, and the outputs."""
+    results: dict[str, dict[str, Row]] = {}
+    outputs = []
+    for name, restore in ways.items():
+        clips = [restore(crop) for crop in crops]
+        results[name] = {crop.name: figures(crop, clip, program) for crop, clip in zip(crops, clips, strict=True)}
+        outputs.append(clips)
+        log.info("%s: done", name)
+    return results, outputs
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--yunet", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--media", type=Path, nargs="*", default=[])
+    parser.add_argument("--held-out", type=Path, help="what prepare.py wrote: measure its watched files instead")
+    parser.add_argument("--ways", nargs="*", default=[], help="settings to compare, as in cfg=1,steps=2")
     parser.add_argument("--frames", type=int, default=24)
-    parser.add_argument("--full", action="store_true", help="compare samplers, steps and denoise too")
+    parser.add_argument("--vmaf", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--esrgan", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and write."""
+    options = parse()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(options.threads)
     options.output.mkdir(parents=True, exist_ok=True)
-    network, codec, _ = load(options.model)
-    results: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    tables = []
+    program = ffmpeg() if options.vmaf else None
+    ways = ways_of(options)
+    if options.held_out:
+        clips = held_out_clips(options.held_out, options.frames)
+    else:
+        clips = reserved_clips(options.media, options.frames)
+    names, everything, text = list(ways), {}, ""
     for softening, how in SOFTENINGS.items():
-        crops = subjects(options.media, options.frames, how, options.yunet)
-        outputs: dict[Way, list[Clip]] = {}
-        for way in grid(options.full):
-            outputs[way] = [restore(network, codec, crop.soft, way) for crop in crops]
-            rows = {crop.name: figures(crop, out) for crop, out in zip(crops, outputs[way], strict=True)}
-            results.setdefault(softening, {})[str(way)] = rows
-            tables.append(table(rows, f"{softening}: {way}"))
-        together, alone = list(outputs.values())[:2]
-        write_sheet(options.output / f"{softening}.png", crops, together, alone)
-        log.info("%s", summary({softening: results[softening]}))
-    (options.output / "results.json").write_text(json.dumps(results, indent=1))
-    (options.output / "table.md").write_text(summary(results) + "\n" + "\n".join(tables))
+        crops = subjects(clips, how, options.yunet)
+        results, outputs = measured(crops, ways, program)
+        everything[softening] = results
+        text += f"### {softening}\n\n{table(results, names)}\n{clip_table(results, names[0], names[1])}\n"
+        log.info("%s\n%s", softening, table(results, names))
+        write_sheet(options.output / f"{softening}.png", [*outputs, [crop.original for crop in crops]])
+    (options.output / "results.json").write_text(json.dumps(everything, indent=1))
+    (options.output / "table.md").write_text(text)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ModuleNotFoundError, FileNotFoundError) as error:
+        sys.exit(str(error))

@@ -1,7 +1,8 @@
 """Train the restoration model: `python training/train.py --data DATA --output RUN --minutes 120`.
 
-Resumable (the newest checkpoint of RUN is continued), seeded, exponential moving average of the weights. The
-learning rate follows the share of the time that has passed, so a run ends on time on a shared machine.
+Resumable (the newest checkpoint of RUN is continued; a new run starts from exported weights with ``--start FOLDER``),
+seeded, exponential moving average of the weights. The learning rate follows the share of the time that has passed, so
+a run ends on time on a shared machine.
 Writes RUN/log.jsonl, RUN/checkpoint.pt and RUN/sheet_*.png (rows: input, output, original).
 """
 
@@ -29,16 +30,37 @@ from torch.utils.data import DataLoader
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data import Samples
+from degrade import Degradation
 
-from redetail.engines.restoration.network import NetworkConfig, RestorationUNet, cell_basis
+from redetail.engines.restoration import NetworkConfig, RestorationUNet, load
+from redetail.engines.restoration.network import cell_basis
+from redetail.engines.restoration.tasks import TASKS
 
 log = logging.getLogger("train")
 
 SIGMA_MAX = 14.6146  # of Stable Diffusion's table
 # (share, lowest, highest): few-step sampling evaluates the high and middle noise levels.
-SIGMA_BANDS = ((0.60, 5.0, SIGMA_MAX), (0.30, 0.6, 5.0), (0.10, 0.03, 0.6))
-TEMPORAL_WEIGHT = 0.3
+SIGMA_BANDS = ((0.75, 5.0, SIGMA_MAX), (0.20, 0.6, 5.0), (0.05, 0.03, 0.6))
+TEMPORAL_WEIGHT = 0.6
+MEASURED = 60  # batches whose spread sets the units of a new network
+TASK_WEIGHT = 0.2  # of the errors of the single tasks beside that of their sum
 FLOOR = 0.02  # added to a clip's mean square before its error is divided by it: nearly clean clips do not rule
+# The grid is as fine as half-size video, and the width is spent where a cell is cheap.
+SHAPE = NetworkConfig(
+    unshuffle=2,
+    channels=(32, 48, 96, 160),
+    down_blocks=(1, 1, 2, 2),
+    up_blocks=(1, 2, 2, 2),
+    motion_channels=(0, 16, 48, 96),
+    motion_heads=(1, 1, 2, 4),
+    tasks=TASKS,
+)
+WATCHED = {  # what the held-out files are softened with
+    "half": Degradation(factor=2.0, codec="h264", quality=30),
+    "third": Degradation(factor=3.4, codec="jpeg", quality=75),
+    "half_plain": Degradation(factor=2.0),
+    "whole": Degradation(codec="h264", quality=24),
+}
 
 
 def unshuffle(clip: Tensor, config: NetworkConfig) -> Tensor:
@@ -72,19 +94,19 @@ def noisy_input(clean: Tensor, sigma: Tensor, frames: int, generator: torch.Gene
     return clean * rows[0] + rows[1] * noise
 
 
-def restoration_loss(predicted: Tensor, clean: Tensor, clips: int) -> tuple[Tensor, Tensor]:
-    """(error, change) of residual latents (B*F, C, h, w): what share of the mean square is left unexplained.
+def restoration_loss(predicted: Tensor, clean: Tensor, clips: int) -> dict[str, Tensor]:
+    """What share of the mean square of residual latents (B*F, T, C, h, w), one for each task, is left unexplained.
 
-    ``error`` is that of the residuals, ``change`` that of their differences from frame to frame. Each clip counts
-    relative to itself, as the gain in decibels does.
+    "error": of their sum; "change": of the sum's differences from frame to frame; "tasks": of each alone, summed. Each
+    clip counts relative to its own sum, as the gain in decibels does.
     """
     predicted, clean = (x.float().unflatten(0, (clips, -1)) for x in (predicted, clean))
-    total = clean.square().mean(dim=(1, 2, 3, 4)) + FLOOR
-    error = (predicted - clean).square().mean(dim=(1, 2, 3, 4)) / total
-    if predicted.shape[1] == 1:
-        return error.mean(), error.new_zeros(())
-    change = (predicted.diff(dim=1) - clean.diff(dim=1)).square().mean(dim=(1, 2, 3, 4)) / total
-    return error.mean(), change.mean()
+    left, whole = (predicted - clean).sum(dim=2), clean.sum(dim=2)
+    total = whole.square().mean(dim=(1, 2, 3, 4)) + FLOOR
+    change = left.diff(dim=1).square().mean(dim=(1, 2, 3, 4)) if left.shape[1] > 1 else torch.zeros_like(total)
+    tasks = (predicted - clean).square().mean(dim=(1, 3, 4, 5)).sum(dim=1)
+    rows = {"error": left.square().mean(dim=(1, 2, 3, 4)), "change": change, "tasks": tasks}
+    return {key: (row / total).mean() for key, row in rows.items()}
 
 
 class Run:
@@ -99,9 +121,16 @@ class Run:
         self.folder: Path = options.output
         self.folder.mkdir(parents=True, exist_ok=True)
         saved = self.saved()
-        config = saved["config"] if saved else measured_config(options.data, options.seed).to_json()
+        start = load(options.start)[0] if options.start and not saved else None
+        if saved:
+            config = saved["config"]
+        else:
+            config = (start.config if start else measured_config(options.data, options.seed)).to_json()
         self.config = NetworkConfig.from_json(self.told_by_first(config))
-        self.network = RestorationUNet(self.config).to(self.device, memory_format=torch.channels_last)
+        self.network = RestorationUNet(self.config)
+        if start:
+            self.network.load_state_dict(start.state_dict())
+        self.network.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=1e-4
@@ -113,7 +142,8 @@ class Run:
             self.optimizer.load_state_dict(saved["optimizer"])
             self.step, self.seconds = saved["step"], saved["seconds"]
         self.generator = torch.Generator().manual_seed(options.seed + 1_000_003 * rank + self.step)
-        self.forward = torch.compile(self.network, dynamic=False) if options.compile else self.network
+        components = self.network.components
+        self.components = torch.compile(components, dynamic=False) if options.compile else components
 
     def saved(self) -> dict[str, Any] | None:
         """The newest checkpoint, if there is one."""
@@ -147,30 +177,37 @@ class Run:
         cosine = 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * share))
         return float(self.options.rate * min(1.0, (self.step + 1) / 200) * cosine)
 
-    def latents(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """uint8 (degraded, clean) -> (clean residual latents, condition), each (B*F, C, h, w)."""
-        soft, clean = (x.to(self.device).float() / 127.5 - 1 for x in batch)
-        return (unshuffle(clean - soft, self.config) / self.config.residual_std, unshuffle(soft, self.config))
+    def latents(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 (B, 4, F, s, s, 3) -> (residual latents of each task (B*F, T, C, h, w), condition (B*F, C, h, w)).
 
-    def train_step(self, batch: tuple[Tensor, Tensor]) -> dict[str, float]:
+        Sharpening leads from the soft picture to the clean one, denoising to the soft from the noisy one, deblocking to
+        the noisy from the coded one.
+        """
+        coded, noisy, soft, clean = (batch.to(self.device).float() / 127.5 - 1).unbind(1)
+        residuals = [unshuffle(x, self.config) for x in (clean - soft, soft - noisy, noisy - coded)]
+        if not self.config.tasks:
+            residuals = [sum(residuals[1:], residuals[0])]
+        return torch.stack(residuals, dim=1) / self.config.residual_std, unshuffle(coded, self.config)
+
+    def train_step(self, batch: Tensor) -> dict[str, float]:
         """One optimiser step; returns what to log."""
         target, condition = self.latents(batch)
-        clips, frames = batch[0].shape[:2]
+        clips, frames = len(batch), batch.shape[2]
         sigma = draw_sigmas(clips, self.generator)
-        noisy = noisy_input(target, sigma, frames, self.generator)
+        noisy = noisy_input(target.sum(dim=1), sigma, frames, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
-            predicted = self.forward(noisy, sigma.to(self.device), condition, frames)
-        error, change = restoration_loss(predicted, target, clips)
+            predicted = self.components(noisy, sigma.to(self.device), condition, frames)
+        losses = restoration_loss(predicted, target, clips)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         self.optimizer.zero_grad(set_to_none=True)
-        (error + TEMPORAL_WEIGHT * change).backward()
+        (losses["error"] + TEMPORAL_WEIGHT * losses["change"] + TASK_WEIGHT * losses["tasks"]).backward()
         self.share_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
         self.update_average()
-        return {"error": error.item(), "change": change.item(), "norm": norm.item()}
+        return {**{key: loss.item() for key, loss in losses.items()}, "norm": norm.item()}
 
     def share_gradients(self) -> None:
         """Average the gradients over all processes, and take the clock of the first."""
@@ -192,38 +229,30 @@ class Run:
         torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
 
     @torch.no_grad()
-    def validate(self, batches: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
-        """Mean PSNR gain in dB over the degraded input, one step from pure noise and from sigma 1; writes a sheet."""
-        gains: dict[str, list[float]] = {"gain_max": [], "gain_one": []}
-        rows = []
-        for number, batch in enumerate(batches):
+    def validate(self, batches: dict[str, Tensor]) -> dict[str, float]:
+        """Mean PSNR gain in dB of each batch over its degraded input, one step from pure noise; writes a sheet."""
+        gains, rows = {}, []
+        for name, batch in batches.items():
             target, condition = self.latents(batch)
-            generator = torch.Generator().manual_seed(number)
-            for key, level in (("gain_max", SIGMA_MAX), ("gain_one", 1.0)):
-                noise = torch.randn(target.shape, generator=generator).to(self.device)
-                predicted = self.average(noise * level, torch.tensor(level), condition, batch[0].shape[1])
-                gains[key] += clip_gains(predicted, target, len(batch[0]))
-                if key == "gain_max":
-                    rows.append(self.sheet_row(batch, condition, predicted))
-        cv2.imwrite(str(self.folder / f"sheet_{self.step:06d}.png"), np.concatenate(rows[:6])[..., ::-1])
-        return {key: float(np.mean(values)) for key, values in gains.items()}
+            whole = target.sum(dim=1)
+            noise = torch.randn(whole.shape, generator=torch.Generator().manual_seed(1)).to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
+                predicted = self.average(noise * SIGMA_MAX, torch.tensor(SIGMA_MAX), condition, batch.shape[2])
+            gains[name] = float(np.mean(clip_gains(predicted, whole, len(batch))))
+            rows.append(self.sheet_row(batch, condition, predicted))
+        cv2.imwrite(str(self.folder / f"sheet_{self.step:06d}.png"), np.concatenate(rows)[..., ::-1])
+        return {name: round(gain, 3) for name, gain in gains.items()}
 
-    def sheet_row(self, batch: tuple[Tensor, Tensor], condition: Tensor, predicted: Tensor) -> np.ndarray:
-        """Input, output, original of the middle frame of every clip of a batch, side by side, uint8 RGB."""
-        frames = batch[0].shape[1]
+    def sheet_row(self, batch: Tensor, condition: Tensor, predicted: Tensor) -> np.ndarray:
+        """Input, output, original of the middle frame of the first clips of a batch, side by side, uint8 RGB."""
         pixels = torch.nn.functional.pixel_shuffle(
             condition + predicted * self.config.residual_std, self.config.unshuffle
         )
-        output = ((pixels + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).unflatten(0, (-1, frames))
-        middle = frames // 2
-        return np.concatenate(
-            [
-                x[middle].numpy()
-                for soft, out, clean in zip(batch[0], output.cpu(), batch[1], strict=True)
-                for x in (soft, out, clean)
-            ],
-            axis=1,
-        )
+        output = ((pixels + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+        output = output.unflatten(0, (len(batch), -1)).cpu()
+        middle = batch.shape[2] // 2
+        shown = [(stages[0], out, stages[3]) for stages, out in zip(batch[:4], output, strict=False)]
+        return np.concatenate([x[middle].numpy() for clips in shown for x in clips], axis=1)
 
     def write(self, row: dict[str, float]) -> None:
         """Append one line to the log."""
@@ -234,22 +263,22 @@ class Run:
 
 
 def clip_gains(predicted: Tensor, target: Tensor, clips: int) -> list[float]:
-    """PSNR gain in dB of every clip over leaving the crop alone; clips that hardly differ are left out."""
+    """PSNR gain in dB of every clip over leaving the crop alone."""
     error = ((predicted - target) ** 2).unflatten(0, (clips, -1)).mean(dim=(1, 2, 3, 4))
     nothing = (target**2).unflatten(0, (clips, -1)).mean(dim=(1, 2, 3, 4))
-    return [float(10 * torch.log10(b / a)) for a, b in zip(error, nothing, strict=True) if b > 0.02]
+    return [float(10 * torch.log10(b / a)) for a, b in zip(error, nothing, strict=True)]
 
 
 def measured_config(data: Path, seed: int) -> NetworkConfig:
-    """A configuration with the standard deviations of residual and condition over 60 batches."""
-    plain, basis = NetworkConfig(), cell_basis(NetworkConfig().unshuffle)
+    """`SHAPE` with the standard deviations of residual and condition over some batches."""
+    plain, basis = SHAPE, cell_basis(SHAPE.unshuffle)
     squares = torch.zeros(2, plain.latent_channels)
-    for soft, clean in islice(Samples(data, seed + 1), 60):
-        soft, clean = soft.float() / 127.5 - 1, clean.float() / 127.5 - 1
-        for row, pixels in enumerate((clean - soft, soft)):
+    for batch in islice(Samples(data, seed + 1), MEASURED):
+        stages = batch.float() / 127.5 - 1
+        for row, pixels in enumerate((stages[:, 3] - stages[:, 0], stages[:, 0])):
             squares[row] += (torch.einsum("nchw,dc->dnhw", unshuffle(pixels, plain), basis) ** 2).mean(
                 dim=(1, 2, 3)
-            ) / 60
+            ) / MEASURED
     std = round(float(squares[0].mean().sqrt()), 4)
     scales = [tuple(round(float(x), 5) for x in row) for row in (squares[0].sqrt() / std, squares[1].sqrt())]
     return dataclasses.replace(plain, residual_std=std, latent_scale=scales[0], condition_scale=scales[1])
@@ -260,6 +289,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="model folder whose weights a new run starts from")
     parser.add_argument("--minutes", type=float, default=120, help="training time in all, over all resumes")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument(
@@ -276,13 +306,23 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def batches(options: argparse.Namespace, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless training batches of one process."""
+def batches(options: argparse.Namespace, step: int, rank: int) -> Iterator[Tensor]:
+    """Endless training batches of one process, from this step on."""
     sizes = tuple((int(a), int(b), int(c)) for a, b, c in (item.split("x") for item in options.sizes.split(",")))
-    samples = Samples(options.data, seed, sizes)
+    seed = options.seed + step
+    samples = Samples(options.data, seed + 7919 * rank, sizes, order=seed)
     if not options.workers:
         return iter(samples)
     return iter(DataLoader(samples, batch_size=None, num_workers=options.workers, prefetch_factor=8))
+
+
+def watched(data: Path) -> dict[str, Tensor]:
+    """A batch of held-out clips for each softening that is watched."""
+    sizes = ((128, 12, 4),)
+    return {
+        name: torch.cat([*islice(Samples(data, 77, sizes, validation=True, degradation=how), 2)])
+        for name, how in WATCHED.items()
+    }
 
 
 def train(rank: int, options: argparse.Namespace) -> None:
@@ -293,8 +333,8 @@ def train(rank: int, options: argparse.Namespace) -> None:
         address = f"tcp://127.0.0.1:{options.port}"
         distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=options.processes)
     run = Run(options, rank)
-    held_out = list(islice(Samples(options.data, 77, validation=True), 12)) if rank == 0 else []
-    loader = batches(options, options.seed + run.step + 7919 * rank)
+    held_out = watched(options.data) if rank == 0 else {}
+    loader = batches(options, run.step, rank)
     count = sum(p.numel() for p in run.network.parameters())
     log.info("residual_std %.4f, %d parameters", run.config.residual_std, count)
     sums: dict[str, float] = {}

@@ -14,15 +14,18 @@ from redetail.engines.latent import DenoiserFor, LatentEngine
 from redetail.engines.restoration.codec import ResidualCodec
 from redetail.engines.restoration.folder import load
 from redetail.engines.restoration.network import RestorationUNet
+from redetail.engines.restoration.tasks import task_weights
 from redetail.sampling import Denoiser, NoiseTable, sampler_names, scheduler_names
 from redetail.settings import Settings
 
 
 class RestorationModel:
-    """A :class:`~redetail.engines.latent.LatentModel` whose only condition is the crop itself: it reads no text.
+    """A :class:`~redetail.engines.latent.LatentModel` that is told the crop, and by a few words what to take away.
 
-    The negative of guidance is to leave the crop alone, and the latent of that is zero. So ``settings.cfg`` scales the
-    predicted residual, at no extra call: 0 keeps the crop, 1 is the likeliest picture, more restores more strongly.
+    The prompt gives each task of the network a weight, 1 each where it is empty, and so does the negative, 0 each
+    where it is empty: leave the crop alone. Guidance moves from the negative to the prompt and, above a cfg of 1,
+    beyond. The predicted residuals of the tasks are weighted with the result, so that all of this is one network call.
+    A network that tells no tasks apart reads no text.
     """
 
     def __init__(self, network: RestorationUNet, codec: ResidualCodec, placement: Placement) -> None:
@@ -31,16 +34,28 @@ class RestorationModel:
 
     def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
         """The denoiser of a run of frames sees the crops of those frames (copied: the crops may be read-only)."""
-        return lambda frames: self._denoiser(self._codec.condition(np.array(crops[frames], np.float32)), settings.cfg)
+        weights = self._weights(settings)
+        return lambda frames: self._denoiser(self._codec.condition(np.array(crops[frames], np.float32)), weights)
 
-    def _denoiser(self, condition: Tensor, cfg: float) -> Denoiser:
+    def _weights(self, settings: Settings) -> Tensor:
+        """How much of each task's residual counts, (T,)."""
+        tasks = self._network.config.tasks
+        if not tasks:
+            return torch.tensor([settings.cfg])
+        positive = torch.tensor(task_weights(settings.prompt, tasks) or (1.0,) * len(tasks))
+        negative = torch.tensor(task_weights(settings.negative, tasks) or (0.0,) * len(tasks))
+        return negative + settings.cfg * (positive - negative)
+
+    def _denoiser(self, condition: Tensor, weights: Tensor) -> Denoiser:
         placement = self._placement
 
         def denoise(x: Tensor, sigma: float, /) -> Tensor:
+            if not weights.any():
+                return torch.zeros_like(x)
             level = torch.tensor(sigma, device=x.device)
             with torch.autocast(x.device.type, placement.dtype, enabled=placement.dtype != torch.float32):
-                x0: Tensor = self._network(x.float(), level, condition, len(x))
-            return cfg * x0.to(x.dtype)
+                x0: Tensor = self._network(x.float(), level, condition, len(x), weights=weights)
+            return x0.to(x.dtype)
 
         return denoise
 
@@ -58,7 +73,7 @@ def load_restoration_engine(path: Path, placement: Placement) -> LatentEngine:
         samplers=sampler_names(),
         schedulers=scheduler_names(),
         defaults=card.defaults,
-        uses_prompt=False,
+        uses_prompt=bool(codec.config.tasks),
         part_pixels=16 * 512 * 512,  # its latents are as large as the pixels: some 200 bytes for each in all
     )
     model = RestorationModel(network, codec, placement)

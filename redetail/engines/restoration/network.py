@@ -32,6 +32,7 @@ class NetworkConfig:
             latents are residuals divided by it.
         latent_scale, condition_scale: standard deviation of each coefficient of a cell (see `cell_basis`) of clean
             latents and of the condition over the training data; empty for ones.
+        tasks: names of the kinds of damage whose residuals the network tells apart; empty: it predicts only their sum.
     """
 
     unshuffle: int = 4
@@ -43,6 +44,7 @@ class NetworkConfig:
     residual_std: float = 0.1
     latent_scale: tuple[float, ...] = ()
     condition_scale: tuple[float, ...] = ()
+    tasks: tuple[str, ...] = ()
 
     @property
     def latent_channels(self) -> int:
@@ -198,7 +200,8 @@ class RestorationUNet(nn.Module):
         pairs = list(itertools.pairwise(channels))
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
         self.grow = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairs)
-        self.leave = nn.Conv2d(channels[0], config.latent_channels, 3, padding=1)
+        self.parts = max(1, len(config.tasks))
+        self.leave = nn.Conv2d(channels[0], self.parts * config.latent_channels, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         if self.leave.bias is not None:
             nn.init.zeros_(self.leave.bias)
@@ -210,7 +213,13 @@ class RestorationUNet(nn.Module):
         return nn.ModuleList(Stage(width, width, 128, inner, config.motion_heads[index]) for inner in motion)
 
     def forward(
-        self, latents: Tensor, sigma: Tensor, condition: Tensor, num_frames: int, motion: bool = True
+        self,
+        latents: Tensor,
+        sigma: Tensor,
+        condition: Tensor,
+        num_frames: int,
+        motion: bool = True,
+        weights: Tensor | None = None,
     ) -> Tensor:
         """One denoising step.
 
@@ -220,23 +229,44 @@ class RestorationUNet(nn.Module):
             condition: same shape, the pixel-unshuffled crop in -1..1.
             num_frames: F, how many neighbouring rows are one clip; B*F must be a multiple of it.
             motion: False runs every frame for itself, with the motion layers left out.
+            weights: (T,) how much of each task's residual counts; None: the whole of each.
 
         Returns:
-            The predicted clean latents, same shape.
+            The predicted clean latents, same shape: the weighted sum of `components`.
+        """
+        scale, guess, predicted = self._predicted(latents, sigma, condition, num_frames, motion)
+        if weights is None:
+            return self._transformed(guess + scale * predicted.sum(dim=1), self.basis.T)
+        weights = weights.to(predicted)
+        mixed = weights.mean() * guess + scale * (weights[:, None, None, None] * predicted).sum(dim=1)
+        return self._transformed(mixed, self.basis.T)
+
+    def components(self, latents: Tensor, sigma: Tensor, condition: Tensor, num_frames: int) -> Tensor:
+        """The predicted clean latents of each task, (B*F, T, 3*u*u, h, w); arguments as those of `forward`."""
+        scale, guess, predicted = self._predicted(latents, sigma, condition, num_frames, True)
+        parts = guess[:, None] / self.parts + scale * predicted
+        return self._transformed(parts.flatten(0, 1), self.basis.T).reshape(parts.shape)
+
+    def _predicted(
+        self, latents: Tensor, sigma: Tensor, condition: Tensor, num_frames: int, motion: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """In the basis of a cell: units (1, C, 1, 1), what is passed on of the latents (N, C, h, w), (N, T, C, h, w).
+
+        What is passed on is shared evenly by the tasks, so that weights of zero give zero at every noise level.
         """
         rows = latents.shape[0]
         sigma = sigma.reshape(-1).float()
         sigma = sigma.repeat_interleave(rows // sigma.shape[0])
         embedding = self.embed(sigma_features(sigma, 64))
-        # In the basis of a cell, the best linear guess of the clean coefficients: noise that tells nothing hardly
-        # enters, so that at high noise levels the network is a restorer of the crop from the first step on.
+        # The best linear guess of the clean coefficients: noise that tells nothing hardly enters, so that at high
+        # noise levels the network is a restorer of the crop from the first step on.
         scale = self.latent_scale[None, :, None, None]
         trust = scale**2 / (scale**2 + (sigma**2)[:, None, None, None])
         guess = trust * self._transformed(latents, self.basis)
         known = self._transformed(condition, self.basis) / self.condition_scale[None, :, None, None]
         x = torch.cat([guess / scale, known], dim=1).contiguous(memory_format=torch.channels_last)
-        predicted = self._body(self.enter(x), embedding, num_frames if motion else 0)
-        return self._transformed(guess * trust + scale * predicted, self.basis.T)
+        predicted = self._body(self.enter(x), embedding, num_frames if motion else 0).float()
+        return scale, guess * trust, predicted.reshape(rows, self.parts, *guess.shape[1:])
 
     @staticmethod
     def _transformed(cells: Tensor, basis: Tensor) -> Tensor:

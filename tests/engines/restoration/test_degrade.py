@@ -53,7 +53,20 @@ def test_stronger_compression_is_further_away(chain) -> None:
 
 def test_draws_stay_in_their_ranges(chain) -> None:
     rng = np.random.default_rng(0)
-    draws = [chain.draw_degradation(rng) for _ in range(300)]
-    assert all(1 <= how.factor <= 4 for how in draws)
-    assert all(18 <= how.quality <= 36 for how in draws if how.codec == "h264" and how.factor > 1)
+    draws = [chain.draw_degradation(rng) for _ in range(400)]
+    assert all(1 <= how.factor <= 3.5 for how in draws)
+    assert all(12 <= how.quality <= 32 for how in draws if how.codec == "h264")
+    assert all(60 <= how.quality <= 98 for how in draws if how.codec == "jpeg")
+    half = [how for how in draws if how.factor == 2.0]
+    assert 0.25 < len(half) / len(draws) < 0.45
+    assert sum(how.codec == "h264" for how in half) > 0.8 * len(half)
     assert {how.codec for how in draws} == {"h264", "jpeg", "none"}
+
+
+def test_stages_are_kept_at_the_small_size(chain) -> None:
+    how = chain.Degradation(factor=2.0, noise=6.0, codec="jpeg", quality=60, seed=1)
+    soft, noisy, coded = chain.damage(clip(), how)
+    assert soft.shape == noisy.shape == coded.shape == (4, 24, 32, 3)
+    noise = noisy.astype(float) - soft
+    assert 2 < noise.std() < 7  # clipped at black and white
+    assert np.array_equal(coded, chain.compress(noisy, "jpeg", 60))

@@ -111,3 +111,30 @@ def test_scales_are_units_only_where_the_noise_is_low() -> None:
     latents, condition = inputs(2)
     result = RestorationUNet(scaled)(latents, torch.tensor(0.001), condition, 2)
     torch.testing.assert_close(result, latents, atol=1e-3, rtol=0)
+
+
+TASKS = dataclasses.replace(TINY, tasks=("sharpen", "denoise", "deblock"))
+
+
+@torch.no_grad()
+def test_prediction_is_the_weighted_sum_of_the_tasks() -> None:
+    torch.manual_seed(0)
+    network = awake(RestorationUNet(TASKS))
+    latents, condition = inputs(4)
+    sigma = torch.tensor(1.0)
+    parts = network.components(latents, sigma, condition, 2)
+    assert parts.shape == (4, 3, 48, 6, 8)
+    close = {"atol": 1e-4, "rtol": 1e-4}  # sums of values around ten in another order
+    torch.testing.assert_close(network(latents, sigma, condition, 2), parts.sum(dim=1), **close)
+    weights = torch.tensor([0.5, 0.0, 2.0])
+    weighted = network(latents, sigma, condition, 2, weights=weights)
+    torch.testing.assert_close(weighted, (weights[:, None, None, None] * parts).sum(dim=1), **close)
+    assert not network(latents, sigma, condition, 2, weights=torch.zeros(3)).any()
+
+
+@torch.no_grad()
+def test_a_network_without_tasks_is_scaled_by_its_one_weight(network: RestorationUNet) -> None:
+    latents, condition = inputs(2)
+    sigma = torch.tensor(1.0)
+    whole = network(latents, sigma, condition, 2)
+    torch.testing.assert_close(network(latents, sigma, condition, 2, weights=torch.tensor([1.5])), 1.5 * whole)

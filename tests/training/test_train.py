@@ -1,0 +1,118 @@
+"""A training run: its loss, its targets, its resumption, its start from exported weights."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from redetail.engines.restoration import ModelCard, load, save
+
+
+def options(data: Path, output: Path, **changes: object) -> argparse.Namespace:
+    values = {
+        "data": data,
+        "output": output,
+        "start": None,
+        "minutes": 0.01,
+        "rate": 1e-3,
+        "sizes": "32x2x2",
+        "seed": 0,
+        "device": "cpu",
+        "threads": 1,
+        "workers": 0,
+        "processes": 1,
+        "port": 29599,
+        "bf16": False,
+        "compile": False,
+    }
+    return argparse.Namespace(**{**values, **changes})
+
+
+@pytest.fixture
+def train(script, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = script("train")
+    thin = {"channels": (8, 16), "down_blocks": (1, 1), "up_blocks": (1, 1)}
+    shape = dataclasses.replace(module.SHAPE, **thin, motion_channels=(0, 8), motion_heads=(1, 1))
+    monkeypatch.setattr(module, "SHAPE", shape)
+    monkeypatch.setattr(module, "MEASURED", 2)
+    monkeypatch.setattr(script("data"), "POOL", 4)
+    return module
+
+
+def batch(clips: int = 2, frames: int = 2, side: int = 16) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (clips, 4, frames, side, side, 3), generator=generator, dtype=torch.uint8)
+
+
+def test_loss_is_the_share_that_is_left(train: ModuleType) -> None:
+    clean = torch.randn(4, 3, 12, 8, 8, generator=torch.Generator().manual_seed(1)) * 10
+    nothing = train.restoration_loss(torch.zeros_like(clean), clean, 2)
+    assert nothing["error"].item() == pytest.approx(1, abs=1e-3)  # the floor under the mean square takes 1e-4
+    assert train.restoration_loss(clean, clean, 2)["tasks"].item() == 0
+    half = train.restoration_loss(clean / 2, clean, 2)
+    assert half["error"].item() == pytest.approx(nothing["error"].item() / 4)
+    assert half["change"].item() == pytest.approx(nothing["change"].item() / 4)
+    swapped = train.restoration_loss(clean.flip(1), clean, 2)  # right in sum, wrong for each task
+    assert swapped["error"].item() == pytest.approx(0, abs=1e-6)
+    assert swapped["tasks"].item() > 0.5
+
+
+def test_a_constant_error_does_not_change_over_time(train: ModuleType) -> None:
+    clean = torch.randn(6, 1, 12, 4, 4, generator=torch.Generator().manual_seed(2))
+    loss = train.restoration_loss(clean + 1, clean, 2)
+    assert loss["change"].item() == pytest.approx(0, abs=1e-6)
+    assert loss["error"].item() > 0.5
+
+
+def test_targets_of_the_tasks_lead_from_the_crop_to_the_original(
+    train: ModuleType, prepared: Path, tmp_path: Path
+) -> None:
+    run = train.Run(options(prepared, tmp_path / "run"))
+    pictures = batch()
+    target, condition = run.latents(pictures)
+    assert target.shape == (4, 3, 12, 8, 8)
+    restored = condition + target.sum(dim=1) * run.config.residual_std
+    clean = train.unshuffle(pictures[:, 3].float() / 127.5 - 1, run.config)
+    torch.testing.assert_close(restored, clean, atol=1e-5, rtol=0)
+
+
+def test_a_run_is_resumed_where_it_stopped(train: ModuleType, prepared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run = train.Run(options(prepared, folder))
+    for _ in range(2):
+        figures = run.train_step(batch())
+    assert figures["error"] > 0
+    run.save()
+    again = train.Run(options(prepared, folder, start=tmp_path / "nowhere"))  # a checkpoint counts for more
+    assert again.step == 2
+    assert again.config == run.config
+    for name, value in run.network.state_dict().items():
+        assert torch.equal(again.network.state_dict()[name], value), name
+    assert again.optimizer.state_dict()["state"].keys() == run.optimizer.state_dict()["state"].keys()
+
+
+def test_a_run_starts_from_exported_weights(train: ModuleType, prepared: Path, tmp_path: Path) -> None:
+    first = train.Run(options(prepared, tmp_path / "first"))
+    first.train_step(batch())
+    save(tmp_path / "exported", first.average, ModelCard())
+    second = train.Run(options(prepared, tmp_path / "second", start=tmp_path / "exported"))
+    assert second.step == 0
+    assert second.config == first.config
+    for name, value in load(tmp_path / "exported")[0].state_dict().items():
+        assert torch.equal(second.network.state_dict()[name], value), name
+
+
+def test_a_whole_run_logs_and_learns_to_stop(train: ModuleType, prepared: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(train, "WATCHED", {"half": train.Degradation(factor=2.0)})
+    train.train(0, options(prepared, tmp_path / "run"))
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["minutes"] >= 0.01
+    assert "half" in rows[-1]
+    assert list((tmp_path / "run").glob("sheet_*.png"))
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
