@@ -4,15 +4,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+COMFY := .comfy
+COMFY_READY := $(COMFY)/ready
+COMFY_NEEDS := tests/comfy/inside/requirements.txt
 
-.PHONY: help test lint demo bench clean
+.PHONY: help test lint comfy demo bench clean
 
 help:
 	@echo "make test    lint, strict types, import order and all tests"
 	@echo "make lint    all of that but the tests"
+	@echo "make comfy   install the ComfyUI that the tests of the nodes run in, into $(COMFY)/; make test does so itself"
 	@echo "make demo    detail a softened real clip; results and figures go to out/"
 	@echo "make bench   speed and memory against the naive algorithm"
-	@echo "make clean   remove out/, caches and the virtual environment"
+	@echo "make clean   remove out/, caches and both environments"
 
 # The stamp is made last, so that an installation that broke off is repeated.
 $(READY): pyproject.toml constraints.txt
@@ -27,8 +31,16 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
-	$(BIN)/pytest
+# A few pure Python packages beside the environment, not in it: nothing there can change what the product runs with.
+$(COMFY_READY): $(READY) $(COMFY_NEEDS)
+	rm -rf $(COMFY)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(COMFY) --requirement $(COMFY_NEEDS)
+	@touch $@
+
+comfy: $(COMFY_READY)
+
+test: lint $(COMFY_READY)
+	REDETAIL_TEST_COMFY=required $(BIN)/pytest
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -37,4 +49,4 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
 
 clean:
-	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMFY) out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

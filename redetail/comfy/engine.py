@@ -98,6 +98,7 @@ class ComfyEngine:
         frames, height, width, _ = crops.shape
         out = np.array(crops, np.float32)
         if not mask.any():
+            progress(Progress("detail", 1, 1, "steps"))
             return out
 
         def on_step(done: int, total: int, _: Tensor) -> None:
@@ -110,7 +111,7 @@ class ComfyEngine:
 
         self.rediffuse(
             Request(
-                read=lambda start, stop: np.ascontiguousarray(crops[start:stop], np.float32),
+                read=lambda start, stop: np.array(crops[start:stop], np.float32),
                 write=write,
                 mask=lambda size: resize_mask(mask, size),
                 frames=frames,
@@ -130,15 +131,16 @@ class ComfyEngine:
         mask = self._latent_mask(request, latents)
         base, images = self._controlled(request)
         refiner = None if self._refiner is None else self._stage(self._refiner, len(latents))
-        job = Job(
-            settings=request.settings,
-            latents=latents,
-            noise=initial_noise(latents, request.settings.seed, request.first_frame),
-            mask=mask,
-            scheduler=self._scheduler,
-            on_step=request.on_step,
-        )
-        result = rediffused(base._replace(model=_masked(base.model, request.settings)), refiner, job)
+        with torch.random.fork_rng(devices=[]):  # ComfyUI seeds the generator that all share
+            job = Job(
+                settings=request.settings,
+                latents=latents,
+                noise=initial_noise(latents, request.settings.seed, request.first_frame),
+                mask=mask,
+                scheduler=self._scheduler,
+                on_step=request.on_step,
+            )
+            result = rediffused(base._replace(model=_masked(base.model, request.settings)), refiner, job)
         self._codec.decode(result, request.frames, request.size, request.write)
         return images
 
