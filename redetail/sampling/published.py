@@ -36,6 +36,11 @@ def align_your_steps(table: NoiseTable, steps: int, *, name: str) -> list[float]
 
 
 def gits(table: NoiseTable, steps: int, *, coefficient: float) -> list[float]:
+    """GITS with the sigmas of :func:`gits_sigmas`, whatever the noise table."""
+    return gits_sigmas(steps, coefficient)
+
+
+def gits_sigmas(steps: int, coefficient: float) -> list[float]:
     """GITS (Chen et al. 2024, arXiv 2405.11326): a row for each number of steps from 2 to 20, interpolated above.
 
     One step is that of the recorded runs, the last of twenty: use another schedule for it. Raises

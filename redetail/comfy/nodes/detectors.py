@@ -1,0 +1,229 @@
+"""Segments from the detectors of other packs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redetail.comfy.detecting import (
+    MASKING_MODES,
+    SEGS_PIVOTS,
+    Search,
+    clip_segs,
+    detected,
+    one_image,
+    simple_segs,
+    with_labels,
+)
+from redetail.comfy.schema import MAX_RESOLUTION, Input, Inputs, Node, choice, number, socket, text
+from redetail.errors import InputError
+from redetail.segs import Segs
+
+_DETECTOR = socket("BBOX_DETECTOR", "Finds boxes; any pack's detector will do.")
+_IMAGE = socket("IMAGE", "One image; for a clip use Simple Detector for AnimateDiff (SEGS).")
+_OPTIONAL = {
+    "sam_model_opt": socket("SAM_MODEL", "Cuts each box's mask down to the subject; goes before segm_detector_opt."),
+    "segm_detector_opt": socket("SEGM_DETECTOR", "Cuts each box's mask down to what this detector finds."),
+}
+_POST_DILATION = number(0, -512, 512, "Grows or shrinks the final masks, in pixels.", step=1, whole=True)
+_FOUND = ("One segment for each subject found.",)
+_PIPE_LENGTH = 14
+
+
+def _search_inputs(farthest: int) -> dict[str, Input]:
+    """The numbers of the simple detectors; dilations reach ``farthest`` pixels."""
+    return {
+        "bbox_threshold": number(0.5, 0.0, 1.0, "How sure the detector must be.", step=0.01),
+        "bbox_dilation": number(0, -farthest, farthest, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
+        "crop_factor": number(3.0, 1.0, 100, "How many times as long as the box the crop is.", step=0.1),
+        "drop_size": number(
+            10, 1, MAX_RESOLUTION, "Subjects no wider or no higher than this are left out.", step=1, whole=True
+        ),
+        "sub_threshold": number(0.5, 0.0, 1.0, "How sure the second model must be.", step=0.01),
+        "sub_dilation": number(
+            0, -farthest, farthest, "Grows or shrinks what the second model finds, in pixels.", step=1, whole=True
+        ),
+        "sub_bbox_expansion": number(
+            0, 0, 1000, "How much wider than the box the SAM model looks, in pixels on each side.", step=1, whole=True
+        ),
+        "sam_mask_hint_threshold": number(
+            0.7, 0.0, 1.0, "Kept for saved workflows; the SAM model is asked at the middle of the box.", step=0.01
+        ),
+    }  # fmt: skip
+
+
+class BboxDetectorSEGS(Node):
+    """Segments of what a detector finds."""
+
+    ID = "BboxDetectorSEGS"
+    NAME = "BBOX Detector (SEGS)"
+    CATEGORY = "ImpactPack/Detector"
+    DESCRIPTION = "Finds subjects in one image and makes a segment of each, of the named kinds only if any are named."
+    SEARCH_ALIASES = ["detect faces", "bbox detector"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = _FOUND
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "bbox_detector": _DETECTOR,
+                "image": _IMAGE,
+                "threshold": number(0.5, 0.0, 1.0, "How sure the detector must be.", step=0.01),
+                "dilation": number(10, -512, 512, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
+                "crop_factor": number(3.0, 1.0, 100, "How many times as long as the box the crop is.", step=0.1),
+                "drop_size": number(
+                    10, 1, MAX_RESOLUTION, "Subjects no wider or no higher than this are left out.", step=1, whole=True
+                ),
+                "labels": text(
+                    "all", "Which kinds of subjects are kept, separated by commas, or all.", multiline=True,
+                    placeholder="List the types of segments to be allowed, separated by commas",
+                ),
+            },
+            "optional": {"detailer_hook": socket("DETAILER_HOOK", "Handed to the detector.")},
+        }  # fmt: skip
+
+    @staticmethod
+    def doit(
+        bbox_detector: Any,
+        image: Any,
+        threshold: float,
+        dilation: int,
+        crop_factor: float,
+        drop_size: int,
+        labels: str = "all",
+        detailer_hook: Any = None,
+    ) -> tuple[Segs]:
+        """The segments of one image."""
+        frame = one_image(image)
+        values = (threshold, dilation, crop_factor, drop_size, detailer_hook)
+        segments = detected(bbox_detector, "bbox_detector", frame, *values)
+        return (((frame.shape[1], frame.shape[2]), with_labels(segments, labels)),)
+
+
+class ImpactSimpleDetectorSEGS(Node):
+    """Segments of what one detector finds, cut down by a second model."""
+
+    ID = "ImpactSimpleDetectorSEGS"
+    NAME = "Simple Detector (SEGS)"
+    CATEGORY = "ImpactPack/Detector"
+    DESCRIPTION = "Finds subjects in one image; a SAM model or a second detector cuts their masks down to the subject."
+    SEARCH_ALIASES = ["detect faces", "segment subject"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = _FOUND
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {"bbox_detector": _DETECTOR, "image": _IMAGE, **_search_inputs(512)},
+            "optional": {"post_dilation": _POST_DILATION, **_OPTIONAL},
+        }
+
+    @staticmethod
+    def doit(bbox_detector: Any, image: Any, post_dilation: int = 0, **values: Any) -> tuple[Segs]:
+        """The segments of one image."""
+        return (simple_segs(_search(bbox_detector, values), image, post_dilation, None),)
+
+
+class ImpactSimpleDetectorSEGSPipe(Node):
+    """The same with the detectors of a DETAILER_PIPE."""
+
+    ID = "ImpactSimpleDetectorSEGSPipe"
+    NAME = "Simple Detector (SEGS/pipe)"
+    CATEGORY = "ImpactPack/Detector"
+    DESCRIPTION = "Finds subjects in one image with the detectors, SAM model and hook of a detailer pipe."
+    SEARCH_ALIASES = ["detect faces", "segment subject"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = _FOUND
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        pipe = socket("DETAILER_PIPE", "A pipe with a bbox_detector; its SAM model and second detector are used too.")
+        return {
+            "required": {"detailer_pipe": pipe, "image": _IMAGE, **_search_inputs(512)},
+            "optional": {"post_dilation": _POST_DILATION},
+        }
+
+    @staticmethod
+    def doit(detailer_pipe: Any, image: Any, post_dilation: int = 0, **values: Any) -> tuple[Segs]:
+        """The segments of one image."""
+        if not isinstance(detailer_pipe, tuple | list) or len(detailer_pipe) != _PIPE_LENGTH:
+            raise InputError(
+                "detailer_pipe is no DETAILER_PIPE (14 parts, bbox_detector seventh); connect a node that makes one."
+            )
+        detector, segm, sam, hook = detailer_pipe[6:10]
+        if detector is None:
+            raise InputError("detailer_pipe has no bbox_detector; connect one to the node that makes the pipe.")
+        models = {"segm_detector_opt": segm, "sam_model_opt": sam}
+        return (simple_segs(_search(detector, {**values, **models}), image, post_dilation, hook),)
+
+
+class ImpactSimpleDetectorSEGSForAD(Node):
+    """Segments of a clip that follow what a detector finds in its frames."""
+
+    ID = "ImpactSimpleDetectorSEGS_for_AD"
+    NAME = "Simple Detector for AnimateDiff (SEGS)"
+    CATEGORY = "ImpactPack/Detector"
+    DESCRIPTION = (
+        "Finds subjects in every frame of a clip. Each segment has one crop for the whole clip, and one mask for all "
+        "frames or one for each."
+    )
+    SEARCH_ALIASES = ["detect faces in video", "animatediff detector"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("One segment for each subject, with one crop for the whole clip.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "bbox_detector": _DETECTOR,
+                "image_frames": socket("IMAGE", "All frames of the clip."),
+                **_search_inputs(255),
+            },
+            "optional": {
+                "masking_mode": choice(
+                    MASKING_MODES,
+                    "Pivot SEGS: one mask for all frames. Combine neighboring frames: each frame's mask and that of "
+                    "the frame before. Don't combine: each frame's own mask.",
+                ),
+                "segs_pivot": choice(
+                    SEGS_PIVOTS,
+                    "Where the crops lie: around the masks of all frames together, or where the first frame has them.",
+                ),
+                **_OPTIONAL,
+            },
+        }
+
+    @staticmethod
+    def doit(
+        bbox_detector: Any,
+        image_frames: Any,
+        masking_mode: str = MASKING_MODES[0],
+        segs_pivot: str = SEGS_PIVOTS[0],
+        **values: Any,
+    ) -> tuple[Segs]:
+        """The segments of the clip."""
+        return (clip_segs(_search(bbox_detector, values), image_frames, masking_mode, segs_pivot),)
+
+
+def _search(bbox_detector: Any, values: dict[str, Any]) -> Search:
+    """The search that the widgets of a simple detector stand for."""
+    return Search(
+        bbox_detector,
+        values["bbox_threshold"],
+        values["bbox_dilation"],
+        values["crop_factor"],
+        values["drop_size"],
+        values["sub_threshold"],
+        values["sub_dilation"],
+        values["sub_bbox_expansion"],
+        values.get("sam_model_opt"),
+        values.get("segm_detector_opt"),
+    )
+
+
+NODES: tuple[type[Node], ...] = (
+    BboxDetectorSEGS,
+    ImpactSimpleDetectorSEGS,
+    ImpactSimpleDetectorSEGSPipe,
+    ImpactSimpleDetectorSEGSForAD,
+)

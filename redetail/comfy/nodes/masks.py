@@ -1,0 +1,124 @@
+"""Masks to SEGS and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from redetail.comfy.convert import mask_frames, mask_tensor, segs_from
+from redetail.comfy.mask_segs import Cutting, clip_segs_of_masks, combined_mask, segs_of_masks
+from redetail.comfy.schema import MAX_RESOLUTION, Input, Inputs, Node, number, socket, toggle
+from redetail.imaging.masks import Mask
+from redetail.segs import Segs
+
+
+def _inputs(mask: Input) -> Inputs:
+    return {
+        "required": {
+            "mask": mask,
+            "combined": toggle(
+                False, "Make one segment of all that is masked instead of one for each connected part.", "True", "False"
+            ),
+            "crop_factor": number(3.0, 1.0, 100, "How many times as long as the part's box the crop is.", step=0.1),
+            "bbox_fill": toggle(False, "Mask the whole box of the part.", "enabled", "disabled"),
+            "drop_size": number(
+                10, 1, MAX_RESOLUTION, "Parts no wider or no higher than this are left out.", step=1, whole=True
+            ),
+            "contour_fill": toggle(False, "Mask holes and soft edges of the part fully.", "enabled", "disabled"),
+        }
+    }  # fmt: skip
+
+
+class MaskToSEGS(Node):
+    """Segments of the parts of a mask."""
+
+    ID = "MaskToSEGS"
+    NAME = "MASK to SEGS"
+    CATEGORY = "ImpactPack/Operation"
+    DESCRIPTION = "Makes a segment of every connected part of a mask. Several masks give the segments of each in turn."
+    SEARCH_ALIASES = ["mask to segments"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("One segment for each part, labelled A.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return _inputs(socket("MASK", "What to make segments of."))
+
+    @staticmethod
+    def doit(
+        mask: Any,
+        combined: bool,
+        crop_factor: float,
+        bbox_fill: bool,
+        drop_size: int,
+        contour_fill: bool = False,
+    ) -> tuple[Segs]:
+        """The segments of each mask by itself."""
+        masks = mask_frames(mask)
+        cut = Cutting(crop_factor, drop_size, bbox_fill, contour_fill)
+        return ((_header(masks), segs_of_masks(masks, cut, combined=combined)),)
+
+
+class MaskToSEGSForAnimateDiff(Node):
+    """Segments of a clip with one mask for each frame."""
+
+    ID = "MaskToSEGS_for_AnimateDiff"
+    NAME = "MASK to SEGS for AnimateDiff"
+    CATEGORY = "ImpactPack/Operation"
+    DESCRIPTION = (
+        "Makes segments of a clip's masks: parts that overlap from frame to frame are one segment, whose crop stays "
+        "where it is and whose mask moves. Give one mask for each frame, or one for all."
+    )
+    SEARCH_ALIASES = ["mask to segments", "animated mask"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("One segment for each part of the united masks, with a mask for every frame.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return _inputs(socket("MASK", "One mask for each frame of the clip, or one for all frames."))
+
+    @staticmethod
+    def doit(
+        mask: Any,
+        combined: bool,
+        crop_factor: float,
+        bbox_fill: bool,
+        drop_size: int,
+        contour_fill: bool = False,
+    ) -> tuple[Segs]:
+        """The segments of all masks together."""
+        masks = mask_frames(mask)
+        cut = Cutting(crop_factor, drop_size, bbox_fill, contour_fill)
+        return ((_header(masks), clip_segs_of_masks(masks, cut, combined=combined)),)
+
+
+class SegsToCombinedMask(Node):
+    """One mask of all segments."""
+
+    ID = "SegsToCombinedMask"
+    NAME = "SEGS to MASK (combined)"
+    CATEGORY = "ImpactPack/Operation"
+    DESCRIPTION = (
+        "Unites the masks of all segments on the whole picture; segments with a mask for each frame give a mask "
+        "for each frame."
+    )
+    SEARCH_ALIASES = ["segments to mask"]
+    RETURN_TYPES = ("MASK",)
+    OUTPUT_TOOLTIPS = ("The largest value that any segment has at each pixel.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {"required": {"segs": socket("SEGS", "The segments whose masks are united.")}}
+
+    @staticmethod
+    def doit(segs: Any) -> tuple[Tensor]:
+        """The united mask (1 or F, H, W)."""
+        return (mask_tensor(combined_mask(*segs_from(segs))),)
+
+
+def _header(masks: Mask) -> tuple[int, int]:
+    return masks.shape[1], masks.shape[2]
+
+
+NODES: tuple[type[Node], ...] = (MaskToSEGS, MaskToSEGSForAnimateDiff, SegsToCombinedMask)
