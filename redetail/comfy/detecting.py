@@ -139,9 +139,9 @@ def simple_segs(search: Search, image: Any, post_dilation: int, hook: Any) -> Se
 def clip_segs(search: Search, images: Any, mode: str, pivot: str) -> Segs:
     """The segments of a clip: what is found in each frame, joined as ``mode`` and ``pivot`` say.
 
-    The pivot is the united mask of all frames, in connected parts, or the segments of the first frame. Pivot SEGS: the
-    pivot's masks hold for all frames; the other modes give every frame its own mask within the pivot, alone or united
-    with that of the frame before.
+    The pivot is the united mask of all frames, in connected parts without holes or soft edges, or the segments of the
+    first frame. Pivot SEGS: the pivot's masks hold for all frames; the other modes give every frame its own mask within
+    the pivot, alone or united with that of the frame before.
     """
     for name, value, known in (("masking_mode", mode, MASKING_MODES), ("segs_pivot", pivot, SEGS_PIVOTS)):
         if value not in known:
@@ -159,7 +159,7 @@ def clip_segs(search: Search, images: Any, mode: str, pivot: str) -> Segs:
         pivots = [seg._replace(cropped_image=None) for seg in first]
     else:
         united = masks.max(axis=0, keepdims=True)
-        pivots = segs_of_masks(united, Cutting(search.crop_factor, search.drop_size))
+        pivots = segs_of_masks(united, Cutting(search.crop_factor, search.drop_size, contour_fill=True))
     if mode == PIVOT:
         return header, pivots
     return header, follow_segs(pivots, with_frame_before(masks) if mode == NEIGHBOURS else masks)

@@ -22,7 +22,10 @@ VARIABLE = "REDETAIL_NODE_IDS"
 """Environment variable: ``auto`` (by what is installed), ``original`` (answer to both ids) or ``own``."""
 
 _PREFIX = "Redetail"
-_TOPICS = ("detailer", "paste", "control", "detect", "track", "redetailer", "compare", "scheduler")
+_TOPICS = (
+    *("detailer", "paste", "control", "pipes", "masks", "segs", "detectors", "preview", "gits"),
+    *("detect", "track", "redetailer", "compare", "scheduler"),
+)
 
 
 def all_nodes() -> tuple[type[Node], ...]:

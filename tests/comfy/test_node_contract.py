@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import redetail.comfy.nodes
+from redetail.comfy.registry import all_nodes
 from redetail.comfy.schema import Node
 
 CONTRACT = json.loads((Path(__file__).parent / "contract" / "nodes.json").read_text())
@@ -41,11 +42,11 @@ def comfy_of_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def declared(node: type[Node]) -> dict[str, list[list[Any]]]:
     """The inputs of a node in the contract's form."""
-    inputs = {group: list(entries.items()) for group, entries in node.INPUT_TYPES().items() if entries}
     return {
-        group: [[name, kind, {key: value for key, value in extra.items() if key != "tooltip"}] for name, (kind, extra) in entries]
-        for group, entries in inputs.items()
-    }  # fmt: skip
+        group: [[name, kind, {key: extra[key] for key in extra if key != "tooltip"}] for name, (kind, extra) in pairs]
+        for group, entries in node.INPUT_TYPES().items()
+        if (pairs := list(entries.items()))
+    }
 
 
 def expected(entry: dict[str, Any]) -> dict[str, list[list[Any]]]:
@@ -61,6 +62,10 @@ def expected(entry: dict[str, Any]) -> dict[str, list[list[Any]]]:
 
 def test_every_node_of_the_contract_is_there() -> None:
     assert set(CONTRACT) <= set(CLASSES)
+
+
+def test_all_of_them_are_registered() -> None:
+    assert set(all_nodes()) == set(every_class())
 
 
 def test_no_id_is_taken_twice() -> None:
@@ -80,7 +85,7 @@ def test_outputs_and_kind_are_those_of_the_contract(node: type[Node]) -> None:
     assert list(getattr(node, "OUTPUT_IS_LIST", ())) == entry["output_is_list"]
     assert getattr(node, "INPUT_IS_LIST", False) == entry["input_is_list"]
     assert getattr(node, "OUTPUT_NODE", False) == entry["output_node"]
-    assert (node.CATEGORY, node.FUNCTION) == (entry["category"], entry["function"])
+    assert (entry["category"], entry["function"]) == (node.CATEGORY, node.FUNCTION)
 
 
 @pytest.mark.parametrize("node", CLASSES.values(), ids=lambda node: node.ID)
