@@ -15,6 +15,7 @@ from redetail.errors import SettingsError, UnknownNameError
 
 MAX_RESOLUTION = 16384
 GuideSizeFor = Literal["bbox", "crop_region"]
+ContextBlend = Literal["ramp", "pyramid", "flat"]
 
 
 def _number(default: float, low: float, high: float, text: str, step: float | None = None) -> Any:
@@ -61,6 +62,19 @@ class Settings:
     color_match: bool = _value(True, "keep the source's own colours: low frequencies of the result follow the crop")
     context_length: int = _number(0, 0, 4096, "frames that the motion layers see together; 0: the model's own", 1)
     context_overlap: int = _number(4, 0, 4096, "frames that neighbouring context windows share", 1)
+    context_stride: int = _number(
+        1,
+        1,
+        256,
+        "in the first half of the steps also windows over every 2nd, 4th ... up to every so many-th frame, each about "
+        "doubling their work; 1: neighbouring frames alone",
+        1,
+    )
+    context_loop: bool = _value(False, "the segment is a closed loop: windows go on from its end to its beginning")
+    context_blend: ContextBlend = _choice(
+        "ramp", ("ramp", "pyramid", "flat"), "how overlapping context windows fade into one another"
+    )
+    free_noise: bool = _value(False, "later context windows get the noise of the first, shuffled (FreeNoise)")
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -14,7 +14,15 @@ CROP = "size of the crop"
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "what it should look like": ("prompt", "negative", "seed", "denoise", "color_match"),
     CROP: ("guide_size", "guide_size_for", "max_size", "crop_factor"),
-    "sampling": ("steps", "cfg", "sampler", "scheduler", "refiner_ratio", "context_length", "context_overlap"),
+    "sampling": ("steps", "cfg", "sampler", "scheduler", "refiner_ratio"),
+    "context windows": (
+        "context_length",
+        "context_overlap",
+        "context_stride",
+        "context_loop",
+        "context_blend",
+        "free_noise",
+    ),
     "softness of the edges": ("mask_feather", "paste_feather"),
 }
 """Where each field of the settings stands in ``--help``."""

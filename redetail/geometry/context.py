@@ -2,73 +2,161 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from redetail.errors import SettingsError
+from redetail.settings import ContextBlend
+
+Frames = slice | NDArray[np.intp]
+"""Some frames of a clip, as an index into anything that exists once per frame."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ContextWindow:
-    """Frames ``start`` to ``stop`` (exclusive) and how much each counts, ``weights`` (stop - start,) float64, 0..1."""
+    """Frames ``start``, ``start + stride`` ... before ``stop``, and how much each counts: ``weights`` float64, 0..1.
+
+    A window of a closed loop may reach beyond the clip: with ``clip`` frames in all, it goes on at the first one.
+    """
 
     start: int
     stop: int
     weights: NDArray[np.float64]
+    stride: int = 1
+    clip: int | None = None
 
     @property
-    def frames(self) -> slice:
-        """The window as an index into the clip's frames."""
-        return slice(self.start, self.stop)
+    def frames(self) -> Frames:
+        """The window as an index into the clip's frames, each of them once."""
+        if self.clip is None or self.stop <= self.clip:
+            return slice(self.start, self.stop) if self.stride == 1 else slice(self.start, self.stop, self.stride)
+        return np.arange(self.start, self.stop, self.stride) % self.clip
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        return len(self.weights)
 
 
-def context_windows(length: int, context_length: int, overlap: int) -> list[ContextWindow]:
+def context_windows(
+    length: int, context_length: int, overlap: int, *, stride: int = 1, loop: bool = False, blend: ContextBlend = "ramp"
+) -> list[ContextWindow]:
     """Windows of ``context_length`` frames that cover ``length`` frames; neighbours share at least ``overlap``.
 
     Each window has full length: the last one is moved back, not cut short, since motion layers work best with the
     number of frames that they were trained on. A clip no longer than a window is one window. The weights of all windows
-    sum to one in every frame and fall off linearly where windows overlap, so that no window's edge shows.
+    sum to one in every frame.
 
-    Raises :class:`~redetail.errors.SettingsError` unless length >= 1 and 0 <= overlap < context_length.
+    ``stride``: besides, as often as the clip has that many frames, windows over every 2nd, 4th ... up to every
+    ``stride``-th frame, which see further (the uniform schedule of AnimateDiff's tools); every stride covers all frames
+    and counts equally. ``loop``: the clip's end goes on at its beginning. ``blend``: within a window all frames count
+    alike ("flat"), less towards both ends ("pyramid"), or less only where neighbours overlap ("ramp").
+
+    Raises :class:`~redetail.errors.SettingsError` unless length >= 1, stride >= 1 and 0 <= overlap < context_length.
     """
+    _check(length, context_length, overlap, stride)
+    if length <= context_length:
+        return [ContextWindow(0, length, np.ones(length))]
+    levels = [
+        [*_level(length, context_length, overlap, step, loop=loop, blend=blend)]
+        for step in (2**power for power in range(stride.bit_length()))
+        if step == 1 or step * context_length <= length
+    ]
+    return [_scaled(window, 1 / len(levels)) for windows in levels for window in _normalised(windows, length)]
+
+
+def shuffled_frames(first: int, last: int, window: int, step: int, seed: int) -> NDArray[np.intp]:
+    """Which frame of the first ``window`` gives its noise to each of the frames ``first`` .. ``last`` (excluded).
+
+    FreeNoise (Qiu et al. 2023, arXiv:2310.15169, section 3.2): the first window has its own noise; every next ``step``
+    frames (window - overlap) take that of the frames ``window`` before them, in another order. So windows see the same
+    noise in other orders, and distant frames agree. A frame's place depends on nothing but the seed.
+    """
+    source = np.arange(max(last, window), dtype=np.intp)
+    for number, start in enumerate(range(window, last, step)):
+        # Sorted random numbers rather than a permutation: the stream of the former is the same in every NumPy.
+        order = np.argsort(np.random.default_rng((seed, number)).random(step), kind="stable")
+        stop = min(start + step, len(source))
+        source[start:stop] = source[start - window + order][: stop - start]
+    return source[first:last]
+
+
+def _check(length: int, context_length: int, overlap: int, stride: int) -> None:
     if length < 1:
         raise SettingsError(f"A clip needs at least one frame, not {length}.")
+    if stride < 1:
+        raise SettingsError(f"context-stride is {stride}; it must be at least 1 frame.")
     if not 0 <= overlap < context_length:
         raise SettingsError(
             f"context-overlap is {overlap} with windows of {context_length} frames; it must be at least 0 and smaller "
             "than the window."
         )
-    spans = _spans(length, context_length, overlap)
-    raw = [_ramps(spans, index) for index in range(len(spans))]
+
+
+def _level(
+    length: int, context_length: int, overlap: int, stride: int, *, loop: bool, blend: ContextBlend
+) -> list[ContextWindow]:
+    """Windows over every ``stride``-th frame, one row of them for each frame to begin with; weights not normalised."""
+    windows = []
+    for phase in range(stride):
+        count = len(range(phase, length, stride))
+        starts = _around(count, context_length - overlap) if loop else _along(count, context_length, overlap)
+        for number, start in enumerate(starts):
+            weights = _weights(starts, number, context_length, count if loop else None, blend)
+            begin = phase + start * stride
+            end = begin + (context_length - 1) * stride + 1
+            windows.append(ContextWindow(begin, end, weights, stride, length))
+    return windows
+
+
+def _along(count: int, context_length: int, overlap: int) -> list[int]:
+    """Where windows start in a row of frames with two ends."""
+    last = count - context_length
+    return [*range(0, last, context_length - overlap), last]
+
+
+def _around(count: int, step: int) -> list[int]:
+    """Where windows start in a ring of frames: evenly, at most ``step`` apart."""
+    windows = -(-count // step)
+    return [number * count // windows for number in range(windows)]
+
+
+def _weights(
+    starts: Sequence[int], number: int, context_length: int, ring: int | None, blend: ContextBlend
+) -> NDArray[np.float64]:
+    """Unnormalised weights (context_length,) of one window of a row or of a ring of ``ring`` frames."""
+    position = np.arange(1, context_length + 1, dtype=np.float64)
+    if blend == "flat":
+        return np.ones(context_length)
+    if blend == "pyramid":
+        return np.minimum(position, position[::-1])
+    before, after = (_shared(starts, number, side, context_length, ring) for side in (-1, 1))
+    ramps: NDArray[np.float64] = np.minimum(position / (before + 1), position[::-1] / (after + 1))
+    return np.minimum(1.0, ramps)
+
+
+def _shared(starts: Sequence[int], number: int, side: int, context_length: int, ring: int | None) -> int:
+    """Frames that a window shares with its neighbour before (-1) or after (1)."""
+    neighbour = number + side
+    if ring is not None:
+        if len(starts) == 1:
+            return max(0, context_length - ring)
+        apart = (starts[neighbour % len(starts)] - starts[number]) * side % ring
+    elif 0 <= neighbour < len(starts):
+        apart = abs(starts[neighbour] - starts[number])
+    else:
+        return 0
+    return max(0, context_length - apart)
+
+
+def _normalised(windows: list[ContextWindow], length: int) -> list[ContextWindow]:
+    """The same windows with weights that sum to one in every frame."""
     total = np.zeros(length)
-    for (start, stop), weights in zip(spans, raw, strict=True):
-        total[start:stop] += weights
-    return [
-        ContextWindow(start, stop, weights / total[start:stop])
-        for (start, stop), weights in zip(spans, raw, strict=True)
-    ]
+    for window in windows:
+        total[window.frames] += window.weights
+    return [ContextWindow(w.start, w.stop, w.weights / total[w.frames], w.stride, w.clip) for w in windows]
 
 
-def _spans(length: int, context_length: int, overlap: int) -> list[tuple[int, int]]:
-    if length <= context_length:
-        return [(0, length)]
-    last = length - context_length
-    starts = [*range(0, last, context_length - overlap), last]
-    return [(start, start + context_length) for start in starts]
-
-
-def _ramps(spans: list[tuple[int, int]], index: int) -> NDArray[np.float64]:
-    """Unnormalised weights: one, with a linear ramp over the frames shared with each neighbour."""
-    start, stop = spans[index]
-    shared_before = max(0, spans[index - 1][1] - start) if index > 0 else 0
-    shared_after = max(0, stop - spans[index + 1][0]) if index + 1 < len(spans) else 0
-    position = np.arange(1, stop - start + 1, dtype=np.float64)
-    rising = position / (shared_before + 1)
-    falling = position[::-1] / (shared_after + 1)
-    weights: NDArray[np.float64] = np.minimum(1.0, np.minimum(rising, falling))
-    return weights
+def _scaled(window: ContextWindow, factor: float) -> ContextWindow:
+    return ContextWindow(window.start, window.stop, window.weights * factor, window.stride, window.clip)
