@@ -7,7 +7,7 @@ knows its own defaults; :func:`resolve` puts the two together and validates the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -16,6 +16,18 @@ from redetail.errors import SettingsError, UnknownNameError
 MAX_RESOLUTION = 16384
 GuideSizeFor = Literal["bbox", "crop_region"]
 ContextBlend = Literal["ramp", "pyramid", "flat"]
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # AnimateLCM (arXiv:2402.00769) and other latent consistency models: the example that its authors publish.
+    "lcm": {"sampler": "lcm", "scheduler": "sgm_uniform", "steps": 6, "cfg": 2.0},
+    # AnimateDiff-Lightning (arXiv:2403.12706): Euler over trailing steps without guidance, here its 4-step file.
+    "lightning": {"sampler": "euler", "scheduler": "sgm_uniform", "steps": 4, "cfg": 1.0},
+    # DPM-Solver++(2M) over Karras sigmas: what undistilled Stable Diffusion 1.x models are mostly used with.
+    "quality": {"sampler": "dpmpp_2m", "scheduler": "karras", "steps": 25, "cfg": 7.0},
+}
+"""Settings that belong together for Stable Diffusion models, under one name. What is given beside a preset wins."""
+
+_TYPED: Mapping[str, str] = {"loras": "lora"}
 
 
 def _number(default: float, low: float, high: float, text: str, step: float | None = None) -> Any:
@@ -30,6 +42,10 @@ def _value(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
+def _several(form: str, text: str) -> Any:
+    return field(default=(), metadata={"several": form, "help": text})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """Everything that decides how a region is detailed. Defaults are those of the detailer node (Stable Diffusion).
@@ -40,6 +56,9 @@ class Settings:
 
     prompt: str = _value("", "what the subject should look like")
     negative: str = _value("", "what it should not look like")
+    refiner_prompt: str = _value("", "what the refiner is told, where that differs from the prompt")
+    refiner_negative: str = _value("", "the refiner's own negative prompt")
+    loras: tuple[str, ...] = _several("FILE[:STRENGTH]", "LoRA for the model, beside the model's own; several add up")
     guide_size: float = _number(
         512.0,
         1,
@@ -83,6 +102,8 @@ class Settings:
                 object.__setattr__(self, item.name, _checked_number(item.name, value, item.metadata, item.default))
             elif "choices" in item.metadata and value not in item.metadata["choices"]:
                 raise UnknownNameError(display_name(item.name), value, item.metadata["choices"])
+            elif "several" in item.metadata:
+                object.__setattr__(self, item.name, _checked_texts(item.name, value))
             elif isinstance(item.default, str | bool) and not isinstance(value, type(item.default)):
                 wanted = "text" if isinstance(item.default, str) else "true or false"
                 raise SettingsError(f"{display_name(item.name)} must be {wanted}, not {value!r}.")
@@ -94,25 +115,35 @@ class Settings:
 
     def as_dict(self) -> dict[str, Any]:
         """All values by name, ready for JSON."""
-        return asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 def display_name(name: str) -> str:
-    """A setting's name as people type it: ``guide_size`` -> ``guide-size``."""
-    return name.replace("_", "-")
+    """A setting's name as people type it: ``guide_size`` -> ``guide-size``, ``loras`` -> ``lora``."""
+    return _TYPED.get(name, name).replace("_", "-")
 
 
 def resolve(requested: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
-    """Complete settings: what was requested (None: not given), else the engine's default, else the node's.
+    """Complete settings: what was requested (None: not given), else what its ``preset`` says (see ``PRESETS``), else
+    the engine's default, else the node's.
 
-    Raises :class:`~redetail.errors.SettingsError` for a name that is no setting.
+    Raises :class:`~redetail.errors.SettingsError` for a name that is no setting, or a preset that does not exist.
     """
+    given = with_preset(requested)
     known = [item.name for item in fields(Settings)]
-    for name in (*requested, *defaults):
+    for name in (*given, *defaults):
         if name not in known:
             raise UnknownNameError("setting", name, known)
-    given = {name: value for name, value in requested.items() if value is not None}
     return Settings(**{**defaults, **given})
+
+
+def with_preset(requested: Mapping[str, Any]) -> dict[str, Any]:
+    """What was requested, with the settings that its ``preset`` stands for in the preset's place."""
+    given = {name: value for name, value in requested.items() if value is not None}
+    preset = given.pop("preset", None)
+    if preset is not None and preset not in PRESETS:
+        raise UnknownNameError("preset", preset, PRESETS)
+    return {**PRESETS.get(preset, {}), **given} if preset is not None else given
 
 
 def _checked_number(name: str, value: Any, limits: Mapping[str, Any], default: Any) -> float | int:
@@ -127,3 +158,10 @@ def _checked_number(name: str, value: Any, limits: Mapping[str, Any], default: A
             f"{display_name(name)} is {value}; it must lie between {limits['low']} and {limits['high']}."
         )
     return int(value) if whole else float(value)
+
+
+def _checked_texts(name: str, value: Any) -> tuple[str, ...]:
+    """The value as a tuple; raises SettingsError where it is no list of texts."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, str) for one in value):
+        raise SettingsError(f"{display_name(name)} must be a list of texts, not {value!r}.")
+    return tuple(value)

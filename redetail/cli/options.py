@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields
 from typing import Any
 
-from redetail.settings import Settings, display_name
+from redetail.settings import PRESETS, Settings, display_name
 from redetail.video.options import CODECS, EncodeOptions
 
-CROP = "size of the crop"
+CROP, SAMPLING = "size of the crop", "sampling"
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "what it should look like": ("prompt", "negative", "seed", "denoise", "color_match"),
+    "what it should look like": ("prompt", "negative", "loras", "seed", "denoise", "color_match"),
     CROP: ("guide_size", "guide_size_for", "max_size", "crop_factor"),
-    "sampling": ("steps", "cfg", "sampler", "scheduler", "refiner_ratio"),
+    SAMPLING: ("steps", "cfg", "sampler", "scheduler"),
     "context windows": (
         "context_length",
         "context_overlap",
@@ -23,9 +23,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "context_blend",
         "free_noise",
     ),
+    "refiner": ("refiner_ratio", "refiner_prompt", "refiner_negative"),
     "softness of the edges": ("mask_feather", "paste_feather"),
 }
 """Where each field of the settings stands in ``--help``."""
+
+_ENCODING: Mapping[str, str] = {"preset": "encode_speed"}
+"""Fields of EncodeOptions that are typed under another name."""
 
 
 def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] = tuple(GROUPS)) -> None:
@@ -33,13 +37,16 @@ def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] = tuple(
     by_name = {item.name: item for item in fields(Settings)}
     for title in titles:
         group = parser.add_argument_group(title)
+        if title == SAMPLING:
+            group.add_argument("--preset", metavar="|".join(PRESETS), help=_presets_help())
         for name in GROUPS[title]:
             _add_setting(group, by_name[name])
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that the user gave, by name; what was not given is left out."""
-    given = {item.name: getattr(options, item.name, None) for item in fields(Settings)}
+    """The settings and the preset that the user gave, by name; what was not given is left out."""
+    names = ("preset", *(item.name for item in fields(Settings)))
+    given = {name: getattr(options, name, None) for name in names}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -49,13 +56,16 @@ def add_encoding(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--quality", type=number, metavar="N", help="0 (best) to 63, like -crf of FFmpeg [14, VP9 and AV1 18]"
     )
-    group.add_argument("--preset", metavar="NAME", help="speed of h264 and h265, ultrafast to veryslow [medium]")
+    group.add_argument(
+        "--encode-speed", dest="encode_speed", metavar="NAME",
+        help="preset of h264 and h265, ultrafast to veryslow [medium]",
+    )  # fmt: skip
     group.add_argument("--lossless", action="store_true", default=None, help="keep every value; makes large files")
 
 
 def encoding_of(options: argparse.Namespace) -> EncodeOptions | None:
     """How the output is to be coded; None where the user said nothing of it."""
-    given = {item.name: getattr(options, item.name) for item in fields(EncodeOptions)}
+    given = {item.name: getattr(options, _ENCODING.get(item.name, item.name)) for item in fields(EncodeOptions)}
     chosen = {name: value for name, value in given.items() if value is not None}
     return EncodeOptions(**chosen) if chosen else None
 
@@ -67,6 +77,8 @@ def _add_setting(group: argparse._ArgumentGroup, item: Field[Any]) -> None:
     elif "choices" in item.metadata:
         metavar = "|".join(item.metadata["choices"])
         group.add_argument(flag, metavar=metavar, help=_with_default(text, item.default))
+    elif "several" in item.metadata:
+        group.add_argument(flag, dest=item.name, action="append", metavar=item.metadata["several"], help=text)
     elif "low" in item.metadata:
         limits = f"{_short(item.metadata['low'])}..{_short(item.metadata['high'])}"
         group.add_argument(flag, type=number, metavar="N", help=_with_default(f"{text} ({limits})", item.default))
@@ -82,6 +94,11 @@ def number(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
+
+
+def _presets_help() -> str:
+    chosen = "; ".join(f"{name}: {', '.join(map(_short, values.values()))}" for name, values in PRESETS.items())
+    return f"sampler, scheduler, steps and cfg at once ({chosen}); what is given beside it wins"
 
 
 def _with_default(text: str, default: object) -> str:

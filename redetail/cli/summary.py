@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from redetail.cli.display import duration, title
-from redetail.settings import display_name
+from redetail.settings import PRESETS, display_name
 
 Document = Mapping[str, Any]
 
@@ -30,13 +30,25 @@ def plan_summary(report: Document, source: str) -> str:
 
 def settings_summary(settings: Mapping[str, Any]) -> str:
     """All settings of a run, the engine's defaults included, as they are typed."""
-    typed = (_typed(f"--{display_name(name)}", value) for name, value in settings.items() if value != "")
+    typed = (_typed(f"--{display_name(name)}", value) for name, value in settings.items() if value not in ("", []))
     return f"  settings: {' '.join(typed)}\n"
+
+
+def preset_summary(requested: Mapping[str, Any]) -> str:
+    """What the preset among the requested settings chose, as a line; nothing where none was asked for."""
+    name = requested.get("preset")
+    if name is None:
+        return ""
+    chosen = {key: value for key, value in PRESETS[name].items() if requested.get(key) is None}
+    typed = " ".join(_typed(f"--{display_name(key)}", value) for key, value in chosen.items())
+    return f"  preset {name}: {typed or 'all of it was given otherwise'}\n"
 
 
 def _typed(flag: str, value: object) -> str:
     if isinstance(value, bool):
         return flag if value else f"--no-{flag[2:]}"
+    if isinstance(value, list):
+        return " ".join(_typed(flag, one) for one in value)
     return f"{flag} {value:g}" if isinstance(value, float) else f"{flag} {shlex.quote(str(value))}"
 
 

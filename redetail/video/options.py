@@ -28,7 +28,7 @@ class EncodeOptions:
         if self.codec is not None and self.codec not in CODECS:
             raise UnknownNameError("codec", self.codec, CODECS)
         if self.preset is not None and self.preset not in PRESETS:
-            raise UnknownNameError("preset", self.preset, PRESETS)
+            raise UnknownNameError("encode-speed", self.preset, PRESETS)
         if self.quality is None:
             return
         if isinstance(self.quality, bool) or not isinstance(self.quality, int | float) or not 0 <= self.quality <= 63:

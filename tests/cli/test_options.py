@@ -4,10 +4,11 @@ from dataclasses import fields
 
 import pytest
 
-from redetail.cli.options import GROUPS, number, settings_of
+from redetail.cli.options import GROUPS, encoding_of, number, settings_of
 from redetail.cli.parser import build_parser, joined_values
 from redetail.errors import SettingsError
 from redetail.settings import Settings, resolve
+from redetail.video.options import EncodeOptions
 
 
 def settings_from(*arguments: str) -> dict[str, object]:
@@ -30,9 +31,22 @@ def test_every_default_survives_the_way_through_the_command_line() -> None:
         flag = "--" + item.name.replace("_", "-")
         if isinstance(item.default, bool):
             arguments.append(flag if item.default else f"--no-{flag[2:]}")
-        else:
+        elif item.default != ():  # what may be given several times has no flag for "none"
             arguments += [flag, str(item.default)]
     assert Settings(**settings_from(*arguments)) == Settings()
+
+
+def test_presets_and_loras_are_passed_on() -> None:
+    given = settings_from("--preset", "lcm", "--lora", "a.safetensors:0.5", "--lora", "b.safetensors", "--cfg", "1.5")
+    assert given == {"preset": "lcm", "loras": ["a.safetensors:0.5", "b.safetensors"], "cfg": 1.5}
+    settings = resolve(given, {"steps": 30})
+    assert (settings.sampler, settings.scheduler, settings.steps, settings.cfg) == ("lcm", "sgm_uniform", 6, 1.5)
+    assert settings.loras == ("a.safetensors:0.5", "b.safetensors")
+
+
+def test_the_speed_of_the_encoding_is_no_preset_of_the_model() -> None:
+    options = build_parser().parse_args(["detail", "in.mp4", "--encode-speed", "fast", "--preset", "quality"])
+    assert encoding_of(options) == EncodeOptions(preset="fast")
 
 
 def test_numbers_keep_their_kind() -> None:

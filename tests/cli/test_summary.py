@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from redetail.cli.summary import plan_summary, settings_summary, summary
+from redetail.cli.summary import plan_summary, preset_summary, settings_summary, summary
 from redetail.settings import Settings
 
 REGION = {
@@ -63,3 +63,18 @@ def test_settings_are_shown_as_they_are_typed() -> None:
     assert "--steps 4 --cfg 1.5" in shown
     assert "--no-color-match" in shown
     assert "--negative" not in shown
+
+
+def test_a_preset_says_what_it_chose() -> None:
+    assert preset_summary({"steps": 3}) == ""
+    assert (
+        preset_summary({"preset": "lcm"}) == "  preset lcm: --sampler lcm --scheduler sgm_uniform --steps 6 --cfg 2\n"
+    )
+    given = preset_summary({"preset": "lightning", "steps": 8, "cfg": 1.2})
+    assert given == "  preset lightning: --sampler euler --scheduler sgm_uniform\n"
+
+
+def test_what_may_be_given_several_times_is_typed_several_times() -> None:
+    shown = settings_summary({"loras": ["a b.safetensors:0.5", "c.safetensors"], "cfg": 2.0})
+    assert shown == "  settings: --lora 'a b.safetensors:0.5' --lora c.safetensors --cfg 2\n"
+    assert settings_summary({"loras": []}) == "  settings: \n"
