@@ -5,6 +5,7 @@ wrap a denoiser into another; samplers see only the outermost and know of none. 
 F frames, in *model units* (what the VAE encodes times its scaling factor).
 """
 
+from redetail.sampling.course import Course, SwitchingDenoiser
 from redetail.sampling.denoiser import ConditionalModel, Denoiser, GuidedDenoiser, Prediction, predict_both
 from redetail.sampling.guidance import Guidance
 from redetail.sampling.mask import DifferentialMask, MaskedDenoiser, snapped
@@ -18,6 +19,7 @@ from redetail.sampling.windows import WindowedDenoiser
 
 __all__ = [
     "ConditionalModel",
+    "Course",
     "Denoiser",
     "DifferentialMask",
     "Guidance",
@@ -29,6 +31,7 @@ __all__ = [
     "Sampler",
     "SamplingRequest",
     "Stage",
+    "SwitchingDenoiser",
     "WindowedDenoiser",
     "find_sampler",
     "initial_noise",

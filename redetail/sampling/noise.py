@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from redetail.errors import DependencyError, SettingsError
+from redetail.geometry.context import shuffled_frames
 
 NoiseSource = Callable[[float, float], Tensor]
 """Standard normal noise for the way from one sigma to the next, (F, C, h, w)."""
@@ -84,17 +85,26 @@ def _skip(generator: torch.Generator, count: int) -> None:
 
 @dataclass(frozen=True)
 class NoiseFrames:
-    """Which noise a run draws: ``shape`` (F, C, h, w), the seed, and the frames' place in their segment."""
+    """Which noise a run draws: ``shape`` (F, C, h, w), the seed, and the frames' place in their segment.
+
+    ``free_noise``: (window, step) of :func:`~redetail.geometry.context.shuffled_frames`, for the noise that a run
+    starts from; None: every frame has noise of its own.
+    """
 
     shape: tuple[int, ...]
     seed: int
     first_frame: int = 0
     total_frames: int | None = None
+    free_noise: tuple[int, int] | None = None
 
     def initial(self, seed_offset: int = 0) -> Tensor:
         """The noise that a run starts from."""
         seed = (self.seed + seed_offset) % 2**64
-        return initial_noise(self.shape, seed, first_frame=self.first_frame, total_frames=self.total_frames)
+        if self.free_noise is None:
+            return initial_noise(self.shape, seed, first_frame=self.first_frame, total_frames=self.total_frames)
+        window, step = self.free_noise
+        frames = shuffled_frames(self.first_frame, self.first_frame + self.shape[0], window, step, seed)
+        return initial_noise((window, *self.shape[1:]), seed)[frames]
 
 
 class PlainNoise:

@@ -32,6 +32,7 @@ class SamplingRequest:
     ``sampler``: a name; ``scheduler``: a name, a function (table, steps) -> sigmas, or the sigmas; ``denoise``: 0..1,
     how far up the schedule it starts. ``first_frame`` and ``total_frames`` say which part of its segment the latents
     are, so that a segment sampled in parts gets the noise that it would get in one (None: it ends with these latents).
+    ``free_noise``: (window, step), see :class:`~redetail.sampling.noise.NoiseFrames`.
     """
 
     sampler: str = "euler"
@@ -41,6 +42,7 @@ class SamplingRequest:
     seed: int = 0
     first_frame: int = 0
     total_frames: int | None = None
+    free_noise: tuple[int, int] | None = None
 
 
 class Stage(NamedTuple):
@@ -130,7 +132,9 @@ class _Run:
         self.request, self.sampler = request, find_sampler(request.sampler)
         self.clean = latents if latents.dtype == torch.float64 else latents.float()
         self.mask = None if mask is None else mask.to(self.clean)
-        self.frames = NoiseFrames(tuple(latents.shape), request.seed, request.first_frame, request.total_frames)
+        self.frames = NoiseFrames(
+            tuple(latents.shape), request.seed, request.first_frame, request.total_frames, request.free_noise
+        )
         self.calls = _Calls(on_call, cancel)
 
     def schedule(self, table: NoiseTable) -> list[float]:

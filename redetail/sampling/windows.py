@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from redetail.geometry.context import ContextWindow
+from redetail.geometry.context import ContextWindow, Frames
 from redetail.progress import CancelToken
 from redetail.sampling.denoiser import Denoiser, Prediction, predict_both
 
@@ -15,14 +15,14 @@ from redetail.sampling.denoiser import Denoiser, Prediction, predict_both
 class WindowedDenoiser:
     """Evaluates every context window and blends their clean latents, at every model call.
 
-    ``model_for(frames)`` gives the denoiser of a run of frames: the place where conditions, hints and crops that exist
+    ``model_for(frames)`` gives the denoiser of some frames: the place where conditions, hints and crops that exist
     once per frame are sliced. It is called once per window, when this is made. Blending at every call, not once at the
     end, keeps neighbouring windows of one mind. ``cancel`` is checked before each window.
     """
 
     def __init__(
         self,
-        model_for: Callable[[slice], Denoiser],
+        model_for: Callable[[Frames], Denoiser],
         windows: Sequence[ContextWindow],
         cancel: CancelToken | None = None,
     ) -> None:

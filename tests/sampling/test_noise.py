@@ -97,3 +97,20 @@ def test_without_torchsde_the_message_says_what_to_install(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "torchsde", None)
     with pytest.raises(DependencyError, match=r"torchsde .* pip install 'redetail\[standalone\]'"):
         BrownianNoise(NoiseFrames((1, 4, 4, 4), 0), [1.0, 0.0])
+
+
+def test_free_noise_shuffles_the_noise_of_the_first_window() -> None:
+    plain = NoiseFrames((40, 4, 3, 5), 7).initial()
+    free = NoiseFrames((40, 4, 3, 5), 7, free_noise=(16, 12))
+    shuffled = free.initial()
+    torch.testing.assert_close(shuffled[:16], initial_noise((16, 4, 3, 5), 7), rtol=0, atol=0)
+    first = {tuple(frame.flatten().tolist()) for frame in plain[:16]}
+    assert {tuple(frame.flatten().tolist()) for frame in shuffled[16:28]} < first
+    # A part of the segment gets what it would get in the whole.
+    part = NoiseFrames((20, 4, 3, 5), 7, first_frame=17, free_noise=(16, 12)).initial()
+    assert torch.equal(part, shuffled[17:37])
+
+
+def test_free_noise_of_a_short_clip_is_plain_noise() -> None:
+    shape = (16, 4, 3, 5)
+    assert torch.equal(NoiseFrames(shape, 7, free_noise=(16, 12)).initial(), initial_noise(shape, 7))
