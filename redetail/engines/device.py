@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
+from redetail.engines.memory import Memory, Modes, choose_modes
 from redetail.errors import ModelError, SettingsError, UnknownNameError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -17,26 +19,49 @@ _ALLOCATION_FAILED = "can't allocate memory"
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The device of an engine's networks and the precision of their weights."""
+    """The device of an engine's networks, the precision of their weights, and how memory is used.
+
+    ``vae_dtype``: None is float32 where the VAE's own config asks for it, else ``dtype``; ``text_dtype``: None is
+    ``dtype``.
+    """
 
     device: torch.device
     dtype: torch.dtype
+    vae_dtype: torch.dtype | None = None
+    text_dtype: torch.dtype | None = None
+    modes: Modes = Modes()
 
     def __str__(self) -> str:
-        return f"{self.device} in {str(self.dtype).removeprefix('torch.')}"
+        return f"{self.device} in {_name(self.dtype)}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """What was chosen, ready for JSON."""
+        parts = {"vae_dtype": self.vae_dtype, "text_dtype": self.text_dtype}
+        named = {name: _name(dtype) for name, dtype in parts.items() if dtype is not None}
+        return {"device": str(self.device), "dtype": _name(self.dtype), **named, **asdict(self.modes)}
 
 
-def place(device: str | torch.device | None = None, dtype: str | torch.dtype | None = None) -> Placement:
+def place(
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    memory: Memory | None = None,
+) -> Placement:
     """Choose where to compute: what is asked for, else CUDA, then MPS, then the CPU.
 
     ``device``: "cuda", "cuda:1", "mps", "cpu" or None; ``dtype``: "float32", "float16", "bfloat16" or None. Without
     a dtype CUDA gets bfloat16 where the card computes it natively, else float16; MPS and the CPU get float32.
+    ``memory``: what else is asked for (its dtype counts where none is given here); the rest is chosen by
+    :func:`redetail.engines.memory.choose_modes`.
 
     Raises :class:`~redetail.errors.SettingsError` for a device that this machine does not have and
     :class:`~redetail.errors.UnknownNameError` for a precision that does not exist.
     """
     chosen = _best_device() if device is None else _checked_device(device)
-    return Placement(chosen, _default_dtype(chosen) if dtype is None else _checked_dtype(dtype))
+    asked = memory or Memory()
+    dtype = asked.dtype if dtype is None else dtype
+    precision = _default_dtype(chosen) if dtype is None else _checked_dtype(dtype)
+    vae, text = (None if name is None else _checked_dtype(name) for name in (asked.vae_dtype, asked.text_dtype))
+    return Placement(chosen, precision, vae, text, choose_modes(asked, chosen, precision))
 
 
 @contextmanager
@@ -85,7 +110,11 @@ def _default_dtype(device: torch.device) -> torch.dtype:
 
 
 def _checked_dtype(dtype: str | torch.dtype) -> torch.dtype:
-    name = str(dtype).removeprefix("torch.")
+    name = _name(dtype)
     if name not in DTYPES:
         raise UnknownNameError("precision", name, DTYPES)
     return DTYPES[name]
+
+
+def _name(dtype: str | torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

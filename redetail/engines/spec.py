@@ -26,6 +26,9 @@ class WeightedFile:
         path, numbers = _split(text, 1)
         return cls(path, *numbers)
 
+    def __str__(self) -> str:
+        return str(self.path) if self.strength == 1.0 else f"{self.path}:{self.strength:g}"
+
 
 @dataclass(frozen=True, slots=True)
 class ControlFile:
@@ -45,10 +48,13 @@ class ControlFile:
     def parse(cls, text: str, hint: str) -> ControlFile:
         """``FILE``, ``FILE:strength``, ``FILE:strength:start`` or ``FILE:strength:start:end``."""
         path, numbers = _split(text, 3)
-        made = cls(path, *numbers, hint=hint)
+        made = cls(path, hint=hint, **dict(zip(("strength", "start", "end"), numbers, strict=False)))
         if not 0 <= made.start <= made.end <= 1:
             raise SettingsError(f"The ControlNet {path} acts from {made.start:g} to {made.end:g}; give 0..1, rising.")
         return made
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.strength:g}:{self.start:g}:{self.end:g}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
+from redetail.engines import memory
 from redetail.engines.device import Placement, memory_errors, place
+from redetail.engines.memory import GIB, Memory
 from redetail.errors import ModelError, SettingsError, UnknownNameError
 
 CPU = Placement(torch.device("cpu"), torch.float32)
@@ -15,6 +19,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, *, cards: int = 0, bf16: bool = Tru
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cards > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16)
+    monkeypatch.setattr(memory, "device_memory", lambda device: 64 * GIB)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
 
@@ -31,15 +36,41 @@ def test_the_best_device_is_taken(
     monkeypatch: pytest.MonkeyPatch, has: dict[str, bool], device: str, dtype: torch.dtype
 ) -> None:
     machine(monkeypatch, **has)
-    assert place() == Placement(torch.device(device), dtype)
+    placement = place()
+    assert (placement.device, placement.dtype) == (torch.device(device), dtype)
 
 
 def test_what_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, cards=2)
     assert place("cpu") == CPU
-    assert place("cuda:1", "float16") == Placement(torch.device("cuda:1"), torch.float16)
+    placement = place("cuda:1", "float16")
+    assert (placement.device, placement.dtype) == (torch.device("cuda:1"), torch.float16)
     assert place(torch.device("cpu"), torch.bfloat16).dtype == torch.bfloat16
     assert str(place("cpu")) == "cpu in float32"
+
+
+def test_every_part_has_its_precision() -> None:
+    placement = place("cpu", None, Memory(dtype="bfloat16", vae_dtype="float32", text_dtype="float16"))
+    assert (placement.dtype, placement.vae_dtype, placement.text_dtype) == (
+        torch.bfloat16,
+        torch.float32,
+        torch.float16,
+    )
+    assert place("cpu", "float32", Memory(dtype="bfloat16")).dtype == torch.float32
+    with pytest.raises(UnknownNameError, match="no precision named 'fp8'"):
+        place("cpu", None, Memory(vae_dtype="fp8"))
+
+
+def test_what_was_chosen_is_ready_for_json() -> None:
+    shown = place("cpu", None, Memory(vae_dtype="bfloat16", vae_tile=512)).as_dict()
+    assert json.loads(json.dumps(shown)) == shown
+    assert (shown["device"], shown["dtype"], shown["vae_dtype"], shown["vae_tile"]) == (
+        "cpu",
+        "float32",
+        "bfloat16",
+        512,
+    )
+    assert "text_dtype" not in shown
 
 
 @pytest.mark.parametrize("device", ["gpu", "xpu", "meta", "cuda:x", ""])

@@ -1,0 +1,145 @@
+"""``Memory``: how an engine uses the machine. What is asked for, and what is chosen where nothing is.
+
+Rules go by the memory of the device alone, so that a machine gives the same result every day; what they chose stands
+in the report. Sizes that they rest on were measured on Stable Diffusion 1.5 with motion layers (see docs/weights.md).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from redetail.errors import SettingsError, UnknownNameError
+
+Attention = Literal["sdpa", "sliced"]
+ATTENTIONS: tuple[Attention, ...] = ("sdpa", "sliced")
+GIB = 2**30
+# Activations of the full-resolution layers of Stable Diffusion's VAE, bytes for each pixel of a crop in float32.
+VAE_BYTES_PER_PIXEL = 2048
+# Activations of the UNet with motion layers, bytes for each latent cell, frame and row of the batch, in float32.
+UNET_BYTES_PER_CELL = 48 * 1024
+_CELL = 8
+_FRAME_PIXELS = 512 * 512
+
+
+def _asked(text: str, **more: Any) -> Any:
+    return field(default=None, metadata={"help": text, **more})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """What is asked of memory and speed; None: chosen from what the machine has.
+
+    Raises :class:`~redetail.errors.SettingsError` for numbers that cannot be, and
+    :class:`~redetail.errors.UnknownNameError` for an attention that does not exist. Precisions are checked by
+    :func:`redetail.engines.device.place`.
+    """
+
+    dtype: str | None = _asked("precision of the networks: float32, float16 or bfloat16")
+    vae_dtype: str | None = _asked("precision of the VAE, where it differs")
+    text_dtype: str | None = _asked("precision of the text encoder, where it differs")
+    attention: Attention | None = _asked("sdpa is quickest, sliced takes least memory", choices=ATTENTIONS)
+    channels_last: bool | None = _asked("weights in the order that convolutions on GPUs like")
+    compile: bool | None = _asked("compile the UNet: minutes at first, quicker steps then")
+    vae_batch: int | None = _asked("frames that go through the VAE at once", low=1)
+    vae_tile: int | None = _asked("side of the VAE's tiles in pixels; 0: whole frames", low=0)
+    offload: bool | None = _asked("keep the VAE and the text encoder off the device while they rest")
+
+    def __post_init__(self) -> None:
+        if self.attention is not None and self.attention not in ATTENTIONS:
+            raise UnknownNameError("attention", self.attention, ATTENTIONS)
+        for name, least in (("vae_batch", 1), ("vae_tile", 0)):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+                raise SettingsError(
+                    f"{name.replace('_', '-')} is {value!r}; it must be a whole number of at least {least}."
+                )
+        if self.vae_tile is not None and self.vae_tile % 64:
+            raise SettingsError(f"vae-tile is {self.vae_tile}; it must be a multiple of 64 pixels, or 0.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """What was asked for, ready for JSON; what was not is left out."""
+        given = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Modes:
+    """What was chosen: see :class:`Memory`. ``vae_pixels``: pixels that go through the VAE at once (None: as suits
+    the kind of device), ``vae_batch`` frames of them at most; ``window``: frames that the device's memory allows the
+    motion layers to see together (None: any)."""
+
+    attention: Attention = "sdpa"
+    channels_last: bool = False
+    compile: bool = False
+    vae_pixels: int | None = None
+    vae_batch: int | None = None
+    vae_tile: int = 0
+    offload: bool = False
+    window: int | None = None
+
+
+def choose_modes(memory: Memory, device: torch.device, dtype: torch.dtype, available: int | None = None) -> Modes:
+    """The modes of a device with ``available`` bytes of memory (None: asked of the machine).
+
+    A device of its own with less than 8 GiB keeps only the network that is working, with less than 6 GiB takes the
+    VAE in tiles, with less than 4 GiB slices attention; the VAE's batches take a sixteenth of the memory. The CPU has
+    one memory for all, so nothing is moved there.
+    """
+    total = device_memory(device) if available is None else available
+    separate = device.type != "cpu"
+    small = {size: separate and total < size * GIB for size in (4, 6, 8)}
+    chosen: dict[str, Any] = {
+        "attention": "sliced" if small[4] else "sdpa",
+        "channels_last": device.type == "cuda" and dtype != torch.float32,
+        "compile": False,
+        "vae_tile": 256 if small[4] else 512 if small[6] else 0,
+        "offload": small[8],
+    }
+    for name in (*chosen, "vae_batch"):
+        if getattr(memory, name) is not None:
+            chosen[name] = getattr(memory, name)
+    pixels = max(_FRAME_PIXELS, min(total // 16, 8 * GIB) // VAE_BYTES_PER_PIXEL)
+    return Modes(**chosen, vae_pixels=pixels if device.type == "cuda" else None, window=_window(total, dtype))
+
+
+def unet_memory(frames: int, pixels: int, dtype: torch.dtype, *, rows: int = 2) -> int:
+    """Bytes of the UNet's activations for a window of ``frames`` crops of so many pixels; with guidance 2 rows."""
+    return rows * frames * (pixels // _CELL**2) * UNET_BYTES_PER_CELL * dtype.itemsize // torch.float32.itemsize
+
+
+def device_memory(device: torch.device) -> int:
+    """Bytes of memory of a device: all of a card's, what Metal recommends, what this process may use of the CPU's."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[1])
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory())
+    return min(_physical(), *_limits())
+
+
+def _window(total: int, dtype: torch.dtype) -> int | None:
+    """Frames of 512x512 whose activations take half of the memory; at least 4, and None from 16 on."""
+    frames = int(total // 2 // unet_memory(1, _FRAME_PIXELS, dtype))
+    return None if frames >= 16 else max(4, frames)
+
+
+def _physical() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not a POSIX system
+        return 16 * GIB
+
+
+def _limits() -> list[int]:
+    """What control groups allow, as in containers."""
+    texts = []
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            texts.append(Path(path).read_text(encoding="ascii").strip())
+        except OSError:
+            continue
+    return [int(text) for text in texts if text.isdigit()] or [_physical()]

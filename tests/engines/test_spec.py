@@ -1,0 +1,51 @@
+"""Files with strengths, as they are typed."""
+
+from pathlib import Path
+
+import pytest
+
+from redetail.engines.spec import ControlFile, WeightedFile
+from redetail.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "strength"),
+    [
+        ("a.safetensors", "a.safetensors", 1.0),
+        ("a.safetensors:0.5", "a.safetensors", 0.5),
+        ("a:-.5", "a", -0.5),
+        (r"C:\loras\a.safetensors", r"C:\loras\a.safetensors", 1.0),
+        (r"C:\loras\a.safetensors:2", r"C:\loras\a.safetensors", 2.0),
+    ],
+)
+def test_a_file_and_its_strength(text: str, path: str, strength: float) -> None:
+    parsed = WeightedFile.parse(text)
+    assert parsed == WeightedFile(Path(path), strength)
+    assert WeightedFile.parse(str(parsed)) == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("c.pth", (1, 0, 1)),
+        ("c.pth:0.5", (0.5, 0, 1)),
+        ("c.pth:0.5:0.1", (0.5, 0.1, 1)),
+        ("c.pth:2:0:0.8", (2, 0, 0.8)),
+    ],
+)
+def test_a_controlnet_and_when_it_acts(text: str, numbers: tuple[float, ...]) -> None:
+    parsed = ControlFile.parse(text, "canny")
+    assert (parsed.path, parsed.strength, parsed.start, parsed.end, parsed.hint) == (Path("c.pth"), *numbers, "canny")
+    assert ControlFile.parse(str(parsed), "canny") == parsed
+
+
+@pytest.mark.parametrize("text", ["c.pth:1:0.8:0.2", "c.pth:1:-0.1", "c.pth:1:0:1.5"])
+def test_a_controlnet_acts_somewhere_between_the_first_and_the_last_step(text: str) -> None:
+    with pytest.raises(SettingsError, match="give 0..1, rising"):
+        ControlFile.parse(text, "canny")
+
+
+@pytest.mark.parametrize("text", ["", ":0.5"])
+def test_a_name_is_needed(text: str) -> None:
+    with pytest.raises(SettingsError, match="names no file"):
+        WeightedFile.parse(text)
