@@ -67,7 +67,9 @@ def pipe_from(value: Any, name: str = "basic_pipe") -> Pipe:
 
 def image_frames(value: Any, name: str = "image_frames") -> Tensor:
     """An IMAGE as (F, H, W, C) on the CPU, C >= 3; raises :class:`~redetail.errors.InputError` for anything else."""
-    frames = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+    if not isinstance(value, Tensor | np.ndarray):
+        raise InputError(f"{name} must be an IMAGE, not {type(value).__name__}; connect a node that gives images.")
+    frames = torch.as_tensor(value)
     if frames.ndim != 4 or 0 in frames.shape or frames.shape[-1] < 3 or not frames.is_floating_point():
         raise InputError(
             f"{name} must be an IMAGE of at least one frame, (frames, height, width, channels) of floating point 0..1; "
@@ -83,7 +85,7 @@ def frame_size(frames: Tensor) -> Size:
 
 def mask_frames(value: Any, name: str = "mask") -> NDArray[np.float32]:
     """A MASK of any shape that packs hand on, (H, W), (F, H, W) or (F, 1, H, W), as (F, H, W) float32 0..1."""
-    array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+    array = np.asarray(as_array(value))
     if array.ndim == 4 and array.shape[1] == 1:
         array = array[:, 0]
     array = array[None] if array.ndim == 2 else array
@@ -134,7 +136,7 @@ def segment_for(
     name = f"Segment {number} ({segment.label!r})"
     size = frame_size(frames)
     whole = Size(header[1], header[0]) if all(header) else size
-    seg = plain_seg(segment, cropped_mask=_array(segment.cropped_mask))
+    seg = plain_seg(segment, cropped_mask=as_array(segment.cropped_mask))
     placed = place_seg(seg, whole, size, len(frames), name=name, use_maximum=use_maximum)
     if not (placed.box.width > 0 and placed.box.height > 0):
         raise RegionError(f"{name} has a bbox of {placed.box.width:g}x{placed.box.height:g} pixels; give it an area.")
@@ -155,7 +157,7 @@ def crop_reader(frames: Tensor, segment: Segment) -> ReadCrops:
                 picture, window = _cut(frames[index], placed.window), None
             else:
                 picture, window = segment.stills[index if len(segment.stills) > 1 else 0], placed
-            out[index - start] = resample.crop(picture, _whole(picture, window), size)
+            resample.crop(picture, _whole(picture, window), size, out[index - start])
         return out
 
     return read
@@ -183,15 +185,19 @@ def detailed_segs(header: tuple[int, int], frames: Tensor, segments: Sequence[Se
     return header if header == (0, 0) else frame_size(frames).shape, list(segments)
 
 
-def _array(value: Any) -> Any:
-    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+def as_array(value: Any) -> Any:
+    """A tensor as an array; bfloat16, which numpy lacks, as float32."""
+    if not isinstance(value, Tensor):
+        return value
+    tensor = value.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
 def _stills(images: Any, frames: int, name: str) -> Pixels | None:
     """The crops that a segment carries: None, one for all frames, or one for each."""
     if images is None:
         return None
-    array = np.asarray(_array(images))
+    array = np.asarray(as_array(images))
     array = array[None] if array.ndim == 3 else array
     if array.ndim != 4 or array.shape[-1] < 3 or len(array) not in (1, frames):
         raise RegionError(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from redetail.comfy.convert import image_frames, plain_seg, segs_from
 from redetail.comfy.mask_segs import Cutting, combined_mask, dilated, dilated_segs, follow_segs, masked, segs_of_masks
-from redetail.errors import InputError
+from redetail.errors import InputError, RegionError
 from redetail.imaging.masks import Mask, normalise_mask
 from redetail.region import Size
 from redetail.segs import Seg, Segs
@@ -203,7 +203,10 @@ def _flat(mask: Any, canvas: Mask) -> Mask:
     """One mask of a model as (H, W) 0..1."""
     array = np.asarray(mask.detach().cpu() if isinstance(mask, Tensor) else mask)
     array = array.reshape(array.shape[-2:]) if array.size == canvas.size else array
-    return normalise_mask(array, Size(canvas.shape[1], canvas.shape[0]))
+    try:
+        return normalise_mask(array, Size(canvas.shape[1], canvas.shape[0]))
+    except RegionError as error:
+        raise RegionError(f"sam_model_opt answered with a mask that cannot be used: {error}") from error
 
 
 def _call(thing: Any, method: str) -> None:

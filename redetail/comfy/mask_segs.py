@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from redetail.comfy.convert import plain_seg
+from redetail.comfy.convert import as_array, plain_seg
 from redetail.errors import InputError, RegionError
 from redetail.geometry.crop import crop_region
 from redetail.imaging.masks import Mask
@@ -113,7 +113,8 @@ def combined_mask(header: tuple[int, int], segments: Sequence[Any]) -> Mask:
 
 def placed_seg(segment: Any, header: Size, number: int, picture: Size | None = None) -> PlacedSeg:
     """Anyone's segment on a picture, by default of the size that it refers to, with as many masks as it has."""
-    return place_seg(segment, header, picture or header, _mask_count(segment), name=seg_name(segment, number))
+    seg = plain_seg(segment, cropped_mask=as_array(segment.cropped_mask))
+    return place_seg(seg, header, picture or header, _mask_count(segment), name=seg_name(segment, number))
 
 
 def seg_name(segment: Any, number: int) -> str:

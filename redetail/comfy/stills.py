@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from redetail.comfy.convert import frame_size, plain_seg
+from redetail.comfy.convert import as_array, frame_size, plain_seg
 from redetail.comfy.mask_segs import placed_seg, seg_name
 from redetail.errors import OutputError, RegionError
 from redetail.imaging.masks import Mask, masks_for, normalise_mask, resize_mask
@@ -52,7 +52,7 @@ def seg_on(segment: Any, header: tuple[int, int], picture: Size, number: int) ->
         return plain_seg(segment, cropped_image=None)
     x1, y1, x2, y2 = (int(side) for side in placed.window.as_tuple())
     masks = placed.masks[0] if len(placed.masks) == 1 else torch.from_numpy(placed.masks)
-    box = placed.box.as_tuple()
+    box = segment.bbox if size == picture else tuple(int(side) for side in placed.box.as_tuple())
     return plain_seg(segment, cropped_image=None, cropped_mask=masks, crop_region=(x1, y1, x2, y2), bbox=box)
 
 
@@ -69,10 +69,10 @@ def carried_images(segment: Any, number: int) -> Tensor | None:
         return None
     tensor = torch.as_tensor(images).detach().cpu()
     tensor = tensor[None] if tensor.ndim == 3 else tensor
-    if tensor.ndim != 4 or 0 in tensor.shape:
+    if tensor.ndim != 4 or 0 in tensor.shape or tensor.shape[-1] not in (1, 3, 4):
         raise RegionError(
             f"{seg_name(segment, number)} carries cropped images of shape {tuple(tensor.shape)}; "
-            "they must be (frames, height, width, channels)."
+            "they must be (frames, height, width, 3)."
         )
     return tensor.float() if tensor.dtype != torch.uint8 else tensor.float() / 255
 
@@ -106,11 +106,11 @@ def save_preview(images: Tensor, masks: Mask | None = None, min_alpha: float = 0
     folder = Path(folder_paths.get_temp_directory())
     batch = uuid4().hex[:12]
     saved = []
-    for index, picture in enumerate(images[..., :3]):
-        pixels = picture.numpy()
+    for index, picture in enumerate(images):
+        pixels = np.broadcast_to(picture[..., :3].numpy(), (*picture.shape[:2], 3))
         if masks is not None:
             alpha = np.maximum(masks[index if len(masks) > 1 else 0], np.float32(min_alpha))
-            pixels = np.concatenate([np.broadcast_to(pixels, (*alpha.shape, 3)), alpha[..., None]], axis=-1)
+            pixels = np.concatenate([pixels, alpha[..., None]], axis=-1)
         name = f"redetail_{batch}_{index:05}.png"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def _masks_of(segment: Any, number: int, images: Tensor) -> Mask:
     if segment.cropped_mask is None:
         return np.ones((1, *frame.shape), np.float32)
     try:
-        masks = normalise_mask(segment.cropped_mask, Size(shape[-1], shape[-2]) if len(shape) >= 2 else frame)
+        masks = normalise_mask(as_array(segment.cropped_mask), Size(shape[-1], shape[-2]) if len(shape) >= 2 else frame)
         masks = masks_for(masks, len(images), use_maximum=len(images) == 1)
     except RegionError as error:
         raise RegionError(f"{seg_name(segment, number)} cannot be shown: {error}") from error
@@ -136,6 +136,6 @@ def _masks_of(segment: Any, number: int, images: Tensor) -> Mask:
 
 
 def _bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pixels 0..1 (h, w, 1, 3 or 4) as a screen shows them."""
+    """Pixels 0..1 (h, w, 3 or 4) as a screen shows them."""
     finite = np.nan_to_num(np.asarray(pixels, np.float32))
     return np.rint(np.clip(finite, 0, 1) * 255).astype(np.uint8)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from redetail.comfy.convert import frame_size, image_frames, plain_seg, segs_from
+from redetail.comfy.convert import as_array, frame_size, image_frames, plain_seg, segs_from
 from redetail.comfy.schema import Inputs, Node, socket, toggle
 from redetail.comfy.stills import carried_images, cut_images, seg_on
 from redetail.errors import InputError, RegionError
@@ -213,9 +214,10 @@ def _mask(seg: Seg) -> Tensor:
     """A segment's masks as a MASK; full where it has none."""
     x1, y1, x2, y2 = (int(side) for side in seg.crop_region)
     whole = Size(max(1, x2 - x1), max(1, y2 - y1))
-    size = whole if seg.cropped_mask is None else Size(*reversed(seg.cropped_mask.shape[-2:]))
+    given = as_array(seg.cropped_mask)
     try:
-        mask = torch.from_numpy(normalise_mask(seg.cropped_mask, size))
+        size = whole if np.ndim(given) < 2 else Size(*reversed(np.shape(given)[-2:]))
+        mask = torch.from_numpy(normalise_mask(given, size))
     except RegionError as error:
         raise RegionError(f"seg_elt cannot be used: {error}") from error
     return mask[None] if mask.ndim == 2 else mask
