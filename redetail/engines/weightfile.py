@@ -1,0 +1,242 @@
+"""``open_weights``: a weight file as it is found, its tensors named without being read.
+
+Two formats exist. A .safetensors file has a header that states every name, shape and place. A .ckpt, .pt, .pth or .bin
+file is a pickle, which is a program: it is only ever read by PyTorch's restricted reader (``weights_only=True``), which
+knows how to put tensors together and refuses everything else before it runs. The contents decide, not the suffix.
+
+Tensors of both are mapped from disk: a file larger than the memory can be told, and a tensor that is used as it is
+takes no memory of its own. The mapping is private, so nothing that is done to a tensor ever reaches the file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from redetail.errors import ModelError
+
+_AGAIN = "copy or download it again"
+# Where programs put the tensors of a checkpoint, in the order in which they are looked for.
+_WRAPPERS = ("state_dict", "params_ema", "params", "module", "model")
+_DATA_PARALLEL = "module."
+_LONGEST_HEADER = 100_000_000
+_ZIP, _PICKLE, _LFS = b"PK\x03\x04", b"\x80", b"version https://git-lfs"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFacts:
+    """What is known of a tensor that was not read; ``dtype`` as safetensors writes it ("F16", "BF16", "F32")."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """A weight file: ``tensors`` by name, and what its makers wrote beside them."""
+
+    path: Path
+    tensors: Mapping[str, TensorFacts]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    _loaded: Mapping[str, Tensor] | None = None
+
+    def read(self, names: Iterator[str] | list[str] | None = None) -> dict[str, Tensor]:
+        """The tensors of these names (None: all), mapped from disk; a name that is missing raises ``KeyError``."""
+        wanted = list(self.tensors if names is None else names)
+        if self._loaded is not None:
+            return {name: self._loaded[name] for name in wanted}
+        with safe_open(self.path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in wanted}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor; () where there is none of that name."""
+        facts = self.tensors.get(name)
+        return () if facts is None else facts.shape
+
+
+def open_weights(path: str | Path) -> WeightFile:
+    """Open a weight file of either format.
+
+    Raises :class:`~redetail.errors.ModelError` in one sentence for a file that is missing, empty, truncated or a text,
+    for an archive without a checkpoint, and for a pickle with anything but tensors in it, which never runs.
+    """
+    path = Path(path).expanduser()
+    start, size = _start(path)
+    if start.startswith(_ZIP):
+        return _open_zip(path)
+    if start.startswith(_PICKLE):
+        return _from_pickle(path, mapped=False)
+    header = int.from_bytes(start[:8], "little")
+    if size >= 8 and header <= _LONGEST_HEADER and start[8:9] == b"{":
+        return _open_safetensors(path, header, size)
+    raise ModelError(_no_weights(path, start))
+
+
+def _start(path: Path) -> tuple[bytes, int]:
+    """The first bytes of a file and its size."""
+    if not path.exists():
+        raise ModelError(f"There is no weight file {path}; give a .safetensors or .ckpt file on this machine.")
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder, not a weight file; give a .safetensors or .ckpt file.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise ModelError(f"The weight file {path} cannot be read ({error.strerror}).") from error
+    if not start:
+        raise ModelError(f"The weight file {path} is empty; {_AGAIN}.")
+    return start, path.stat().st_size
+
+
+def _no_weights(path: Path, start: bytes) -> str:
+    if start.startswith(_LFS):
+        return f"{path} is the place-holder of a file that Git LFS keeps elsewhere; fetch it with: git lfs pull"
+    try:
+        text = start.decode("utf-8", "strict" if len(start) < 512 else "ignore")
+    except UnicodeDecodeError:
+        text = "\0"
+    if text.isprintable() or all(letter.isprintable() or letter.isspace() for letter in text):
+        page = text.lstrip().lower().startswith(("<!doctype", "<html"))
+        what = "a web page (a download that asked to log in?)" if page else "a text file"
+        return f"{path} is {what}, no weights; give a .safetensors or .ckpt file."
+    return f"{path} is no weight file: neither .safetensors nor a PyTorch checkpoint; {_AGAIN}, or give another file."
+
+
+# --- safetensors
+
+
+def _open_safetensors(path: Path, length: int, size: int) -> WeightFile:
+    """Told by the header alone: the last tensor's end must be the end of the file."""
+    if size < 8 + length:
+        raise ModelError(
+            f"The weight file {path} is truncated: its header needs {8 + length:,} bytes, it has {size:,}."
+        )
+    with path.open("rb") as file:
+        file.seek(8)
+        entries = _header(path, file.read(length))
+    metadata = entries.pop("__metadata__", {})
+    try:
+        tensors = {str(name): TensorFacts(tuple(entry["shape"]), entry["dtype"]) for name, entry in entries.items()}
+        end = 8 + length + max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
+    except (TypeError, KeyError, IndexError) as error:
+        raise ModelError(f"The weight file {path} is damaged: its header describes no tensors; {_AGAIN}.") from error
+    if size < end:
+        raise ModelError(f"The weight file {path} is truncated: {size:,} of {end:,} bytes are there; {_AGAIN}.")
+    try:
+        with safe_open(path, framework="pt"):
+            return WeightFile(path, tensors, metadata if isinstance(metadata, dict) else {})
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"The weight file {path} is damaged ({error}); {_AGAIN}.") from error
+
+
+def _header(path: Path, raw: bytes) -> dict[str, Any]:
+    try:
+        header = json.loads(raw)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"The weight file {path} is damaged: its header cannot be read; {_AGAIN}.") from error
+    if not isinstance(header, dict):
+        raise ModelError(f"The weight file {path} is damaged: its header names no tensors; {_AGAIN}.")
+    return header
+
+
+# --- pickles
+
+
+def _open_zip(path: Path) -> WeightFile:
+    """PyTorch's own format since 1.6: a zip archive of a pickle and the bytes of every tensor."""
+    if not zipfile.is_zipfile(path):
+        raise ModelError(
+            f"The weight file {path} is truncated or damaged: the end of its archive is missing; {_AGAIN}."
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ModelError(f"The weight file {path} is damaged ({error}); {_AGAIN}.") from error
+    if not any(name.endswith("data.pkl") for name in names):
+        raise ModelError(
+            f"{path} is a zip archive without a PyTorch checkpoint in it; unpack it, and give what it holds."
+        )
+    return _from_pickle(path, mapped=True)
+
+
+def _from_pickle(path: Path, *, mapped: bool) -> WeightFile:
+    """Every tensor that a pickle holds; PyTorch's format before 1.6 cannot be mapped."""
+    try:
+        content = _unpickled(path, mapped)
+    except pickle.UnpicklingError as error:
+        raise ModelError(_refusal(path, str(error))) from error
+    except (RuntimeError, EOFError, ValueError, OSError, KeyError, TypeError, IndexError, AttributeError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"The weight file {path} is truncated or damaged ({first}); {_AGAIN}.") from error
+    tensors = _tensors(content)
+    facts = {name: TensorFacts(tuple(tensor.shape), _dtype_name(tensor.dtype)) for name, tensor in tensors.items()}
+    return WeightFile(path, facts, {}, tensors)
+
+
+def _unpickled(path: Path, mapped: bool) -> Any:
+    """Through an open file where the suffix lies: PyTorch would believe the name ".safetensors"."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of pickles of another protocol, which it reads or refuses
+        if path.suffix != ".safetensors":
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _refusal(path: Path, message: str) -> str:
+    """PyTorch's reader says which function a pickle asked for; it was not called."""
+    asked = re.search(r"GLOBAL\s+([\w.]+)", message)
+    if asked is None:
+        return f"The weight file {path} is no pickle of tensors, or a damaged one; nothing of it was run; {_AGAIN}."
+    return (
+        f"The weight file {path} is a pickle that asks to run {asked[1].rstrip('.')}, not only tensors; nothing of it "
+        "was run: use the .safetensors file of the same model."
+    )
+
+
+def _tensors(content: Any) -> dict[str, Tensor]:
+    """The tensors of what was unpickled, by name: those of the wrapper that holds them, or of nested dictionaries."""
+    if isinstance(content, Tensor):
+        return {"": content}
+    if not isinstance(content, Mapping):
+        return {}
+    inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+    found = dict(_flat(content if inner is None else inner))
+    if found and all(name.startswith(_DATA_PARALLEL) for name in found):
+        found = {name.removeprefix(_DATA_PARALLEL): tensor for name, tensor in found.items()}
+    return found
+
+
+def _flat(content: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    for key, value in content.items():
+        if isinstance(value, Tensor):
+            yield f"{prefix}{key}", value
+        elif isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    """The name of a precision as safetensors writes it."""
+    name = str(dtype).removeprefix("torch.")
+    for long, short in (("bfloat", "BF"), ("float", "F"), ("uint", "U"), ("int", "I")):
+        if name.startswith(long):
+            return short + name.removeprefix(long).removesuffix("fn").upper()
+    return name.upper()
