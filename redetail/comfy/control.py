@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from redetail.comfy.tracked import TrackedSeg
 from redetail.errors import InputError
 from redetail.imaging import resample
 from redetail.region import Box, Size
@@ -83,6 +84,27 @@ def cut_hint(image: Any, header: tuple[int, int], crop_region: Any) -> Tensor:
     window = Box(x1 * kx, y1 * ky, x2 * kx, y2 * ky)
     size = Size(max(1, round(window.width)), max(1, round(window.height)))
     return _resampled(frames, window, size)
+
+
+def followed_hint(image: Any, segment: TrackedSeg) -> Tensor:
+    """The part of hint images (1 or clip_frames, H, W, C) under the moving window of a subject, one for each frame.
+
+    Raises :class:`~redetail.errors.InputError` for another number.
+    """
+    frames = torch.as_tensor(image)
+    if frames.ndim != 4 or len(frames) not in (1, segment.clip_frames):
+        raise InputError(
+            f"control_image must be an IMAGE of one frame or {segment.clip_frames}, as the clip that "
+            f"{segment.label!r} was tracked in; it has the shape {tuple(frames.shape)}."
+        )
+    region = segment.region
+    kx, ky = frames.shape[2] / segment.frame.width, frames.shape[1] / segment.frame.height
+    size = Size(max(1, round(region.size.width * kx)), max(1, round(region.size.height * ky)))
+    cuts = []
+    for index in range(len(region)):
+        one = frames[region.start + index if len(frames) > 1 else 0][None]
+        cuts.append(_resampled(one, region.window(index).scaled(kx, ky), size))
+    return torch.cat(cuts)
 
 
 def _resized(frames: Tensor, size: Size) -> Tensor:

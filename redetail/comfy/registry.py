@@ -45,14 +45,14 @@ def node_mappings() -> tuple[dict[str, type[Node]], dict[str, str]]:
         if node.ID.startswith(_PREFIX):
             classes[node.ID] = node
             continue
-        classes[_PREFIX + node.ID] = _own(node)
+        classes[_PREFIX + node.ID] = own_node(node)
         if original:
             classes[node.ID] = node
     names = {name: node.NAME for name, node in classes.items()}
     return classes, names
 
 
-def _own(node: type[Node]) -> type[Node]:
+def own_node(node: type[Node]) -> type[Node]:
     """The same node in our own category, under our own id."""
     changes = {
         "ID": _PREFIX + node.ID,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from redetail.comfy.control import ControlNetWrapper, cut_hint
+from redetail.comfy.control import ControlNetWrapper, cut_hint, followed_hint
 from redetail.comfy.convert import plain_seg, segs_from
 from redetail.comfy.schema import Inputs, Node, number, socket
+from redetail.comfy.tracked import TrackedSeg
 from redetail.segs import Segs
 
 _SEGS = socket("SEGS", "The segments.")
@@ -119,7 +120,11 @@ def _with_control(segs: Any, control_image: Any, control_net: Any, strength: flo
     header, segments = segs_from(segs)
     results = []
     for segment in segments:
-        hint = None if control_image is None else cut_hint(control_image, header, segment.crop_region)
+        hint = None
+        if control_image is not None:
+            tracked = isinstance(segment, TrackedSeg)
+            region = segment.crop_region
+            hint = followed_hint(control_image, segment) if tracked else cut_hint(control_image, header, region)
         wrapper = ControlNetWrapper(
             control_net=control_net,
             strength=strength,
