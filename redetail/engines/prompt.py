@@ -19,12 +19,15 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 from redetail.errors import SettingsError
+from redetail.settings import Settings
 
 EMPHASIS = 1.1
+_PROMPTS = ("prompt", "negative", "refiner_prompt", "refiner_negative")
 
 _CHARACTER = re.compile(r"\\([()\[\]\\:;])|(.)", re.DOTALL)
 _NUMBER = re.compile(r":\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*$")
@@ -84,6 +87,16 @@ def shifted(prompt: str, frames: int) -> str:
     if not frames or not _KEY.match(prompt):
         return prompt
     return "; ".join(f"{key.frame + frames}: {key.text}" for key in key_frames(prompt))
+
+
+def starting_at(settings: Settings, frame: int) -> Settings:
+    """The same settings where every prompt counts its key frames from ``frame`` on.
+
+    Prompts come with the frames of a clip; a region starts somewhere in it, and a part somewhere in its region.
+    """
+    prompts = {name: getattr(settings, name) for name in _PROMPTS}
+    moved: dict[str, Any] = {name: shifted(prompt, -frame) for name, prompt in prompts.items()}
+    return settings if moved == prompts else replace(settings, **moved)
 
 
 def blend(frames: Sequence[int], frame: int) -> tuple[int, int, float]:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redetail.engines.prompt import KeyFrame, blend, key_frames, literal, read_prompt, shifted
+from redetail.engines.prompt import KeyFrame, blend, key_frames, literal, read_prompt, shifted, starting_at
 from redetail.errors import SettingsError
+from redetail.settings import Settings
 
 FEW = settings(max_examples=60, deadline=None)
 # Mostly characters that mean something, so that examples are hard cases.
@@ -200,3 +201,13 @@ def test_a_frame_lies_where_its_key_frames_meet(frames: set[int], frame: int) ->
     assert 0 <= share < 1
     reached = keys[first] + share * (keys[second] - keys[first])
     assert reached == pytest.approx(min(max(frame, keys[0]), keys[-1]))
+
+
+def test_a_part_counts_from_its_own_first_frame() -> None:
+    given = Settings(prompt="0: a; 24: b", negative="x", refiner_prompt="30: c")
+    moved = starting_at(starting_at(given, 10), 20)
+    assert key_frames(moved.prompt) == (KeyFrame(-30, "a"), KeyFrame(-6, "b"))
+    assert key_frames(moved.refiner_prompt) == (KeyFrame(0, "c"),)
+    assert moved.negative == "x"
+    plain = Settings(prompt="a face")
+    assert starting_at(plain, 10) is plain

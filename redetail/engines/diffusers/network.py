@@ -13,6 +13,7 @@ from redetail.engines.base import Pixels
 from redetail.engines.diffusers.text import TextConditioner
 from redetail.engines.latent import DenoiserFor
 from redetail.errors import ModelError, UnknownNameError
+from redetail.geometry.context import Frames
 from redetail.sampling import Guidance, NoiseTable, scaled_input, to_denoised
 from redetail.sampling.prediction import PredictionType, prediction_type
 from redetail.settings import Settings
@@ -27,8 +28,8 @@ class TextCondition:
 
     states: Tensor
 
-    def at(self, frames: slice) -> TextCondition:
-        """The condition of a run of frames."""
+    def at(self, frames: Frames) -> TextCondition:
+        """The condition of some frames."""
         return self if len(self.states) == 1 else TextCondition(self.states[frames])
 
 
@@ -57,8 +58,8 @@ class TextGuidedModel:
         self.table = table
 
     def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
-        """Encode both prompts once; they are the same for every frame."""
-        positive, negative = (TextCondition(self._text(text)) for text in (settings.prompt, settings.negative))
+        """Encode both prompts once: one condition for all frames, or one for each where the prompt changes."""
+        positive, negative = map(TextCondition, self._text.pair(settings.prompt, settings.negative, range(len(crops))))
         return lambda frames: Guidance(self._network, positive.at(frames), negative.at(frames), settings.cfg)
 
 

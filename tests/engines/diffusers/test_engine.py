@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from redetail.engines.diffusers.codec import VaeCodec
 from redetail.engines.diffusers.folder import open_folder
 from redetail.engines.diffusers.network import MotionNetwork, TextCondition, noise_table, prediction_of
 from redetail.engines.diffusers.parts import Parts, load_parts
-from redetail.engines.diffusers.text import TextConditioner
 from redetail.errors import ModelError
 from redetail.sampling import NoiseTable, initial_noise
 from redetail.sampling.prediction import scaled_input
@@ -170,25 +168,6 @@ def test_a_tiny_autoencoder_works_too() -> None:
         decoded = codec.decode(latents, crops, no_tick)
         expected = vae.decode(vae.encode(torch.from_numpy(crops).movedim(-1, 1) * 2 - 1).latents).sample
     np.testing.assert_allclose(decoded, (expected / 2 + 0.5).clamp(0, 1).movedim(1, -1), atol=1e-5)
-
-
-def test_prompts_become_hidden_states_of_full_length(parts: Parts) -> None:
-    text = TextConditioner(parts.tokenizer, parts.text_encoder)
-    with torch.no_grad():
-        states = text("a face")
-        assert states.shape == (1, 77, 32)
-        assert (text("a fact") != states).any()
-        assert text("").shape == (1, 77, 32)
-
-
-def test_long_prompts_are_cut_and_the_rest_is_named(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
-    text = TextConditioner(parts.tokenizer, parts.text_encoder)
-    with caplog.at_level(logging.WARNING), torch.no_grad():
-        states = text("x" * 75 + "yz")
-        torch.testing.assert_close(states, text("x" * 75 + "ab"))
-    assert [record.getMessage() for record in caplog.records][:1] == [
-        "The prompt is longer than the 77 tokens that the model reads; cut: 'yz'"
-    ]
 
 
 @pytest.mark.parametrize("schedule", ["linear", "scaled_linear"])
