@@ -5,7 +5,7 @@ Crops pass through temporary files part by part, so that memory does not grow wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from redetail.comfy.sampling import SchedulerFunction
 from redetail.comfy.tracked import HeldCrops, TrackedSeg
 from redetail.engines import load_engine
 from redetail.engines.base import Capabilities, Engine, Pixels
-from redetail.engines.checks import check_request
+from redetail.engines.checks import check_request, refuse_hints
 from redetail.imaging.masks import resize_mask
 from redetail.pipeline.run import Run
 from redetail.pipeline.spool import CropStore
@@ -97,8 +97,10 @@ class RegionEngine:
         first_frame: int = 0,
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
+        hints: Mapping[str, Pixels] | None = None,
     ) -> Pixels:
         """Re-diffuse crops of the subject; see :meth:`redetail.engines.base.Engine.enhance`."""
+        refuse_hints(hints)
         check_request(crops, mask, settings, self.capabilities)
         out = np.array(crops, np.float32)
         if not mask.any():

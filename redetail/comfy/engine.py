@@ -6,7 +6,7 @@ memory together, because the motion layers see all frames at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ from redetail.comfy.sampling import (
 )
 from redetail.comfy.windows import with_context_windows
 from redetail.engines.base import Capabilities, Pixels
-from redetail.engines.checks import check_request
+from redetail.engines.checks import check_request, refuse_hints
 from redetail.imaging.masks import resize_mask
 from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
 from redetail.region import Size
@@ -92,8 +92,10 @@ class ComfyEngine:
         first_frame: int = 0,
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
+        hints: Mapping[str, Pixels] | None = None,
     ) -> Pixels:
         """Re-diffuse all crops of a segment together; see :meth:`redetail.engines.base.Engine.enhance`."""
+        refuse_hints(hints)
         check_request(crops, mask, settings, self.capabilities)
         frames, height, width, _ = crops.shape
         out = np.array(crops, np.float32)
@@ -127,6 +129,12 @@ class ComfyEngine:
     def rediffuse(self, request: Request) -> list[Tensor]:
         """From pictures to pictures; returns the hint images of the ControlNets, in order."""
         check_interrupted()
+        latents, images = self._sampled(request)
+        self._codec.decode(latents, request.frames, request.size, request.write)
+        return images
+
+    def _sampled(self, request: Request) -> tuple[Tensor, list[Tensor]]:
+        """The re-diffused latents of a segment, and hint images; whatever else sampling needs is gone afterwards."""
         latents = self._codec.encode(request.read, request.frames, request.size)
         mask = self._latent_mask(request, latents)
         base, images = self._controlled(request)
@@ -140,9 +148,7 @@ class ComfyEngine:
                 scheduler=self._scheduler,
                 on_step=request.on_step,
             )
-            result = rediffused(base._replace(model=_masked(base.model, request.settings)), refiner, job)
-        self._codec.decode(result, request.frames, request.size, request.write)
-        return images
+            return rediffused(base._replace(model=_masked(base.model, request.settings)), refiner, job), images
 
     def _stage(self, pipe: Pipe, latent_frames: int) -> Stage:
         model = pipe.model if self._codec.video else with_context_windows(pipe.model, latent_frames)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,15 +19,29 @@ _OVERSHOOT = 0.5
 def check_request(crops: Pixels, mask: Pixels, settings: Settings, capabilities: Capabilities) -> None:
     """Refuse what an engine with these capabilities cannot enhance.
 
-    Raises :class:`~redetail.errors.InputError` for crops, :class:`~redetail.errors.RegionError` for masks,
-    :class:`~redetail.errors.UnknownNameError` for a sampler or scheduler.
+    Raises :class:`~redetail.errors.InputError` for crops, :class:`~redetail.errors.RegionError` for masks, and what
+    :func:`check_settings` raises.
     """
     check_crops(crops, capabilities.size_multiple)
     check_mask(mask, crops.shape[:3])
+    check_settings(settings, capabilities)
+
+
+def check_settings(settings: Settings, capabilities: Capabilities) -> None:
+    """Refuse settings that an engine with these capabilities does not have.
+
+    Raises :class:`~redetail.errors.UnknownNameError` for a sampler or scheduler and
+    :class:`~redetail.errors.SettingsError` for LoRA where the model takes none.
+    """
     if settings.sampler not in capabilities.samplers:
         raise UnknownNameError("sampler", settings.sampler, capabilities.samplers)
     if settings.scheduler not in capabilities.schedulers:
         raise UnknownNameError("scheduler", settings.scheduler, capabilities.schedulers)
+    if settings.loras and not capabilities.uses_loras:
+        raise SettingsError(
+            f"The model {capabilities.name} takes no LoRA such as {settings.loras[0]}; leave it out, or give a Stable "
+            "Diffusion checkpoint."
+        )
 
 
 def check_crops(crops: Pixels, multiple: int) -> None:
@@ -63,10 +79,30 @@ def check_mask(mask: Pixels, shape: tuple[int, ...]) -> None:
             raise RegionError(f"Mask {index} holds values from {low:g} to {high:g}; a mask lies in 0..1.")
 
 
+def check_hints(hints: Mapping[str, Pixels], shape: tuple[int, ...]) -> None:
+    """Raise :class:`~redetail.errors.InputError` for hints that are not as large and as many as crops of ``shape``."""
+    for name, hint in hints.items():
+        if hint.shape != shape or hint.dtype.kind != "f":
+            raise InputError(
+                f"The hints {name!r} are {hint.shape} of {hint.dtype}; {shape[0]} crops of {shape[2]}x{shape[1]} "
+                f"pixels need floating point numbers of shape {shape}."
+            )
+
+
+def refuse_hints(hints: Mapping[str, Pixels] | None) -> None:
+    """Raise :class:`~redetail.errors.SettingsError` where an engine without ControlNets is given hints."""
+    if hints:
+        raise SettingsError(
+            f"The hints {', '.join(map(repr, hints))} are of no use: this engine has no ControlNet; leave them out."
+        )
+
+
 def context_windows_for(
-    frames: int, settings: Settings, default: int | None, limit: int | None = None
+    frames: int, settings: Settings, default: int | None, limit: int | None = None, *, stride: int = 1
 ) -> list[ContextWindow]:
     """The context windows of a segment: as long as the settings ask for, else ``default`` (None: all frames at once).
+
+    ``stride``: that of the settings in the first part of the sampling, 1 afterwards.
 
     Raises :class:`~redetail.errors.SettingsError` where the motion layers reach no further than ``limit``, and for
     an overlap that is no shorter than the windows.
@@ -79,7 +115,14 @@ def context_windows_for(
             f"context-length is {length}, but this model's motion layers reach {limit} frames; "
             f"use {limit} or less (longer clips are sampled in overlapping windows)."
         )
-    return context_windows(frames, length, settings.context_overlap)
+    return context_windows(
+        frames,
+        length,
+        settings.context_overlap,
+        stride=stride,
+        loop=settings.context_loop,
+        blend=settings.context_blend,
+    )
 
 
 def _range(values: NDArray[np.floating]) -> tuple[float, float]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from redetail.engines.base import Capabilities, Pixels
-from redetail.engines.checks import check_request, context_windows_for
+from redetail.engines.checks import check_hints, check_request, context_windows_for
 from redetail.engines.meter import Meter
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.sampling import initial_noise, sampler_names, scheduler_names
@@ -55,8 +55,10 @@ class FakeEngine:
         first_frame: int = 0,
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
+        hints: Mapping[str, Pixels] | None = None,
     ) -> Pixels:
-        """The formula above; see :meth:`redetail.engines.base.Engine.enhance`."""
+        """The formula above; see :meth:`redetail.engines.base.Engine.enhance`; hints change nothing."""
+        check_hints(hints or {}, crops.shape)
         check_request(crops, mask, settings, self._capabilities)
         calls = settings.steps * len(context_windows_for(len(crops), settings, self._capabilities.context_length))
         meter = Meter(progress, cancel, calls)

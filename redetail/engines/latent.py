@@ -8,40 +8,48 @@ the conditions it wants); how a segment is re-diffused does not::
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from redetail.engines.base import Capabilities, Pixels
-from redetail.engines.checks import check_request, context_windows_for
+from redetail.engines.checks import check_hints, check_request, context_windows_for, refuse_hints
 from redetail.engines.device import Placement, memory_errors
 from redetail.engines.meter import Meter, MeteredDenoiser
 from redetail.errors import ModelError
-from redetail.geometry.context import ContextWindow
+from redetail.geometry.context import ContextWindow, Frames
 from redetail.imaging.masks import resize_mask
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Size
 from redetail.sampling import (
+    Course,
     Denoiser,
     NoiseTable,
     SamplingRequest,
     Stage,
+    SwitchingDenoiser,
     WindowedDenoiser,
     find_sampler,
     sample,
     sample_refined,
+    sampled_sigmas,
     snapped,
 )
 from redetail.settings import Settings
 
 _SMALLER = "make guide-size or max-size smaller, or context-length shorter"
 
-DenoiserFor = Callable[[slice], Denoiser]
-"""The denoiser of a run of frames: conditions that exist once per frame are sliced here."""
+DenoiserFor = Callable[[Frames], Denoiser]
+"""The denoiser of some frames: conditions that exist once per frame are sliced here."""
+
+# Share of the steps in which windows also look at distant frames: these decide what is where, the later ones how it
+# looks, and frames that are no neighbours then only blur one another.
+_EARLY = 0.5
 
 
 class Codec(Protocol):
@@ -78,6 +86,18 @@ class LatentModel(Protocol):
         ...
 
 
+@runtime_checkable
+class ControlledModel(Protocol):
+    """A latent model that can also be shown hints (ControlNet), for a part of the sampling."""
+
+    def controlled(self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course) -> DenoiserFor:
+        """As ``condition``, with ``hints`` (F, h, w, 3) 0..1 by name, and the course of the sampling.
+
+        Raises :class:`~redetail.errors.SettingsError` for a hint that no ControlNet asks for, or that is missing.
+        """
+        ...
+
+
 class LatentEngine:
     """An :class:`~redetail.engines.base.Engine` made of a codec and a latent model.
 
@@ -99,7 +119,7 @@ class LatentEngine:
         differential: bool = True,
     ) -> None:
         self._codec, self._model, self._refiner = codec, model, refiner
-        self._capabilities, self._limit = capabilities, context_limit
+        self._capabilities, self._limit = replace(capabilities, placement=placement.as_dict()), context_limit
         self._differential = differential
         self.placement = placement
 
@@ -118,25 +138,39 @@ class LatentEngine:
         first_frame: int = 0,
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
+        hints: Mapping[str, Pixels] | None = None,
     ) -> Pixels:
         """Re-diffuse all crops of a segment together; see :meth:`redetail.engines.base.Engine.enhance`.
 
         Raises :class:`~redetail.errors.ModelError` where memory does not suffice or the network overflows.
         """
         check_request(crops, mask, settings, self._capabilities)
-        windows = context_windows_for(len(crops), settings, self._capabilities.context_length, self._limit)
-        segment = _Segment(crops, mask, settings, first_frame, windows)
+        check_hints(hints or {}, crops.shape)
+        segment = self._segment(crops, mask, settings, first_frame, hints or {})
         meter = Meter(progress, cancel, self._expected_calls(segment))
         result = self._rediffused(segment, meter) if mask.any() else np.array(crops, np.float32)
         meter.finish()
         return result
 
+    def _segment(
+        self, crops: Pixels, mask: Pixels, settings: Settings, first_frame: int, hints: Mapping[str, Pixels]
+    ) -> _Segment:
+        """The request with its context windows."""
+        usual = self._capabilities.context_length
+        windows = context_windows_for(len(crops), settings, usual, self._limit)
+        early = context_windows_for(len(crops), settings, usual, self._limit, stride=settings.context_stride)
+        length = settings.context_length or usual
+        free = (length, length - settings.context_overlap) if settings.free_noise and length is not None else None
+        return _Segment(crops, mask, settings, first_frame, windows, early, hints, free)
+
     def _expected_calls(self, segment: _Segment) -> int:
         """Network calls of a whole request; 0 where the sampler decides as it goes."""
-        evaluations = find_sampler(segment.settings.sampler).calls
+        evaluations, steps = find_sampler(segment.settings.sampler).calls, segment.settings.steps
         if evaluations is None:
             return 0
-        return evaluations(segment.settings.steps) * len(segment.windows) + self._codec.calls(segment.crops.shape)
+        late = evaluations(steps - int(steps * _EARLY)) * len(segment.windows)
+        early = (evaluations(steps) - evaluations(steps - int(steps * _EARLY))) * len(segment.early)
+        return early + late + self._codec.calls(segment.crops.shape)
 
     def _rediffused(self, segment: _Segment, meter: Meter) -> Pixels:
         """From pixels to pixels."""
@@ -150,24 +184,27 @@ class LatentEngine:
         """From clean latents to clean latents. Differential diffusion belongs to a feathered mask (see Settings)."""
         mask = snapped(latent_mask(segment.mask, latents))  # whoever blurred it: what is meant to be 1 must be 1
         differential = self._differential and segment.settings.mask_feather > 0
-        base, request = segment.stage(self._model, meter), segment.request
-        if self._refiner is None:
-            return sample(base.denoiser, latents, base.table, request, mask=mask, differential=differential)
-        refiner, ratio = segment.stage(self._refiner, meter), segment.settings.refiner_ratio
-        return sample_refined(base, refiner, latents, request, ratio, mask=mask, differential=differential)
+        base, ratio = segment.stage(self._model, meter), segment.settings.refiner_ratio
+        if self._refiner is None or ratio == 0:
+            return sample(base.denoiser, latents, base.table, segment.request, mask=mask, differential=differential)
+        refiner = segment.refined.stage(self._refiner, meter)
+        return sample_refined(base, refiner, latents, segment.request, ratio, mask=mask, differential=differential)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Segment:
-    """What is asked of one call of ``enhance``, checked."""
+    """What is asked of one call of ``enhance``, checked. ``early``: the windows of the first part of the sampling."""
 
     crops: Pixels
     mask: Pixels
     settings: Settings
     first_frame: int
     windows: list[ContextWindow]
+    early: list[ContextWindow]
+    hints: Mapping[str, Pixels]
+    free_noise: tuple[int, int] | None
 
-    @property
+    @cached_property
     def request(self) -> SamplingRequest:
         """The sampler's part of the settings."""
         return SamplingRequest(
@@ -177,14 +214,40 @@ class _Segment:
             denoise=self.settings.denoise,
             seed=self.settings.seed,
             first_frame=self.first_frame,
+            free_noise=self.free_noise,
         )
+
+    @property
+    def refined(self) -> _Segment:
+        """The segment as the refiner is asked for it: prompts of its own, where it has any, and no hints."""
+        own = self.settings
+        prompt, negative = own.refiner_prompt or own.prompt, own.refiner_negative or own.negative
+        return replace(self, settings=replace(own, prompt=prompt, negative=negative), hints={})
 
     def stage(self, model: LatentModel, meter: Meter) -> Stage:
         """The denoiser of all frames, its calls counted one by one."""
-        denoiser_for = model.condition(self.crops, self.settings)
-        return Stage(
-            WindowedDenoiser(lambda frames: MeteredDenoiser(denoiser_for(frames), meter), self.windows), model.table
-        )
+        course = self._course(model.table)
+        denoiser_for = self._conditioned(model, course)
+
+        def over(windows: list[ContextWindow]) -> Denoiser:
+            return WindowedDenoiser(lambda frames: MeteredDenoiser(denoiser_for(frames), meter), windows)
+
+        denoiser = over(self.windows)
+        if len(self.early) > len(self.windows):
+            denoiser = SwitchingDenoiser(over(self.early), denoiser, lambda sigma: course.within(sigma, 0, _EARLY))
+        return Stage(denoiser, model.table)
+
+    def _conditioned(self, model: LatentModel, course: Course) -> DenoiserFor:
+        if isinstance(model, ControlledModel):
+            return model.controlled(self.crops, self.settings, self.hints, course)
+        refuse_hints(self.hints)
+        return model.condition(self.crops, self.settings)
+
+    def _course(self, table: NoiseTable) -> Course:
+        """The noise levels of the whole sampling, by the noise table of a model."""
+        asked = self.request
+        drop = find_sampler(asked.sampler).drop_penultimate
+        return Course(tuple(sampled_sigmas(asked.scheduler, table, asked.steps, asked.denoise, drop_penultimate=drop)))
 
 
 def latent_mask(mask: Pixels, latents: Tensor) -> Tensor:

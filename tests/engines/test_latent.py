@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -13,10 +13,11 @@ from torch import Tensor
 from redetail.engines import LatentEngine
 from redetail.engines.base import Capabilities
 from redetail.engines.device import place
-from redetail.engines.latent import DenoiserFor, latent_mask
-from redetail.errors import ModelError, SettingsError
+from redetail.engines.latent import DenoiserFor, LatentModel, latent_mask
+from redetail.errors import InputError, ModelError, SettingsError
+from redetail.geometry.context import Frames, shuffled_frames
 from redetail.progress import Progress
-from redetail.sampling import NoiseTable, sampler_names, scheduler_names
+from redetail.sampling import Course, NoiseTable, initial_noise, sampler_names, scheduler_names
 from redetail.settings import Settings
 
 Array = NDArray[np.float32]
@@ -47,14 +48,19 @@ class Position:
     table = NoiseTable.stable_diffusion()
 
     def __init__(self, value: Callable[[int], float] = lambda frame: frame / 64) -> None:
-        self.value, self.asked = value, []
+        self.value, self.asked, self.seen, self.settings = value, [], [], []
 
     def condition(self, crops: Array, settings: Settings) -> DenoiserFor:
-        def denoiser_for(frames: slice) -> Callable[[Tensor, float], Tensor]:
-            values = torch.tensor([self.value(frame) for frame in range(len(crops))[frames]])
+        self.settings.append(settings)
+
+        def denoiser_for(frames: Frames) -> Callable[[Tensor, float], Tensor]:
+            shown = np.arange(len(crops))[frames].tolist()
+            values = torch.tensor([self.value(frame) for frame in shown])
 
             def denoise(x: Tensor, sigma: float, /) -> Tensor:
-                self.asked.append((frames.start, frames.stop))
+                self.asked.append((shown[0], shown[-1] + 1))
+                self.seen.append((shown, x))
+                self.sigma = sigma
                 return values.float()[:, None, None, None].expand_as(x)
 
             return denoise
@@ -62,7 +68,9 @@ class Position:
         return denoiser_for
 
 
-def engine(model: Position, context: int | None = None, limit: int | None = None) -> LatentEngine:
+def engine(
+    model: LatentModel, context: int | None = None, limit: int | None = None, refiner: LatentModel | None = None
+) -> LatentEngine:
     abilities = Capabilities(
         name="closed form",
         size_multiple=2,
@@ -70,7 +78,7 @@ def engine(model: Position, context: int | None = None, limit: int | None = None
         samplers=sampler_names(),
         schedulers=scheduler_names(),
     )
-    return LatentEngine(EveryOther(), model, abilities, place("cpu"), context_limit=limit)
+    return LatentEngine(EveryOther(), model, abilities, place("cpu"), context_limit=limit, refiner=refiner)
 
 
 def crops_of(frames: int) -> Array:
@@ -167,3 +175,93 @@ def test_full_memory_names_what_did_not_fit() -> None:
     message = "memory of cpu did not suffice for 2 crops of 12x8 pixels; make guide-size or max-size smaller"
     with pytest.raises(ModelError, match=message):
         engine(Position(hungry)).enhance(crops, full(crops), Settings())
+
+
+def test_windows_over_every_second_frame_come_in_the_first_half_of_the_steps() -> None:
+    model, crops = Position(), crops_of(16)
+    reports: list[Progress] = []
+    settings = Settings(steps=4, context_length=8, context_overlap=0, context_stride=2)
+    result = engine(model, 16).enhance(crops, full(crops), settings, progress=reports.append)
+    near, far = [[*range(8)], [*range(8, 16)]], [[*range(0, 16, 2)], [*range(1, 16, 2)]]
+    assert [frames for frames, _ in model.seen] == [*near, *far, *near, *far, *near, *near]
+    np.testing.assert_allclose(result[:, 0, 0, 0], np.arange(16) / 64, atol=1e-6)  # float32 sums of weights
+    assert {report.total for report in reports} == {2 * 16 + 12}
+
+
+def test_windows_of_a_loop_go_on_at_the_beginning() -> None:
+    model, crops = Position(), crops_of(10)
+    settings = Settings(steps=1, context_length=4, context_overlap=1, context_loop=True)
+    result = engine(model, 16).enhance(crops, full(crops), settings)
+    assert [7, 8, 9, 0] in [frames for frames, _ in model.seen]
+    np.testing.assert_allclose(result[:, 0, 0, 0], np.arange(10) / 64, atol=1e-6)
+
+
+@pytest.mark.parametrize("first_frame", [0, 5])
+def test_free_noise_gives_later_windows_the_noise_of_the_first(first_frame: int) -> None:
+    """The first call sees crop + sigma * noise; with one crop for all frames the noise can be read off."""
+    model, crops = Position(), crops_of(24)
+    settings = Settings(steps=1, seed=3, context_length=8, context_overlap=2, free_noise=True)
+    engine(model, 16).enhance(crops, full(crops), settings, first_frame=first_frame)
+    noise, order = initial_noise((8, 3, 4, 6), 3), shuffled_frames(0, 40, 8, 6, 3)
+    for frame, x in ((frame, x) for frames, part in model.seen for frame, x in zip(frames, part, strict=True)):
+        distances = ((x - 0.5) / model.sigma - noise).abs().amax(dim=(1, 2, 3))
+        assert distances.min() < 1e-5  # float32 rounding
+        assert distances.argmin() == order[first_frame + frame]
+
+
+def test_a_refiner_takes_over_the_last_steps_with_prompts_of_its_own() -> None:
+    base, refiner, crops = Position(), Position(lambda frame: 0.25), crops_of(3)
+    settings = Settings(steps=10, refiner_ratio=0.3, prompt="a face", negative="blur", refiner_prompt="pores")
+    result = engine(base, refiner=refiner).enhance(crops, full(crops), settings)
+    assert (len(base.asked), len(refiner.asked)) == (7, 3)
+    np.testing.assert_allclose(result, 0.25, atol=1e-6)  # what it predicts last
+    ((told,), (own,)) = base.settings, refiner.settings
+    assert (told.prompt, own.prompt, own.negative) == ("a face", "pores", "blur")
+
+
+@pytest.mark.parametrize("feather", [0, 20])
+def test_a_refiner_with_no_share_is_as_if_it_were_not_there(feather: int) -> None:
+    crops, refiner = crops_of(3), Position(lambda frame: 0.25)
+    mask = np.broadcast_to(np.linspace(0, 1, 12, dtype=np.float32), (1, 8, 12))
+    settings = Settings(steps=5, refiner_ratio=0, mask_feather=feather)
+    with_one = engine(Position(), refiner=refiner).enhance(crops, mask, settings)
+    np.testing.assert_array_equal(with_one, engine(Position()).enhance(crops, mask, settings))
+    assert refiner.asked == refiner.settings == []
+
+
+class Shown(Position):
+    """Predicts the hint named "edges"."""
+
+    def controlled(self, crops: Array, settings: Settings, hints: Mapping[str, Array], course: Course) -> DenoiserFor:
+        self.course = course
+        small = torch.from_numpy(hints["edges"][:, ::2, ::2].copy()).movedim(-1, 1)
+        return lambda frames: lambda x, sigma: small[frames] + 0 * x
+
+
+def test_a_model_with_controls_is_shown_the_hints_of_each_window() -> None:
+    model, crops = Shown(), crops_of(10)
+    hints = np.random.default_rng(0).random(crops.shape, np.float32)
+    settings = Settings(steps=4, denoise=0.5, context_length=4, context_overlap=1, context_loop=True)
+    result = engine(model).enhance(crops, full(crops), settings, hints={"edges": hints})
+    np.testing.assert_allclose(result[:, ::2, ::2], hints[:, ::2, ::2], atol=1e-6)
+    assert model.course.steps == 4
+    assert model.course.sigmas[0] < 3  # half the noise: the sampled part of the schedule, not all of it
+
+
+def test_a_refiner_is_shown_no_hints() -> None:
+    base, refiner, crops = Shown(), Position(lambda frame: 0.25), crops_of(2)
+    result = engine(base, refiner=refiner).enhance(crops, full(crops), Settings(steps=4), hints={"edges": crops})
+    np.testing.assert_allclose(result, 0.25, atol=1e-6)
+
+
+def test_hints_for_a_model_without_controls_are_refused() -> None:
+    crops = crops_of(2)
+    with pytest.raises(SettingsError, match="The hints 'edges' are of no use: this engine has no ControlNet"):
+        engine(Position()).enhance(crops, full(crops), Settings(), hints={"edges": crops})
+
+
+@pytest.mark.parametrize("wrong", [crops_of(3), crops_of(2)[:, :4], (crops_of(2) * 255).astype(np.uint8)])
+def test_hints_of_another_size_or_number_are_refused(wrong: Array) -> None:
+    crops = crops_of(2)
+    with pytest.raises(InputError, match=r"The hints 'edges' are \(.*; 2 crops of 12x8 pixels need"):
+        engine(Shown()).enhance(crops, full(crops), Settings(), hints={"edges": wrong})
