@@ -20,7 +20,7 @@ def dense_flow(first: NDArray[Any], second: NDArray[Any]) -> Flow:
     give no motion). Dense inverse search (Kroeger et al. 2016), the medium preset. Raises
     :class:`~redetail.errors.DependencyError` without OpenCV.
     """
-    cv2 = _opencv()
+    cv2 = opencv()
     height, width = first.shape[:2]
     if min(height, width) < 16:
         return np.zeros((height, width, 2), np.float32)
@@ -34,7 +34,7 @@ def warp(picture: NDArray[Any], flow: Flow) -> NDArray[np.float32]:
     With ``flow = dense_flow(now, before)``, ``warp(before, flow)`` is what ``now`` should look like. Outside the
     picture its border repeats.
     """
-    cv2 = _opencv()
+    cv2 = opencv()
     x, y = _positions(flow)
     return np.asarray(
         cv2.remap(picture.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32
@@ -71,7 +71,8 @@ def _grey(cv2: ModuleType, picture: NDArray[Any]) -> NDArray[np.uint8]:
     return grey
 
 
-def _opencv() -> ModuleType:
+def opencv() -> ModuleType:
+    """OpenCV; raises :class:`~redetail.errors.DependencyError` where it is not installed."""
     try:
         import cv2
     except ImportError as error:
