@@ -24,8 +24,11 @@ Read = Callable[[int, int], Pixels]
 Write = Callable[[int, Pixels], None]
 """(first frame, pictures (n, h, w, 3) float32 0..1)."""
 
-_CHUNK = 2**24
-"""Values of the pixels in one call, 64 MiB: the VAE batches by what its device has, this bounds what lies beside it."""
+_CALL_VALUES = 2**24
+"""Values of the pixels in one call, 64 MiB, at most: the VAE itself batches by what its device has."""
+_CALLS = 64
+"""Calls that a clip is spread over at least on the CPU, where a batch gains nothing: there what passes through shares
+its memory with the clip and has to stay small beside it."""
 
 
 class ComfyCodec:
@@ -55,7 +58,7 @@ class ComfyCodec:
         if self.video:
             return self._encoded(_mirrored(read, frames, self._frames_in(self.latent_frames(frames))))
         latents: Tensor | None = None
-        for start, stop in _chunks(frames, size):
+        for start, stop in self._calls(frames, size):
             self._check()
             part = self._encoded(read(start, stop))
             if latents is None:
@@ -66,7 +69,7 @@ class ComfyCodec:
 
     def decode(self, latents: Tensor, frames: int, size: Size, write: Write) -> None:
         """Hand the first ``frames`` pictures of the latents to ``write``; ``size`` is what was encoded."""
-        for start, stop in [(0, frames)] if self.video else _chunks(frames, size):
+        for start, stop in [(0, frames)] if self.video else self._calls(frames, size):
             self._check()
             pictures = self._vae.decode(latents if self.video else latents[start:stop])
             pictures = pictures.reshape(-1, *pictures.shape[-3:])[: stop - start, ..., :3]
@@ -74,7 +77,15 @@ class ComfyCodec:
                 raise ModelError(
                     f"The VAE gave back {len(pictures)} of {stop - start} frames; use the VAE of the model."
                 )
-            write(start, _at_size(pictures.float().clamp(0, 1).cpu().numpy(), size))
+            write(start, _at_size(pictures.float().clamp_(0, 1).cpu().numpy(), size))
+
+    def _calls(self, frames: int, size: Size) -> list[tuple[int, int]]:
+        """The frames of each call."""
+        step = _CALL_VALUES // (3 * size.width * size.height)
+        if str(getattr(self._vae, "device", "cpu")) == "cpu":
+            step = min(step, frames // _CALLS)
+        step = max(1, step)
+        return [(start, min(frames, start + step)) for start in range(0, frames, step)]
 
     def _encoded(self, pictures: Pixels) -> Tensor:
         latents = self._vae.encode(torch.from_numpy(pictures))
@@ -89,12 +100,6 @@ class ComfyCodec:
         ratio = getattr(self._vae, "upscale_ratio", 1)
         grow = ratio[0] if isinstance(ratio, tuple | list) else 1
         return int(grow(latents) if callable(grow) else grow * latents)
-
-
-def _chunks(frames: int, size: Size) -> list[tuple[int, int]]:
-    """Runs of frames, each of bounded memory."""
-    step = max(1, _CHUNK // (3 * size.width * size.height))
-    return [(start, min(frames, start + step)) for start in range(0, frames, step)]
 
 
 def _at_size(pictures: Pixels, size: Size) -> Pixels:

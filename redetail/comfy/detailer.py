@@ -95,7 +95,7 @@ def _writer(out: Pixels, padding: Padding) -> Callable[[int, Pixels], None]:
 
     def write(start: int, pictures: Pixels) -> None:
         for index, picture in enumerate(resample.unpad(pictures, padding), start):
-            out[index] = resample.crop(picture, Box(0, 0, picture.shape[1], picture.shape[0]), size)
+            resample.crop(picture, Box(0, 0, picture.shape[1], picture.shape[0]), size, out[index])
 
     return write
 

@@ -20,8 +20,8 @@ from redetail.region import Box, Size
 Pixels = NDArray[np.float32]
 
 
-def crop(frame: NDArray[Any], window: Box, size: Size) -> Pixels:
-    """The part of a frame under ``window``, as a picture of ``size``: (h, w, C) float32 0..1.
+def crop(frame: NDArray[Any], window: Box, size: Size, out: Pixels | None = None) -> Pixels:
+    """The part of a frame under ``window``, as a picture of ``size``: (h, w, C) float32 0..1, in ``out`` where given.
 
     ``frame`` is (H, W, C) uint8 0..255, uint16 0..65535 or float 0..1. The window may lie between pixels and may
     reach beyond the frame, where the frame's border repeats. A window on whole pixels at its own size is copied
@@ -36,8 +36,10 @@ def crop(frame: NDArray[Any], window: Box, size: Size) -> Pixels:
     planes = np.ascontiguousarray(to_float(frame[y1:y2, x1:x2]).transpose(2, 0, 1))
     # Limited after each pass, as 8-bit resizers are: what one filter overshoots does not ring on through the other.
     wide = np.clip(across.within_span().columns(planes), 0.0, 1.0)
-    cropped = np.stack(list(down.within_span().rows(wide)), axis=-1)
-    return np.clip(cropped, 0.0, 1.0, out=cropped)
+    down, out = down.within_span(), np.empty((*size.shape, len(wide)), np.float32) if out is None else out
+    for channel, plane in enumerate(wide):
+        np.clip(down.rows(plane), 0.0, 1.0, out=out[..., channel])
+    return out
 
 
 def place(crop: Pixels, window: Box, frame: Size, kernel: Kernel = lanczos3) -> tuple[Pixels, Box]:
