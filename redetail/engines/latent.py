@@ -21,6 +21,7 @@ from redetail.engines.base import Capabilities, Pixels
 from redetail.engines.checks import check_hints, check_request, context_windows_for, refuse_hints
 from redetail.engines.device import Placement, memory_errors
 from redetail.engines.meter import Meter, MeteredDenoiser
+from redetail.engines.prompt import starting_at
 from redetail.errors import ModelError
 from redetail.geometry.context import ContextWindow, Frames
 from redetail.imaging.masks import resize_mask
@@ -161,7 +162,7 @@ class LatentEngine:
         early = context_windows_for(len(crops), settings, usual, self._limit, stride=settings.context_stride)
         length = settings.context_length or usual
         free = (length, length - settings.context_overlap) if settings.free_noise and length is not None else None
-        return _Segment(crops, mask, settings, first_frame, windows, early, hints, free)
+        return _Segment(crops, mask, starting_at(settings, first_frame), first_frame, windows, early, hints, free)
 
     def _expected_calls(self, segment: _Segment) -> int:
         """Network calls of a whole request; 0 where the sampler decides as it goes."""

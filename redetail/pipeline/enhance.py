@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.engines.base import Engine, Pixels
+from redetail.engines.prompt import starting_at
 from redetail.geometry.context import ContextWindow, context_windows
 from redetail.imaging import masks, resample
 from redetail.imaging.colour import match_low_frequencies
@@ -41,7 +42,11 @@ def enhance_region(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> None:
-    """Enhance all frames of a region and write them to ``results``; progress counts its frames."""
+    """Enhance all frames of a region and write them to ``results``; progress counts its frames.
+
+    A prompt's key frames are frames of the clip; the engine counts from the region's first.
+    """
+    settings = starting_at(settings, crop.region.start)
     parts = context_windows(len(crops), *part_length(crop, engine.capabilities.part_pixels))
     for number, part in enumerate(parts):
         share = _Share(progress, sum(_own(parts, i) for i in range(number)), _own(parts, number), len(crops))

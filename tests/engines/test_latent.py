@@ -14,6 +14,7 @@ from redetail.engines import LatentEngine
 from redetail.engines.base import Capabilities
 from redetail.engines.device import place
 from redetail.engines.latent import DenoiserFor, LatentModel, latent_mask
+from redetail.engines.prompt import KeyFrame, key_frames
 from redetail.errors import InputError, ModelError, SettingsError
 from redetail.geometry.context import Frames, shuffled_frames
 from redetail.progress import Progress
@@ -265,3 +266,11 @@ def test_hints_of_another_size_or_number_are_refused(wrong: Array) -> None:
     crops = crops_of(2)
     with pytest.raises(InputError, match=r"The hints 'edges' are \(.*; 2 crops of 12x8 pixels need"):
         engine(Shown()).enhance(crops, full(crops), Settings(), hints={"edges": wrong})
+
+
+def test_a_prompt_over_time_goes_on_in_a_later_part() -> None:
+    """The model counts from the first of the crops that it gets."""
+    model, crops = Position(), crops_of(4)
+    engine(model).enhance(crops, full(crops), Settings(steps=1, prompt="0: a; 24: b", negative="c"), first_frame=10)
+    assert key_frames(model.settings[0].prompt) == (KeyFrame(-10, "a"), KeyFrame(14, "b"))
+    assert model.settings[0].negative == "c"

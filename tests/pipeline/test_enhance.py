@@ -108,3 +108,16 @@ def test_cancelling_stops_the_engine(tmp_path):
     token.cancel()
     with pytest.raises(Cancelled):
         enhanced(planned(3), FakeEngine(), tmp_path, cancel=token)
+
+
+def test_a_prompt_over_time_counts_the_frames_of_the_clip(tmp_path):
+    """The region starts in frame 1; the engine is told where each part starts in the region."""
+    prompts = []
+
+    class Listening(FakeEngine):
+        def enhance(self, crops, mask, settings, **options):
+            prompts.append((settings.prompt, options["first_frame"]))
+            return super().enhance(crops, mask, settings, **options)
+
+    enhanced(planned(28), in_parts(Listening()), tmp_path, replace(SETTINGS, prompt="0: a; 24: b"))
+    assert prompts == [("-1: a; 23: b", 0), ("-1: a; 23: b", 10)]
