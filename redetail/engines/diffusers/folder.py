@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ _CLASSES = {
     "motion_adapter": ("MotionAdapter",),
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
     "text_encoder": ("CLIPTextModel",),
+    "controlnet": ("ControlNetModel",),
 }
 _VARIANTS = (None, "fp16")
 
@@ -49,27 +50,32 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """All parts of a model; ``motion_adapter`` is None where the UNet has its motion layers inside."""
+    """All parts of a model.
+
+    ``motion_adapter`` is None where the UNet has its motion layers inside, or gets them from elsewhere; so is ``vae``.
+    """
 
     path: Path
     unet: Part
     motion_adapter: Part | None
-    vae: Part
+    vae: Part | None
     text_encoder: Part
     tokenizer: Path
     scheduler: Config
 
 
-def open_folder(path: Path) -> ModelFolder:
-    """Find and check the parts of the model in ``path``.
+def open_folder(path: Path, needed: Sequence[str] = ("motion_adapter", "vae")) -> ModelFolder:
+    """Find and check the parts of the model in ``path``; motion_adapter and vae only where they are ``needed``.
 
     Raises :class:`~redetail.errors.ModelError` that names the missing parts, a part of a kind that is not supported,
     a config that is no JSON, or a weight file that is truncated or damaged.
     """
-    _check_present(path)
-    unet = _part(path / "unet")
-    motion_adapter = _part(path / "motion_adapter") if unet.kind == "UNet2DConditionModel" else None
-    vae, text_encoder = _part(path / "vae"), _part(path / "text_encoder")
+    _check_present(path, needed)
+    unet = open_part(path / "unet", "unet")
+    adapted = unet.kind == "UNet2DConditionModel" and "motion_adapter" in needed
+    motion_adapter = open_part(path / "motion_adapter", "motion_adapter") if adapted else None
+    vae = open_part(path / "vae", "vae") if "vae" in needed else None
+    text_encoder = open_part(path / "text_encoder", "text_encoder")
     scheduler = read_config(path / "scheduler" / "scheduler_config.json")
     folder = ModelFolder(path, unet, motion_adapter, vae, text_encoder, _tokenizer(path / "tokenizer"), scheduler)
     _check_fit(folder)
@@ -117,31 +123,32 @@ def check_weights(path: Path) -> None:
         ) from error
 
 
-def _check_present(path: Path) -> None:
-    missing = [
-        name
-        for name, file in {
-            "unet": "unet/config.json",
-            "vae": "vae/config.json",
-            "text_encoder": "text_encoder/config.json",
-            "tokenizer": "tokenizer",
-            "scheduler": "scheduler/scheduler_config.json",
-        }.items()
-        if not (path / file).exists()
-    ]
+def _check_present(path: Path, needed: Sequence[str]) -> None:
+    parts = {
+        "unet": "unet/config.json",
+        "vae": "vae/config.json",
+        "text_encoder": "text_encoder/config.json",
+        "tokenizer": "tokenizer",
+        "scheduler": "scheduler/scheduler_config.json",
+    }
+    if "vae" not in needed:
+        del parts["vae"]
+    missing = [name for name, file in parts.items() if not (path / file).exists()]
     needs_motion = "unet" not in missing and class_name(read_config(path / "unet/config.json")) != "UNetMotionModel"
-    if needs_motion and not (path / "motion_adapter/config.json").exists():
+    if "motion_adapter" in needed and needs_motion and not (path / "motion_adapter/config.json").exists():
         missing.append("motion_adapter")
     if missing:
         raise ModelError(
             f"The model folder {path} lacks {', '.join(missing)}; a model needs unet, motion_adapter "
-            "(unless the unet is a UNetMotionModel), vae, text_encoder, tokenizer and scheduler."
+            "(unless the unet is a UNetMotionModel, or a motion module is given), vae, text_encoder, tokenizer and "
+            "scheduler."
         )
 
 
-def _part(path: Path) -> Part:
+def open_part(path: Path, role: str) -> Part:
+    """One network of a folder, which must be of a class for this role; raises ModelError that says what it is."""
     config = read_config(path / "config.json")
-    known = _CLASSES[path.name]
+    known = _CLASSES[role]
     if class_name(config) not in known:
         raise ModelError(
             f"The part {path} is a {class_name(config) or 'network of unknown kind'}; "
@@ -190,8 +197,8 @@ def _variant(path: Path) -> str | None:
 
 def _check_fit(folder: ModelFolder) -> None:
     """Refuse parts that do not belong together, and kinds of UNet that are not supported."""
-    unet, vae, text = folder.unet.config, folder.vae.config, folder.text_encoder.config
-    channels = vae.get("latent_channels", 4)
+    unet, text = folder.unet.config, folder.text_encoder.config
+    channels = 4 if folder.vae is None else folder.vae.config.get("latent_channels", 4)
     if unet.get("addition_embed_type"):
         raise ModelError(f"The unet of {folder.path} is of the SDXL kind; Stable Diffusion 1.x and 2.x are supported.")
     if unet.get("in_channels", 4) != channels:

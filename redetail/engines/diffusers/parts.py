@@ -1,4 +1,4 @@
-"""Networks and tokenizer of a model folder, loaded with diffusers and transformers; nothing is fetched."""
+"""The parts of a model, and how those of a folder are loaded with diffusers and transformers; nothing is fetched."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import importlib.util
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
 
 from redetail.engines.device import Placement
-from redetail.engines.diffusers.folder import ModelFolder, Part
+from redetail.engines.diffusers.folder import Config, Part
 from redetail.errors import DependencyError, ModelError
 
 _LIBRARY_LOGGERS = ("diffusers", "transformers")
@@ -27,31 +27,20 @@ class Parts:
     """The loaded networks of a model, in evaluation mode on their device.
 
     ``unet`` is a UNetMotionModel; ``vae`` an AutoencoderKL or AutoencoderTiny in float32 where its config asks for
-    it; ``text_encoder`` a CLIPTextModel; ``tokenizer`` a CLIPTokenizer.
+    it; ``text_encoder`` a CLIPTextModel; ``tokenizer`` a CLIPTokenizer; ``scheduler``: the noise that the UNet was
+    trained on, in the terms of a scheduler_config.json.
     """
 
     unet: Any
     vae: Any
     text_encoder: Any
     tokenizer: Any
+    scheduler: Config = field(default_factory=dict)
 
-
-def load_parts(folder: ModelFolder, placement: Placement) -> Parts:
-    """Load every part of ``folder``.
-
-    Raises :class:`~redetail.errors.ModelError` where weights are missing or do not fit their config, and
-    :class:`~redetail.errors.DependencyError` without diffusers or transformers.
-    """
-    with _quiet():
-        unet = _load(folder.unet, placement.dtype)
-        if folder.motion_adapter is not None:
-            unet = _with_motion(unet, _load(folder.motion_adapter, placement.dtype), folder)
-        return Parts(
-            unet=_ready(unet, placement),
-            vae=_ready(_load(folder.vae, _vae_dtype(folder.vae, placement)), placement),
-            text_encoder=_ready(_load(folder.text_encoder, placement.dtype), placement),
-            tokenizer=_load_tokenizer(folder),
-        )
+    @property
+    def motion_limit(self) -> int:
+        """The most frames that the motion layers can count."""
+        return int(self.unet.config.motion_max_seq_length)
 
 
 def require(package: str) -> ModuleType:
@@ -62,7 +51,7 @@ def require(package: str) -> ModuleType:
         raise DependencyError(package, "standalone") from error
 
 
-def _load(part: Part, dtype: torch.dtype) -> Any:
+def load_network(part: Part, dtype: torch.dtype) -> Any:
     """One network from its folder, with every weight that its config asks for."""
     options: dict[str, Any] = {"local_files_only": True, "output_loading_info": True, "use_safetensors": True}
     if part.variant is not None:
@@ -91,40 +80,23 @@ def _check_complete(part: Part, info: Mapping[str, Any]) -> None:
         )
 
 
-def _with_motion(unet: Any, adapter: Any, folder: ModelFolder) -> nn.Module:
-    """The motion layers of an adapter inside a 2-D UNet; both give their tensors away, so none is held twice."""
-    weights = {**unet.state_dict(), **adapter.state_dict()}
+def load_tokenizer(path: Path, known: int) -> Any:
+    """The CLIP tokenizer in a folder, for a text encoder that knows so many tokens."""
     try:
-        with torch.device("meta"):
-            joined: nn.Module = require("diffusers").UNetMotionModel.from_unet2d(unet, adapter, load_weights=False)
-        joined.load_state_dict(weights, assign=True)
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise ModelError(f"The motion_adapter of {folder.path} does not fit its unet: {_first_line(error)}") from error
-    return joined
-
-
-def _load_tokenizer(folder: ModelFolder) -> Any:
-    try:
-        tokenizer = require("transformers").CLIPTokenizer.from_pretrained(str(folder.tokenizer), local_files_only=True)
+        tokenizer = require("transformers").CLIPTokenizer.from_pretrained(str(path), local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"The part {folder.tokenizer} is no CLIP tokenizer: {_first_line(error)}") from error
-    known = folder.text_encoder.config.get("vocab_size", 49408)
+        raise ModelError(f"The part {path} is no CLIP tokenizer: {_first_line(error)}") from error
     if len(tokenizer) > known:
         raise ModelError(
-            f"The tokenizer of {folder.path} knows {len(tokenizer)} tokens, but its text_encoder {known}; "
+            f"The tokenizer {path} knows {len(tokenizer)} tokens, but its text_encoder {known}; "
             "they belong to different models."
         )
     return tokenizer
 
 
-def _vae_dtype(part: Part, placement: Placement) -> torch.dtype:
+def vae_dtype(config: Config, kind: str, placement: Placement) -> torch.dtype:
     """float32 where the VAE overflows in half precision; AutoencoderKL's own default is that it does."""
-    upcast = part.config.get("force_upcast", part.kind == "AutoencoderKL")
-    return torch.float32 if upcast else placement.dtype
-
-
-def _ready(network: Any, placement: Placement) -> Any:
-    return network.to(placement.device).eval().requires_grad_(False)
+    return torch.float32 if config.get("force_upcast", kind == "AutoencoderKL") else placement.dtype
 
 
 def _first_line(error: BaseException) -> str:
@@ -134,7 +106,7 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the libraries from drawing bars and giving advice while they load: errors still arrive as exceptions."""
     progress = require("transformers").utils.logging
     require("diffusers")

@@ -16,7 +16,9 @@ from redetail.engines.device import Placement
 from redetail.engines.diffusers.codec import VaeCodec
 from redetail.engines.diffusers.folder import open_folder
 from redetail.engines.diffusers.network import MotionNetwork, TextCondition, noise_table, prediction_of
-from redetail.engines.diffusers.parts import Parts, load_parts
+from redetail.engines.diffusers.parts import Parts
+from redetail.engines.diffusers.single import load_spec_parts
+from redetail.engines.spec import ModelSpec
 from redetail.errors import ModelError
 from redetail.sampling import NoiseTable, initial_noise
 from redetail.sampling.prediction import scaled_input
@@ -33,7 +35,7 @@ def no_tick() -> None:
 
 @pytest.fixture(scope="module")
 def parts(model_folder: Path) -> Parts:
-    return load_parts(open_folder(model_folder), CPU)
+    return load_spec_parts(ModelSpec(checkpoint=model_folder), CPU)
 
 
 def crops_of(frames: int, height: int = 16, width: int = 24) -> Array:
@@ -54,7 +56,7 @@ def test_the_engine_agrees_with_the_animatediff_pipeline(model_folder: Path, cfg
     )
     ours = load_engine(model_folder, device="cpu").enhance(crops, np.ones((1, 16, 24), np.float32), settings)
 
-    peers = load_parts(open_folder(model_folder), CPU)
+    peers = load_spec_parts(ModelSpec(checkpoint=model_folder), CPU)
     scheduler = diffusers.EulerDiscreteScheduler(**LINEAR, timestep_spacing="linspace")
     pipeline = diffusers.AnimateDiffPipeline(
         peers.vae, peers.text_encoder, peers.tokenizer, peers.unet, _no_adapter(diffusers), scheduler

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from redetail.engines.device import Placement
 from redetail.engines.diffusers.embedding import Embedding
-from redetail.engines.diffusers.folder import open_folder
 from redetail.engines.diffusers.network import MotionNetwork, TextCondition, TextGuidedModel
-from redetail.engines.diffusers.parts import Parts, load_parts
+from redetail.engines.diffusers.parts import Parts
+from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.diffusers.text import TextConditioner, matched
 from redetail.engines.diffusers.tokens import PromptTokenizer
 from redetail.engines.prompt import literal, read_prompt
+from redetail.engines.spec import ModelSpec
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.sampling import NoiseTable
 from redetail.settings import Settings
@@ -31,7 +32,7 @@ BEGIN, END = 512, 513
 
 @pytest.fixture(scope="module")
 def parts(model_folder: Path) -> Parts:
-    return load_parts(open_folder(model_folder), CPU)
+    return load_spec_parts(ModelSpec(checkpoint=model_folder), CPU)
 
 
 @pytest.fixture(scope="module")

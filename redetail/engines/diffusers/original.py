@@ -1,0 +1,215 @@
+"""From the names of Stable Diffusion's original code to those of diffusers and transformers, and their configs.
+
+The original code numbers the blocks of its UNet one after the other; diffusers groups them by level. What a network is
+made of (widths, depths, where it attends) stands in the shapes of its tensors and nowhere else. Eight attention heads
+and norms over 32 groups are what all Stable Diffusion 1.x models have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Shapes = Mapping[str, tuple[int, ...]]
+_HEADS, _CLIP_HEAD = 8, 64
+# torch's settings that the shapes do not show, as CompVis published them.
+VAE_SCALE = 0.18215
+
+_RES = {
+    "in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj", "out_layers.0": "norm2",
+    "out_layers.3": "conv2", "skip_connection": "conv_shortcut",
+}  # fmt: skip
+_UNET_ENDS = {
+    "time_embed.0": "time_embedding.linear_1", "time_embed.2": "time_embedding.linear_2",
+    "input_blocks.0.0": "conv_in", "out.0": "conv_norm_out", "out.2": "conv_out",
+    "label_emb.0.0": "add_embedding.linear_1", "label_emb.0.2": "add_embedding.linear_2",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class UnetPlan:
+    """What a UNet in the original layout is made of.
+
+    ``widths`` of its levels; ``attended``: which of them attend to the text; ``inputs`` and ``outputs``: the level and
+    the place in it of each numbered block. ``downs`` holds the blocks that only scale down.
+    """
+
+    widths: list[int] = field(default_factory=list)
+    attended: list[bool] = field(default_factory=list)
+    depths: list[int] = field(default_factory=list)
+    layers: int = 0
+    downs: set[int] = field(default_factory=set)
+    inputs: dict[int, tuple[int, int]] = field(default_factory=dict)
+    outputs: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+
+def plan_unet(shapes: Shapes) -> UnetPlan:
+    """The structure of a UNet whose names begin with "input_blocks"; raises ``KeyError`` where blocks are missing."""
+    plan, index, place = UnetPlan(), 1, 0
+    while f"input_blocks.{index}.0.op.weight" in shapes or f"input_blocks.{index}.0.in_layers.2.weight" in shapes:
+        if f"input_blocks.{index}.0.op.weight" in shapes:
+            plan.downs.add(index)
+            plan.inputs[index] = (len(plan.widths) - 1, 0)
+            place = 0
+        else:
+            if place == 0:
+                _begin_level(plan, shapes, index)
+            plan.inputs[index] = (len(plan.widths) - 1, place)
+            place += 1
+            plan.layers = max(plan.layers, place)
+        index += 1
+    for number in range(len(plan.widths) * (plan.layers + 1)):
+        plan.outputs[number] = divmod(number, plan.layers + 1)
+    return plan
+
+
+def _begin_level(plan: UnetPlan, shapes: Shapes, index: int) -> None:
+    plan.widths.append(shapes[f"input_blocks.{index}.0.in_layers.2.weight"][0])
+    plan.attended.append(f"input_blocks.{index}.1.norm.weight" in shapes)
+    blocks = [name for name in shapes if name.startswith(f"input_blocks.{index}.1.transformer_blocks.")]
+    plan.depths.append(max((int(name.split(".")[4]) + 1 for name in blocks), default=1))
+
+
+def unet_config(shapes: Shapes) -> dict[str, Any]:
+    """The config of the UNet2DConditionModel with these shapes."""
+    plan = plan_unet(shapes)
+    context = next(shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight"))
+    return {
+        "in_channels": shapes["input_blocks.0.0.weight"][1],
+        "out_channels": shapes["out.2.weight"][0],
+        "block_out_channels": tuple(plan.widths),
+        "layers_per_block": plan.layers,
+        "down_block_types": tuple("CrossAttnDownBlock2D" if on else "DownBlock2D" for on in plan.attended),
+        "up_block_types": tuple("CrossAttnUpBlock2D" if on else "UpBlock2D" for on in reversed(plan.attended)),
+        "cross_attention_dim": context,
+        "attention_head_dim": _HEADS,
+    }
+
+
+def unet_names(shapes: Shapes) -> dict[str, str]:
+    """From each original name to diffusers'; a name that belongs to no part of a UNet is left out."""
+    plan = plan_unet(shapes)
+    found = {name: _unet_name(name, plan) for name in shapes}
+    return {name: new for name, new in found.items() if new}
+
+
+def _unet_name(name: str, plan: UnetPlan) -> str:
+    stem, _, last = name.rpartition(".")
+    if stem in _UNET_ENDS:
+        return f"{_UNET_ENDS[stem]}.{last}"
+    match = re.match(r"(input_blocks|output_blocks|middle_block)\.(\d+)\.(.+)$", name)
+    if match is None:
+        return ""
+    side, number, rest = match[1], int(match[2]), match[3]
+    if side == "middle_block":
+        return f"mid_block.attentions.0.{rest}" if number == 1 else f"mid_block.resnets.{number // 2}.{_res_name(rest)}"
+    kind, _, rest = rest.partition(".")
+    if side == "input_blocks":
+        return (
+            _placed(f"down_blocks.{plan.inputs[number][0]}", plan.inputs[number][1], kind, rest)
+            if (number in plan.inputs)
+            else ""
+        )
+    if number not in plan.outputs:
+        return ""
+    level, place = plan.outputs[number]
+    return _placed(f"up_blocks.{level}", place, kind, rest)
+
+
+def _placed(block: str, place: int, kind: str, rest: str) -> str:
+    """The module of a numbered block: its first is a ResNet (or scales down), others attend or scale up."""
+    if rest.startswith("op."):
+        return f"{block}.downsamplers.0.conv.{rest.removeprefix('op.')}"
+    if rest.startswith("conv."):
+        return f"{block}.upsamplers.0.{rest}"
+    return f"{block}.resnets.{place}.{_res_name(rest)}" if kind == "0" else f"{block}.attentions.{place}.{rest}"
+
+
+def _res_name(rest: str) -> str:
+    stem, _, last = rest.rpartition(".")
+    return f"{_RES.get(stem, stem)}.{last}"
+
+
+# --- the VAE
+
+_VAE_ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
+_OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+_Rule = tuple[str, Callable[["re.Match[str]", int], str]]
+_VAE_RULES: tuple[_Rule, ...] = (
+    (r"encoder\.down\.(\d+)\.block\.(\d+)\.(.+)", lambda m, _: f"encoder.down_blocks.{m[1]}.resnets.{m[2]}.{m[3]}"),
+    (r"encoder\.down\.(\d+)\.downsample\.(.+)", lambda m, _: f"encoder.down_blocks.{m[1]}.downsamplers.0.{m[2]}"),
+    (
+        r"decoder\.up\.(\d+)\.block\.(\d+)\.(.+)",
+        lambda m, n: f"decoder.up_blocks.{n - int(m[1])}.resnets.{m[2]}.{m[3]}",
+    ),
+    (r"decoder\.up\.(\d+)\.upsample\.(.+)", lambda m, n: f"decoder.up_blocks.{n - int(m[1])}.upsamplers.0.{m[2]}"),
+    (r"(.+)\.mid\.block_(\d)\.(.+)", lambda m, _: f"{m[1]}.mid_block.resnets.{int(m[2]) - 1}.{m[3]}"),
+    (r"(.+)\.mid\.attn_1\.(\w+)\.(\w+)", lambda m, _: f"{m[1]}.mid_block.attentions.0.{_VAE_ATTENTION[m[2]]}.{m[3]}"),
+    (r"(.+\.attentions\.0)\.(query|key|value|proj_attn)\.(\w+)", lambda m, _: f"{m[1]}.{_OLD_ATTENTION[m[2]]}.{m[3]}"),
+    (r"(encoder|decoder)\.norm_out\.(\w+)", lambda m, _: f"{m[1]}.conv_norm_out.{m[2]}"),
+    (r"(.+)", lambda m, _: m[1]),
+)
+
+
+def vae_names(shapes: Shapes) -> dict[str, str]:
+    """From each name of an autoencoder, original or diffusers' (old names of its attention too), to diffusers'."""
+    top = max((int(match[1]) for name in shapes if (match := re.match(r"decoder\.up\.(\d+)\.", name))), default=0)
+    names = {}
+    for name in shapes:
+        if name.startswith(("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")):
+            match, rule = next((m, rule) for pattern, rule in _VAE_RULES if (m := re.fullmatch(pattern, name)))
+            names[name] = rule(match, top).replace("nin_shortcut", "conv_shortcut")
+    return names
+
+
+def vae_config(shapes: Shapes) -> dict[str, Any]:
+    """The config of the AutoencoderKL with these shapes, in diffusers' names."""
+    widths, level = [], 0
+    while f"encoder.down_blocks.{level}.resnets.0.conv1.weight" in shapes:
+        widths.append(shapes[f"encoder.down_blocks.{level}.resnets.0.conv1.weight"][0])
+        level += 1
+    layers = len({name.split(".")[4] for name in shapes if name.startswith("encoder.down_blocks.0.resnets.")})
+    return {
+        "block_out_channels": tuple(widths),
+        "down_block_types": ("DownEncoderBlock2D",) * level,
+        "up_block_types": ("UpDecoderBlock2D",) * level,
+        "layers_per_block": layers,
+        "latent_channels": shapes["decoder.conv_in.weight"][1],
+        "use_quant_conv": "quant_conv.weight" in shapes,
+        "use_post_quant_conv": "post_quant_conv.weight" in shapes,
+        "scaling_factor": VAE_SCALE,
+    }
+
+
+# --- CLIP's text model
+
+_CLIP_PARTS = ("embeddings.", "encoder.", "final_layer_norm.")
+
+
+def clip_names(shapes: Shapes) -> dict[str, str]:
+    """From names below "transformer." to those of a CLIPTextModel; early files leave out "text_model."."""
+    return {
+        name: short
+        for name in shapes
+        if (short := name.removeprefix("text_model.")).startswith(_CLIP_PARTS) and not short.endswith("position_ids")
+    }
+
+
+def clip_config(shapes: Shapes) -> dict[str, Any]:
+    """The config of the CLIPTextModel with these shapes, in the names of :func:`clip_names`."""
+    vocabulary, width = shapes["embeddings.token_embedding.weight"]
+    layers = {name.split(".")[2] for name in shapes if name.startswith("encoder.layers.")}
+    return {
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0],
+        "num_hidden_layers": len(layers),
+        "num_attention_heads": max(1, width // _CLIP_HEAD),
+        "max_position_embeddings": shapes["embeddings.position_embedding.weight"][0],
+        "hidden_act": "quick_gelu",
+        "bos_token_id": vocabulary - 2,
+        "eos_token_id": vocabulary - 1,
+        "pad_token_id": vocabulary - 1,
+    }
