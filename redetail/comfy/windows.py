@@ -32,8 +32,10 @@ def with_context_windows(model: Any, frames: int) -> Any:
     params = clone.get_attachment(_PARAMS)
     try:
         params = params.clone() if hasattr(params, "clone") else params
-        group = params.context_options.clone()
-        options = sys.modules[type(group).__module__].ContextOptions
+        unset = params.context_options.clone()
+        options = sys.modules[type(unset).__module__].ContextOptions
+        group = type(unset)()  # the first of its options counts, and those that are there say "no windows"
+        group.extras = unset.extras
         length = min(LENGTH, limit)
         group.add(
             options(

@@ -45,12 +45,14 @@ def frames_of(name: str) -> Tensor:
     return torch.from_numpy(frames[:1] if name == "single_frame" else frames)
 
 
-def eight_bits(picture: NDArray[Any], window: Box, size: Size) -> NDArray[np.float32]:
+def eight_bits(
+    picture: NDArray[Any], window: Box, size: Size, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """A part of a picture cut to 8 bits and scaled by Pillow, as the original scales."""
     x1, y1, x2, y2 = (int(side) for side in window.as_tuple())
     image = Image.fromarray((255 * picture[y1:y2, x1:x2]).astype(np.uint8))
     scaled = image.resize((size.width, size.height), Image.Resampling.LANCZOS)
-    return np.asarray(scaled, np.float32) / np.float32(255)
+    return np.divide(np.asarray(scaled, np.float32), np.float32(255), out=out)
 
 
 def segs_of(case: dict[str, Any]) -> tuple[tuple[int, int], list[Seg]]:
