@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from redetail.engines.base import Pixels
+from redetail.engines.diffusers.control import Control, ShownControls, show
 from redetail.engines.diffusers.text import TextConditioner
 from redetail.engines.latent import DenoiserFor
 from redetail.errors import ModelError, UnknownNameError
 from redetail.geometry.context import Frames
-from redetail.sampling import Guidance, NoiseTable, scaled_input, to_denoised
+from redetail.sampling import Course, Guidance, NoiseTable, scaled_input, to_denoised
 from redetail.sampling.prediction import PredictionType, prediction_type
 from redetail.settings import Settings
 
@@ -36,31 +37,52 @@ class TextCondition:
 class MotionNetwork:
     """A UNetMotionModel as a :class:`~redetail.sampling.ConditionalModel` over :class:`TextCondition`."""
 
-    def __init__(self, unet: Any, table: NoiseTable, kind: PredictionType) -> None:
-        self._unet, self._table, self._kind = unet, table, kind
+    def __init__(
+        self, unet: Any, table: NoiseTable, kind: PredictionType, controls: ShownControls | None = None
+    ) -> None:
+        self._unet, self._table, self._kind, self._controls = unet, table, kind, controls
+
+    def steered(self, controls: ShownControls) -> MotionNetwork:
+        """The same network beside these ControlNets; they see as many frames as it does."""
+        return MotionNetwork(self._unet, self._table, self._kind, controls)
 
     def __call__(self, x: Tensor, sigma: float, conditions: Sequence[TextCondition], /) -> list[Tensor]:
         """x0 (F, C, h, w) under each condition; all conditions go through the network as one batch."""
         frames, batch = len(x), len(conditions)
         # The network wants (B, C, F, h, w), and the text of every frame of every row of the batch.
-        rows = scaled_input(x, sigma).movedim(0, 1)[None].expand(batch, -1, -1, -1, -1)
+        rows = scaled_input(x, sigma).movedim(0, 1)[None].expand(batch, -1, -1, -1, -1).to(self._unet.dtype)
         text = torch.cat([condition.states.expand(frames, -1, -1) for condition in conditions])
-        timestep = torch.tensor(self._table.timestep(sigma), device=x.device)
-        output = self._unet(rows.to(self._unet.dtype), timestep, text.to(self._unet.dtype)).sample
+        inputs = {
+            "timestep": torch.tensor(self._table.timestep(sigma), device=x.device),
+            "encoder_hidden_states": text.to(self._unet.dtype),
+        }
+        residuals = self._controls.residuals(rows, sigma, inputs) if self._controls is not None else {}
+        output = self._unet(rows, **inputs, **residuals).sample
         return [to_denoised(self._kind, row.movedim(1, 0), x, sigma) for row in output]
 
 
 class TextGuidedModel:
-    """A motion network, its noise table and its text encoder."""
+    """A motion network, its noise table, its text encoder and its ControlNets."""
 
-    def __init__(self, network: MotionNetwork, table: NoiseTable, text: TextConditioner) -> None:
-        self._network, self._text = network, text
+    def __init__(
+        self, network: MotionNetwork, table: NoiseTable, text: TextConditioner, controls: Sequence[Control] = ()
+    ) -> None:
+        self._network, self._text, self._controls = network, text, controls
         self.table = table
 
     def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
+        """Without ControlNets: the text alone."""
+        return self._guided(crops, settings, lambda _: self._network)
+
+    def controlled(self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course) -> DenoiserFor:
+        """With ControlNets; see :class:`~redetail.engines.latent.ControlledModel`."""
+        shown = show(self._controls, crops, hints, course)
+        return self._guided(crops, settings, lambda frames: self._network.steered(shown.at(frames)))
+
+    def _guided(self, crops: Pixels, settings: Settings, network_for: Callable[[Frames], MotionNetwork]) -> DenoiserFor:
         """Encode both prompts once: one condition for all frames, or one for each where the prompt changes."""
         positive, negative = map(TextCondition, self._text.pair(settings.prompt, settings.negative, range(len(crops))))
-        return lambda frames: Guidance(self._network, positive.at(frames), negative.at(frames), settings.cfg)
+        return lambda frames: Guidance(network_for(frames), positive.at(frames), negative.at(frames), settings.cfg)
 
 
 def prediction_of(scheduler: Mapping[str, Any]) -> PredictionType:
