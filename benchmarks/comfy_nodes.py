@@ -6,8 +6,8 @@ Frames of 512x512 with one crop of 256x256 that is scaled to 512x512; model and 
 take is taken off. Time is that of the processor on one thread, so that a busy machine gives the same. The naive way is
 what a straightforward node does: it adds frame by frame to tensors, blurs the mask for every frame, and goes through
 8-bit pictures. Every row is a process of its own. Memory is what the process grows by at its peak, frames in and out
-included, over the size of frames in and out; glibc is told to give large blocks back when they are freed, so that it is
-what is in use and not what the allocator keeps for later.
+included, over the size of frames in and out; for that run glibc is told to give large blocks back when they are freed,
+so that it is what is in use and not what the allocator keeps for later.
 """
 
 from __future__ import annotations
@@ -193,7 +193,6 @@ def main() -> None:
     parser.add_argument("--naive-up-to", type=int, default=128, help="longest clip that the naive way gets")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     asked = parser.parse_args()
-    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(MIB))  # read when a process starts
     rows = []
     print(f"{date.today()}, {platform.machine()}, {multiprocessing.cpu_count()} cores")
     print(f"{'frames':>6} {'ours s':>8} {'ms/frame':>9} {'memory':>7} {'naive s':>8} {'memory':>7} {'ratio':>6}")
@@ -212,8 +211,20 @@ def main() -> None:
 
 
 def _apart(way: str, frames: int) -> dict[str, float]:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(measured, way, frames).result()
+    """Time and memory, each from a process of its own."""
+    timed = _in_process(way, frames, {})
+    return {**timed, "memory": _in_process(way, frames, {"MALLOC_MMAP_THRESHOLD_": str(MIB)})["memory"]}
+
+
+def _in_process(way: str, frames: int, environment: dict[str, str]) -> dict[str, float]:
+    before = dict(os.environ)
+    os.environ.update(environment)  # read when a process starts
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(measured, way, frames).result()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 if __name__ == "__main__":
