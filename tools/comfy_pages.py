@@ -123,7 +123,9 @@ def manual(text: str, found: dict[str, Any]) -> str:
     def made(match: re.Match[str]) -> str:
         node = found[match["id"]]
         rows = inputs(node)
-        body = [table(("Input", "Type", "Default", "Range", "What it does"), rows)] if rows else []
+        body = [node.DESCRIPTION]
+        if rows:
+            body.append(table(("Input", "Type", "Default", "Range", "What it does"), rows))
         body.append("Gives: " + "; ".join(f"{name} ({kind}), {_lower(tip)}" for name, kind, tip in outputs(node)))
         return "\n\n".join([_BEGIN.format(match["id"]), *body, _END])
 
