@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from redetail.api import Result, detail, detect, enhance, paste, plan, track
     from redetail.engines.base import Capabilities, Engine
     from redetail.engines.loader import load_engine
+    from redetail.engines.memory import Memory
+    from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
+    from redetail.pipeline.chosen import Subject
+    from redetail.pipeline.job import read_job
     from redetail.pipeline.plan import Plan, Sightings
     from redetail.video.options import EncodeOptions
 
@@ -38,6 +42,10 @@ _LAZY = {
     **dict.fromkeys(("Result", "detail", "detect", "enhance", "paste", "plan", "track"), "redetail.api"),
     **dict.fromkeys(("Capabilities", "Engine"), "redetail.engines.base"),
     "load_engine": "redetail.engines.loader",
+    "Memory": "redetail.engines.memory",
+    **dict.fromkeys(("ControlFile", "ModelSpec", "WeightedFile"), "redetail.engines.spec"),
+    "Subject": "redetail.pipeline.chosen",
+    "read_job": "redetail.pipeline.job",
     "EncodeOptions": "redetail.video.options",
     **dict.fromkeys(("Plan", "Sightings"), "redetail.pipeline.plan"),
 }
@@ -47,12 +55,15 @@ __all__ = [
     "CancelToken",
     "Cancelled",
     "Capabilities",
+    "ControlFile",
     "DependencyError",
     "Detection",
     "EncodeOptions",
     "Engine",
     "InputError",
+    "Memory",
     "ModelError",
+    "ModelSpec",
     "OutputError",
     "Plan",
     "Progress",
@@ -67,7 +78,9 @@ __all__ = [
     "SettingsError",
     "Sightings",
     "Size",
+    "Subject",
     "UnknownNameError",
+    "WeightedFile",
     "__version__",
     "detail",
     "detect",
@@ -75,6 +88,7 @@ __all__ = [
     "load_engine",
     "paste",
     "plan",
+    "read_job",
     "track",
 ]
 

@@ -5,7 +5,7 @@ Everything here is re-exported by :mod:`redetail`. Sources are files, folders of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 from redetail.detection import Detector
 from redetail.engines import load_engine
 from redetail.engines.base import Engine
+from redetail.engines.memory import Memory
+from redetail.engines.spec import ModelSpec, as_spec
+from redetail.errors import SettingsError
+from redetail.pipeline.chosen import Subject
+from redetail.pipeline.job_document import job_document
 from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.paste import check_counts, pasted_frames
 from redetail.pipeline.plan import Plan, Sightings, crop_plans, extent, follow, look
@@ -31,6 +36,7 @@ from redetail.video.base import RGB
 
 Source = str | Path | NDArray[Any] | FrameSource
 BoxLike = Box | tuple[float, float, float, float]
+Model = str | Path | ModelSpec
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,11 @@ def detail(
     segs: str | Path | dict[str, Any] | None = None,
     start: Position | None = None,
     end: Position | None = None,
-    model: str | Path | None = None,
+    model: Model | None = None,
     engine: Engine | None = None,
     device: str | None = None,
+    memory: Memory | None = None,
+    subjects: Sequence[Subject] = (),
     compare: str | Path | None = None,
     report: str | Path | None = None,
     encode: EncodeOptions | None = None,
@@ -68,25 +76,29 @@ def detail(
 
     ``source``: a video file, a folder of images, or frames (F, H, W, 3) as uint8, uint16 or float 0..1. ``output``:
     a video or a folder to write; None returns the frames. ``box``, ``mask`` or ``segs`` say where the subject is, in
-    the place of the detector. ``start`` and ``end`` take only a part of the clip. ``model``: a model folder (None:
-    the bundled model); ``engine``: one that is loaded already. ``compare``: also write before and after side by side;
-    ``report``: also write the report as JSON; ``encode``: how the output is coded (None: as suits source and
-    container). ``settings`` are those of :class:`redetail.Settings`.
+    the place of the detector. ``start`` and ``end`` take only a part of the clip. ``model``: a checkpoint, a model
+    folder, or a :class:`redetail.ModelSpec` of all that is loaded (None: the bundled model); ``memory``: how it uses
+    the machine; ``engine``: one that is loaded already. ``subjects``: settings of single subjects. ``compare``: also
+    write before and after side by side; ``report``: also write the report as JSON; ``encode``: how the output is coded
+    (None: as suits source and container). ``settings`` are those of :class:`redetail.Settings`, and ``preset``, one of
+    :data:`redetail.settings.PRESETS`.
 
     Raises :class:`redetail.RedetailError` (see :mod:`redetail.errors`) in one sentence, and
     :class:`redetail.Cancelled` after ``cancel.cancel()``; no output exists then.
     """
-    subjects = _subjects(detect, box, mask, segs)
+    arguments = {**locals(), "box": tuple(_boxes(box))}
+    wanted = _subjects(detect, box, mask, segs)
     span = Span(start, end)
     frames = _source(source)
     outputs = Outputs(frames, _path(output), _path(compare), _path(report), encode)
-    engine = engine or load_engine(model, device=device)
-    run = Run(frames, engine, resolve(settings, engine.capabilities.defaults), progress, cancel)
-    planned = run.plan(subjects, span)
+    loaded = engine or load_engine(model, device=device, memory=memory)
+    run = Run(frames, loaded, _resolved(settings, loaded), progress, cancel, subjects)
+    planned = run.plan(wanted, span)
     with run.enhanced(planned) as crops, outputs.opened(planned, span.whole) as write:
         measures = run.write(planned, crops, write)
     notices = tuple(dict.fromkeys((*planned.notices, *outputs.notices)))
     document = full_report(run, planned, measures, notices)
+    document["job"] = None if engine else job_document(arguments, run.settings, as_spec(model), subjects)
     if outputs.report is not None:
         write_report(document, outputs.report)
     return Result(outputs.output, planned.regions, document, notices, outputs.collected)
@@ -101,17 +113,18 @@ def plan(
     segs: str | Path | dict[str, Any] | None = None,
     start: Position | None = None,
     end: Position | None = None,
-    model: str | Path | None = None,
+    model: Model | None = None,
     engine: Engine | None = None,
     device: str | None = None,
+    memory: Memory | None = None,
+    subjects: Sequence[Subject] = (),
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     **settings: Any,
 ) -> Plan:
     """Only the first pass of :func:`detail`: who is where, and how each would be cropped and scaled."""
-    engine = engine or load_engine(model, device=device)
-    resolved = resolve(settings, engine.capabilities.defaults)
-    run = Run(_source(source), engine, resolved, progress, cancel)
+    engine = engine or load_engine(model, device=device, memory=memory)
+    run = Run(_source(source), engine, _resolved(settings, engine), progress, cancel, subjects)
     return run.plan(_subjects(detect, box, mask, segs), Span(start, end))
 
 
@@ -138,16 +151,17 @@ def enhance(
     source: Source,
     regions: Sequence[Region],
     *,
-    model: str | Path | None = None,
+    model: Model | None = None,
     engine: Engine | None = None,
     device: str | None = None,
+    memory: Memory | None = None,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     **settings: Any,
 ) -> list[NDArray[np.float32]]:
     """The enhanced crops of every region, (F, h, w, 3) float32 0..1 at working size: all of them in memory."""
-    engine = engine or load_engine(model, device=device)
-    run = Run(_source(source), engine, resolve(settings, engine.capabilities.defaults), progress, cancel)
+    engine = engine or load_engine(model, device=device, memory=memory)
+    run = Run(_source(source), engine, _resolved(settings, engine), progress, cancel)
     with run.enhanced(run.plan_of(regions)) as stores:
         return [store.read(0, len(store)) for store in stores]
 
@@ -179,6 +193,17 @@ def _source(source: Source) -> FrameSource:
     if isinstance(source, np.ndarray):
         return array_source(source)
     return open_source(source) if isinstance(source, str | Path) else source
+
+
+def _resolved(settings: Mapping[str, Any], engine: Engine) -> Settings:
+    """Complete settings; a preset is refused where the model is of a kind that has none."""
+    capabilities = engine.capabilities
+    if settings.get("preset") is not None and not capabilities.uses_loras:
+        raise SettingsError(
+            f"The preset {settings['preset']} is for Stable Diffusion models; leave it out, {capabilities.name} has "
+            "its own settings."
+        )
+    return resolve(settings, capabilities.defaults)
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Literal
@@ -9,60 +10,62 @@ from typing import Literal
 import torch
 
 from redetail.engines.base import Engine
-from redetail.engines.device import place
+from redetail.engines.device import Placement, place
 from redetail.engines.diffusers.folder import PARTS, class_name, read_config
+from redetail.engines.hub import checkpoint_path
+from redetail.engines.memory import Memory
+from redetail.engines.spec import ModelSpec, as_spec
 from redetail.errors import ModelError
-
-_SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
 
 
 def load_engine(
-    model: str | Path | None = None,
+    model: str | Path | ModelSpec | None = None,
     *,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
+    memory: Memory | None = None,
 ) -> Engine:
-    """The engine of a model folder, or of the bundled restoration model (None). Nothing is downloaded.
+    """The engine of a checkpoint, of a model folder, of everything that a :class:`ModelSpec` names, or of the bundled
+    restoration model (None).
 
-    A folder holds either a Stable Diffusion model with motion layers in the diffusers layout (unet/, motion_adapter/,
-    vae/, text_encoder/, tokenizer/, scheduler/) or a restoration model (config.json, model.safetensors, card.json).
-    ``device`` and ``dtype`` as in :func:`redetail.engines.device.place`.
+    A checkpoint is a single file in the original layout, a folder in the diffusers layout (unet/, vae/, text_encoder/,
+    tokenizer/, scheduler/, and motion_adapter/ unless a motion module is given) or a hub name such as
+    "owner/name", which is the only thing that is ever fetched. A folder with config.json, model.safetensors and
+    card.json is a restoration model. ``device`` and ``dtype`` as in :func:`redetail.engines.device.place`; ``memory``:
+    precision of single parts and use of the machine.
 
-    Raises :class:`~redetail.errors.ModelError` that says what is wrong with the folder,
+    Raises :class:`~redetail.errors.ModelError` that says what is wrong with a file,
     :class:`~redetail.errors.DependencyError` where a package is missing, and
     :class:`~redetail.errors.SettingsError` for a device or precision that this machine does not have.
     """
-    placement = place(device, dtype)
-    if model is None:
-        from redetail.engines.restoration.engine import load_restoration_engine
-
+    placement, spec = place(device, dtype, memory), as_spec(model)
+    if spec.checkpoint is None:
+        _check_alone(spec, "the bundled model")
         with as_file(files("redetail.bundled") / "restoration") as folder:
-            return load_restoration_engine(folder, placement)
-    folder = _folder(model)
-    match _kind(folder):
-        case "diffusers":
-            from redetail.engines.diffusers.engine import load_diffusers_engine
+            return _restoration(folder, placement)
+    path = checkpoint_path(spec.checkpoint)
+    if path.is_dir() and _kind(path) == "restoration":
+        _check_alone(spec, f"the restoration model {path}")
+        return _restoration(path, placement)
 
-            return load_diffusers_engine(folder, placement)
-        case "restoration":
-            from redetail.engines.restoration.engine import load_restoration_engine
+    from redetail.engines.diffusers.engine import load_diffusers_engine
 
-            return load_restoration_engine(folder, placement)
+    refiner = None if spec.refiner_checkpoint is None else checkpoint_path(spec.refiner_checkpoint)
+    return load_diffusers_engine(replace(spec, checkpoint=path, refiner_checkpoint=refiner), placement)
 
 
-def _folder(model: str | Path) -> Path:
-    """The folder meant; raises :class:`~redetail.errors.ModelError` for what is none."""
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
-    if not folder.exists():
-        raise ModelError(f"There is no model folder {folder}; give a folder on this machine (nothing is downloaded).")
-    if folder.suffix.lower() in _SINGLE_FILES:
-        raise ModelError(
-            f"{folder} is a single file; what can be loaded is a model folder in the diffusers layout "
-            f"({', '.join(PARTS)}), which diffusers makes of a checkpoint."
-        )
-    raise ModelError(f"{folder} is a file, not a model folder.")
+def _restoration(folder: Path, placement: Placement) -> Engine:
+    from redetail.engines.restoration.engine import load_restoration_engine
+
+    return load_restoration_engine(folder, placement)
+
+
+def _check_alone(spec: ModelSpec, what: str) -> None:
+    """Raise :class:`~redetail.errors.ModelError` where something is to be added to a model that takes nothing."""
+    added = [item.name for item in fields(spec) if item.name != "checkpoint" and getattr(spec, item.name)]
+    if added:
+        words = added[0].replace("_", " ").removesuffix("s")
+        raise ModelError(f"A {words} was given, but {what} takes none; give a Stable Diffusion checkpoint too.")
 
 
 def _kind(folder: Path) -> Literal["diffusers", "restoration"]:

@@ -75,6 +75,11 @@ class ModelSpec:
     refiner_checkpoint: str | Path | None = None
 
 
+def as_spec(model: str | Path | ModelSpec | None) -> ModelSpec:
+    """A checkpoint alone, or what is a spec already."""
+    return model if isinstance(model, ModelSpec) else ModelSpec(checkpoint=model)
+
+
 def _split(text: str, most: int) -> tuple[Path, list[float]]:
     """A path and up to ``most`` numbers after colons; a drive letter's colon belongs to the path."""
     parts = text.split(":")

@@ -43,16 +43,18 @@ class PastedFrame:
 
 
 def pasted_frames(
-    frames: Iterable[Frame], regions: Sequence[Region], crops: Sequence[Crops], feather: int
+    frames: Iterable[Frame], regions: Sequence[Region], crops: Sequence[Crops], feather: int | Sequence[int]
 ) -> Iterator[PastedFrame]:
-    """Every frame with its regions pasted in order; ``crops`` holds those of each region, at any size."""
+    """Every frame with its regions pasted in order; ``crops`` holds those of each region, at any size; ``feather`` is
+    one for all or one for each."""
+    feathers = [feather] * len(regions) if isinstance(feather, int) else feather
     for frame in frames:
         pixels: RGB = frame.pixels
         patches = []
-        for number, (region, enhanced) in enumerate(zip(regions, crops, strict=True)):
+        for number, (region, enhanced, soft) in enumerate(zip(regions, crops, feathers, strict=True)):
             index = frame.index - region.start
             if 0 <= index < len(region):
-                pixels, mask, box = paste_crop(pixels, region, index, enhanced[index], feather)
+                pixels, mask, box = paste_crop(pixels, region, index, enhanced[index], soft)
                 patches.append(Patch(number, mask, box))
         yield PastedFrame(frame, replace(frame, pixels=pixels), tuple(patches))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from redetail.detection import CutDetector, Detector
 from redetail.geometry.padding import Padding
@@ -21,11 +21,16 @@ FADE = 5
 
 @dataclass(frozen=True)
 class CropPlan:
-    """How one region is enhanced: its crop is scaled to ``working`` pixels, then padded for the engine."""
+    """How one region is enhanced: its crop is scaled to ``working`` pixels, then padded for the engine.
+
+    ``settings`` are its own, complete; ``track`` is its number among all subjects that were found, from 1.
+    """
 
     region: Region
     working: Size
     padding: Padding
+    settings: Settings = field(default_factory=Settings)
+    track: int = 1
 
     @property
     def scale(self) -> float:
@@ -137,14 +142,15 @@ def extent(frames: Iterable[Frame]) -> tuple[int, int]:
 
 def crop_plans(regions: Sequence[Region], settings: Settings, size_multiple: int) -> tuple[CropPlan, ...]:
     """Working size and padding of every region, by the settings' scale rule."""
-    return tuple(_crop_plan(region, settings, size_multiple) for region in regions)
+    return tuple(crop_plan(region, settings, size_multiple, number) for number, region in enumerate(regions, 1))
 
 
-def _crop_plan(region: Region, settings: Settings, size_multiple: int) -> CropPlan:
+def crop_plan(region: Region, settings: Settings, size_multiple: int, track: int) -> CropPlan:
+    """Working size and padding of one region."""
     # The largest box of the track decides: one window has one scale, or the subject would change sharpness.
     sides = region.boxes[:, 2:] - region.boxes[:, :2]
     width, height = map(float, sides.max(axis=0))
     working = working_size(
         region.size, (width, height), settings.guide_size, settings.guide_size_for, settings.max_size
     )
-    return CropPlan(region, working, Padding.to_multiple(working, size_multiple))
+    return CropPlan(region, working, Padding.to_multiple(working, size_multiple), settings, track)

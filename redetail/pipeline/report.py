@@ -13,6 +13,7 @@ from redetail.errors import OutputError
 from redetail.pipeline.measure import Measures
 from redetail.pipeline.plan import CropPlan, Plan
 from redetail.pipeline.run import Run
+from redetail.settings import Settings
 
 VERSION = 1
 """Of the report's layout; raised when a reader of the older one would misread the new one."""
@@ -23,16 +24,19 @@ def plan_report(plan: Plan) -> dict[str, Any]:
     return {
         "report_version": VERSION,
         "frames": {"start": plan.start, "stop": plan.stop, "size": [plan.size.width, plan.size.height]},
-        "regions": [region_report(crop) for crop in plan.crops],
+        "regions": [region_report(crop, plan.settings) for crop in plan.crops],
         "notices": list(plan.notices),
         "settings": None if plan.settings is None else plan.settings.as_dict(),
     }
 
 
-def region_report(crop: CropPlan) -> dict[str, Any]:
-    """One subject: its frames, its window and its track (a box and a window corner for every frame)."""
+def region_report(crop: CropPlan, base: Settings | None) -> dict[str, Any]:
+    """One subject: its frames, its window, its track (a box and a window corner for every frame), and the settings in
+    which it differs from ``base``."""
     region = crop.region
+    usual = {} if base is None else base.as_dict()
     return {
+        "track": crop.track,
         "label": region.label,
         "confidence": round(region.confidence, 4),
         "start": region.start,
@@ -42,6 +46,7 @@ def region_report(crop: CropPlan) -> dict[str, Any]:
         "scale": round(crop.scale, 4),
         "boxes": region.boxes.round(2).tolist(),
         "window_path": region.path.round(3).tolist(),
+        "settings": {name: value for name, value in crop.settings.as_dict().items() if usual.get(name, value) != value},
     }
 
 
@@ -74,6 +79,7 @@ def full_report(run: Run, plan: Plan, measures: Measures, notices: Sequence[str]
             "bit_depth": info.bit_depth,
         },
         "engine": run.engine.capabilities.name,
+        "placement": dict(run.engine.capabilities.placement),
         "passes": run.watch.as_dict(len(plan)),
         "untouched": measures.untouched,
     }

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from threadpoolctl import threadpool_limits
 
 from redetail.engines.base import Engine
-from redetail.errors import UnknownNameError
+from redetail.pipeline.chosen import Subject, check_subjects, choose
 from redetail.pipeline.enhance import enhance_region, spool_crops
 from redetail.pipeline.measure import Measures
 from redetail.pipeline.paste import Crops, PastedFrame, pasted_frames
-from redetail.pipeline.plan import Plan, crop_plans, watched
+from redetail.pipeline.plan import CropPlan, Plan, crop_plan, watched
 from redetail.pipeline.spool import CropStore, Spool
 from redetail.pipeline.stopwatch import Stopwatch
 from redetail.pipeline.subjects import Subjects, find
@@ -37,21 +37,18 @@ class Run:
     settings: Settings
     progress: ProgressCallback = no_progress
     cancel: CancelToken | None = None
+    subjects: Sequence[Subject] = ()
     watch: Stopwatch = field(default_factory=Stopwatch)
 
     def __post_init__(self) -> None:
-        # Names are refused before a long clip is searched, not after.
-        capabilities = self.engine.capabilities
-        for kind, known in (("sampler", capabilities.samplers), ("scheduler", capabilities.schedulers)):
-            name = getattr(self.settings, kind)
-            if name not in known:
-                raise UnknownNameError(kind, name, known)
+        # What cannot be is refused before a long clip is searched, not after.
+        check_subjects(self.subjects, self.settings, self.engine.capabilities)
 
     def plan(self, subjects: Subjects, span: Span) -> Plan:
         """Pass 1: find the subjects and decide how each is cropped and scaled."""
         with self._pass("detect"):
             found = find(self.source, subjects, self.settings.crop_factor, span, self.progress, self.cancel)
-        crops = crop_plans(found.regions, self.settings, self.engine.capabilities.size_multiple)
+        crops = self._crops(found.regions)
         notices = (*self.source.info.notices, *found.notices)
         return Plan(found.start, found.stop, self.source.info.size, crops, notices, self.settings)
 
@@ -59,8 +56,7 @@ class Run:
         """A plan for regions that are known already: the frames that they span."""
         first = min((region.start for region in regions), default=0)
         last = max((region.stop for region in regions), default=0)
-        crops = crop_plans(regions, self.settings, self.engine.capabilities.size_multiple)
-        return Plan(first, last, self.source.info.size, crops)
+        return Plan(first, last, self.source.info.size, self._crops(regions))
 
     @contextmanager
     def enhanced(self, plan: Plan) -> Iterator[list[CropStore]]:
@@ -84,10 +80,17 @@ class Run:
         measures = Measures(plan.regions)
         with self._pass("write"):
             frames = self._frames(plan, "write")
-            for pasted in pasted_frames(frames, plan.regions, crops, self.settings.paste_feather):
+            feathers = [crop.settings.paste_feather for crop in plan.crops]
+            for pasted in pasted_frames(frames, plan.regions, crops, feathers):
                 write(pasted)
                 measures.add(pasted)
         return measures
+
+    def _crops(self, regions: Sequence[Region]) -> tuple[CropPlan, ...]:
+        """How every subject that is not skipped is cropped and scaled, each with its own settings."""
+        multiple = self.engine.capabilities.size_multiple
+        chosen = choose(regions, self.subjects, self.settings)
+        return tuple(crop_plan(one.region, one.settings, multiple, one.track) for one in chosen)
 
     @contextmanager
     def _pass(self, name: str) -> Iterator[None]:
@@ -102,7 +105,7 @@ class Run:
         done = 0
         for crop, taken, result in zip(plan.crops, before, after, strict=True):
             share = _offset(self.progress, done, total)
-            enhance_region(crop, taken, result, self.engine, self.settings, share, self.cancel)
+            enhance_region(crop, taken, result, self.engine, crop.settings, share, self.cancel)
             done += len(crop.region)
 
 

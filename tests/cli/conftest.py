@@ -46,7 +46,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 def fake_engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """The engine that every command loads: a formula in the place of a network."""
     engine = FakeEngine()
-    monkeypatch.setattr(api, "load_engine", lambda model=None, *, device=None: engine)
+    monkeypatch.setattr(api, "load_engine", lambda model=None, **options: engine)
     return engine
 
 

@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from redetail.engines import LatentEngine, load_engine
+from redetail.engines.memory import Memory
+from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.errors import ModelError, SettingsError, UnknownNameError
 
 
@@ -64,21 +67,35 @@ def test_device_and_precision_are_passed_on(model_folder: Path) -> None:
         load_engine(model_folder, dtype="int4")
 
 
-def test_a_name_that_is_no_folder() -> None:
-    assert refused("someone/stable-diffusion").startswith("There is no model folder someone/stable-diffusion;")
+def test_a_name_that_is_no_path() -> None:
+    assert refused("stable-diffusion").startswith("There is no checkpoint stable-diffusion; give a file or folder")
 
 
-@pytest.mark.parametrize("name", ["dreamshaper.safetensors", "model.ckpt", "V1.CKPT"])
-def test_a_single_file(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"anything")
-    assert f"{name} is a single file; what can be loaded is a model folder in the diffusers layout" in refused(
-        tmp_path / name
-    )
+@pytest.mark.parametrize("name", ["notes.txt", "dreamshaper.safetensors", "model.ckpt"])
+def test_a_file_that_holds_no_weights(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"hello\n" * 9)
+    assert name in refused(tmp_path / name)
 
 
-def test_some_other_file(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("hello")
-    assert "notes.txt is a file, not a model folder" in refused(tmp_path / "notes.txt")
+@pytest.mark.parametrize(
+    ("added", "what"),
+    [
+        ({"motion_module": Path("mm.ckpt")}, "motion module"),
+        ({"loras": (WeightedFile(Path("a.safetensors")),)}, "lora"),
+        ({"refiner_checkpoint": "refiner.safetensors"}, "refiner checkpoint"),
+    ],
+)
+def test_a_restoration_model_takes_nothing_beside_it(
+    restoration_folder: Path, added: dict[str, Any], what: str
+) -> None:
+    for checkpoint, name in ((None, "the bundled model"), (restoration_folder, "the restoration model")):
+        with pytest.raises(ModelError, match=f"A {what} was given, but {name}.* takes none"):
+            load_engine(ModelSpec(checkpoint=checkpoint, **added), device="cpu")
+
+
+def test_where_it_computes_is_among_what_it_can_do(restoration_folder: Path) -> None:
+    placement = load_engine(restoration_folder, device="cpu", memory=Memory(vae_batch=2)).capabilities.placement
+    assert (placement["device"], placement["dtype"], placement["vae_batch"]) == ("cpu", "float32", 2)
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:

@@ -20,11 +20,12 @@ class VaeCodec:
     """A :class:`~redetail.engines.latent.Codec` around an AutoencoderKL or AutoencoderTiny.
 
     Latents are in the network's units: the VAE's mean times ``scaling_factor`` (Rombach et al., arXiv:2112.10752).
-    ``pixels_per_batch`` bounds the memory: so many pixels of crops go through the VAE at once, at least one frame.
+    ``pixels_per_batch`` bounds the memory: so many pixels of crops go through the VAE at once, at least one frame;
+    ``frames_per_batch``, where it is given, says how many frames instead.
     """
 
-    def __init__(self, vae: Any, pixels_per_batch: int | None = None) -> None:
-        self._vae = vae
+    def __init__(self, vae: Any, pixels_per_batch: int | None = None, frames_per_batch: int | None = None) -> None:
+        self._vae, self._frames = vae, frames_per_batch
         self._pixels = pixels_per_batch or PIXELS_PER_BATCH[vae.device.type]
         self._scale = float(vae.config.scaling_factor)
         self._shift = float(getattr(vae.config, "shift_factor", None) or 0.0)
@@ -59,7 +60,7 @@ class VaeCodec:
         return pixels
 
     def _batch(self, shape: tuple[int, ...]) -> int:
-        return max(1, self._pixels // (shape[1] * shape[2]))
+        return self._frames or max(1, self._pixels // (shape[1] * shape[2]))
 
 
 def _widths(vae: Any) -> Any:

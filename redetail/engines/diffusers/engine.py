@@ -1,44 +1,115 @@
-"""The standalone Stable Diffusion engine: a model folder becomes a :class:`~redetail.engines.latent.LatentEngine`."""
+"""The standalone Stable Diffusion engine: a :class:`ModelSpec` becomes a
+:class:`~redetail.engines.latent.LatentEngine`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from redetail.engines.base import Capabilities
+from redetail.engines.base import Capabilities, Pixels
 from redetail.engines.device import Placement, memory_errors
 from redetail.engines.diffusers.codec import VaeCodec
+from redetail.engines.diffusers.embedding import load_embeddings
+from redetail.engines.diffusers.modes import RestingCodec, RestingText, apply_modes
 from redetail.engines.diffusers.network import MotionNetwork, TextGuidedModel, noise_table, prediction_of
+from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.diffusers.text import TextConditioner
-from redetail.engines.latent import LatentEngine
-from redetail.engines.spec import ModelSpec
-from redetail.sampling import sampler_names, scheduler_names
+from redetail.engines.latent import Codec, DenoiserFor, LatentEngine
+from redetail.engines.spec import ModelSpec, WeightedFile
+from redetail.sampling import Course, NoiseTable, sampler_names, scheduler_names
+from redetail.settings import Settings
 
 # What AnimateDiff's modules were trained on; their positions reach further, but motion suffers there.
 TRAINED_FRAMES = 16
 
 
-def load_diffusers_engine(model: ModelSpec | Path, placement: Placement) -> LatentEngine:
-    """An engine from the files that a spec names, or from a model folder; nothing is downloaded.
+def load_diffusers_engine(spec: ModelSpec, placement: Placement) -> LatentEngine:
+    """An engine from the files that ``spec`` names (see :mod:`redetail.engines.diffusers.single`).
 
-    Raises :class:`~redetail.errors.ModelError` for files that cannot be used and
+    Raises :class:`~redetail.errors.ModelError` for files that cannot be used or do not fit one another, and
     :class:`~redetail.errors.DependencyError` without diffusers or transformers.
     """
-    spec = model if isinstance(model, ModelSpec) else ModelSpec(checkpoint=model)
-    path = Path(spec.checkpoint or "")
-    with memory_errors(f"the model {path}", placement, "use device cpu or dtype float16"):
+    with memory_errors(f"the model {spec.checkpoint}", placement, "use device cpu or dtype float16"):
         parts = load_spec_parts(spec, placement)
-    table, kind = noise_table(parts.scheduler), prediction_of(parts.scheduler)
-    codec = VaeCodec(parts.vae)
-    guided = TextGuidedModel(
-        MotionNetwork(parts.unet, table, kind), table, TextConditioner(parts.tokenizer, parts.text_encoder)
-    )
-    limit = parts.motion_limit
+        model = _model(parts, spec, placement)
+        codec = _codec(parts.vae, placement)
+        refiner = None if spec.refiner_checkpoint is None else _refiner(spec, placement)
+    longest = (TRAINED_FRAMES, parts.motion_limit, placement.modes.window or TRAINED_FRAMES)
     capabilities = Capabilities(
-        name=f"diffusers:{path.name}",
+        name=f"diffusers:{Path(spec.checkpoint or '').name}",
         size_multiple=codec.size_multiple,
-        context_length=min(TRAINED_FRAMES, limit),
+        context_length=min(longest),
         samplers=sampler_names(),
         schedulers=scheduler_names(),
+        uses_loras=True,
     )
-    return LatentEngine(codec, guided, capabilities, placement, context_limit=limit)
+    return LatentEngine(codec, model, capabilities, placement, context_limit=parts.motion_limit, refiner=refiner)
+
+
+class LoraModel:
+    """A latent model whose networks hold the model's own LoRA files and those of the settings while it is used."""
+
+    def __init__(self, model: TextGuidedModel, parts: Parts, loras: Sequence[WeightedFile]) -> None:
+        self._model, self._parts, self._loras = model, parts, tuple(loras)
+        self._mixer: Any = None
+
+    @property
+    def table(self) -> NoiseTable:
+        """The noise levels that the model was trained on."""
+        return self._model.table
+
+    def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
+        """What the network is told, with the LoRA of these settings in it."""
+        self._mix(settings)
+        return self._model.condition(crops, settings)
+
+    def controlled(self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course) -> DenoiserFor:
+        """As ``condition``, beside ControlNets."""
+        self._mix(settings)
+        return self._model.controlled(crops, settings, hints, course)
+
+    def _mix(self, settings: Settings) -> None:
+        """Made when the first LoRA is wanted: most runs have none."""
+        loras = [*self._loras, *map(WeightedFile.parse, settings.loras)]
+        if self._mixer is None and loras:
+            from redetail.engines.diffusers.lora import LoraMixer
+
+            self._mixer = LoraMixer(self._parts.unet, self._parts.text_encoder)
+        if self._mixer is not None:
+            self._mixer.use(loras)
+
+
+def _model(parts: Parts, spec: ModelSpec, placement: Placement) -> LoraModel:
+    """The latent model of loaded parts: text, ControlNets and LoRA around the network."""
+    apply_modes(parts, placement)
+    table, kind = noise_table(parts.scheduler), prediction_of(parts.scheduler)
+    embeddings = load_embeddings(spec.embeddings, int(parts.text_encoder.config.hidden_size))
+    text: Any = TextConditioner(parts.tokenizer, parts.text_encoder, embeddings)
+    if placement.modes.offload:
+        text = RestingText(text, parts.text_encoder, placement.device)
+    more = []
+    if spec.controls:
+        from redetail.engines.diffusers.control import load_controls
+
+        more = [load_controls(spec.controls, placement, parts.unet.config)]
+    return LoraModel(TextGuidedModel(MotionNetwork(parts.unet, table, kind), table, text, *more), parts, spec.loras)
+
+
+def _refiner(spec: ModelSpec, placement: Placement) -> LoraModel:
+    """The refiner: another checkpoint with the same motion module and text embeddings, without LoRA and ControlNets."""
+    own = ModelSpec(
+        checkpoint=spec.refiner_checkpoint,
+        motion_module=spec.motion_module,
+        motion_loras=spec.motion_loras,
+        vae=spec.vae,
+        embeddings=spec.embeddings,
+    )
+    return _model(load_spec_parts(own, placement), own, placement)
+
+
+def _codec(vae: Any, placement: Placement) -> Codec:
+    modes = placement.modes
+    codec = VaeCodec(vae, modes.vae_pixels, modes.vae_batch)
+    return RestingCodec(codec, vae, placement.device) if modes.offload else codec

@@ -1,0 +1,198 @@
+"""Jobs: arguments of ``detail`` in a file, and back."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from redetail.engines.memory import Memory
+from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
+from redetail.errors import InputError, SettingsError
+from redetail.pipeline.chosen import Subject
+from redetail.pipeline.job import read_job
+from redetail.pipeline.job_document import job_document, to_toml
+from redetail.region import Box
+from redetail.settings import Settings
+from redetail.video.options import EncodeOptions
+
+WHOLE = """
+source = "in.mp4"
+output = "out/out.mp4"
+box = [[40, 60, 180, 220], [1.5, 2, 30, 40]]
+start = "0:02"
+end = 3.5
+device = "cpu"
+
+[model]
+checkpoint = "sd15.safetensors"
+motion-module = "v3_sd15_mm.ckpt"
+motion_loras = ["zoom.safetensors:0.8"]
+loras = ["style.safetensors"]
+embeddings = ["bad.pt"]
+
+[[model.controls]]
+file = "tile.pth"
+strength = 0.5
+end = 0.8
+hint = "canny"
+
+[memory]
+dtype = "bfloat16"
+offload = false
+
+[settings]
+preset = "lcm"
+prompt = "a face"
+guide-size = 384
+lora = ["detail.safetensors:0.5"]
+
+[encode]
+quality = 10
+preset = "fast"
+
+[[subject]]
+track = 1
+prompt = "a man"
+denoise = 0.3
+loras = []
+
+[[subject]]
+track = "box"
+skip = true
+"""
+
+
+def written(folder: Path, text: str, name: str = "job.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_everything_that_a_job_may_hold(tmp_path):
+    job = read_job(written(tmp_path, WHOLE))
+    assert job == {
+        "source": tmp_path / "in.mp4",
+        "output": tmp_path / "out" / "out.mp4",
+        "box": (Box(40, 60, 180, 220), Box(1.5, 2, 30, 40)),
+        "start": "0:02",
+        "end": 3.5,
+        "device": "cpu",
+        "model": ModelSpec(
+            checkpoint=tmp_path / "sd15.safetensors",
+            motion_module=tmp_path / "v3_sd15_mm.ckpt",
+            motion_loras=(WeightedFile(tmp_path / "zoom.safetensors", 0.8),),
+            loras=(WeightedFile(tmp_path / "style.safetensors"),),
+            embeddings=(tmp_path / "bad.pt",),
+            controls=(ControlFile(tmp_path / "tile.pth", 0.5, 0.0, 0.8, "canny"),),
+        ),
+        "memory": Memory(dtype="bfloat16", offload=False),
+        "preset": "lcm",
+        "prompt": "a face",
+        "guide_size": 384,
+        "loras": [str(tmp_path / "detail.safetensors:0.5")],
+        "encode": EncodeOptions(quality=10, preset="fast"),
+        "subjects": (
+            Subject(1, settings={"prompt": "a man", "denoise": 0.3, "loras": []}),
+            Subject("box", skip=True),
+        ),
+    }
+
+
+def test_one_box_and_a_hub_name(tmp_path):
+    job = read_job(written(tmp_path, 'box = [1, 2, 3, 4]\nmodel.checkpoint = "owner/model"\n'))
+    assert job == {"box": (Box(1, 2, 3, 4),), "model": ModelSpec(checkpoint="owner/model")}
+    (tmp_path / "owner" / "model").mkdir(parents=True)
+    job = read_job(written(tmp_path, 'model.checkpoint = "owner/model"\n'))
+    assert job["model"].checkpoint == tmp_path / "owner" / "model"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('sorce = "a"', "there is no key 'sorce' in the job; the nearest is 'source'."),
+        ("[settings]\npromt = 'a'", "there is no key 'promt' in [settings]; the nearest is 'prompt'."),
+        ("[model]\nmotion-modul = 'a'", "there is no key 'motion-modul' in [model]; the nearest is 'motion_module'."),
+        ("[[subject]]\ntrack = 1\ndenoize = 1", "there is no key 'denoize' in [[subject]]; the nearest is 'denoise'."),
+        ("[[model.controls]]\nfiel = 'a'", "there is no key 'fiel' in [[model.controls]]; the nearest is 'file'."),
+        ("[memory]\nzzz = 1", "there is no key 'zzz' in [memory]; choose one of: dtype, vae_dtype, text_dtype, "),
+        ("settings = 3", "[settings] must be a table, not 3."),
+        ("source = 3", "source must be text, not 3."),
+        ("box = [1, 2, 3]", "box must be four numbers x1, y1, x2, y2, or a list of such, not [1, 2, 3]."),
+        ("start = true", "start must be a time: seconds, h:m:s, or a frame as in 120f, not True."),
+        ("[model]\nloras = 'a'", "loras must be a list, not 'a'."),
+        ("[settings]\nlora = 'a'", "loras must be a list, not 'a'."),
+        ("[[model.controls]]\nstrength = 1", "file must be text, not None."),
+        ("[[model.controls]]\nfile = 'a'\nstrength = 'b'", "strength must be a number, not 'b'."),
+        ("[[subject]]\nprompt = 'a'", "a [[subject]] needs its track: a number or a label, not None."),
+        ("[[subject]]\ntrack = 1\nskip = 'yes'", "skip of subject 1 must be true or false, not 'yes'."),
+        ("[encode]\ncodec = 'mpeg1'", "There is no codec named 'mpeg1'; choose one of: "),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_sentence(tmp_path, text, sentence):
+    path = written(tmp_path, text)
+    with pytest.raises(SettingsError) as caught:
+        read_job(path)
+    assert str(caught.value).startswith(f"{path}: {sentence}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("job.toml", "a = ", "is no TOML document"),
+        ("job.json", "{", "is no JSON document"),
+        ("job.json", "[1]", "must hold an object, not list"),
+        ("job.json", '{"report_version": 1, "job": null}', "is a report without a job"),
+        ("job.json", '{"report_version": 1}', "is a report without a job"),
+    ],
+)
+def test_what_is_no_job(tmp_path, name, text, sentence):
+    with pytest.raises(InputError, match=sentence):
+        read_job(written(tmp_path, text, name))
+
+
+def test_a_job_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"none\.toml cannot be read"):
+        read_job(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("form", ["json", "toml"])
+def test_a_run_comes_back_from_its_document(tmp_path, monkeypatch, form):
+    """Names are relative to the working folder there, and whole in the document."""
+    monkeypatch.chdir(tmp_path)
+    job = read_job(written(tmp_path, WHOLE))
+    arguments = {name: job[name] for name in ("output", "box", "start", "end", "device", "memory", "encode")}
+    used = Settings(prompt="a face", loras=("detail.safetensors:0.5",), seed=2**64 - 1, cfg=1e-5)
+    document = job_document({**arguments, "source": "in.mp4"}, used, job["model"], job["subjects"])
+    text = json.dumps({"report_version": 1, "job": document}) if form == "json" else to_toml(document)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    again = read_job(written(elsewhere, text, f"again.{form}"))
+    expected = {**used.as_dict(), "loras": [str(tmp_path / "detail.safetensors:0.5")]}
+    assert again == {
+        **{name: value for name, value in job.items() if name not in ("preset", "prompt", "guide_size", "loras")},
+        **expected,
+    }
+
+
+@pytest.mark.parametrize("missing", [{"source": None}, {"mask": b"array"}, {"detect": object()}])
+def test_what_is_no_file_cannot_be_named(missing):
+    assert job_document({"source": "in.mp4", **missing}, Settings(), ModelSpec(), ()) is None
+
+
+VALUES = st.one_of(
+    st.text(st.characters(exclude_categories=("Cs",))),
+    st.booleans(),
+    st.integers(-(2**63), 2**64),
+    st.floats(-1e9, 1e9),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.sampled_from("abc"), st.one_of(VALUES, st.lists(VALUES, max_size=3))))
+def test_values_survive_toml(table):
+    document = {**table, "t": {"inner": dict(table), "rows": [dict(table), {"x": 1}]}, "rows": [{"y": {"z": 2}}]}
+    assert tomllib.loads(to_toml(document)) == document
