@@ -27,6 +27,7 @@ class Capabilities:
     layers take at once (None: any number); longer segments are sampled in overlapping windows by the engine itself.
     ``defaults``: settings that differ from those of the detailer node. ``uses_prompt``: whether text matters;
     ``uses_loras``: whether LoRA can be added; ``placement``: where and how it computes, for the report.
+    ``hints``: what its ControlNets are shown, names that can be computed and files of whole-frame hints.
     ``part_pixels``: pixels of all frames that one call should get at most; a longer segment comes in parts, so that
     memory does not grow with the clip.
     """
@@ -40,6 +41,7 @@ class Capabilities:
     uses_prompt: bool = True
     uses_loras: bool = False
     part_pixels: int = 128 * 512 * 512
+    hints: tuple[str, ...] = ()
     placement: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from redetail.engines.base import Engine, Pixels
 from redetail.engines.prompt import starting_at
-from redetail.geometry.context import ContextWindow, context_windows
 from redetail.imaging import masks, resample
 from redetail.imaging.colour import match_low_frequencies
+from redetail.pipeline.hints import RegionHints
+from redetail.pipeline.parts import Part, parts_of
 from redetail.pipeline.plan import CropPlan
 from redetail.pipeline.spool import CropStore
 from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
 from redetail.settings import Settings
 from redetail.video import Frame
 
-# Parts of a long segment overlap by so many frames and fade into one another; their noise is continuous.
-PART_OVERLAP = 8
+_LOG = logging.getLogger(__name__)
+_NO_HINTS = RegionHints()
 
 
 def spool_crops(frames: Iterable[Frame], plans: Sequence[CropPlan], stores: Sequence[CropStore]) -> None:
@@ -41,33 +43,36 @@ def enhance_region(
     settings: Settings,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
+    hints: RegionHints = _NO_HINTS,
 ) -> None:
     """Enhance all frames of a region and write them to ``results``; progress counts its frames.
 
     A prompt's key frames are frames of the clip; the engine counts from the region's first.
     """
     settings = starting_at(settings, crop.region.start)
-    parts = context_windows(len(crops), *part_length(crop, engine.capabilities.part_pixels))
+    parts = parts_of(crop, engine.capabilities, settings)
+    if settings.context_loop and len(parts) > 1:
+        _LOG.warning("%s is too long for a closed loop, since it is enhanced in parts.", crop.region.label)
+        settings = replace(settings, context_loop=False)
     for number, part in enumerate(parts):
         share = _Share(progress, sum(_own(parts, i) for i in range(number)), _own(parts, number), len(crops))
         taken = crops.read(part.start, part.stop)
-        enhanced = enhance_crops(taken, crop, part, engine, settings, share, cancel)
-        shared = parts[number - 1].stop - part.start if number else 0
-        if shared:
-            before = results.read(part.start, part.start + shared)
-            weights = part.weights[:shared, None, None, None].astype(np.float32)
-            enhanced[:shared] = before + weights * (enhanced[:shared] - before)
+        enhanced = enhance_crops(taken, crop, part, engine, settings, share, cancel, hints)
+        if part.shared:
+            before = results.read(part.start, part.start + part.shared)
+            enhanced[: part.shared] = part.over(before, enhanced[: part.shared])
         results.write(part.start, enhanced)
 
 
 def enhance_crops(
     crops: Pixels,
     crop: CropPlan,
-    part: ContextWindow,
+    part: Part,
     engine: Engine,
     settings: Settings,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
+    hints: RegionHints = _NO_HINTS,
 ) -> Pixels:
     """One part of a region, (n, h, w, 3) at working size: pad, enhance, unpad, keep the source's colours."""
     mask = noise_masks(crop, part.start, part.stop, settings.mask_feather)
@@ -79,6 +84,7 @@ def enhance_crops(
         first_frame=part.start,
         progress=progress,
         cancel=cancel,
+        hints=hints.of(crop, part, padded),
     )
     result = resample.unpad(result, crop.padding)
     return match_low_frequencies(result, crops, mask) if settings.color_match else result
@@ -95,20 +101,7 @@ def noise_masks(crop: CropPlan, start: int, stop: int, feather: int) -> NDArray[
     return out
 
 
-def part_length(crop: CropPlan, most_pixels: int) -> tuple[int, int]:
-    """Frames of one part, so that it has at most so many pixels but some frames of its own, and the overlap of two.
-
-    All parts are equally long: a short rest at the end would be made up with frames that are enhanced twice.
-    """
-    padded, frames = crop.padding.padded(crop.working), len(crop.region)
-    most = max(2 * PART_OVERLAP, most_pixels // (padded.width * padded.height))
-    if frames <= most:
-        return frames, min(PART_OVERLAP, frames - 1)
-    parts = math.ceil((frames - PART_OVERLAP) / (most - PART_OVERLAP))
-    return math.ceil((frames + (parts - 1) * PART_OVERLAP) / parts), PART_OVERLAP
-
-
-def _own(parts: Sequence[ContextWindow], number: int) -> int:
+def _own(parts: Sequence[Part], number: int) -> int:
     """Frames that a part adds to those of the parts before it."""
     return parts[number].stop - (parts[number - 1].stop if number else 0)
 

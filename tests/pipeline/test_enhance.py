@@ -6,7 +6,8 @@ import pytest
 from redetail.engines.fake import FakeEngine
 from redetail.errors import Cancelled
 from redetail.geometry.padding import Padding
-from redetail.pipeline.enhance import enhance_region, noise_masks, part_length, spool_crops
+from redetail.pipeline.enhance import enhance_region, noise_masks, spool_crops
+from redetail.pipeline.parts import parts_of
 from redetail.pipeline.plan import CropPlan
 from redetail.pipeline.spool import Spool
 from redetail.progress import CancelToken
@@ -54,9 +55,7 @@ def in_parts(engine):
 def test_parts_give_what_one_piece_gives(tmp_path):
     plan = planned(41)
     _, whole = enhanced(plan, FakeEngine(noise=0.05), tmp_path)
-    assert part_length(plan, 18 * 40 * 32) == (17, 8)  # four parts: 4 * 17 - 3 * 8 = 44 >= 41
-    assert part_length(plan, 40 * 40 * 32) == (25, 8)  # two equal parts, not one of 40 and one of 9
-    assert part_length(plan, 41 * 40 * 32) == (41, 8)
+    assert len(parts_of(plan, in_parts(FakeEngine()).capabilities, SETTINGS)) == 5
     calls = []
     _, parts = enhanced(
         plan, in_parts(FakeEngine(noise=0.05)), tmp_path, progress=lambda report: calls.append(report.done)
@@ -70,7 +69,7 @@ def test_parts_give_what_one_piece_gives(tmp_path):
 def test_parts_that_differ_fade_into_one_another(tmp_path):
     plan = planned(28)
     level = iter([0.2, 0.8])
-    engine = FakeEngine(lambda crops: np.full_like(crops, next(level)), noise=0)
+    engine = FakeEngine(lambda crops: np.full_like(crops, next(level)), noise=0, context_length=None)
     _, after = enhanced(plan, in_parts(engine), tmp_path)
     middle = after[:, 14, 18, 0]
     assert middle[0] == pytest.approx(0.2, abs=1e-4)
@@ -119,5 +118,21 @@ def test_a_prompt_over_time_counts_the_frames_of_the_clip(tmp_path):
             prompts.append((settings.prompt, options["first_frame"]))
             return super().enhance(crops, mask, settings, **options)
 
-    enhanced(planned(28), in_parts(Listening()), tmp_path, replace(SETTINGS, prompt="0: a; 24: b"))
+    enhanced(planned(28), in_parts(Listening(context_length=None)), tmp_path, replace(SETTINGS, prompt="0: a; 24: b"))
     assert prompts == [("-1: a; 23: b", 0), ("-1: a; 23: b", 10)]
+
+
+def test_a_loop_is_closed_only_where_all_frames_are_enhanced_together(tmp_path, caplog):
+    seen = []
+
+    class Watched(FakeEngine):
+        def enhance(self, crops, mask, settings, **options):
+            seen.append(settings.context_loop)
+            return super().enhance(crops, mask, settings, **options)
+
+    looped = replace(SETTINGS, context_loop=True)
+    enhanced(planned(41), Watched(), tmp_path, looped)
+    assert (seen, caplog.messages) == ([True], [])
+    enhanced(planned(41), in_parts(Watched()), tmp_path, looped)
+    assert set(seen[1:]) == {False}
+    assert caplog.messages == ["face 1 is too long for a closed loop, since it is enhanced in parts."]
