@@ -79,13 +79,13 @@ def open_weights(path: str | Path) -> WeightFile:
     """
     path = Path(path).expanduser()
     start, size = _start(path)
+    header = int.from_bytes(start[:8], "little")  # first: the length of a header may begin like a pickle
+    if size >= 8 and header <= _LONGEST_HEADER and start[8:9] == b"{":
+        return _open_safetensors(path, header, size)
     if start.startswith(_ZIP):
         return _open_zip(path)
     if start.startswith(_PICKLE):
         return _from_pickle(path, mapped=False)
-    header = int.from_bytes(start[:8], "little")
-    if size >= 8 and header <= _LONGEST_HEADER and start[8:9] == b"{":
-        return _open_safetensors(path, header, size)
     raise ModelError(_no_weights(path, start))
 
 

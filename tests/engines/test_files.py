@@ -75,6 +75,14 @@ def test_precisions_have_one_name_in_both_formats(tmp_path: Path, name: str) -> 
     assert one == two
 
 
+@pytest.mark.parametrize("length", [128, 640])
+def test_the_length_of_a_header_is_no_magic_number(tmp_path: Path, length: int) -> None:
+    """A header of 128 bytes begins like a pickle."""
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode().ljust(length)
+    (tmp_path / "x.safetensors").write_bytes(length.to_bytes(8, "little") + header + bytes(4))
+    assert open_weights(tmp_path / "x.safetensors").shape("a") == (1,)
+
+
 def test_the_format_before_pytorch_1_6(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(3)}, tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
     assert open_weights(tmp_path / "old.ckpt").shape("a") == (3,)
