@@ -133,7 +133,7 @@ def test_messages_in_the_manual_are_those_of_the_code(pages: Any) -> None:
         words = [
             piece.strip()
             for piece in re.split(
-                r"[\d.]+|'\w+'|…|\b(?:vae|sampler|opencv-python-headless|basic_pipe|image_frames)\b", message
+                r"[\d.]+(?: GB)?|'\w+'|…|\b(?:vae|sampler|opencv-python-headless|basic_pipe|image_frames)\b", message
             )
         ]
         missing = [piece for piece in words if len(piece) > 3 and piece not in pieces]
