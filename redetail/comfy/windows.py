@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from copy import copy
 from typing import Any
 
 from redetail.errors import ModelError
@@ -18,6 +19,7 @@ LENGTH, OVERLAP = 16, 4
 """Frames of a window, as many as motion modules were trained on, and frames that two neighbours share."""
 
 _PARAMS = "ADE_params"  # where AnimateDiff-Evolved keeps what a model is sampled with
+_CORE = "context_handler"  # where ComfyUI keeps the windows of its own nodes
 
 
 def with_context_windows(model: Any, frames: int) -> Any:
@@ -25,6 +27,8 @@ def with_context_windows(model: Any, frames: int) -> Any:
 
     Raises :class:`~redetail.errors.ModelError` where its motion model is too short and offers no windows.
     """
+    if model.model_options.get(_CORE) is not None:
+        return _batched(model)
     limit = motion_limit(model)
     if limit is None or frames <= limit or _has_windows(model):
         return model
@@ -72,8 +76,26 @@ def motion_limit(model: Any) -> int | None:
 
 
 def _has_windows(model: Any) -> bool:
-    """Whether the user chose windows, AnimateDiff-Evolved's or ComfyUI's own."""
-    if model.model_options.get("context_handler") is not None:
-        return True
+    """Whether the user chose AnimateDiff-Evolved's windows."""
     options = getattr(model.get_attachment(_PARAMS), "context_options", None)
     return getattr(options, "context_length", None) is not None
+
+
+def _batched(model: Any) -> Any:
+    """A clone whose core context windows work where the frames are the batch.
+
+    They look up the step by comparing its sigma with those of the schedule, and get one sigma for each frame of the
+    batch instead, which only fits where there is one frame.
+    """
+    handler = model.model_options[_CORE]
+    if not hasattr(handler, "set_step"):
+        return model
+    changed = copy(handler)
+
+    def set_step(timestep: Any, model_options: Any) -> None:
+        type(handler).set_step(changed, timestep.flatten()[:1], model_options)
+
+    changed.set_step = set_step
+    clone = model.clone()
+    clone.model_options[_CORE] = changed
+    return clone

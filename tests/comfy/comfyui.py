@@ -60,7 +60,7 @@ class ComfyUI:
         command = [self._python, "main.py", "--cpu", "--port", self._url.rpartition(":")[2]]
         command += ["--base-directory", str(self.folder), "--user-directory", str(self.folder / "user")]
         command += ["--front-end-root", str(self.folder / "front"), "--disable-auto-launch", "--disable-api-nodes"]
-        command += ["--database-url", "sqlite:///:memory:"]
+        command += ["--database-url", f"sqlite:///{self.folder}/user/comfyui.db"]
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
         with (self.folder / "log.txt").open("wb") as log:
             self._process = subprocess.Popen(
