@@ -54,11 +54,14 @@ class Settings:
     schedulers are checked by the engine, which knows what it has.
     """
 
-    prompt: str = _value("", "what the subject should look like")
+    prompt: str = _value(
+        "", "what the subject should look like; takes (word:1.2) and key frames, 0: smiling; 24: laughing"
+    )
     negative: str = _value("", "what it should not look like")
     refiner_prompt: str = _value("", "what the refiner is told, where that differs from the prompt")
     refiner_negative: str = _value("", "the refiner's own negative prompt")
     loras: tuple[str, ...] = _several("FILE[:STRENGTH]", "LoRA for the model, beside the model's own; several add up")
+    clip_skip: int = _number(1, 1, 24, "layer of the text encoder that is read, counted from its end; 1: the last", 1)
     guide_size: float = _number(
         512.0,
         1,

@@ -12,7 +12,7 @@ from redetail.video.options import CODECS, EncodeOptions
 
 CROP, SAMPLING = "size of the crop", "sampling"
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "what it should look like": ("prompt", "negative", "loras", "seed", "denoise", "color_match"),
+    "what it should look like": ("prompt", "negative", "loras", "clip_skip", "seed", "denoise", "color_match"),
     CROP: ("guide_size", "guide_size_for", "max_size", "crop_factor"),
     SAMPLING: ("steps", "cfg", "sampler", "scheduler"),
     "context windows": (

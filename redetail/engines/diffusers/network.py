@@ -81,7 +81,8 @@ class TextGuidedModel:
 
     def _guided(self, crops: Pixels, settings: Settings, network_for: Callable[[Frames], MotionNetwork]) -> DenoiserFor:
         """Encode both prompts once: one condition for all frames, or one for each where the prompt changes."""
-        positive, negative = map(TextCondition, self._text.pair(settings.prompt, settings.negative, range(len(crops))))
+        prompts, frames = (settings.prompt, settings.negative), range(len(crops))
+        positive, negative = map(TextCondition, self._text.pair(*prompts, frames, clip_skip=settings.clip_skip))
         return lambda frames: Guidance(network_for(frames), positive.at(frames), negative.at(frames), settings.cfg)
 
 

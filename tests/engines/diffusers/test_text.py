@@ -211,3 +211,18 @@ def test_the_model_reads_the_prompt_of_each_frame(parts: Parts) -> None:
     whole = text("-2: a; 2: b", range(6))
     assert torch.equal(seen[0], whole[1:4])
     assert torch.equal(seen[1], whole[[0, 2, 5]])
+
+
+def test_the_layer_is_a_setting(parts: Parts) -> None:
+    text, seen = TextConditioner(parts.tokenizer, parts.text_encoder), list[Tensor]()
+
+    class Network:
+        def __call__(self, x: Tensor, sigma: float, conditions: list[TextCondition], /) -> list[Tensor]:
+            seen.extend(condition.states for condition in conditions)
+            return [x for _ in conditions]
+
+    model = TextGuidedModel(Network(), NoiseTable.animatediff(), text)
+    crops = np.zeros((1, 16, 16, 3), np.float32)
+    denoiser_for = model.condition(crops, Settings(prompt="a", negative="b", clip_skip=2, cfg=2.0))
+    denoiser_for(slice(0, 1))(torch.zeros(1, 4, 2, 2), 1.0)
+    assert all(torch.equal(states, text(word, clip_skip=2)) for states, word in zip(seen, "ab", strict=True))
