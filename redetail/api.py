@@ -67,6 +67,7 @@ def detail(
     subjects: Sequence[Subject] = (),
     compare: str | Path | None = None,
     report: str | Path | None = None,
+    save_hints: str | Path | None = None,
     encode: EncodeOptions | None = None,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
@@ -79,8 +80,9 @@ def detail(
     the place of the detector. ``start`` and ``end`` take only a part of the clip. ``model``: a checkpoint, a model
     folder, or a :class:`redetail.ModelSpec` of all that is loaded (None: the bundled model); ``memory``: how it uses
     the machine; ``engine``: one that is loaded already. ``subjects``: settings of single subjects. ``compare``: also
-    write before and after side by side; ``report``: also write the report as JSON; ``encode``: how the output is coded
-    (None: as suits source and container). ``settings`` are those of :class:`redetail.Settings`, and ``preset``, one of
+    write before and after side by side; ``report``: also write the report as JSON; ``save_hints``: also write pictures
+    of what ControlNets were shown into this folder; ``encode``: how the output is coded (None: as suits source and
+    container). ``settings`` are those of :class:`redetail.Settings`, and ``preset``, one of
     :data:`redetail.settings.PRESETS`.
 
     Raises :class:`redetail.RedetailError` (see :mod:`redetail.errors`) in one sentence, and
@@ -92,7 +94,7 @@ def detail(
     frames = _source(source)
     outputs = Outputs(frames, _path(output), _path(compare), _path(report), encode)
     loaded = engine or load_engine(model, device=device, memory=memory)
-    run = Run(frames, loaded, _resolved(settings, loaded), progress, cancel, subjects)
+    run = Run(frames, loaded, _resolved(settings, loaded), progress, cancel, subjects, _path(save_hints))
     planned = run.plan(wanted, span)
     with run.enhanced(planned) as crops, outputs.opened(planned, span.whole) as write:
         measures = run.write(planned, crops, write)

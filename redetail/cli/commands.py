@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from typing import Any
 from redetail import api
 from redetail.cli.display import progress_display, tell
 from redetail.cli.draw import drawn_sheet, marked
-from redetail.cli.options import encoding_of, settings_of
-from redetail.cli.summary import plan_summary, settings_summary, summary
+from redetail.cli.options import settings_of
+from redetail.cli.request import preset_of, request_of
+from redetail.cli.summary import placement_summary, plan_summary, preset_summary, settings_summary, summary
 from redetail.errors import OutputError, SettingsError
 from redetail.evaluate.sheet import Picture, save_png
+from redetail.pipeline.job_document import to_toml
 from redetail.pipeline.plan import Plan, watched
 from redetail.pipeline.report import plan_report, write_report
 from redetail.progress import CancelToken, ProgressCallback
@@ -25,33 +27,43 @@ from redetail.video.target import Target, check_target
 
 def detail(options: argparse.Namespace, cancel: CancelToken) -> None:
     """``redetail detail``."""
+    request = request_of(options)
     if options.dry_run:
-        _dry_run(options, cancel)
+        _dry_run(options, request, cancel)
         return
-    if options.output is None:
+    if request.get("output") is None:
         raise SettingsError("Say where the result goes: -o OUT.mp4 (or --dry-run to see what would be done).")
-    outputs = {name: getattr(options, name) for name in ("output", "compare", "report")}
-    _keep_existing(outputs.values(), options.overwrite)
-    encode = encoding_of(options)
+    outputs = {name: request.get(name) for name in ("output", "compare", "report")}
+    _keep_existing([*outputs.values(), options.save_job], options.overwrite)
     with progress_display(options.quiet) as progress:
-        result = api.detail(
-            options.input, **outputs, **_request(options), model=options.model, device=options.device,
-            encode=encode, progress=progress, cancel=cancel,
-        )  # fmt: skip
+        result = api.detail(**request, progress=progress, cancel=cancel)
+    if options.save_job:
+        _save_job(result.report, Path(options.save_job).expanduser())
     _note(result.notices)
     if not options.quiet:
-        tell(summary(result.report, options.input, outputs))
+        shown = {name: None if path is None else str(path) for name, path in outputs.items()}
+        shown["job"] = options.save_job
+        chosen = preset_summary(preset_of(options, request))
+        tell(summary(result.report, str(request["source"]), shown) + chosen)
 
 
-def _dry_run(options: argparse.Namespace, cancel: CancelToken) -> None:
+def _dry_run(options: argparse.Namespace, request: dict[str, Any], cancel: CancelToken) -> None:
+    outputs = ("output", "compare", "report", "encode", "save_hints")
+    asked = {name: value for name, value in request.items() if name not in outputs}
     with progress_display(options.quiet) as progress:
-        plan = api.plan(
-            options.input, **_request(options), model=options.model, device=options.device,
-            progress=progress, cancel=cancel,
-        )  # fmt: skip
+        plan = api.plan(**asked, progress=progress, cancel=cancel)
     _note(plan.notices)
     report = plan_report(plan)
-    tell(plan_summary(report, options.input) + settings_summary(report["settings"]))
+    lines = plan_summary(report, str(request["source"])), settings_summary(report["settings"])
+    tell("".join(lines) + preset_summary(preset_of(options, request)) + placement_summary(plan.placement))
+
+
+def _save_job(report: Mapping[str, Any], path: Path) -> None:
+    """Write the job of a run; its source is a file here, so there is one."""
+    try:
+        path.write_text(to_toml(report["job"]), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"The job {path} cannot be written ({error.strerror}); choose another place.") from error
 
 
 def detect(options: argparse.Namespace, cancel: CancelToken) -> None:

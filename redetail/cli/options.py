@@ -10,7 +10,7 @@ from typing import Any
 from redetail.settings import PRESETS, Settings, display_name
 from redetail.video.options import CODECS, EncodeOptions
 
-CROP, SAMPLING = "size of the crop", "sampling"
+CROP, SAMPLING, REFINER = "size of the crop", "sampling", "refiner"
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "what it should look like": ("prompt", "negative", "loras", "clip_skip", "seed", "denoise", "color_match"),
     CROP: ("guide_size", "guide_size_for", "max_size", "crop_factor"),
@@ -23,7 +23,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "context_blend",
         "free_noise",
     ),
-    "refiner": ("refiner_ratio", "refiner_prompt", "refiner_negative"),
+    REFINER: ("refiner_ratio", "refiner_prompt", "refiner_negative"),
     "softness of the edges": ("mask_feather", "paste_feather"),
 }
 """Where each field of the settings stands in ``--help``."""
@@ -39,6 +39,8 @@ def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] = tuple(
         group = parser.add_argument_group(title)
         if title == SAMPLING:
             group.add_argument("--preset", metavar="|".join(PRESETS), help=_presets_help())
+        if title == REFINER:
+            group.add_argument("--refiner-checkpoint", metavar="FILE", help="checkpoint that takes over the last steps")
         for name in GROUPS[title]:
             _add_setting(group, by_name[name])
 
@@ -48,6 +50,41 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     names = ("preset", *(item.name for item in fields(Settings)))
     given = {name: getattr(options, name, None) for name in names}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def add_model(group: argparse._ArgumentGroup) -> None:
+    """Add the options of :class:`~redetail.engines.spec.ModelSpec`; LoRA stands among the settings."""
+    several = {"action": "append"}
+    for flag, metavar, more, text in (
+        ("--motion-module", "FILE", {}, "AnimateDiff's motion layers, as published"),
+        ("--motion-lora", "FILE[:STRENGTH]", several, "LoRA for the motion layers; several add up"),
+        ("--vae", "FILE", {}, "VAE in the place of the checkpoint's own"),
+        ("--embedding", "FILE", several, "a word for prompts (textual inversion), named as its file; several"),
+        ("--controlnet", "FILE[:STRENGTH[:START[:END]]]", several,
+         "ControlNet, and the share of the steps in which it acts (0..1); several"),
+        ("--control", "NAME|FILE", several,
+         "what that ControlNet is shown: canny, lineart, softedge, tile ... of the crops, or a video of hints"),
+    ):  # fmt: skip
+        group.add_argument(flag, metavar=metavar, help=text, **more)  # type: ignore[arg-type]  # keyword by keyword
+
+
+def add_memory(group: argparse._ArgumentGroup) -> None:
+    """Add the options of :class:`~redetail.engines.memory.Memory`, which --help cannot ask, since it needs torch."""
+    kinds = "float32, float16 or bfloat16"
+    group.add_argument("--dtype", metavar="NAME", help=f"precision of the networks: {kinds}")
+    group.add_argument("--vae-dtype", metavar="NAME", help="precision of the VAE, where it differs")
+    group.add_argument("--text-dtype", metavar="NAME", help="precision of the text encoder, where it differs")
+    group.add_argument("--attention", metavar="sdpa|sliced", help="sdpa is quickest, sliced takes least memory")
+    for flag, text in (
+        ("--channels-last", "weights in the order that convolutions on GPUs like"),
+        ("--compile", "compile the UNet: minutes at first, quicker steps then"),
+        ("--offload", "keep the VAE and the text encoder off the device while they rest"),
+    ):
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+    group.add_argument("--vae-batch", type=number, metavar="N", help="frames that go through the VAE at once")
+    group.add_argument(
+        "--vae-tile", type=number, metavar="N", help="side of the VAE's tiles in pixels; 0: whole frames"
+    )
 
 
 def add_encoding(group: argparse._ArgumentGroup) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from redetail import __version__
-from redetail.cli.options import CROP, add_encoding, add_settings
+from redetail.cli.options import CROP, add_encoding, add_memory, add_model, add_settings
 from redetail.errors import SettingsError
 
 EXAMPLES = """\
@@ -17,7 +17,8 @@ examples:
   redetail detail in.mp4 -o out.mp4 --compare side.mp4     see before and after side by side
   redetail detail in.mp4 -o out.mp4 --box 40,60,180,220    detail what is in the box
   redetail detail in.mp4 -o out.mp4 --start 2 --end 0:05.5 detail only a part of the clip
-  redetail detail in.mp4 -o out.mp4 --model sd15-folder --prompt "portrait, sharp eyes"
+  redetail detail in.mp4 -o out.mp4 --checkpoint sd15.safetensors --motion-module v3_sd15_mm.ckpt \\
+                  --preset quality --prompt "portrait, sharp eyes"
   redetail detect in.mp4 --draw found.mp4                  see what would be detailed
 """
 
@@ -83,7 +84,7 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "detail",
         prog="redetail detail",
-        usage="redetail detail IN -o OUT [options]",
+        usage="redetail detail IN -o OUT [options]\n       redetail detail --job JOB.toml [options]",
         help="detail faces or other regions of a video",
         description="Find a subject, follow it with a moving crop, re-diffuse the crop over time, paste it back.\n"
         "Everything else of the video stays as it is: pixels, timestamps, sound.\n"
@@ -93,18 +94,27 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
         allow_abbrev=False,
         add_help=False,
     )
-    _add_source(parser)
+    _add_source(parser, optional=True)
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="OUT", help="video or folder of images to write")
     group.add_argument("--compare", metavar="SIDE.mp4", help="also write before and after side by side")
     group.add_argument("--report", metavar="REPORT.json", help="also write tracks, settings, timings and measures")
+    group.add_argument("--save-hints", metavar="FOLDER", help="also write what ControlNets were shown")
+    group.add_argument("--save-job", metavar="JOB.toml", help="also write what was asked for, to be run with --job")
     add_encoding(group)
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
     group.add_argument("--dry-run", action="store_true", help="only say what would be done")
     group = parser.add_argument_group("model")
-    group.add_argument("--model", metavar="FOLDER", help="model folder in the diffusers layout [the bundled model]")
-    group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps [the fastest there is]")
+    group.add_argument(
+        "--checkpoint", "--model", metavar="FILE",
+        help="Stable Diffusion 1.x: a .safetensors or .ckpt file, a folder in the diffusers layout, or a name on the "
+        "hub [the bundled model]",
+    )  # fmt: skip
+    add_model(group)
     add_settings(parser)
+    group = parser.add_argument_group("memory and speed [chosen from what the machine has]")
+    group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps")
+    add_memory(group)
     _add_talk(parser)
 
 
@@ -135,10 +145,13 @@ def _add_detect(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_talk(parser)
 
 
-def _add_source(parser: Parser) -> None:
+def _add_source(parser: Parser, *, optional: bool = False) -> None:
+    """What is detailed; it is ``optional`` where a job may say it."""
     group = parser.add_argument_group("what to detail")
-    group.add_argument("input", metavar="IN", help="a video, or a folder of images")
-    group.add_argument("--detect", metavar="NAME", default="face", help="what to look for [face]")
+    group.add_argument("input", metavar="IN", nargs="?" if optional else None, help="a video, or a folder of images")
+    if optional:
+        group.add_argument("--job", metavar="JOB", help="a job file (.toml) or a report (.json); options override it")
+    group.add_argument("--detect", metavar="NAME", default=None if optional else "face", help="what to look for [face]")
     group.add_argument(
         "--box",
         action="append",

@@ -44,6 +44,18 @@ def preset_summary(requested: Mapping[str, Any]) -> str:
     return f"  preset {name}: {typed or 'all of it was given otherwise'}\n"
 
 
+def placement_summary(placement: Mapping[str, Any]) -> str:
+    """Where and how it would compute, as a line."""
+    if not placement:
+        return ""
+    switches = [name.replace("_", " ") for name in ("channels_last", "compile", "offload") if placement.get(name)]
+    parts = [f"{placement['device']} in {placement['dtype']}", f"attention {placement['attention']}", *switches]
+    parts += [f"VAE in {placement['vae_dtype']}"] if placement.get("vae_dtype") else []
+    parts += [f"VAE in tiles of {placement['vae_tile']}"] if placement.get("vae_tile") else []
+    parts += [f"at most {placement['window']} frames in a window"] if placement.get("window") else []
+    return f"  computes on {', '.join(parts)}\n"
+
+
 def _typed(flag: str, value: object) -> str:
     if isinstance(value, bool):
         return flag if value else f"--no-{flag[2:]}"

@@ -7,7 +7,7 @@ in the report. Sizes that they rest on were measured on Stable Diffusion 1.5 wit
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,28 +26,30 @@ _CELL = 8
 _FRAME_PIXELS = 512 * 512
 
 
-def _asked(text: str, **more: Any) -> Any:
-    return field(default=None, metadata={"help": text, **more})
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
     """What is asked of memory and speed; None: chosen from what the machine has.
+
+    ``dtype``: precision of the networks, float32, float16 or bfloat16; ``vae_dtype`` and ``text_dtype``: of the VAE and
+    the text encoder where it differs. ``attention``: "sdpa" is quickest, "sliced" takes least memory.
+    ``channels_last``: weights in the order that convolutions on GPUs like. ``compile``: compile the UNet, which takes
+    minutes at first. ``vae_batch``: frames that go through the VAE at once; ``vae_tile``: side of its tiles in pixels,
+    0 for whole frames. ``offload``: keep the VAE and the text encoder off the device while they rest.
 
     Raises :class:`~redetail.errors.SettingsError` for numbers that cannot be, and
     :class:`~redetail.errors.UnknownNameError` for an attention that does not exist. Precisions are checked by
     :func:`redetail.engines.device.place`.
     """
 
-    dtype: str | None = _asked("precision of the networks: float32, float16 or bfloat16")
-    vae_dtype: str | None = _asked("precision of the VAE, where it differs")
-    text_dtype: str | None = _asked("precision of the text encoder, where it differs")
-    attention: Attention | None = _asked("sdpa is quickest, sliced takes least memory", choices=ATTENTIONS)
-    channels_last: bool | None = _asked("weights in the order that convolutions on GPUs like")
-    compile: bool | None = _asked("compile the UNet: minutes at first, quicker steps then")
-    vae_batch: int | None = _asked("frames that go through the VAE at once", low=1)
-    vae_tile: int | None = _asked("side of the VAE's tiles in pixels; 0: whole frames", low=0)
-    offload: bool | None = _asked("keep the VAE and the text encoder off the device while they rest")
+    dtype: str | None = None
+    vae_dtype: str | None = None
+    text_dtype: str | None = None
+    attention: Attention | None = None
+    channels_last: bool | None = None
+    compile: bool | None = None
+    vae_batch: int | None = None
+    vae_tile: int | None = None
+    offload: bool | None = None
 
     def __post_init__(self) -> None:
         if self.attention is not None and self.attention not in ATTENTIONS:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from redetail.detection import CutDetector, Detector
 from redetail.geometry.padding import Padding
@@ -42,7 +43,8 @@ class CropPlan:
 class Plan:
     """What will be detailed in frames ``start`` to ``stop`` of a clip, and what the user should know of it.
 
-    ``settings`` are those that it will be detailed with, complete with the engine's defaults (None: not known).
+    ``settings`` are those that it will be detailed with, complete with the engine's defaults (None: not known);
+    ``placement`` is where and how the engine computes.
     """
 
     start: int
@@ -51,6 +53,7 @@ class Plan:
     crops: tuple[CropPlan, ...]
     notices: tuple[str, ...] = ()
     settings: Settings | None = None
+    placement: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.stop - self.start

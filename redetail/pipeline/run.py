@@ -6,15 +6,18 @@ Their matrix products are small. On a busy machine a BLAS that splits them over 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
 from redetail.engines.base import Engine
+from redetail.errors import SettingsError
 from redetail.pipeline.chosen import Subject, check_subjects, choose
 from redetail.pipeline.enhance import enhance_region, spool_crops
+from redetail.pipeline.hints import HintFolder, RegionHints, open_hints, spool_hints
 from redetail.pipeline.measure import Measures
 from redetail.pipeline.paste import Crops, PastedFrame, pasted_frames
 from redetail.pipeline.plan import CropPlan, Plan, crop_plan, watched
@@ -30,7 +33,10 @@ from redetail.video import Frame, FrameSource
 
 @dataclass
 class Run:
-    """One run over one source: what its passes share."""
+    """One run over one source: what its passes share.
+
+    ``save_hints``: a folder that does not exist yet, for pictures of what the engine's ControlNets were shown.
+    """
 
     source: FrameSource
     engine: Engine
@@ -38,11 +44,19 @@ class Run:
     progress: ProgressCallback = no_progress
     cancel: CancelToken | None = None
     subjects: Sequence[Subject] = ()
+    save_hints: Path | None = None
     watch: Stopwatch = field(default_factory=Stopwatch)
+    _hints: Mapping[str, FrameSource] = field(init=False, repr=False)
+    _folder: HintFolder | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # What cannot be is refused before a long clip is searched, not after.
-        check_subjects(self.subjects, self.settings, self.engine.capabilities)
+        capabilities = self.engine.capabilities
+        check_subjects(self.subjects, self.settings, capabilities)
+        if self.save_hints is not None and not capabilities.hints:
+            raise SettingsError(f"There are no hints to save in {self.save_hints}: the model has no ControlNet.")
+        self._hints = open_hints(capabilities.hints, self.source.info)
+        self._folder = None if self.save_hints is None else HintFolder(self.save_hints)
 
     def plan(self, subjects: Subjects, span: Span) -> Plan:
         """Pass 1: find the subjects and decide how each is cropped and scaled."""
@@ -50,7 +64,8 @@ class Run:
             found = find(self.source, subjects, self.settings.crop_factor, span, self.progress, self.cancel)
         crops = self._crops(found.regions)
         notices = (*self.source.info.notices, *found.notices)
-        return Plan(found.start, found.stop, self.source.info.size, crops, notices, self.settings)
+        placement = self.engine.capabilities.placement
+        return Plan(found.start, found.stop, self.source.info.size, crops, notices, self.settings, placement)
 
     def plan_of(self, regions: Sequence[Region]) -> Plan:
         """A plan for regions that are known already: the frames that they span."""
@@ -62,16 +77,21 @@ class Run:
     def enhanced(self, plan: Plan) -> Iterator[list[CropStore]]:
         """Pass 2: the enhanced crops of every region, on disk while the context lasts."""
         shapes = [(len(crop.region), *crop.working.shape, 3) for crop in plan.crops]
-        with Spool([*shapes, *shapes]) as spool:
+        with Spool(shapes * (2 + len(self._hints))) as spool, self._folder or nullcontext():
             before = [spool.store(f"{number}-before", shape) for number, shape in enumerate(shapes)]
             after = [spool.store(f"{number}-after", shape) for number, shape in enumerate(shapes)]
+            hints = {
+                name: [spool.store(f"{number}-hint-{index}", shape) for number, shape in enumerate(shapes)]
+                for index, name in enumerate(self._hints)
+            }
             if plan.crops:
                 with self._pass("crop"):
-                    frames = self._frames(plan, "crop")
-                    spool_crops(frames, plan.crops, before)
+                    spool_crops(self._frames(plan, "crop"), plan.crops, before)
+                    for name, stores in hints.items():
+                        spool_hints(name, self._hints[name], plan.crops, stores, self.source.info, self.cancel)
                 with self._pass("detail"):
-                    self._enhance(plan, before, after)
-            for store in before:
+                    self._enhance(plan, before, after, hints)
+            for store in (*before, *(store for stores in hints.values() for store in stores)):
                 spool.drop(store)
             yield after
 
@@ -100,12 +120,20 @@ class Run:
     def _frames(self, plan: Plan, stage: str) -> Iterator[Frame]:
         return watched(self.source.frames(plan.start, plan.stop), len(plan), stage, self.progress, self.cancel)
 
-    def _enhance(self, plan: Plan, before: Sequence[CropStore], after: Sequence[CropStore]) -> None:
+    def _enhance(
+        self,
+        plan: Plan,
+        before: Sequence[CropStore],
+        after: Sequence[CropStore],
+        hints: Mapping[str, Sequence[CropStore]],
+    ) -> None:
         total = sum(len(region) for region in plan.regions)
         done = 0
-        for crop, taken, result in zip(plan.crops, before, after, strict=True):
+        for number, (crop, taken, result) in enumerate(zip(plan.crops, before, after, strict=True)):
             share = _offset(self.progress, done, total)
-            enhance_region(crop, taken, result, self.engine, crop.settings, share, self.cancel)
+            stores = {name: regions[number] for name, regions in hints.items()}
+            shown = RegionHints(self.engine.capabilities.hints, stores, self._folder)
+            enhance_region(crop, taken, result, self.engine, crop.settings, share, self.cancel, shown)
             done += len(crop.region)
 
 
