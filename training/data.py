@@ -198,10 +198,15 @@ class Samples(IterableDataset[torch.Tensor]):
 
     def source(self, rng: np.random.Generator) -> Source:
         """A clip for the pool."""
-        row = self.rows[rng.choice(len(self.rows), p=self.weights)]
+        clean, faces = self.clean(self.rows[rng.choice(len(self.rows), p=self.weights)], rng)
+        how = self.degradation or draw_degradation(rng)
+        return Source(clean, damage(clean, how), how.up, faces)
+
+    def clean(self, row: dict[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """A part of a file, at a size drawn between half and the whole of its own, and the faces in it (see Source)."""
         clip = np.load(self.folder / row["file"], mmap_mode="r")
         if len(clip) < MOVED_STILL[0]:
-            return self.moved(np.asarray(clip[0]), row, rng)
+            return moved_still(np.asarray(clip[0]), row, rng)
         start = int(rng.integers(0, max(1, len(clip) - LONGEST + 1)))
         most = max(1.0, min(1.8, min(clip.shape[1:3]) / 180))
         scale = 1.0 if rng.random() < 0.6 else 1 / float(rng.uniform(1.0, most))
@@ -210,25 +215,21 @@ class Samples(IterableDataset[torch.Tensor]):
         left = int(np.clip(centre[0] - wide / 2, 0, max(0, clip.shape[2] - wide)))
         top = int(np.clip(centre[1] - wide / 2, 0, max(0, clip.shape[1] - wide)))
         part = np.array(clip[start : start + LONGEST, top : top + wide, left : left + wide])
-        clean = resize(part, (round(part.shape[1] * scale), round(part.shape[2] * scale)), "area")
         faces = [
             (int(key) - start, (x + w / 2 - left) * scale, (y + h / 2 - top) * scale, w * scale)
             for key, boxes in row["faces"].items()
             for x, y, w, h in boxes
         ]
-        return self.degraded(clean, np.array(faces).reshape(-1, 4), rng)
+        size = (round(part.shape[1] * scale), round(part.shape[2] * scale))
+        return resize(part, size, "area"), np.array(faces).reshape(-1, 4)
 
-    def moved(self, still: np.ndarray, row: dict[str, Any], rng: np.random.Generator) -> Source:
-        """A still as a clip."""
-        frames, side = MOVED_STILL
-        side = min(side, *still.shape[:2])
-        scale = 1.0 if rng.random() < 0.5 else 1 / float(rng.uniform(1.0, max(1.0, min(still.shape[:2]) / side)))
-        centre = pick_centre(row, 0, round(side / scale), rng)
-        clean = camera_motion(still, centre, side, frames, scale, rng)
-        faces = [(0, side / 2, side / 2, 0)] if any(row["faces"].values()) else []
-        return self.degraded(clean, np.array(faces).reshape(-1, 4), rng)
 
-    def degraded(self, clean: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -> Source:
-        """With its stages."""
-        how = self.degradation or draw_degradation(rng)
-        return Source(clean, damage(clean, how), how.up, faces)
+def moved_still(still: np.ndarray, row: dict[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A still (h, w, 3) as a clip round one of its faces, and where that is."""
+    frames, side = MOVED_STILL
+    side = min(side, *still.shape[:2])
+    scale = 1.0 if rng.random() < 0.5 else 1 / float(rng.uniform(1.0, max(1.0, min(still.shape[:2]) / side)))
+    centre = pick_centre(row, 0, round(side / scale), rng)
+    clean = camera_motion(still, centre, side, frames, scale, rng)
+    faces = [(0, side / 2, side / 2, 0)] if any(row["faces"].values()) else []
+    return clean, np.array(faces).reshape(-1, 4)

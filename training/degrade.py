@@ -64,11 +64,11 @@ class Stages(NamedTuple):
 # (share, smallest factor, largest factor, weights of h264, jpeg and none). Most clips are what low-resolution video
 # and small faces are made of: half the size through H.264, a third through JPEG.
 KINDS = (
-    (0.34, 2.0, 2.0, (0.95, 0.0, 0.05)),
-    (0.26, 3.0, 3.4, (0.0, 0.95, 0.05)),
-    (0.20, 1.2, 3.5, (0.5, 0.3, 0.2)),
-    (0.08, 2.0, 3.4, (0.0, 0.0, 1.0)),
-    (0.12, 1.0, 1.0, (0.6, 0.25, 0.15)),
+    (0.30, 2.0, 2.0, (0.95, 0.0, 0.05)),
+    (0.24, 3.0, 3.4, (0.0, 0.95, 0.05)),
+    (0.18, 1.2, 3.5, (0.5, 0.3, 0.2)),
+    (0.10, 2.0, 3.4, (0.0, 0.0, 1.0)),
+    (0.18, 1.0, 1.0, (0.6, 0.25, 0.15)),
 )
 
 
@@ -95,7 +95,7 @@ def draw_degradation(rng: np.random.Generator) -> Degradation:
         seed=int(rng.integers(2**31)),
         down=str(rng.choice(["area", "linear", "cubic", "lanczos"], p=[0.7, 0.1, 0.15, 0.05])),
         up=str(rng.choice(["cubic", "linear", "lanczos"], p=[0.85, 0.1, 0.05])),
-        blur=float(rng.uniform(0.3, 1.6)) if rng.random() < (0.6 if factor == 1.0 else 0.1) else 0.0,
+        blur=float(rng.uniform(0.3, 1.6)) if rng.random() < (0.45 if factor == 1.0 else 0.1) else 0.0,
         noise=float(rng.uniform(1, 10)) if rng.random() < 0.15 else 0.0,
         grey_noise=bool(rng.random() < 0.5),
     )

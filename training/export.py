@@ -15,7 +15,8 @@ from redetail.engines.restoration import ModelCard, NetworkConfig, RestorationUN
 
 log = logging.getLogger("export")
 
-# Chosen by training/evaluate.py on the reserved clips; see docs/model-log.md.
+VERSION = "2"
+# Chosen by training/evaluate.py on the held-out files; see docs/model-log.md.
 DEFAULTS = {
     "steps": 1,
     "sampler": "euler",
@@ -42,7 +43,8 @@ def main() -> None:
     network = RestorationUNet(NetworkConfig.from_json(saved["config"]))
     network.load_state_dict(saved["average"])
     trained = {"steps": saved["step"], "minutes": round(saved["seconds"] / 60, 1)}
-    save(options.output, network, ModelCard(name="redetail restoration", defaults=DEFAULTS, trained=trained))
+    card = ModelCard(name="redetail restoration", version=VERSION, defaults=DEFAULTS, trained=trained)
+    save(options.output, network, card)
     weights = (options.output / "model.safetensors").stat().st_size
     log.info("%s: %d training steps, %.1f MB", options.output, saved["step"], weights / 1e6)
 

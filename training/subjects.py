@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from data import is_validation, load_index
+from data import Samples
 from degrade import Degradation, damage, resize
 from numpy.typing import NDArray
 from prepare import is_reserved, media_files, read_frames
@@ -83,10 +83,10 @@ def reserved_clips(folders: list[Path], frames: int) -> dict[str, Clip]:
 
 
 def held_out_clips(data: Path, frames: int) -> dict[str, Clip]:
-    """The clips of the training set that are only watched: what defaults are chosen on."""
-    rows = [row for row in load_index(data) if is_validation(row["name"])]
-    fit = [row for row in rows if row["shape"][0] >= frames and min(row["shape"][1:3]) >= SIDE]
-    return {row["name"]: np.array(np.load(data / row["file"], mmap_mode="r")[:frames]) for row in fit}
+    """A clip out of each file of the training set that is only watched: what defaults are chosen on."""
+    samples = Samples(data, 0, validation=True)
+    clips = {row["name"]: samples.clean(row, np.random.default_rng(0))[0][:frames] for row in samples.rows}
+    return {name: clip for name, clip in clips.items() if len(clip) > 1 and min(clip.shape[1:3]) >= SIDE}
 
 
 def subjects(clips: dict[str, Clip], softening: Degradation, yunet: Path) -> list[Subject]:

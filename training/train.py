@@ -31,6 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data import Samples
 from degrade import Degradation
+from losses import clip_flows, restoration_loss, warped_loss
+from noise import SIGMA_MAX, draw_sigmas, noisy_input
 
 from redetail.engines.restoration import NetworkConfig, RestorationUNet, load
 from redetail.engines.restoration.network import cell_basis
@@ -38,13 +40,8 @@ from redetail.engines.restoration.tasks import TASKS
 
 log = logging.getLogger("train")
 
-SIGMA_MAX = 14.6146  # of Stable Diffusion's table
-# (share, lowest, highest): few-step sampling evaluates the high and middle noise levels.
-SIGMA_BANDS = ((0.75, 5.0, SIGMA_MAX), (0.20, 0.6, 5.0), (0.05, 0.03, 0.6))
-TEMPORAL_WEIGHT = 0.6
+WEIGHTS = {"change": 0.6, "tasks": 0.2, "flicker": 0.25}  # of the losses beside the error itself
 MEASURED = 60  # batches whose spread sets the units of a new network
-TASK_WEIGHT = 0.2  # of the errors of the single tasks beside that of their sum
-FLOOR = 0.02  # added to a clip's mean square before its error is divided by it: nearly clean clips do not rule
 # The grid is as fine as half-size video, and the width is spent where a cell is cheap.
 SHAPE = NetworkConfig(
     unshuffle=2,
@@ -67,46 +64,6 @@ def unshuffle(clip: Tensor, config: NetworkConfig) -> Tensor:
     """(B, F, h, w, 3) in -1..1 -> (B*F, 3*u*u, h/u, w/u)."""
     frames = clip.flatten(0, 1).permute(0, 3, 1, 2)
     return torch.nn.functional.pixel_unshuffle(frames, config.unshuffle)
-
-
-def draw_sigmas(count: int, generator: torch.Generator) -> Tensor:
-    """(count,) noise levels, log-uniform inside a band drawn from SIGMA_BANDS; a third of the top band is its end."""
-    shares = torch.tensor([band[0] for band in SIGMA_BANDS])
-    picks = torch.multinomial(shares, count, replacement=True, generator=generator)
-    low = torch.tensor([band[1] for band in SIGMA_BANDS])[picks].log()
-    high = torch.tensor([band[2] for band in SIGMA_BANDS])[picks].log()
-    sigma = (low + (high - low) * torch.rand(count, generator=generator)).exp()
-    at_end = (picks == 0) & (torch.rand(count, generator=generator) < 0.33)
-    return torch.where(at_end, torch.full_like(sigma, SIGMA_MAX), sigma)
-
-
-def noisy_input(clean: Tensor, sigma: Tensor, frames: int, generator: torch.Generator) -> Tensor:
-    """clean (B*F, C, h, w) plus noise.
-
-    A quarter of the clips start from no residual at all, as a denoise < 1 does, and a quarter from a weakened one, as
-    the network's own earlier steps give.
-    """
-    kind = torch.rand(len(sigma), generator=generator)
-    keep = torch.rand(len(sigma), generator=generator)
-    keep = torch.where(kind < 0.25, torch.zeros_like(keep), torch.where(kind < 0.5, keep, torch.ones_like(keep)))
-    rows = [value.repeat_interleave(frames)[:, None, None, None].to(clean.device) for value in (keep, sigma)]
-    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
-    return clean * rows[0] + rows[1] * noise
-
-
-def restoration_loss(predicted: Tensor, clean: Tensor, clips: int) -> dict[str, Tensor]:
-    """What share of the mean square of residual latents (B*F, T, C, h, w), one for each task, is left unexplained.
-
-    "error": of their sum; "change": of the sum's differences from frame to frame; "tasks": of each alone, summed. Each
-    clip counts relative to its own sum, as the gain in decibels does.
-    """
-    predicted, clean = (x.float().unflatten(0, (clips, -1)) for x in (predicted, clean))
-    left, whole = (predicted - clean).sum(dim=2), clean.sum(dim=2)
-    total = whole.square().mean(dim=(1, 2, 3, 4)) + FLOOR
-    change = left.diff(dim=1).square().mean(dim=(1, 2, 3, 4)) if left.shape[1] > 1 else torch.zeros_like(total)
-    tasks = (predicted - clean).square().mean(dim=(1, 3, 4, 5)).sum(dim=1)
-    rows = {"error": left.square().mean(dim=(1, 2, 3, 4)), "change": change, "tasks": tasks}
-    return {key: (row / total).mean() for key, row in rows.items()}
 
 
 class Run:
@@ -198,16 +155,26 @@ class Run:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
             predicted = self.components(noisy, sigma.to(self.device), condition, frames)
         losses = restoration_loss(predicted, target, clips)
+        losses["flicker"] = self.flicker(predicted, condition, batch) if frames > 1 else torch.zeros(())
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         self.optimizer.zero_grad(set_to_none=True)
-        (losses["error"] + TEMPORAL_WEIGHT * losses["change"] + TASK_WEIGHT * losses["tasks"]).backward()
+        sum((weight * losses[key] for key, weight in WEIGHTS.items()), losses["error"]).backward()
         self.share_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
         self.update_average()
         return {**{key: loss.item() for key, loss in losses.items()}, "norm": norm.item()}
+
+    def flicker(self, predicted: Tensor, condition: Tensor, batch: Tensor) -> Tensor:
+        """How much more the restored clips change along the original's flow than the degraded ones."""
+        soft = torch.nn.functional.pixel_shuffle(condition, self.config.unshuffle)
+        whole = predicted.float().sum(dim=1) * self.config.residual_std
+        output = soft + torch.nn.functional.pixel_shuffle(whole, self.config.unshuffle)
+        clips = [x.unflatten(0, (len(batch), -1)) for x in (output, soft)]
+        grid, valid = clip_flows(batch[:, 3])
+        return warped_loss(clips[0], clips[1], (grid.to(self.device), valid.to(self.device)))
 
     def share_gradients(self) -> None:
         """Average the gradients over all processes, and take the clock of the first."""

@@ -56,10 +56,14 @@ def test_settings_from_text(script) -> None:
     assert script("evaluate").settings_from("") == {}
 
 
-def test_held_out_clips_are_the_watched_ones(script, prepared: Path) -> None:
-    clips = script("subjects").held_out_clips(prepared, 10)
+def test_held_out_clips_are_the_watched_ones(script, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subjects = script("subjects")
+    monkeypatch.setattr(subjects, "SIDE", 150)
+    clips = subjects.held_out_clips(prepared, 10)
     assert list(clips) == ["held3.webp"]
-    assert clips["held3.webp"].shape == (10, 200, 240, 3)
+    assert clips["held3.webp"].shape[0] == 10
+    monkeypatch.setattr(subjects, "SIDE", 300)
+    assert not subjects.held_out_clips(prepared, 10)
 
 
 def test_a_subject_is_cut_at_one_place(script) -> None:

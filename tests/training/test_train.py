@@ -45,29 +45,9 @@ def train(script, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def batch(clips: int = 2, frames: int = 2, side: int = 16) -> torch.Tensor:
+def batch(clips: int = 2, frames: int = 2, side: int = 32) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (clips, 4, frames, side, side, 3), generator=generator, dtype=torch.uint8)
-
-
-def test_loss_is_the_share_that_is_left(train: ModuleType) -> None:
-    clean = torch.randn(4, 3, 12, 8, 8, generator=torch.Generator().manual_seed(1)) * 10
-    nothing = train.restoration_loss(torch.zeros_like(clean), clean, 2)
-    assert nothing["error"].item() == pytest.approx(1, abs=1e-3)  # the floor under the mean square takes 1e-4
-    assert train.restoration_loss(clean, clean, 2)["tasks"].item() == 0
-    half = train.restoration_loss(clean / 2, clean, 2)
-    assert half["error"].item() == pytest.approx(nothing["error"].item() / 4)
-    assert half["change"].item() == pytest.approx(nothing["change"].item() / 4)
-    swapped = train.restoration_loss(clean.flip(1), clean, 2)  # right in sum, wrong for each task
-    assert swapped["error"].item() == pytest.approx(0, abs=1e-6)
-    assert swapped["tasks"].item() > 0.5
-
-
-def test_a_constant_error_does_not_change_over_time(train: ModuleType) -> None:
-    clean = torch.randn(6, 1, 12, 4, 4, generator=torch.Generator().manual_seed(2))
-    loss = train.restoration_loss(clean + 1, clean, 2)
-    assert loss["change"].item() == pytest.approx(0, abs=1e-6)
-    assert loss["error"].item() > 0.5
 
 
 def test_targets_of_the_tasks_lead_from_the_crop_to_the_original(
@@ -76,7 +56,7 @@ def test_targets_of_the_tasks_lead_from_the_crop_to_the_original(
     run = train.Run(options(prepared, tmp_path / "run"))
     pictures = batch()
     target, condition = run.latents(pictures)
-    assert target.shape == (4, 3, 12, 8, 8)
+    assert target.shape == (4, 3, 12, 16, 16)
     restored = condition + target.sum(dim=1) * run.config.residual_std
     clean = train.unshuffle(pictures[:, 3].float() / 127.5 - 1, run.config)
     torch.testing.assert_close(restored, clean, atol=1e-5, rtol=0)
