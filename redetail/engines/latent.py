@@ -220,10 +220,10 @@ class _Segment:
 
     @property
     def refined(self) -> _Segment:
-        """The segment as the refiner is asked for it: prompts of its own, where it has any, and no hints."""
+        """The segment as the refiner is asked for it: prompts of its own, where it has any; no LoRA and no hints."""
         own = self.settings
         prompt, negative = own.refiner_prompt or own.prompt, own.refiner_negative or own.negative
-        return replace(self, settings=replace(own, prompt=prompt, negative=negative), hints={})
+        return replace(self, settings=replace(own, prompt=prompt, negative=negative, loras=()), hints={})
 
     def stage(self, model: LatentModel, meter: Meter) -> Stage:
         """The denoiser of all frames, its calls counted one by one."""

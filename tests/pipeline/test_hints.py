@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from redetail.engines.fake import FakeEngine
-from redetail.errors import Cancelled, InputError, OutputError
+from redetail.errors import Cancelled, InputError, OutputError, SettingsError
 from redetail.geometry.padding import Padding
 from redetail.imaging.hints import make_hint
 from redetail.pipeline.enhance import enhance_region, spool_crops
 from redetail.pipeline.hints import HintFolder, RegionHints, open_hints, spool_hints
 from redetail.pipeline.plan import CropPlan
+from redetail.pipeline.run import Run
 from redetail.pipeline.spool import Spool
 from redetail.progress import CancelToken
 from redetail.region import Region, Size
@@ -190,3 +191,37 @@ def test_a_folder_with_something_in_it_is_not_touched(tmp_path):
     with pytest.raises(OutputError, match="is not empty; give a new folder"):
         HintFolder(tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def with_hints(*names):
+    engine = Shown()
+    engine._capabilities = replace(engine.capabilities, hints=names)
+    return engine
+
+
+def test_a_run_reads_crops_and_saves_the_hints_of_every_subject(tmp_path):
+    folder, engine = pictures(tmp_path / "depth", clip()), with_hints("canny", str(tmp_path / "depth"))
+    regions = [planned(5, 2).region, replace(planned(3, 4).region, label="face 2")]
+    run = Run(array_source(clip()), engine, SETTINGS, save_hints=tmp_path / "shown")
+    with run.enhanced(run.plan_of(regions)):
+        assert not (tmp_path / "shown").exists()
+    names = sorted(path.name for path in (tmp_path / "shown").iterdir())
+    assert len(names) == 2 * (5 + 3)
+    assert names[0] == "face_1-canny-000003.png"
+    assert names[-1] == "face_2-depth-000007.png"
+    for (_, crops, hints), region in zip(engine.given, regions, strict=True):
+        assert len(crops) == len(region)
+        assert set(hints) == {"canny", str(folder)}
+        # The hints are the clip itself, so what is shown of them is what is shown of the clip.
+        np.testing.assert_array_equal(hints[str(folder)], crops)
+
+
+def test_a_run_refuses_hints_that_cannot_be_before_it_searches(tmp_path):
+    source = array_source(clip())
+    with pytest.raises(InputError, match=r"The hint 'pose.mp4' is neither"):
+        Run(source, with_hints("pose.mp4"), SETTINGS)
+    with pytest.raises(SettingsError, match=r"There are no hints to save in .*: the model has no ControlNet"):
+        Run(source, with_hints(), SETTINGS, save_hints=tmp_path / "shown")
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(OutputError, match="is not empty"):
+        Run(source, with_hints("canny"), SETTINGS, save_hints=tmp_path)

@@ -18,6 +18,7 @@ from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.diffusers.text import TextConditioner
 from redetail.engines.latent import Codec, DenoiserFor, LatentEngine
 from redetail.engines.spec import ModelSpec, WeightedFile
+from redetail.errors import ModelError
 from redetail.sampling import Course, NoiseTable, sampler_names, scheduler_names
 from redetail.settings import Settings
 
@@ -35,7 +36,7 @@ def load_diffusers_engine(spec: ModelSpec, placement: Placement) -> LatentEngine
         parts = load_spec_parts(spec, placement)
         model = _model(parts, spec, placement)
         codec = _codec(parts.vae, placement)
-        refiner = None if spec.refiner_checkpoint is None else _refiner(spec, placement)
+        refiner = None if spec.refiner_checkpoint is None else _refiner(spec, parts, placement)
     longest = (TRAINED_FRAMES, parts.motion_limit, placement.modes.window or TRAINED_FRAMES)
     capabilities = Capabilities(
         name=f"diffusers:{Path(spec.checkpoint or '').name}",
@@ -44,15 +45,17 @@ def load_diffusers_engine(spec: ModelSpec, placement: Placement) -> LatentEngine
         samplers=sampler_names(),
         schedulers=scheduler_names(),
         uses_loras=True,
+        hints=tuple(dict.fromkeys(control.hint for control in spec.controls)),
     )
     return LatentEngine(codec, model, capabilities, placement, context_limit=parts.motion_limit, refiner=refiner)
 
 
 class LoraModel:
-    """A latent model whose networks hold the model's own LoRA files and those of the settings while it is used."""
+    """A latent model whose networks (UNet, text encoder) hold the model's own LoRA files and those of the settings
+    while it is used."""
 
-    def __init__(self, model: TextGuidedModel, parts: Parts, loras: Sequence[WeightedFile]) -> None:
-        self._model, self._parts, self._loras = model, parts, tuple(loras)
+    def __init__(self, model: TextGuidedModel, networks: tuple[Any, Any], loras: Sequence[WeightedFile]) -> None:
+        self._model, self._networks, self._loras = model, networks, tuple(loras)
         self._mixer: Any = None
 
     @property
@@ -76,7 +79,7 @@ class LoraModel:
         if self._mixer is None and loras:
             from redetail.engines.diffusers.lora import LoraMixer
 
-            self._mixer = LoraMixer(self._parts.unet, self._parts.text_encoder)
+            self._mixer = LoraMixer(*self._networks)
         if self._mixer is not None:
             self._mixer.use(loras)
 
@@ -94,10 +97,11 @@ def _model(parts: Parts, spec: ModelSpec, placement: Placement) -> LoraModel:
         from redetail.engines.diffusers.control import load_controls
 
         more = [load_controls(spec.controls, placement, parts.unet.config)]
-    return LoraModel(TextGuidedModel(MotionNetwork(parts.unet, table, kind), table, text, *more), parts, spec.loras)
+    guided = TextGuidedModel(MotionNetwork(parts.unet, table, kind), table, text, *more)
+    return LoraModel(guided, (parts.unet, parts.text_encoder), spec.loras)
 
 
-def _refiner(spec: ModelSpec, placement: Placement) -> LoraModel:
+def _refiner(spec: ModelSpec, base: Parts, placement: Placement) -> LoraModel:
     """The refiner: another checkpoint with the same motion module and text embeddings, without LoRA and ControlNets."""
     own = ModelSpec(
         checkpoint=spec.refiner_checkpoint,
@@ -106,7 +110,27 @@ def _refiner(spec: ModelSpec, placement: Placement) -> LoraModel:
         vae=spec.vae,
         embeddings=spec.embeddings,
     )
-    return _model(load_spec_parts(own, placement), own, placement)
+    parts = load_spec_parts(own, placement)
+    _check_refiner(base, parts, own)
+    return _model(parts, own, placement)
+
+
+def _check_refiner(base: Parts, refiner: Parts, spec: ModelSpec) -> None:
+    """Refuse a refiner that reads other latents than the base model: they go from one to the other as they are."""
+    facts = [
+        (
+            int(parts.unet.config.in_channels),
+            round(float(parts.vae.config.scaling_factor), 5),
+            round(float(getattr(parts.vae.config, "shift_factor", None) or 0), 5),
+        )
+        for parts in (base, refiner)
+    ]
+    if facts[0] != facts[1]:
+        (channels, scale, _), (own, other, _) = facts
+        raise ModelError(
+            f"The refiner {spec.checkpoint} works on latents of {own} channels scaled by {other:g}, the checkpoint on "
+            f"{channels} channels scaled by {scale:g}; use a refiner of the same kind of model."
+        )
 
 
 def _codec(vae: Any, placement: Placement) -> Codec:
