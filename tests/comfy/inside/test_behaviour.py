@@ -229,6 +229,26 @@ def test_a_mask_for_each_frame_of_a_video_model(detail: Detail, toys: ModuleType
     assert off[2] > 5 * ROUND_TRIP
 
 
+@pytest.mark.parametrize("video", [False, True], ids=["frames are the batch", "a clip"])
+def test_context_windows_of_the_core_are_used(detail: Detail, toys: ModuleType, video: bool) -> None:
+    """Frames that do not see one another come out the same, whatever windows they are sampled in."""
+    windows = pytest.importorskip("comfy.context_windows", reason="This ComfyUI has no context windows of its own.")
+    model, vae = (toys.video_model(toys.BLIND), toys.video_vae()) if video else (toys.model_of(toys.BLIND), None)
+    frames, segments = pattern(17), segs(seg(full_mask()))
+    whole = pictures(detail(frames, segments, toys.pipe(model, vae)))
+    windowed = model.clone()
+    windowed.model_options["context_handler"] = windows.IndexListContextHandler(
+        context_schedule=windows.get_matching_context_schedule("standard_static"),
+        fuse_method=windows.get_matching_fuse_method("pyramid"),
+        context_length=3,
+        context_overlap=1,
+        dim=2 if video else 0,
+    )
+    model.model.seen.clear()
+    np.testing.assert_allclose(pictures(detail(frames, segments, toys.pipe(windowed, vae))), whole, atol=1e-5)
+    assert {shape[2] if video else shape[0] // 2 for shape, _ in model.model.seen} == {3}
+
+
 def test_pictures_with_alpha_lose_it(detail: Detail) -> None:
     frames = pattern(2)
     with_alpha = torch.cat([frames, torch.rand(*frames.shape[:3], 1)], dim=-1)

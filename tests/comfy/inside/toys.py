@@ -162,9 +162,11 @@ def model_of(constants: dict[str, float] = BASE, betas: str = "animatediff") -> 
     return comfy.model_patcher.ModelPatcher(ToyModel(constants, betas), load_device=CPU, offload_device=CPU)
 
 
-def video_model() -> comfy.model_patcher.ModelPatcher:
+def video_model(constants: dict[str, float] = BASE) -> comfy.model_patcher.ModelPatcher:
     """The toy over 5-D latents (clips, channels, frames, height, width)."""
-    return comfy.model_patcher.ModelPatcher(ToyModel(BASE, "sd15", VideoFormat), load_device=CPU, offload_device=CPU)
+    return comfy.model_patcher.ModelPatcher(
+        ToyModel(constants, "sd15", VideoFormat), load_device=CPU, offload_device=CPU
+    )
 
 
 def vae_of(autoencoder: nn.Module | None = None) -> comfy.sd.VAE:
