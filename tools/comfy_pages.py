@@ -69,7 +69,8 @@ def source_id(name: str) -> str:
 def page(name: str, node: Any) -> str:
     """The help page of one node."""
     prose = PROSE / f"{source_id(name)}.md"
-    intro, _, rest = prose.read_text(encoding="utf-8").strip().partition("\n## ") if prose.is_file() else ("", "", "")
+    written = prose.read_text(encoding="utf-8").strip() if prose.is_file() else ""
+    intro, _, rest = f"\n{written}".partition("\n## ")
     parts = [f"# {node.NAME}", node.DESCRIPTION, intro.strip()]
     if rows := inputs(node):
         parts += ["## Inputs", table(("Input", "Type", "Default", "Range", "What it does"), rows)]
