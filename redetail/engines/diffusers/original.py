@@ -134,6 +134,7 @@ def _res_name(rest: str) -> str:
 
 # --- the VAE
 
+_MIDDLE = "mid_block.attentions.0"
 _VAE_ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _Rule = tuple[str, Callable[["re.Match[str]", int], str]]
@@ -146,7 +147,10 @@ _VAE_RULES: tuple[_Rule, ...] = (
     ),
     (r"decoder\.up\.(\d+)\.upsample\.(.+)", lambda m, n: f"decoder.up_blocks.{n - int(m[1])}.upsamplers.0.{m[2]}"),
     (r"(.+)\.mid\.block_(\d)\.(.+)", lambda m, _: f"{m[1]}.mid_block.resnets.{int(m[2]) - 1}.{m[3]}"),
-    (r"(.+)\.mid\.attn_1\.(\w+)\.(\w+)", lambda m, _: f"{m[1]}.mid_block.attentions.0.{_VAE_ATTENTION[m[2]]}.{m[3]}"),
+    (
+        r"(.+)\.mid\.attn_1\.(norm|q|k|v|proj_out)\.(\w+)",
+        lambda m, _: f"{m[1]}.{_MIDDLE}.{_VAE_ATTENTION[m[2]]}.{m[3]}",
+    ),
     (r"(.+\.attentions\.0)\.(query|key|value|proj_attn)\.(\w+)", lambda m, _: f"{m[1]}.{_OLD_ATTENTION[m[2]]}.{m[3]}"),
     (r"(encoder|decoder)\.norm_out\.(\w+)", lambda m, _: f"{m[1]}.conv_norm_out.{m[2]}"),
     (r"(.+)", lambda m, _: m[1]),

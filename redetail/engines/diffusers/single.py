@@ -186,10 +186,11 @@ def _scheduler(checkpoint: _Checkpoint) -> Config:
 def _vae(checkpoint: _Checkpoint, path: Path | None, placement: Placement) -> nn.Module:
     if path is not None and not path.is_dir():
         file, facts = open_as(path, ("vae",), "a VAE of Stable Diffusion")
-        channels = facts.details["latent_channels"]
-        if facts.details["layout"] == "tiny" or channels != 4:
-            detail = "is a tiny autoencoder" if facts.details["layout"] == "tiny" else f"makes {channels} channels"
-            raise ModelError(f"The VAE {path} {detail}; what is wanted is an AutoencoderKL of 4 channels.")
+        if facts.details["latent_channels"] != 4:
+            channels = facts.details["latent_channels"]
+            raise ModelError(f"The VAE {path} makes {channels} channels; what is wanted is one of 4 channels.")
+        if facts.details["layout"] == "tiny":
+            return _tiny_vae(file, placement)
         return _filled_vae(file, facts.details["prefix"], placement)
     folder = checkpoint.folder
     if path is not None or folder is not None:
@@ -207,6 +208,12 @@ def _filled_vae(file: WeightFile, prefix: str, placement: Placement) -> nn.Modul
     loose = _loose(file, {names[short]: new for short, new in renamed.items()}, original.vae_config(shapes), "VAE")
     dtype = vae_dtype(loose.config, "AutoencoderKL", placement)
     return fill(skeleton(lambda: _from_config("AutoencoderKL", loose.config)), loose, replace(placement, dtype=dtype))
+
+
+def _tiny_vae(file: WeightFile, placement: Placement) -> nn.Module:
+    """TAESD, which its author publishes in one size only."""
+    loose = Loose({}, file.read(), f"The tiny VAE {file.path}")
+    return fill(skeleton(lambda: _from_config("AutoencoderTiny", {})), loose, placement)
 
 
 def _text_encoder(checkpoint: _Checkpoint, placement: Placement) -> nn.Module:

@@ -264,6 +264,16 @@ def test_a_vae_in_the_diffusers_layout(tmp_path: Path, parts: Parts, thin: Model
     assert all(torch.equal(tensor, other.vae.state_dict()[name]) for name, tensor in parts.vae.state_dict().items())
 
 
+def test_a_tiny_vae_in_one_file(tmp_path: Path, thin: ModelSpec) -> None:
+    """TAESD as its author publishes it for diffusers."""
+    diffusers = pytest.importorskip("diffusers")
+    peer = diffusers.AutoencoderTiny()
+    path = made.save(tmp_path / "taesd.safetensors", peer.state_dict())
+    loaded = load_spec_parts(replace(thin, vae=path), CPU).vae
+    assert type(loaded).__name__ == "AutoencoderTiny"
+    assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in peer.state_dict().items())
+
+
 def test_a_vae_folder(tmp_path: Path, parts: Parts, thin: ModelSpec) -> None:
     parts.vae.save_pretrained(tmp_path / "my-vae")
     other = load_spec_parts(replace(thin, vae=tmp_path / "my-vae"), CPU)
