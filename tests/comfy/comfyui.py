@@ -67,7 +67,7 @@ class ComfyUI:
                 command, cwd=self._checkout, env=environment, stdout=log, stderr=subprocess.STDOUT
             )
         try:
-            self._wait_for("/system_stats", 120)
+            self._wait_for("/system_stats", 300)
         except BaseException:
             self.stop()
             raise
