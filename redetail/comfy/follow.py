@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,8 @@ from redetail.region import Region, Size
 from redetail.segs import Segs
 from redetail.tracking import regions_from_masks
 from redetail.tracking.given import fixed_region
+
+logger = logging.getLogger(__name__)
 
 SHARES = {"detect": 1.0}
 
@@ -60,6 +63,8 @@ def tracked_from_detector(
     )
     sightings = look(watched(source.frames(), len(frames), "detect", progress), selected)
     regions = follow(sightings, frame_size(frames), choice.crop_factor, sure=choice.confidence, max_regions=choice.most)
+    if not regions:
+        logger.warning("Nobody was found in %d frames; lower confidence or min_size, or connect masks.", len(frames))
     return _tracked(regions, frames)
 
 

@@ -66,6 +66,12 @@ def test_another_packs_detector_is_asked_frame_by_frame() -> None:
     assert np.ptp(segments[0].region.path[:, 0]) > 10
 
 
+def test_nobody_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    header, segments = tracked_from_detector(frames(), None, CHOICE)
+    assert (header, segments) == ((80, 120), [])
+    assert "Nobody was found in 12 frames" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("choice", "count"),
     [({"subjects": 1}, 1), ({"subjects": 0, "min_size": 20}, 1), ({"subjects": 0, "confidence": 0.8}, 1), ({}, 1)],

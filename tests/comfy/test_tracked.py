@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from redetail.comfy.nodes.control import ImpactControlNetApplySEGS, ImpactControlNetClearSEGS
 from redetail.comfy.paste import pasted
 from redetail.comfy.tracked import HeldCrops, TrackedSeg, scaled_region
-from redetail.errors import RegionError
+from redetail.errors import InputError, RegionError
 from redetail.imaging import resample
 from redetail.region import Region, Size
 from redetail.segs import Seg
@@ -205,3 +206,33 @@ def test_held_crops_keep_sixteen_bits() -> None:
     assert float(np.abs(held[1] - crops[1]).max()) <= 0.51 / 65535
     assert held[0].max() == 0
     assert len(held) == 2
+
+
+def test_hints_of_a_control_net_are_cut_along_the_window() -> None:
+    torch = pytest.importorskip("torch")
+    seg = (FRAME.shape, [TrackedSeg(region(), FRAME, CLIP)])
+    ramp = torch.linspace(0, 1, 120).repeat(96, 1)[None, ..., None].repeat(CLIP, 1, 1, 3)  # twice the frames' size
+    ramp = ramp * torch.arange(1, CLIP + 1)[:, None, None, None] / CLIP  # each frame its own
+    for images, scale in ((ramp, torch.arange(2, 7) / CLIP), (ramp[-1:], torch.ones(5))):
+        (_, (told,)) = ImpactControlNetApplySEGS.doit(seg, object(), 0.5, control_image=images)[0]
+        assert isinstance(told, TrackedSeg)
+        hint = told.control_net_wrapper.control_image
+        assert hint.shape == (5, 40, 48, 3)
+        # The middle of the window is at 2 * (4.5 + 2 i) + 24 of 120 pixels.
+        expected = torch.tensor([(2 * (4.5 + 2 * i) + 23.5) / 119 for i in range(5)]) * scale
+        np.testing.assert_allclose(hint[:, 20, 23:25, 0].mean(1), expected, atol=2e-3)
+    with pytest.raises(InputError, match="control_image must be an IMAGE of one frame or 7"):
+        ImpactControlNetApplySEGS.doit(seg, object(), 0.5, control_image=ramp[:3])
+    (_, (cleared,)) = ImpactControlNetClearSEGS.doit((FRAME.shape, [told]))[0]
+    assert isinstance(cleared, TrackedSeg)
+    assert cleared.control_net_wrapper is None
+
+
+def test_a_fourth_channel_is_left_alone() -> None:
+    torch = pytest.importorskip("torch")
+    frames = smooth_frames()
+    alpha = np.full((*frames.shape[:3], 1), 0.3, np.float32)
+    given = torch.from_numpy(np.concatenate([frames, alpha], -1))
+    out = pasted(given, (FRAME.shape, [detailed(frames)]), 3)
+    assert torch.equal(out[..., 3], given[..., 3])
+    assert float((out - given).abs().max()) > 0.05

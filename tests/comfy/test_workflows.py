@@ -26,10 +26,10 @@ FRAMES = 6
 @pytest.fixture(scope="module")
 def tool() -> Any:
     sys.path.insert(0, str(ROOT / "tools"))
-    import comfy_workflows
+    import comfy_graph
 
     sys.path.pop(0)
-    return comfy_workflows
+    return comfy_graph
 
 
 def read(path: Path) -> Any:
@@ -81,7 +81,7 @@ def test_nodes_exist_and_widgets_match_by_position(path: Path, tool: Any) -> Non
 def widgets_are_allowed(node: Any, values: list[Any], tool: Any) -> None:
     groups = [entries for group, entries in node.INPUT_TYPES().items() if group != "hidden"]
     declared = [(name, spec) for entries in groups for name, spec in entries.items()]
-    widgets = [(name, spec) for name, spec in declared if isinstance(spec[0], list) or spec[0] in tool._WIDGETS]
+    widgets = [(name, spec) for name, spec in declared if isinstance(spec[0], list) or spec[0] in tool.WIDGETS]
     left = list(values)
     for name, (kind, extra) in widgets:
         value = left.pop(0)
