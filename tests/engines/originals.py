@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -170,6 +171,22 @@ def motion_lora_shapes(rank: int = 4, widths: tuple[int, ...] = WIDTHS, layers: 
                 stem = f"{name.removesuffix(f'.{part}.weight')}.processor.{part.removesuffix('.0')}_lora"
                 shapes |= {f"{stem}.down.weight": (rank, shape[1]), f"{stem}.up.weight": (shape[0], rank)}
     return shapes
+
+
+def control_shapes(prefix: str = "", **options: Any) -> Shapes:
+    """cldm.ControlNet: the first half of the UNet, the hint's block and a convolution for each output."""
+    unet = unet_shapes(prefix="", **options)
+    shapes = {name: shape for name, shape in unet.items() if not name.startswith(("output_blocks.", "out."))}
+    width, channels = shapes["input_blocks.0.0.weight"][0], (3, 16, 16, 32, 32, 96, 96, 256)
+    for index, (given, made) in enumerate(zip(channels, (*channels[1:], width), strict=True)):
+        shapes |= layer(f"input_hint_block.{2 * index}", (made, given, 3, 3))
+    for index in range(len({name.split(".")[1] for name in shapes if name.startswith("input_blocks.")})):
+        last = [s for n, s in shapes.items() if n.startswith(f"input_blocks.{index}.0.") and len(s) == 4]
+        made = last[0][0]
+        shapes |= layer(f"zero_convs.{index}.0", (made, made, 1, 1))
+    last_width = shapes["middle_block.0.in_layers.0.weight"][0]
+    shapes |= layer("middle_block_out.0", (last_width, last_width, 1, 1))
+    return {prefix + name: shape for name, shape in shapes.items()}
 
 
 def layer(name: str, weight: tuple[int, ...]) -> Shapes:

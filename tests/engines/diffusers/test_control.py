@@ -17,7 +17,7 @@ from redetail.engines.base import Capabilities
 from redetail.engines.device import Placement
 from redetail.engines.diffusers.codec import VaeCodec
 from redetail.engines.diffusers.control import Control, load_controls, show
-from redetail.engines.diffusers.control_weights import control_names, load_controlnet
+from redetail.engines.diffusers.control_weights import control_config, control_names, load_controlnet
 from redetail.engines.diffusers.network import MotionNetwork, TextGuidedModel, noise_table
 from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
@@ -38,24 +38,8 @@ WHOLE = np.ones((1, SIZE, SIZE), np.float32)
 COURSE = Course((8.0, 4.0, 2.0, 1.0, 0.0))
 
 
-def control_shapes(prefix: str = "", **options: Any) -> originals.Shapes:
-    """cldm.ControlNet: the first half of the UNet, the hint's block and a convolution for each output."""
-    unet = originals.unet_shapes(prefix="", **options)
-    shapes = {name: shape for name, shape in unet.items() if not name.startswith(("output_blocks.", "out."))}
-    width, channels = shapes["input_blocks.0.0.weight"][0], (3, 16, 16, 32, 32, 96, 96, 256)
-    for index, (given, made) in enumerate(zip(channels, (*channels[1:], width), strict=True)):
-        shapes |= originals.layer(f"input_hint_block.{2 * index}", (made, given, 3, 3))
-    for index in range(len({name.split(".")[1] for name in shapes if name.startswith("input_blocks.")})):
-        last = [s for n, s in shapes.items() if n.startswith(f"input_blocks.{index}.0.") and len(s) == 4]
-        made = last[0][0]
-        shapes |= originals.layer(f"zero_convs.{index}.0", (made, made, 1, 1))
-    last_width = shapes["middle_block.0.in_layers.0.weight"][0]
-    shapes |= originals.layer("middle_block_out.0", (last_width, last_width, 1, 1))
-    return {prefix + name: shape for name, shape in shapes.items()}
-
-
 def control_tensors(seed: int = 5, prefix: str = "", **options: Any) -> dict[str, Tensor]:
-    return originals.filled(control_shapes(prefix, **options), seed)
+    return originals.filled(originals.control_shapes(prefix, **options), seed)
 
 
 def converted(tensors: Mapping[str, Tensor], **config: Any) -> Any:
@@ -193,9 +177,26 @@ def test_a_folder_of_another_class_is_named(tmp_path: Path, parts: Parts) -> Non
         load_controlnet(tmp_path, CPU, parts.unet.config)
 
 
-def test_every_tensor_of_a_controlnet_has_a_place() -> None:
-    shapes = control_shapes("control_model.")
-    assert control_names(shapes).keys() == shapes.keys()
+@pytest.mark.parametrize(
+    ("options", "heads"),
+    [({"context": 768}, 8), ({"context": 1024, "linear": True}, [5, 10, 20, 20])],
+    ids=["Stable Diffusion 1.5", "Stable Diffusion 2.1"],
+)
+def test_names_and_shapes_at_full_size(options: dict[str, Any], heads: Any) -> None:
+    """Without the weights: every tensor has its place in the network that the shapes tell of, which is diffusers' own
+    default."""
+    diffusers = pytest.importorskip("diffusers")
+    shapes = originals.control_shapes("control_model.", widths=(320, 640, 1280, 1280), **options)
+    renamed = control_names(shapes)
+    assert renamed.keys() == shapes.keys()
+    config = control_config({new: shapes[name] for name, new in renamed.items()}, {"num_attention_heads": heads})
+    published = {"cross_attention_dim": options["context"], "attention_head_dim": heads}
+    published["use_linear_projection"] = "linear" in options
+    with torch.device("meta"):
+        ours = diffusers.ControlNetModel(**config).state_dict()
+        theirs = diffusers.ControlNetModel(**published).state_dict()
+    assert {name: tensor.shape for name, tensor in ours.items()} == {name: t.shape for name, t in theirs.items()}
+    assert set(renamed.values()) == ours.keys()
 
 
 # --- sampling
