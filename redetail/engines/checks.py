@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.engines.base import Capabilities, Pixels
+from redetail.engines.files import open_as
+from redetail.engines.prompt import key_frames, prompts_of
+from redetail.engines.spec import WeightedFile
 from redetail.errors import InputError, RegionError, SettingsError, UnknownNameError
 from redetail.geometry.context import ContextWindow, context_windows
 from redetail.settings import Settings
@@ -30,8 +33,9 @@ def check_request(crops: Pixels, mask: Pixels, settings: Settings, capabilities:
 def check_settings(settings: Settings, capabilities: Capabilities) -> None:
     """Refuse settings that an engine with these capabilities does not have.
 
-    Raises :class:`~redetail.errors.UnknownNameError` for a sampler or scheduler and
-    :class:`~redetail.errors.SettingsError` for LoRA where the model takes none.
+    Raises :class:`~redetail.errors.UnknownNameError` for a sampler or scheduler,
+    :class:`~redetail.errors.SettingsError` for LoRA where the model takes none and prompts that give a frame twice, and
+    :class:`~redetail.errors.ModelError` for a LoRA file that is none.
     """
     if settings.sampler not in capabilities.samplers:
         raise UnknownNameError("sampler", settings.sampler, capabilities.samplers)
@@ -42,6 +46,11 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
             f"The model {capabilities.name} takes no LoRA such as {settings.loras[0]}; leave it out, or give a Stable "
             "Diffusion checkpoint."
         )
+    for lora in map(WeightedFile.parse, settings.loras):
+        if lora.strength:
+            open_as(lora.path, ("lora",), "a LoRA")
+    for prompt in prompts_of(settings).values():
+        key_frames(prompt)
 
 
 def check_crops(crops: Pixels, multiple: int) -> None:

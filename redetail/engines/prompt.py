@@ -27,7 +27,6 @@ from redetail.errors import SettingsError
 from redetail.settings import Settings
 
 EMPHASIS = 1.1
-_PROMPTS = ("prompt", "negative", "refiner_prompt", "refiner_negative")
 
 _CHARACTER = re.compile(r"\\([()\[\]\\:;])|(.)", re.DOTALL)
 _NUMBER = re.compile(r":\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*$")
@@ -89,12 +88,17 @@ def shifted(prompt: str, frames: int) -> str:
     return "; ".join(f"{key.frame + frames}: {key.text}" for key in key_frames(prompt))
 
 
+def prompts_of(settings: Settings) -> dict[str, str]:
+    """Every setting that is read as a prompt, by name."""
+    return {name: getattr(settings, name) for name in ("prompt", "negative", "refiner_prompt", "refiner_negative")}
+
+
 def starting_at(settings: Settings, frame: int) -> Settings:
     """The same settings where every prompt counts its key frames from ``frame`` on.
 
     Prompts come with the frames of a clip; a region starts somewhere in it, and a part somewhere in its region.
     """
-    prompts = {name: getattr(settings, name) for name in _PROMPTS}
+    prompts = prompts_of(settings)
     moved: dict[str, Any] = {name: shifted(prompt, -frame) for name, prompt in prompts.items()}
     return settings if moved == prompts else replace(settings, **moved)
 

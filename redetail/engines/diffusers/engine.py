@@ -16,7 +16,7 @@ from redetail.engines.diffusers.network import MotionNetwork, TextGuidedModel, n
 from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.diffusers.text import TextConditioner
-from redetail.engines.latent import Codec, DenoiserFor, LatentEngine
+from redetail.engines.latent import Codec, DenoiserFor, Kept, LatentEngine
 from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.errors import ModelError
 from redetail.sampling import Course, NoiseTable, sampler_names, scheduler_names
@@ -57,6 +57,7 @@ class LoraModel:
     def __init__(self, model: TextGuidedModel, networks: tuple[Any, Any], loras: Sequence[WeightedFile]) -> None:
         self._model, self._networks, self._loras = model, networks, tuple(loras)
         self._mixer: Any = None
+        self._mix(())  # a file that cannot be used is refused before any work
 
     @property
     def table(self) -> NoiseTable:
@@ -65,17 +66,19 @@ class LoraModel:
 
     def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
         """What the network is told, with the LoRA of these settings in it."""
-        self._mix(settings)
+        self._mix(settings.loras)
         return self._model.condition(crops, settings)
 
-    def controlled(self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course) -> DenoiserFor:
+    def controlled(
+        self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course, kept: Kept
+    ) -> DenoiserFor:
         """As ``condition``, beside ControlNets."""
-        self._mix(settings)
-        return self._model.controlled(crops, settings, hints, course)
+        self._mix(settings.loras)
+        return self._model.controlled(crops, settings, hints, course, kept)
 
-    def _mix(self, settings: Settings) -> None:
+    def _mix(self, more: Sequence[str]) -> None:
         """Made when the first LoRA is wanted: most runs have none."""
-        loras = [*self._loras, *map(WeightedFile.parse, settings.loras)]
+        loras = [*self._loras, *map(WeightedFile.parse, more)]
         if self._mixer is None and loras:
             from redetail.engines.diffusers.lora import LoraMixer
 

@@ -1,0 +1,35 @@
+"""What is refused before any work is done for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from redetail.engines.base import Capabilities
+from redetail.engines.checks import check_settings
+from redetail.errors import ModelError, SettingsError
+from redetail.settings import Settings
+
+ABILITIES = Capabilities(
+    name="any", size_multiple=8, context_length=16, samplers=("euler",), schedulers=("normal",), uses_loras=True
+)
+
+
+def test_a_frame_given_twice() -> None:
+    check_settings(Settings(prompt="0: a; 3: b"), ABILITIES)
+    for name in ("prompt", "negative", "refiner_prompt", "refiner_negative"):
+        with pytest.raises(SettingsError, match="gives frame 3 twice"):
+            check_settings(Settings(**{name: "3: a; 3: b"}), ABILITIES)
+
+
+def test_a_file_that_is_no_lora(tmp_path: Path) -> None:
+    missing, other = tmp_path / "none.safetensors", tmp_path / "word.safetensors"
+    save_file({"emb_params": torch.zeros(1, 768)}, other)
+    with pytest.raises(ModelError, match="There is no weight file"):
+        check_settings(Settings(loras=(str(missing),)), ABILITIES)
+    with pytest.raises(ModelError, match=r"is a textual inversion embedding .* wanted here is a LoRA"):
+        check_settings(Settings(loras=(f"{other}:0.5",)), ABILITIES)
+    check_settings(Settings(loras=(f"{missing}:0",)), ABILITIES)
