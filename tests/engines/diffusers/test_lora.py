@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from redetail.engines import load_engine
 from redetail.engines.device import Placement
 from redetail.engines.diffusers import lora as lora_module
 from redetail.engines.diffusers.lora import LoraMixer
@@ -25,6 +26,7 @@ from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.errors import ModelError
+from redetail.settings import Settings
 
 RANK, ALPHA = 4, 2.0
 ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0."
@@ -491,3 +493,44 @@ def test_a_failure_leaves_the_loras_that_were_there(parts: Parts, tmp_path: Path
     assert same(with_good, state(parts))
     mixer.use([WeightedFile(good)])
     assert same(with_good, state(parts))
+
+
+# --- the whole engine
+
+
+def test_the_engine_uses_files_of_the_model_and_of_the_settings(
+    model_folder: Path, loaded: Parts, tmp_path: Path
+) -> None:
+    """Per subject: what one call is given is gone in the next; strength 0 changes no bit of the output."""
+    path = write(tmp_path / "style.safetensors", kohya(pairs(loaded)))
+    crops = np.random.default_rng(3).random((3, 16, 16, 3), dtype=np.float32)
+    mask = np.ones((1, 16, 16), np.float32)
+
+    def result(engine: Any, *loras: str) -> Any:
+        return engine.enhance(crops, mask, Settings(prompt="a face", steps=2, cfg=2.0, loras=loras))
+
+    engine = load_engine(ModelSpec(checkpoint=model_folder), device="cpu")
+    plain, styled = result(engine), result(engine, f"{path}:0.8")
+    assert np.abs(styled - plain).max() > 1e-3
+    np.testing.assert_array_equal(result(engine, f"{path}:0"), plain)
+    np.testing.assert_array_equal(result(engine), plain)
+    own = load_engine(ModelSpec(checkpoint=model_folder, loras=(WeightedFile(path, 0.3),)), device="cpu")
+    np.testing.assert_array_equal(result(own, f"{path}:0.5"), result(engine, f"{path}:0.3", f"{path}:0.5"))
+    with pytest.raises(ModelError, match="There is no weight file"):
+        load_engine(ModelSpec(checkpoint=model_folder, loras=(WeightedFile(tmp_path / "none"),)), device="cpu")
+
+
+def test_the_engine_reads_embeddings(model_folder: Path, loaded: Parts, tmp_path: Path) -> None:
+    """The vectors of a word under another name are that word."""
+    tokens = loaded.tokenizer("face", add_special_tokens=False).input_ids
+    vectors = loaded.text_encoder.get_input_embeddings().weight[tokens].clone()
+    path = write(tmp_path / "my-word.safetensors", {"emb_params": vectors})
+    crops = np.random.default_rng(3).random((2, 16, 16, 3), dtype=np.float32)
+    mask = np.ones((1, 16, 16), np.float32)
+    engine = load_engine(ModelSpec(checkpoint=model_folder, embeddings=(path,)), device="cpu")
+    one, two, other = (
+        engine.enhance(crops, mask, Settings(prompt=prompt, steps=2, cfg=2.0))
+        for prompt in ("a (my-word:1.3)", "a (face:1.3)", "a (fact:1.3)")
+    )
+    np.testing.assert_array_equal(one, two)
+    assert np.abs(one - other).max() > 1e-4
