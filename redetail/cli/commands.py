@@ -12,6 +12,7 @@ from typing import Any
 from redetail import api
 from redetail.cli.display import progress_display, tell
 from redetail.cli.draw import drawn_sheet, marked
+from redetail.cli.models import models
 from redetail.cli.options import settings_of
 from redetail.cli.request import preset_of, request_of
 from redetail.cli.summary import placement_summary, plan_summary, preset_summary, settings_summary, summary
@@ -23,6 +24,8 @@ from redetail.pipeline.report import plan_report, write_report
 from redetail.progress import CancelToken, ProgressCallback
 from redetail.video import FrameSource, open_sink, open_source
 from redetail.video.target import Target, check_target
+
+__all__ = ["detail", "detect", "models"]
 
 
 def detail(options: argparse.Namespace, cancel: CancelToken) -> None:

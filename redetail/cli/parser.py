@@ -52,6 +52,7 @@ def build_parser() -> Parser:
     )
     _add_detail(commands)
     _add_detect(commands)
+    _add_models(commands)
     return parser
 
 
@@ -142,6 +143,25 @@ def _add_detect(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("--draw", metavar="OUT", help="write the drawing here: OUT.mp4 every frame, OUT.png a few")
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
     add_settings(parser, [CROP])
+    _add_talk(parser)
+
+
+def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "models",
+        prog="redetail models",
+        usage="redetail models\n       redetail models inspect FILE [FILE ...] [--device NAME]",
+        help="list published weights, or tell what a file is",
+        description="List the published weights that are known to work: names, where they are, licences.\n"
+        "With inspect: tell what files are, which option they are for, and whether they fit this machine.",
+        epilog=EXIT_CODES,
+        formatter_class=_Help,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument("action", nargs="?", choices=("inspect",), metavar="inspect", help="tell what files are")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="a .safetensors, .ckpt, .pt, .pth or .bin file")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps [the fastest there is]")
     _add_talk(parser)
 
 

@@ -22,6 +22,8 @@ GIB = 2**30
 VAE_BYTES_PER_PIXEL = 2048
 # Activations of the UNet with motion layers, bytes for each latent cell, frame and row of the batch, in float32.
 UNET_BYTES_PER_CELL = 48 * 1024
+# AnimateDiff v2 and v3, and AnimateLCM: 417 to 454 million.
+_MOTION_PARAMETERS = 454_000_000
 _CELL = 8
 _FRAME_PIXELS = 512 * 512
 
@@ -112,6 +114,16 @@ def choose_modes(memory: Memory, device: torch.device, dtype: torch.dtype, avail
 def unet_memory(frames: int, pixels: int, dtype: torch.dtype, *, rows: int = 2) -> int:
     """Bytes of the UNet's activations for a window of ``frames`` crops of so many pixels; with guidance 2 rows."""
     return rows * frames * (pixels // _CELL**2) * UNET_BYTES_PER_CELL * dtype.itemsize // torch.float32.itemsize
+
+
+def weight_memory(parameters: int, dtype: torch.dtype) -> int:
+    """Bytes of so many weights."""
+    return parameters * dtype.itemsize
+
+
+def working_memory(frames: int, pixels: int, dtype: torch.dtype) -> int:
+    """Bytes beside a checkpoint's own weights: a motion module and the activations of a window of such crops."""
+    return weight_memory(_MOTION_PARAMETERS, dtype) + unet_memory(frames, pixels, dtype)
 
 
 def device_memory(device: torch.device) -> int:

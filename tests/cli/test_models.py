@@ -1,0 +1,81 @@
+"""``redetail models``: what is known, and what files are."""
+
+from pathlib import Path
+
+import pytest
+
+from redetail.cli import models
+from redetail.cli.parser import build_parser
+from redetail.engines.known import KNOWN
+from redetail.engines.memory import GIB
+from tests.engines import originals
+
+
+@pytest.fixture
+def motion(tmp_path: Path) -> Path:
+    shapes = originals.motion_shapes("v3", (32, 64), layers=1)
+    return originals.save(tmp_path / "mm.ckpt", originals.filled(shapes))
+
+
+def test_every_known_file_is_listed_with_its_place_and_licence(run) -> None:
+    ran = run("models")
+    assert (ran.code, ran.err) == (0, "")
+    for model in KNOWN:
+        assert f"  {model.name}\n      {model.published}, {model.licence}\n      {model.notes}\n" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 120
+
+
+def test_known_files_are_given_to_options_that_exist(run) -> None:
+    for model in KNOWN:
+        arguments = ["detail", "in.mp4", model.option, "FILE"]
+        build_parser().parse_args(arguments)
+        assert model.licence
+        assert "/" in model.published
+
+
+def test_the_docs_name_every_known_file_with_its_licence() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "weights.md").read_text()
+    missing = [model.name for model in KNOWN if model.name.split(" and ")[0] not in page or model.licence not in page]
+    assert missing == []
+
+
+def test_a_file_is_told_and_what_it_is_given_to(run, motion: Path) -> None:
+    ran = run("models", "inspect", motion, "--device", "cpu")
+    assert ran.code == 0, ran.err
+    first, size, details, option, fit = ran.out.splitlines()
+    assert first == f"{motion}: an AnimateDiff v3 motion module for Stable Diffusion 1.x"
+    assert "parameters in F32" in size
+    assert "widths 32+64" in details
+    assert option == "  given to: --motion-module"
+    assert fit.startswith("  on cpu in float32 its weights take 0.0 GiB of")
+    assert fit.endswith(": fits")
+
+
+def test_a_checkpoint_is_measured_with_what_it_works_with(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = originals.unet_shapes() | originals.vae_shapes() | originals.clip_shapes()
+    path = originals.save(tmp_path / "sd.safetensors", originals.filled(shapes))
+    for gib, verdict in ((64, "fits"), (4, "too large; use smaller crops")):
+        monkeypatch.setattr(models, "device_memory", lambda device, gib=gib: gib * GIB)
+        ran = run("models", "inspect", path, "--device", "cpu")
+        assert "given to: --checkpoint" in ran.out
+        assert "with a motion module and 16 crops of 512x512 about" in ran.out
+        assert f"of {gib}.0 GiB: {verdict}" in ran.out
+
+
+def test_several_files(run, motion: Path) -> None:
+    assert run("models", "inspect", motion, motion, "--device", "cpu").out.count("given to") == 2
+
+
+def test_what_is_no_weight_file_is_refused_in_one_sentence(run, tmp_path: Path) -> None:
+    path = tmp_path / "notes.safetensors"
+    path.write_text("hello")
+    ran = run("models", "inspect", path)
+    assert (ran.code, ran.out) == (2, "")
+    assert "notes.safetensors" in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_inspect_wants_a_file(run) -> None:
+    ran = run("models", "inspect")
+    assert ran.code == 2
+    assert "Name a file: redetail models inspect FILE" in ran.err
