@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from redetail.comfy.convert import image_frames as frames_of
 from redetail.comfy.convert import detailed_segs, pipe_from, segs_from
+from redetail.comfy.convert import image_frames as frames_of
 from redetail.comfy.detailer import Detailer
 from redetail.comfy.nodes.common import PIPE, REFINER_RATIO, detailer_inputs, node_settings, refining_inputs
 from redetail.comfy.paste import pasted
