@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.errors import RegionError
-from redetail.imaging.weights import AxisWeights, Kernel, lanczos3, resampling
+from redetail.imaging.weights import Kernel, lanczos3, resampling
 from redetail.region import Box, Size
 
 Pixels = NDArray[np.float32]

@@ -79,8 +79,6 @@ def seeded_noise(x: Tensor, seed: int | None = None) -> Callable[..., Tensor]:
 
 @pytest.fixture
 def as_recorded(monkeypatch: pytest.MonkeyPatch, toys: ModuleType) -> None:
-    # The recordings have smaller guide sizes than the widget lets people choose.
-    monkeypatch.setattr("redetail.settings._checked_number", lambda name, value, limits, default: value)
     drawn = "comfy.k_diffusion.sampling.default_noise_sampler"
     if "seed" not in signature(resolve_name(drawn)).parameters:
         monkeypatch.setattr(drawn, seeded_noise)
