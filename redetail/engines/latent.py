@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -47,6 +47,10 @@ _SMALLER = "make guide-size or max-size smaller, or context-length shorter"
 
 DenoiserFor = Callable[[Frames], Denoiser]
 """The denoiser of some frames: conditions that exist once per frame are sliced here."""
+
+Kept = Callable[[], Tensor]
+"""What an inpainting model is shown of a segment, made when it is asked for: (F, 1 + C, h', w') float32, the latent
+mask (1 where the model draws) and the latents of the crops with grey there."""
 
 # Share of the steps in which windows also look at distant frames: these decide what is where, the later ones how it
 # looks, and frames that are no neighbours then only blur one another.
@@ -89,10 +93,12 @@ class LatentModel(Protocol):
 
 @runtime_checkable
 class ControlledModel(Protocol):
-    """A latent model that can also be shown hints (ControlNet), for a part of the sampling."""
+    """A latent model that can also be shown hints (ControlNet), for a part of the sampling, and what is kept."""
 
-    def controlled(self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course) -> DenoiserFor:
-        """As ``condition``, with ``hints`` (F, h, w, 3) 0..1 by name, and the course of the sampling.
+    def controlled(
+        self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course, kept: Kept
+    ) -> DenoiserFor:
+        """As ``condition``, with ``hints`` (F, h, w, 3) 0..1 by name, the course of the sampling, and what is kept.
 
         Raises :class:`~redetail.errors.SettingsError` for a hint that no ControlNet asks for, or that is missing.
         """
@@ -185,11 +191,19 @@ class LatentEngine:
         """From clean latents to clean latents. Differential diffusion belongs to a feathered mask (see Settings)."""
         mask = snapped(latent_mask(segment.mask, latents))  # whoever blurred it: what is meant to be 1 must be 1
         differential = self._differential and segment.settings.mask_feather > 0
-        base, ratio = segment.stage(self._model, meter), segment.settings.refiner_ratio
+        kept = cache(lambda: self._kept(segment, mask))
+        base, ratio = segment.stage(self._model, meter, kept), segment.settings.refiner_ratio
         if self._refiner is None or ratio == 0:
             return sample(base.denoiser, latents, base.table, segment.request, mask=mask, differential=differential)
-        refiner = segment.refined.stage(self._refiner, meter)
+        refiner = segment.refined.stage(self._refiner, meter, kept)
         return sample_refined(base, refiner, latents, segment.request, ratio, mask=mask, differential=differential)
+
+    def _kept(self, segment: _Segment, mask: Tensor) -> Tensor:
+        """The mask and the crops without what lies under it, as inpainting checkpoints were trained to see them
+        (Rombach et al., arXiv:2112.10752): grey wherever the mask is more than half."""
+        drawn = segment.mask[..., None] > 0.5
+        latents = self._codec.encode(np.where(drawn, np.float32(0.5), segment.crops), lambda: None)
+        return torch.cat([(mask > 0.5).to(latents).expand(len(latents), -1, -1, -1), latents], 1)
 
 
 @dataclass(frozen=True)
@@ -225,10 +239,10 @@ class _Segment:
         prompt, negative = own.refiner_prompt or own.prompt, own.refiner_negative or own.negative
         return replace(self, settings=replace(own, prompt=prompt, negative=negative, loras=()), hints={})
 
-    def stage(self, model: LatentModel, meter: Meter) -> Stage:
+    def stage(self, model: LatentModel, meter: Meter, kept: Kept) -> Stage:
         """The denoiser of all frames, its calls counted one by one."""
         course = self._course(model.table)
-        denoiser_for = self._conditioned(model, course)
+        denoiser_for = self._conditioned(model, course, kept)
 
         def over(windows: list[ContextWindow]) -> Denoiser:
             return WindowedDenoiser(lambda frames: MeteredDenoiser(denoiser_for(frames), meter), windows)
@@ -238,9 +252,9 @@ class _Segment:
             denoiser = SwitchingDenoiser(over(self.early), denoiser, lambda sigma: course.within(sigma, 0, _EARLY))
         return Stage(denoiser, model.table)
 
-    def _conditioned(self, model: LatentModel, course: Course) -> DenoiserFor:
+    def _conditioned(self, model: LatentModel, course: Course, kept: Kept) -> DenoiserFor:
         if isinstance(model, ControlledModel):
-            return model.controlled(self.crops, self.settings, self.hints, course)
+            return model.controlled(self.crops, self.settings, self.hints, course, kept)
         refuse_hints(self.hints)
         return model.condition(self.crops, self.settings)
 

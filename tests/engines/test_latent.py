@@ -13,7 +13,7 @@ from torch import Tensor
 from redetail.engines import LatentEngine
 from redetail.engines.base import Capabilities
 from redetail.engines.device import place
-from redetail.engines.latent import DenoiserFor, LatentModel, latent_mask
+from redetail.engines.latent import DenoiserFor, Kept, LatentModel, latent_mask
 from redetail.engines.prompt import KeyFrame, key_frames
 from redetail.errors import InputError, ModelError, SettingsError
 from redetail.geometry.context import Frames, shuffled_frames
@@ -233,7 +233,9 @@ def test_a_refiner_with_no_share_is_as_if_it_were_not_there(feather: int) -> Non
 class Shown(Position):
     """Predicts the hint named "edges"."""
 
-    def controlled(self, crops: Array, settings: Settings, hints: Mapping[str, Array], course: Course) -> DenoiserFor:
+    def controlled(
+        self, crops: Array, settings: Settings, hints: Mapping[str, Array], course: Course, kept: Kept
+    ) -> DenoiserFor:
         self.course = course
         small = torch.from_numpy(hints["edges"][:, ::2, ::2].copy()).movedim(-1, 1)
         return lambda frames: lambda x, sigma: small[frames] + 0 * x
@@ -247,6 +249,30 @@ def test_a_model_with_controls_is_shown_the_hints_of_each_window() -> None:
     np.testing.assert_allclose(result[:, ::2, ::2], hints[:, ::2, ::2], atol=1e-6)
     assert model.course.steps == 4
     assert model.course.sigmas[0] < 3  # half the noise: the sampled part of the schedule, not all of it
+
+
+class Inpainting(Position):
+    """Predicts what it is shown of the crops, and keeps all that it is shown."""
+
+    def controlled(
+        self, crops: Array, settings: Settings, hints: Mapping[str, Array], course: Course, kept: Kept
+    ) -> DenoiserFor:
+        self.kept = kept()
+        assert kept() is self.kept
+        return lambda frames: lambda x, sigma: self.kept[frames, 1:] + 0 * x
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_an_inpainting_model_is_shown_the_mask_and_grey_under_it(each: bool) -> None:
+    model, crops = Inpainting(), crops_of(3)
+    mask = np.zeros((3 if each else 1, *crops.shape[1:3]), np.float32)
+    mask[:, 2:6, 4:] = 1
+    done = engine(model).enhance(crops, mask, Settings(steps=4, context_length=2, context_overlap=1))
+    covered = np.where(mask[..., None] > 0.5, 0.5, crops)
+    small = torch.from_numpy(mask[:, ::2, ::2].copy())[:, None].expand(3, -1, -1, -1)
+    torch.testing.assert_close(model.kept[:, :1], small)
+    np.testing.assert_allclose(model.kept[:, 1:].movedim(1, -1), covered[:, ::2, ::2])
+    np.testing.assert_allclose(done[:, ::2, ::2], covered[:, ::2, ::2], atol=1e-6)
 
 
 def test_a_refiner_is_shown_no_hints() -> None:

@@ -201,10 +201,10 @@ def _check_fit(folder: ModelFolder) -> None:
     channels = 4 if folder.vae is None else folder.vae.config.get("latent_channels", 4)
     if unet.get("addition_embed_type"):
         raise ModelError(f"The unet of {folder.path} is of the SDXL kind; Stable Diffusion 1.x and 2.x are supported.")
-    if unet.get("in_channels", 4) != channels:
+    if unet.get("in_channels", 4) not in (channels, 2 * channels + 1):  # with mask and masked picture: inpainting
         raise ModelError(
             f"The unet of {folder.path} takes {unet.get('in_channels')} channels, but its vae makes latents of "
-            f"{channels}; inpainting and other conditioned UNets are not supported."
+            f"{channels}; what can be used takes {channels}, or {2 * channels + 1} for inpainting."
         )
     if unet.get("cross_attention_dim", 1280) != text.get("hidden_size", 512):
         raise ModelError(

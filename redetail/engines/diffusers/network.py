@@ -12,13 +12,14 @@ from torch import Tensor
 from redetail.engines.base import Pixels
 from redetail.engines.diffusers.control import Control, ShownControls, show
 from redetail.engines.diffusers.text import TextConditioner
-from redetail.engines.latent import DenoiserFor
+from redetail.engines.latent import DenoiserFor, Kept
 from redetail.errors import ModelError, UnknownNameError
 from redetail.geometry.context import Frames
 from redetail.sampling import Course, Guidance, NoiseTable, scaled_input, to_denoised
 from redetail.sampling.prediction import PredictionType, prediction_type
 from redetail.settings import Settings
 
+INPAINTING_CHANNELS = 9
 # The last timestep of a zero-terminal-SNR schedule has no signal left; this keeps its sigma finite (4096).
 _LEAST_SIGNAL = 2.0**-24
 
@@ -35,16 +36,30 @@ class TextCondition:
 
 
 class MotionNetwork:
-    """A UNetMotionModel as a :class:`~redetail.sampling.ConditionalModel` over :class:`TextCondition`."""
+    """A UNetMotionModel as a :class:`~redetail.sampling.ConditionalModel` over :class:`TextCondition`.
+
+    ``controls``: ControlNets beside it; ``kept`` (F, 5, h, w): what an inpainting network reads after the latents. Both
+    for the frames that it is called with.
+    """
 
     def __init__(
-        self, unet: Any, table: NoiseTable, kind: PredictionType, controls: ShownControls | None = None
+        self,
+        unet: Any,
+        table: NoiseTable,
+        kind: PredictionType,
+        controls: ShownControls | None = None,
+        kept: Tensor | None = None,
     ) -> None:
-        self._unet, self._table, self._kind, self._controls = unet, table, kind, controls
+        self._unet, self._table, self._kind, self._controls, self._kept = unet, table, kind, controls, kept
 
-    def steered(self, controls: ShownControls) -> MotionNetwork:
+    @property
+    def inpaints(self) -> bool:
+        """Whether the network was trained to see the mask and what lies around it."""
+        return int(self._unet.config.in_channels) == INPAINTING_CHANNELS
+
+    def steered(self, controls: ShownControls, kept: Tensor | None = None) -> MotionNetwork:
         """The same network beside these ControlNets; they see as many frames as it does."""
-        return MotionNetwork(self._unet, self._table, self._kind, controls)
+        return MotionNetwork(self._unet, self._table, self._kind, controls, kept)
 
     def __call__(self, x: Tensor, sigma: float, conditions: Sequence[TextCondition], /) -> list[Tensor]:
         """x0 (F, C, h, w) under each condition; all conditions go through the network as one batch."""
@@ -57,6 +72,9 @@ class MotionNetwork:
             "encoder_hidden_states": text.to(self._unet.dtype),
         }
         residuals = self._controls.residuals(rows, sigma, inputs) if self._controls is not None else {}
+        if self._kept is not None:
+            beside = self._kept.to(rows).movedim(0, 1)[None].expand(batch, -1, -1, -1, -1)
+            rows = torch.cat([rows, beside], 1)
         output = self._unet(rows, **inputs, **residuals).sample
         return [to_denoised(self._kind, row.movedim(1, 0), x, sigma) for row in output]
 
@@ -74,10 +92,17 @@ class TextGuidedModel:
         """Without ControlNets: the text alone."""
         return self._guided(crops, settings, lambda _: self._network)
 
-    def controlled(self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course) -> DenoiserFor:
+    def controlled(
+        self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course, kept: Kept
+    ) -> DenoiserFor:
         """With ControlNets; see :class:`~redetail.engines.latent.ControlledModel`."""
         shown = show(self._controls, crops, hints, course)
-        return self._guided(crops, settings, lambda frames: self._network.steered(shown.at(frames)))
+        beside = kept() if self._network.inpaints else None
+
+        def network_for(frames: Frames) -> MotionNetwork:
+            return self._network.steered(shown.at(frames), None if beside is None else beside[frames])
+
+        return self._guided(crops, settings, network_for)
 
     def _guided(self, crops: Pixels, settings: Settings, network_for: Callable[[Frames], MotionNetwork]) -> DenoiserFor:
         """Encode both prompts once: one condition for all frames, or one for each where the prompt changes."""

@@ -23,6 +23,7 @@ from redetail.engines.diffusers.motion import (
     motion_tensors,
     open_motion,
 )
+from redetail.engines.diffusers.network import INPAINTING_CHANNELS
 from redetail.engines.diffusers.parts import Parts, load_network, load_tokenizer, quiet, require, vae_dtype
 from redetail.engines.diffusers.weights import Loose, fill, skeleton
 from redetail.engines.files import FileFacts, open_as
@@ -73,11 +74,11 @@ def _open(path: Path, spec: ModelSpec) -> _Checkpoint:
         needed = tuple(name for name, own in (("motion_adapter", spec.motion_module), ("vae", spec.vae)) if own is None)
         return _Checkpoint(path, folder=open_folder(path, needed))
     file, facts = open_as(path, _CHECKPOINTS, _WANTED)
-    if facts.kind != "sd15" or facts.details["layout"] != "original":
+    if facts.base != "sd15" or facts.details["layout"] != "original":
         raise ModelError(f"{path} is {_described(facts)}; what is wanted here is {_WANTED}.")
-    if facts.details["in_channels"] != 4:
+    if facts.details["in_channels"] not in (4, INPAINTING_CHANNELS):
         channels = facts.details["in_channels"]
-        raise ModelError(f"{path} is {facts.what} that takes {channels} channels instead of 4; give {_WANTED}.")
+        raise ModelError(f"{path} is {facts.what} that takes {channels} channels instead of 4 or 9; give {_WANTED}.")
     parts = facts.details["parts"]
     if "text_encoder" not in parts or ("vae" not in parts and spec.vae is None):
         missing = "text encoder" if "text_encoder" not in parts else "VAE (name one with --vae)"

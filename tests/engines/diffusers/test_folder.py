@@ -128,7 +128,7 @@ def test_a_motion_adapter_of_another_depth(folder: Path) -> None:
     ("file", "values", "message"),
     [
         ("unet/config.json", {"addition_embed_type": "text_time"}, "SDXL kind"),
-        ("unet/config.json", {"in_channels": 9}, "takes 9 channels, but its vae makes latents of 4; inpainting"),
+        ("unet/config.json", {"in_channels": 8}, "takes 8 channels, but its vae makes latents of 4"),
         ("unet/config.json", {"_class_name": "FluxTransformer2DModel"}, "unet is a FluxTransformer2DModel; supported"),
         ("vae/config.json", {"_class_name": "VQModel"}, "vae is a VQModel; supported here: AutoencoderKL"),
         ("text_encoder/config.json", {"hidden_size": 768}, "gives 768 features, but its unet takes 32"),

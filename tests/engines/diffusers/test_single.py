@@ -14,10 +14,12 @@ import torch
 
 from redetail.engines import load_engine
 from redetail.engines.device import Placement
+from redetail.engines.diffusers.network import MotionNetwork, TextCondition
 from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.spec import ModelSpec
 from redetail.errors import ModelError
+from redetail.sampling import NoiseTable, scaled_input
 from redetail.settings import Settings
 from tests.engines import originals as made
 
@@ -305,6 +307,44 @@ def test_a_folder_with_a_motion_module_of_its_own(tmp_path: Path, parts: Parts, 
     assert settings_of(joined.unet) == settings_of(parts.unet)
 
 
+def test_an_inpainting_checkpoint_sees_what_is_kept(tmp_path: Path, thin: ModelSpec) -> None:
+    """Its nine channels are the latents, the mask and the latents around it; five of weight zero are as if absent."""
+    shapes = made.unet_shapes((32, 64), 32, layers=1, in_channels=9)
+    tensors, plain = made.filled(THIN, 1), made.filled(shapes, 1)
+    first = f"{made.UNET}input_blocks.0.0.weight"
+    crops = np.random.default_rng(3).random((3, 16, 16, 3), dtype=np.float32)
+    mask = np.zeros((1, 16, 16), np.float32)
+    mask[:, 4:12, 4:12] = 1
+    settings = Settings(steps=2, denoise=0.8, prompt="a face")
+
+    def result(name: str, weight: torch.Tensor) -> Any:
+        path = made.save(tmp_path / f"{name}.safetensors", tensors | {first: weight})
+        return load_engine(replace(thin, checkpoint=path), device="cpu").enhance(crops, mask, settings)
+
+    blind = torch.cat([tensors[first], torch.zeros(32, 5, 3, 3)], 1)
+    usual = load_engine(thin, device="cpu").enhance(crops, mask, settings)
+    np.testing.assert_allclose(result("blind", blind), usual, atol=1e-5)
+    assert np.abs(result("seeing", plain[first]) - usual).max() > 1e-3
+
+
+def test_the_kept_follows_the_latents(thin: ModelSpec, tmp_path: Path) -> None:
+    """One call by hand: the network gets latents, mask and kept latents in this order, for every condition alike."""
+    path = saved(tmp_path / "x.safetensors", THIN | made.unet_shapes((32, 64), 32, layers=1, in_channels=9))
+    unet = load_spec_parts(replace(thin, checkpoint=path), CPU).unet
+    table = NoiseTable.animatediff()
+    network = MotionNetwork(unet, table, "eps")
+    assert network.inpaints
+    x, kept = (torch.randn(3, n, 4, 6, generator=torch.manual_seed(n)) for n in (4, 5))
+    text = [TextCondition(torch.randn(1, 77, 32, generator=torch.manual_seed(n))) for n in (1, 2)]
+    sigma = table.sigmas[300]
+    with torch.no_grad():
+        both = MotionNetwork(unet, table, "eps", kept=kept)(x, sigma, text)
+        for x0, condition in zip(both, text, strict=True):
+            rows = torch.cat([scaled_input(x, sigma), kept], 1).movedim(0, 1)[None]
+            eps = unet(rows, 300, condition.states.expand(3, -1, -1)).sample[0].movedim(1, 0)
+            torch.testing.assert_close(x0, x - sigma * eps, atol=1e-5, rtol=1e-5)
+
+
 # --- what is refused
 
 
@@ -315,7 +355,7 @@ def test_what_is_no_checkpoint_says_what_it_is(folder: Path, spec: ModelSpec, tm
     for shapes, words in (
         (made.unet_shapes((32, 64, 64), linear=True, label=96), "is a Stable Diffusion XL checkpoint"),
         (made.unet_shapes(context=1024, linear=True), "is a Stable Diffusion 2.x checkpoint"),
-        (made.sd1_shapes(in_channels=8), "takes 8 channels instead of 4"),
+        (made.sd1_shapes(in_channels=8), "takes 8 channels instead of 4 or 9"),
         (made.unet_shapes(), "without a text encoder"),
         (made.vae_shapes(), f"is a VAE; {wanted}"),
     ):
