@@ -26,6 +26,9 @@ class RestorationModel:
     where it is empty: leave the crop alone. Guidance moves from the negative to the prompt and, above a cfg of 1,
     beyond. The predicted residuals of the tasks are weighted with the result, so that all of this is one network call.
     A network that tells no tasks apart reads no text.
+
+    The network restores as much from a low noise level as from a high one: noise hides nothing of the crop from it. So
+    ``settings.denoise`` weighs the residuals too, from 0, the crop, to 1, all that was predicted.
     """
 
     def __init__(self, network: RestorationUNet, codec: ResidualCodec, placement: Placement) -> None:
@@ -41,10 +44,10 @@ class RestorationModel:
         """How much of each task's residual counts, (T,)."""
         tasks = self._network.config.tasks
         if not tasks:
-            return torch.tensor([settings.cfg])
+            return torch.tensor([settings.denoise * settings.cfg])
         positive = torch.tensor(task_weights(settings.prompt, tasks) or (1.0,) * len(tasks))
         negative = torch.tensor(task_weights(settings.negative, tasks) or (0.0,) * len(tasks))
-        return negative + settings.cfg * (positive - negative)
+        return settings.denoise * (negative + settings.cfg * (positive - negative))
 
     def _denoiser(self, condition: Tensor, weights: Tensor) -> Denoiser:
         placement = self._placement
