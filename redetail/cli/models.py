@@ -17,6 +17,7 @@ from redetail.progress import CancelToken
 # Where a file of a kind is given.
 _OPTIONS = {
     "sd15": "--checkpoint",
+    "sd15-inpainting": "--checkpoint",
     "motion-module": "--motion-module",
     "motion-lora": "--motion-lora",
     "lora": "--lora",
@@ -80,7 +81,7 @@ def _fit(facts: FileFacts, placement: Placement) -> str:
     total = device_memory(placement.device)
     weights = weight_memory(facts.parameters, placement.dtype)
     needed, what = weights, f"its weights take {_gib(weights)}"
-    if facts.kind == "sd15":
+    if facts.kind in ("sd15", "sd15-inpainting"):
         needed = weights + working_memory(_WINDOW, _SIZE * _SIZE, placement.dtype)
         what += f", with a motion module and {_WINDOW} crops of {_SIZE}x{_SIZE} about {_gib(needed)}"
     smaller = "too large; use smaller crops, a shorter --context-length or --dtype float16"
