@@ -49,12 +49,16 @@ def preset_of(options: argparse.Namespace, request: dict[str, Any]) -> dict[str,
 
 
 def _with_settings(request: dict[str, Any], typed: dict[str, Any]) -> dict[str, Any]:
-    """Typed settings, and those of a typed preset, over the job's and over those of its subjects."""
+    """Typed settings, and those of a typed preset, over the job's and over those of its subjects.
+
+    The preset's name stays beside what it stands for: the library refuses it where the model has no presets.
+    """
     over = with_preset(typed)
     if over:
         given = with_preset({name: value for name, value in request.items() if name in _SETTINGS})
         rest = {name: value for name, value in request.items() if name not in _SETTINGS}
-        request = {**rest, **given, **over}
+        preset = {"preset": typed["preset"]} if "preset" in typed else {}
+        request = {**rest, **given, **over, **preset}
     if "subjects" in request:
         request["subjects"] = tuple(_under(subject, over) for subject in request["subjects"])
     return request
