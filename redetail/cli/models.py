@@ -14,7 +14,8 @@ from redetail.engines.memory import GIB, device_memory, weight_memory, working_m
 from redetail.errors import SettingsError
 from redetail.progress import CancelToken
 
-# Where a file of a kind is given.
+# What base models a file may belong to ("" where that cannot be told), and where one of a kind is given.
+_BASES = ("", "sd15", "sd2")
 _OPTIONS = {
     "sd15": "--checkpoint",
     "sd15-inpainting": "--checkpoint",
@@ -68,7 +69,7 @@ def _described(facts: FileFacts, placement: Placement) -> Iterator[str]:
     if known:
         shown = (f"{name.replace('_', ' ')} {_value(value)}" for name, value in known.items())
         yield f"  {', '.join(shown)}"
-    option = _OPTIONS.get(facts.kind)
+    option = _OPTIONS.get(facts.kind) if facts.base in _BASES else None
     if option is None:
         yield "  not of a kind that can be used here; docs/weights.md lists those that can"
         return
