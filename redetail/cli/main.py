@@ -61,8 +61,21 @@ def _bug(error: Exception) -> str:
     )
 
 
+class _Notices(logging.Handler):
+    """Our own warnings on standard error like other notes, which is above the bars while these are drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if logging.WARNING <= record.levelno < logging.ERROR:
+            sys.stderr.write(f"Note: {record.getMessage()}\n")
+
+
 def _set_up_messages(debug: bool) -> None:
     """With --debug everything is logged; otherwise only what a user can act on."""
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.DEBUG if debug else logging.ERROR)
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.DEBUG if debug else logging.ERROR)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=handler.level, handlers=[handler])
+    log.setLevel(logging.DEBUG if debug else logging.WARNING)
     if not debug:
         warnings.simplefilter("ignore")
+        if not any(isinstance(handler, _Notices) for handler in log.handlers):
+            log.addHandler(_Notices())

@@ -52,6 +52,12 @@ def test_quiet_says_nothing(run, clip: Path, fake_engine) -> None:
     assert (ran.code, ran.out, ran.err) == (0, "", "")
 
 
+def test_warnings_of_the_library_are_notes(run, clip: Path, fake_engine) -> None:
+    ran = run("detail", clip, "-o", clip.with_name("out.mp4"), "--box", "20,20,9000,60", *QUICK)
+    assert ran.code == 0, ran.err
+    assert [line for line in ran.err.splitlines() if line.startswith("Note: ") and "beyond the frame" in line]
+
+
 def test_no_face_gives_a_notice_and_the_same_file(run, clip: Path, fake_engine) -> None:
     ran = run("detail", clip, "-o", clip.with_name("out.mp4"), "--report", clip.with_name("report.json"))
     assert ran.code == 0

@@ -79,8 +79,8 @@ class LoraMixer:
         strangers = [*(_text(layer) for layer in lora.layers if layer not in known), *lora.unknown]
         if strangers:
             _LOG.warning(
-                "Of the LoRA %s %d parts are left out, %d fit; not known in this model: %s",
-                lora.path, len(strangers), len(known),
+                "%d of the %d layers in the LoRA %s do not exist in this model and are left out: %s.",
+                len(strangers), len(strangers) + len(known), lora.path,
                 ", ".join(strangers[:_NAMED]) + (" ..." if len(strangers) > _NAMED else ""),
             )  # fmt: skip
         return fitting

@@ -455,7 +455,7 @@ def test_what_fits_in_part_is_said_once(parts: Parts, tmp_path: Path, caplog: py
         mixer.use([WeightedFile(path)])
         mixer.use([WeightedFile(path)])
     (record,) = caplog.records
-    assert "2 parts are left out, 16 fit" in record.getMessage()
+    assert "2 of the 18 layers" in record.getMessage()
     assert "down_blocks_7_proj_in, lora_unet_x.oft_diag" in record.getMessage()
 
 
