@@ -25,7 +25,8 @@ def plan_summary(report: Document, source: str) -> str:
         f"{source}: {_count(frames['stop'] - frames['start'], 'frame')} of {width}x{height}, "
         f"{_count(len(regions), 'subject')}"
     ]
-    return "\n".join([*lines, *map(_subject, regions)]) + "\n"
+    lines += [f"  {region['track']}.{_subject(region)[1:]}" for region in regions]
+    return "\n".join(lines) + "\n"
 
 
 def settings_summary(settings: Mapping[str, Any]) -> str:

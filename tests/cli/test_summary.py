@@ -6,6 +6,7 @@ from redetail.cli.summary import plan_summary, preset_summary, settings_summary,
 from redetail.settings import Settings
 
 REGION = {
+    "track": 1,
     "label": "face 1",
     "confidence": 0.931,
     "start": 3,
@@ -53,7 +54,7 @@ def test_a_change_outside_the_masks_is_told() -> None:
 def test_what_would_be_done() -> None:
     assert plan_summary(REPORT, "in.mp4").splitlines() == [
         "in.mp4: 69 frames of 350x350, 1 subject",
-        "  face 1 (0.93): frames 3 to 59, crop 240x240 worked at 512x512",
+        "  1. face 1 (0.93): frames 3 to 59, crop 240x240 worked at 512x512",
     ]
 
 

@@ -10,7 +10,9 @@ from typing import Any
 from redetail.engines.base import Capabilities, Pixels
 from redetail.engines.device import Placement, memory_errors
 from redetail.engines.diffusers.codec import VaeCodec
+from redetail.engines.diffusers.control import load_controls
 from redetail.engines.diffusers.embedding import load_embeddings
+from redetail.engines.diffusers.lora import LoraMixer
 from redetail.engines.diffusers.modes import RestingCodec, RestingText, apply_modes
 from redetail.engines.diffusers.network import MotionNetwork, TextGuidedModel, noise_table, prediction_of
 from redetail.engines.diffusers.parts import Parts
@@ -56,7 +58,7 @@ class LoraModel:
 
     def __init__(self, model: TextGuidedModel, networks: tuple[Any, Any], loras: Sequence[WeightedFile]) -> None:
         self._model, self._networks, self._loras = model, networks, tuple(loras)
-        self._mixer: Any = None
+        self._mixer: LoraMixer | None = None
         self._mix(())  # a file that cannot be used is refused before any work
 
     @property
@@ -76,15 +78,22 @@ class LoraModel:
         self._mix(settings.loras)
         return self._model.controlled(crops, settings, hints, course, kept)
 
-    def _mix(self, more: Sequence[str]) -> None:
-        """Made when the first LoRA is wanted: most runs have none."""
-        loras = [*self._loras, *map(WeightedFile.parse, more)]
-        if self._mixer is None and loras:
-            from redetail.engines.diffusers.lora import LoraMixer
+    def check(self, settings: Settings) -> None:
+        """Raise what ``condition`` would raise for the LoRA and prompts of these settings."""
+        if settings.loras:
+            self._mixed().check([*map(WeightedFile.parse, settings.loras)])
+        self._model.check(settings)
 
+    def _mix(self, more: Sequence[str]) -> None:
+        loras = [*self._loras, *map(WeightedFile.parse, more)]
+        if self._mixer is not None or loras:
+            self._mixed().use(loras)
+
+    def _mixed(self) -> LoraMixer:
+        """Made when the first LoRA is wanted: most runs have none."""
+        if self._mixer is None:
             self._mixer = LoraMixer(*self._networks)
-        if self._mixer is not None:
-            self._mixer.use(loras)
+        return self._mixer
 
 
 def _model(parts: Parts, spec: ModelSpec, placement: Placement) -> LoraModel:
@@ -95,12 +104,8 @@ def _model(parts: Parts, spec: ModelSpec, placement: Placement) -> LoraModel:
     text: Any = TextConditioner(parts.tokenizer, parts.text_encoder, embeddings)
     if placement.modes.offload:
         text = RestingText(text, parts.text_encoder, placement.device)
-    more = []
-    if spec.controls:
-        from redetail.engines.diffusers.control import load_controls
-
-        more = [load_controls(spec.controls, placement, parts.unet.config)]
-    guided = TextGuidedModel(MotionNetwork(parts.unet, table, kind), table, text, *more)
+    controls = load_controls(spec.controls, placement, parts.unet.config)
+    guided = TextGuidedModel(MotionNetwork(parts.unet, table, kind), table, text, controls)
     return LoraModel(guided, (parts.unet, parts.text_encoder), spec.loras)
 
 
@@ -122,7 +127,7 @@ def _check_refiner(base: Parts, refiner: Parts, spec: ModelSpec) -> None:
     """Refuse a refiner that reads other latents than the base model: they go from one to the other as they are."""
     facts = [
         (
-            int(parts.unet.config.in_channels),
+            int(parts.unet.config.out_channels),
             round(float(parts.vae.config.scaling_factor), 5),
             round(float(getattr(parts.vae.config, "shift_factor", None) or 0), 5),
         )
