@@ -14,6 +14,7 @@ from redetail.engines.base import Pixels
 from redetail.engines.device import Placement
 from redetail.engines.diffusers.control_weights import load_controlnet
 from redetail.engines.diffusers.folder import Config
+from redetail.engines.diffusers.modes import slice_attention
 from redetail.engines.spec import ControlFile
 from redetail.errors import SettingsError
 from redetail.geometry.context import Frames
@@ -64,6 +65,9 @@ def load_controls(controls: Sequence[ControlFile], placement: Placement, unet: C
     """
     paths = dict.fromkeys(control.path for control in controls if control.strength)
     networks = {path: load_controlnet(path, placement, unet) for path in paths}
+    if placement.modes.attention == "sliced":
+        for network in networks.values():
+            slice_attention(network)
     return tuple(Control(control, networks.get(control.path) if control.strength else None) for control in controls)
 
 

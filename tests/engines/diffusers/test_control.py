@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redetail.engines.base import Capabilities
-from redetail.engines.device import Placement
+from redetail.engines.device import Placement, place
 from redetail.engines.diffusers.codec import VaeCodec
 from redetail.engines.diffusers.control import Control, load_controls, show
 from redetail.engines.diffusers.control_weights import control_config, control_names, load_controlnet
@@ -23,6 +23,7 @@ from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.diffusers.text import TextConditioner
 from redetail.engines.latent import LatentEngine
+from redetail.engines.memory import Memory
 from redetail.engines.spec import ControlFile, ModelSpec
 from redetail.errors import ModelError, SettingsError
 from redetail.imaging.hints import make_hint
@@ -337,6 +338,14 @@ def test_a_file_that_is_used_twice_is_loaded_once(folder: Path, parts: Parts) ->
     path = folder / "edges.safetensors"
     one, two = load_controls([ControlFile(path, hint="canny"), ControlFile(path)], CPU, parts.unet.config)
     assert one.network is two.network
+
+
+def test_sliced_attention_gives_the_same_numbers(folder: Path, parts: Parts) -> None:
+    path = folder / "edges.safetensors"
+    sliced = place("cpu", "float32", Memory(attention="sliced"))
+    one, two = (load_controls([ControlFile(path)], where, parts.unet.config)[0].network for where in (CPU, sliced))
+    assert {type(one).__name__ for one in two.attn_processors.values()} == {"SlicedAttnProcessor"}
+    assert_same_outputs(one, two)
 
 
 def test_hints_are_computed_from_the_crops(folder: Path, parts: Parts, crops: Array) -> None:
