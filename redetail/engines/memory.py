@@ -1,7 +1,7 @@
 """``Memory``: how an engine uses the machine. What is asked for, and what is chosen where nothing is.
 
 Rules go by the memory of the device alone, so that a machine gives the same result every day; what they chose stands
-in the report. Sizes that they rest on were measured on Stable Diffusion 1.5 with motion layers (see docs/weights.md).
+in the report. The sizes below are estimates from the widths of Stable Diffusion 1.5, on the safe side.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ ATTENTIONS: tuple[Attention, ...] = ("sdpa", "sliced")
 GIB = 2**30
 # Activations of the full-resolution layers of Stable Diffusion's VAE, bytes for each pixel of a crop in float32.
 VAE_BYTES_PER_PIXEL = 2048
-# Activations of the UNet with motion layers, bytes for each latent cell, frame and row of the batch, in float32.
+# Activations of the UNet with motion layers, bytes for each latent cell, frame and row of the batch, in float32: 1,600
+# values wait in skip connections, and about 5,000 are in work in the widest layers; twice that for copies and workspace.
 UNET_BYTES_PER_CELL = 48 * 1024
 # AnimateDiff v2 and v3, and AnimateLCM: 417 to 454 million.
 _MOTION_PARAMETERS = 454_000_000
