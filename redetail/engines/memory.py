@@ -21,7 +21,7 @@ GIB = 2**30
 # Activations of the full-resolution layers of Stable Diffusion's VAE, bytes for each pixel of a crop in float32.
 VAE_BYTES_PER_PIXEL = 2048
 # Activations of the UNet with motion layers, bytes for each latent cell, frame and row of the batch, in float32: 1,600
-# values wait in skip connections, and about 5,000 are in work in the widest layers; twice that for copies and workspace.
+# values wait in skip connections, about 5,000 are in work in the widest layers; twice that for copies and workspace.
 UNET_BYTES_PER_CELL = 48 * 1024
 # AnimateDiff v2 and v3, and AnimateLCM: 417 to 454 million.
 _MOTION_PARAMETERS = 454_000_000
