@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,15 @@ class Capabilities:
     part_pixels: int = 128 * 512 * 512
     hints: tuple[str, ...] = ()
     placement: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class ChecksSettings(Protocol):
+    """An engine, or a part of one, that can tell before any work whether it would refuse settings."""
+
+    def check(self, settings: Settings) -> None:
+        """Raise what :meth:`Engine.enhance` would raise for these settings, whatever the crops."""
+        ...
 
 
 class Engine(Protocol):

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redetail.engines.base import Capabilities, Pixels
-from redetail.engines.checks import check_hints, check_request, context_windows_for, refuse_hints
+from redetail.engines.base import Capabilities, ChecksSettings, Pixels
+from redetail.engines.checks import check_hints, check_request, check_settings, context_windows_for, refuse_hints
 from redetail.engines.device import Placement, memory_errors
 from redetail.engines.meter import Meter, MeteredDenoiser
 from redetail.engines.prompt import starting_at
@@ -134,6 +134,12 @@ class LatentEngine:
     def capabilities(self) -> Capabilities:
         """What this engine can do."""
         return self._capabilities
+
+    def check(self, settings: Settings) -> None:
+        """Raise what :meth:`enhance` would raise for these settings: names, prompts, files of LoRA that do not fit."""
+        check_settings(settings, self._capabilities)
+        if isinstance(self._model, ChecksSettings):
+            self._model.check(settings)
 
     @torch.inference_mode()
     def enhance(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,7 @@ class LoraMixer:
         self._layers = layers_of(unet, text_encoder, text_encoder_2)
         self._originals: dict[tuple[Layer, str], Tensor] = {}
         self._current: tuple[tuple[str, int, float], ...] = ()
+        self._said: set[Path] = set()
 
     @torch.inference_mode()
     def use(self, loras: Sequence[WeightedFile]) -> None:
@@ -58,6 +60,12 @@ class LoraMixer:
             raise
         self._current = wanted
 
+    def check(self, loras: Sequence[WeightedFile]) -> None:
+        """Raise what :meth:`use` would raise for files that do not fit; nothing is changed."""
+        for lora in loras:
+            if lora.strength != 0:
+                self._changes(read_lora(lora.path))
+
     def _restore(self) -> None:
         self._current = ()
         for key in list(self._originals):
@@ -77,7 +85,8 @@ class LoraMixer:
             )
         known = {change.layer for change in fitting}
         strangers = [*(_text(layer) for layer in lora.layers if layer not in known), *lora.unknown]
-        if strangers:
+        if strangers and lora.path not in self._said:
+            self._said.add(lora.path)
             _LOG.warning(
                 "%d of the %d layers in the LoRA %s do not exist in this model and are left out: %s.",
                 len(strangers), len(strangers) + len(known), lora.path,

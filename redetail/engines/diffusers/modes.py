@@ -89,6 +89,10 @@ class RestingText:
     def __init__(self, text: Any, encoder: Any, device: torch.device) -> None:
         self._text, self._encoder, self._device = text, encoder, device
 
+    def check(self, prompt: str, **options: Any) -> None:
+        """Needs no encoder."""
+        self._text.check(prompt, **options)
+
     def __call__(self, prompt: str, frames: Sequence[int] = (0,), **options: Any) -> Tensor:
         """States of a prompt."""
         with awake(self._encoder, self._device):

@@ -13,6 +13,7 @@ from redetail.engines.base import Pixels
 from redetail.engines.diffusers.control import Control, ShownControls, show
 from redetail.engines.diffusers.text import TextConditioner
 from redetail.engines.latent import DenoiserFor, Kept
+from redetail.engines.prompt import prompts_of
 from redetail.errors import ModelError, UnknownNameError
 from redetail.geometry.context import Frames
 from redetail.sampling import Course, Guidance, NoiseTable, scaled_input, to_denoised
@@ -87,6 +88,11 @@ class TextGuidedModel:
     ) -> None:
         self._network, self._text, self._controls = network, text, controls
         self.table = table
+
+    def check(self, settings: Settings) -> None:
+        """Raise :class:`~redetail.errors.SettingsError` for prompts that cannot be read with this model."""
+        for prompt in prompts_of(settings).values():
+            self._text.check(prompt, clip_skip=settings.clip_skip)
 
     def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
         """Without ControlNets: the text alone."""

@@ -56,6 +56,12 @@ class TextConditioner:
         ]
         return torch.cat(rows)
 
+    def check(self, prompt: str, *, clip_skip: int = 1) -> None:
+        """Raise what encoding ``prompt`` would raise."""
+        _check_layer(self._encoder, clip_skip)
+        for key in key_frames(prompt):
+            self._tokens.chunks(read_prompt(key.text).sections)
+
     def pair(
         self, positive: str, negative: str, frames: Sequence[int] = (0,), *, clip_skip: int = 1
     ) -> tuple[Tensor, Tensor]:
@@ -134,10 +140,14 @@ def _layer(encoder: Any, indices: Tensor, clip_skip: int) -> Tensor:
     if clip_skip == 1:
         last: Tensor = encoder(indices).last_hidden_state
         return last
-    layers = int(encoder.config.num_hidden_layers)
-    if not 1 <= clip_skip <= layers:
-        raise SettingsError(f"clip-skip is {clip_skip}; this model's text encoder has the layers 1 to {layers}.")
+    _check_layer(encoder, clip_skip)
     hidden = encoder(indices, output_hidden_states=True).hidden_states[-clip_skip]
     # transformers 4 keeps the layers in a module of their own.
     normalised: Tensor = getattr(encoder, "text_model", encoder).final_layer_norm(hidden)
     return normalised
+
+
+def _check_layer(encoder: Any, clip_skip: int) -> None:
+    layers = int(encoder.config.num_hidden_layers)
+    if not 1 <= clip_skip <= layers:
+        raise SettingsError(f"clip-skip is {clip_skip}; this model's text encoder has the layers 1 to {layers}.")

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from redetail.engines import load_engine
+from redetail.engines.base import ChecksSettings
 from redetail.engines.device import Placement
 from redetail.engines.diffusers import lora as lora_module
 from redetail.engines.diffusers.lora import LoraMixer
@@ -25,7 +26,7 @@ from redetail.engines.diffusers.lora_layers import original_names
 from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.spec import ModelSpec, WeightedFile
-from redetail.errors import ModelError
+from redetail.errors import ModelError, RedetailError
 from redetail.settings import Settings
 
 RANK, ALPHA = 4, 2.0
@@ -495,7 +496,36 @@ def test_a_failure_leaves_the_loras_that_were_there(parts: Parts, tmp_path: Path
     assert same(with_good, state(parts))
 
 
+def test_a_check_reads_but_changes_nothing(parts: Parts, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before, mixer = state(parts), LoraMixer(parts.unet, parts.text_encoder)
+    tensors = kohya(pairs(parts)) | foreign(32, "lora_unet_down_blocks.7.proj_in")
+    part = WeightedFile(write(tmp_path / "part.safetensors", tensors))
+    with caplog.at_level(logging.WARNING):
+        mixer.check([part, WeightedFile(tmp_path / "none.safetensors", 0.0)])
+        assert same(before, state(parts))
+        mixer.use([part])
+    assert len(caplog.records) == 1
+    with pytest.raises(ModelError, match="32x48, not 32x32"):
+        mixer.check([WeightedFile(write(tmp_path / "wide.safetensors", foreign(48)))])
+
+
 # --- the whole engine
+
+
+def test_the_engine_tells_beforehand_what_it_refuses(model_folder: Path, tmp_path: Path) -> None:
+    engine = load_engine(ModelSpec(checkpoint=model_folder), device="cpu")
+    assert isinstance(engine, ChecksSettings)
+    wide = write(tmp_path / "wide.safetensors", foreign(48))
+    engine.check(Settings(prompt="a (face:1.2)", loras=(f"{wide}:0",)))
+    for settings, message in (
+        (Settings(loras=(str(wide),)), "32x48, not 32x32"),
+        (Settings(negative="embedding:easy"), "names the embedding 'easy'"),
+        (Settings(prompt="0: a; 9: embedding:easy"), "names the embedding 'easy'"),
+        (Settings(clip_skip=3), "clip-skip is 3"),
+        (Settings(sampler="none"), "no sampler named 'none'"),
+    ):
+        with pytest.raises(RedetailError, match=message):
+            engine.check(settings)
 
 
 def test_the_engine_uses_files_of_the_model_and_of_the_settings(
