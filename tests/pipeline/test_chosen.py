@@ -6,6 +6,7 @@ import pytest
 from redetail.engines import FakeEngine
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.pipeline.chosen import Subject, check_subjects, choose
+from redetail.pipeline.run import Run
 from redetail.region import Region, Size
 from redetail.settings import Settings
 
@@ -74,3 +75,21 @@ def test_windows_are_chosen_before_subjects_are_known():
 def test_what_a_subject_cannot_have_is_known_before_the_search(settings, sentence):
     with pytest.raises(SettingsError, match=sentence):
         check_subjects([Subject(1, settings=settings)], BASE, FakeEngine().capabilities)
+
+
+def test_what_an_engine_refuses_of_any_subject_is_told_before_the_clip_is_read():
+    class Choosy(FakeEngine):
+        def check(self, settings):
+            if settings.prompt == "a ghost":
+                raise SettingsError("No ghosts.")
+
+    class Unread:
+        info = None
+
+    subjects = [Subject(1, settings={"prompt": "a ghost"})]
+    Run(Unread(), Choosy(), BASE)
+    with pytest.raises(SettingsError, match="No ghosts"):
+        Run(Unread(), Choosy(), BASE, subjects=subjects)
+    with pytest.raises(SettingsError, match="No ghosts"):
+        Run(Unread(), Choosy(), Settings(prompt="a ghost"))
+    Run(Unread(), FakeEngine(), BASE, subjects=subjects)
