@@ -65,6 +65,10 @@ class WeightFile:
         with safe_open(self.path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in wanted}
 
+    def below(self, prefix: str) -> dict[str, str]:
+        """Whole names by what follows a prefix, of the tensors whose names begin with it."""
+        return {name.removeprefix(prefix): name for name in self.tensors if name.startswith(prefix)}
+
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor; () where there is none of that name."""
         facts = self.tensors.get(name)

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Shapes = Mapping[str, tuple[int, ...]]
+# What the shapes do not show, as CompVis and OpenAI published it.
 _HEADS, _CLIP_HEAD = 8, 64
-# torch's settings that the shapes do not show, as CompVis published them.
-VAE_SCALE = 0.18215
+VAE_SCALE, CLIP_TOKENS = 0.18215, 49408
 
 _RES = {
     "in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj", "out_layers.0": "norm2",

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from redetail.engines.device import Placement
+from redetail.engines.diffusers.parts import require
+from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 
 
@@ -26,6 +28,18 @@ def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
     """A network without values, which takes no memory."""
     with torch.device("meta"):
         return build()
+
+
+def from_config(kind: str, config: Mapping[str, Any]) -> nn.Module:
+    """A network of one of diffusers' classes."""
+    network: nn.Module = getattr(require("diffusers"), kind).from_config(dict(config))
+    return network
+
+
+def renamed(file: WeightFile, names: Mapping[str, str], config: Mapping[str, Any], part: str) -> Loose:
+    """The tensors of a file under new names."""
+    read = file.read(list(names))
+    return Loose(config, {names[name]: tensor for name, tensor in read.items()}, f"The {part} of {file.path}")
 
 
 def fill(network: nn.Module, loose: Loose, placement: Placement) -> nn.Module:

@@ -1,0 +1,58 @@
+"""A VAE: that of a checkpoint, or one of its own in a file or folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from redetail.engines.device import Placement
+from redetail.engines.diffusers import original
+from redetail.engines.diffusers.folder import Part, open_part
+from redetail.engines.diffusers.parts import load_network, vae_dtype
+from redetail.engines.diffusers.weights import Loose, fill, from_config, renamed, skeleton
+from redetail.engines.files import open_as
+from redetail.engines.weightfile import WeightFile
+from redetail.errors import ModelError
+
+
+def load_vae(path: Path, placement: Placement) -> nn.Module:
+    """The VAE in a file (original or diffusers' names, or TAESD in diffusers' names) or in a diffusers folder.
+
+    Raises :class:`~redetail.errors.ModelError` that says what the file is and what was wanted.
+    """
+    if path.is_dir():
+        return load_vae_part(open_part(path, "vae"), placement)
+    file, facts = open_as(path, ("vae",), "a VAE of Stable Diffusion")
+    channels = facts.details["latent_channels"]
+    if channels != 4:
+        raise ModelError(f"The VAE {path} makes {channels} channels; what is wanted is one of 4 channels.")
+    return (
+        _tiny(file, placement)
+        if facts.details["layout"] == "tiny"
+        else vae_in(file, facts.details["prefix"], placement)
+    )
+
+
+def load_vae_part(part: Part, placement: Placement) -> nn.Module:
+    """The VAE of a model folder, in the precision that its config asks for."""
+    network = load_network(part, vae_dtype(part.config, part.kind, placement))
+    ready: nn.Module = network.to(placement.device).eval().requires_grad_(False)
+    return ready
+
+
+def vae_in(file: WeightFile, prefix: str, placement: Placement) -> nn.Module:
+    """The AutoencoderKL whose names in a file begin with ``prefix``."""
+    names = file.below(prefix)
+    new = original.vae_names({short: file.shape(name) for short, name in names.items()})
+    config = original.vae_config({name: file.shape(names[short]) for short, name in new.items()})
+    loose = renamed(file, {names[short]: name for short, name in new.items()}, config, "VAE")
+    dtype = vae_dtype(config, "AutoencoderKL", placement)
+    return fill(skeleton(lambda: from_config("AutoencoderKL", config)), loose, replace(placement, dtype=dtype))
+
+
+def _tiny(file: WeightFile, placement: Placement) -> nn.Module:
+    """TAESD, which its author publishes in one size only."""
+    loose = Loose({}, file.read(), f"The tiny VAE {file.path}")
+    return fill(skeleton(lambda: from_config("AutoencoderTiny", {})), loose, placement)
