@@ -5,6 +5,7 @@ Both give the same parts; what is made of them does not know where they came fro
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Protocol
@@ -104,6 +105,10 @@ def _check_file(facts: FileFacts, spec: ModelSpec) -> None:
         )
 
 
+def _for_text(placement: Placement) -> Placement:
+    return replace(placement, dtype=placement.text_dtype or placement.dtype)
+
+
 class FileCheckpoint:
     """A :class:`Checkpoint` in one file, its parts told apart by the beginnings of their names."""
 
@@ -151,7 +156,7 @@ class FileCheckpoint:
         # transformers 4 names every tensor below "text_model", transformers 5 does not.
         lead = "text_model." if next(iter(network.state_dict())).startswith("text_model.") else ""
         whole = {names[short]: lead + name for short, name in new.items()}
-        return fill(network, renamed(self._file, whole, config, "text encoder"), placement)
+        return fill(network, renamed(self._file, whole, config, "text encoder"), _for_text(placement))
 
     def tokenizer(self) -> Any:
         """CLIP's, which no single file holds."""
@@ -189,7 +194,7 @@ class FolderCheckpoint:
 
     def text_encoder(self, placement: Placement) -> nn.Module:
         """A CLIPTextModel."""
-        network = load_network(self._folder.text_encoder, placement.dtype)
+        network = load_network(self._folder.text_encoder, _for_text(placement).dtype)
         ready: nn.Module = network.to(placement.device).eval().requires_grad_(False)
         return ready
 

@@ -95,7 +95,10 @@ def load_tokenizer(path: Path, known: int) -> Any:
 
 
 def vae_dtype(config: Config, kind: str, placement: Placement) -> torch.dtype:
-    """float32 where the VAE overflows in half precision; AutoencoderKL's own default is that it does."""
+    """What was asked for, else float32 where the VAE overflows in half precision; AutoencoderKL's own default is that
+    it does."""
+    if placement.vae_dtype is not None:
+        return placement.vae_dtype
     return torch.float32 if config.get("force_upcast", kind == "AutoencoderKL") else placement.dtype
 
 

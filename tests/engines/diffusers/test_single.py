@@ -178,6 +178,18 @@ def test_half_precision_and_the_vae_in_full(thin: ModelSpec) -> None:
     assert (half.unet.dtype, half.text_encoder.dtype, half.vae.dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)
 
 
+def test_precisions_of_single_parts_lose_nothing_on_the_way(thin: ModelSpec) -> None:
+    """Text in float32 beside a half-precision UNet has the file's own values, not rounded ones."""
+    mixed = replace(CPU, dtype=torch.bfloat16, text_dtype=torch.float32, vae_dtype=torch.bfloat16)
+    parts = load_spec_parts(thin, mixed)
+    assert (parts.unet.dtype, parts.vae.dtype) == (torch.bfloat16, torch.bfloat16)
+    weight = made.filled(THIN, 1)[f"{made.TEXT}final_layer_norm.weight"]
+    found = [
+        tensor for name, tensor in parts.text_encoder.state_dict().items() if name.endswith("final_layer_norm.weight")
+    ]
+    assert torch.equal(found[0], weight)
+
+
 def test_a_whole_run_from_single_files(spec: ModelSpec) -> None:
     crops = np.random.default_rng(3).random((3, 64, 64, 3), dtype=np.float32)
     engine = load_engine(spec, device="cpu")
