@@ -32,15 +32,16 @@ DAMAGES = {
     "JPEG 50": Degradation(codec="jpeg", quality=50),
     "all three": Degradation(factor=2.0, noise=5.0, codec="jpeg", quality=60, seed=1),
 }
-PROMPTS = (  # (prompt, negative)
-    ("", ""),
-    ("sharpen", ""),
-    ("denoise", ""),
-    ("deblock", ""),
-    ("denoise, deblock", ""),
-    ("(sharpen:0.5), denoise, deblock", ""),
-    ("denoise, deblock", "sharpen"),
-    ("keep", ""),
+PROMPTS = (  # (prompt, negative, cfg)
+    ("", "", 1.0),
+    ("sharpen", "", 1.0),
+    ("denoise", "", 1.0),
+    ("deblock", "", 1.0),
+    ("denoise, deblock", "", 1.0),
+    ("(sharpen:0.5), denoise, deblock", "", 1.0),
+    ("denoise, deblock", "", 1.5),
+    ("denoise, deblock", "sharpen", 1.5),
+    ("keep", "", 1.0),
 )
 
 
@@ -66,17 +67,17 @@ def main() -> None:
     engine = load_engine(options.model, device="cpu")
     clips = reserved_clips(options.media, options.frames)
     crops = {name: subjects(clips, how, options.yunet) for name, how in DAMAGES.items()}
-    lines = ["| prompt | negative | " + " | ".join(f"{name}: gain dB | detail" for name in DAMAGES) + " |"]
-    lines.append("|---" * (2 + 2 * len(DAMAGES)) + "|")
-    for prompt, negative in PROMPTS:
-        restore = with_engine(engine, prompt=prompt, negative=negative)
+    lines = ["| prompt | negative | cfg | " + " | ".join(f"{name}: gain dB | detail" for name in DAMAGES) + " |"]
+    lines.append("|---" * (3 + 2 * len(DAMAGES)) + "|")
+    for prompt, negative, cfg in PROMPTS:
+        restore = with_engine(engine, prompt=prompt, negative=negative, cfg=cfg)
         cells = []
         for damaged in crops.values():
             pairs = [(crop, restore(crop)) for crop in damaged]
             gains = [psnr(clip, crop.original) - psnr(crop.soft, crop.original) for crop, clip in pairs]
             details = [detail(clip) / detail(crop.soft) for crop, clip in pairs]
             cells.append(f"{np.mean(gains):+.2f} | {np.mean(details):.2f}")
-        lines.append(f"| {prompt or '(none)'} | {negative or '(none)'} | " + " | ".join(cells) + " |")
+        lines.append(f"| {prompt or '(none)'} | {negative or '(none)'} | {cfg:g} | " + " | ".join(cells) + " |")
         log.info("%s", lines[-1])
     (options.output / "prompts.md").write_text("\n".join(lines) + "\n")
 

@@ -1,0 +1,140 @@
+"""The shipped weights: what prompts, guidance and denoise do to damage of one kind each, on a clip never trained on."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from redetail.engines import Engine, load_engine
+from redetail.settings import resolve
+
+cv2 = pytest.importorskip("cv2")
+av = pytest.importorskip("av")
+
+CLIPS = Path(__file__).resolve().parents[2] / "data" / "clips"
+Crops = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return load_engine(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def sharp() -> Crops:
+    """Six frames of 160x160 pixels in the middle of a shipped clip."""
+    with av.open(str(CLIPS / "guitarist.mp4")) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame, _ in zip(container.decode(video=0), range(6))]  # noqa: B905
+    return np.stack(frames)[:, 60:220, 90:250].astype(np.float32) / 255
+
+
+def halved(clip: Crops) -> Crops:
+    small = [cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for frame in clip]
+    whole = [cv2.resize(frame, clip.shape[2:0:-1], interpolation=cv2.INTER_CUBIC) for frame in small]
+    return np.clip(np.stack(whole), 0, 1)
+
+
+def noisy(clip: Crops) -> Crops:
+    noise = np.random.default_rng(0).standard_normal(clip.shape, np.float32) * np.float32(8 / 255)
+    return np.clip(clip + noise, 0, 1)
+
+
+def coded(clip: Crops) -> Crops:
+    flags = [cv2.IMWRITE_JPEG_QUALITY, 50]
+    files = [cv2.imencode(".jpg", np.rint(frame * 255).astype(np.uint8), flags)[1] for frame in clip]
+    return np.stack([cv2.imdecode(file, cv2.IMREAD_COLOR) for file in files]).astype(np.float32) / 255
+
+
+def restored(engine: Engine, crops: Crops, prompt: str = "", **values: Any) -> Crops:
+    settings = resolve({"prompt": prompt, **values}, engine.capabilities.defaults)
+    return engine.enhance(crops, np.ones((1, *crops.shape[1:3]), np.float32), settings)
+
+
+def gain(output: Crops, crops: Crops, sharp: Crops) -> float:
+    """PSNR in dB over leaving the crops alone."""
+    return float(10 * np.log10(np.square(crops - sharp).mean() / np.square(output - sharp).mean()))
+
+
+def detail(clip: Crops) -> float:
+    return float(np.abs(np.diff(clip, axis=1)).mean() + np.abs(np.diff(clip, axis=2)).mean())
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m"])
+def test_keep_gives_the_crop_back(engine: Engine, sharp: Crops, sampler: str) -> None:
+    crops = halved(sharp)
+    assert np.array_equal(restored(engine, crops, "keep", sampler=sampler), crops)
+    assert np.array_equal(restored(engine, crops, cfg=0.0, sampler=sampler), crops)
+
+
+def test_sharpening_is_for_soft_pictures(engine: Engine, sharp: Crops) -> None:
+    crops = halved(sharp)
+    output = restored(engine, crops, "sharpen")
+    assert gain(output, crops, sharp) > 0.1
+    assert detail(output) > 1.02 * detail(crops)
+    assert gain(output, crops, sharp) > gain(restored(engine, crops, "denoise, deblock"), crops, sharp) + 0.1
+
+
+def test_denoising_is_for_noisy_pictures(engine: Engine, sharp: Crops) -> None:
+    crops = noisy(sharp)
+    output = restored(engine, crops, "denoise")
+    assert gain(output, crops, sharp) > 0.2
+    assert detail(output) < 0.97 * detail(crops)
+    assert gain(output, crops, sharp) > gain(restored(engine, crops, "sharpen"), crops, sharp) + 0.2
+
+
+def test_deblocking_is_for_compressed_pictures(engine: Engine, sharp: Crops) -> None:
+    crops = coded(sharp)
+    output = restored(engine, crops, "deblock")
+    assert gain(output, crops, sharp) > 0.05
+    assert detail(output) < detail(crops)
+    assert gain(output, crops, sharp) > gain(restored(engine, crops, "sharpen"), crops, sharp) + 0.1
+
+
+def test_without_words_everything_is_restored(engine: Engine, sharp: Crops) -> None:
+    crops = halved(sharp)
+    everything = restored(engine, crops, "sharpen, denoise, deblock")
+    assert np.array_equal(restored(engine, crops), everything)
+    assert not np.array_equal(everything, restored(engine, crops, "sharpen"))
+
+
+def test_weights_and_guidance_scale_what_is_added(engine: Engine, sharp: Crops) -> None:
+    crops = halved(sharp) * 0.8 + 0.1  # far from black and white, where values are cut off
+    whole = restored(engine, crops, "sharpen", cfg=1.0) - crops
+    half = restored(engine, crops, "(sharpen:0.5)", cfg=1.0) - crops
+    double = restored(engine, crops, "sharpen", cfg=2.0) - crops
+    close = {"atol": 1e-5, "rtol": 0}  # float32 rounding of values below one
+    np.testing.assert_allclose(half, whole / 2, **close)
+    inside = np.abs(double) < 0.09
+    np.testing.assert_allclose(double[inside], 2 * whole[inside], **close)
+    assert inside.mean() > 0.9
+
+
+def test_a_negative_prompt_pushes_away(engine: Engine, sharp: Crops) -> None:
+    crops = halved(sharp)
+    plain = restored(engine, crops, "denoise, deblock", cfg=1.5)
+    pushed = restored(engine, crops, "denoise, deblock", negative="sharpen", cfg=1.5)
+    assert detail(pushed) < 0.99 * detail(plain)
+    alone = restored(engine, crops, "denoise, deblock", negative="sharpen", cfg=1.0)
+    np.testing.assert_allclose(alone, restored(engine, crops, "denoise, deblock", cfg=1.0), atol=1e-6)
+
+
+def test_unknown_words_change_nothing(engine: Engine, sharp: Crops, caplog: pytest.LogCaptureFixture) -> None:
+    crops = halved(sharp)
+    with caplog.at_level(logging.WARNING):
+        output = restored(engine, crops, "sharpen my portrait")
+    assert np.array_equal(output, restored(engine, crops, "sharpen"))
+    assert "leaves out 'my portrait'" in caplog.text
+
+
+def test_denoise_is_a_dial_from_the_crop_to_the_restored(engine: Engine, sharp: Crops) -> None:
+    crops = halved(sharp)
+    dial = (0.05, 0.2, 0.5, 1.0)
+    for steps in (1, 2):
+        changes = [np.abs(restored(engine, crops, denoise=value, steps=steps) - crops).mean() for value in dial]
+        assert changes == sorted(changes)
+        assert changes[0] < 0.1 * changes[-1]
