@@ -68,7 +68,7 @@ def test_device_and_precision_are_passed_on(model_folder: Path) -> None:
 
 
 def test_a_name_that_is_no_path() -> None:
-    assert refused("stable-diffusion").startswith("There is no checkpoint stable-diffusion; give a file or folder")
+    assert refused("stable-diffusion").startswith("There is no checkpoint stable-diffusion; give a file or a folder")
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "dreamshaper.safetensors", "model.ckpt"])
