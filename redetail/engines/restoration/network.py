@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -178,6 +178,13 @@ class Stage(nn.Module):
         return x
 
 
+class _Seen(NamedTuple):
+    """In the basis of a cell: what enters the network (N, 2*C, h, w), what of the latents goes past it (N, C, h, w)."""
+
+    inputs: Tensor
+    passed: Tensor
+
+
 class RestorationUNet(nn.Module):
     """Predicts clean residual latents from noisy ones and the crop they belong to."""
 
@@ -234,39 +241,45 @@ class RestorationUNet(nn.Module):
         Returns:
             The predicted clean latents, same shape: the weighted sum of `components`.
         """
-        scale, guess, predicted = self._predicted(latents, sigma, condition, num_frames, motion)
-        if weights is None:
-            return self._transformed(guess + scale * predicted.sum(dim=1), self.basis.T)
-        weights = weights.to(predicted)
-        mixed = weights.mean() * guess + scale * (weights[:, None, None, None] * predicted).sum(dim=1)
-        return self._transformed(mixed, self.basis.T)
+        mix = torch.ones(self.parts) if weights is None else weights
+        kernel, bias = self._mixed_head(mix.to(self.leave.weight))
+        known, embedding = self._seen(latents, sigma, condition)
+        body = self._body(self.enter(known.inputs), embedding, num_frames if motion else 0)
+        predicted = functional.conv2d(body, kernel, bias, padding=1).float()
+        # What goes past the network is shared evenly by the tasks: weights of zero give zero at every noise level.
+        return self._transformed(float(mix.mean()) * known.passed + self._scale * predicted, self.basis.T)
 
     def components(self, latents: Tensor, sigma: Tensor, condition: Tensor, num_frames: int) -> Tensor:
         """The predicted clean latents of each task, (B*F, T, 3*u*u, h, w); arguments as those of `forward`."""
-        scale, guess, predicted = self._predicted(latents, sigma, condition, num_frames, True)
-        parts = guess[:, None] / self.parts + scale * predicted
+        known, embedding = self._seen(latents, sigma, condition)
+        predicted = self.leave(self._body(self.enter(known.inputs), embedding, num_frames)).float()
+        predicted = predicted.reshape(len(latents), self.parts, *latents.shape[1:])
+        parts = known.passed[:, None] / self.parts + self._scale * predicted
         return self._transformed(parts.flatten(0, 1), self.basis.T).reshape(parts.shape)
 
-    def _predicted(
-        self, latents: Tensor, sigma: Tensor, condition: Tensor, num_frames: int, motion: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """In the basis of a cell: units (1, C, 1, 1), what is passed on of the latents (N, C, h, w), (N, T, C, h, w).
+    def _mixed_head(self, weights: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The last convolution with the tasks weighted (T,) and summed: convolving is linear."""
+        shape = (self.parts, self.config.latent_channels, *self.leave.weight.shape[1:])
+        kernel = torch.einsum("t,tcihw->cihw", weights, self.leave.weight.reshape(shape))
+        if self.leave.bias is None:
+            return kernel, None
+        return kernel, weights @ self.leave.bias.reshape(shape[:2])
 
-        What is passed on is shared evenly by the tasks, so that weights of zero give zero at every noise level.
-        """
-        rows = latents.shape[0]
+    @property
+    def _scale(self) -> Tensor:
+        return self.latent_scale[None, :, None, None]
+
+    def _seen(self, latents: Tensor, sigma: Tensor, condition: Tensor) -> tuple[_Seen, Tensor]:
+        """What the network is told, and the embedding of the noise level (N, 128)."""
         sigma = sigma.reshape(-1).float()
-        sigma = sigma.repeat_interleave(rows // sigma.shape[0])
-        embedding = self.embed(sigma_features(sigma, 64))
+        sigma = sigma.repeat_interleave(latents.shape[0] // sigma.shape[0])
         # The best linear guess of the clean coefficients: noise that tells nothing hardly enters, so that at high
         # noise levels the network is a restorer of the crop from the first step on.
-        scale = self.latent_scale[None, :, None, None]
-        trust = scale**2 / (scale**2 + (sigma**2)[:, None, None, None])
+        trust = self._scale**2 / (self._scale**2 + (sigma**2)[:, None, None, None])
         guess = trust * self._transformed(latents, self.basis)
-        known = self._transformed(condition, self.basis) / self.condition_scale[None, :, None, None]
-        x = torch.cat([guess / scale, known], dim=1).contiguous(memory_format=torch.channels_last)
-        predicted = self._body(self.enter(x), embedding, num_frames if motion else 0).float()
-        return scale, guess * trust, predicted.reshape(rows, self.parts, *guess.shape[1:])
+        crop = self._transformed(condition, self.basis / self.condition_scale[:, None])
+        inputs = torch.cat([guess / self._scale, crop], dim=1).contiguous(memory_format=torch.channels_last)
+        return _Seen(inputs, guess * trust), self.embed(sigma_features(sigma, 64))
 
     @staticmethod
     def _transformed(cells: Tensor, basis: Tensor) -> Tensor:
@@ -287,5 +300,4 @@ class RestorationUNet(nn.Module):
                 x = self.grow[index](x) + skips[index]
             for stage in self.up[index]:  # type: ignore[attr-defined]
                 x = stage(x, embedding, frames)
-        predicted: Tensor = self.leave(x)
-        return predicted
+        return x
