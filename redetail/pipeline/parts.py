@@ -43,7 +43,8 @@ def split(frames: int, most: int, window: int | None = None, overlap: int = 0) -
     As few as possible, and as long as each other: of a part that is much shorter than the others most would be frames
     that another has computed already. Where the engine samples in windows of ``window`` frames that share ``overlap``,
     all parts but the last hold whole windows, since a part that ends within a window computes that window's other
-    frames once more; the last is as long as need be, and no shorter than a window.
+    frames once more; the last is as long as need be, and no shorter than a window. A window that no part
+    can hold is the engine's to shorten.
     """
     if frames <= most:
         return [Part(0, frames)]
@@ -52,7 +53,8 @@ def split(frames: int, most: int, window: int | None = None, overlap: int = 0) -
     if window is not None:
         length = _whole_windows(length, most, window, overlap)
     count = math.ceil((frames - PART_OVERLAP) / (length - PART_OVERLAP))
-    last = min((count - 1) * (length - PART_OVERLAP), frames - min(window or 1, most))
+    least = window if window is not None and window <= most else 1
+    last = min((count - 1) * (length - PART_OVERLAP), frames - least)
     starts = [number * (length - PART_OVERLAP) for number in range(count - 1)]
     parts = [Part(start, start + length, PART_OVERLAP if start else 0) for start in starts]
     return [*parts, Part(last, frames, parts[-1].stop - last)]

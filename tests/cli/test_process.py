@@ -25,12 +25,12 @@ def times(path: Path) -> list[float]:
 
 
 def keys(document: object) -> set[str]:
-    """All names in a JSON document but those of the settings."""
+    """All names in a JSON document but those of the settings and of the job, which have pages of their own."""
     if isinstance(document, list):
         return set().union(*map(keys, document))
     if not isinstance(document, dict):
         return set()
-    inner = [keys(value) for name, value in document.items() if name != "settings"]
+    inner = [keys(value) for name, value in document.items() if name not in ("settings", "job")]
     return set(document).union(*inner)
 
 

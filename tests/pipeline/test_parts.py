@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from redetail.geometry.context import context_windows
@@ -37,8 +37,13 @@ def test_parts_cover_all_frames_and_share_enough_to_fade(case: tuple[int, int, i
 @settings(deadline=None, max_examples=100)
 def test_no_part_but_a_short_segment_is_shorter_than_a_window(case: tuple[int, int, int | None, int]) -> None:
     frames, most, window, overlap = case
+    assume(window is not None and window <= most)
     shortest = min(part.stop - part.start for part in split(frames, most, window, overlap))
-    assert shortest >= min(frames, most, window or 1)
+    assert shortest >= min(frames, window)
+
+
+def test_a_window_that_no_part_can_hold_does_not_lengthen_the_last() -> None:
+    assert split(17, 16, 17) == [Part(0, 13), Part(5, 17, 8)]
 
 
 def computed(parts: list[Part], window: int, overlap: int) -> int:
