@@ -51,14 +51,9 @@ def stand_in() -> Iterator[None]:
 
 def nodes() -> dict[str, Any]:
     """Every node class by every id that it can have."""
-    from redetail.comfy.registry import all_nodes, own_node
+    from redetail.comfy.registry import nodes_by_id
 
-    found: dict[str, Any] = {}
-    for node in all_nodes():
-        found[node.ID] = node
-        own = own_node(node)
-        found[own.ID] = own
-    return found
+    return dict(nodes_by_id())
 
 
 def source_id(name: str) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from redetail.comfy.conditions import followed_conditions
 from redetail.comfy.convert import Pipe, crop_reader, frame_size, segment_for
-from redetail.comfy.engine import ComfyEngine, Request
+from redetail.comfy.engine import ComfyEngine
 from redetail.comfy.follow import region_of
 from redetail.comfy.frames import ImageSource
 from redetail.comfy.progress import ClipBar
@@ -24,11 +24,10 @@ from redetail.comfy.sampling import SchedulerFunction
 from redetail.comfy.tracked import HeldCrops, TrackedSeg
 from redetail.engines import load_engine
 from redetail.engines.base import Capabilities, Engine, Pixels
-from redetail.engines.checks import check_request, refuse_hints
-from redetail.imaging.masks import resize_mask
+from redetail.engines.checks import refuse_hints
 from redetail.pipeline.run import Run
 from redetail.pipeline.spool import CropStore
-from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
+from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Box, Size
 from redetail.settings import Settings, resolve
 
@@ -101,33 +100,17 @@ class RegionEngine:
     ) -> Pixels:
         """Re-diffuse crops of the subject; see :meth:`redetail.engines.base.Engine.enhance`."""
         refuse_hints(hints)
-        check_request(crops, mask, settings, self.capabilities)
-        out = np.array(crops, np.float32)
-        if not mask.any():
-            return out
-
-        def on_step(done: int, total: int, x0: Tensor) -> None:
-            if cancel is not None:
-                cancel.check()
-            self._preview(x0)
-            progress(Progress("detail", done, total, "steps"))
-
-        def write(start: int, pictures: Pixels) -> None:
-            out[start : start + len(pictures)] = pictures
-
-        self.images += self._engine(first_frame, len(crops)).rediffuse(
-            Request(
-                read=lambda start, stop: np.ascontiguousarray(crops[start:stop], np.float32),
-                write=write,
-                mask=lambda size: resize_mask(mask, size),
-                frames=len(crops),
-                size=Size(crops.shape[2], crops.shape[1]),
-                settings=settings,
-                first_frame=first_frame,
-                control=self._seg.control_net_wrapper,
-                on_step=on_step,
-            )
+        out, images = self._engine(first_frame, len(crops)).enhance_shown(
+            crops,
+            mask,
+            settings,
+            first_frame=first_frame,
+            progress=progress,
+            cancel=cancel,
+            control=self._seg.control_net_wrapper,
+            preview=self._preview,
         )
+        self.images += images
         return out
 
     def _engine(self, first: int, count: int) -> ComfyEngine:

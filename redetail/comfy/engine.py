@@ -96,22 +96,42 @@ class ComfyEngine:
     ) -> Pixels:
         """Re-diffuse all crops of a segment together; see :meth:`redetail.engines.base.Engine.enhance`."""
         refuse_hints(hints)
+        out, _ = self.enhance_shown(crops, mask, settings, first_frame=first_frame, progress=progress, cancel=cancel)
+        return out
+
+    def enhance_shown(
+        self,
+        crops: Pixels,
+        mask: Pixels,
+        settings: Settings,
+        *,
+        first_frame: int = 0,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+        control: Any = None,
+        preview: Callable[[Tensor], None] = lambda _: None,
+    ) -> tuple[Pixels, list[Tensor]]:
+        """As :meth:`enhance`, and the hint images of the ControlNets in ``control``, a SEG's wrapper.
+
+        ``preview`` gets the predicted clean latents after every step.
+        """
         check_request(crops, mask, settings, self.capabilities)
         frames, height, width, _ = crops.shape
         out = np.array(crops, np.float32)
         if not mask.any():
             progress(Progress("detail", 1, 1, "steps"))
-            return out
+            return out, []
 
-        def on_step(done: int, total: int, _: Tensor) -> None:
+        def on_step(done: int, total: int, x0: Tensor) -> None:
             if cancel is not None:
                 cancel.check()
+            preview(x0)
             progress(Progress("detail", done, total, "steps"))
 
         def write(start: int, pictures: Pixels) -> None:
             out[start : start + len(pictures)] = pictures
 
-        self.rediffuse(
+        images = self.rediffuse(
             Request(
                 read=lambda start, stop: np.array(crops[start:stop], np.float32),
                 write=write,
@@ -120,10 +140,11 @@ class ComfyEngine:
                 size=Size(width, height),
                 settings=settings,
                 first_frame=first_frame,
+                control=control,
                 on_step=on_step,
             )
         )
-        return out
+        return out, images
 
     @torch.inference_mode()
     def rediffuse(self, request: Request) -> list[Tensor]:

@@ -34,25 +34,27 @@ def all_nodes() -> tuple[type[Node], ...]:
     return tuple(node for topic in topics for node in topic.NODES)
 
 
+def nodes_by_id() -> dict[str, type[Node]]:
+    """Every node class by every id that it can have."""
+    classes: dict[str, type[Node]] = {}
+    for node in all_nodes():
+        if not node.ID.startswith(_PREFIX):
+            classes[_PREFIX + node.ID] = _own(node)
+        classes[node.ID] = node
+    return classes
+
+
 def node_mappings() -> tuple[dict[str, type[Node]], dict[str, str]]:
     """NODE_CLASS_MAPPINGS and NODE_DISPLAY_NAME_MAPPINGS for this installation.
 
     Raises :class:`~redetail.errors.UnknownNameError` for another value of the environment variable.
     """
     original = _answers_to_original_ids()
-    classes: dict[str, type[Node]] = {}
-    for node in all_nodes():
-        if node.ID.startswith(_PREFIX):
-            classes[node.ID] = node
-            continue
-        classes[_PREFIX + node.ID] = own_node(node)
-        if original:
-            classes[node.ID] = node
-    names = {name: node.NAME for name, node in classes.items()}
-    return classes, names
+    classes = {name: node for name, node in nodes_by_id().items() if original or name.startswith(_PREFIX)}
+    return classes, {name: node.NAME for name, node in classes.items()}
 
 
-def own_node(node: type[Node]) -> type[Node]:
+def _own(node: type[Node]) -> type[Node]:
     """The same node in our own category, under our own id."""
     changes = {
         "ID": _PREFIX + node.ID,

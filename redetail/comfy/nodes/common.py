@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from redetail.comfy.convert import pipe_from
 from redetail.comfy.sampling import comfy_samplers, comfy_schedulers
 from redetail.comfy.schema import MAX_RESOLUTION, Input, choice, number, socket, toggle
 from redetail.settings import Settings
@@ -65,3 +69,18 @@ def node_settings(values: dict[str, Any]) -> Settings:
         refiner_ratio=0.2 if values["refiner_ratio"] is None else values["refiner_ratio"],
         color_match=False,
     )
+
+
+def detailer_pipes(values: dict[str, Any]) -> dict[str, Any]:
+    """What is connected to a detailer node: ``pipe``, ``refiner`` and ``scheduler`` of a detailer."""
+    refiner = values["refiner_basic_pipe_opt"]
+    return {
+        "pipe": pipe_from(values["basic_pipe"]),
+        "refiner": None if refiner is None else pipe_from(refiner, "refiner_basic_pipe_opt"),
+        "scheduler": values["scheduler_func_opt"],
+    }
+
+
+def hint_images(images: list[Tensor]) -> list[Tensor]:
+    """Hint images as they leave a node: ComfyUI wants at least one, a black one stands for none."""
+    return images or [torch.zeros(1, 64, 64, 3)]

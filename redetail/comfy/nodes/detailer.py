@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from redetail.comfy.convert import detailed_segs, pipe_from, segs_from
+from redetail.comfy.convert import detailed_segs, segs_from
 from redetail.comfy.convert import image_frames as frames_of
 from redetail.comfy.detailer import Detailer
-from redetail.comfy.nodes.common import PIPE, REFINER_RATIO, detailer_inputs, node_settings, refining_inputs
+from redetail.comfy.nodes.common import (
+    PIPE,
+    REFINER_RATIO,
+    detailer_inputs,
+    detailer_pipes,
+    hint_images,
+    node_settings,
+    refining_inputs,
+)
 from redetail.comfy.paste import pasted
 from redetail.comfy.progress import StepBar
 from redetail.comfy.schema import Inputs, Node, number, socket
@@ -65,11 +72,11 @@ class SEGSDetailerForAnimateDiff(Node):
     ) -> tuple[Segs, list[Tensor]]:
         """The segments with their detailed crops, and the hint images. ``inpaint_model`` changes nothing here: a model
         that wants the masked picture asks ComfyUI for it by itself."""
-        detailer = _detailer(locals())
+        detailer = Detailer(settings=node_settings(locals()), **detailer_pipes(locals()))
         header, segments = segs_from(segs)
         frames = frames_of(image_frames)
         results, images = detailer.detail(frames, header, segments)
-        return detailed_segs(header, frames, results), images or [_no_image()]
+        return detailed_segs(header, frames, results), hint_images(images)
 
 
 class DetailerForEachPipeForAnimateDiff(Node):
@@ -130,7 +137,7 @@ class DetailerForEachPipeForAnimateDiff(Node):
         scheduler_func_opt: Any = None,
     ) -> tuple[Tensor, Segs, Any, list[Tensor]]:
         """The frames with all segments pasted, the segments, the pipe, and the hint images."""
-        detailer = _detailer(locals())
+        detailer = Detailer(settings=node_settings(locals()), **detailer_pipes(locals()))
         header, segments = segs_from(segs)
         frames, bar = frames_of(image_frames), StepBar(len(segments), steps)
         results, images = [], []
@@ -141,23 +148,7 @@ class DetailerForEachPipeForAnimateDiff(Node):
                 frames = frames_of(detailer_hook.post_paste(frames), "What detailer_hook gave back")
             results.extend(detailed)
             images.extend(shown)
-        return frames, detailed_segs(header, frames, results), basic_pipe, images or [_no_image()]
-
-
-def _detailer(values: dict[str, Any]) -> Detailer:
-    """The detailer that a node's inputs ask for."""
-    refiner = values["refiner_basic_pipe_opt"]
-    return Detailer(
-        pipe=pipe_from(values["basic_pipe"]),
-        settings=node_settings(values),
-        refiner=None if refiner is None else pipe_from(refiner, "refiner_basic_pipe_opt"),
-        scheduler=values["scheduler_func_opt"],
-    )
-
-
-def _no_image() -> Tensor:
-    """What stands for no hint image."""
-    return torch.zeros(1, 64, 64, 3)
+        return frames, detailed_segs(header, frames, results), basic_pipe, hint_images(images)
 
 
 NODES: tuple[type[Node], ...] = (SEGSDetailerForAnimateDiff, DetailerForEachPipeForAnimateDiff)

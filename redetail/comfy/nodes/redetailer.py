@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from redetail.comfy.clip import PipeDetailer, detailed_with_bundled
-from redetail.comfy.convert import frame_size, pipe_from, segs_from
+from redetail.comfy.convert import frame_size, segs_from
 from redetail.comfy.frames import float_frames
 from redetail.comfy.needs import told_for_comfy
-from redetail.comfy.nodes.common import REFINER_RATIO, detailer_inputs, node_settings, refining_inputs
+from redetail.comfy.nodes.common import (
+    REFINER_RATIO,
+    detailer_inputs,
+    detailer_pipes,
+    hint_images,
+    node_settings,
+    refining_inputs,
+)
 from redetail.comfy.paste import pasted
 from redetail.comfy.schema import Inputs, Node, number, socket, toggle
 from redetail.segs import Segs
@@ -96,16 +102,9 @@ class RedetailDetailer(Node):
         if basic_pipe is None:
             results = detailed_with_bundled(frames, header, segments, {"seed": seed} if bundled_settings else settings)
         else:
-            detailer = PipeDetailer(
-                pipe=pipe_from(basic_pipe),
-                settings=settings,
-                refiner=None
-                if refiner_basic_pipe_opt is None
-                else pipe_from(refiner_basic_pipe_opt, "refiner_basic_pipe_opt"),
-                scheduler=scheduler_func_opt,
-            )
+            detailer = PipeDetailer(settings=settings, **detailer_pipes(locals()))
             results, images = detailer.detail(frames, header, segments)
-        return (frame_size(frames).shape, list(results)), images or [torch.zeros(1, 64, 64, 3)]
+        return (frame_size(frames).shape, list(results)), hint_images(images)
 
 
 class RedetailPaste(Node):
