@@ -14,6 +14,7 @@ from redetail.errors import ModelError, SettingsError, UnknownNameError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _KINDS = ("cuda", "mps", "cpu")
+_NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16")
 _ALLOCATION_FAILED = "can't allocate memory"
 
 
@@ -45,11 +46,14 @@ def place(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     memory: Memory | None = None,
+    *,
+    mixed: bool = False,
 ) -> Placement:
     """Choose where to compute: what is asked for, else CUDA, then MPS, then the CPU.
 
     ``device``: "cuda", "cuda:1", "mps", "cpu" or None; ``dtype``: "float32", "float16", "bfloat16" or None. Without
-    a dtype CUDA gets bfloat16 where the card computes it natively, else float16; MPS and the CPU get float32.
+    a dtype CUDA gets bfloat16 where the card computes it natively, else float16; MPS and the CPU get float32, but
+    bfloat16 where the CPU computes that natively and the network is made for mixed precision (``mixed``).
     ``memory``: what else is asked for (its dtype counts where none is given here); the rest is chosen by
     :func:`redetail.engines.memory.choose_modes`.
 
@@ -59,7 +63,7 @@ def place(
     chosen = _best_device() if device is None else _checked_device(device)
     asked = memory or Memory()
     dtype = asked.dtype if dtype is None else dtype
-    precision = _default_dtype(chosen) if dtype is None else _checked_dtype(dtype)
+    precision = _default_dtype(chosen, mixed) if dtype is None else _checked_dtype(dtype)
     vae, text = (None if name is None else _checked_dtype(name) for name in (asked.vae_dtype, asked.text_dtype))
     return Placement(chosen, precision, vae, text, choose_modes(asked, chosen, precision))
 
@@ -103,10 +107,18 @@ def _count(kind: str) -> int:
     return int(kind == "cpu" or torch.backends.mps.is_available())
 
 
-def _default_dtype(device: torch.device) -> torch.dtype:
+def _default_dtype(device: torch.device, mixed: bool) -> torch.dtype:
+    if device.type == "cpu" and mixed:
+        return torch.bfloat16 if _has_native_bfloat16() else torch.float32
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _has_native_bfloat16() -> bool:
+    """Whether the CPU has instructions for it; an old torch cannot tell."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in _NATIVE_BFLOAT16)
 
 
 def _checked_dtype(dtype: str | torch.dtype) -> torch.dtype:

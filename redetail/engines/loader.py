@@ -38,20 +38,22 @@ def load_engine(
     :class:`~redetail.errors.DependencyError` where a package is missing, and
     :class:`~redetail.errors.SettingsError` for a device or precision that this machine does not have.
     """
-    placement, spec = place(device, dtype, memory), as_spec(model)
+    spec = as_spec(model)
     if spec.checkpoint is None:
         _check_alone(spec, "the bundled model")
         with as_file(files("redetail.bundled") / "restoration") as folder:
-            return _restoration(folder, placement)
+            return _restoration(folder, place(device, dtype, memory, mixed=True))
     path = checkpoint_path(spec.checkpoint)
     if path.is_dir() and _kind(path) == "restoration":
         _check_alone(spec, f"the restoration model {path}")
-        return _restoration(path, placement)
+        return _restoration(path, place(device, dtype, memory, mixed=True))
 
     from redetail.engines.diffusers.engine import load_diffusers_engine
 
     refiner = None if spec.refiner_checkpoint is None else checkpoint_path(spec.refiner_checkpoint)
-    return load_diffusers_engine(replace(spec, checkpoint=path, refiner_checkpoint=refiner), placement)
+    return load_diffusers_engine(
+        replace(spec, checkpoint=path, refiner_checkpoint=refiner), place(device, dtype, memory)
+    )
 
 
 def _restoration(folder: Path, placement: Placement) -> Engine:

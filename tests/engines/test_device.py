@@ -40,6 +40,21 @@ def test_the_best_device_is_taken(
     assert (placement.device, placement.dtype) == (torch.device(device), dtype)
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"),
+    [({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)],
+)
+def test_a_cpu_computes_mixed_networks_in_the_half_precision_that_it_has(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert place("cpu", mixed=True).dtype == dtype
+    assert place("cpu").dtype == torch.float32
+    assert place("cpu", "float32", mixed=True).dtype == torch.float32
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert place("cpu", mixed=True).dtype == torch.float32
+
+
 def test_what_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, cards=2)
     assert place("cpu") == CPU

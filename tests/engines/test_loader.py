@@ -94,7 +94,9 @@ def test_a_restoration_model_takes_nothing_beside_it(
 
 
 def test_where_it_computes_is_among_what_it_can_do(restoration_folder: Path) -> None:
-    placement = load_engine(restoration_folder, device="cpu", memory=Memory(vae_batch=2)).capabilities.placement
+    placement = load_engine(
+        restoration_folder, device="cpu", memory=Memory(dtype="float32", vae_batch=2)
+    ).capabilities.placement
     assert (placement["device"], placement["dtype"], placement["vae_batch"]) == ("cpu", "float32", 2)
 
 
