@@ -12,7 +12,7 @@ from redetail.errors import DependencyError, ModelError
 
 _LOG = logging.getLogger(__name__)
 # The diffusers layout without what is not needed: half-precision and EMA copies, pickles, the safety checker.
-_PARTS = ("unet", "motion_adapter", "vae", "text_encoder")
+_PARTS = ("unet", "motion_adapter", "vae", "text_encoder", "text_encoder_2")
 _WANTED = ["*.json", "*/*.json", "*/*.txt", *(f"{part}/*.safetensors" for part in _PARTS)]
 _UNWANTED = ["*.fp16*", "*non_ema*", "safety_checker/*"]
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

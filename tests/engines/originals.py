@@ -16,6 +16,8 @@ from torch import Tensor
 
 Shapes = dict[str, tuple[int, ...]]
 WIDTHS, TEXT_WIDTH = (32, 64, 64, 64), 64
+WIDTHS_XL = (32, 64, 128)
+TEXTS_XL = ("conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.1.model.")
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer.text_model."
 
 
@@ -67,14 +69,16 @@ def unet_shapes(
     layers: int = 2,
     linear: bool = False,
     label: int = 0,
+    depths: tuple[int, ...] = (),
     prefix: str = UNET,
 ) -> Shapes:
-    """openaimodel.UNetModel with attention in all levels but the last."""
+    """openaimodel.UNetModel; ``depths``: transformer layers of each level, else one in all levels but the last."""
     first, time = widths[0], 4 * widths[0]
     shapes: Shapes = {}
+    depths = depths or tuple(int(level < len(widths) - 1 or len(widths) == 1) for level in range(len(widths)))
 
     def attended(level: int) -> bool:
-        return level < len(widths) - 1 or len(widths) == 1
+        return depths[level] > 0
 
     shapes |= layer("time_embed.0", (time, first)) | layer("time_embed.2", (time, time))
     if label:
@@ -84,19 +88,21 @@ def unet_shapes(
     for level, out in enumerate(widths):
         for _ in range(layers):
             shapes |= _res(f"input_blocks.{index}.0", width, out, time)
-            shapes |= _spatial(f"input_blocks.{index}.1", out, context, linear) if attended(level) else {}
+            if attended(level):
+                shapes |= _spatial(f"input_blocks.{index}.1", out, context, linear, depths[level])
             skips, index, width = [*skips, out], index + 1, out
         if level < len(widths) - 1:
             shapes |= layer(f"input_blocks.{index}.0.op", (out, out, 3, 3))
             skips, index = [*skips, out], index + 1
     shapes |= _res("middle_block.0", width, width, time) | _res("middle_block.2", width, width, time)
-    shapes |= _spatial("middle_block.1", width, context, linear)
+    shapes |= _spatial("middle_block.1", width, context, linear, depths[-1] or 1)
     index = 0
     for level in reversed(range(len(widths))):
         for position in range(layers + 1):
             shapes |= _res(f"output_blocks.{index}.0", width + skips.pop(), widths[level], time)
             width = widths[level]
-            shapes |= _spatial(f"output_blocks.{index}.1", width, context, linear) if attended(level) else {}
+            if attended(level):
+                shapes |= _spatial(f"output_blocks.{index}.1", width, context, linear, depths[level])
             if level and position == layers:
                 shapes |= layer(f"output_blocks.{index}.{1 + attended(level)}.conv", (width, width, 3, 3))
             index += 1
@@ -143,6 +149,44 @@ def clip_shapes(width: int = TEXT_WIDTH, layers: int = 2, vocabulary: int = 4940
         shapes |= layer(f"{name}.layer_norm1", (width,)) | layer(f"{name}.layer_norm2", (width,))
     shapes |= layer("final_layer_norm", (width,))
     return {prefix + name: shape for name, shape in shapes.items()}
+
+
+def open_clip_shapes(
+    width: int = 64, layers: int = 2, pooled: int = 32, vocabulary: int = 49408, prefix: str = TEXTS_XL[1]
+) -> Shapes:
+    """OpenCLIP's text model with its projection."""
+    shapes: Shapes = {
+        "token_embedding.weight": (vocabulary, width),
+        "positional_embedding": (77, width),
+        "text_projection": (width, pooled),
+        "logit_scale": (),
+    }
+    for index in range(layers):
+        name = f"transformer.resblocks.{index}"
+        shapes |= {f"{name}.attn.in_proj_weight": (3 * width, width), f"{name}.attn.in_proj_bias": (3 * width,)}
+        shapes |= layer(f"{name}.attn.out_proj", (width, width))
+        shapes |= layer(f"{name}.mlp.c_fc", (4 * width, width)) | layer(f"{name}.mlp.c_proj", (width, 4 * width))
+        shapes |= layer(f"{name}.ln_1", (width,)) | layer(f"{name}.ln_2", (width,))
+    shapes |= layer("ln_final", (width,))
+    return {prefix + name: shape for name, shape in shapes.items()}
+
+
+def sdxl_shapes(
+    widths: tuple[int, ...] = WIDTHS_XL,
+    texts: tuple[int, int] = (64, 96),
+    pooled: int = 32,
+    *,
+    layers: int = 2,
+    in_channels: int = 4,
+    depths: tuple[int, ...] = (0, 1, 2),
+    vae: tuple[int, ...] = (32, 32, 32, 32),
+) -> Shapes:
+    """A whole Stable Diffusion XL checkpoint: sizes become 6 * 256 features beside the pooled text."""
+    shapes = unet_shapes(
+        widths, sum(texts), in_channels=in_channels, layers=layers, linear=True, label=pooled + 1536, depths=depths
+    )
+    shapes |= vae_shapes(vae, 1 + (layers > 1)) | clip_shapes(texts[0], 2, prefix=TEXTS_XL[0])
+    return shapes | open_clip_shapes(texts[1], 2, pooled)
 
 
 def motion_shapes(
@@ -201,10 +245,12 @@ def _res(name: str, width: int, out: int, time: int) -> Shapes:
     return shapes | (layer(f"{name}.skip_connection", (out, width, 1, 1)) if width != out else {})
 
 
-def _spatial(name: str, width: int, context: int, linear: bool) -> Shapes:
+def _spatial(name: str, width: int, context: int, linear: bool, depth: int = 1) -> Shapes:
     around = (width, width) if linear else (width, width, 1, 1)
     shapes = layer(f"{name}.norm", (width,)) | layer(f"{name}.proj_in", around) | layer(f"{name}.proj_out", around)
-    return shapes | _transformer(f"{name}.transformer_blocks.0", width, {"attn1": width, "attn2": context})
+    for index in range(depth):
+        shapes |= _transformer(f"{name}.transformer_blocks.{index}", width, {"attn1": width, "attn2": context})
+    return shapes
 
 
 def _transformer(name: str, width: int, attentions: Mapping[str, int]) -> Shapes:

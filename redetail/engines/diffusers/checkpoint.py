@@ -14,21 +14,21 @@ from torch import nn
 
 from redetail.engines.device import Placement
 from redetail.engines.diffusers import original
-from redetail.engines.diffusers.folder import Config, ModelFolder, open_folder
-from redetail.engines.diffusers.motion import BETAS
+from redetail.engines.diffusers.clip import CLIP_TOKENS
+from redetail.engines.diffusers.family import FAMILIES, Config, Family, TextLayout
+from redetail.engines.diffusers.folder import ModelFolder, Part, open_folder, refiner_refused
 from redetail.engines.diffusers.network import INPAINTING_CHANNELS
-from redetail.engines.diffusers.parts import load_network, load_tokenizer, require
+from redetail.engines.diffusers.parts import TextPart, load_network, load_tokenizer
 from redetail.engines.diffusers.vae import load_vae_part, vae_in
-from redetail.engines.diffusers.weights import Loose, fill, renamed, skeleton
+from redetail.engines.diffusers.weights import Loose, renamed
 from redetail.engines.files import FileFacts, open_as
 from redetail.engines.kinds import VAE_PREFIX
 from redetail.engines.spec import ModelSpec
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 
-WANTED = "a Stable Diffusion 1.x checkpoint (a .safetensors or .ckpt file, or a folder in the diffusers layout)"
+WANTED = "a Stable Diffusion 1.x or XL checkpoint (a .safetensors or .ckpt file, or a folder in the diffusers layout)"
 _KINDS = ("sd15", "sd15-inpainting", "sd2", "sdxl", "sdxl-refiner")
-_TEXT_PREFIX = "cond_stage_model.transformer."
 _PREDICTIONS = {"eps": "epsilon", "v": "v_prediction"}
 
 
@@ -38,6 +38,11 @@ class Checkpoint(Protocol):
     @property
     def path(self) -> Path:
         """The file or folder."""
+        ...
+
+    @property
+    def family(self) -> Family:
+        """What kind of model it is."""
         ...
 
     @property
@@ -62,12 +67,8 @@ class Checkpoint(Protocol):
         """The VAE, loaded."""
         ...
 
-    def text_encoder(self, placement: Placement) -> nn.Module:
-        """The text encoder, loaded."""
-        ...
-
-    def tokenizer(self) -> Any:
-        """The tokenizer that belongs to the text encoder."""
+    def texts(self, placement: Placement) -> tuple[TextPart, ...]:
+        """The text encoders of its family, loaded, with their tokenizers."""
         ...
 
 
@@ -90,7 +91,9 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
 def _check_file(facts: FileFacts, spec: ModelSpec) -> None:
     """Refuse a single file that is of another model, or not whole."""
     path, parts, channels = facts.path, facts.details["parts"], facts.details["in_channels"]
-    if facts.base != "sd15":
+    if facts.kind == "sdxl-refiner":
+        raise ModelError(refiner_refused(f"{path} is {facts.what}"))
+    if facts.base not in FAMILIES:
         raise ModelError(f"{path} is {facts.what}; what is wanted here is {WANTED}.")
     if facts.details["layout"] != "original":
         raise ModelError(f"{path} is the UNet alone of {facts.what}, in the diffusers layout; give {WANTED}.")
@@ -116,13 +119,13 @@ class FileCheckpoint:
 
     def __init__(self, file: WeightFile, facts: FileFacts) -> None:
         self._file, self._facts = file, facts
-        self.path = file.path
+        self.path, self.family = file.path, FAMILIES[facts.base]
 
     @property
     def scheduler(self) -> Config:
         """Told by marks; fine-tunes to v-prediction say so, and that their noise ends without signal."""
         ends = {"rescale_betas_zero_snr": True} if "ztsnr" in self._file.tensors else {}
-        return {**BETAS, "prediction_type": _PREDICTIONS[self._facts.prediction], **ends}
+        return {**self.family.betas, "prediction_type": _PREDICTIONS[self._facts.prediction], **ends}
 
     def unet(self, placement: Placement) -> Loose:
         """Its tensors under diffusers' names; they stay in the file until they are placed."""
@@ -140,29 +143,16 @@ class FileCheckpoint:
 
     def vae(self, placement: Placement) -> nn.Module:
         """An AutoencoderKL."""
-        return vae_in(self._file, VAE_PREFIX, placement)
+        return vae_in(self._file, VAE_PREFIX, placement, self.family)
 
-    def text_encoder(self, placement: Placement) -> nn.Module:
-        """A CLIPTextModel."""
-        names = self._file.below(_TEXT_PREFIX)
-        new = original.clip_names(dict.fromkeys(names, ()))
-        shapes = {name: self._file.shape(names[short]) for short, name in new.items()}
-        try:
-            config = original.clip_config(shapes)
-        except KeyError as error:
-            raise ModelError(f"The text encoder of {self.path} lacks {error}; download it again.") from error
-        transformers = require("transformers")
-        network = skeleton(lambda: transformers.CLIPTextModel(transformers.CLIPTextConfig(**config)))
-        # transformers 4 names every tensor below "text_model", transformers 5 does not.
-        lead = "text_model." if next(iter(network.state_dict())).startswith("text_model.") else ""
-        whole = {names[short]: lead + name for short, name in new.items()}
-        return fill(network, renamed(self._file, whole, config, "text encoder"), _for_text(placement))
+    def texts(self, placement: Placement) -> tuple[TextPart, ...]:
+        """With CLIP's tokenizer, which no single file holds."""
+        return tuple(self._text(layout, placement) for layout in self.family.texts)
 
-    def tokenizer(self) -> Any:
-        """CLIP's, which no single file holds."""
-        known = self._file.shape(f"{_TEXT_PREFIX}text_model.embeddings.token_embedding.weight")
+    def _text(self, layout: TextLayout, placement: Placement) -> TextPart:
+        encoder: Any = layout.load(self._file, layout.prefix, _for_text(placement))
         with as_file(files("redetail.bundled") / "clip_tokenizer") as path:
-            return load_tokenizer(path, known[0] if known else original.CLIP_TOKENS)
+            return TextPart(encoder, load_tokenizer(path, encoder.config.vocab_size, layout.padding))
 
 
 class FolderCheckpoint:
@@ -170,7 +160,7 @@ class FolderCheckpoint:
 
     def __init__(self, folder: ModelFolder) -> None:
         self._folder = folder
-        self.path = folder.path
+        self.path, self.family = folder.path, folder.family
         self.scheduler = folder.scheduler
         self.has_motion = folder.unet.kind == "UNetMotionModel"
 
@@ -192,13 +182,19 @@ class FolderCheckpoint:
             raise ModelError(f"{self.path} has no vae; name one for it (--vae).")
         return load_vae_part(self._folder.vae, placement)
 
-    def text_encoder(self, placement: Placement) -> nn.Module:
-        """A CLIPTextModel."""
-        network = load_network(self._folder.text_encoder, _for_text(placement).dtype)
-        ready: nn.Module = network.to(placement.device).eval().requires_grad_(False)
-        return ready
+    def texts(self, placement: Placement) -> tuple[TextPart, ...]:
+        """Each with the tokenizer in the folder."""
+        loaded = [
+            TextPart(_placed(part, placement), load_tokenizer(path, part.config.get("vocab_size", CLIP_TOKENS)))
+            for part, path in zip(self._folder.texts, self._folder.tokenizers, strict=True)
+        ]
+        if any(one.tokenizer.get_vocab() != loaded[0].tokenizer.get_vocab() for one in loaded[1:]):
+            raise ModelError(f"The tokenizers of {self.path} know different words; copy or download it again.")
+        return tuple(loaded)
 
-    def tokenizer(self) -> Any:
-        """The one in the folder."""
-        known = self._folder.text_encoder.config.get("vocab_size", original.CLIP_TOKENS)
-        return load_tokenizer(self._folder.tokenizer, known)
+
+def _placed(part: Part, placement: Placement) -> nn.Module:
+    """A text encoder on its device."""
+    network = load_network(part, _for_text(placement).dtype)
+    ready: nn.Module = network.to(placement.device).eval().requires_grad_(False)
+    return ready

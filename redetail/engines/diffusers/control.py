@@ -13,8 +13,8 @@ from torch import Tensor
 from redetail.engines.base import Pixels
 from redetail.engines.device import Placement
 from redetail.engines.diffusers.control_weights import load_controlnet
-from redetail.engines.diffusers.folder import Config
-from redetail.engines.diffusers.modes import slice_attention
+from redetail.engines.diffusers.family import Config
+from redetail.engines.diffusers.modes import RestingNetwork, set_up
 from redetail.engines.spec import ControlFile
 from redetail.errors import SettingsError
 from redetail.geometry.context import Frames
@@ -44,8 +44,8 @@ class ShownControls:
     def residuals(self, rows: Tensor, sigma: float, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """What the UNet is given beside its input, by its own names; nothing where no ControlNet acts at ``sigma``.
 
-        ``rows``: the UNet's scaled input (B, C, F, h, w). ``inputs``: timestep and encoder_hidden_states (B * F,
-        tokens, width) as the UNet gets them, and what a model has beside these. Several ControlNets add up.
+        ``rows``: the UNet's scaled input (B, C, F, h, w). ``inputs``: timestep, encoder_hidden_states (B * F, tokens,
+        width) and added_cond_kwargs (each B, n) as the UNet gets them. Several ControlNets add up.
         """
         acting = [one for one in self.shown if self.course.within(sigma, one[0].file.start, one[0].file.end)]
         total: list[Tensor] = []
@@ -65,10 +65,14 @@ def load_controls(controls: Sequence[ControlFile], placement: Placement, unet: C
     """
     paths = dict.fromkeys(control.path for control in controls if control.strength)
     networks = {path: load_controlnet(path, placement, unet) for path in paths}
-    if placement.modes.attention == "sliced":
-        for network in networks.values():
-            slice_attention(network)
-    return tuple(Control(control, networks.get(control.path) if control.strength else None) for control in controls)
+    ready = {path: _ready(network, placement) for path, network in networks.items()}
+    return tuple(Control(control, ready.get(control.path) if control.strength else None) for control in controls)
+
+
+def _ready(network: Any, placement: Placement) -> Any:
+    """A ControlNet set up as the UNet is; it rests wherever other parts do."""
+    set_up(network, placement.modes)
+    return RestingNetwork(network, placement.device) if placement.modes.offload else network
 
 
 def show(controls: Sequence[Control], crops: Pixels, hints: Mapping[str, Pixels], course: Course) -> ShownControls:
@@ -103,7 +107,7 @@ def _outputs(control: Control, hint: Pixels, rows: Tensor, inputs: Mapping[str, 
     """The outputs of one ControlNet, those of the levels first, then that of the middle; frames are its batch."""
     network, batch = control.network, len(rows)
     shown = torch.from_numpy(np.ascontiguousarray(hint)).to(rows.device, network.dtype).movedim(-1, 1)
-    given = {name: _cast(value, network.dtype) for name, value in inputs.items()}
+    given = {name: _each_frame(_cast(value, network.dtype), rows.shape[2]) for name, value in inputs.items()}
     levels, middle = network(
         rows.movedim(2, 1).flatten(0, 1).to(network.dtype),
         controlnet_cond=shown.repeat(batch, 1, 1, 1),
@@ -112,6 +116,13 @@ def _outputs(control: Control, hint: Pixels, rows: Tensor, inputs: Mapping[str, 
         **given,
     )
     return [output.to(rows.dtype) for output in (*levels, middle)]
+
+
+def _each_frame(value: Any, frames: int) -> Any:
+    """What is added for each row of the UNet's batch, for every frame of it; other inputs have their frames."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: one.repeat_interleave(frames, 0) for name, one in value.items()}
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:

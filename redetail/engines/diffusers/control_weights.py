@@ -15,9 +15,11 @@ from typing import Any
 from torch import nn
 
 from redetail.engines.device import Placement
-from redetail.engines.diffusers.folder import Config, open_part
-from redetail.engines.diffusers.original import unet_names
-from redetail.engines.diffusers.parts import load_network, quiet, require
+from redetail.engines.diffusers.family import Config
+from redetail.engines.diffusers.folder import open_part
+from redetail.engines.diffusers.libraries import quiet, require
+from redetail.engines.diffusers.original import SIZES_WIDTH, unet_names
+from redetail.engines.diffusers.parts import load_network
 from redetail.engines.diffusers.weights import Loose, fill, skeleton
 from redetail.engines.files import open_as
 from redetail.engines.weightfile import WeightFile
@@ -33,8 +35,6 @@ _UNSUPPORTED = {
 _WANTED = "a ControlNet for this checkpoint (a .safetensors, .pth or .ckpt file, or a folder in the diffusers layout)"
 # Convolutions of the hint's network in the original numbering: those between are activations.
 _HINT_ENDS = {"input_hint_block.0": "conv_in", "input_hint_block.14": "conv_out"}
-# Text features beside the prompt's, in the published ControlNets of Stable Diffusion XL.
-_SIZES_WIDTH = 256
 
 
 def load_controlnet(path: Path, placement: Placement, unet: Config) -> nn.Module:
@@ -126,7 +126,7 @@ def control_config(shapes: Shapes, unet: Config) -> dict[str, Any]:
         "attention_head_dim": unet.get("num_attention_heads") or unet.get("attention_head_dim") or 8,
         "norm_num_groups": unet.get("norm_num_groups", 32),
         "addition_embed_type": "text_time" if added else None,
-        "addition_time_embed_dim": _SIZES_WIDTH if added else None,
+        "addition_time_embed_dim": SIZES_WIDTH if added else None,
         "projection_class_embeddings_input_dim": added[1] if added else None,
     }
 

@@ -25,8 +25,9 @@ class Embedding:
     vectors: Tensor
 
 
-def load_embeddings(paths: Iterable[Path], width: int) -> tuple[Embedding, ...]:
-    """Embeddings named as their files, for a text encoder of this ``width``.
+def load_embeddings(paths: Iterable[Path], width: int, part: str = "") -> tuple[Embedding, ...]:
+    """Embeddings named as their files, for a text encoder of this ``width``; ``part``: which vectors are this encoder's
+    in a file for several ("clip_l", "clip_g").
 
     The layouts of the web UI (``string_to_param``), of kohya's scripts (``emb_params``) and of diffusers (a tensor
     named by its word) are read. Raises :class:`~redetail.errors.ModelError` for a file that is something else, belongs
@@ -36,7 +37,7 @@ def load_embeddings(paths: Iterable[Path], width: int) -> tuple[Embedding, ...]:
     for path in paths:
         if path.stem.lower() in loaded:
             raise ModelError(f"Two embeddings are named {path.stem!r}, which a prompt cannot tell apart; rename one.")
-        loaded[path.stem.lower()] = Embedding(path.stem, _vectors(path, width))
+        loaded[path.stem.lower()] = Embedding(path.stem, _vectors(path, width, part))
     return tuple(loaded.values())
 
 
@@ -70,10 +71,12 @@ class EmbeddingNames:
         return SettingsError(f"The prompt names the embedding {name!r}, but none is loaded; give its file.")
 
 
-def _vectors(path: Path, width: int) -> Tensor:
+def _vectors(path: Path, width: int, part: str) -> Tensor:
     file, facts = open_as(path, ("embedding",), "a textual inversion embedding")
     names: tuple[str, ...] = facts.details["names"]
-    found = [tensor.float() for tensor in file.read(list(names)).values()]
+    if part in names and len({file.shape(name)[:-1] for name in names}) > 1:
+        raise ModelError(f"The embedding {path} holds a different number of vectors for each text encoder; retrain it.")
+    found = [tensor.float() for tensor in file.read([part] if part in names else list(names)).values()]
     vectors = found[0] if found[0].ndim == 2 else found[0][None]
     if len(found) != 1 or vectors.shape[1] != width:
         base = f" ({BASE_NAMES[facts.base]})" if facts.base in BASE_NAMES else ""

@@ -9,12 +9,15 @@ from typing import Any
 
 from redetail.engines.base import Capabilities, Pixels
 from redetail.engines.device import Placement, memory_errors
+from redetail.engines.diffusers.checkpoint import open_checkpoint
 from redetail.engines.diffusers.codec import VaeCodec
+from redetail.engines.diffusers.conditions import Conditioner, PromptEncoder
 from redetail.engines.diffusers.control import load_controls
 from redetail.engines.diffusers.embedding import load_embeddings
 from redetail.engines.diffusers.lora import LoraMixer
 from redetail.engines.diffusers.modes import RestingCodec, RestingText, apply_modes
-from redetail.engines.diffusers.network import MotionNetwork, TextGuidedModel, noise_table, prediction_of
+from redetail.engines.diffusers.network import MotionNetwork, TextGuidedModel
+from redetail.engines.diffusers.noise import noise_table, prediction_of
 from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.diffusers.text import TextConditioner
@@ -46,6 +49,7 @@ def load_diffusers_engine(spec: ModelSpec, placement: Placement) -> LatentEngine
         context_length=min(longest),
         samplers=sampler_names(),
         schedulers=scheduler_names(),
+        defaults=parts.family.defaults,
         uses_loras=True,
         hints=tuple(dict.fromkeys(control.hint for control in spec.controls)),
     )
@@ -53,10 +57,10 @@ def load_diffusers_engine(spec: ModelSpec, placement: Placement) -> LatentEngine
 
 
 class LoraModel:
-    """A latent model whose networks (UNet, text encoder) hold the model's own LoRA files and those of the settings
+    """A latent model whose networks (UNet, text encoders) hold the model's own LoRA files and those of the settings
     while it is used."""
 
-    def __init__(self, model: TextGuidedModel, networks: tuple[Any, Any], loras: Sequence[WeightedFile]) -> None:
+    def __init__(self, model: TextGuidedModel, networks: Sequence[Any], loras: Sequence[WeightedFile]) -> None:
         self._model, self._networks, self._loras = model, networks, tuple(loras)
         self._mixer: LoraMixer | None = None
         self._mix(())  # a file that cannot be used is refused before any work
@@ -99,14 +103,20 @@ class LoraModel:
 def _model(parts: Parts, spec: ModelSpec, placement: Placement) -> LoraModel:
     """The latent model of loaded parts: text, ControlNets and LoRA around the network."""
     apply_modes(parts, placement)
-    table, kind = noise_table(parts.scheduler), prediction_of(parts.scheduler)
-    embeddings = load_embeddings(spec.embeddings, int(parts.text_encoder.config.hidden_size))
-    text: Any = TextConditioner(parts.tokenizer, parts.text_encoder, embeddings)
-    if placement.modes.offload:
-        text = RestingText(text, parts.text_encoder, placement.device)
+    table, kind = noise_table(parts.scheduler, parts.family.betas), prediction_of(parts.scheduler)
     controls = load_controls(spec.controls, placement, parts.unet.config)
-    guided = TextGuidedModel(MotionNetwork(parts.unet, table, kind), table, text, controls)
-    return LoraModel(guided, (parts.unet, parts.text_encoder), spec.loras)
+    guided = TextGuidedModel(MotionNetwork(parts.unet, table, kind), table, _text(parts, spec, placement), controls)
+    return LoraModel(guided, (parts.unet, *(text.encoder for text in parts.texts)), spec.loras)
+
+
+def _text(parts: Parts, spec: ModelSpec, placement: Placement) -> Conditioner:
+    """What makes conditions of prompts, with embeddings; encoders that rest do so one by one."""
+    encoders: list[PromptEncoder] = []
+    for text, layout in zip(parts.texts, parts.family.texts, strict=True):
+        embeddings = load_embeddings(spec.embeddings, int(text.encoder.config.hidden_size), layout.vectors)
+        one = TextConditioner(text.tokenizer, text.encoder, embeddings, normed=parts.family.normed)
+        encoders.append(RestingText(one, text.encoder, placement.device) if placement.modes.offload else one)
+    return parts.family.conditioner(encoders)
 
 
 def _refiner(spec: ModelSpec, base: Parts, placement: Placement) -> LoraModel:
@@ -118,6 +128,12 @@ def _refiner(spec: ModelSpec, base: Parts, placement: Placement) -> LoraModel:
         vae=spec.vae,
         embeddings=spec.embeddings,
     )
+    family = open_checkpoint(own).family
+    if family is not base.family:
+        raise ModelError(
+            f"The refiner {own.checkpoint} is of {family.name}, the checkpoint of {base.family.name}; "
+            "use a refiner of the same kind of model."
+        )
     parts = load_spec_parts(own, placement)
     _check_refiner(base, parts, own)
     return _model(parts, own, placement)

@@ -7,31 +7,35 @@
     vae/             AutoencoderKL or AutoencoderTiny
     text_encoder/    CLIPTextModel
     tokenizer/       vocab.json and merges.txt, or tokenizer.json
+    text_encoder_2/  CLIPTextModelWithProjection, Stable Diffusion XL's second one
+    tokenizer_2/     its tokenizer, which fills prompts up with another token
     scheduler/       scheduler_config.json: the noise that the UNet was trained on
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from redetail.engines.diffusers.family import SDXL, Config, Family, family_of
 from redetail.errors import ModelError
 
-Config = Mapping[str, Any]
 PARTS = ("unet", "motion_adapter", "vae", "text_encoder", "tokenizer", "scheduler")
 _CLASSES = {
     "unet": ("UNet2DConditionModel", "UNetMotionModel"),
     "motion_adapter": ("MotionAdapter",),
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
     "text_encoder": ("CLIPTextModel",),
+    "text_encoder_2": ("CLIPTextModelWithProjection",),
     "controlnet": ("ControlNetModel",),
 }
 _VARIANTS = (None, "fp16")
+# Numbers that say where a picture comes from: two sizes and a corner.
+_SIZES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +57,17 @@ class ModelFolder:
     """All parts of a model.
 
     ``motion_adapter`` is None where the UNet has its motion layers inside, or gets them from elsewhere; so is ``vae``.
+    ``texts`` and ``tokenizers``: as many as its family has.
     """
 
     path: Path
     unet: Part
     motion_adapter: Part | None
     vae: Part | None
-    text_encoder: Part
-    tokenizer: Path
+    texts: tuple[Part, ...]
+    tokenizers: tuple[Path, ...]
     scheduler: Config
+    family: Family
 
 
 def open_folder(path: Path, needed: Sequence[str] = ("motion_adapter", "vae")) -> ModelFolder:
@@ -75,9 +81,11 @@ def open_folder(path: Path, needed: Sequence[str] = ("motion_adapter", "vae")) -
     adapted = unet.kind == "UNet2DConditionModel" and "motion_adapter" in needed
     motion_adapter = open_part(path / "motion_adapter", "motion_adapter") if adapted else None
     vae = open_part(path / "vae", "vae") if "vae" in needed else None
-    text_encoder = open_part(path / "text_encoder", "text_encoder")
+    family = family_of(unet.config)
+    texts = tuple(open_part(path / layout.part, layout.part) for layout in family.texts)
+    tokenizers = tuple(_tokenizer(path / layout.tokenizer) for layout in family.texts)
     scheduler = read_config(path / "scheduler" / "scheduler_config.json")
-    folder = ModelFolder(path, unet, motion_adapter, vae, text_encoder, _tokenizer(path / "tokenizer"), scheduler)
+    folder = ModelFolder(path, unet, motion_adapter, vae, texts, tokenizers, scheduler, family)
     _check_fit(folder)
     return folder
 
@@ -124,24 +132,25 @@ def check_weights(path: Path) -> None:
 
 
 def _check_present(path: Path, needed: Sequence[str]) -> None:
-    parts = {
-        "unet": "unet/config.json",
-        "vae": "vae/config.json",
-        "text_encoder": "text_encoder/config.json",
-        "tokenizer": "tokenizer",
-        "scheduler": "scheduler/scheduler_config.json",
-    }
+    unet = read_config(path / "unet/config.json") if (path / "unet/config.json").exists() else {}
+    family = family_of(unet)
+    if family is SDXL and not (path / "text_encoder").exists() and (path / "text_encoder_2").exists():
+        raise ModelError(refiner_refused(f"{path} is the refiner of {SDXL.name}"))
+    parts = {"unet": "unet/config.json", "vae": "vae/config.json"}
+    for layout in family.texts:
+        parts |= {layout.part: f"{layout.part}/config.json", layout.tokenizer: layout.tokenizer}
+    parts["scheduler"] = "scheduler/scheduler_config.json"
     if "vae" not in needed:
         del parts["vae"]
     missing = [name for name, file in parts.items() if not (path / file).exists()]
-    needs_motion = "unet" not in missing and class_name(read_config(path / "unet/config.json")) != "UNetMotionModel"
+    needs_motion = "unet" not in missing and class_name(unet) != "UNetMotionModel"
     if "motion_adapter" in needed and needs_motion and not (path / "motion_adapter/config.json").exists():
         missing.append("motion_adapter")
     if missing:
         raise ModelError(
             f"The model folder {path} lacks {', '.join(missing)}; a model needs unet, motion_adapter "
             "(unless the unet is a UNetMotionModel, or a motion module is given), vae, text_encoder, tokenizer and "
-            "scheduler."
+            "scheduler, and of Stable Diffusion XL text_encoder_2 and tokenizer_2."
         )
 
 
@@ -197,22 +206,48 @@ def _variant(path: Path) -> str | None:
 
 def _check_fit(folder: ModelFolder) -> None:
     """Refuse parts that do not belong together, and kinds of UNet that are not supported."""
-    unet, text = folder.unet.config, folder.text_encoder.config
+    unet, texts = folder.unet.config, [text.config for text in folder.texts]
     channels = 4 if folder.vae is None else folder.vae.config.get("latent_channels", 4)
-    if unet.get("addition_embed_type"):
-        raise ModelError(f"The unet of {folder.path} is of the SDXL kind; Stable Diffusion 1.x and 2.x are supported.")
+    if unet.get("addition_embed_type") not in (None, "text_time"):
+        raise ModelError(
+            f"The unet of {folder.path} wants {unet['addition_embed_type']!r} beside the text, which is not supported; "
+            "Stable Diffusion 1.x, 2.x and XL are."
+        )
     if unet.get("in_channels", 4) not in (channels, 2 * channels + 1):  # with mask and masked picture: inpainting
         raise ModelError(
             f"The unet of {folder.path} takes {unet.get('in_channels')} channels, but its vae makes latents of "
             f"{channels}; what can be used takes {channels}, or {2 * channels + 1} for inpainting."
         )
-    if unet.get("cross_attention_dim", 1280) != text.get("hidden_size", 512):
-        raise ModelError(
-            f"The text_encoder of {folder.path} gives {text.get('hidden_size')} features, but its unet takes "
-            f"{unet.get('cross_attention_dim')}; they belong to different models."
-        )
+    check_text(unet, texts, folder.path)
     if folder.motion_adapter is not None:
         _check_motion(folder.path, unet, folder.motion_adapter.config)
+
+
+def check_text(unet: Config, texts: Sequence[Config], path: Path) -> None:
+    """Refuse text encoders that give a UNet other features than it reads; raises ModelError."""
+    given, taken = sum(text.get("hidden_size", 512) for text in texts), unet.get("cross_attention_dim", 1280)
+    names = "text_encoder" if len(texts) == 1 else "text encoders"
+    if given != taken:
+        raise ModelError(
+            f"The {names} of {path} give{'s' * (len(texts) == 1)} {given} features, but its unet takes {taken}; they "
+            "belong to different models."
+        )
+    whole = unet.get("projection_class_embeddings_input_dim")
+    sizes = _SIZES * (unet.get("addition_time_embed_dim") or 0)
+    pooled = texts[-1].get("projection_dim", 512)
+    if whole is not None and whole != sizes + pooled:
+        raise ModelError(
+            f"The {names} of {path} give {pooled} features of the whole text, but its unet takes {whole - sizes}; they "
+            "belong to different models."
+        )
+
+
+def refiner_refused(what: str) -> str:
+    """What is said of a file or folder that is Stable Diffusion XL's refiner."""
+    return (
+        f"{what}, for which no motion module exists; give a whole {SDXL.name} checkpoint in its place, "
+        "which can refine as well."
+    )
 
 
 def _check_motion(path: Path, unet: Config, motion: Config) -> None:

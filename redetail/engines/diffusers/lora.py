@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from redetail.engines.diffusers.family import SD, family_of
 from redetail.engines.diffusers.lora_delta import weight_delta
 from redetail.engines.diffusers.lora_file import Layer, LoraFile, read_lora
 from redetail.engines.diffusers.lora_layers import layers_of
@@ -143,7 +144,11 @@ class LoraMixer:
         return getattr(self._layers.get(layer), name, None)
 
     def _base(self) -> str:
-        width = getattr(getattr(self._unet, "config", None), "cross_attention_dim", None)
+        config = getattr(self._unet, "config", None) or {}
+        width = config.get("cross_attention_dim")
+        family = family_of(config)
+        if family is not SD:
+            return family.base
         return BASE_BY_WIDTH.get(width, "") if isinstance(width, int) else ""
 
     def _named(self) -> str:

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from redetail.engines.base import Pixels
 from redetail.engines.device import Placement
-from redetail.engines.diffusers.parts import Parts, require
+from redetail.engines.diffusers.libraries import require
+from redetail.engines.diffusers.parts import Parts
 from redetail.engines.latent import Codec
+from redetail.engines.memory import Modes
 
 _CPU = torch.device("cpu")
 # Heads of all frames of all rows that sliced attention computes at once.
@@ -25,26 +27,29 @@ def apply_modes(parts: Parts, placement: Placement) -> None:
     if placement.vae_dtype is not None:
         parts.vae.to(placement.vae_dtype)
     if placement.text_dtype is not None:
-        parts.text_encoder.to(placement.text_dtype)
-    if modes.attention == "sliced":
-        slice_attention(parts.unet)
+        for text in parts.texts:
+            text.encoder.to(placement.text_dtype)
+    set_up(parts.unet, modes)
     if modes.channels_last:
-        parts.unet.to(memory_format=torch.channels_last)
         parts.vae.to(memory_format=torch.channels_last)
     if modes.vae_tile:
         parts.vae.enable_tiling()
         parts.vae.tile_sample_min_size = modes.vae_tile
         parts.vae.tile_latent_min_size = modes.vae_tile // 8
     if modes.offload:
-        parts.vae.to(_CPU)
-        parts.text_encoder.to(_CPU)
+        for network in (parts.vae, *(text.encoder for text in parts.texts)):
+            network.to(_CPU)
+
+
+def set_up(network: Any, modes: Modes) -> None:
+    """What a UNet and the ControlNets beside it have in common: attention, memory format and compilation."""
+    if modes.attention == "sliced":
+        # A few heads at a time: memory no longer grows with frames and rows, at some cost of speed.
+        network.set_attn_processor(require("diffusers").models.attention_processor.SlicedAttnProcessor(_SLICE))
+    if modes.channels_last:
+        network.to(memory_format=torch.channels_last)
     if modes.compile:
-        parts.unet.compile()
-
-
-def slice_attention(network: Any) -> None:
-    """Attention of a few heads at a time: its memory no longer grows with frames and rows, at some cost of speed."""
-    network.set_attn_processor(require("diffusers").models.attention_processor.SlicedAttnProcessor(_SLICE))
+        network.compile()
 
 
 @contextmanager
@@ -83,6 +88,24 @@ class RestingCodec:
             return self._codec.decode(latents, crops, tick)
 
 
+class RestingNetwork:
+    """A network that is on ``device`` only while it is called."""
+
+    def __init__(self, network: Any, device: torch.device) -> None:
+        self._network, self._device = network.to(_CPU), device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of its weights."""
+        dtype: torch.dtype = self._network.dtype
+        return dtype
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """What the network gives."""
+        with awake(self._network, self._device):
+            return self._network(*arguments, **options)
+
+
 class RestingText:
     """A text conditioner whose encoder is on ``device`` only while it works."""
 
@@ -98,6 +121,12 @@ class RestingText:
         with awake(self._encoder, self._device):
             states: Tensor = self._text(prompt, frames, **options)
             return states
+
+    def pooled(self, prompt: str, frames: Sequence[int] = (0,)) -> Tensor:
+        """A prompt as a whole."""
+        with awake(self._encoder, self._device):
+            whole: Tensor = self._text.pooled(prompt, frames)
+            return whole
 
     def pair(self, positive: str, negative: str, frames: Sequence[int] = (0,), **options: Any) -> tuple[Tensor, Tensor]:
         """States of two prompts, of the same number of tokens."""

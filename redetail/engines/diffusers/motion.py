@@ -1,9 +1,8 @@
 """Motion modules as they are published: AnimateDiff's own names, or those of diffusers' MotionAdapter.
 
 The original layout numbers the two temporal attentions of a block and keeps the positions inside each; diffusers keeps
-one table of positions for both. Every module that is supported here has eight heads and norms over 32 groups, and was
-trained on linear betas from 0.00085 to 0.012: AnimateDiff v1, v2, v3 (arXiv:2307.04725), AnimateLCM (arXiv:2402.00769)
-and AnimateDiff-Lightning (arXiv:2403.12706), which has the shapes of v2.
+one table of positions for both. Every module that is supported here has eight heads and norms over 32 groups. Those of
+Stable Diffusion XL have three levels of resolution instead of four.
 """
 
 from __future__ import annotations
@@ -17,13 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from redetail.engines.diffusers.family import Family
 from redetail.engines.files import FileFacts, open_as
 from redetail.engines.spec import WeightedFile
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
-
-BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "num_train_timesteps": 1000}
-"""The noise of every motion module for Stable Diffusion 1.x, in the terms of a scheduler_config.json."""
 
 _HEADS = 8
 _RENAMED = (
@@ -49,11 +46,11 @@ def module_name(name: str) -> str:
     return re.sub(r"\.attn[12]\.pos_encoder\.pe$", _POSITIONS, name)
 
 
-def open_motion(path: Path) -> tuple[WeightFile, FileFacts]:
-    """A file that must hold a motion module for Stable Diffusion 1.x; raises ModelError that says what it is."""
-    wanted = "a motion module for Stable Diffusion 1.x (AnimateDiff v1, v2 or v3, AnimateLCM, AnimateDiff-Lightning)"
+def open_motion(path: Path, family: Family) -> tuple[WeightFile, FileFacts]:
+    """A file that must hold a motion module for this family; raises ModelError that says what it is."""
+    wanted = family.motion
     file, facts = open_as(path, ("motion-module",), wanted)
-    if facts.base != "sd15" or facts.details["layout"] not in ("original", "diffusers"):
+    if facts.base != family.base or facts.details["layout"] not in ("original", "diffusers"):
         raise ModelError(f"{path} is {facts.what}; what is wanted here is {wanted}.")
     if facts.details["version"] == "PIA":
         raise ModelError(f"{path} is a PIA module, which takes extra input channels; what is wanted here is {wanted}.")

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from redetail.engines.base import Pixels
+from redetail.engines.diffusers.conditions import Conditioner, TextCondition, joined
 from redetail.engines.diffusers.control import Control, ShownControls, show
-from redetail.engines.diffusers.text import TextConditioner
 from redetail.engines.latent import DenoiserFor, Kept
 from redetail.engines.prompt import prompts_of
-from redetail.errors import ModelError, UnknownNameError
 from redetail.geometry.context import Frames
 from redetail.sampling import Course, Guidance, NoiseTable, scaled_input, to_denoised
-from redetail.sampling.prediction import PredictionType, prediction_type
+from redetail.sampling.prediction import PredictionType
 from redetail.settings import Settings
 
 INPAINTING_CHANNELS = 9
-# The last timestep of a zero-terminal-SNR schedule has no signal left; this keeps its sigma finite (4096).
-_LEAST_SIGNAL = 2.0**-24
-
-
-@dataclass(frozen=True, slots=True)
-class TextCondition:
-    """What the UNet reads beside the latents: ``states`` (1 or F, tokens, width), one row for all frames or each."""
-
-    states: Tensor
-
-    def at(self, frames: Frames) -> TextCondition:
-        """The condition of some frames."""
-        return self if len(self.states) == 1 else TextCondition(self.states[frames])
 
 
 class MotionNetwork:
@@ -67,11 +52,13 @@ class MotionNetwork:
         frames, batch = len(x), len(conditions)
         # The network wants (B, C, F, h, w), and the text of every frame of every row of the batch.
         rows = scaled_input(x, sigma).movedim(0, 1)[None].expand(batch, -1, -1, -1, -1).to(self._unet.dtype)
-        text = torch.cat([condition.states.expand(frames, -1, -1) for condition in conditions])
-        inputs = {
+        text, added = joined(conditions, frames)
+        inputs: dict[str, Any] = {
             "timestep": torch.tensor(self._table.timestep(sigma), device=x.device),
             "encoder_hidden_states": text.to(self._unet.dtype),
         }
+        if added:
+            inputs["added_cond_kwargs"] = added
         residuals = self._controls.residuals(rows, sigma, inputs) if self._controls is not None else {}
         if self._kept is not None:
             beside = self._kept.to(rows).movedim(0, 1)[None].expand(batch, -1, -1, -1, -1)
@@ -81,10 +68,10 @@ class MotionNetwork:
 
 
 class TextGuidedModel:
-    """A motion network, its noise table, its text encoder and its ControlNets."""
+    """A motion network, its noise table, what makes conditions of prompts, and its ControlNets."""
 
     def __init__(
-        self, network: MotionNetwork, table: NoiseTable, text: TextConditioner, controls: Sequence[Control] = ()
+        self, network: MotionNetwork, table: NoiseTable, text: Conditioner, controls: Sequence[Control] = ()
     ) -> None:
         self._network, self._text, self._controls = network, text, controls
         self.table = table
@@ -112,43 +99,6 @@ class TextGuidedModel:
 
     def _guided(self, crops: Pixels, settings: Settings, network_for: Callable[[Frames], MotionNetwork]) -> DenoiserFor:
         """Encode both prompts once: one condition for all frames, or one for each where the prompt changes."""
-        prompts, frames = (settings.prompt, settings.negative), range(len(crops))
-        positive, negative = map(TextCondition, self._text.pair(*prompts, frames, clip_skip=settings.clip_skip))
+        prompts = (settings.prompt, settings.negative)
+        positive, negative = self._text.pair(*prompts, crops.shape, clip_skip=settings.clip_skip)
         return lambda frames: Guidance(network_for(frames), positive.at(frames), negative.at(frames), settings.cfg)
-
-
-def prediction_of(scheduler: Mapping[str, Any]) -> PredictionType:
-    """What the network puts out, from a scheduler_config.json; raises :class:`~redetail.errors.ModelError`."""
-    try:
-        return prediction_type(str(scheduler.get("prediction_type", "epsilon")))
-    except UnknownNameError as error:
-        raise ModelError(f"The model's scheduler_config.json cannot be used: {error}") from error
-
-
-def noise_table(scheduler: Mapping[str, Any]) -> NoiseTable:
-    """The noise levels of a model with motion layers, from a scheduler_config.json.
-
-    Motion layers bring their own betas, linear ones, whatever Stable Diffusion's scaled-linear ones the folder still
-    names (AnimateDiff, arXiv:2307.04725). Raises :class:`~redetail.errors.ModelError` for a schedule of another kind.
-    """
-    name = scheduler.get("beta_schedule", "linear")
-    if scheduler.get("trained_betas") is not None or name not in ("linear", "scaled_linear"):
-        raise ModelError(
-            f"The model's scheduler_config.json asks for the beta schedule {name!r} or for betas of its own; "
-            "supported are linear and scaled_linear."
-        )
-    betas = torch.linspace(
-        float(scheduler.get("beta_start", 0.00085)),
-        float(scheduler.get("beta_end", 0.012)),
-        int(scheduler.get("num_train_timesteps", 1000)),
-        dtype=torch.float64,
-    )
-    return NoiseTable.from_betas(_zero_terminal(betas) if scheduler.get("rescale_betas_zero_snr") else betas)
-
-
-def _zero_terminal(betas: Tensor) -> Tensor:
-    """Betas stretched so that the last timestep keeps no signal (Lin et al. 2023, arXiv:2305.08891, algorithm 1)."""
-    signal = torch.cumprod(1 - betas, 0).sqrt()
-    signal = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
-    abar = (signal**2).clamp_min(_LEAST_SIGNAL)
-    return 1 - abar / torch.cat([torch.ones(1, dtype=abar.dtype), abar[:-1]])

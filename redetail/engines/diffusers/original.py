@@ -1,8 +1,9 @@
-"""From the names of Stable Diffusion's original code to those of diffusers and transformers, and their configs.
+"""From the names of Stable Diffusion's original code to those of diffusers, and the configs of its networks.
 
 The original code numbers the blocks of its UNet one after the other; diffusers groups them by level. What a network is
-made of (widths, depths, where it attends) stands in the shapes of its tensors and nowhere else. Eight attention heads
-and norms over 32 groups are what all Stable Diffusion 1.x models have.
+made of (widths, depths, where it attends) stands in the shapes of its tensors and nowhere else. Stable Diffusion 1.x
+has eight attention heads; later models have heads of 64 features, and linear layers around their attention. All of
+them have norms over 32 groups.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Shapes = Mapping[str, tuple[int, ...]]
-# What the shapes do not show, as CompVis and OpenAI published it.
-_HEADS, _CLIP_HEAD = 8, 64
-VAE_SCALE, CLIP_TOKENS = 0.18215, 49408
+# What the shapes do not show, as CompVis and Stability published it.
+_HEADS, _HEAD = 8, 64
+SIZES_WIDTH = 256
+"""Features that each number of a picture's sizes becomes in Stable Diffusion XL."""
 
 _RES = {
     "in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj", "out_layers.0": "norm2",
@@ -84,7 +86,31 @@ def unet_config(shapes: Shapes) -> dict[str, Any]:
         "down_block_types": tuple("CrossAttnDownBlock2D" if on else "DownBlock2D" for on in plan.attended),
         "up_block_types": tuple("CrossAttnUpBlock2D" if on else "UpBlock2D" for on in reversed(plan.attended)),
         "cross_attention_dim": context,
-        "attention_head_dim": _HEADS,
+        **_attention(shapes, plan),
+        **_added(shapes),
+    }
+
+
+def _attention(shapes: Shapes, plan: UnetPlan) -> dict[str, Any]:
+    """The heads (which diffusers calls "attention_head_dim") and how many layers the attention of each level has."""
+    if not any(len(shape) == 2 for name, shape in shapes.items() if name.endswith(".proj_in.weight")):
+        return {"attention_head_dim": _HEADS}
+    return {
+        "attention_head_dim": tuple(max(1, width // _HEAD) for width in plan.widths),
+        "transformer_layers_per_block": tuple(plan.depths),
+        "use_linear_projection": True,
+    }
+
+
+def _added(shapes: Shapes) -> dict[str, Any]:
+    """What is added to the timestep: in Stable Diffusion XL the pooled text, and sizes of the picture."""
+    added = shapes.get("label_emb.0.0.weight")
+    if added is None:
+        return {}
+    return {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": SIZES_WIDTH,
+        "projection_class_embeddings_input_dim": added[1],
     }
 
 
@@ -168,8 +194,8 @@ def vae_names(shapes: Shapes) -> dict[str, str]:
     return names
 
 
-def vae_config(shapes: Shapes) -> dict[str, Any]:
-    """The config of the AutoencoderKL with these shapes, in diffusers' names."""
+def vae_config(shapes: Shapes, scale: float) -> dict[str, Any]:
+    """The config of the AutoencoderKL with these shapes, in diffusers' names; ``scale``: from its mean to latents."""
     widths, level = [], 0
     while f"encoder.down_blocks.{level}.resnets.0.conv1.weight" in shapes:
         widths.append(shapes[f"encoder.down_blocks.{level}.resnets.0.conv1.weight"][0])
@@ -183,37 +209,5 @@ def vae_config(shapes: Shapes) -> dict[str, Any]:
         "latent_channels": shapes["decoder.conv_in.weight"][1],
         "use_quant_conv": "quant_conv.weight" in shapes,
         "use_post_quant_conv": "post_quant_conv.weight" in shapes,
-        "scaling_factor": VAE_SCALE,
-    }
-
-
-# --- CLIP's text model
-
-_CLIP_PARTS = ("embeddings.", "encoder.", "final_layer_norm.")
-
-
-def clip_names(shapes: Shapes) -> dict[str, str]:
-    """From names below "transformer." to those of a CLIPTextModel; early files leave out "text_model."."""
-    return {
-        name: short
-        for name in shapes
-        if (short := name.removeprefix("text_model.")).startswith(_CLIP_PARTS) and not short.endswith("position_ids")
-    }
-
-
-def clip_config(shapes: Shapes) -> dict[str, Any]:
-    """The config of the CLIPTextModel with these shapes, in the names of :func:`clip_names`."""
-    vocabulary, width = shapes["embeddings.token_embedding.weight"]
-    layers = {name.split(".")[2] for name in shapes if name.startswith("encoder.layers.")}
-    return {
-        "vocab_size": vocabulary,
-        "hidden_size": width,
-        "intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0],
-        "num_hidden_layers": len(layers),
-        "num_attention_heads": max(1, width // _CLIP_HEAD),
-        "max_position_embeddings": shapes["embeddings.position_embedding.weight"][0],
-        "hidden_act": "quick_gelu",
-        "bos_token_id": vocabulary - 2,
-        "eos_token_id": vocabulary - 1,
-        "pad_token_id": vocabulary - 1,
+        "scaling_factor": scale,
     }

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 
 from redetail.engines.device import Placement
-from redetail.engines.diffusers.folder import Config, Part
-from redetail.errors import DependencyError, ModelError
+from redetail.engines.diffusers.family import Config, Family
+from redetail.engines.diffusers.folder import Part
+from redetail.engines.diffusers.libraries import require
+from redetail.errors import ModelError
 
-_LIBRARY_LOGGERS = ("diffusers", "transformers")
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """A text encoder, a CLIPTextModel or one with a projection, and its CLIPTokenizer."""
+
+    encoder: Any
+    tokenizer: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +31,14 @@ class Parts:
     """The loaded networks of a model, in evaluation mode on their device.
 
     ``unet`` is a UNetMotionModel; ``vae`` an AutoencoderKL or AutoencoderTiny in float32 where its config asks for
-    it; ``text_encoder`` a CLIPTextModel; ``tokenizer`` a CLIPTokenizer; ``scheduler``: the noise that the UNet was
-    trained on, in the terms of a scheduler_config.json.
+    it; ``texts``: the text encoders, each with its tokenizer; ``scheduler``: the noise that the UNet was trained on, in
+    the terms of a scheduler_config.json.
     """
 
     unet: Any
     vae: Any
-    text_encoder: Any
-    tokenizer: Any
+    texts: tuple[TextPart, ...]
+    family: Family
     scheduler: Config = field(default_factory=dict)
 
     @property
@@ -43,20 +47,12 @@ class Parts:
         return int(self.unet.config.motion_max_seq_length)
 
 
-def require(package: str) -> ModuleType:
-    """Import an optional package; raises :class:`~redetail.errors.DependencyError` where it is not installed."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise DependencyError(package, "standalone") from error
-
-
 def load_network(part: Part, dtype: torch.dtype) -> Any:
     """One network from its folder, with every weight that its config asks for."""
     options: dict[str, Any] = {"local_files_only": True, "output_loading_info": True, "use_safetensors": True}
     if part.variant is not None:
         options["variant"] = part.variant
-    if part.path.name == "text_encoder":
+    if part.path.name.startswith("text_encoder"):
         package, options["dtype"] = "transformers", dtype
     else:
         package, options["torch_dtype"] = "diffusers", dtype
@@ -80,10 +76,12 @@ def _check_complete(part: Part, info: Mapping[str, Any]) -> None:
         )
 
 
-def load_tokenizer(path: Path, known: int) -> Any:
-    """The CLIP tokenizer in a folder, for a text encoder that knows so many tokens."""
+def load_tokenizer(path: Path, known: int, padding: str | None = None) -> Any:
+    """The CLIP tokenizer in a folder, for a text encoder that knows so many tokens; ``padding``: the token that fills
+    up a prompt where the folder does not say it."""
+    said = {} if padding is None else {"pad_token": padding}
     try:
-        tokenizer = require("transformers").CLIPTokenizer.from_pretrained(str(path), local_files_only=True)
+        tokenizer = require("transformers").CLIPTokenizer.from_pretrained(str(path), local_files_only=True, **said)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"The part {path} is no CLIP tokenizer: {_first_line(error)}") from error
     if len(tokenizer) > known:
@@ -106,23 +104,3 @@ def _first_line(error: BaseException) -> str:
     """The first line of a library's message: the rest is advice about its own options."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the libraries from drawing bars and giving advice while they load: errors still arrive as exceptions."""
-    progress = require("transformers").utils.logging
-    require("diffusers")
-    loggers = [logging.getLogger(name) for name in _LIBRARY_LOGGERS]
-    levels = [logger.level for logger in loggers]
-    bars = progress.is_progress_bar_enabled()
-    progress.disable_progress_bar()
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if bars:
-            progress.enable_progress_bar()

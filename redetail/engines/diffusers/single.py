@@ -6,14 +6,17 @@ A motion module and a VAE of their own take the place of those of the checkpoint
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
 from redetail.engines.device import Placement
 from redetail.engines.diffusers.checkpoint import Checkpoint, open_checkpoint
-from redetail.engines.diffusers.folder import Config, open_part
+from redetail.engines.diffusers.family import Config
+from redetail.engines.diffusers.folder import check_text, open_part
+from redetail.engines.diffusers.libraries import quiet, require
 from redetail.engines.diffusers.motion import add_motion_loras, motion_config, motion_tensors, open_motion
-from redetail.engines.diffusers.parts import Parts, load_network, quiet, require
+from redetail.engines.diffusers.parts import Parts, load_network
 from redetail.engines.diffusers.vae import load_vae
 from redetail.engines.diffusers.weights import Loose, fill, from_config, skeleton
 from redetail.engines.spec import ModelSpec
@@ -21,20 +24,19 @@ from redetail.errors import ModelError
 
 
 def load_spec_parts(spec: ModelSpec, placement: Placement) -> Parts:
-    """Load UNet with motion layers, VAE, text encoder and tokenizer of ``spec``, on their device.
+    """Load UNet with motion layers, VAE, text encoders and tokenizers of ``spec``, on their device.
 
     Raises :class:`~redetail.errors.ModelError` that says what a file is and what was wanted, and
     :class:`~redetail.errors.DependencyError` without diffusers or transformers.
     """
     checkpoint = open_checkpoint(spec)
+    family = checkpoint.family
     with quiet():
-        return Parts(
-            unet=_moving_unet(checkpoint, spec, placement),
-            vae=checkpoint.vae(placement) if spec.vae is None else load_vae(spec.vae, placement),
-            text_encoder=checkpoint.text_encoder(placement),
-            tokenizer=checkpoint.tokenizer(),
-            scheduler=checkpoint.scheduler,
-        )
+        unet: Any = _moving_unet(checkpoint, spec, placement)
+        vae = checkpoint.vae(placement) if spec.vae is None else load_vae(spec.vae, placement, family)
+        texts = checkpoint.texts(placement)
+    check_text(unet.config, [text.encoder.config.to_dict() for text in texts], checkpoint.path)
+    return Parts(unet, vae, texts, family, checkpoint.scheduler)
 
 
 def _moving_unet(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) -> nn.Module:
@@ -64,7 +66,7 @@ def _motion(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) -> Lo
     if path.is_dir():
         network = load_network(open_part(path, "motion_adapter"), placement.dtype)
         return Loose(network.config, network.state_dict(), f"The motion module {path}")
-    file, facts = open_motion(path)
+    file, facts = open_motion(path, checkpoint.family)
     tensors = motion_tensors(file, facts)
     return Loose(motion_config(facts, tensors), tensors, f"The motion module {path}")
 

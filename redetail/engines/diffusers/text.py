@@ -13,7 +13,7 @@ from torch import Tensor
 
 from redetail.engines.diffusers.embedding import Embedding
 from redetail.engines.diffusers.tokens import Chunk, PromptTokenizer, Token
-from redetail.engines.prompt import blend, key_frames, read_prompt
+from redetail.engines.prompt import KeyFrame, blend, key_frames, read_prompt
 from redetail.errors import SettingsError
 
 _LOG = logging.getLogger(__name__)
@@ -29,11 +29,14 @@ class TextConditioner:
 
         state = empty + weight * (state - empty)
 
-    where ``empty`` is the state of the empty prompt at the same place; weight 1 changes no bit.
+    where ``empty`` is the state of the empty prompt at the same place; weight 1 changes no bit. ``normed``: whether the
+    encoder's final norm is applied to the states of whichever layer is read.
     """
 
-    def __init__(self, tokenizer: Any, encoder: Any, embeddings: Sequence[Embedding] = ()) -> None:
-        self._encoder = encoder
+    def __init__(
+        self, tokenizer: Any, encoder: Any, embeddings: Sequence[Embedding] = (), *, normed: bool = True
+    ) -> None:
+        self._encoder, self._normed = encoder, normed
         self._tokens = PromptTokenizer(tokenizer, embeddings, int(encoder.config.max_position_embeddings) - 2)
         self._said: set[str] = set()
 
@@ -48,13 +51,14 @@ class TextConditioner:
         """
         keys = key_frames(prompt)
         states = matched([self._encode(key.text, clip_skip) for key in keys], self._states((), clip_skip))
-        places = [blend([key.frame for key in keys], frame) for frame in frames]
-        if len(set(places)) == 1:
-            places = places[:1]
-        rows = [
-            states[one] if share == 0 else torch.lerp(states[one], states[two], share) for one, two, share in places
-        ]
-        return torch.cat(rows)
+        return _over_time(keys, states, frames)
+
+    def pooled(self, prompt: str, frames: Sequence[int] = (0,)) -> Tensor:
+        """(1 or F, width): the text as a whole, from an encoder with a projection; of each key frame's text the first
+        chunk, without its weights."""
+        keys = key_frames(prompt)
+        chunks = [self._tokens.chunks(read_prompt(key.text).sections)[0] for key in keys]
+        return _over_time(keys, [self._output(chunk).text_embeds.float() for chunk in chunks], frames)
 
     def check(self, prompt: str, *, clip_skip: int = 1) -> None:
         """Raise what encoding ``prompt`` would raise."""
@@ -88,16 +92,38 @@ class TextConditioner:
 
     def _states(self, chunk: Chunk, clip_skip: int) -> Tensor:
         """(1, length, width) of a chunk without its weights; one chunk at a time, so that none depends on another."""
+        _check_layer(self._encoder, clip_skip)
+        output = self._output(chunk)
+        if self._normed and clip_skip == 1:
+            last: Tensor = output.last_hidden_state
+            return last.float()
+        hidden: Tensor = output.hidden_states[-clip_skip]
+        # Some keep their layers in a module of their own.
+        norm = getattr(self._encoder, "text_model", self._encoder).final_layer_norm
+        return (norm(hidden) if self._normed else hidden).float()
+
+    def _output(self, chunk: Chunk) -> Any:
+        """Everything that the encoder makes of a chunk."""
         row = self._tokens.row(chunk)
         indices = torch.tensor([[token.index for token in row]], device=self._encoder.device)
         with _vectors_in_place(self._encoder, row):
-            return _layer(self._encoder, indices, clip_skip).float()
+            return self._encoder(indices, output_hidden_states=True)
 
     def _say(self, note: str) -> None:
         """Once: a prompt is encoded for every part of a region."""
         if note not in self._said:
             self._said.add(note)
             _LOG.warning("%s", note)
+
+
+def _over_time(keys: Sequence[KeyFrame], rows: Sequence[Tensor], frames: Sequence[int]) -> Tensor:
+    """What key frames have (1, ...) at these frames: (1 or F, ...), blended linearly between them."""
+    places = [blend([key.frame for key in keys], frame) for frame in frames]
+    if len(set(places)) == 1:
+        places = places[:1]
+    return torch.cat(
+        [rows[one] if share == 0 else torch.lerp(rows[one], rows[two], share) for one, two, share in places]
+    )
 
 
 def matched(states: Sequence[Tensor], empty: Tensor) -> list[Tensor]:
@@ -133,18 +159,6 @@ def _vectors_in_place(encoder: Any, row: Sequence[Token]) -> Iterator[None]:
         yield
     finally:
         hook.remove()
-
-
-def _layer(encoder: Any, indices: Tensor, clip_skip: int) -> Tensor:
-    """The normalised states of a layer, counted from the end."""
-    if clip_skip == 1:
-        last: Tensor = encoder(indices).last_hidden_state
-        return last
-    _check_layer(encoder, clip_skip)
-    hidden = encoder(indices, output_hidden_states=True).hidden_states[-clip_skip]
-    # transformers 4 keeps the layers in a module of their own.
-    normalised: Tensor = getattr(encoder, "text_model", encoder).final_layer_norm(hidden)
-    return normalised
 
 
 def _check_layer(encoder: Any, clip_skip: int) -> None:

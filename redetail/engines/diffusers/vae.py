@@ -9,6 +9,7 @@ from torch import nn
 
 from redetail.engines.device import Placement
 from redetail.engines.diffusers import original
+from redetail.engines.diffusers.family import FAMILIES, Family
 from redetail.engines.diffusers.folder import Part, open_part
 from redetail.engines.diffusers.parts import load_network, vae_dtype
 from redetail.engines.diffusers.weights import Loose, fill, from_config, renamed, skeleton
@@ -17,13 +18,16 @@ from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 
 
-def load_vae(path: Path, placement: Placement) -> nn.Module:
-    """The VAE in a file (original or diffusers' names, or TAESD in diffusers' names) or in a diffusers folder.
+def load_vae(path: Path, placement: Placement, family: Family) -> nn.Module:
+    """The VAE in a file (original or diffusers' names, or TAESD in diffusers' names) or in a diffusers folder, for a
+    model of this family; a file does not say of which it is.
 
     Raises :class:`~redetail.errors.ModelError` that says what the file is and what was wanted.
     """
     if path.is_dir():
-        return load_vae_part(open_part(path, "vae"), placement)
+        part = open_part(path, "vae")
+        _check_family(part, family)
+        return load_vae_part(part, placement)
     file, facts = open_as(path, ("vae",), "a VAE of Stable Diffusion")
     channels = facts.details["latent_channels"]
     if channels != 4:
@@ -31,7 +35,7 @@ def load_vae(path: Path, placement: Placement) -> nn.Module:
     return (
         _tiny(file, placement)
         if facts.details["layout"] == "tiny"
-        else vae_in(file, facts.details["prefix"], placement)
+        else vae_in(file, facts.details["prefix"], placement, family)
     )
 
 
@@ -42,11 +46,23 @@ def load_vae_part(part: Part, placement: Placement) -> nn.Module:
     return ready
 
 
-def vae_in(file: WeightFile, prefix: str, placement: Placement) -> nn.Module:
-    """The AutoencoderKL whose names in a file begin with ``prefix``."""
+def _check_family(part: Part, family: Family) -> None:
+    """Refuse a VAE whose config says that its latents are scaled for models of another family."""
+    scale = part.config.get("scaling_factor")
+    other = next((one for one in FAMILIES.values() if one is not family and one.vae_scale == scale), None)
+    if other is not None:
+        raise ModelError(
+            f"The VAE {part.path} is one of {other.name}, whose latents are scaled by {scale:g}, but the checkpoint's "
+            f"by {family.vae_scale:g}; use a VAE of {family.name}."
+        )
+
+
+def vae_in(file: WeightFile, prefix: str, placement: Placement, family: Family) -> nn.Module:
+    """The AutoencoderKL whose names in a file begin with ``prefix``, for a model of this family."""
     names = file.below(prefix)
     new = original.vae_names({short: file.shape(name) for short, name in names.items()})
-    config = original.vae_config({name: file.shape(names[short]) for short, name in new.items()})
+    shapes = {name: file.shape(names[short]) for short, name in new.items()}
+    config = original.vae_config(shapes, family.vae_scale)
     loose = renamed(file, {names[short]: name for short, name in new.items()}, config, "VAE")
     dtype = vae_dtype(config, "AutoencoderKL", placement)
     return fill(skeleton(lambda: from_config("AutoencoderKL", config)), loose, replace(placement, dtype=dtype))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from redetail.engines.device import Placement
-from redetail.engines.diffusers.parts import require
+from redetail.engines.diffusers.libraries import require
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 

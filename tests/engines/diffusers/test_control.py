@@ -16,9 +16,12 @@ from torch import Tensor
 from redetail.engines.base import Capabilities
 from redetail.engines.device import Placement, place
 from redetail.engines.diffusers.codec import VaeCodec
+from redetail.engines.diffusers.conditions import StatesAlone
 from redetail.engines.diffusers.control import Control, load_controls, show
 from redetail.engines.diffusers.control_weights import control_config, control_names, load_controlnet
-from redetail.engines.diffusers.network import MotionNetwork, TextGuidedModel, noise_table
+from redetail.engines.diffusers.family import SD
+from redetail.engines.diffusers.network import MotionNetwork, TextGuidedModel
+from redetail.engines.diffusers.noise import noise_table
 from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.diffusers.text import TextConditioner
@@ -79,12 +82,12 @@ def crops() -> Array:
 
 
 def engine(parts: Parts, controls: tuple[Control, ...] = (), context: int | None = None) -> LatentEngine:
-    table = noise_table(LINEAR)
-    text = TextConditioner(parts.tokenizer, parts.text_encoder)
+    table = noise_table(LINEAR, SD.betas)
+    text = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder)
     abilities = Capabilities(
         name="tiny", size_multiple=8, context_length=context, samplers=sampler_names(), schedulers=scheduler_names()
     )
-    model = TextGuidedModel(MotionNetwork(parts.unet, table, "eps"), table, text, controls)
+    model = TextGuidedModel(MotionNetwork(parts.unet, table, "eps"), table, StatesAlone([text]), controls)
     return LatentEngine(VaeCodec(parts.vae), model, abilities, CPU)
 
 
@@ -227,7 +230,7 @@ def test_the_engine_agrees_with_diffusers_pipeline(
     nets = [converted(control_tensors(*seeds[name])) for name, *_ in controls]
     scheduler = diffusers.EulerDiscreteScheduler(**LINEAR, timestep_spacing="linspace")
     pipeline = diffusers.AnimateDiffControlNetPipeline(
-        parts.vae, parts.text_encoder, parts.tokenizer, parts.unet, _no_adapter(diffusers), nets, scheduler
+        parts.vae, parts.texts[0].encoder, parts.texts[0].tokenizer, parts.unet, _no_adapter(diffusers), nets, scheduler
     )
     pipeline.set_progress_bar_config(disable=True)
     scheduler.set_timesteps(4)

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from redetail.engines import load_engine
 from redetail.engines.device import Placement
 from redetail.engines.diffusers.codec import VaeCodec
+from redetail.engines.diffusers.conditions import TextCondition
+from redetail.engines.diffusers.family import SD
 from redetail.engines.diffusers.folder import open_folder
-from redetail.engines.diffusers.network import MotionNetwork, TextCondition, noise_table, prediction_of
+from redetail.engines.diffusers.network import MotionNetwork
+from redetail.engines.diffusers.noise import noise_table, prediction_of
 from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.spec import ModelSpec
@@ -59,7 +62,7 @@ def test_the_engine_agrees_with_the_animatediff_pipeline(model_folder: Path, cfg
     peers = load_spec_parts(ModelSpec(checkpoint=model_folder), CPU)
     scheduler = diffusers.EulerDiscreteScheduler(**LINEAR, timestep_spacing="linspace")
     pipeline = diffusers.AnimateDiffPipeline(
-        peers.vae, peers.text_encoder, peers.tokenizer, peers.unet, _no_adapter(diffusers), scheduler
+        peers.vae, peers.texts[0].encoder, peers.texts[0].tokenizer, peers.unet, _no_adapter(diffusers), scheduler
     )
     pipeline.set_progress_bar_config(disable=True)
     scheduler.set_timesteps(4)
@@ -129,7 +132,7 @@ def test_text_of_each_frame_follows_the_window() -> None:
     states = torch.arange(6.0)[:, None, None].expand(6, 77, 32)
     assert TextCondition(states).at(slice(2, 4)).states[:, 0, 0].tolist() == [2, 3]
     shared = TextCondition(states[:1])
-    assert shared.at(slice(2, 4)) is shared
+    assert shared.at(slice(2, 4)).states is shared.states
 
 
 def test_vae_batches_change_nothing(parts: Parts) -> None:
@@ -174,12 +177,12 @@ def test_a_tiny_autoencoder_works_too() -> None:
 
 @pytest.mark.parametrize("schedule", ["linear", "scaled_linear"])
 def test_motion_layers_bring_linear_betas(schedule: str) -> None:
-    assert noise_table({**LINEAR, "beta_schedule": schedule}).sigmas == NoiseTable.animatediff().sigmas
+    assert noise_table({**LINEAR, "beta_schedule": schedule}, SD.betas).sigmas == NoiseTable.animatediff().sigmas
 
 
 def test_a_schedule_rescaled_to_zero_signal_agrees_with_diffusers() -> None:
     diffusers = pytest.importorskip("diffusers")
-    table = noise_table({**LINEAR, "rescale_betas_zero_snr": True})
+    table = noise_table({**LINEAR, "rescale_betas_zero_snr": True}, SD.betas)
     peer = diffusers.EulerDiscreteScheduler(**LINEAR, rescale_betas_zero_snr=True)
     abar = peer.alphas_cumprod.double()
     expected = ((1 - abar) / abar).sqrt()
@@ -196,7 +199,7 @@ def test_prediction_types(name: str, kind: str) -> None:
 
 def test_betas_of_its_own_are_refused() -> None:
     with pytest.raises(ModelError, match="betas of its own"):
-        noise_table({**LINEAR, "trained_betas": [0.1, 0.2]})
+        noise_table({**LINEAR, "trained_betas": [0.1, 0.2]}, SD.betas)
 
 
 def test_a_unet_with_motion_layers_inside(model_folder: Path, parts: Parts, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_all_parts_are_found(model_folder: Path) -> None:
     assert parts.unet.kind == "UNet2DConditionModel"
     assert parts.motion_adapter is not None
     assert parts.vae.kind == "AutoencoderKL"
-    assert parts.text_encoder.kind == "CLIPTextModel"
+    assert [part.kind for part in parts.texts] == ["CLIPTextModel"]
     assert parts.scheduler["beta_schedule"] == "scaled_linear"
 
 
@@ -127,7 +127,7 @@ def test_a_motion_adapter_of_another_depth(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "values", "message"),
     [
-        ("unet/config.json", {"addition_embed_type": "text_time"}, "SDXL kind"),
+        ("unet/config.json", {"addition_embed_type": "image"}, "wants 'image' beside the text"),
         ("unet/config.json", {"in_channels": 8}, "takes 8 channels, but its vae makes latents of 4"),
         ("unet/config.json", {"_class_name": "FluxTransformer2DModel"}, "unet is a FluxTransformer2DModel; supported"),
         ("vae/config.json", {"_class_name": "VQModel"}, "vae is a VQModel; supported here: AutoencoderKL"),

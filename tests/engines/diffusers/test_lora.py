@@ -58,11 +58,11 @@ def loaded(model_folder: Path) -> Parts:
 @pytest.fixture
 def parts(loaded: Parts) -> Parts:
     """Networks that a test may change."""
-    return replace(loaded, unet=copy.deepcopy(loaded.unet), text_encoder=copy.deepcopy(loaded.text_encoder))
+    return replace(loaded, unet=copy.deepcopy(loaded.unet), texts=copy.deepcopy(loaded.texts))
 
 
 def layer(parts: Parts, part: str, name: str) -> nn.Module:
-    network: nn.Module = parts.unet if part == "unet" else parts.text_encoder
+    network: nn.Module = parts.unet if part == "unet" else parts.texts[0].encoder
     return next(module for found, module in network.named_modules() if found.removeprefix("text_model.") == name)
 
 
@@ -86,7 +86,7 @@ def delta(down: Tensor, up: Tensor) -> Tensor:
 def state(parts: Parts) -> dict[str, Tensor]:
     return {
         f"{part}.{name}": tensor.clone()
-        for part, network in (("unet", parts.unet), ("text", parts.text_encoder))
+        for part, network in (("unet", parts.unet), ("text", parts.texts[0].encoder))
         for name, tensor in network.state_dict().items()
     }
 
@@ -167,7 +167,7 @@ LAYOUTS: dict[str, Callable[[Pairs], dict[str, Tensor]]] = {
 def test_every_layout_adds_its_product(parts: Parts, tmp_path: Path, layout: str) -> None:
     found, before = pairs(parts), state(parts)
     path = write(tmp_path / "style.safetensors", LAYOUTS[layout](found))
-    LoraMixer(parts.unet, parts.text_encoder).use([WeightedFile(path, 0.7)])
+    LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path, 0.7)])
     after = state(parts)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     prefix = "text_model." if any(name.startswith("text.text_model.") for name in before) else ""
@@ -192,7 +192,7 @@ def test_the_output_is_that_of_adapters_beside_the_layers(parts: Parts, tmp_path
     with torch.no_grad():
         plain = parts.unet(x, 300, text).sample
         expected = beside(x, 300, text).sample
-        LoraMixer(parts.unet, parts.text_encoder).use([WeightedFile(path, 0.7)])
+        LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path, 0.7)])
         merged = parts.unet(x, 300, text).sample
     torch.testing.assert_close(merged, expected, rtol=1e-5, atol=1e-5)
     assert (merged - plain).abs().max() > 1e-3
@@ -214,7 +214,7 @@ def test_a_file_as_diffusers_rewrites_it_is_the_same(parts: Parts, tmp_path: Pat
     # It knows neither kernels nor the embedding of time.
     found = {key: pair for key, pair in pairs(parts).items() if pair[0].ndim == 2 and "time" not in key[1]}
     rewritten, _ = utils._convert_non_diffusers_lora_to_diffusers(kohya(found, alpha=None))
-    mixer, states = LoraMixer(parts.unet, parts.text_encoder), []
+    mixer, states = LoraMixer(parts.unet, parts.texts[0].encoder), []
     for name, tensors in (("ours", kohya(found, alpha=None)), ("theirs", rewritten)):
         mixer.use([WeightedFile(write(tmp_path / f"{name}.safetensors", tensors))])
         states.append(state(parts))
@@ -235,7 +235,7 @@ def test_original_block_names_are_the_inverse_of_the_conversion_of_checkpoints()
 def test_strength_zero_and_no_files_change_no_bit(parts: Parts, tmp_path: Path) -> None:
     before = state(parts)
     one, two = (write(tmp_path / f"{seed}.safetensors", kohya(pairs(parts, seed))) for seed in (1, 2))
-    mixer = LoraMixer(parts.unet, parts.text_encoder)
+    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
     mixer.use([WeightedFile(one, 0.0)])
     assert same(before, state(parts))
     mixer.use([WeightedFile(one, 1.3), WeightedFile(two, -0.4)])
@@ -249,7 +249,7 @@ def test_several_add_up_and_history_leaves_no_trace(parts: Parts, tmp_path: Path
     one, two = (write(tmp_path / f"{n}.safetensors", kohya(pair)) for n, pair in enumerate(found))
     key = ("unet", UNET_LAYERS[0])
     original = layer(parts, *key).weight.clone()
-    mixer = LoraMixer(parts.unet, parts.text_encoder)
+    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
     mixer.use([WeightedFile(one), WeightedFile(two, 0.5)])
     both = state(parts)
     expected = original + ALPHA / RANK * (delta(*found[0][key]) + 0.5 * delta(*found[1][key]))
@@ -266,7 +266,7 @@ def test_a_file_touches_what_another_left(parts: Parts, tmp_path: Path) -> None:
     found = pairs(parts)
     first = write(tmp_path / "first.safetensors", kohya({k: found[k] for k in list(found)[:5]}))
     second = write(tmp_path / "second.safetensors", kohya({k: found[k] for k in list(found)[4:]}))
-    mixer = LoraMixer(parts.unet, parts.text_encoder)
+    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
     mixer.use([WeightedFile(second)])
     alone = state(parts)
     mixer.use([WeightedFile(first)])
@@ -277,10 +277,10 @@ def test_a_file_touches_what_another_left(parts: Parts, tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_rounded_once(parts: Parts, tmp_path: Path, dtype: torch.dtype) -> None:
     parts.unet.to(dtype)
-    parts.text_encoder.to(dtype)
+    parts.texts[0].encoder.to(dtype)
     before, found = state(parts), pairs(parts)
     path = write(tmp_path / "style.safetensors", {n: t.to(dtype) for n, t in kohya(found).items()})
-    mixer = LoraMixer(parts.unet, parts.text_encoder)
+    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
     mixer.use([WeightedFile(path, 0.8)])
     name = UNET_LAYERS[0]
     down, up = (tensor.to(dtype).float() for tensor in found["unet", name])
@@ -295,7 +295,7 @@ def test_nothing_is_read_when_nothing_changed(parts: Parts, tmp_path: Path, monk
     path, reads = write(tmp_path / "style.safetensors", kohya(pairs(parts))), []
     real = lora_module.read_lora
     monkeypatch.setattr(lora_module, "read_lora", lambda path: reads.append(path) or real(path))
-    mixer = LoraMixer(parts.unet, parts.text_encoder)
+    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
     for _ in range(3):
         mixer.use([WeightedFile(path), WeightedFile(tmp_path / "none.safetensors", 0.0)])
     assert reads == [path]
@@ -368,7 +368,7 @@ def test_other_kinds_are_merged_from_files(parts: Parts, tmp_path: Path, kind: s
     expected = {"hada": (a @ b) * (c @ d) / 2, "lokr": torch.kron(a[:2, :2], small), "diff": weight * 0.5}[kind]
     extra = {key: value for key, value in kohya(pairs(parts)).items() if UNET_LAYERS[1].replace(".", "_") in key}
     path = write(tmp_path / "style.safetensors", {f"{stem}.{role}": t for role, t in tensors.items()} | extra)
-    LoraMixer(parts.unet, parts.text_encoder).use([WeightedFile(path, 0.5)])
+    LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path, 0.5)])
     torch.testing.assert_close(layer(parts, "unet", name).weight, weight + 0.5 * expected, rtol=0, atol=1e-6)
 
 
@@ -388,7 +388,7 @@ def test_what_peft_states_once_for_all_layers(
     weight, (down, up) = layer(parts, "unet", name).weight.clone(), pairs(parts)["unet", name]
     tensors = {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up}
     path = write(tmp_path / "style.safetensors", tensors, {"lora_adapter_metadata": json.dumps(stated)})
-    LoraMixer(parts.unet, parts.text_encoder).use([WeightedFile(path)])
+    LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path)])
     torch.testing.assert_close(layer(parts, "unet", name).weight, weight + scale * delta(down, up), rtol=0, atol=1e-6)
 
 
@@ -397,7 +397,7 @@ def test_an_adapter_of_peft_with_its_config_beside_it(parts: Parts, tmp_path: Pa
     weight, pair = layer(parts, "unet", name).weight.clone(), pairs(parts)["unet", name]
     path = write(tmp_path / "adapter_model.safetensors", peft_adapter({("unet", name): pair}))
     (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 16, "r": RANK}))
-    LoraMixer(parts.unet, parts.text_encoder).use([WeightedFile(path)])
+    LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path)])
     torch.testing.assert_close(layer(parts, "unet", name).weight, weight + 4 * delta(*pair), rtol=0, atol=1e-5)
 
 
@@ -413,7 +413,7 @@ def foreign(width: int, stem: str = f"lora_unet_{ATTENTION}attn2.to_k") -> dict[
 def refused(parts: Parts, path: Path) -> str:
     before = state(parts)
     with pytest.raises(ModelError) as caught:
-        LoraMixer(parts.unet, parts.text_encoder).use([WeightedFile(path)])
+        LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path)])
     assert same(before, state(parts))
     return str(caught.value)
 
@@ -451,7 +451,7 @@ def test_what_fits_in_part_is_said_once(parts: Parts, tmp_path: Path, caplog: py
         kohya(pairs(parts)) | foreign(32, "lora_unet_down_blocks.7.proj_in") | {"lora_unet_x.oft_diag": torch.ones(2)}
     )
     path = write(tmp_path / "style.safetensors", tensors)
-    mixer = LoraMixer(parts.unet, parts.text_encoder)
+    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
     with caplog.at_level(logging.WARNING):
         mixer.use([WeightedFile(path)])
         mixer.use([WeightedFile(path)])
@@ -486,7 +486,7 @@ def test_values_that_are_not_finite(parts: Parts, tmp_path: Path) -> None:
 
 def test_a_failure_leaves_the_loras_that_were_there(parts: Parts, tmp_path: Path) -> None:
     good, bad = write(tmp_path / "good.safetensors", kohya(pairs(parts))), tmp_path / "none.safetensors"
-    mixer = LoraMixer(parts.unet, parts.text_encoder)
+    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
     mixer.use([WeightedFile(good)])
     with_good = state(parts)
     with pytest.raises(ModelError):
@@ -497,7 +497,7 @@ def test_a_failure_leaves_the_loras_that_were_there(parts: Parts, tmp_path: Path
 
 
 def test_a_check_reads_but_changes_nothing(parts: Parts, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    before, mixer = state(parts), LoraMixer(parts.unet, parts.text_encoder)
+    before, mixer = state(parts), LoraMixer(parts.unet, parts.texts[0].encoder)
     tensors = kohya(pairs(parts)) | foreign(32, "lora_unet_down_blocks.7.proj_in")
     part = WeightedFile(write(tmp_path / "part.safetensors", tensors))
     with caplog.at_level(logging.WARNING):
@@ -552,8 +552,8 @@ def test_the_engine_uses_files_of_the_model_and_of_the_settings(
 
 def test_the_engine_reads_embeddings(model_folder: Path, loaded: Parts, tmp_path: Path) -> None:
     """The vectors of a word under another name are that word."""
-    tokens = loaded.tokenizer("face", add_special_tokens=False).input_ids
-    vectors = loaded.text_encoder.get_input_embeddings().weight[tokens].clone()
+    tokens = loaded.texts[0].tokenizer("face", add_special_tokens=False).input_ids
+    vectors = loaded.texts[0].encoder.get_input_embeddings().weight[tokens].clone()
     path = write(tmp_path / "my-word.safetensors", {"emb_params": vectors})
     crops = np.random.default_rng(3).random((2, 16, 16, 3), dtype=np.float32)
     mask = np.ones((1, 16, 16), np.float32)

@@ -52,7 +52,7 @@ def test_parts_that_rest_elsewhere_change_no_bit(model_folder: Path, plain: NDAr
 
 def test_precisions_of_parts_are_those_asked_for(model_folder: Path) -> None:
     parts = parts_with(model_folder, replace(CPU, vae_dtype=torch.bfloat16, text_dtype=torch.float16))
-    assert (parts.unet.dtype, parts.vae.dtype, parts.text_encoder.dtype) == (
+    assert (parts.unet.dtype, parts.vae.dtype, parts.texts[0].encoder.dtype) == (
         torch.float32,
         torch.bfloat16,
         torch.float16,

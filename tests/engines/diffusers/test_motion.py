@@ -13,7 +13,7 @@ from torch import Tensor
 
 from redetail.engines.device import Placement
 from redetail.engines.diffusers.motion import module_name, sinusoids
-from redetail.engines.diffusers.network import noise_table
+from redetail.engines.diffusers.noise import noise_table
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.errors import ModelError
@@ -71,7 +71,7 @@ def test_every_version_agrees_with_diffusers(checkpoint: Path, tmp_path: Path, v
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in theirs)
     assert parts.motion_limit == limit
     assert bool(parts.unet.config.use_motion_mid_block) is (version in ("v2", "lcm"))
-    assert noise_table(parts.scheduler).sigmas == NoiseTable.animatediff().sigmas
+    assert noise_table(parts.scheduler, parts.family.betas).sigmas == NoiseTable.animatediff().sigmas
 
 
 def motion_state_of(unet: Any) -> dict[str, Tensor]:

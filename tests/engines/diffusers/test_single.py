@@ -14,7 +14,8 @@ import torch
 
 from redetail.engines import load_engine
 from redetail.engines.device import Placement
-from redetail.engines.diffusers.network import MotionNetwork, TextCondition
+from redetail.engines.diffusers.conditions import TextCondition
+from redetail.engines.diffusers.network import MotionNetwork
 from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.spec import ModelSpec
@@ -132,29 +133,33 @@ def test_the_text_encoder_is_clip(folder: Path, parts: Parts) -> None:
             if name.startswith(made.TEXT) and "position_ids" not in name
         }
     )
-    ids = torch.tensor([parts.tokenizer("a face of a woman", padding="max_length", max_length=77).input_ids])
+    ids = torch.tensor([parts.texts[0].tokenizer("a face of a woman", padding="max_length", max_length=77).input_ids])
     with torch.no_grad():
-        torch.testing.assert_close(parts.text_encoder(ids)[0], peer(ids)[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(parts.texts[0].encoder(ids)[0], peer(ids)[0], atol=1e-5, rtol=0)
 
 
 def test_the_tokenizer_is_clips(parts: Parts) -> None:
     """The numbers that CLIP gives "a photo of an astronaut riding a horse", known from its documentation."""
-    ids = parts.tokenizer("a photo of an astronaut riding a horse").input_ids
+    ids = parts.texts[0].tokenizer("a photo of an astronaut riding a horse").input_ids
     assert ids == [49406, 320, 1125, 539, 550, 18376, 6765, 320, 4558, 49407]
-    assert len(parts.tokenizer) == 49408
-    assert parts.tokenizer("x", padding="max_length", max_length=77).input_ids[2:] == [49407] * 75
+    assert len(parts.texts[0].tokenizer) == 49408
+    assert parts.texts[0].tokenizer("x", padding="max_length", max_length=77).input_ids[2:] == [49407] * 75
 
 
 def test_both_formats_give_the_same_bits(folder: Path, parts: Parts, spec: ModelSpec) -> None:
     other = load_spec_parts(replace(spec, checkpoint=folder / "sd.ckpt"), CPU)
-    for name in ("unet", "vae", "text_encoder"):
-        ours, theirs = getattr(parts, name).state_dict(), getattr(other, name).state_dict()
+    for one, two in (
+        (parts.unet, other.unet),
+        (parts.vae, other.vae),
+        (parts.texts[0].encoder, other.texts[0].encoder),
+    ):
+        ours, theirs = one.state_dict(), two.state_dict()
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 def test_nothing_is_left_without_values(parts: Parts) -> None:
-    for network in (parts.unet, parts.vae, parts.text_encoder):
+    for network in (parts.unet, parts.vae, parts.texts[0].encoder):
         tensors = [*network.parameters(), *network.buffers()]
         assert not any(tensor.is_meta or tensor.requires_grad for tensor in tensors)
         assert not network.training
@@ -175,7 +180,11 @@ def test_tensors_that_fit_are_used_from_the_file_itself(folder: Path, parts: Par
 
 def test_half_precision_and_the_vae_in_full(thin: ModelSpec) -> None:
     half = load_spec_parts(thin, replace(CPU, dtype=torch.bfloat16))
-    assert (half.unet.dtype, half.text_encoder.dtype, half.vae.dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)
+    assert (half.unet.dtype, half.texts[0].encoder.dtype, half.vae.dtype) == (
+        torch.bfloat16,
+        torch.bfloat16,
+        torch.float32,
+    )
 
 
 def test_precisions_of_single_parts_lose_nothing_on_the_way(thin: ModelSpec) -> None:
@@ -185,7 +194,9 @@ def test_precisions_of_single_parts_lose_nothing_on_the_way(thin: ModelSpec) -> 
     assert (parts.unet.dtype, parts.vae.dtype) == (torch.bfloat16, torch.bfloat16)
     weight = made.filled(THIN, 1)[f"{made.TEXT}final_layer_norm.weight"]
     found = [
-        tensor for name, tensor in parts.text_encoder.state_dict().items() if name.endswith("final_layer_norm.weight")
+        tensor
+        for name, tensor in parts.texts[0].encoder.state_dict().items()
+        if name.endswith("final_layer_norm.weight")
     ]
     assert torch.equal(found[0], weight)
 
@@ -224,7 +235,7 @@ def test_early_files_name_the_text_encoder_otherwise(tmp_path: Path, thin: Model
     tensors = made.filled(THIN, 1)
     renamed = {name.replace("transformer.text_model.", "transformer."): tensor for name, tensor in tensors.items()}
     early = load_spec_parts(replace(thin, checkpoint=made.save(tmp_path / "x.ckpt", renamed)), CPU)
-    ours, theirs = early.text_encoder.state_dict(), load_spec_parts(thin, CPU).text_encoder.state_dict()
+    ours, theirs = early.texts[0].encoder.state_dict(), load_spec_parts(thin, CPU).texts[0].encoder.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
@@ -238,7 +249,7 @@ def test_other_widths_and_depths(tmp_path: Path) -> None:
     parts = load_spec_parts(spec, CPU)
     assert tuple(parts.unet.config.block_out_channels) == (32, 96)
     assert parts.vae.config.layers_per_block == 1
-    assert parts.text_encoder.config.hidden_size == 96
+    assert parts.texts[0].encoder.config.hidden_size == 96
     assert parts.motion_limit == 20
 
 
@@ -308,8 +319,8 @@ def test_a_folder_with_a_motion_module_of_its_own(tmp_path: Path, parts: Parts, 
     flat = converted("UNet2DConditionModel", folder / "sd.safetensors", folder / "unet")
     flat.save_pretrained(tmp_path / "sd" / "unet")
     parts.vae.save_pretrained(tmp_path / "sd" / "vae")
-    parts.text_encoder.save_pretrained(tmp_path / "sd" / "text_encoder")
-    parts.tokenizer.save_pretrained(tmp_path / "sd" / "tokenizer")
+    parts.texts[0].encoder.save_pretrained(tmp_path / "sd" / "text_encoder")
+    parts.texts[0].tokenizer.save_pretrained(tmp_path / "sd" / "tokenizer")
     diffusers.DDIMScheduler().save_pretrained(tmp_path / "sd" / "scheduler")
     assert "lacks motion_adapter" in refused(ModelSpec(checkpoint=tmp_path / "sd"))
     joined = load_spec_parts(ModelSpec(checkpoint=tmp_path / "sd", motion_module=folder / "mm.ckpt"), CPU)
@@ -361,11 +372,15 @@ def test_the_kept_follows_the_latents(thin: ModelSpec, tmp_path: Path) -> None:
 
 
 def test_what_is_no_checkpoint_says_what_it_is(folder: Path, spec: ModelSpec, tmp_path: Path) -> None:
-    wanted = "what is wanted here is a Stable Diffusion 1.x checkpoint"
+    wanted = "what is wanted here is a Stable Diffusion 1.x or XL checkpoint"
     message = refused(replace(spec, checkpoint=folder / "mm.ckpt"))
     assert f"mm.ckpt is an AnimateDiff v2 motion module for Stable Diffusion 1.x; {wanted}" in message
     for shapes, words in (
-        (made.unet_shapes((32, 64, 64), linear=True, label=96), "is a Stable Diffusion XL checkpoint"),
+        (
+            made.unet_shapes((32, 64, 64), linear=True, label=96),
+            "is a Stable Diffusion XL checkpoint without a text encod",
+        ),
+        (made.unet_shapes(linear=True, label=96, context=1280), "give a whole Stable Diffusion XL checkpoint in its"),
         (made.unet_shapes(context=1024, linear=True), "is a Stable Diffusion 2.x checkpoint"),
         (made.sd1_shapes(in_channels=8), "takes 8 channels instead of 4 or 9"),
         (made.unet_shapes(), "without a text encoder"),

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from redetail.engines.device import Placement
+from redetail.engines.diffusers.conditions import StatesAlone, TextCondition
 from redetail.engines.diffusers.embedding import Embedding
-from redetail.engines.diffusers.network import MotionNetwork, TextCondition, TextGuidedModel
+from redetail.engines.diffusers.network import MotionNetwork, TextGuidedModel
 from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.diffusers.text import TextConditioner, matched
@@ -37,7 +38,7 @@ def parts(model_folder: Path) -> Parts:
 
 @pytest.fixture(scope="module")
 def text(parts: Parts) -> TextConditioner:
-    return TextConditioner(parts.tokenizer, parts.text_encoder)
+    return TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder)
 
 
 @pytest.fixture(autouse=True)
@@ -48,8 +49,8 @@ def no_gradients() -> Iterator[None]:
 
 def plain(parts: Parts, prompt: str) -> Tensor:
     """(1, 77, width) as the libraries encode a short prompt."""
-    tokens = parts.tokenizer(prompt, truncation=True, max_length=77, padding="max_length", return_tensors="pt")
-    states: Tensor = parts.text_encoder(tokens.input_ids).last_hidden_state
+    tokens = parts.texts[0].tokenizer(prompt, truncation=True, max_length=77, padding="max_length", return_tensors="pt")
+    states: Tensor = parts.texts[0].encoder(tokens.input_ids).last_hidden_state
     return states
 
 
@@ -62,9 +63,11 @@ def test_without_weights_it_is_the_plain_encoding(parts: Parts, text: TextCondit
 @settings(max_examples=40, deadline=None)
 @given(words=st.text(max_size=30))
 def test_words_one_by_one_are_the_tokens_of_the_whole(parts: Parts, words: str) -> None:
-    found = PromptTokenizer(parts.tokenizer, (), 1000).chunks(read_prompt(literal(words)).sections)
+    found = PromptTokenizer(parts.texts[0].tokenizer, (), 1000).chunks(read_prompt(literal(words)).sections)
     if "BREAK" not in words:
-        expected = parts.tokenizer(words, add_special_tokens=False, verbose=False).input_ids if words.strip() else []
+        expected = (
+            parts.texts[0].tokenizer(words, add_special_tokens=False, verbose=False).input_ids if words.strip() else []
+        )
         assert [token.index for chunk in found for token in chunk] == expected
 
 
@@ -91,7 +94,7 @@ def test_a_long_prompt_goes_on_in_chunks_of_its_own(parts: Parts, text: TextCond
 
 
 def test_short_words_stay_whole_at_the_end_of_a_chunk(parts: Parts) -> None:
-    tokens = PromptTokenizer(parts.tokenizer, (), 75)
+    tokens = PromptTokenizer(parts.texts[0].tokenizer, (), 75)
 
     def lengths(prompt: str) -> list[int]:
         return [len(chunk) for chunk in tokens.chunks(read_prompt(prompt).sections)]
@@ -107,10 +110,10 @@ def test_short_words_stay_whole_at_the_end_of_a_chunk(parts: Parts) -> None:
 
 
 def test_a_row_has_its_begin_end_and_padding(parts: Parts) -> None:
-    tokens = PromptTokenizer(parts.tokenizer, (), 75)
+    tokens = PromptTokenizer(parts.texts[0].tokenizer, (), 75)
     (chunk,) = tokens.chunks(read_prompt("a").sections)
     row = [token.index for token in tokens.row(chunk)]
-    assert row == parts.tokenizer("a", padding="max_length", max_length=77).input_ids
+    assert row == parts.texts[0].tokenizer("a", padding="max_length", max_length=77).input_ids
     assert (row[0], row[2], len(row)) == (BEGIN, END, 77)
 
 
@@ -152,9 +155,9 @@ def test_lengths_with_a_distant_multiple_are_filled_up() -> None:
 
 
 def test_vectors_of_a_known_word_are_that_word(parts: Parts) -> None:
-    tokens = parts.tokenizer("face", add_special_tokens=False).input_ids
-    vectors = parts.text_encoder.get_input_embeddings().weight[tokens].clone()
-    text = TextConditioner(parts.tokenizer, parts.text_encoder, [Embedding("my-Face", vectors)])
+    tokens = parts.texts[0].tokenizer("face", add_special_tokens=False).input_ids
+    vectors = parts.texts[0].encoder.get_input_embeddings().weight[tokens].clone()
+    text = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder, [Embedding("my-Face", vectors)])
     assert torch.equal(text("a my-face up"), plain(parts, "a face up"))
     assert torch.equal(text("a embedding:MY-FACE, up"), plain(parts, "a face , up"))
     assert torch.equal(text("a (my-face.pt:1.2)"), text("a (face:1.2)"))
@@ -166,15 +169,15 @@ def test_vectors_of_a_known_word_are_that_word(parts: Parts) -> None:
 def test_an_embedding_that_is_not_loaded(parts: Parts, text: TextConditioner) -> None:
     with pytest.raises(SettingsError, match="'easynegative', but none is loaded"):
         text("bad (embedding:easynegative:1.2)")
-    some = TextConditioner(parts.tokenizer, parts.text_encoder, [Embedding("good", torch.zeros(1, 32))])
+    some = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder, [Embedding("good", torch.zeros(1, 32))])
     with pytest.raises(UnknownNameError, match="no embedding named 'better'; choose one of: good"):
         some("embedding:better")
 
 
 def test_layers_before_the_last(parts: Parts, text: TextConditioner) -> None:
-    tokens = parts.tokenizer("a face", padding="max_length", max_length=77, return_tensors="pt").input_ids
-    hidden = parts.text_encoder(tokens, output_hidden_states=True).hidden_states
-    norm = next(module for name, module in parts.text_encoder.named_modules() if name.endswith("final_layer_norm"))
+    tokens = parts.texts[0].tokenizer("a face", padding="max_length", max_length=77, return_tensors="pt").input_ids
+    hidden = parts.texts[0].encoder(tokens, output_hidden_states=True).hidden_states
+    norm = next(module for name, module in parts.texts[0].encoder.named_modules() if name.endswith("final_layer_norm"))
     assert torch.equal(text("a face", clip_skip=2), norm(hidden[-2]))
     assert torch.equal(norm(hidden[-1]), text("a face"))
     with pytest.raises(SettingsError, match=r"clip-skip is 3; .* layers 1 to 2"):
@@ -182,7 +185,7 @@ def test_layers_before_the_last(parts: Parts, text: TextConditioner) -> None:
 
 
 def test_notes_are_said_once(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
-    text = TextConditioner(parts.tokenizer, parts.text_encoder)
+    text = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder)
     with caplog.at_level(logging.WARNING):
         text("a (face")
         text("a (face")
@@ -194,7 +197,7 @@ def test_notes_are_said_once(parts: Parts, caplog: pytest.LogCaptureFixture) -> 
 def test_the_model_reads_the_prompt_of_each_frame(parts: Parts) -> None:
     """A prompt over time gives every frame, in any window, what that frame's text alone would be."""
     table = NoiseTable.animatediff()
-    text = TextConditioner(parts.tokenizer, parts.text_encoder)
+    text = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder)
     seen: list[Tensor] = []
 
     class Network:
@@ -202,7 +205,7 @@ def test_the_model_reads_the_prompt_of_each_frame(parts: Parts) -> None:
             seen.append(conditions[0].states)
             return [x for _ in conditions]
 
-    model = TextGuidedModel(Network(), table, text)
+    model = TextGuidedModel(Network(), table, StatesAlone([text]))
     crops = np.zeros((6, 16, 16, 3), np.float32)
     denoiser_for = model.condition(crops, Settings(prompt="-2: a; 2: b", cfg=1.0))
     x = torch.zeros(3, 4, 2, 2)
@@ -214,14 +217,14 @@ def test_the_model_reads_the_prompt_of_each_frame(parts: Parts) -> None:
 
 
 def test_the_layer_is_a_setting(parts: Parts) -> None:
-    text, seen = TextConditioner(parts.tokenizer, parts.text_encoder), list[Tensor]()
+    text, seen = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder), list[Tensor]()
 
     class Network:
         def __call__(self, x: Tensor, sigma: float, conditions: list[TextCondition], /) -> list[Tensor]:
             seen.extend(condition.states for condition in conditions)
             return [x for _ in conditions]
 
-    model = TextGuidedModel(Network(), NoiseTable.animatediff(), text)
+    model = TextGuidedModel(Network(), NoiseTable.animatediff(), StatesAlone([text]))
     crops = np.zeros((1, 16, 16, 3), np.float32)
     denoiser_for = model.condition(crops, Settings(prompt="a", negative="b", clip_skip=2, cfg=2.0))
     denoiser_for(slice(0, 1))(torch.zeros(1, 4, 2, 2), 1.0)

@@ -1,0 +1,41 @@
+"""diffusers and transformers as guests: imported where they are needed, and kept from talking while they load."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from redetail.errors import DependencyError
+
+_LIBRARY_LOGGERS = ("diffusers", "transformers")
+
+
+def require(package: str) -> ModuleType:
+    """Import an optional package; raises :class:`~redetail.errors.DependencyError` where it is not installed."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise DependencyError(package, "standalone") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries from drawing bars and giving advice while they load: errors still arrive as exceptions."""
+    progress = require("transformers").utils.logging
+    require("diffusers")
+    loggers = [logging.getLogger(name) for name in _LIBRARY_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    bars = progress.is_progress_bar_enabled()
+    progress.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            progress.enable_progress_bar()

@@ -1,0 +1,57 @@
+"""The noise that a UNet and its motion layers were trained on, in the terms of a scheduler_config.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from redetail.errors import ModelError, UnknownNameError
+from redetail.sampling import NoiseTable
+from redetail.sampling.prediction import PredictionType, prediction_type
+
+# The last timestep of a zero-terminal-SNR schedule has no signal left; this keeps its sigma finite (4096).
+_LEAST_SIGNAL = 2.0**-24
+
+
+def prediction_of(scheduler: Mapping[str, Any]) -> PredictionType:
+    """What the network puts out, from a scheduler_config.json; raises :class:`~redetail.errors.ModelError`."""
+    try:
+        return prediction_type(str(scheduler.get("prediction_type", "epsilon")))
+    except UnknownNameError as error:
+        raise ModelError(f"The model's scheduler_config.json cannot be used: {error}") from error
+
+
+def noise_table(scheduler: Mapping[str, Any], motion: Mapping[str, Any]) -> NoiseTable:
+    """The noise levels of a model with motion layers, from a scheduler_config.json.
+
+    Motion layers bring betas of their own (``motion``, in the same terms), whatever scaled-linear ones of the plain
+    model the folder still names. Linear betas are no plain model's: who writes them means them.
+    Raises :class:`~redetail.errors.ModelError` for a schedule of another kind.
+    """
+    name = scheduler.get("beta_schedule", "linear")
+    if scheduler.get("trained_betas") is not None or name not in ("linear", "scaled_linear"):
+        raise ModelError(
+            f"The model's scheduler_config.json asks for the beta schedule {name!r} or for betas of its own; "
+            "supported are linear and scaled_linear."
+        )
+    betas = _betas(scheduler if name == "linear" else {**scheduler, **motion})
+    return NoiseTable.from_betas(_zero_terminal(betas) if scheduler.get("rescale_betas_zero_snr") else betas)
+
+
+def _betas(terms: Mapping[str, Any]) -> Tensor:
+    """Evenly spaced, or squares of what is evenly spaced ("scaled_linear")."""
+    power = 2 if terms.get("beta_schedule") == "scaled_linear" else 1
+    ends = (float(terms.get("beta_start", 0.00085)), float(terms.get("beta_end", 0.012)))
+    first, last = (end ** (1 / power) for end in ends)
+    return torch.linspace(first, last, int(terms.get("num_train_timesteps", 1000)), dtype=torch.float64) ** power
+
+
+def _zero_terminal(betas: Tensor) -> Tensor:
+    """Betas stretched so that the last timestep keeps no signal (Lin et al. 2023, arXiv:2305.08891, algorithm 1)."""
+    signal = torch.cumprod(1 - betas, 0).sqrt()
+    signal = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
+    abar = (signal**2).clamp_min(_LEAST_SIGNAL)
+    return 1 - abar / torch.cat([torch.ones(1, dtype=abar.dtype), abar[:-1]])

@@ -1,0 +1,24 @@
+"""A thin Stable Diffusion XL checkpoint and its motion module in the layouts in which they are published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from redetail.engines.spec import ModelSpec
+from tests.engines import originals as made
+
+
+@pytest.fixture(scope="session")
+def xl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """xl.safetensors and mm.ckpt."""
+    folder = tmp_path_factory.mktemp("xl")
+    made.save(folder / "xl.safetensors", made.filled(made.sdxl_shapes(), 1))
+    made.save(folder / "mm.ckpt", made.filled(made.motion_shapes("sdxl", made.WIDTHS_XL), 2))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def xl_spec(xl_folder: Path) -> ModelSpec:
+    return ModelSpec(checkpoint=xl_folder / "xl.safetensors", motion_module=xl_folder / "mm.ckpt")
