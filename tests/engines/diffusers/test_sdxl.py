@@ -82,6 +82,8 @@ def test_unet_and_motion_module_agree_with_diffusers(xl_folder: Path, parts: Par
     flat = converted("UNet2DConditionModel", xl_folder / "xl.safetensors", UNET_CONFIG, tmp_path / "unet")
     adapter = converted("MotionAdapter", xl_folder / "mm.ckpt", MOTION_CONFIG, tmp_path / "motion")
     peer = diffusers.UNetMotionModel.from_unet2d(flat, adapter).eval()
+    # diffusers 0.42 joins everything but this, which it leaves random.
+    peer.add_embedding.load_state_dict(flat.add_embedding.state_dict())
     assert parts.unet.state_dict().keys() == peer.state_dict().keys()
     assert json.loads(json.dumps(dict(parts.unet.config))) == json.loads(json.dumps(dict(peer.config)))
     generator = torch.manual_seed(0)
@@ -106,22 +108,13 @@ def test_the_second_text_encoder_agrees_with_diffusers(xl_folder: Path, parts: P
     )  # fmt: skip
     peer = transformers.CLIPTextModelWithProjection(config).eval()
     given = load_file(xl_folder / "xl.safetensors")
-    # Its converter splits matrices of the published width, which this one must be told.
-    given["text_projection"] = torch.zeros(96, 96)
-    renamed = convert_open_clip_checkpoint(peer, given | {f"{made.TEXTS_XL[1]}text_projection": projection(given)},
-                                           prefix=made.TEXTS_XL[1])  # fmt: skip
-    missing, extra = peer.load_state_dict(renamed, strict=False)
-    assert not missing or all("position_ids" in name for name in missing), (missing, extra)
+    peer.load_state_dict(convert_open_clip_checkpoint(peer, given, prefix=made.TEXTS_XL[1]))
     text = parts.texts[1]
     ids = text.tokenizer("a face", padding="max_length", max_length=77, return_tensors="pt").input_ids
     with torch.no_grad():
         ours, theirs = (network(ids, output_hidden_states=True) for network in (text.encoder, peer))
     torch.testing.assert_close(ours.text_embeds, theirs.text_embeds, atol=1e-5, rtol=0)
     torch.testing.assert_close(ours.hidden_states[-2], theirs.hidden_states[-2], atol=1e-5, rtol=0)
-
-
-def projection(given: dict[str, torch.Tensor]) -> torch.Tensor:
-    return given[f"{made.TEXTS_XL[1]}text_projection"]
 
 
 def test_prompts_are_padded_as_each_encoder_was_trained(parts: Parts) -> None:
@@ -176,7 +169,7 @@ def test_the_noise_is_that_of_the_motion_module(parts: Parts) -> None:
     peer = diffusers.EulerDiscreteScheduler(**BETAS).alphas_cumprod.double()
     table = noise_table(parts.scheduler, parts.family.betas)
     np.testing.assert_allclose(table.sigmas, ((1 - peer) / peer).sqrt(), rtol=1e-3)  # a float32 product of a thousand
-    assert math.isclose(table.sigma_max, 64.2, abs_tol=0.5)
+    assert math.isclose(table.sigma_max, 65.93, abs_tol=0.01)
     base = {**BETAS, "beta_end": 0.012}
     assert noise_table(base, SDXL.betas).sigmas == table.sigmas
     linear = {**base, "beta_schedule": "linear"}
