@@ -6,19 +6,28 @@ whether it fits the others, is told when it is loaded.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from redetail.errors import SettingsError
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class WeightedFile:
-    """A file and how strongly it acts; 0 is exactly as if it were not there."""
+    """A file and how strongly it acts; 0 is exactly as if it were not there.
+
+    Raises :class:`~redetail.errors.SettingsError` for a strength that is no finite number.
+    """
 
     path: Path
     strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_strength(self.path, self.strength)
 
     @classmethod
     def parse(cls, text: str) -> WeightedFile:
@@ -27,7 +36,7 @@ class WeightedFile:
         return cls(path, *numbers)
 
     def __str__(self) -> str:
-        return str(self.path) if self.strength == 1.0 else f"{self.path}:{self.strength:g}"
+        return str(self.path) if self.strength == 1.0 else f"{self.path}:{self.strength!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,8 @@ class ControlFile:
     """A ControlNet, its strength, from where to where in the sampling it acts (0..1), and what it is shown.
 
     ``hint``: the name of a hint that is computed from the crop (canny, lineart, tile ...), or a video or folder of
-    images with hints for whole frames.
+    images with hints for whole frames. Raises :class:`~redetail.errors.SettingsError` for a strength that is no finite
+    number and for a start and an end that are not 0..1, rising.
     """
 
     path: Path
@@ -44,17 +54,21 @@ class ControlFile:
     end: float = 1.0
     hint: str = "tile"
 
+    def __post_init__(self) -> None:
+        _check_strength(self.path, self.strength)
+        if not 0 <= self.start <= self.end <= 1:
+            raise SettingsError(
+                f"The ControlNet {self.path} acts from {self.start:g} to {self.end:g}; give 0..1, rising."
+            )
+
     @classmethod
     def parse(cls, text: str, hint: str) -> ControlFile:
         """``FILE``, ``FILE:strength``, ``FILE:strength:start`` or ``FILE:strength:start:end``."""
         path, numbers = _split(text, 3)
-        made = cls(path, hint=hint, **dict(zip(("strength", "start", "end"), numbers, strict=False)))
-        if not 0 <= made.start <= made.end <= 1:
-            raise SettingsError(f"The ControlNet {path} acts from {made.start:g} to {made.end:g}; give 0..1, rising.")
-        return made
+        return cls(path, hint=hint, **dict(zip(("strength", "start", "end"), numbers, strict=False)))
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.strength:g}:{self.start:g}:{self.end:g}"
+        return f"{self.path}:{self.strength!r}:{self.start!r}:{self.end!r}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,11 +94,16 @@ def as_spec(model: str | Path | ModelSpec | None) -> ModelSpec:
     return model if isinstance(model, ModelSpec) else ModelSpec(checkpoint=model)
 
 
+def _check_strength(path: Path, strength: float) -> None:
+    if not math.isfinite(strength):
+        raise SettingsError(f"The strength of {path} is {strength}; it must be a finite number.")
+
+
 def _split(text: str, most: int) -> tuple[Path, list[float]]:
     """A path and up to ``most`` numbers after colons; a drive letter's colon belongs to the path."""
     parts = text.split(":")
     numbers: list[float] = []
-    while len(parts) > 1 and len(numbers) < most and re.fullmatch(r"-?\d*\.?\d+", parts[-1]):
+    while len(parts) > 1 and len(numbers) < most and _NUMBER.fullmatch(parts[-1]):
         numbers.insert(0, float(parts.pop()))
     path = ":".join(parts)
     if not path:

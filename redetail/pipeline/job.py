@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from redetail.engines.memory import Memory
 from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
 from redetail.errors import InputError, RedetailError, SettingsError
 from redetail.pipeline.chosen import Subject
+from redetail.pipeline.report import VERSION
 from redetail.region import Box
 from redetail.settings import Settings, display_name
 from redetail.video.options import EncodeOptions
@@ -26,6 +27,9 @@ from redetail.video.options import EncodeOptions
 _SETTINGS = ("preset", *(item.name for item in fields(Settings)))
 _ALIASES = {display_name(name).replace("-", "_"): name for name in _SETTINGS}
 _CONTROL = ("file", "strength", "start", "end", "hint")
+_FILES = ("source", "output", "compare", "report", "mask", "segs", "save_hints")
+_TOP = (*_FILES, "detect", "device", "start", "end", "box")
+_SWITCHES = ("channels_last", "compile", "offload", "lossless")
 
 
 def read_job(path: str | Path) -> dict[str, Any]:
@@ -52,7 +56,11 @@ def _document(path: Path) -> Mapping[str, Any]:
         kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
         raise InputError(f"{path} is no {kind} document ({error}); docs/jobs.md shows a job.") from error
     if isinstance(document, dict) and "report_version" in document:
-        document = document.get("job")
+        version, document = document["report_version"], document.get("job")
+        if version != VERSION:
+            raise InputError(
+                f"{path} is a report of version {version!r}; this redetail reads version {VERSION}; write it anew."
+            )
         if document is None:
             raise InputError(f"{path} is a report without a job: its source, model or mask was no file, so give them.")
     if not isinstance(document, dict):
@@ -70,13 +78,13 @@ class _Reader:
         """The whole job as keyword arguments; settings stand among them, as ``detail`` takes them."""
         tables: dict[str, Callable[[Any], Any]] = {
             "model": self._model,
-            "memory": lambda table: Memory(**_known(table, _names(Memory), "[memory]")),
-            "encode": lambda table: EncodeOptions(**_known(table, _names(EncodeOptions), "[encode]")),
+            "memory": lambda table: Memory(**_switched(table, _names(Memory), "[memory]")),
+            "encode": lambda table: EncodeOptions(**_switched(table, _names(EncodeOptions), "[encode]")),
             "settings": self._settings,
             "subject": self._subjects,
         }
-        values = {
-            **dict.fromkeys(("source", "output", "compare", "report", "mask", "segs", "save_hints"), self._path),
+        values: dict[str, Callable[[Any], Any]] = {
+            **dict.fromkeys(_FILES, self._path),
             **dict.fromkeys(("detect", "device"), _text),
             **dict.fromkeys(("start", "end"), _position),
             "box": _boxes,
@@ -115,11 +123,15 @@ class _Reader:
     def _control(self, table: Any) -> ControlFile:
         taken = _known(table, _CONTROL, "[[model.controls]]")
         numbers = (taken.get("strength", 1.0), taken.get("start", 0.0), taken.get("end", 1.0))
-        file = _named("file", self._path, taken.get("file"))
-        values = [_named(name, _number, value) for name, value in zip(_CONTROL[1:4], numbers, strict=True)]
+        if "file" not in taken:
+            raise SettingsError("a [[model.controls]] needs its file, a ControlNet.")
+        file = _named("file", self._path, taken["file"])
+        strength, start, end = (
+            _named(name, _number, value) for name, value in zip(_CONTROL[1:4], numbers, strict=True)
+        )
         hint = _named("hint", _text, taken.get("hint", "tile"))
         there = self._path(hint)  # a video or a folder of hints; else it is the name of a hint
-        return ControlFile.parse(":".join([str(file), *map(str, values)]), str(there) if there.exists() else hint)
+        return ControlFile(file, strength, start, end, str(there) if there.exists() else hint)
 
     def _settings(self, table: Any) -> dict[str, Any]:
         settings = _known(table, _SETTINGS, "[settings]", _ALIASES)
@@ -128,6 +140,8 @@ class _Reader:
         return settings
 
     def _subjects(self, tables: Any) -> tuple[Subject, ...]:
+        if isinstance(tables, Mapping):
+            raise SettingsError("each subject is a table of its own; write [[subject]], not [subject].")
         return _each(self._subject)(tables)
 
     def _subject(self, table: Any) -> Subject:
@@ -152,11 +166,26 @@ def _known(table: Any, names: Iterable[str], where: str, aliases: Mapping[str, s
         plain = key.replace("-", "_")
         name = (aliases or {}).get(plain, plain)
         if name not in known:
-            near = difflib.get_close_matches(plain, known, 1)
-            hint = f"the nearest is {near[0]!r}" if near else f"choose one of: {', '.join(known)}"
-            raise SettingsError(f"there is no key {key!r} in {where}; {hint}.")
+            raise SettingsError(f"there is no key {key!r} in {where}; {_instead(plain, known)}.")
+        if name in taken:
+            raise SettingsError(f"{name} stands in {where} twice, once as {key!r}; keep one.")
         taken[name] = value
     return taken
+
+
+def _instead(name: str, known: Sequence[str]) -> str:
+    """What is to be done with a key that does not exist in a table of these."""
+    places = [table for table, keys in _TABLES.items() if name in keys and not set(keys) <= set(known)]
+    if places:
+        return f"it belongs to {places[0]}"
+    near = difflib.get_close_matches(name, known, 1)
+    return f"the nearest is {near[0]!r}" if near else f"choose one of: {', '.join(known)}"
+
+
+def _switched(table: Any, names: Iterable[str], where: str) -> dict[str, Any]:
+    """As :func:`_known`; what switches something on or off must be true or false, since the text "no" would be on."""
+    taken = _known(table, names, where)
+    return {name: _named(name, _truth, value) if name in _SWITCHES else value for name, value in taken.items()}
 
 
 def _named(name: str, read: Callable[[Any], Any], value: Any) -> Any:
@@ -166,8 +195,18 @@ def _named(name: str, read: Callable[[Any], Any], value: Any) -> Any:
         raise SettingsError(f"{name} must be {error}, not {value!r}.") from error
 
 
-def _names(declared: type[Memory] | type[EncodeOptions]) -> list[str]:
+def _names(declared: type[Memory | EncodeOptions | ModelSpec]) -> list[str]:
     return [item.name for item in fields(declared)]
+
+
+# Where a key belongs that stands in another table.
+_TABLES: Mapping[str, Iterable[str]] = {
+    "[settings]": (*_SETTINGS, *_ALIASES),
+    "[model]": _names(ModelSpec),
+    "[memory]": _names(Memory),
+    "[encode]": _names(EncodeOptions),
+    "the top of the job, before all tables": _TOP,
+}
 
 
 class _WrongKindError(Exception):
@@ -184,6 +223,12 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _WrongKindError("a number")
     return float(value)
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _WrongKindError("true or false")
+    return value
 
 
 def _position(value: Any) -> float | int | str:
@@ -204,6 +249,7 @@ def _each(read: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
 def _boxes(value: Any) -> tuple[Box, ...]:
     """One box x1, y1, x2, y2, or a list of them."""
     rows = value if isinstance(value, list) and value and isinstance(value[0], list) else [value]
-    if not all(isinstance(row, list) and len(row) == 4 for row in rows):
-        raise _WrongKindError("four numbers x1, y1, x2, y2, or a list of such")
-    return tuple(Box(*map(_number, row)) for row in rows)
+    try:
+        return tuple(Box(*map(_number, row)) for row in rows)
+    except (_WrongKindError, TypeError) as error:  # of a side, of their number
+        raise _WrongKindError("four numbers x1, y1, x2, y2, or a list of such") from error

@@ -18,8 +18,9 @@ def job_document(
     arguments: Mapping[str, Any], settings: Settings, model: ModelSpec, subjects: Iterable[Subject]
 ) -> dict[str, Any] | None:
     """A job, ready for JSON and TOML, that does the same again: ``arguments`` are those of ``detail``, the rest what
-    became of them. None where something is no file and so cannot be named. Files have their whole paths."""
-    files = {name: arguments.get(name) for name in ("source", "output", "mask", "segs", "save_hints")}
+    became of them. None where something is no file and so cannot be named. Files have their whole paths. What is
+    written beside the output is left out: another run would only find it there."""
+    files = {name: arguments.get(name) for name in ("source", "output", "mask", "segs")}
     plain = all(value is None or isinstance(value, str | Path) for value in files.values())
     if not plain or files["source"] is None or not isinstance(arguments.get("detect", "face"), str):
         return None

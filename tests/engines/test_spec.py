@@ -1,5 +1,6 @@
 """Files with strengths, as they are typed."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ from redetail.errors import SettingsError
         ("a:-.5", "a", -0.5),
         (r"C:\loras\a.safetensors", r"C:\loras\a.safetensors", 1.0),
         (r"C:\loras\a.safetensors:2", r"C:\loras\a.safetensors", 2.0),
+        ("a:1.", "a", 1.0),
+        ("a:+2e-3", "a", 0.002),
+        ("a:0.00001", "a", 0.00001),
+        ("a:0.123456789", "a", 0.123456789),
     ],
 )
 def test_a_file_and_its_strength(text: str, path: str, strength: float) -> None:
@@ -31,6 +36,7 @@ def test_a_file_and_its_strength(text: str, path: str, strength: float) -> None:
         ("c.pth:0.5", (0.5, 0, 1)),
         ("c.pth:0.5:0.1", (0.5, 0.1, 1)),
         ("c.pth:2:0:0.8", (2, 0, 0.8)),
+        ("c.pth:1e-05:0.333333333:0.8", (1e-5, 0.333333333, 0.8)),
     ],
 )
 def test_a_controlnet_and_when_it_acts(text: str, numbers: tuple[float, ...]) -> None:
@@ -43,6 +49,13 @@ def test_a_controlnet_and_when_it_acts(text: str, numbers: tuple[float, ...]) ->
 def test_a_controlnet_acts_somewhere_between_the_first_and_the_last_step(text: str) -> None:
     with pytest.raises(SettingsError, match=r"give 0\.\.1, rising"):
         ControlFile.parse(text, "canny")
+
+
+@pytest.mark.parametrize("strength", [math.nan, math.inf])
+def test_a_strength_is_a_finite_number(strength: float) -> None:
+    for made in (WeightedFile, ControlFile):
+        with pytest.raises(SettingsError, match="finite"):
+            made(Path("a"), strength)
 
 
 @pytest.mark.parametrize("text", ["", ":0.5"])

@@ -124,7 +124,23 @@ def test_one_box_and_a_hub_name(tmp_path):
         ("start = true", "start must be a time: seconds, h:m:s, or a frame as in 120f, not True."),
         ("[model]\nloras = 'a'", "loras must be a list, not 'a'."),
         ("[settings]\nlora = 'a'", "loras must be a list, not 'a'."),
-        ("[[model.controls]]\nstrength = 1", "file must be text, not None."),
+        ("box = [1, 2, 3, 'x']", "box must be four numbers x1, y1, x2, y2, or a list of such, not [1, 2, 3, 'x']."),
+        ("box = []", "box must be four numbers x1, y1, x2, y2, or a list of such, not []."),
+        ("steps = 3", "there is no key 'steps' in the job; it belongs to [settings]."),
+        ("guide-size = 3", "there is no key 'guide-size' in the job; it belongs to [settings]."),
+        ("[settings]\nvae_tile = 64", "there is no key 'vae_tile' in [settings]; it belongs to [memory]."),
+        (
+            "[[subject]]\ntrack = 1\ncheckpoint = 'a'",
+            "there is no key 'checkpoint' in [[subject]]; it belongs to [model].",
+        ),
+        ("[settings]\noutput = 'a'", "there is no key 'output' in [settings]; it belongs to the top of the job"),
+        ("[settings]\nguide-size = 3\nguide_size = 4", "guide_size stands in [settings] twice, once as 'guide_size'"),
+        ("[settings]\nlora = []\nloras = []", "loras stands in [settings] twice, once as 'loras'; keep one."),
+        ("[memory]\ncompile = 'no'", "compile must be true or false, not 'no'."),
+        ("[encode]\nlossless = 1", "lossless must be true or false, not 1."),
+        ("[subject]\ntrack = 1", "each subject is a table of its own; write [[subject]], not [subject]."),
+        ("[[model.controls]]\nstrength = 1", "a [[model.controls]] needs its file"),
+        ("[[model.controls]]\nfile = 'a'\nstrength = nan", "The strength of "),
         ("[[model.controls]]\nfile = 'a'\nstrength = 'b'", "strength must be a number, not 'b'."),
         ("[[subject]]\nprompt = 'a'", "a [[subject]] needs its track: a number or a label, not None."),
         ("[[subject]]\ntrack = 1\nskip = 'yes'", "skip of subject 1 must be true or false, not 'yes'."),
@@ -147,6 +163,7 @@ def test_what_cannot_be_is_refused_in_one_sentence(tmp_path, text, sentence):
         ("job.json", "[1]", "must hold an object, not list"),
         ("job.json", '{"report_version": 1, "job": null}', "is a report without a job"),
         ("job.json", '{"report_version": 1}', "is a report without a job"),
+        ("job.json", '{"report_version": 2, "job": {}}', "is a report of version 2; this redetail reads version 1"),
     ],
 )
 def test_what_is_no_job(tmp_path, name, text, sentence):
@@ -157,6 +174,23 @@ def test_what_is_no_job(tmp_path, name, text, sentence):
 def test_a_job_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"none\.toml cannot be read"):
         read_job(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("strength", [1e-7, 0.123456789, -0.5, 1e20])
+def test_strengths_keep_every_digit(tmp_path, strength):
+    spec = ModelSpec(loras=(WeightedFile(tmp_path / "a", strength),), controls=(ControlFile(tmp_path / "b", strength),))
+    used = Settings(loras=(f"{tmp_path / 'c'}:{strength!r}",))
+    document = job_document({"source": "in.mp4"}, used, spec, ())
+    again = read_job(written(tmp_path, to_toml(document)))
+    assert again["model"] == spec
+    assert again["loras"] == list(used.loras)
+
+
+def test_what_is_written_beside_the_output_is_no_part_of_the_job(tmp_path):
+    """So a report is run again with nothing but another output's name, as docs/jobs.md says."""
+    beside = {name: tmp_path / name for name in ("save_hints", "compare", "report")}
+    document = job_document({"source": "in.mp4", **beside}, Settings(), ModelSpec(), ())
+    assert not beside.keys() & document.keys()
 
 
 @pytest.mark.parametrize("form", ["json", "toml"])
