@@ -92,7 +92,8 @@ def detail(
     wanted = _subjects(detect, box, mask, segs)
     span = Span(start, end)
     frames = _source(source)
-    outputs = Outputs(frames, _path(output), _path(compare), _path(report), encode)
+    read = [Path(one) for one in (mask, segs) if isinstance(one, str | Path)]
+    outputs = Outputs(frames, _path(output), _path(compare), _path(report), encode, (*read, *as_spec(model).files))
     loaded = engine or load_engine(model, device=device, memory=memory)
     run = Run(frames, loaded, _resolved(settings, loaded), progress, cancel, subjects, _path(save_hints))
     planned = run.plan(wanted, span)

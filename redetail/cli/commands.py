@@ -16,11 +16,13 @@ from redetail.cli.models import models
 from redetail.cli.options import settings_of
 from redetail.cli.request import preset_of, request_of
 from redetail.cli.summary import placement_summary, plan_summary, preset_summary, settings_summary, summary
+from redetail.engines.spec import as_spec
 from redetail.errors import OutputError, SettingsError
 from redetail.evaluate.sheet import Picture, save_png
 from redetail.pipeline.job_document import to_toml
+from redetail.pipeline.outputs import check_names
 from redetail.pipeline.plan import Plan, watched
-from redetail.pipeline.report import plan_report, write_report
+from redetail.pipeline.report import plan_report, write_report, write_text
 from redetail.progress import CancelToken, ProgressCallback
 from redetail.video import FrameSource, open_sink, open_source
 from redetail.video.target import Target, check_target
@@ -37,11 +39,14 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> None:
     if request.get("output") is None:
         raise SettingsError("Say where the result goes: -o OUT.mp4 (or --dry-run to see what would be done).")
     outputs = {name: request.get(name) for name in ("output", "compare", "report")}
-    _keep_existing([*outputs.values(), options.save_job], options.overwrite)
+    saved = _path(options.save_job)
+    _keep_existing([*outputs.values(), saved], options.overwrite)
+    if saved is not None:
+        _check_job_target(saved, request, outputs.values())
     with progress_display(options.quiet) as progress:
         result = api.detail(**request, progress=progress, cancel=cancel)
-    if options.save_job:
-        _save_job(result.report, Path(options.save_job).expanduser())
+    if saved is not None:
+        write_text(to_toml(result.report["job"]), saved, "job")
     _note(result.notices)
     if not options.quiet:
         shown = {name: None if path is None else str(path) for name, path in outputs.items()}
@@ -61,12 +66,11 @@ def _dry_run(options: argparse.Namespace, request: dict[str, Any], cancel: Cance
     tell("".join(lines) + preset_summary(preset_of(options, request)) + placement_summary(plan.placement))
 
 
-def _save_job(report: Mapping[str, Any], path: Path) -> None:
-    """Write the job of a run; its source is a file here, so there is one."""
-    try:
-        path.write_text(to_toml(report["job"]), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"The job {path} cannot be written ({error.strerror}); choose another place.") from error
+def _check_job_target(saved: Path, request: Mapping[str, Any], others: Iterable[str | Path | None]) -> None:
+    """Raise where the job could not be written, or would replace what the run reads or writes."""
+    inputs = [Path(request[name]) for name in ("source", "mask", "segs") if request.get(name) is not None]
+    check_names([saved, *map(_path, others)], [*inputs, *as_spec(request.get("model")).files])
+    check_target(saved, None)
 
 
 def detect(options: argparse.Namespace, cancel: CancelToken) -> None:
@@ -75,6 +79,7 @@ def detect(options: argparse.Namespace, cancel: CancelToken) -> None:
     _keep_existing([report, drawing], options.overwrite)
     source = open_source(Path(options.input).expanduser())
     _check_writable(source, report, drawing)
+    check_names([report, drawing], [Path(path) for path in (options.mask, options.segs) if path is not None])
     with progress_display(options.quiet) as progress:
         plan = api.plan(source, **_request(options), progress=progress, cancel=cancel)
         if drawing is not None:
@@ -87,14 +92,16 @@ def detect(options: argparse.Namespace, cancel: CancelToken) -> None:
         tell(plan_summary(plan_report(plan), options.input) + "".join(written))
 
 
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given).expanduser()
+
+
 def _detect_outputs(options: argparse.Namespace) -> tuple[Path | None, Path | None]:
     """Where report and drawing go; a report without a drawing of its own gets one beside it."""
     report = None
     if options.report is not None:
         report = Path(options.report or f"{Path(options.input).stem}.detect.json").expanduser()
-    drawing = Path(options.draw).expanduser() if options.draw else report and report.with_suffix(".png")
-    if drawing is not None and drawing == report:
-        raise SettingsError(f"Report and drawing have the same name, {report}; give each its own.")
+    drawing = _path(options.draw) or (report and report.with_suffix(".png"))
     return report, drawing
 
 

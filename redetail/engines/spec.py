@@ -88,6 +88,14 @@ class ModelSpec:
     controls: tuple[ControlFile, ...] = ()
     refiner_checkpoint: str | Path | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files and folders that it names, hints included; names of the hub and of computed hints among them."""
+        named = (self.checkpoint, self.motion_module, self.vae, self.refiner_checkpoint, *self.embeddings)
+        weighted = (one.path for one in (*self.motion_loras, *self.loras, *self.controls))
+        hints = (one.hint for one in self.controls)
+        return tuple(Path(one) for one in (*named, *weighted, *hints) if one is not None)
+
 
 def as_spec(model: str | Path | ModelSpec | None) -> ModelSpec:
     """A checkpoint alone, or what is a spec already."""

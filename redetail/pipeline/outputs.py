@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +26,8 @@ LABELS = ("before", "after")
 class Outputs:
     """The outputs of one run; making it checks that all of them could be written, before hours of work.
 
-    Raises :class:`~redetail.errors.OutputError` where one could not, :class:`~redetail.errors.SettingsError` where two
-    have the same name.
+    ``read``: files that the run reads beside its source. Raises :class:`~redetail.errors.OutputError` where one could
+    not, :class:`~redetail.errors.SettingsError` where two have the same name.
     """
 
     def __init__(
@@ -37,14 +37,13 @@ class Outputs:
         compare: Path | None = None,
         report: Path | None = None,
         encode: EncodeOptions | None = None,
+        read: Iterable[Path] = (),
     ) -> None:
         self._source, self._encode = source, encode
         self.output, self._compare, self.report = output, compare, report
         self._frames: list[RGB] = []
         self.notices: list[str] = []
-        named = [path.resolve() for path in (output, compare, report) if path is not None]
-        if len(set(named)) < len(named):
-            raise SettingsError(f"Two outputs have the same name, {named[0]}; give each its own.")
+        check_names([output, compare, report], read)
         for path, info, options in ((output, source.info, encode), (compare, _wide(source.info), None)):
             if path is not None:
                 open_sink(path, info, options=options)
@@ -112,6 +111,22 @@ class Outputs:
         except BaseException:
             target.discard()
             raise
+
+
+def check_names(written: Iterable[Path | None], read: Iterable[Path]) -> None:
+    """Nothing is written twice, or over a file that the run reads, whatever may be replaced otherwise.
+
+    Raises :class:`~redetail.errors.SettingsError` where two have the same name, and
+    :class:`~redetail.errors.OutputError` where an output is an input.
+    """
+    inputs = {path.expanduser().resolve() for path in read if path.expanduser().is_file()}
+    seen: set[Path] = set()
+    for path in (path.resolve() for path in written if path is not None):
+        if path in seen:
+            raise SettingsError(f"Two outputs have the same name, {path}; give each its own.")
+        if path in inputs:
+            raise OutputError(f"The output {path} is an input of this run; choose another name.")
+        seen.add(path)
 
 
 def _sink(path: Path, info: VideoInfo, plan: Plan, whole: bool, encode: EncodeOptions | None = None) -> FrameSink:

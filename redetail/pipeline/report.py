@@ -51,15 +51,24 @@ def region_report(crop: CropPlan, base: Settings | None) -> dict[str, Any]:
 
 
 def write_report(report: dict[str, Any], path: Path) -> None:
-    """Write a report as JSON, beside its final name first, so that half a report is never seen."""
+    """Write a report as JSON; raises :class:`~redetail.errors.OutputError`."""
+    write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", path, "report")
+
+
+def write_text(text: str, path: Path, what: str) -> None:
+    """Write ``what`` beside its final name first, so that half of it is never seen, and an older one stays where it
+    fails; raises :class:`~redetail.errors.OutputError`.
+
+    Names of files may hold bytes that are no text; they are escaped as JSON reads them.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise OutputError(
-            f"The report {path} cannot be written: {error.strerror or error}; choose another place."
+            f"The {what} {path} cannot be written: {error.strerror or error}; choose another place."
         ) from error
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -118,3 +119,37 @@ def test_a_job_is_saved_as_it_was_asked(run, clip: Path, fake_engine) -> None:
     assert run("detail", "--job", saved, "-o", second).code == 0
     np.testing.assert_array_equal(decoded(first), decoded(second))
     assert run("detail", clip, "-o", clip.with_name("c.mkv"), *BOXES, *QUICK, "--save-job", saved).code == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["clip.mp4", "mask.png", "segs.json", "out.mkv", "side.mp4", "report.json", "gone/a.toml"]
+)
+def test_a_job_is_never_saved_over_what_the_run_reads_or_writes(run, clip: Path, fake_engine, name: str) -> None:
+    """Not even with --overwrite, and it is told before any work."""
+    folder = clip.parent
+    cv2.imwrite(str(folder / "mask.png"), np.full((80, 96), 255, np.uint8))
+    (folder / "segs.json").write_text("{}")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    ran = run(
+        "detail", clip, "-o", folder / "out.mkv", "--compare", folder / "side.mp4", "--report", folder / "report.json",
+        "--mask", folder / "mask.png", "--segs", folder / "segs.json", "--save-job", folder / name, "--overwrite",
+    )  # fmt: skip
+    assert ran.code == 2
+    assert Path(name).name in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_job_that_was_run_may_be_replaced_by_what_was_typed_over_it(run, clip: Path, fake_engine, job: Path) -> None:
+    assert run("detail", "--job", job, "--seed", 5, "--save-job", job).code == 2
+    assert run("detail", "--job", job, "--seed", 5, "--save-job", job, "--overwrite").code == 0
+    assert "seed = 5" in job.read_text()
+
+
+def test_a_report_over_the_segments_that_were_read_is_refused(run, clip: Path, fake_engine) -> None:
+    segs = clip.with_name("segs.json")
+    segs.write_text("{}")
+    for command in (("detail", clip, "-o", clip.with_name("out.mkv")), ("detect", clip)):
+        ran = run(*command, "--segs", segs, "--report", segs, "--overwrite")
+        assert (ran.code, segs.read_text()) == (2, "{}")
+        assert f"The output {segs} is an input of this run; choose another name." in ran.err
