@@ -10,15 +10,16 @@ from redetail.cli.display import tell
 from redetail.engines.device import Placement, place
 from redetail.engines.files import FileFacts, identify
 from redetail.engines.known import KNOWN
-from redetail.engines.memory import GIB, device_memory, weight_memory, working_memory
+from redetail.engines.memory import FOOTPRINTS, GIB, device_memory, weight_memory, working_memory
 from redetail.errors import SettingsError
 from redetail.progress import CancelToken
 
 # What base models a file may belong to ("" where that cannot be told), and where one of a kind is given.
-_BASES = ("", "sd15", "sd2")
+_BASES = ("", "sd15", "sd2", "sdxl")
 _OPTIONS = {
     "sd15": "--checkpoint",
     "sd15-inpainting": "--checkpoint",
+    "sdxl": "--checkpoint",
     "motion-module": "--motion-module",
     "motion-lora": "--motion-lora",
     "lora": "--lora",
@@ -26,7 +27,8 @@ _OPTIONS = {
     "vae": "--vae",
     "embedding": "--embedding",
 }
-_SIZE = 512
+# Layouts that are recognised and cannot be used.
+_LAYOUTS = ("hotshot", "control-lora", "sparsectrl")
 _WINDOW = 16
 
 
@@ -69,7 +71,7 @@ def _described(facts: FileFacts, placement: Placement) -> Iterator[str]:
     if known:
         shown = (f"{name.replace('_', ' ')} {_value(value)}" for name, value in known.items())
         yield f"  {', '.join(shown)}"
-    option = _OPTIONS.get(facts.kind) if facts.base in _BASES else None
+    option = _OPTIONS.get(facts.kind) if facts.base in _BASES and facts.details.get("layout") not in _LAYOUTS else None
     if option is None:
         yield "  not of a kind that can be used here; docs/weights.md lists those that can"
         return
@@ -82,9 +84,10 @@ def _fit(facts: FileFacts, placement: Placement) -> str:
     total = device_memory(placement.device)
     weights = weight_memory(facts.parameters, placement.dtype)
     needed, what = weights, f"its weights take {_gib(weights)}"
-    if facts.kind in ("sd15", "sd15-inpainting"):
-        needed = weights + working_memory(_WINDOW, _SIZE * _SIZE, placement.dtype)
-        what += f", with a motion module and {_WINDOW} crops of {_SIZE}x{_SIZE} about {_gib(needed)}"
+    if _OPTIONS[facts.kind] == "--checkpoint":
+        side = FOOTPRINTS[facts.base].side
+        needed = weights + working_memory(_WINDOW, side**2, placement.dtype, facts.base)
+        what += f", with a motion module and {_WINDOW} crops of {side}x{side} about {_gib(needed)}"
     smaller = "too large; use smaller crops, a shorter --context-length or --dtype float16"
     return f"on {placement} {what} of {_gib(total)}: {'fits' if needed <= total else smaller}"
 

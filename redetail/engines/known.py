@@ -12,6 +12,7 @@ OPENRAIL = "CreativeML OpenRAIL-M"
 _ANIMATEDIFF = "huggingface.co/guoyww/animatediff"
 _LIGHTNING = "huggingface.co/ByteDance/AnimateDiff-Lightning"
 _CONTROLNET = "huggingface.co/lllyasviel/ControlNet-v1-1"
+OPENRAIL_PP = "CreativeML Open RAIL++-M"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +56,21 @@ KNOWN: tuple[KnownModel, ...] = (
                "with --control FILE, a video of poses"),
     KnownModel("vae-ft-mse-840000-ema-pruned.safetensors", "--vae",
                "huggingface.co/stabilityai/sd-vae-ft-mse-original", "MIT", "finer eyes and teeth than older VAEs"),
+    KnownModel("sd_xl_base_1.0.safetensors", "--checkpoint", "huggingface.co/stabilityai/stable-diffusion-xl-base-1.0",
+               OPENRAIL_PP, "Stable Diffusion XL; fine-tunes of it are checkpoints too and mostly do faces better"),
+    KnownModel("mm_sdxl_v10_beta.ckpt", "--motion-module", _ANIMATEDIFF, "Apache-2.0",
+               "AnimateDiff for Stable Diffusion XL, which its authors call a beta"),
+    KnownModel("animatediff-motion-adapter-sdxl-beta", "--motion-module",
+               "huggingface.co/guoyww/animatediff-motion-adapter-sdxl-beta", "Apache-2.0",
+               "the same as a folder in the diffusers layout"),
+    KnownModel("pytorch_lora_weights.safetensors", "--lora", "huggingface.co/latent-consistency/lcm-lora-sdxl",
+               OPENRAIL_PP, "LCM-LoRA for Stable Diffusion XL, with --preset lcm"),
+    KnownModel("sdxl_lightning_4step_lora.safetensors", "--lora", "huggingface.co/ByteDance/SDXL-Lightning",
+               OPENRAIL_PP, "Stable Diffusion XL with --preset lightning; 2 and 8 steps exist, give --steps with them"),
+    KnownModel("controlnet-canny-sdxl-1.0", "--controlnet", "huggingface.co/diffusers/controlnet-canny-sdxl-1.0",
+               OPENRAIL_PP, "Stable Diffusion XL with --control canny"),
+    KnownModel("controlnet-tile-sdxl-1.0", "--controlnet", "huggingface.co/xinsir/controlnet-tile-sdxl-1.0",
+               "Apache-2.0", "Stable Diffusion XL with --control tile"),
+    KnownModel("sdxl-vae-fp16-fix", "--vae", "huggingface.co/madebyollin/sdxl-vae-fp16-fix", "MIT",
+               "Stable Diffusion XL in float16 without overflow: half the VAE's memory"),
 )  # fmt: skip

@@ -1,13 +1,14 @@
 """``Memory``: how an engine uses the machine. What is asked for, and what is chosen where nothing is.
 
 Rules go by the memory of the device alone, so that a machine gives the same result every day; what they chose stands
-in the report. The sizes below are estimates from the widths of Stable Diffusion 1.5, on the safe side.
+in the report. The sizes below are estimates from the widths of the networks, on the safe side.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,11 +23,33 @@ GIB = 2**30
 VAE_BYTES_PER_PIXEL = 2048
 # Activations of the UNet with motion layers, bytes for each latent cell, frame and row of the batch, in float32: 1,600
 # values wait in skip connections, about 5,000 are in work in the widest layers; twice that for copies and workspace.
+# Stable Diffusion XL has the same widths at full resolution, and motion layers there.
 UNET_BYTES_PER_CELL = 48 * 1024
-# AnimateDiff v2 and v3, and AnimateLCM: 417 to 454 million.
-_MOTION_PARAMETERS = 454_000_000
 _CELL = 8
 _FRAME_PIXELS = 512 * 512
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What the models of a base take beside the checkpoint: ``motion_parameters`` of the largest motion module, and
+    ``side`` of the pictures they were trained on, in pixels."""
+
+    motion_parameters: int
+    side: int
+
+    @property
+    def pixels(self) -> int:
+        """Of one such picture."""
+        return self.side**2
+
+
+FOOTPRINTS: Mapping[str, Footprint] = {
+    # AnimateDiff v2 and v3, and AnimateLCM: 417 to 454 million.
+    "sd15": Footprint(454_000_000, 512),
+    # mm_sdxl_v10_beta, which has three levels and no middle.
+    "sdxl": Footprint(238_000_000, 1024),
+}
+"""By the ``base`` of :class:`~redetail.engines.files.FileFacts`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,9 +145,14 @@ def weight_memory(parameters: int, dtype: torch.dtype) -> int:
     return parameters * dtype.itemsize
 
 
-def working_memory(frames: int, pixels: int, dtype: torch.dtype) -> int:
+def working_memory(frames: int, pixels: int, dtype: torch.dtype, base: str = "sd15") -> int:
     """Bytes beside a checkpoint's own weights: a motion module and the activations of a window of such crops."""
-    return weight_memory(_MOTION_PARAMETERS, dtype) + unet_memory(frames, pixels, dtype)
+    return weight_memory(FOOTPRINTS[base].motion_parameters, dtype) + unet_memory(frames, pixels, dtype)
+
+
+def suited(modes: Modes, total: int, dtype: torch.dtype, base: str) -> Modes:
+    """The modes of a device with ``total`` bytes for models of this base, whose pictures may be larger."""
+    return replace(modes, window=_window(total, dtype, FOOTPRINTS[base].pixels))
 
 
 def device_memory(device: torch.device) -> int:
@@ -136,9 +164,9 @@ def device_memory(device: torch.device) -> int:
     return min(_physical(), *_limits())
 
 
-def _window(total: int, dtype: torch.dtype) -> int | None:
-    """Frames of 512x512 whose activations take half of the memory; at least 4, and None from 16 on."""
-    frames = int(total // 2 // unet_memory(1, _FRAME_PIXELS, dtype))
+def _window(total: int, dtype: torch.dtype, pixels: int = _FRAME_PIXELS) -> int | None:
+    """Frames of so many pixels whose activations take half of the memory; at least 4, and None from 16 on."""
+    frames = int(total // 2 // unet_memory(1, pixels, dtype))
     return None if frames >= 16 else max(4, frames)
 
 

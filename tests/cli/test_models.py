@@ -62,6 +62,19 @@ def test_a_checkpoint_is_measured_with_what_it_works_with(run, tmp_path: Path, m
         assert f"of {gib}.0 GiB: {verdict}" in ran.out
 
 
+def test_a_checkpoint_of_stable_diffusion_xl(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It works on larger crops; HotShot's module, which is of the same base, is given nowhere."""
+    path = originals.save(tmp_path / "xl.safetensors", originals.filled(originals.sdxl_shapes((32, 32, 32), layers=1)))
+    monkeypatch.setattr(models, "device_memory", lambda device: 64 * GIB)
+    ran = run("models", "inspect", path, "--device", "cpu")
+    assert f"{path}: a Stable Diffusion XL checkpoint" in ran.out
+    assert "given to: --checkpoint" in ran.out
+    assert "with a motion module and 16 crops of 1024x1024 about 24." in ran.out
+    hotshot = {"down_blocks.0.temporal_attentions.0.norm.weight": (32,)}
+    path = originals.save(tmp_path / "hsxl.safetensors", originals.filled(hotshot))
+    assert "not of a kind that can be used here" in run("models", "inspect", path, "--device", "cpu").out
+
+
 def test_several_files(run, motion: Path) -> None:
     assert run("models", "inspect", motion, motion, "--device", "cpu").out.count("given to") == 2
 

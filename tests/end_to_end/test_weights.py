@@ -112,6 +112,23 @@ def test_what_is_added_acts_and_at_zero_does_not(detail, plain, weights, name, o
     np.testing.assert_array_equal(without, plain[0])
 
 
+def test_stable_diffusion_xl(detail, runs):
+    """Single files of the other family through the same options; its own defaults stand in the report."""
+    folder = runs / "xl"
+    folder.mkdir()
+    shapes = originals.sdxl_shapes((32, 32, 32), (32, 32), 32, layers=1, depths=(0, 1, 1))
+    originals.save(folder / "xl.safetensors", originals.filled(shapes))
+    motion = originals.motion_shapes("sdxl", (32, 32, 32), layers=1)
+    originals.save(folder / "mm.ckpt", originals.filled(motion, 2))
+    base = ("--checkpoint", folder / "xl.safetensors", "--motion-module", folder / "mm.ckpt")
+    frames, report = detail("xl", base=base)
+    source = np.stack([frame.pixels for frame in open_source(CLIP).frames(0, FRAMES)])
+    assert (frames != source).any(axis=(1, 2, 3)).all()
+    assert report["untouched"]["changed_pixels_outside_masks"] == 0
+    assert report["engine"] == "diffusers:xl.safetensors"
+    assert report["settings"]["clip_skip"] == 2
+
+
 def test_a_vae_of_its_own_acts(detail, plain, weights):
     frames, _ = detail("vae", "--vae", weights / "vae.safetensors")
     assert (frames != plain[0]).any()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from redetail.engines import memory
-from redetail.engines.memory import GIB, Memory, Modes, choose_modes, device_memory, unet_memory
+from redetail.engines.memory import GIB, Memory, Modes, choose_modes, device_memory, suited, unet_memory, working_memory
 from redetail.errors import SettingsError, UnknownNameError
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
@@ -50,6 +50,20 @@ def test_windows_shorten_where_the_memory_is_small_and_never_below_four() -> Non
     assert windows[2] is None
     half, full = (choose_modes(Memory(), CUDA, dtype, 3 * GIB).window for dtype in (HALF, FULL))
     assert full < half
+
+
+def test_pictures_of_another_size_make_other_windows() -> None:
+    """Of Stable Diffusion XL a frame has four times the pixels: 0.75 GiB in half precision with guidance."""
+    modes = choose_modes(Memory(), CUDA, HALF, 12 * GIB)
+    assert (modes.window, suited(modes, 12 * GIB, HALF, "sdxl").window) == (None, 8)
+    assert suited(modes, 12 * GIB, HALF, "sd15") == modes
+    assert suited(modes, 80 * GIB, HALF, "sdxl").window is None
+
+
+def test_the_work_of_a_window_grows_with_its_pixels() -> None:
+    small, large = (working_memory(16, side**2, HALF, base) for side, base in ((512, "sd15"), (1024, "sdxl")))
+    assert 3.5 * GIB < small < 4.5 * GIB
+    assert 12 * GIB < large < 13 * GIB
 
 
 def test_what_is_asked_for_wins() -> None:

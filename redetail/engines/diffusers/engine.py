@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.diffusers.text import TextConditioner
 from redetail.engines.latent import Codec, DenoiserFor, Kept, LatentEngine
+from redetail.engines.memory import device_memory, suited
 from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.errors import ModelError
 from redetail.sampling import Course, NoiseTable, sampler_names, scheduler_names
@@ -39,6 +41,7 @@ def load_diffusers_engine(spec: ModelSpec, placement: Placement) -> LatentEngine
     """
     with memory_errors(f"the model {spec.checkpoint}", placement, "use device cpu or dtype float16"):
         parts = load_spec_parts(spec, placement)
+        placement = _suited(placement, parts.family.base)
         model = _model(parts, spec, placement)
         codec = _codec(parts.vae, placement)
         refiner = None if spec.refiner_checkpoint is None else _refiner(spec, parts, placement)
@@ -54,6 +57,12 @@ def load_diffusers_engine(spec: ModelSpec, placement: Placement) -> LatentEngine
         hints=tuple(dict.fromkeys(control.hint for control in spec.controls)),
     )
     return LatentEngine(codec, model, capabilities, placement, context_limit=parts.motion_limit, refiner=refiner)
+
+
+def _suited(placement: Placement, base: str) -> Placement:
+    """Where it computes, with a context window for pictures of the size that the model was trained on."""
+    total = device_memory(placement.device)
+    return replace(placement, modes=suited(placement.modes, total, placement.dtype, base))
 
 
 class LoraModel:

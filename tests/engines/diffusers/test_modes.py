@@ -14,13 +14,13 @@ from torch import nn
 
 from redetail.engines import load_engine
 from redetail.engines.device import Placement
-from redetail.engines.diffusers import modes
+from redetail.engines.diffusers import control, modes
 from redetail.engines.diffusers.codec import VaeCodec
-from redetail.engines.diffusers.modes import apply_modes, awake
+from redetail.engines.diffusers.modes import apply_modes, awake, set_up
 from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
 from redetail.engines.memory import Memory, Modes
-from redetail.engines.spec import ModelSpec
+from redetail.engines.spec import ControlFile, ModelSpec
 from redetail.settings import Settings
 
 CPU = Placement(torch.device("cpu"), torch.float32)
@@ -90,6 +90,75 @@ def test_compiling_is_asked_of_the_unet_alone(model_folder: Path, monkeypatch: p
     monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
     parts_with(model_folder, replace(CPU, modes=Modes(compile=True)))
     assert compiled == ["UNetMotionModel"]
+
+
+@pytest.fixture(scope="module")
+def steered(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
+    """The thin model beside a ControlNet."""
+    diffusers = pytest.importorskip("diffusers")
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        network = diffusers.ControlNetModel(
+            block_out_channels=(32, 64),
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            layers_per_block=1,
+            cross_attention_dim=32,
+            attention_head_dim=4,
+            norm_num_groups=8,
+        )
+        for weight in network.parameters():
+            if weight.ndim == 4 and not weight.any():  # what training starts from
+                torch.nn.init.normal_(weight, std=0.1)
+    folder = tmp_path_factory.mktemp("control")
+    network.save_pretrained(folder)
+    return ModelSpec(checkpoint=model_folder, controls=(ControlFile(folder),))
+
+
+@pytest.mark.parametrize(
+    "asked", [{"attention": "sliced"}, {"channels_last": True}, {"offload": True}], ids=lambda asked: next(iter(asked))
+)
+def test_modes_reach_controlnets_and_the_numbers_stay(
+    steered: ModelSpec, plain: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    """Each is set up as the UNet is, and gives what it gives otherwise."""
+    seen: list[str] = []
+    monkeypatch.setattr(control, "set_up", lambda network, modes: (seen.append(str(modes)), set_up(network, modes))[1])
+    with_it, without = (
+        load_engine(steered, device="cpu", memory=Memory(**memory)).enhance(CROPS, WHOLE, ASKED)
+        for memory in (asked, {})
+    )
+    assert np.abs(with_it - without).max() < 2e-4  # sums in another order, through two steps and the VAE
+    assert np.abs(without - plain).max() > 1e-3
+    name, value = next(iter(asked.items()))
+    assert f"{name}={value!r}" in seen[0]
+
+
+def test_a_controlnet_is_channels_last_compiled_and_asleep(steered: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
+    unet = load_spec_parts(ModelSpec(checkpoint=steered.checkpoint), CPU).unet
+    ready = replace(CPU, modes=Modes(channels_last=True, compile=True))
+    (loaded,) = control.load_controls(steered.controls, ready, unet.config)
+    assert compiled == ["ControlNetModel"]
+    assert loaded.network.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    (resting,) = control.load_controls(steered.controls, replace(CPU, modes=Modes(offload=True)), unet.config)
+    assert isinstance(resting.network, modes.RestingNetwork)
+    assert resting.network.dtype == torch.float32
+
+
+def test_a_network_wakes_when_it_is_called() -> None:
+    class Works(Movable):
+        def to(self, device: torch.device) -> Works:
+            super().to(device)
+            return self
+
+        def __call__(self, x: int) -> tuple[int, str]:
+            return x, self.places[-1]
+
+    network = Works()
+    resting = modes.RestingNetwork(network, torch.device("cuda"))
+    assert resting(3) == (3, "cuda")
+    assert network.places == ["cpu", "cuda", "cpu"]
 
 
 class Movable:
