@@ -126,7 +126,7 @@ class LatentEngine:
         differential: bool = True,
     ) -> None:
         self._codec, self._model, self._refiner = codec, model, refiner
-        self._capabilities, self._limit = replace(capabilities, placement=placement.as_dict()), context_limit
+        self._capabilities, self._limit = _with_overlap(capabilities, placement), context_limit
         self._differential = differential
         self.placement = placement
 
@@ -136,8 +136,10 @@ class LatentEngine:
         return self._capabilities
 
     def check(self, settings: Settings) -> None:
-        """Raise what :meth:`enhance` would raise for these settings: names, prompts, files of LoRA that do not fit."""
+        """Raise what :meth:`enhance` would raise for these settings: names, prompts, context windows that cannot be,
+        files of LoRA that do not fit."""
         check_settings(settings, self._capabilities)
+        context_windows_for(1, settings, self._capabilities.context_length, self._limit)
         if isinstance(self._model, ChecksSettings):
             self._model.check(settings)
 
@@ -269,6 +271,15 @@ class _Segment:
         asked = self.request
         drop = find_sampler(asked.sampler).drop_penultimate
         return Course(tuple(sampled_sigmas(asked.scheduler, table, asked.steps, asked.denoise, drop_penultimate=drop)))
+
+
+def _with_overlap(capabilities: Capabilities, placement: Placement) -> Capabilities:
+    """The same with its placement. Where a small memory makes windows no longer than the usual overlap, less of them
+    overlaps by default: nobody asked for what would be refused."""
+    length, defaults = capabilities.context_length, capabilities.defaults
+    if length is not None and length <= Settings().context_overlap:
+        defaults = {"context_overlap": length // 4, **defaults}
+    return replace(capabilities, placement=placement.as_dict(), defaults=defaults)
 
 
 def latent_mask(mask: Pixels, latents: Tensor) -> Tensor:

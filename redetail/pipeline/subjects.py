@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.detection import Detector, load_detector
-from redetail.errors import InputError, RegionError
+from redetail.detection import Detector, detector_names, load_detector
+from redetail.errors import InputError, RegionError, UnknownNameError
 from redetail.imaging.masks import normalise_mask
 from redetail.imaging.resample import to_float
 from redetail.pipeline.plan import extent, follow, look, watched
@@ -61,11 +61,13 @@ def find(
     """Read the frames of ``span`` once and tell who is where in them.
 
     Raises :class:`~redetail.errors.InputError` where no frame lies in the span, and what detectors, masks and
-    segments raise.
+    segments raise; what is wrong with a box or a file is told before any frame is read.
     """
-    detector = loaded(subjects.detect)
-    frames = searched_frames(source, span, progress, cancel)
     if subjects.given:
+        _check_given(subjects, source.info.size)
+    detector = None if subjects.given else loaded(subjects.detect)
+    frames = searched_frames(source, span, progress, cancel)
+    if detector is None:
         start, stop = extent(frames)
         return Found(start, stop, _given(subjects, source.info.size, start, stop, crop_factor))
     sightings = look(frames, detector)
@@ -89,6 +91,25 @@ def loaded(detector: str | Detector) -> Detector:
 def _nobody(subjects: Subjects) -> str:
     what = subjects.detect if isinstance(subjects.detect, str) else "subject"
     return f"No {what} was found, so nothing was detailed; say where the subject is with --box or --mask."
+
+
+def _check_given(subjects: Subjects, size: Size) -> None:
+    """Raise what can be told without the clip's frames, which may take an hour to count.
+
+    The detector is not needed, so it is not loaded, nor OpenCV with it; a name that does not exist is a mistake all the
+    same.
+    """
+    if isinstance(subjects.detect, str) and subjects.detect not in detector_names():
+        raise UnknownNameError("detector", subjects.detect, detector_names())
+    for box in subjects.boxes:
+        if box.area == 0 or box.clipped(size) is None:
+            region_from_box(box, size, 0, 1, crop_factor=1)  # raises, and has the words for it
+    if isinstance(subjects.mask, Path):
+        own = open_source(subjects.mask).info.size
+        if own != size:
+            raise RegionError(f"{subjects.mask} has {own} pixels and the frames {size}; make them the same size.")
+    if subjects.segs is not None:
+        _segs_document(subjects.segs)
 
 
 def _given(subjects: Subjects, size: Size, start: int, stop: int, crop_factor: float) -> list[Region]:

@@ -116,6 +116,22 @@ def test_boxes_that_are_none(refused, tmp_path: Path, clip: Path, box: str) -> N
     assert "x1,y1,x2,y2" in refused(*detail(clip, tmp_path, "--box", box))
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [("--box", "200,200,300,300"), ("--box", "5,5,5,9"), ("--mask", "none.png"), ("--mask", "small.png"),
+     ("--segs", "none.json"), ("--segs", "broken.json")],
+)  # fmt: skip
+def test_what_is_wrong_with_a_subject_is_told_before_the_clip_is_read(
+    run, clip: Path, fake_engine, tmp_path: Path, subject: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("small.png", np.full((9, 9), 255, np.uint8))
+    Path("broken.json").write_text("{")
+    ran = run(*detail(clip, tmp_path, *subject))
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1), ran.err
+    assert ran.err.startswith("redetail: ")
+
+
 def test_missing_mask(refused, tmp_path: Path, clip: Path) -> None:
     assert "no-mask.png" in refused(*detail(clip, tmp_path, "--mask", tmp_path / "no-mask.png"))
 

@@ -19,7 +19,7 @@ from redetail.errors import InputError, ModelError, SettingsError
 from redetail.geometry.context import Frames, shuffled_frames
 from redetail.progress import Progress
 from redetail.sampling import Course, NoiseTable, initial_noise, sampler_names, scheduler_names
-from redetail.settings import Settings
+from redetail.settings import Settings, resolve
 
 Array = NDArray[np.float32]
 
@@ -122,6 +122,22 @@ def test_windows_longer_than_the_motion_layers_reach_are_refused() -> None:
     crops = crops_of(3)
     with pytest.raises(SettingsError, match="context-length is 33, but this model's motion layers reach 32 frames"):
         engine(Position(), 16, 32).enhance(crops, full(crops), Settings(context_length=33))
+
+
+@pytest.mark.parametrize("asked", [{"context_length": 33}, {"context_overlap": 16}])
+def test_windows_that_cannot_be_are_told_before_any_work(asked: Mapping[str, int]) -> None:
+    with pytest.raises(SettingsError, match="context-"):
+        engine(Position(), 16, 32).check(Settings(**asked))
+
+
+def test_windows_of_a_small_memory_overlap_by_less_unless_it_is_asked_for() -> None:
+    """A window of 4 frames leaves no room for the usual overlap of 4."""
+    small = engine(Position(), 4, 32)
+    small.check(resolve({}, small.capabilities.defaults))
+    assert resolve({}, small.capabilities.defaults).context_overlap == 1
+    assert "context_overlap" not in engine(Position(), 5, 32).capabilities.defaults
+    with pytest.raises(SettingsError, match="context-overlap is 4 with windows of 4 frames"):
+        small.check(resolve({"context_overlap": 4}, small.capabilities.defaults))
 
 
 def test_progress_counts_network_calls_of_all_windows() -> None:
