@@ -6,9 +6,10 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -20,12 +21,12 @@ from redetail.pipeline.parts import Part
 from redetail.pipeline.plan import CropPlan
 from redetail.pipeline.spool import CropStore
 from redetail.progress import CancelToken
-from redetail.region import Region
 from redetail.video import FrameSource, VideoInfo, open_source
 from redetail.video.av_errors import cannot_write
 from redetail.video.folder_sink import png
 from redetail.video.target import Target, check_target
 
+Key = TypeVar("Key")
 _LOG = logging.getLogger(__name__)
 # Whole-frame hints may be smaller or larger than the frames; so much another shape is not rounding any more.
 _SHAPE = 0.01
@@ -113,28 +114,32 @@ class RegionHints:
             given |= {name: make_hint(name, padded) for name in self.names if name not in given}
             for name, hint in given.items():
                 own = resample.unpad(hint, crop.padding)[part.shared :]
-                self.folder.write(crop.region, name, crop.region.start + part.start + part.shared, own)
+                self.folder.write(crop, name, crop.region.start + part.start + part.shared, own)
         return given
 
 
 class HintFolder:
     """A folder of PNG images of what the ControlNets were shown: ``face_1-canny-000001.png`` for the first frame.
 
-    Appears when it is left without an error. Raises :class:`~redetail.errors.OutputError` at once where the folder
+    Subjects that are called alike, and hints whose files are, get a number, as in ``box_2-canny-000001.png``. It
+    appears when it is left without an error. Raises :class:`~redetail.errors.OutputError` at once where the folder
     cannot be written, or holds something already.
     """
 
     def __init__(self, path: Path) -> None:
         check_target(path, None, folder=True)
         self._target = Target(path, folder=True)
+        self._subjects: dict[int, str] = {}
+        self._hints: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         self._target.create()
         return self
 
-    def write(self, region: Region, name: str, first: int, hints: Pixels) -> None:
+    def write(self, crop: CropPlan, name: str, first: int, hints: Pixels) -> None:
         """Write hints (n, h, w, 3) 0..1 of a region for the frames ``first`` ... of the clip."""
-        stem = f"{_plain(region.label)}-{_plain(Path(name).stem)}"
+        subject = _unlike(self._subjects, crop.track, crop.region.label)
+        stem = f"{subject}-{_unlike(self._hints, name, Path(name).stem)}"
         for index, hint in enumerate(hints, first + 1):
             pixels = np.rint(np.clip(hint, 0, 1) * 255).astype(np.uint8)
             try:
@@ -150,6 +155,15 @@ class HintFolder:
                 self._target.commit()
         finally:
             self._target.discard()  # nothing is left of it after a commit
+
+
+def _unlike(names: dict[Key, str], key: Key, text: str) -> str:
+    """What ``key`` is called in names of files: ``text``, or with a number where another key is called that."""
+    if key not in names:
+        plain = _plain(text)
+        numbered = (plain if number == 1 else f"{plain}_{number}" for number in count(1))
+        names[key] = next(name for name in numbered if name not in names.values())
+    return names[key]
 
 
 def _plain(text: str) -> str:

@@ -175,10 +175,25 @@ def test_what_the_engine_was_shown_is_saved_once_for_each_frame(tmp_path):
     np.testing.assert_array_equal(hints["tile"], make_hint("tile", shown))
 
 
+def test_subjects_and_hints_that_are_called_alike_do_not_overwrite_one_another(tmp_path):
+    """Two boxes are both called "box", and two videos of hints may have the same name in different folders."""
+    box = replace(planned(), region=replace(planned().region, label="box"))
+    with HintFolder(tmp_path / "hints") as folder:
+        for shade, (track, name) in enumerate((track, name) for track in (1, 2) for name in ("canny", "a/canny.mp4")):
+            folder.write(replace(box, track=track), name, 0, np.full((1, 8, 8, 3), shade / 255, np.float32))
+    shades = {path.name: next(open_source(path).frames()).pixels[0, 0, 0] for path in (tmp_path / "hints").iterdir()}
+    assert shades == {
+        "box-canny-000001.png": 0,
+        "box-canny_2-000001.png": 1,
+        "box_2-canny-000001.png": 2,
+        "box_2-canny_2-000001.png": 3,
+    }
+
+
 def test_nothing_is_left_of_saved_hints_after_a_failure(tmp_path):
     def fail():
         with HintFolder(tmp_path / "hints") as folder:
-            folder.write(planned().region, "canny", 0, np.zeros((1, 8, 8, 3), np.float32))
+            folder.write(planned(), "canny", 0, np.zeros((1, 8, 8, 3), np.float32))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
