@@ -189,6 +189,11 @@ def sdxl_shapes(
     return shapes | open_clip_shapes(texts[1], 2, pooled)
 
 
+def thinnest_sdxl_shapes() -> Shapes:
+    """The fewest numbers that are still recognised as Stable Diffusion XL."""
+    return sdxl_shapes((32, 32, 32), (32, 32), layers=1, depths=(0, 1, 1), vae=(32, 32))
+
+
 def motion_shapes(
     version: str = "v2", widths: tuple[int, ...] = WIDTHS, *, layers: int = 2, limit: int | None = None
 ) -> Shapes:

@@ -22,3 +22,14 @@ def xl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def xl_spec(xl_folder: Path) -> ModelSpec:
     return ModelSpec(checkpoint=xl_folder / "xl.safetensors", motion_module=xl_folder / "mm.ckpt")
+
+
+@pytest.fixture(scope="session")
+def xl_thinnest(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
+    """The fewest numbers that are still recognised, where it does not matter what is computed."""
+    folder = tmp_path_factory.mktemp("xl-thinnest")
+    motion = made.motion_shapes("sdxl", (32, 32, 32), layers=1)
+    return ModelSpec(
+        checkpoint=made.save(folder / "xl.safetensors", made.filled(made.thinnest_sdxl_shapes(), 1)),
+        motion_module=made.save(folder / "mm.ckpt", made.filled(motion, 2)),
+    )

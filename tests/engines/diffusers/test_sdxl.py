@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 
 from redetail.engines import load_engine
 from redetail.engines.device import Placement
+from redetail.engines.diffusers import engine
+from redetail.engines.diffusers.checkpoint import open_checkpoint
 from redetail.engines.diffusers.codec import VaeCodec
 from redetail.engines.diffusers.family import SDXL
 from redetail.engines.diffusers.noise import noise_table
 from redetail.engines.diffusers.parts import Parts
 from redetail.engines.diffusers.single import load_spec_parts
+from redetail.engines.memory import GIB
 from redetail.engines.spec import ModelSpec
 from redetail.errors import ModelError
 from redetail.sampling import NoiseTable, initial_noise
@@ -138,11 +141,11 @@ def test_the_engine_agrees_with_the_pipeline(xl_spec: ModelSpec, parts: Parts, n
     negative prompt is None there.
     """
     diffusers = pytest.importorskip("diffusers")
-    crops, engine = crops_of(), load_engine(xl_spec, device="cpu")
+    crops, loaded = crops_of(), load_engine(xl_spec, device="cpu")
     asked = {"prompt": "smile", "negative": negative, "cfg": 4.0, "steps": 3, "sampler": "euler",
              "scheduler": "normal", "denoise": 1.0, "seed": 9}  # fmt: skip
-    settings = resolve(asked, engine.capabilities.defaults)
-    ours = engine.enhance(crops, np.ones((1, 64, 48), np.float32), settings)
+    settings = resolve(asked, loaded.capabilities.defaults)
+    ours = loaded.enhance(crops, np.ones((1, 64, 48), np.float32), settings)
 
     scheduler = diffusers.EulerDiscreteScheduler(**BETAS, timestep_spacing="linspace")
     (one, two), idle = parts.texts, diffusers.MotionAdapter((8,), motion_norm_num_groups=4)
@@ -177,29 +180,31 @@ def test_the_noise_is_that_of_the_motion_module(parts: Parts) -> None:
 
 
 @pytest.mark.parametrize(("marks", "prediction"), [((), "epsilon"), (("v_pred", "ztsnr"), "v_prediction")])
-def test_predictions_are_told(xl_spec: ModelSpec, tmp_path: Path, marks: tuple[str, ...], prediction: str) -> None:
-    shapes = made.sdxl_shapes() | dict.fromkeys(marks, (1,))
+def test_predictions_are_told(xl_thinnest: ModelSpec, tmp_path: Path, marks: tuple[str, ...], prediction: str) -> None:
+    shapes = made.thinnest_sdxl_shapes() | dict.fromkeys(marks, (1,))
     path = made.save(tmp_path / "x.safetensors", made.filled(shapes, 1))
-    scheduler = load_spec_parts(replace(xl_spec, checkpoint=path), CPU).scheduler
+    scheduler = open_checkpoint(replace(xl_thinnest, checkpoint=path)).scheduler
     assert scheduler["prediction_type"] == prediction
     assert scheduler.get("rescale_betas_zero_snr", False) == bool(marks)
 
 
-def test_the_vae_has_its_scale_and_its_precision(xl_spec: ModelSpec, tmp_path: Path) -> None:
-    half = load_spec_parts(xl_spec, replace(CPU, dtype=torch.bfloat16))
+def test_the_vae_has_its_scale_and_its_precision(xl_thinnest: ModelSpec, tmp_path: Path) -> None:
+    half = load_spec_parts(xl_thinnest, replace(CPU, dtype=torch.bfloat16))
     assert (half.unet.dtype, half.vae.dtype) == (torch.bfloat16, torch.float32)
     assert [text.encoder.dtype for text in half.texts] == [torch.bfloat16, torch.bfloat16]
     path = made.save(tmp_path / "vae.safetensors", made.filled(made.vae_shapes(prefix=""), 4))
-    for vae in (half.vae, load_spec_parts(replace(xl_spec, vae=path), CPU).vae):
+    for vae in (half.vae, load_spec_parts(replace(xl_thinnest, vae=path), CPU).vae):
         assert vae.config.scaling_factor == 0.13025
 
 
-def test_defaults_are_those_of_the_family(xl_spec: ModelSpec) -> None:
-    capabilities = load_engine(xl_spec, device="cpu").capabilities
+def test_defaults_are_those_of_the_family(xl_thinnest: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crops of the size that the model was trained on, and a window of as many as half of the memory takes."""
+    monkeypatch.setattr(engine, "device_memory", lambda device: 16 * GIB)
+    capabilities = load_engine(xl_thinnest, device="cpu").capabilities
     settings = resolve({"preset": "lightning"}, capabilities.defaults)
     assert (settings.guide_size, settings.max_size, settings.clip_skip) == (1024, 1024, 2)
     assert (settings.sampler, settings.steps, settings.cfg) == ("euler", 4, 1)
-    assert (capabilities.context_length, capabilities.size_multiple) == (16, 8)
+    assert (capabilities.context_length, capabilities.size_multiple) == (5, 2)
 
 
 # --- folders in the diffusers layout
@@ -266,37 +271,37 @@ def sd15(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
     return ModelSpec(checkpoint=folder / "sd.safetensors", motion_module=folder / "mm.ckpt")
 
 
-def test_motion_modules_of_the_other_base(xl_spec: ModelSpec, sd15: ModelSpec) -> None:
+def test_motion_modules_of_the_other_base(xl_thinnest: ModelSpec, sd15: ModelSpec) -> None:
     assert "mm.ckpt is an AnimateDiff v3 motion module for Stable Diffusion 1.x; what is wanted here is a motion " \
-        "module for Stable Diffusion XL" in refused(replace(xl_spec, motion_module=sd15.motion_module))  # fmt: skip
+        "module for Stable Diffusion XL" in refused(replace(xl_thinnest, motion_module=sd15.motion_module))  # fmt: skip
     assert "is an AnimateDiff SDXL motion module for Stable Diffusion XL; what is wanted here is a motion module for " \
-        "Stable Diffusion 1.x" in refused(replace(sd15, motion_module=xl_spec.motion_module))  # fmt: skip
+        "Stable Diffusion 1.x" in refused(replace(sd15, motion_module=xl_thinnest.motion_module))  # fmt: skip
 
 
-def test_hotshot_is_refused(xl_spec: ModelSpec, tmp_path: Path) -> None:
+def test_hotshot_is_refused(xl_thinnest: ModelSpec, tmp_path: Path) -> None:
     tensors = {"down_blocks.0.temporal_attentions.0.norm.weight": torch.ones(32)}
-    message = refused(replace(xl_spec, motion_module=made.save(tmp_path / "hsxl.safetensors", tensors)))
+    message = refused(replace(xl_thinnest, motion_module=made.save(tmp_path / "hsxl.safetensors", tensors)))
     assert "hsxl.safetensors is a HotShot-XL motion module" in message
 
 
-def test_refiners(xl_spec: ModelSpec, sd15: ModelSpec, tmp_path: Path) -> None:
+def test_refiners(xl_thinnest: ModelSpec, sd15: ModelSpec, tmp_path: Path) -> None:
     shapes = made.unet_shapes(linear=True, label=96, context=1280) | made.open_clip_shapes()
     refiner = made.save(tmp_path / "refiner.safetensors", made.filled(shapes))
-    message = refused(replace(xl_spec, refiner_checkpoint=refiner))
+    message = refused(replace(xl_thinnest, refiner_checkpoint=refiner))
     assert message == (
         f"{refiner} is the refiner of Stable Diffusion XL, for which no motion module exists; give a whole "
         "Stable Diffusion XL checkpoint in its place, which can refine as well."
     )
-    message = refused(replace(xl_spec, refiner_checkpoint=sd15.checkpoint))
+    message = refused(replace(xl_thinnest, refiner_checkpoint=sd15.checkpoint))
     assert f"The refiner {sd15.checkpoint} is of Stable Diffusion 1.x, the checkpoint of Stable Diffusion XL" in message
 
 
-def test_a_checkpoint_refines_itself(xl_spec: ModelSpec) -> None:
+def test_a_checkpoint_refines_itself(xl_thinnest: ModelSpec) -> None:
     """A refiner of the same weights goes on where it was; ratio 0 is exactly none."""
     crops, mask = crops_of(2, 32, 32), np.ones((1, 32, 32), np.float32)
-    both = load_engine(replace(xl_spec, refiner_checkpoint=xl_spec.checkpoint), device="cpu")
+    both = load_engine(replace(xl_thinnest, refiner_checkpoint=xl_thinnest.checkpoint), device="cpu")
     settings = Settings(prompt="a", steps=4, clip_skip=2, mask_feather=0, refiner_ratio=0.0)
-    alone = load_engine(xl_spec, device="cpu").enhance(crops, mask, settings)
+    alone = load_engine(xl_thinnest, device="cpu").enhance(crops, mask, settings)
     np.testing.assert_array_equal(both.enhance(crops, mask, settings), alone)
     np.testing.assert_allclose(both.enhance(crops, mask, replace(settings, refiner_ratio=0.5)), alone, atol=1e-4)
 
@@ -310,17 +315,17 @@ def test_a_checkpoint_refines_itself(xl_spec: ModelSpec) -> None:
         (f"{made.UNET}label_emb.0.2.bias", "lacks 1 tensors, such as add_embedding.linear_2.bias"),
     ],
 )
-def test_damaged_checkpoints(xl_spec: ModelSpec, tmp_path: Path, missing: str, words: str) -> None:
-    shapes = {name: shape for name, shape in made.sdxl_shapes().items() if name != missing}
+def test_damaged_checkpoints(xl_thinnest: ModelSpec, tmp_path: Path, missing: str, words: str) -> None:
+    shapes = {name: shape for name, shape in made.thinnest_sdxl_shapes().items() if name != missing}
     path = made.save(tmp_path / "x.safetensors", made.filled(shapes))
-    assert words.format(path) in refused(replace(xl_spec, checkpoint=path))
+    assert words.format(path) in refused(replace(xl_thinnest, checkpoint=path))
 
 
-def test_a_vae_folder_of_the_other_family(xl_spec: ModelSpec, tmp_path: Path) -> None:
+def test_a_vae_folder_of_the_other_family(xl_thinnest: ModelSpec, tmp_path: Path) -> None:
     diffusers = pytest.importorskip("diffusers")
     vae = diffusers.AutoencoderKL(block_out_channels=(32,), latent_channels=4)  # scaled by 0.18215
     vae.save_pretrained(tmp_path / "mse")
-    message = refused(replace(xl_spec, vae=tmp_path / "mse"))
+    message = refused(replace(xl_thinnest, vae=tmp_path / "mse"))
     assert (
         "is one of Stable Diffusion 1.x, whose latents are scaled by 0.18215, but the checkpoint's by 0.13" in message
     )

@@ -137,14 +137,14 @@ def test_embeddings_have_vectors_for_both(parts: Parts, tmp_path: Path) -> None:
     torch.testing.assert_close(found.added["text_embeds"], outputs(parts, "a face")[1].text_embeds)
 
 
-def test_embeddings_that_do_not_fit(xl_spec: ModelSpec, tmp_path: Path) -> None:
+def test_embeddings_that_do_not_fit(xl_thinnest: ModelSpec, tmp_path: Path) -> None:
     for name, tensors, words in (
-        ("one", {"emb_params": torch.ones(2, 64)}, "holds vectors of width 64, but this model's text encoder reads 96"),
-        ("uneven", {"clip_l": torch.ones(2, 64), "clip_g": torch.ones(3, 96)}, "a different number of vectors"),
+        ("one", {"emb_params": torch.ones(2, 64)}, "holds vectors of width 64, but this model's text encoder reads 32"),
+        ("uneven", {"clip_l": torch.ones(2, 32), "clip_g": torch.ones(3, 32)}, "a different number of vectors"),
     ):
         path = made.save(tmp_path / f"{name}.safetensors", tensors)
         with pytest.raises(ModelError, match=words):
-            load_engine(replace(xl_spec, embeddings=(path,)), device="cpu")
+            load_engine(replace(xl_thinnest, embeddings=(path,)), device="cpu")
 
 
 # --- LoRA
@@ -251,12 +251,12 @@ def test_a_strength_of_zero_changes_no_bit_of_a_run(parts: Parts, xl_spec: Model
     assert np.abs(plain - some).max() > 1e-3
 
 
-def test_a_lora_of_another_base_is_refused(xl_spec: ModelSpec, tmp_path: Path) -> None:
+def test_a_lora_of_another_base_is_refused(xl_thinnest: ModelSpec, tmp_path: Path) -> None:
     stem = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
     tensors = {f"{stem}.lora_down.weight": torch.ones(4, 768), f"{stem}.lora_up.weight": torch.ones(640, 4)}
     path = made.save(tmp_path / "sd15.safetensors", tensors)
     with pytest.raises(RedetailError) as caught:
-        load_engine(replace(xl_spec, loras=(WeightedFile(path),)), device="cpu")
+        load_engine(replace(xl_thinnest, loras=(WeightedFile(path),)), device="cpu")
     assert str(caught.value) == (
         f"{path} is a LoRA for Stable Diffusion 1.x, but this model is Stable Diffusion XL; "
         "use a LoRA of the same base model."
@@ -331,10 +331,10 @@ def test_a_controlnet_is_told_what_the_unet_is(parts: Parts, controls: Path, nam
         assert (x0 - plain).abs().max() > 1e-2
 
 
-def test_controlnets_of_the_other_base(parts: Parts, xl_spec: ModelSpec, tmp_path: Path) -> None:
+def test_controlnets_of_the_other_base(parts: Parts, xl_thinnest: ModelSpec, tmp_path: Path) -> None:
     path = made.save(tmp_path / "sd15.safetensors", made.filled(made.control_shapes(), 5))
     with pytest.raises(ModelError, match=r"made for a UNet of widths \(32, 64, 64, 64\) .* use a ControlNet of the"):
-        load_engine(replace(xl_spec, controls=(ControlFile(path),)), device="cpu")
+        load_engine(replace(xl_thinnest, controls=(ControlFile(path),)), device="cpu")
 
 
 def test_a_controlnet_of_strength_zero_changes_no_bit(xl_spec: ModelSpec, controls: Path) -> None:
