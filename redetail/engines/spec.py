@@ -92,7 +92,8 @@ class ModelSpec:
     def files(self) -> tuple[Path, ...]:
         """All files and folders that it names, hints included; names of the hub and of computed hints among them."""
         named = (self.checkpoint, self.motion_module, self.vae, self.refiner_checkpoint, *self.embeddings)
-        weighted = (one.path for one in (*self.motion_loras, *self.loras, *self.controls))
+        added: tuple[WeightedFile | ControlFile, ...] = (*self.motion_loras, *self.loras, *self.controls)
+        weighted = (one.path for one in added)
         hints = (one.hint for one in self.controls)
         return tuple(Path(one) for one in (*named, *weighted, *hints) if one is not None)
 
