@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 from redetail.cli.display import tell
 from redetail.engines.device import Placement, place
+from redetail.engines.diffusers.folder import PARTS, read_text
 from redetail.engines.files import FileFacts, identify
 from redetail.engines.known import KNOWN
 from redetail.engines.memory import FOOTPRINTS, GIB, device_memory, weight_memory, working_memory
-from redetail.errors import SettingsError
+from redetail.engines.restoration.card import ModelCard
+from redetail.engines.restoration.folder import CARD, WEIGHTS
+from redetail.errors import ModelError, SettingsError
 from redetail.progress import CancelToken
 
 # What base models a file may belong to ("" where that cannot be told), and where one of a kind is given.
@@ -29,6 +35,9 @@ _OPTIONS = {
 }
 # Layouts that are recognised and cannot be used.
 _LAYOUTS = ("hotshot", "control-lora", "sparsectrl")
+# Details that help nobody to use a file: names inside of it.
+_INNER = ("prefix", "names")
+_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _WINDOW = 16
 
 
@@ -44,10 +53,18 @@ def inspect(options: argparse.Namespace, cancel: CancelToken) -> None:
     """``redetail models inspect``."""
     if not options.files:
         raise SettingsError("Name a file: redetail models inspect FILE")
-    for path in options.files:
+    placement, refused = place(options.device), list[ModelError]()
+    for path in map(Path, options.files):
         cancel.check()
-        facts = identify(Path(path).expanduser())
-        tell("\n".join(_described(facts, place(options.device))) + "\n")
+        try:
+            tell("\n".join(_inspected(path.expanduser(), placement)) + "\n")
+        except ModelError as error:
+            if len(options.files) == 1:
+                raise
+            sys.stderr.write(f"redetail: {error}\n")
+            refused.append(error)
+    if refused:
+        raise ModelError(f"{len(refused)} of {len(options.files)} files are none that can be used, as was said.")
 
 
 def _known() -> Iterator[str]:
@@ -61,11 +78,44 @@ def _known() -> Iterator[str]:
                 yield f"      {model.notes}"
 
 
+def _inspected(path: Path, placement: Placement) -> Iterator[str]:
+    """What is known of a file, or of a folder that is one model."""
+    model = path.parent if path.name == WEIGHTS else path
+    if (model / CARD).is_file():
+        return _restoration(model, placement)
+    return _described(_folder_facts(path) if path.is_dir() else identify(path), placement)
+
+
+def _restoration(folder: Path, placement: Placement) -> Iterator[str]:
+    """A model of the kind that is bundled; what it can do stands on its card."""
+    facts, card = identify(folder / WEIGHTS), ModelCard.from_json(read_text(folder / CARD))
+    yield f"{folder}: {card.name}, version {card.version}"
+    yield _extent(facts)
+    yield f"  a restoration model, licence {card.licence}"
+    bundled = folder.resolve() == Path(str(files("redetail.bundled") / "restoration")).resolve()
+    yield "  used where no --checkpoint is given" if bundled else f"  given to: --checkpoint {folder}"
+    yield f"  {_fit(facts, placement)}"
+
+
+def _folder_facts(folder: Path) -> FileFacts:
+    """Those of a folder in the diffusers layout: what its UNet is, with the size of all parts; or of the one weight
+    file of a part alone, such as a ControlNet."""
+    found = {part: sorted((folder / part).glob("*.safetensors")) for part in PARTS}
+    parts = {part: identify(paths[0]) for part, paths in found.items() if paths}
+    if "unet" not in parts:
+        alone = sorted(folder.glob("*.safetensors"))
+        return identify(alone[0] if len(alone) == 1 else folder)
+    sizes = [(facts.parameters, facts.bytes) for facts in parts.values()]
+    parameters, size = map(sum, zip(*sizes, strict=True))
+    details = {**parts["unet"].details, "parts": tuple(parts)}
+    return replace(parts["unet"], path=folder, parameters=parameters, bytes=size, details=details)
+
+
 def _described(facts: FileFacts, placement: Placement) -> Iterator[str]:
     """What a file is, where it is given, and whether it fits this machine."""
     yield f"{facts.path}: {facts.what}"
-    yield f"  {_count(facts.parameters)} parameters in {facts.dtype}, {facts.bytes / GIB:.2f} GiB on disk"
-    known = {name: value for name, value in facts.details.items() if value not in ("", (), None)}
+    yield _extent(facts)
+    known = {name: value for name, value in facts.details.items() if value not in ("", (), None) and name not in _INNER}
     if facts.prediction:
         known = {"prediction": facts.prediction, **known}
     if known:
@@ -79,17 +129,22 @@ def _described(facts: FileFacts, placement: Placement) -> Iterator[str]:
     yield f"  {_fit(facts, placement)}"
 
 
+def _extent(facts: FileFacts) -> str:
+    dtype = _DTYPES.get(facts.dtype, facts.dtype)
+    return f"  {_count(facts.parameters)} parameters in {dtype}, {_size(facts.bytes)} on disk"
+
+
 def _fit(facts: FileFacts, placement: Placement) -> str:
     """The memory that the file's weights take, and for a checkpoint that of the whole work."""
     total = device_memory(placement.device)
     weights = weight_memory(facts.parameters, placement.dtype)
-    needed, what = weights, f"its weights take {_gib(weights)}"
-    if _OPTIONS[facts.kind] == "--checkpoint":
+    needed, what = weights, f"its weights take {_size(weights)}"
+    if _OPTIONS.get(facts.kind) == "--checkpoint":
         side = FOOTPRINTS[facts.base].side
         needed = weights + working_memory(_WINDOW, side**2, placement.dtype, facts.base)
-        what += f", with a motion module and {_WINDOW} crops of {side}x{side} about {_gib(needed)}"
+        what += f", with a motion module and {_WINDOW} crops of {side}x{side} about {_size(needed)}"
     smaller = "too large; use smaller crops, a shorter --context-length or --dtype float16"
-    return f"on {placement} {what} of {_gib(total)}: {'fits' if needed <= total else smaller}"
+    return f"on {placement} {what} of {_size(total)}: {'fits' if needed <= total else smaller}"
 
 
 def _count(number: int) -> str:
@@ -99,8 +154,11 @@ def _count(number: int) -> str:
     return str(number)
 
 
-def _gib(size: int) -> str:
-    return f"{size / GIB:.1f} GiB"
+def _size(size: int) -> str:
+    for unit, name in ((GIB, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"
 
 
 def _value(value: object) -> str:

@@ -160,7 +160,9 @@ def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
         add_help=False,
     )
     parser.add_argument("action", nargs="?", choices=("inspect",), metavar="inspect", help="tell what files are")
-    parser.add_argument("files", nargs="*", metavar="FILE", help="a .safetensors, .ckpt, .pt, .pth or .bin file")
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="a .safetensors, .ckpt, .pt, .pth or .bin file, or a folder"
+    )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps [the fastest there is]")
     _add_talk(parser)
 

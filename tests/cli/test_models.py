@@ -1,9 +1,11 @@
 """``redetail models``: what is known, and what files are."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+import redetail
 from redetail.cli import models
 from redetail.cli.parser import build_parser
 from redetail.engines.known import KNOWN
@@ -44,10 +46,10 @@ def test_a_file_is_told_and_what_it_is_given_to(run, motion: Path) -> None:
     assert ran.code == 0, ran.err
     first, size, details, option, fit = ran.out.splitlines()
     assert first == f"{motion}: an AnimateDiff v3 motion module for Stable Diffusion 1.x"
-    assert "parameters in F32" in size
+    assert "parameters in float32, " in size
     assert "widths 32+64" in details
     assert option == "  given to: --motion-module"
-    assert fit.startswith("  on cpu in float32 its weights take 0.0 GiB of")
+    assert fit.startswith("  on cpu in float32 its weights take 1.4 MiB of")
     assert fit.endswith(": fits")
 
 
@@ -77,6 +79,38 @@ def test_a_checkpoint_of_stable_diffusion_xl(run, tmp_path: Path, monkeypatch: p
 
 def test_several_files(run, motion: Path) -> None:
     assert run("models", "inspect", motion, motion, "--device", "cpu").out.count("given to") == 2
+
+
+def test_files_after_one_that_is_none_are_told_all_the_same(run, motion: Path) -> None:
+    ran = run("models", "inspect", motion.with_name("none.ckpt"), motion, "--device", "cpu")
+    assert (ran.code, ran.out.count("given to")) == (2, 1)
+    assert "There is no weight file" in ran.err.splitlines()[0]
+    assert ran.err.splitlines()[-1].startswith("redetail: 1 of 2 files")
+
+
+@pytest.mark.parametrize("name", ["", "model.safetensors"])
+def test_the_bundled_model_is_known(run, name: str) -> None:
+    folder = Path(redetail.__file__).parent / "bundled" / "restoration"
+    ran = run("models", "inspect", folder / name, "--device", "cpu")
+    assert ran.code == 0, ran.err
+    card = json.loads((folder / "card.json").read_text())
+    assert ran.out.startswith(f"{folder}: {card['name']}, version {card['version']}\n")
+    assert "  a restoration model, licence Apache-2.0\n  used where no --checkpoint is given\n" in ran.out
+
+
+def test_a_folder_in_the_layout_of_diffusers_is_told_by_its_unet(run, tmp_path: Path) -> None:
+    shapes = {"unet": originals.unet_shapes((32, 64), 32, layers=1, prefix=""), "vae": originals.vae_shapes(prefix="")}
+    for part, part_shapes in shapes.items():
+        (tmp_path / "model" / part).mkdir(parents=True)
+        originals.save(tmp_path / "model" / part / "model.safetensors", originals.filled(part_shapes))
+    ran = run("models", "inspect", tmp_path / "model", "--device", "cpu")
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith(f"{tmp_path / 'model'}: a Stable Diffusion 1.x checkpoint\n")
+    assert "parts unet+vae" in ran.out
+    assert "given to: --checkpoint" in ran.out
+    alone = run("models", "inspect", tmp_path / "model" / "vae", "--device", "cpu")
+    assert "model.safetensors: a VAE\n" in alone.out
+    assert run("models", "inspect", tmp_path, "--device", "cpu").code == 2
 
 
 def test_what_is_no_weight_file_is_refused_in_one_sentence(run, tmp_path: Path) -> None:
