@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from redetail.errors import SettingsError
 
@@ -27,6 +29,7 @@ class WeightedFile:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
         _check_strength(self.path, self.strength)
 
     @classmethod
@@ -55,6 +58,7 @@ class ControlFile:
     hint: str = "tile"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
         _check_strength(self.path, self.strength)
         if not 0 <= self.start <= self.end <= 1:
             raise SettingsError(
@@ -76,7 +80,9 @@ class ModelSpec:
     """Everything that is loaded for one engine.
 
     ``checkpoint``: a single file in the original layout, a folder in the diffusers layout, a restoration model's
-    folder, or a hub name where there is a network; None: the bundled model. The rest is for Stable Diffusion.
+    folder, or a hub name where there is a network; None: the bundled model. The rest is for Stable Diffusion. Names of
+    files may be texts, of LoRA with a strength ("a.safetensors:0.5"), and several may come in any sequence; they are
+    kept as declared here. Raises :class:`~redetail.errors.SettingsError` for anything else.
     """
 
     checkpoint: str | Path | None = None
@@ -87,6 +93,18 @@ class ModelSpec:
     embeddings: tuple[Path, ...] = ()
     controls: tuple[ControlFile, ...] = ()
     refiner_checkpoint: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("motion_module", "vae"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, None if given is None else _path(name, given))
+        object.__setattr__(self, "embeddings", tuple(_path("embeddings", one) for one in _several(self, "embeddings")))
+        for name in ("motion_loras", "loras"):
+            object.__setattr__(self, name, tuple(_weighted(name, one) for one in _several(self, name)))
+        object.__setattr__(self, "controls", tuple(_several(self, "controls")))
+        for control in self.controls:
+            if not isinstance(control, ControlFile):
+                raise SettingsError(f"controls holds {control!r}; each must be a ControlFile.")
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -101,6 +119,26 @@ class ModelSpec:
 def as_spec(model: str | Path | ModelSpec | None) -> ModelSpec:
     """A checkpoint alone, or what is a spec already."""
     return model if isinstance(model, ModelSpec) else ModelSpec(checkpoint=model)
+
+
+def _several(spec: ModelSpec, name: str) -> Sequence[Any]:
+    """What is given under a name that takes several."""
+    given = getattr(spec, name)
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise SettingsError(f"{name} is {given!r}; it must be a list, of one file too.")
+    return given
+
+
+def _path(name: str, given: Any) -> Path:
+    if not isinstance(given, str | Path):
+        raise SettingsError(f"{name} is {given!r}; it must be the name of a file.")
+    return Path(given).expanduser()
+
+
+def _weighted(name: str, given: Any) -> WeightedFile:
+    if isinstance(given, WeightedFile):
+        return given
+    return WeightedFile.parse(given) if isinstance(given, str) else WeightedFile(_path(name, given))
 
 
 def _check_strength(path: Path, strength: float) -> None:

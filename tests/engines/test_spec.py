@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from redetail.engines.spec import ControlFile, WeightedFile
+from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
 from redetail.errors import SettingsError
 
 
@@ -62,3 +62,27 @@ def test_a_strength_is_a_finite_number(strength: float) -> None:
 def test_a_name_is_needed(text: str) -> None:
     with pytest.raises(SettingsError, match="names no file"):
         WeightedFile.parse(text)
+
+
+def test_a_spec_takes_names_as_they_are_typed_and_keeps_paths() -> None:
+    typed = ModelSpec(
+        checkpoint="owner/name",
+        motion_module="~/mm.ckpt",
+        loras=["a.safetensors:0.5", Path("b.pt")],
+        embeddings=["bad.pt"],
+        controls=[ControlFile("c.pth", hint="canny")],
+    )
+    assert typed == ModelSpec(
+        checkpoint="owner/name",
+        motion_module=Path.home() / "mm.ckpt",
+        loras=(WeightedFile(Path("a.safetensors"), 0.5), WeightedFile(Path("b.pt"))),
+        embeddings=(Path("bad.pt"),),
+        controls=(ControlFile(Path("c.pth"), hint="canny"),),
+    )
+    assert set(typed.files) >= {Path.home() / "mm.ckpt", Path("b.pt"), Path("bad.pt"), Path("c.pth")}
+
+
+@pytest.mark.parametrize("given", [{"loras": "a:0.5"}, {"controls": ["c.pth"]}, {"vae": 3}, {"embeddings": None}])
+def test_what_is_no_file_in_a_spec_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(SettingsError, match=f"^{next(iter(given))} "):
+        ModelSpec(**given)
