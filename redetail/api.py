@@ -18,7 +18,7 @@ from redetail.engines import load_engine
 from redetail.engines.base import Engine
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ModelSpec, as_spec
-from redetail.errors import SettingsError
+from redetail.errors import RegionError, SettingsError
 from redetail.pipeline.chosen import Subject
 from redetail.pipeline.job_document import job_document
 from redetail.pipeline.outputs import Outputs
@@ -94,7 +94,7 @@ def detail(
     frames = _source(source)
     read = [Path(one) for one in (mask, segs) if isinstance(one, str | Path)]
     outputs = Outputs(frames, _path(output), _path(compare), _path(report), encode, (*read, *as_spec(model).files))
-    loaded = engine or load_engine(model, device=device, memory=memory)
+    loaded = _engine(engine, model, device, memory)
     run = Run(frames, loaded, _resolved(settings, loaded), progress, cancel, subjects, _path(save_hints))
     planned = run.plan(wanted, span)
     with run.enhanced(planned) as crops, outputs.opened(planned, span.whole) as write:
@@ -126,7 +126,7 @@ def plan(
     **settings: Any,
 ) -> Plan:
     """Only the first pass of :func:`detail`: who is where, and how each would be cropped and scaled."""
-    engine = engine or load_engine(model, device=device, memory=memory)
+    engine = _engine(engine, model, device, memory)
     run = Run(_source(source), engine, _resolved(settings, engine), progress, cancel, subjects)
     return run.plan(_subjects(detect, box, mask, segs), Span(start, end))
 
@@ -163,7 +163,7 @@ def enhance(
     **settings: Any,
 ) -> list[NDArray[np.float32]]:
     """The enhanced crops of every region, (F, h, w, 3) float32 0..1 at working size: all of them in memory."""
-    engine = engine or load_engine(model, device=device, memory=memory)
+    engine = _engine(engine, model, device, memory)
     run = Run(_source(source), engine, _resolved(settings, engine), progress, cancel)
     with run.enhanced(run.plan_of(regions)) as stores:
         return [store.read(0, len(store)) for store in stores]
@@ -190,6 +190,18 @@ def paste(
         for pasted in pasted_frames(frames.frames(), regions, crops, paste_feather):
             write(pasted)
     return outputs.collected
+
+
+def _engine(engine: Engine | None, model: Model | None, device: str | None, memory: Memory | None) -> Engine:
+    """The engine that was given, or that of a model; what would change a given one is refused, not left out."""
+    if engine is None:
+        return load_engine(model, device=device, memory=memory)
+    beside = [name for name, value in (("model", model), ("device", device), ("memory", memory)) if value is not None]
+    if beside:
+        raise SettingsError(
+            f"An engine and a {beside[0]} were given, but an engine has its own; give {beside[0]} to load_engine."
+        )
+    return engine
 
 
 def _source(source: Source) -> FrameSource:
@@ -228,11 +240,17 @@ def _subjects(
 
 
 def _boxes(given: BoxLike | Sequence[BoxLike] | None) -> Iterator[Box]:
-    """One box or several, as Box or as four numbers."""
+    """One box or several, as Box, as four numbers or as an array of such; RegionError for anything else."""
+    if given is None:
+        return
     if isinstance(given, Box):
         yield given
-    elif given is not None and len(given) == 4 and all(isinstance(side, int | float) for side in given):
-        yield Box(*map(float, given))  # type: ignore[arg-type]  # four numbers, as was just checked
-    else:
-        for box in given or ():
-            yield from _boxes(box)  # type: ignore[arg-type]  # a sequence of boxes
+        return
+    try:
+        rows = [box.as_tuple() if isinstance(box, Box) else box for box in given]
+        sides = np.array(rows, np.float64)
+    except (TypeError, ValueError):  # no sequence, no numbers, or rows of another length
+        sides = np.empty(())
+    if isinstance(given, str) or sides.ndim not in (1, 2) or sides.shape[-1] not in (0, 4):
+        raise RegionError(f"box is {given!r}; give x1, y1, x2, y2, or a list of such.")
+    yield from (Box(*row) for row in sides.reshape(-1, 4).tolist())

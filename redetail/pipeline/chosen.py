@@ -55,7 +55,10 @@ def check_subjects(subjects: Sequence[Subject], base: Settings, capabilities: Ca
     """Refuse settings that the engine does not have, before a long clip is searched."""
     check_settings(base, capabilities)
     for subject in subjects:
-        check_settings(subject.over(base), capabilities)
+        try:
+            check_settings(subject.over(base), capabilities)
+        except SettingsError as error:
+            raise SettingsError(f"Subject {subject.track}: {error}") from error
 
 
 def choose(regions: Sequence[Region], subjects: Sequence[Subject], base: Settings) -> list[Chosen]:

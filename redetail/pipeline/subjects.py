@@ -142,6 +142,8 @@ def _mask_pictures(mask: Path | NDArray[Any], start: int, stop: int) -> Iterator
         frames = source.frames() if still else source.frames(start, stop)
         yield from (luma(frame.pixels) for frame in frames)
         return
+    if mask.ndim not in (2, 3):
+        raise RegionError(f"The mask has the shape {mask.shape}; give (H, W), or (F, H, W) for the frames of the clip.")
     pictures = normalise_mask(mask, Size(mask.shape[-1], mask.shape[-2]))
     stack = pictures[None] if pictures.ndim == 2 else pictures
     yield from (

@@ -173,3 +173,43 @@ def write_grey(path):
             picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), format="rgb24")
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
+
+
+FRAMES = np.full((2, 40, 60, 3), 90, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("box", "number"),
+    [
+        ((5, 5, 30, 30), 1),
+        (redetail.Box(5, 5, 30, 30), 1),
+        ([[5, 5, 30, 30], redetail.Box(1, 1, 20, 20)], 2),
+        (np.array([5, 5, 30, 30]), 1),
+        (np.array([[5, 5, 30, 30], [1, 1, 20, 20]]), 2),
+    ],
+)
+def test_boxes_come_in_many_forms(box, number):
+    assert len(redetail.plan(FRAMES, box=box, engine=FakeEngine()).regions) == number
+
+
+@pytest.mark.parametrize("box", [(1, 2, 3), "1,2,3,4", "1234", 5, [(1, 2, 3, 4), (1, 2)], np.zeros((1, 1, 4))])
+def test_what_is_no_box_is_refused(box):
+    with pytest.raises(redetail.RegionError, match="give x1, y1, x2, y2, or a list of such"):
+        redetail.plan(FRAMES, box=box, engine=FakeEngine())
+
+
+@pytest.mark.parametrize("given", [{"model": "sd.safetensors"}, {"device": "cpu"}, {"memory": redetail.Memory()}])
+def test_what_a_given_engine_would_leave_out_is_refused(given):
+    with pytest.raises(redetail.SettingsError, match=f"An engine and a {next(iter(given))} were given"):
+        redetail.detail(FRAMES, box=(5, 5, 30, 30), engine=FakeEngine(), **given)
+
+
+def test_a_mask_of_no_picture_is_refused():
+    with pytest.raises(redetail.RegionError, match=r"The mask has the shape \(40,\); give \(H, W\)"):
+        redetail.detail(FRAMES, mask=np.ones(40), engine=FakeEngine())
+
+
+def test_a_setting_of_a_subject_that_cannot_be_is_told_with_the_subject():
+    subjects = [redetail.Subject("box", settings={"steps": 0})]
+    with pytest.raises(redetail.SettingsError, match="Subject box: steps is 0; it must lie between 1 and 10000"):
+        redetail.detail(FRAMES, box=(5, 5, 30, 30), engine=FakeEngine(), subjects=subjects)
