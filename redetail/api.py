@@ -19,7 +19,7 @@ from redetail.engines.base import Engine
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ModelSpec, as_spec
 from redetail.errors import RegionError, SettingsError
-from redetail.pipeline.chosen import Subject
+from redetail.pipeline.chosen import Subject, check_asked
 from redetail.pipeline.job_document import job_document
 from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.paste import check_counts, pasted_frames
@@ -91,6 +91,7 @@ def detail(
     arguments = {**locals(), "box": tuple(_boxes(box))}
     wanted = _subjects(detect, box, mask, segs)
     span = Span(start, end)
+    check_asked(settings, subjects)
     frames = _source(source)
     read = [Path(one) for one in (mask, segs) if isinstance(one, str | Path)]
     outputs = Outputs(frames, _path(output), _path(compare), _path(report), encode, (*read, *as_spec(model).files))
@@ -126,6 +127,7 @@ def plan(
     **settings: Any,
 ) -> Plan:
     """Only the first pass of :func:`detail`: who is where, and how each would be cropped and scaled."""
+    check_asked(settings, subjects)
     engine = _engine(engine, model, device, memory)
     run = Run(_source(source), engine, _resolved(settings, engine), progress, cancel, subjects)
     return run.plan(_subjects(detect, box, mask, segs), Span(start, end))
@@ -163,6 +165,7 @@ def enhance(
     **settings: Any,
 ) -> list[NDArray[np.float32]]:
     """The enhanced crops of every region, (F, h, w, 3) float32 0..1 at working size: all of them in memory."""
+    check_asked(settings, ())
     engine = _engine(engine, model, device, memory)
     run = Run(_source(source), engine, _resolved(settings, engine), progress, cancel)
     with run.enhanced(run.plan_of(regions)) as stores:

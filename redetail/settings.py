@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from redetail.errors import SettingsError, UnknownNameError
@@ -100,16 +100,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            value = getattr(self, item.name)
-            if "low" in item.metadata:
-                object.__setattr__(self, item.name, _checked_number(item.name, value, item.metadata, item.default))
-            elif "choices" in item.metadata and value not in item.metadata["choices"]:
-                raise UnknownNameError(display_name(item.name), value, item.metadata["choices"])
-            elif "several" in item.metadata:
-                object.__setattr__(self, item.name, _checked_texts(item.name, value))
-            elif isinstance(item.default, str | bool) and not isinstance(value, type(item.default)):
-                wanted = "text" if isinstance(item.default, str) else "true or false"
-                raise SettingsError(f"{display_name(item.name)} must be {wanted}, not {value!r}.")
+            object.__setattr__(self, item.name, _checked(item, getattr(self, item.name)))
         if 0 < self.context_length <= self.context_overlap:
             raise SettingsError(
                 f"context-overlap is {self.context_overlap}, but a context window has only {self.context_length} "
@@ -140,6 +131,16 @@ def resolve(requested: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settin
     return Settings(**{**defaults, **given})
 
 
+def check_given(requested: Mapping[str, Any]) -> None:
+    """Raise what :func:`resolve` would raise for every setting alone: this needs no engine, which may take a minute to
+    load."""
+    known = {item.name: item for item in fields(Settings)}
+    for name, value in with_preset(requested).items():
+        if name not in known:
+            raise UnknownNameError("setting", name, known)
+        _checked(known[name], value)
+
+
 def with_preset(requested: Mapping[str, Any]) -> dict[str, Any]:
     """What was requested, with the settings that its ``preset`` stands for in the preset's place."""
     given = {name: value for name, value in requested.items() if value is not None}
@@ -147,6 +148,20 @@ def with_preset(requested: Mapping[str, Any]) -> dict[str, Any]:
     if preset is not None and preset not in PRESETS:
         raise UnknownNameError("preset", preset, PRESETS)
     return {**PRESETS.get(preset, {}), **given} if preset is not None else given
+
+
+def _checked(item: Field[Any], value: Any) -> Any:
+    """The value as the field keeps it; raises SettingsError where it cannot be."""
+    if "low" in item.metadata:
+        return _checked_number(item.name, value, item.metadata, item.default)
+    if "several" in item.metadata:
+        return _checked_texts(item.name, value)
+    if "choices" in item.metadata and value not in item.metadata["choices"]:
+        raise UnknownNameError(display_name(item.name), value, item.metadata["choices"])
+    if not isinstance(value, type(item.default)):
+        wanted = "text" if isinstance(item.default, str) else "true or false"
+        raise SettingsError(f"{display_name(item.name)} must be {wanted}, not {value!r}.")
+    return value
 
 
 def _checked_number(name: str, value: Any, limits: Mapping[str, Any], default: Any) -> float | int:

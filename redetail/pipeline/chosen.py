@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ from redetail.engines.base import Capabilities
 from redetail.engines.checks import check_settings
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.region import Region
-from redetail.settings import Settings, display_name, resolve
+from redetail.settings import Settings, check_given, display_name, resolve
 
 SHARED = ("crop_factor",)
 """Settings that are the same for all: windows are chosen while subjects are searched."""
@@ -51,14 +52,20 @@ class Chosen:
     settings: Settings
 
 
+def check_asked(settings: Mapping[str, Any], subjects: Sequence[Subject]) -> None:
+    """Refuse settings that no engine has, before one is loaded."""
+    check_given(settings)
+    for subject in subjects:
+        with _naming(subject):
+            check_given(subject.settings)
+
+
 def check_subjects(subjects: Sequence[Subject], base: Settings, capabilities: Capabilities) -> None:
     """Refuse settings that the engine does not have, before a long clip is searched."""
     check_settings(base, capabilities)
     for subject in subjects:
-        try:
+        with _naming(subject):
             check_settings(subject.over(base), capabilities)
-        except SettingsError as error:
-            raise SettingsError(f"Subject {subject.track}: {error}") from error
 
 
 def choose(regions: Sequence[Region], subjects: Sequence[Subject], base: Settings) -> list[Chosen]:
@@ -79,6 +86,15 @@ def choose(regions: Sequence[Region], subjects: Sequence[Subject], base: Setting
         if not any(subject.skip for subject in own):
             chosen.append(Chosen(region, number, settings))
     return chosen
+
+
+@contextmanager
+def _naming(subject: Subject) -> Iterator[None]:
+    """Put the subject before what is wrong with its settings."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(f"Subject {subject.track}: {error}") from error
 
 
 def _meant(subject: Subject, number: int, region: Region) -> bool:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import redetail
+import redetail.api
 from redetail.engines import FakeEngine
+from redetail.settings import check_given
 from redetail.video import open_source
 from tests.clips import CLIPS, clip_frames
 
@@ -213,3 +215,21 @@ def test_a_setting_of_a_subject_that_cannot_be_is_told_with_the_subject():
     subjects = [redetail.Subject("box", settings={"steps": 0})]
     with pytest.raises(redetail.SettingsError, match="Subject box: steps is 0; it must lie between 1 and 10000"):
         redetail.detail(FRAMES, box=(5, 5, 30, 30), engine=FakeEngine(), subjects=subjects)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"steps": 0}, {"promt": "a"}, {"preset": "quick"}, {"subjects": [redetail.Subject(1, settings={"cfg": "a"})]}],
+)
+def test_settings_that_no_engine_has_are_refused_before_one_is_loaded(monkeypatch, asked):
+    monkeypatch.setattr(redetail.api, "load_engine", lambda *given, **more: pytest.fail("an engine was loaded"))
+    for work in (redetail.detail, redetail.plan):
+        with pytest.raises(redetail.SettingsError):
+            work(FRAMES, box=(5, 5, 30, 30), **asked)
+
+
+def test_settings_that_only_an_engine_can_judge_wait_for_it():
+    """A window as short as the usual overlap is no mistake where the engine's own overlap is shorter."""
+    check_given({"context_length": 4})
+    with pytest.raises(redetail.SettingsError, match="context-overlap is 4"):
+        redetail.Settings(context_length=4)
