@@ -29,10 +29,10 @@ def load_engine(
     restoration model (None).
 
     A checkpoint is a single file in the original layout, a folder in the diffusers layout (unet/, vae/, text_encoder/,
-    tokenizer/, scheduler/, and motion_adapter/ unless a motion module is given) or a hub name such as
-    "owner/name", which is the only thing that is ever fetched. A folder with config.json, model.safetensors and
-    card.json is a restoration model. ``device`` and ``dtype`` as in :func:`redetail.engines.device.place`; ``memory``:
-    precision of single parts and use of the machine.
+    tokenizer/, scheduler/, of Stable Diffusion XL text_encoder_2/ and tokenizer_2/ too, and motion_adapter/ unless a
+    motion module is given) or a hub name such as "owner/name", which is the only thing that is ever fetched. A folder
+    with config.json, model.safetensors and card.json is a restoration model. ``device`` and ``dtype`` as in
+    :func:`redetail.engines.device.place`; ``memory``: precision of single parts and use of the machine.
 
     Raises :class:`~redetail.errors.ModelError` that says what is wrong with a file,
     :class:`~redetail.errors.DependencyError` where a package is missing, and

@@ -1,1 +1,1 @@
-"""Stable Diffusion with AnimateDiff motion layers, read from a model folder in the diffusers layout."""
+"""Stable Diffusion 1.x and XL with AnimateDiff's motion layers, from single files and model folders."""

@@ -15,6 +15,7 @@ from redetail.engines.device import Placement
 from redetail.engines.diffusers.clip import load_clip, load_open_clip
 from redetail.engines.diffusers.conditions import Conditioner, PromptEncoder, StatesAlone, StatesWholeAndSize
 from redetail.engines.files import BASE_NAMES
+from redetail.engines.kinds import BASE_BY_WIDTH
 from redetail.engines.weightfile import WeightFile
 
 Config = Mapping[str, Any]
@@ -65,7 +66,7 @@ class Family:
 
 # AnimateDiff v1, v2, v3 (arXiv:2307.04725), AnimateLCM (arXiv:2402.00769), AnimateDiff-Lightning (arXiv:2403.12706).
 _LINEAR = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "num_train_timesteps": 1000}
-# The configuration that AnimateDiff's authors publish with mm_sdxl_v10_beta.
+# What AnimateDiff's authors sample mm_sdxl_v10_beta with: configs/inference/inference.yaml of their sdxl branch.
 _STRONGER = {"beta_start": 0.00085, "beta_end": 0.020, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 
 SD = Family(
@@ -102,3 +103,11 @@ FAMILIES: Mapping[str, Family] = {family.base: family for family in (SD, SDXL)}
 def family_of(unet: Config) -> Family:
     """The family of a UNet in the diffusers layout, by its config: that of Stable Diffusion 1.x also for 2.x."""
     return SDXL if unet.get("addition_embed_type") == "text_time" else SD
+
+
+def base_of(unet: Config) -> str:
+    """The base model of a UNet in the diffusers layout, "sd15", "sd2" or "sdxl"; "" where its widths do not tell."""
+    family, width = family_of(unet), unet.get("cross_attention_dim")
+    if family is not SD:
+        return family.base
+    return BASE_BY_WIDTH.get(width, "") if isinstance(width, int) else ""

@@ -134,8 +134,9 @@ def check_weights(path: Path) -> None:
 def _check_present(path: Path, needed: Sequence[str]) -> None:
     unet = read_config(path / "unet/config.json") if (path / "unet/config.json").exists() else {}
     family = family_of(unet)
-    if family is SDXL and not (path / "text_encoder").exists() and (path / "text_encoder_2").exists():
-        raise ModelError(refiner_refused(f"{path} is the refiner of {SDXL.name}"))
+    first, last = (path / family.texts[place].part for place in (0, -1))
+    if last.exists() and not first.exists():
+        raise ModelError(refiner_refused(f"{path} is the refiner of {family.name}"))
     parts = {"unet": "unet/config.json", "vae": "vae/config.json"}
     for layout in family.texts:
         parts |= {layout.part: f"{layout.part}/config.json", layout.tokenizer: layout.tokenizer}

@@ -10,12 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from redetail.engines.diffusers.family import SD, family_of
+from redetail.engines.diffusers.family import base_of
 from redetail.engines.diffusers.lora_delta import weight_delta
 from redetail.engines.diffusers.lora_file import Layer, LoraFile, read_lora
 from redetail.engines.diffusers.lora_layers import layers_of
 from redetail.engines.files import BASE_NAMES
-from redetail.engines.kinds import BASE_BY_WIDTH
 from redetail.engines.spec import WeightedFile
 from redetail.errors import ModelError
 
@@ -144,12 +143,7 @@ class LoraMixer:
         return getattr(self._layers.get(layer), name, None)
 
     def _base(self) -> str:
-        config = getattr(self._unet, "config", None) or {}
-        width = config.get("cross_attention_dim")
-        family = family_of(config)
-        if family is not SD:
-            return family.base
-        return BASE_BY_WIDTH.get(width, "") if isinstance(width, int) else ""
+        return base_of(getattr(self._unet, "config", None) or {})
 
     def _named(self) -> str:
         base = self._base()

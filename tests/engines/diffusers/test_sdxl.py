@@ -94,7 +94,7 @@ def test_unet_and_motion_module_agree_with_diffusers(xl_folder: Path, parts: Par
     added = {"text_embeds": whole, "time_ids": torch.tensor([[64, 64, 0, 0, 64, 64]])}
     with torch.no_grad():
         ours, theirs = (unet(latents, 500, text, added_cond_kwargs=added).sample for unet in (parts.unet, peer))
-    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)  # the same sums
     assert ours.std() > 0.01
 
 
@@ -162,7 +162,7 @@ def test_the_engine_agrees_with_the_pipeline(xl_spec: ModelSpec, parts: Parts, n
         guidance_scale=4.0, latents=(started / scheduler.init_noise_sigma).movedim(0, 1)[None], output_type="np",
     ).frames[0]  # fmt: skip
     # float32 in another order (ours keeps x0, theirs steps in eps), through three steps from sigma 64 and the VAE.
-    np.testing.assert_allclose(ours, theirs, atol=5e-4)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
     assert ours.std() > 0.01
 
 
