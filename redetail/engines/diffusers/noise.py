@@ -53,5 +53,7 @@ def _zero_terminal(betas: Tensor) -> Tensor:
     """Betas stretched so that the last timestep keeps no signal (Lin et al. 2023, arXiv:2305.08891, algorithm 1)."""
     signal = torch.cumprod(1 - betas, 0).sqrt()
     signal = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
-    abar = (signal**2).clamp_min(_LEAST_SIGNAL)
+    abar = signal**2
+    # Where the timestep before it has less already, the last one has half the amplitude of that.
+    abar[-1] = _LEAST_SIGNAL if abar[-2] > _LEAST_SIGNAL else abar[-2] / 4
     return 1 - abar / torch.cat([torch.ones(1, dtype=abar.dtype), abar[:-1]])

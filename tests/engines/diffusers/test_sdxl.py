@@ -179,6 +179,14 @@ def test_the_noise_is_that_of_the_motion_module(parts: Parts) -> None:
     assert noise_table(linear, SDXL.betas).sigmas == NoiseTable.animatediff().sigmas
 
 
+def test_noise_that_ends_without_signal() -> None:
+    """Sigmas rise to the end, though the module's noise leaves less before it than the least that is kept there."""
+    table = noise_table({**BETAS, "rescale_betas_zero_snr": True}, SDXL.betas)
+    assert 4096 < table.sigmas[-2] < table.sigma_max < 20000
+    plain = noise_table(BETAS, SDXL.betas)
+    assert math.isclose(table.sigma_min, plain.sigma_min, rel_tol=1e-6)  # the first timestep stays
+
+
 @pytest.mark.parametrize(("marks", "prediction"), [((), "epsilon"), (("v_pred", "ztsnr"), "v_prediction")])
 def test_predictions_are_told(xl_thinnest: ModelSpec, tmp_path: Path, marks: tuple[str, ...], prediction: str) -> None:
     shapes = made.thinnest_sdxl_shapes() | dict.fromkeys(marks, (1,))
