@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from redetail.engines.base import Capabilities
+from redetail.engines.base import ChecksSettings, Engine
 from redetail.engines.checks import check_settings
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.region import Region
@@ -60,12 +60,18 @@ def check_asked(settings: Mapping[str, Any], subjects: Sequence[Subject]) -> Non
             check_given(subject.settings)
 
 
-def check_subjects(subjects: Sequence[Subject], base: Settings, capabilities: Capabilities) -> None:
+def check_subjects(subjects: Sequence[Subject], base: Settings, engine: Engine) -> None:
     """Refuse settings that the engine does not have, before a long clip is searched."""
-    check_settings(base, capabilities)
+    _check(base, engine)
     for subject in subjects:
         with _naming(subject):
-            check_settings(subject.over(base), capabilities)
+            _check(subject.over(base), engine)
+
+
+def _check(settings: Settings, engine: Engine) -> None:
+    check_settings(settings, engine.capabilities)
+    if isinstance(engine, ChecksSettings):
+        engine.check(settings)
 
 
 def choose(regions: Sequence[Region], subjects: Sequence[Subject], base: Settings) -> list[Chosen]:

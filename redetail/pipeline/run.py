@@ -13,7 +13,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from redetail.engines.base import ChecksSettings, Engine
+from redetail.engines.base import Engine
 from redetail.errors import SettingsError
 from redetail.pipeline.chosen import Subject, check_subjects, choose
 from redetail.pipeline.enhance import enhance_region, spool_crops
@@ -52,10 +52,7 @@ class Run:
     def __post_init__(self) -> None:
         # What cannot be is refused before a long clip is searched, not after.
         capabilities = self.engine.capabilities
-        check_subjects(self.subjects, self.settings, capabilities)
-        if isinstance(self.engine, ChecksSettings):
-            for settings in (self.settings, *(subject.over(self.settings) for subject in self.subjects)):
-                self.engine.check(settings)
+        check_subjects(self.subjects, self.settings, self.engine)
         if self.save_hints is not None and not capabilities.hints:
             raise SettingsError(f"There are no hints to save in {self.save_hints}: the model has no ControlNet.")
         self._hints = open_hints(capabilities.hints, self.source.info)

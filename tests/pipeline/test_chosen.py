@@ -74,7 +74,7 @@ def test_windows_are_chosen_before_subjects_are_known():
 )
 def test_what_a_subject_cannot_have_is_known_before_the_search(settings, sentence):
     with pytest.raises(SettingsError, match=sentence):
-        check_subjects([Subject(1, settings=settings)], BASE, FakeEngine().capabilities)
+        check_subjects([Subject(1, settings=settings)], BASE, FakeEngine())
 
 
 def test_what_an_engine_refuses_of_any_subject_is_told_before_the_clip_is_read():
@@ -93,3 +93,14 @@ def test_what_an_engine_refuses_of_any_subject_is_told_before_the_clip_is_read()
     with pytest.raises(SettingsError, match="No ghosts"):
         Run(Unread(), Choosy(), Settings(prompt="a ghost"))
     Run(Unread(), FakeEngine(), BASE, subjects=subjects)
+
+
+def test_what_only_the_engine_refuses_is_told_with_the_subject():
+    class Strict(FakeEngine):
+        def check(self, settings):
+            if settings.seed == 7:
+                raise SettingsError("seven is refused.")
+
+    check_subjects([Subject(1, settings={"seed": 6})], BASE, Strict())
+    with pytest.raises(SettingsError, match=r"^Subject face 2: seven is refused\.$"):
+        check_subjects([Subject("face 2", settings={"seed": 7})], BASE, Strict())
