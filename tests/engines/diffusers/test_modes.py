@@ -193,16 +193,15 @@ def test_the_codec_and_the_text_wake_their_networks(monkeypatch: pytest.MonkeyPa
         def __call__(self, *arguments: Any, **options: Any) -> str:
             return network.places[-1]
 
-        encode = decode = pair = __call__
+        encode = decode = pair = pooled = __call__
 
     network, device = Movable(), torch.device("cuda")
     codec = modes.RestingCodec(Works(), network, device)
     text = modes.RestingText(Works(), network, device)
     assert (codec.size_multiple, codec.calls((1, 8, 8, 3))) == (8, 5)
-    assert [codec.encode(CROPS, print), codec.decode(None, CROPS, print), text("a"), text.pair("a", "b")] == [
-        "cuda"
-    ] * 4
-    assert network.places == ["cuda", "cpu"] * 4
+    coded = [codec.encode(CROPS, print), codec.decode(None, CROPS, print)]
+    assert [*coded, text("a"), text.pair("a", "b"), text.pooled("a")] == ["cuda"] * 5
+    assert network.places == ["cuda", "cpu"] * 5
 
 
 def parts_with(folder: Path, placement: Placement) -> Parts:
