@@ -6,22 +6,31 @@ differently), into a pool of which one is replaced for each batch; samples are c
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from degrade import KERNELS, Degradation, Stages, damage, draw_degradation, resize
+from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-POOL = 48  # clips of which samples are cut
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from redetail.imaging.align import aligned_differences
+
+POOL = 40  # clips of which samples are cut
 LONGEST = 32  # frames of a clip in the pool
-WIDEST = 352  # pixels of its longer side
+WIDEST = 320  # pixels of its longer side
+KEPT = 3  # batches drawn before a clip of the pool is replaced: finding the motion of a clip takes longest
+CHANGE_UNIT = 1 / 2040  # of an aligned difference, which is at most 8.6 / 255: int8 holds it
 MOVED_STILL = (16, 240)  # frames and pixels of a still seen by a moving camera
 
 
@@ -82,12 +91,35 @@ def camera_motion(
     return np.stack(result)
 
 
+class Drawn(NamedTuple):
+    """A training clip: stages (4, F, s, s, 3) uint8 (coded, noisy, soft, clean) and changes (F, N, s, s, 3) int8."""
+
+    stages: np.ndarray
+    changes: np.ndarray
+
+
+class Batch(NamedTuple):
+    """Training clips: stages (B, 4, F, s, s, 3) uint8 and changes (B, F, N, s, s, 3) int8 in `CHANGE_UNIT`."""
+
+    stages: Tensor
+    changes: Tensor
+
+
 @dataclass(frozen=True)
 class Source:
-    """A clip in the pool: clean (F, h, w, 3) uint8, its stages at the small size, and faces (n, 4): frame, x, y, w."""
+    """A clip in the pool.
+
+    Attributes:
+        clean: (F, h, w, 3) uint8.
+        stages: of its degradation, at the small size.
+        changes: (F, 2 * reach, h, w, 3) int8, in `CHANGE_UNIT`: how the neighbours of a coded frame differ from it.
+        up: name of the kernel that brings the small size back.
+        faces: (n, 4): frame, x, y, width.
+    """
 
     clean: np.ndarray
     stages: Stages
+    changes: np.ndarray
     up: str
     faces: np.ndarray
 
@@ -100,11 +132,10 @@ class Source:
             return x + jitter[0], y + jitter[1]
         return rng.uniform(0, self.clean.shape[2]), rng.uniform(0, self.clean.shape[1])
 
-    def sample(self, rng: np.random.Generator, side: int, frames: int, zoom: float) -> np.ndarray:
-        """(4, frames, side, side, 3) uint8: coded, noisy, soft, clean, all at ``zoom`` times the clean size."""
-        stride = 2 if len(self.clean) >= 2 * frames and rng.random() < 0.15 else 1
-        start = int(rng.integers(0, len(self.clean) - (frames - 1) * stride))
-        picked = slice(start, start + (frames - 1) * stride + 1, stride)
+    def sample(self, rng: np.random.Generator, side: int, frames: int, zoom: float) -> Drawn:
+        """A square of some frames, all at ``zoom`` times the clean size."""
+        start = int(rng.integers(0, len(self.clean) - frames + 1))
+        picked = slice(start, start + frames)
         x, y = self.centre(start, side / zoom, rng)
         left = int(np.clip(x - side / zoom / 2, 0, self.clean.shape[2] - side / zoom))
         top = int(np.clip(y - side / zoom / 2, 0, self.clean.shape[1] - side / zoom))
@@ -114,7 +145,8 @@ class Source:
         same = self.stages.soft is self.stages.noisy
         soft = noisy if same else self.magnified(self.stages.soft[picked], (left, top), side, zoom)
         clean = self.magnified(self.clean[picked], (left, top), side, zoom, "cubic")
-        return np.stack([coded, noisy, soft, clean])
+        changes = self.magnified(self.changes[picked].reshape(-1, *self.clean.shape[1:]), (left, top), side, zoom)
+        return Drawn(np.stack([coded, noisy, soft, clean]), changes.reshape(frames, -1, *clean.shape[1:]))
 
     def magnified(
         self, clip: np.ndarray, corner: tuple[int, int], side: int, zoom: float, kernel: str = ""
@@ -132,13 +164,19 @@ class Source:
             ]
         )
         flags = KERNELS[kernel or self.up] | cv2.WARP_INVERSE_MAP
-        return np.stack(
-            [cv2.warpAffine(f, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE) for f in clip]
-        )
+        shape = {"flags": flags, "borderMode": cv2.BORDER_REPLICATE}
+        if clip.dtype == np.int8:  # which OpenCV does not move
+            return np.stack(
+                [
+                    np.rint(cv2.warpAffine(f.astype(np.float32), matrix, (side, side), **shape)).clip(-127, 127)
+                    for f in clip
+                ]
+            ).astype(np.int8)
+        return np.stack([cv2.warpAffine(f, matrix, (side, side), **shape) for f in clip])
 
 
-class Samples(IterableDataset[torch.Tensor]):
-    """Endless batches (B, 4, F, side, side, 3) uint8: coded, noisy, soft and clean pictures of each clip.
+class Samples(IterableDataset[Batch]):
+    """Endless batches of clips in every stage of degradation, with what the neighbours of each frame know of it.
 
     Args:
         folder: what prepare.py wrote.
@@ -146,6 +184,7 @@ class Samples(IterableDataset[torch.Tensor]):
         sizes: (side in pixels, clips a batch, frames a clip); each batch draws one.
         validation: draw from the held-out 5 % instead.
         degradation: of every clip, in place of random ones.
+        reach: neighbours on either side.
         order: seed of the sizes; processes that wait for one another draw the same ones.
     """
 
@@ -157,50 +196,60 @@ class Samples(IterableDataset[torch.Tensor]):
         validation: bool = False,
         degradation: Degradation | None = None,
         order: int = 0,
+        reach: int = 3,
     ) -> None:
         self.folder, self.seed, self.sizes, self.degradation, self.order = folder, seed, sizes, degradation, order
+        self.reach = reach
         rows = load_index(folder)
         self.rows = [row for row in rows if is_validation(row["name"]) == validation and row["shape"][0] != 2]
         weights = np.array([item_weight(row) for row in self.rows])
         self.weights = weights / weights.sum()
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
+    def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
         cv2.setNumThreads(1)
         rng = np.random.default_rng((self.seed, worker.id if worker else 0))
         order = np.random.default_rng(self.order)
         pool: list[Source] = []
-        while True:
+        for number in itertools.count():
             if len(pool) < POOL:
                 pool += [self.source(rng) for _ in range(4)]
-            else:
+            elif number % KEPT == 0:
                 pool[rng.integers(POOL)] = self.source(rng)
             side, count, frames = self.sizes[order.integers(len(self.sizes))]
-            yield torch.from_numpy(np.stack([self.draw(rng, pool, side, frames) for _ in range(count)]))
+            drawn = [self.draw(rng, pool, side, frames) for _ in range(count)]
+            yield Batch(*(torch.from_numpy(np.stack(arrays)) for arrays in zip(*drawn, strict=True)))
 
-    def draw(self, rng: np.random.Generator, pool: list[Source], side: int, frames: int) -> np.ndarray:
-        """The stages of one clip, (4, frames, side, side, 3) uint8."""
+    def draw(self, rng: np.random.Generator, pool: list[Source], side: int, frames: int) -> Drawn:
+        """One clip, mirrored in space and in time half of the times each."""
         for _ in range(3):  # flat or too short or small ones are redrawn; that keeps some sky without filling the set
             zoom = 1.0 if self.degradation or rng.random() < 0.6 else float(rng.uniform(1.0, 1.8))
             source = pool[rng.integers(len(pool))]
             if len(source.clean) < frames or min(source.clean.shape[1:3]) < side / zoom:
                 continue
-            stages = source.sample(rng, side, frames, zoom)
+            stages, changes = source.sample(rng, side, frames, zoom)
             if stages[3, 0].std() >= 12:
                 break
         else:
             return self.draw(rng, [self.source(rng)], side, frames)
         if rng.random() < 0.5:
-            stages = stages[:, :, :, ::-1]
+            stages, changes = stages[:, :, :, ::-1], changes[:, :, :, ::-1]
         if rng.random() < 0.5:
-            stages = stages[:, ::-1]
-        return np.ascontiguousarray(stages)
+            stages, changes = stages[:, ::-1], changes[::-1, ::-1]
+        return Drawn(np.ascontiguousarray(stages), np.ascontiguousarray(changes))
 
     def source(self, rng: np.random.Generator) -> Source:
         """A clip for the pool."""
         clean, faces = self.clean(self.rows[rng.choice(len(self.rows), p=self.weights)], rng)
         how = self.degradation or draw_degradation(rng)
-        return Source(clean, damage(clean, how), how.up, faces)
+        if len(clean) >= 2 * MOVED_STILL[0] and rng.random() < 0.15:  # fast motion
+            clean, faces = clean[::2], faces * np.array([0.5, 1, 1, 1])
+        stages = damage(clean, how)
+        coded = resize(stages.coded, (clean.shape[1], clean.shape[2]), how.up)
+        changes = np.empty((len(clean), 2 * self.reach, *clean.shape[1:]), np.int8)
+        for row, found in zip(changes, aligned_differences(coded, self.reach), strict=True):
+            row[:] = np.rint(found / CHANGE_UNIT)
+        return Source(clean, stages, changes, how.up, faces)
 
     def clean(self, row: dict[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """A part of a file, at a size drawn between half and the whole of its own, and the faces in it (see Source)."""

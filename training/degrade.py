@@ -64,11 +64,11 @@ class Stages(NamedTuple):
 # (share, smallest factor, largest factor, weights of h264, jpeg and none). Most clips are what low-resolution video
 # and small faces are made of: half the size through H.264, a third through JPEG.
 KINDS = (
-    (0.30, 2.0, 2.0, (0.95, 0.0, 0.05)),
-    (0.24, 3.0, 3.4, (0.0, 0.95, 0.05)),
-    (0.18, 1.2, 3.5, (0.5, 0.3, 0.2)),
-    (0.10, 2.0, 3.4, (0.0, 0.0, 1.0)),
-    (0.18, 1.0, 1.0, (0.6, 0.25, 0.15)),
+    (0.32, 2.0, 2.0, (0.95, 0.0, 0.05)),
+    (0.22, 3.0, 3.4, (0.0, 0.95, 0.05)),
+    (0.14, 1.2, 3.5, (0.5, 0.3, 0.2)),
+    (0.16, 2.0, 3.4, (0.0, 0.0, 1.0)),
+    (0.16, 1.0, 1.0, (0.6, 0.25, 0.15)),
 )
 
 

@@ -1,10 +1,11 @@
 """Measure a model folder: `python training/evaluate.py --model FOLDER --yunet ONNX --output OUT [--media FOLDER ...]`.
 
 The reserved clips are softened in two ways, cropped round the face (192x192 at their own scale) and restored by the
-engine as its card says; beside it stand the same weights without motion layers, the same engine with each frame alone
-in its context, and Real-ESRGAN's animevideov3. Figures are against the softened input brought back by bicubic
-interpolation: PSNR, VMAF and the flow-warped error along the original's flow. With `--held-out DATA` the watched files
-of the training set take the place of the reserved clips, and `--ways` other settings can be compared on them.
+engine as its card says. Beside it stand the same engine with its aligned neighbours alone, its motion layers alone and
+each frame alone, the weights with the motion layers left out, and Real-ESRGAN's animevideov3. Figures are against the
+softened input brought back by bicubic interpolation: PSNR, VMAF and the flow-warped error along the original's flow.
+With `--held-out DATA` the watched files of the training set take the place of the reserved clips, and `--ways` other
+settings can be compared on them.
 
 Writes OUT/results.json, OUT/table.md and OUT/half.png and third.png: softened, each way, original, side by side.
 """
@@ -52,14 +53,39 @@ def with_engine(engine: Engine, **changes: Any) -> Restore:
     return restore
 
 
-def without_motion(folder: Path) -> Engine:
-    """The engine of the same weights with the motion layers left out."""
+def each_frame_alone(engine: Engine) -> Restore:
+    """Restore every frame as a clip of its own, which has no neighbours."""
+    settings = resolve({}, engine.capabilities.defaults)
+
+    def restore(subject: Subject) -> Clip:
+        crops = subject.soft.astype(np.float32) / 255
+        mask = np.ones((1, *crops.shape[1:3]), np.float32)
+        output = [engine.enhance(crop[None], mask, settings)[0] for crop in crops]
+        return np.asarray(np.rint(np.stack(output) * 255), np.uint8)
+
+    return restore
+
+
+def changed(folder: Path, change: Callable[[RestorationUNet], RestorationUNet]) -> Engine:
+    """The engine of the same weights, some of them changed."""
     network, _, card = load(folder)
+    with tempfile.TemporaryDirectory() as name:
+        save(name, change(network), card)
+        return load_engine(name, device="cpu")
+
+
+def without_motion(network: RestorationUNet) -> RestorationUNet:
+    """The motion layers left out."""
     bare = RestorationUNet(dataclasses.replace(network.config, motion_channels=(0,) * len(network.config.channels)))
     bare.load_state_dict({key: value for key, value in network.state_dict().items() if key in bare.state_dict()})
-    with tempfile.TemporaryDirectory() as name:
-        save(name, bare, card)
-        return load_engine(name, device="cpu")
+    return bare
+
+
+def without_neighbours(network: RestorationUNet) -> RestorationUNet:
+    """As if no frame differed from the ones beside it."""
+    if network.fuse is not None:
+        network.fuse[0].weight[:, network.config.latent_channels :] = 0
+    return network
 
 
 def with_esrgan(factor: int, threads: int, cache: Path) -> Restore:
@@ -127,8 +153,10 @@ def ways_of(options: argparse.Namespace) -> dict[str, Restore]:
             ways[text or "as the card says"] = with_engine(engine, **settings_from(text))
         return ways
     ways["redetail"] = with_engine(engine)
-    ways["redetail, each frame alone"] = with_engine(engine, context_length=1, context_overlap=0)
-    ways["redetail, motion layers off"] = with_engine(without_motion(options.model))
+    ways["redetail, aligned neighbours only"] = with_engine(engine, context_length=1, context_overlap=0)
+    ways["redetail, motion layers only"] = with_engine(changed(options.model, without_neighbours))
+    ways["redetail, each frame alone"] = each_frame_alone(engine)
+    ways["redetail, motion layers left out"] = with_engine(changed(options.model, without_motion))
     if options.esrgan:
         for factor in (2, 4):
             ways[f"Real-ESRGAN animevideov3 x{factor}"] = with_esrgan(factor, options.threads, options.output)

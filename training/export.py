@@ -15,7 +15,7 @@ from redetail.engines.restoration import ModelCard, NetworkConfig, RestorationUN
 
 log = logging.getLogger("export")
 
-VERSION = "2"
+VERSION = "3"
 # Chosen by training/evaluate.py on the held-out files; see docs/model-log.md.
 DEFAULTS = {
     "steps": 1,

@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data import Samples
+from data import CHANGE_UNIT, Batch, Samples
 from degrade import Degradation
 from losses import clip_flows, restoration_loss, warped_loss
 from noise import SIGMA_MAX, draw_sigmas, noisy_input
@@ -40,7 +40,7 @@ from redetail.engines.restoration.tasks import TASKS
 
 log = logging.getLogger("train")
 
-WEIGHTS = {"change": 0.6, "tasks": 0.2, "flicker": 0.25}  # of the losses beside the error itself
+WEIGHTS = {"change": 0.6, "tasks": 0.2, "flicker": 0.05}  # of the losses beside the error itself
 MEASURED = 60  # batches whose spread sets the units of a new network
 # The grid is as fine as half-size video, and the width is spent where a cell is cheap.
 SHAPE = NetworkConfig(
@@ -51,6 +51,7 @@ SHAPE = NetworkConfig(
     motion_channels=(0, 16, 48, 96),
     motion_heads=(1, 1, 2, 4),
     tasks=TASKS,
+    reach=3,
 )
 WATCHED = {  # what the held-out files are softened with
     "half": Degradation(factor=2.0, codec="h264", quality=30),
@@ -64,6 +65,15 @@ def unshuffle(clip: Tensor, config: NetworkConfig) -> Tensor:
     """(B, F, h, w, 3) in -1..1 -> (B*F, 3*u*u, h/u, w/u)."""
     frames = clip.flatten(0, 1).permute(0, 3, 1, 2)
     return torch.nn.functional.pixel_unshuffle(frames, config.unshuffle)
+
+
+def condition_of(batch: Batch, config: NetworkConfig) -> Tensor:
+    """What the network is told of each crop and its neighbours, (B*F, condition_channels, h/u, w/u)."""
+    parts = [unshuffle(batch.stages[:, 0].float() / 127.5 - 1, config)]
+    if config.reach:
+        cells = unshuffle(batch.changes.flatten(1, 2).float() * (2 * CHANGE_UNIT), config)
+        parts.append(cells.unflatten(0, (-1, 2 * config.reach)).flatten(1, 2))
+    return torch.cat(parts, dim=1)
 
 
 class Run:
@@ -134,28 +144,30 @@ class Run:
         cosine = 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * share))
         return float(self.options.rate * min(1.0, (self.step + 1) / 200) * cosine)
 
-    def latents(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 (B, 4, F, s, s, 3) -> (residual latents of each task (B*F, T, C, h, w), condition (B*F, C, h, w)).
+    def latents(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Residual latents of each task (B*F, T, C, h, w), and the condition (B*F, (1 + N) * C, h, w).
 
         Sharpening leads from the soft picture to the clean one, denoising to the soft from the noisy one, deblocking to
         the noisy from the coded one.
         """
-        coded, noisy, soft, clean = (batch.to(self.device).float() / 127.5 - 1).unbind(1)
+        coded, noisy, soft, clean = (batch.stages.float() / 127.5 - 1).unbind(1)
         residuals = [unshuffle(x, self.config) for x in (clean - soft, soft - noisy, noisy - coded)]
         if not self.config.tasks:
             residuals = [sum(residuals[1:], residuals[0])]
-        return torch.stack(residuals, dim=1) / self.config.residual_std, unshuffle(coded, self.config)
+        return torch.stack(residuals, dim=1) / self.config.residual_std, condition_of(batch, self.config)
 
-    def train_step(self, batch: Tensor) -> dict[str, float]:
+    def train_step(self, batch: Batch) -> dict[str, float]:
         """One optimiser step; returns what to log."""
+        batch = Batch(*(part.to(self.device) for part in batch))
         target, condition = self.latents(batch)
-        clips, frames = len(batch), batch.shape[2]
+        clips, frames = len(batch.stages), batch.stages.shape[2]
         sigma = draw_sigmas(clips, self.generator)
         noisy = noisy_input(target.sum(dim=1), sigma, frames, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
-            predicted = self.components(noisy, sigma.to(self.device), condition, frames)
+            seen = self.network.look(condition)
+            predicted = self.components(noisy, sigma.to(self.device), seen, frames)
         losses = restoration_loss(predicted, target, clips)
-        losses["flicker"] = self.flicker(predicted, condition, batch) if frames > 1 else torch.zeros(())
+        losses["flicker"] = self.flicker(predicted, batch.stages) if frames > 1 else torch.zeros(())
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         self.optimizer.zero_grad(set_to_none=True)
@@ -167,14 +179,14 @@ class Run:
         self.update_average()
         return {**{key: loss.item() for key, loss in losses.items()}, "norm": norm.item()}
 
-    def flicker(self, predicted: Tensor, condition: Tensor, batch: Tensor) -> Tensor:
+    def flicker(self, predicted: Tensor, stages: Tensor) -> Tensor:
         """How much more the restored clips change along the original's flow than the degraded ones."""
-        soft = torch.nn.functional.pixel_shuffle(condition, self.config.unshuffle)
+        soft = stages[:, 0].movedim(-1, 2).float() / 127.5 - 1
         whole = predicted.float().sum(dim=1) * self.config.residual_std
-        output = soft + torch.nn.functional.pixel_shuffle(whole, self.config.unshuffle)
-        clips = [x.unflatten(0, (len(batch), -1)) for x in (output, soft)]
-        grid, valid = clip_flows(batch[:, 3])
-        return warped_loss(clips[0], clips[1], (grid.to(self.device), valid.to(self.device)))
+        residual = torch.nn.functional.pixel_shuffle(whole, self.config.unshuffle)
+        grid, valid = clip_flows(stages[:, 3].cpu())
+        flows = grid.to(self.device), valid.to(self.device)
+        return warped_loss(soft + residual.unflatten(0, soft.shape[:2]), soft, flows)
 
     def share_gradients(self) -> None:
         """Average the gradients over all processes, and take the clock of the first."""
@@ -196,30 +208,31 @@ class Run:
         torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
 
     @torch.no_grad()
-    def validate(self, batches: dict[str, Tensor]) -> dict[str, float]:
+    def validate(self, batches: dict[str, Batch]) -> dict[str, float]:
         """Mean PSNR gain in dB of each batch over its degraded input, one step from pure noise; writes a sheet."""
         gains, rows = {}, []
         for name, batch in batches.items():
+            batch = Batch(*(part.to(self.device) for part in batch))
             target, condition = self.latents(batch)
             whole = target.sum(dim=1)
             noise = torch.randn(whole.shape, generator=torch.Generator().manual_seed(1)).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
-                predicted = self.average(noise * SIGMA_MAX, torch.tensor(SIGMA_MAX), condition, batch.shape[2])
-            gains[name] = float(np.mean(clip_gains(predicted, whole, len(batch))))
-            rows.append(self.sheet_row(batch, condition, predicted))
+                seen, sigma = self.average.look(condition), torch.tensor(SIGMA_MAX, device=self.device)
+                predicted = self.average(noise * SIGMA_MAX, sigma, seen, batch.stages.shape[2])
+            gains[name] = float(np.mean(clip_gains(predicted, whole, len(batch.stages))))
+            rows.append(self.sheet_row(batch.stages, predicted))
         cv2.imwrite(str(self.folder / f"sheet_{self.step:06d}.png"), np.concatenate(rows)[..., ::-1])
         return {name: round(gain, 3) for name, gain in gains.items()}
 
-    def sheet_row(self, batch: Tensor, condition: Tensor, predicted: Tensor) -> np.ndarray:
+    def sheet_row(self, stages: Tensor, predicted: Tensor) -> np.ndarray:
         """Input, output, original of the middle frame of the first clips of a batch, side by side, uint8 RGB."""
-        pixels = torch.nn.functional.pixel_shuffle(
-            condition + predicted * self.config.residual_std, self.config.unshuffle
-        )
-        output = ((pixels + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
-        output = output.unflatten(0, (len(batch), -1)).cpu()
-        middle = batch.shape[2] // 2
-        shown = [(stages[0], out, stages[3]) for stages, out in zip(batch[:4], output, strict=False)]
-        return np.concatenate([x[middle].numpy() for clips in shown for x in clips], axis=1)
+        middle = stages.shape[2] // 2
+        residual = torch.nn.functional.pixel_shuffle(predicted * self.config.residual_std, self.config.unshuffle)
+        residual = residual.unflatten(0, (len(stages), -1))[:4, middle].movedim(1, -1)
+        given = stages[:4, 0, middle]
+        output = (given.float() + residual * 127.5).round().clamp(0, 255).byte()
+        shown = zip(given, output, stages[:4, 3, middle], strict=True)
+        return np.concatenate([picture.cpu().numpy() for clip in shown for picture in clip], axis=1)
 
     def write(self, row: dict[str, float]) -> None:
         """Append one line to the log."""
@@ -237,18 +250,21 @@ def clip_gains(predicted: Tensor, target: Tensor, clips: int) -> list[float]:
 
 
 def measured_config(data: Path, seed: int) -> NetworkConfig:
-    """`SHAPE` with the standard deviations of residual and condition over some batches."""
+    """`SHAPE` with the standard deviations of residual, condition and neighbours over some batches."""
     plain, basis = SHAPE, cell_basis(SHAPE.unshuffle)
-    squares = torch.zeros(2, plain.latent_channels)
-    for batch in islice(Samples(data, seed + 1), MEASURED):
-        stages = batch.float() / 127.5 - 1
-        for row, pixels in enumerate((stages[:, 3] - stages[:, 0], stages[:, 0])):
-            squares[row] += (torch.einsum("nchw,dc->dnhw", unshuffle(pixels, plain), basis) ** 2).mean(
-                dim=(1, 2, 3)
-            ) / MEASURED
+    squares = torch.zeros(3, plain.latent_channels)
+    for batch in islice(Samples(data, seed + 1, reach=plain.reach), MEASURED):
+        stages = batch.stages.float() / 127.5 - 1
+        changes = batch.changes.flatten(1, 2).float() * (2 * CHANGE_UNIT)
+        for row, pixels in enumerate((stages[:, 3] - stages[:, 0], stages[:, 0], changes)):
+            cells = torch.einsum("nchw,dc->dnhw", unshuffle(pixels, plain), basis)
+            squares[row] += cells.square().mean(dim=(1, 2, 3)) / MEASURED
     std = round(float(squares[0].mean().sqrt()), 4)
-    scales = [tuple(round(float(x), 5) for x in row) for row in (squares[0].sqrt() / std, squares[1].sqrt())]
-    return dataclasses.replace(plain, residual_std=std, latent_scale=scales[0], condition_scale=scales[1])
+    squares[0] /= std**2
+    scales = [tuple(round(float(x), 5) for x in row.sqrt()) for row in squares]
+    return dataclasses.replace(
+        plain, residual_std=std, latent_scale=scales[0], condition_scale=scales[1], neighbour_scale=scales[2]
+    )
 
 
 def parse() -> argparse.Namespace:
@@ -273,21 +289,21 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def batches(options: argparse.Namespace, step: int, rank: int) -> Iterator[Tensor]:
+def batches(options: argparse.Namespace, step: int, rank: int, reach: int) -> Iterator[Batch]:
     """Endless training batches of one process, from this step on."""
     sizes = tuple((int(a), int(b), int(c)) for a, b, c in (item.split("x") for item in options.sizes.split(",")))
     seed = options.seed + step
-    samples = Samples(options.data, seed + 7919 * rank, sizes, order=seed)
+    samples = Samples(options.data, seed + 7919 * rank, sizes, order=seed, reach=reach)
     if not options.workers:
         return iter(samples)
     return iter(DataLoader(samples, batch_size=None, num_workers=options.workers, prefetch_factor=8))
 
 
-def watched(data: Path) -> dict[str, Tensor]:
+def watched(data: Path, reach: int) -> dict[str, Batch]:
     """A batch of held-out clips for each softening that is watched."""
-    sizes = ((128, 12, 4),)
+    sizes = ((128, 24, 4),)
     return {
-        name: torch.cat([*islice(Samples(data, 77, sizes, validation=True, degradation=how), 2)])
+        name: next(iter(Samples(data, 77, sizes, validation=True, degradation=how, reach=reach)))
         for name, how in WATCHED.items()
     }
 
@@ -300,8 +316,8 @@ def train(rank: int, options: argparse.Namespace) -> None:
         address = f"tcp://127.0.0.1:{options.port}"
         distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=options.processes)
     run = Run(options, rank)
-    held_out = watched(options.data) if rank == 0 else {}
-    loader = batches(options, run.step, rank)
+    held_out = watched(options.data, run.config.reach) if rank == 0 else {}
+    loader = batches(options, run.step, rank, run.config.reach)
     count = sum(p.numel() for p in run.network.parameters())
     log.info("residual_std %.4f, %d parameters", run.config.residual_std, count)
     sums: dict[str, float] = {}

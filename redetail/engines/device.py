@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -117,7 +117,7 @@ def _default_dtype(device: torch.device, mixed: bool) -> torch.dtype:
 
 def _has_native_bfloat16() -> bool:
     """Whether the CPU has instructions for it; an old torch cannot tell."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in _NATIVE_BFLOAT16)
 
 

@@ -7,11 +7,13 @@ import dataclasses
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from redetail.engines.restoration import ModelCard, load, save
+from redetail.engines.restoration import ModelCard, ResidualCodec, load, save
 
 
 def options(data: Path, output: Path, **changes: object) -> argparse.Namespace:
@@ -45,28 +47,40 @@ def train(script, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def batch(clips: int = 2, frames: int = 2, side: int = 32) -> torch.Tensor:
+@pytest.fixture
+def batch(script) -> Any:
     generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (clips, 4, frames, side, side, 3), generator=generator, dtype=torch.uint8)
+    stages = torch.randint(0, 256, (2, 4, 2, 32, 32, 3), generator=generator, dtype=torch.uint8)
+    changes = torch.randint(-127, 128, (2, 2, 6, 32, 32, 3), generator=generator, dtype=torch.int8)
+    return script("data").Batch(stages, changes)
 
 
 def test_targets_of_the_tasks_lead_from_the_crop_to_the_original(
-    train: ModuleType, prepared: Path, tmp_path: Path
+    train: ModuleType, prepared: Path, tmp_path: Path, batch: Any
 ) -> None:
     run = train.Run(options(prepared, tmp_path / "run"))
-    pictures = batch()
-    target, condition = run.latents(pictures)
+    target, condition = run.latents(batch)
     assert target.shape == (4, 3, 12, 16, 16)
-    restored = condition + target.sum(dim=1) * run.config.residual_std
-    clean = train.unshuffle(pictures[:, 3].float() / 127.5 - 1, run.config)
+    restored = condition[:, :12] + target.sum(dim=1) * run.config.residual_std
+    clean = train.unshuffle(batch.stages[:, 3].float() / 127.5 - 1, run.config)
     torch.testing.assert_close(restored, clean, atol=1e-5, rtol=0)
 
 
-def test_a_run_is_resumed_where_it_stopped(train: ModuleType, prepared: Path, tmp_path: Path) -> None:
+def test_training_and_engine_tell_the_network_the_same(train: ModuleType, script) -> None:
+    data, config = script("data"), dataclasses.replace(train.SHAPE, reach=2)
+    coded = np.random.default_rng(0).integers(100, 140, (3, 32, 32, 3)).astype(np.uint8)
+    found = np.stack([*data.aligned_differences(coded, 2)]) / data.CHANGE_UNIT
+    stages = torch.from_numpy(np.stack([coded] * 4))[None]
+    batch = data.Batch(stages, torch.from_numpy(np.rint(found).astype(np.int8))[None])
+    expected = ResidualCodec(config).condition(coded.astype(np.float32) / 255)
+    torch.testing.assert_close(train.condition_of(batch, config), expected, atol=data.CHANGE_UNIT + 1e-5, rtol=0)
+
+
+def test_a_run_is_resumed_where_it_stopped(train: ModuleType, prepared: Path, tmp_path: Path, batch: Any) -> None:
     folder = tmp_path / "run"
     run = train.Run(options(prepared, folder))
     for _ in range(2):
-        figures = run.train_step(batch())
+        figures = run.train_step(batch)
     assert figures["error"] > 0
     run.save()
     again = train.Run(options(prepared, folder, start=tmp_path / "nowhere"))  # a checkpoint counts for more
@@ -77,9 +91,9 @@ def test_a_run_is_resumed_where_it_stopped(train: ModuleType, prepared: Path, tm
     assert again.optimizer.state_dict()["state"].keys() == run.optimizer.state_dict()["state"].keys()
 
 
-def test_a_run_starts_from_exported_weights(train: ModuleType, prepared: Path, tmp_path: Path) -> None:
+def test_a_run_starts_from_exported_weights(train: ModuleType, prepared: Path, tmp_path: Path, batch: Any) -> None:
     first = train.Run(options(prepared, tmp_path / "first"))
-    first.train_step(batch())
+    first.train_step(batch)
     save(tmp_path / "exported", first.average, ModelCard())
     second = train.Run(options(prepared, tmp_path / "second", start=tmp_path / "exported"))
     assert second.step == 0

@@ -16,6 +16,7 @@ from torch.nn import functional
 from redetail.engines.base import Pixels
 from redetail.engines.restoration.network import NetworkConfig
 from redetail.errors import RegionError
+from redetail.imaging.align import aligned_differences
 
 
 def _no_tick() -> None:
@@ -46,14 +47,25 @@ class ResidualCodec:
         return torch.zeros(frames, self.config.latent_channels, height // cell, width // cell, device=self.device)
 
     def condition(self, crops: Pixels) -> Tensor:
-        """(F, h, w, 3) 0..1 -> what the network sees of the crop, (F, 48, h/4, w/4) float32 in -1..1."""
-        self._checked(crops)
-        pixels = torch.from_numpy(np.ascontiguousarray(crops, np.float32)).to(self.device)
-        return functional.pixel_unshuffle(pixels.movedim(-1, 1) * 2 - 1, self.config.unshuffle)
+        """(F, h, w, 3) 0..1 -> what the network is told of each crop and its neighbours, (F, C, h/u, w/u) float32.
+
+        C is the config's ``condition_channels``: the crop in -1..1, then the neighbours' aligned differences.
+        """
+        parts = [self._cells(crops) * 2 - 1]
+        if self.config.reach:
+            others = aligned_differences(crops, self.config.reach)
+            parts.append(torch.stack([self._cells(of_frame).flatten(0, 1) for of_frame in others]) * 2)
+        return torch.cat(parts, dim=1)
 
     def residual(self, crops: Pixels, targets: Pixels) -> Tensor:
         """Latents (F, 48, h/4, w/4) that decode to ``targets``; both are (F, h, w, 3) 0..1."""
-        return (self.condition(targets) - self.condition(crops)) / self.config.residual_std
+        return (self._cells(targets) - self._cells(crops)) * 2 / self.config.residual_std
+
+    def _cells(self, pictures: Pixels) -> Tensor:
+        """(N, h, w, 3) -> (N, 3*u*u, h/u, w/u) on the device."""
+        self._checked(pictures)
+        pixels = torch.from_numpy(np.ascontiguousarray(pictures, np.float32)).to(self.device)
+        return functional.pixel_unshuffle(pixels.movedim(-1, 1), self.config.unshuffle)
 
     def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None] = _no_tick) -> Pixels:
         """(F, 48, h/4, w/4) -> the crops plus their residual, (F, h, w, 3) float32 clamped to 0..1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from redetail.engines.restoration.network import RestorationUNet
 from redetail.engines.restoration.tasks import task_weights
 from redetail.sampling import Denoiser, NoiseTable, sampler_names, scheduler_names
 from redetail.settings import Settings
+
+_TOGETHER = 16  # frames
 
 
 class RestorationModel:
@@ -36,9 +39,27 @@ class RestorationModel:
         self.table = NoiseTable.stable_diffusion()
 
     def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
-        """The denoiser of a run of frames sees the crops of those frames (copied: the crops may be read-only)."""
+        """The denoiser of a run of frames sees the crops of those frames and of their neighbours."""
         weights = self._weights(settings)
-        return lambda frames: self._denoiser(self._codec.condition(np.array(crops[frames], np.float32)), weights)
+        seen = cache(lambda: self._seen(crops))
+        return lambda frames: self._denoiser(seen()[frames], weights)
+
+    def _seen(self, crops: Pixels) -> Tensor:
+        """What the network takes from all crops of a segment, a few at a time: the neighbours take the most memory."""
+        reach = self._network.config.reach
+        parts = []
+        for first in range(0, len(crops), _TOGETHER):
+            start = max(0, first - reach)
+            near = np.array(crops[start : first + _TOGETHER + reach], np.float32)  # a copy: crops may be read-only
+            wanted = slice(first - start, first - start + min(_TOGETHER, len(crops) - first))
+            with self._precision:
+                parts.append(self._network.look(self._codec.condition(near)[wanted]))
+        return torch.cat(parts)
+
+    @property
+    def _precision(self) -> torch.autocast:
+        kind, dtype = self._placement.device.type, self._placement.dtype
+        return torch.autocast(kind, dtype, enabled=dtype != torch.float32)
 
     def _weights(self, settings: Settings) -> Tensor:
         """How much of each task's residual counts, (T,)."""
@@ -49,15 +70,13 @@ class RestorationModel:
         negative = torch.tensor(task_weights(settings.negative, tasks) or (0.0,) * len(tasks))
         return settings.denoise * (negative + settings.cfg * (positive - negative))
 
-    def _denoiser(self, condition: Tensor, weights: Tensor) -> Denoiser:
-        placement = self._placement
-
+    def _denoiser(self, seen: Tensor, weights: Tensor) -> Denoiser:
         def denoise(x: Tensor, sigma: float, /) -> Tensor:
             if not weights.any():
                 return torch.zeros_like(x)
             level = torch.tensor(sigma, device=x.device)
-            with torch.autocast(x.device.type, placement.dtype, enabled=placement.dtype != torch.float32):
-                x0: Tensor = self._network(x.float(), level, condition, len(x), weights=weights)
+            with self._precision:
+                x0: Tensor = self._network(x.float(), level, seen, len(x), weights=weights)
             return x0.to(x.dtype)
 
         return denoise

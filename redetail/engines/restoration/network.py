@@ -33,6 +33,9 @@ class NetworkConfig:
         latent_scale, condition_scale: standard deviation of each coefficient of a cell (see `cell_basis`) of clean
             latents and of the condition over the training data; empty for ones.
         tasks: names of the kinds of damage whose residuals the network tells apart; empty: it predicts only their sum.
+        reach: neighbouring frames on either side whose aligned differences are part of the condition; 0: none.
+        fused_channels: inner width of what weighs them up.
+        neighbour_scale: standard deviation of each coefficient of a cell of their differences; empty for ones.
     """
 
     unshuffle: int = 4
@@ -45,11 +48,19 @@ class NetworkConfig:
     latent_scale: tuple[float, ...] = ()
     condition_scale: tuple[float, ...] = ()
     tasks: tuple[str, ...] = ()
+    reach: int = 0
+    fused_channels: int = 48
+    neighbour_scale: tuple[float, ...] = ()
 
     @property
     def latent_channels(self) -> int:
         """Channels of a latent cell: all colour values of an unshuffle x unshuffle square."""
         return 3 * self.unshuffle**2
+
+    @property
+    def condition_channels(self) -> int:
+        """Channels of a condition cell: those of the crop, then those of each neighbour's difference."""
+        return (1 + 2 * self.reach) * self.latent_channels
 
     @property
     def size_multiple(self) -> int:
@@ -178,11 +189,19 @@ class Stage(nn.Module):
         return x
 
 
-class _Seen(NamedTuple):
-    """In the basis of a cell: what enters the network (N, 2*C, h, w), what of the latents goes past it (N, C, h, w)."""
+class _Guess(NamedTuple):
+    """In the basis of a cell, (N, C, h, w): what of the latents enters the network, and what goes past it."""
 
     inputs: Tensor
     passed: Tensor
+
+
+def _fusing(config: NetworkConfig) -> nn.Sequential:
+    """Weighs the neighbours up against the crop; its output starts at zero."""
+    first = nn.Conv2d(config.condition_channels, config.fused_channels, 3, padding=1)
+    last = nn.Conv2d(config.fused_channels, config.channels[0], 3, padding=1, bias=False)
+    nn.init.zeros_(last.weight)
+    return nn.Sequential(first, nn.SiLU(), last)
 
 
 class RestorationUNet(nn.Module):
@@ -191,6 +210,7 @@ class RestorationUNet(nn.Module):
     basis: Tensor
     latent_scale: Tensor
     condition_scale: Tensor
+    neighbour_scale: Tensor
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -201,7 +221,10 @@ class RestorationUNet(nn.Module):
         self.register_buffer("latent_scale", torch.tensor(config.latent_scale or ones), persistent=False)
         self.register_buffer("condition_scale", torch.tensor(config.condition_scale or ones), persistent=False)
         self.embed = nn.Sequential(nn.Linear(64, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU())
-        self.enter = nn.Conv2d(2 * config.latent_channels, channels[0], 3, padding=1)
+        self.register_buffer("neighbour_scale", torch.tensor(config.neighbour_scale or ones), persistent=False)
+        self.enter = nn.Conv2d(config.latent_channels, channels[0], 3, padding=1)
+        self.crop = nn.Conv2d(config.latent_channels, channels[0], 3, padding=1, bias=False)
+        self.fuse = _fusing(config) if config.reach else None
         self.down = nn.ModuleList(self._level(i, config.down_blocks[i], channels[i]) for i in range(len(channels)))
         self.up = nn.ModuleList(self._level(i, config.up_blocks[i], channels[i]) for i in range(len(channels)))
         pairs = list(itertools.pairwise(channels))
@@ -223,7 +246,7 @@ class RestorationUNet(nn.Module):
         self,
         latents: Tensor,
         sigma: Tensor,
-        condition: Tensor,
+        seen: Tensor,
         num_frames: int,
         motion: bool = True,
         weights: Tensor | None = None,
@@ -233,7 +256,7 @@ class RestorationUNet(nn.Module):
         Args:
             latents: (B*F, 3*u*u, h, w) noisy residual latents, k-diffusion convention: clean + sigma * noise.
             sigma: scalar, (B,) or (B*F,) noise level, > 0.
-            condition: same shape, the pixel-unshuffled crop in -1..1.
+            seen: what `look` made of the crops, (B*F, channels[0], h, w).
             num_frames: F, how many neighbouring rows are one clip; B*F must be a multiple of it.
             motion: False runs every frame for itself, with the motion layers left out.
             weights: (T,) how much of each task's residual counts; None: the whole of each.
@@ -243,16 +266,34 @@ class RestorationUNet(nn.Module):
         """
         mix = torch.ones(self.parts) if weights is None else weights
         kernel, bias = self._mixed_head(mix.to(self.leave.weight))
-        known, embedding = self._seen(latents, sigma, condition)
-        body = self._body(self.enter(known.inputs), embedding, num_frames if motion else 0)
+        known, embedding = self._guess(latents, sigma)
+        body = self._body(self.enter(known.inputs) + seen, embedding, num_frames if motion else 0)
         predicted = functional.conv2d(body, kernel, bias, padding=1).float()
         # What goes past the network is shared evenly by the tasks: weights of zero give zero at every noise level.
         return self._transformed(float(mix.mean()) * known.passed + self._scale * predicted, self.basis.T)
 
-    def components(self, latents: Tensor, sigma: Tensor, condition: Tensor, num_frames: int) -> Tensor:
+    def look(self, condition: Tensor) -> Tensor:
+        """What the network takes from the crops, the same at every step: (N, channels[0], h, w).
+
+        ``condition``: (N, (1 + 2*reach) * 3*u*u, h, w), pixel-unshuffled: the crop in -1..1, then the aligned
+        difference of each neighbour in the same units (see `redetail.imaging.align`).
+        """
+        own = self._transformed(condition[:, : self.config.latent_channels], self.basis / self.condition_scale[:, None])
+        own = own.contiguous(memory_format=torch.channels_last)
+        seen: Tensor = self.crop(own)
+        if self.fuse is None:
+            return seen
+        others = condition[:, self.config.latent_channels :]
+        cells = others.reshape(-1, self.config.latent_channels, *others.shape[2:])
+        cells = self._transformed(cells, self.basis / self.neighbour_scale[:, None])
+        known = torch.cat([own, cells.reshape(others.shape)], dim=1).contiguous(memory_format=torch.channels_last)
+        fused: Tensor = self.fuse(known)
+        return seen + fused
+
+    def components(self, latents: Tensor, sigma: Tensor, seen: Tensor, num_frames: int) -> Tensor:
         """The predicted clean latents of each task, (B*F, T, 3*u*u, h, w); arguments as those of `forward`."""
-        known, embedding = self._seen(latents, sigma, condition)
-        predicted = self.leave(self._body(self.enter(known.inputs), embedding, num_frames)).float()
+        known, embedding = self._guess(latents, sigma)
+        predicted = self.leave(self._body(self.enter(known.inputs) + seen, embedding, num_frames)).float()
         predicted = predicted.reshape(len(latents), self.parts, *latents.shape[1:])
         parts = known.passed[:, None] / self.parts + self._scale * predicted
         return self._transformed(parts.flatten(0, 1), self.basis.T).reshape(parts.shape)
@@ -269,17 +310,16 @@ class RestorationUNet(nn.Module):
     def _scale(self) -> Tensor:
         return self.latent_scale[None, :, None, None]
 
-    def _seen(self, latents: Tensor, sigma: Tensor, condition: Tensor) -> tuple[_Seen, Tensor]:
-        """What the network is told, and the embedding of the noise level (N, 128)."""
+    def _guess(self, latents: Tensor, sigma: Tensor) -> tuple[_Guess, Tensor]:
+        """What the latents tell, and the embedding of the noise level (N, 128)."""
         sigma = sigma.reshape(-1).float()
         sigma = sigma.repeat_interleave(latents.shape[0] // sigma.shape[0])
         # The best linear guess of the clean coefficients: noise that tells nothing hardly enters, so that at high
         # noise levels the network is a restorer of the crop from the first step on.
         trust = self._scale**2 / (self._scale**2 + (sigma**2)[:, None, None, None])
         guess = trust * self._transformed(latents, self.basis)
-        crop = self._transformed(condition, self.basis / self.condition_scale[:, None])
-        inputs = torch.cat([guess / self._scale, crop], dim=1).contiguous(memory_format=torch.channels_last)
-        return _Seen(inputs, guess * trust), self.embed(sigma_features(sigma, 64))
+        inputs = (guess / self._scale).contiguous(memory_format=torch.channels_last)
+        return _Guess(inputs, guess * trust), self.embed(sigma_features(sigma, 64))
 
     @staticmethod
     def _transformed(cells: Tensor, basis: Tensor) -> Tensor:

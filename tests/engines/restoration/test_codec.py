@@ -6,6 +6,7 @@ import torch
 
 from redetail.engines.restoration import NetworkConfig, ResidualCodec
 from redetail.errors import RegionError
+from redetail.imaging.align import TRUSTED
 
 CODEC = ResidualCodec(NetworkConfig(residual_std=0.1))
 
@@ -39,6 +40,20 @@ def test_condition_holds_the_pixels_of_each_cell() -> None:
     crops = pixels(4, frames=1)
     cell = CODEC.condition(crops)[0, :, 1, 2].reshape(3, 4, 4)
     np.testing.assert_allclose(cell.numpy(), crops[0, 4:8, 8:12].transpose(2, 0, 1) * 2 - 1, atol=1e-6)
+
+
+def test_condition_holds_the_neighbours_beside_the_crop() -> None:
+    pytest.importorskip("cv2")
+    codec = ResidualCodec(NetworkConfig(residual_std=0.1, reach=1))
+    crops = np.full((3, 32, 48, 3), 0.5, np.float32)
+    crops[1] += 0.02
+    condition = codec.condition(crops)
+    assert condition.shape == (3, 144, 8, 12)
+    assert torch.equal(condition[:, :48], CODEC.condition(crops))
+    change = -0.04 * float(np.exp(-np.square(0.02 / TRUSTED)))  # in units of -1..1
+    torch.testing.assert_close(condition[1, 48:], torch.full((96, 8, 12), change), atol=1e-5, rtol=0)
+    assert not condition[0, 48:96].any()  # there is no frame before the first
+    assert not condition[2, 96:].any()
 
 
 @pytest.mark.parametrize("shape", [(2, 30, 48, 3), (2, 32, 40, 3), (32, 48, 3), (2, 32, 48, 4)])

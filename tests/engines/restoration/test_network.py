@@ -29,46 +29,52 @@ def network() -> RestorationUNet:
 
 
 def inputs(rows: int, height: int = 6, width: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents, and what a network has seen of the crops."""
     generator = torch.Generator().manual_seed(2)
     return (
         torch.randn(rows, 48, height, width, generator=generator),
-        torch.rand(rows, 48, height, width, generator=generator) * 2 - 1,
+        torch.randn(rows, 8, height, width, generator=generator),
     )
+
+
+def conditions(rows: int, reach: int) -> torch.Tensor:
+    channels = 48 * (1 + 2 * reach)
+    return torch.rand(rows, channels, 6, 8, generator=torch.Generator().manual_seed(3)) * 2 - 1
 
 
 @torch.no_grad()
 def test_keeps_the_shape_for_any_number_of_frames(network: RestorationUNet) -> None:
     for frames in (1, 4, 11):
-        latents, condition = inputs(2 * frames)
-        assert network(latents, torch.tensor(1.0), condition, frames).shape == latents.shape
+        latents, seen = inputs(2 * frames)
+        assert network(latents, torch.tensor(1.0), seen, frames).shape == latents.shape
 
 
 @torch.no_grad()
 def test_without_motion_frames_are_run_one_by_one(network: RestorationUNet) -> None:
-    latents, condition = inputs(5)
+    latents, seen = inputs(5)
     sigma = torch.tensor(2.0)
-    together = network(latents, sigma, condition, 5, motion=False)
-    alone = [network(latents[i : i + 1], sigma, condition[i : i + 1], 1, motion=False) for i in range(5)]
+    together = network(latents, sigma, seen, 5, motion=False)
+    alone = [network(latents[i : i + 1], sigma, seen[i : i + 1], 1, motion=False) for i in range(5)]
     # Convolutions may sum a batch in another order: a few float32 steps of values around one.
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(together, network(latents, sigma, condition, 5), atol=1e-3)
+    assert not torch.allclose(together, network(latents, sigma, seen, 5), atol=1e-3)
 
 
 @torch.no_grad()
 def test_clips_of_a_batch_do_not_see_each_other(network: RestorationUNet) -> None:
-    latents, condition = inputs(8)
+    latents, seen = inputs(8)
     sigma = torch.tensor([0.5, 3.0])
-    both = network(latents, sigma, condition, 4)
-    first = network(latents[:4], sigma[:1], condition[:4], 4)
+    both = network(latents, sigma, seen, 4)
+    first = network(latents[:4], sigma[:1], seen[:4], 4)
     torch.testing.assert_close(both[:4], first, atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
 def test_reversed_time_gives_reversed_output(network: RestorationUNet) -> None:
-    latents, condition = inputs(6)
+    latents, seen = inputs(6)
     sigma = torch.tensor(1.0)
-    forward = network(latents, sigma, condition, 6)
-    backward = network(latents.flip(0), sigma, condition.flip(0), 6)
+    forward = network(latents, sigma, seen, 6)
+    backward = network(latents.flip(0), sigma, seen.flip(0), 6)
     torch.testing.assert_close(forward, backward.flip(0), atol=1e-5, rtol=1e-5)
 
 
@@ -81,9 +87,9 @@ def test_a_new_motion_layer_is_the_identity() -> None:
 @torch.no_grad()
 def test_untrained_network_changes_nothing_at_full_noise_and_trusts_the_latents_at_none() -> None:
     network = RestorationUNet(TINY)
-    latents, condition = inputs(2)
-    assert network(latents * 14.6, torch.tensor(14.6), condition, 2).abs().max() < 0.01
-    torch.testing.assert_close(network(latents, torch.tensor(0.01), condition, 2), latents, atol=2e-3, rtol=0)
+    latents, seen = inputs(2)
+    assert network(latents * 14.6, torch.tensor(14.6), seen, 2).abs().max() < 0.01
+    torch.testing.assert_close(network(latents, torch.tensor(0.01), seen, 2), latents, atol=2e-3, rtol=0)
 
 
 def test_noise_levels_have_distinct_features() -> None:
@@ -108,8 +114,8 @@ def test_cell_basis_is_orthonormal_and_starts_with_the_mean_grey() -> None:
 @torch.no_grad()
 def test_scales_are_units_only_where_the_noise_is_low() -> None:
     scaled = dataclasses.replace(TINY, latent_scale=(0.5,) * 48, condition_scale=(2.0,) * 48)
-    latents, condition = inputs(2)
-    result = RestorationUNet(scaled)(latents, torch.tensor(0.001), condition, 2)
+    latents, seen = inputs(2)
+    result = RestorationUNet(scaled)(latents, torch.tensor(0.001), seen, 2)
     torch.testing.assert_close(result, latents, atol=1e-3, rtol=0)
 
 
@@ -120,21 +126,62 @@ TASKS = dataclasses.replace(TINY, tasks=("sharpen", "denoise", "deblock"))
 def test_prediction_is_the_weighted_sum_of_the_tasks() -> None:
     torch.manual_seed(0)
     network = awake(RestorationUNet(TASKS))
-    latents, condition = inputs(4)
+    latents, seen = inputs(4)
     sigma = torch.tensor(1.0)
-    parts = network.components(latents, sigma, condition, 2)
+    parts = network.components(latents, sigma, seen, 2)
     assert parts.shape == (4, 3, 48, 6, 8)
     close = {"atol": 1e-4, "rtol": 1e-4}  # sums of values around ten in another order
-    torch.testing.assert_close(network(latents, sigma, condition, 2), parts.sum(dim=1), **close)
+    torch.testing.assert_close(network(latents, sigma, seen, 2), parts.sum(dim=1), **close)
     weights = torch.tensor([0.5, 0.0, 2.0])
-    weighted = network(latents, sigma, condition, 2, weights=weights)
+    weighted = network(latents, sigma, seen, 2, weights=weights)
     torch.testing.assert_close(weighted, (weights[:, None, None, None] * parts).sum(dim=1), **close)
-    assert not network(latents, sigma, condition, 2, weights=torch.zeros(3)).any()
+    assert not network(latents, sigma, seen, 2, weights=torch.zeros(3)).any()
 
 
 @torch.no_grad()
 def test_a_network_without_tasks_is_scaled_by_its_one_weight(network: RestorationUNet) -> None:
-    latents, condition = inputs(2)
+    latents, seen = inputs(2)
     sigma = torch.tensor(1.0)
-    whole = network(latents, sigma, condition, 2)
-    torch.testing.assert_close(network(latents, sigma, condition, 2, weights=torch.tensor([1.5])), 1.5 * whole)
+    whole = network(latents, sigma, seen, 2)
+    torch.testing.assert_close(network(latents, sigma, seen, 2, weights=torch.tensor([1.5])), 1.5 * whole)
+
+
+LOOKING = dataclasses.replace(TINY, reach=2, fused_channels=8)
+
+
+@torch.no_grad()
+def test_new_eyes_see_the_crop_alone() -> None:
+    torch.manual_seed(0)
+    network = RestorationUNet(LOOKING)
+    condition = conditions(3, 2)
+    seen = network.look(condition)
+    assert seen.shape == (3, 8, 6, 8)
+    other = condition.clone()
+    other[:, 48:] = 0
+    assert torch.equal(network.look(other), seen)
+
+
+@torch.no_grad()
+def test_trained_eyes_see_the_neighbours_of_a_frame_and_no_other() -> None:
+    torch.manual_seed(0)
+    network = awake(RestorationUNet(LOOKING))
+    condition = conditions(3, 2)
+    seen = network.look(condition)
+    for neighbour in range(4):
+        other = condition.clone()
+        other[1, 48 * (1 + neighbour) : 48 * (2 + neighbour)] = 0
+        changed = (network.look(other) - seen).abs().amax(dim=(1, 2, 3))
+        assert changed[1] > 1e-3
+        assert not changed[[0, 2]].any()
+
+
+@torch.no_grad()
+def test_scales_are_the_units_of_what_is_seen() -> None:
+    torch.manual_seed(0)
+    network = awake(RestorationUNet(LOOKING))
+    values = {"condition_scale": (2.0,) * 48, "neighbour_scale": (0.5,) * 48}
+    scaled = RestorationUNet(dataclasses.replace(LOOKING, **values)).eval()
+    scaled.load_state_dict(network.state_dict())
+    condition = conditions(2, 2)
+    units = torch.cat([condition[:, :48] * 2, condition[:, 48:] / 2], dim=1)
+    torch.testing.assert_close(scaled.look(units), network.look(condition), atol=1e-4, rtol=1e-4)

@@ -1,0 +1,78 @@
+"""What the neighbours of a frame know of it: their difference, moved onto it along the optical flow."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.imaging.flow import Flow, dense_flow, opencv, warp
+
+# A difference of more is a mistake of the flow or something that was hidden, not damage: it counts less and less.
+TRUSTED = 20 / 255
+
+
+def aligned_differences(frames: NDArray[Any], reach: int) -> Iterator[NDArray[np.float32]]:
+    """For each frame, how its neighbours at -reach..-1 and 1..reach differ from it: (2 * reach, h, w, 3) float32.
+
+    ``frames`` (F, h, w, 3) RGB, uint8 or float 0..1; differences are in units of 0..1. Each neighbour is moved onto
+    the frame along flows from frame to frame, taken at half the size and chained; a difference d counts as
+    d * exp(-(d / TRUSTED)**2), the influence of Welsch's robust estimator (Holland and Welsch 1977). Zeros stand for
+    neighbours before the first frame and after the last one. What is random in the frames, as compression is in part,
+    averages out over the neighbours; where they agree against the frame, it is the frame that is damaged.
+
+    Raises :class:`~redetail.errors.DependencyError` without OpenCV.
+    """
+    pixels = frames.astype(np.float32) / np.float32(255 if frames.dtype == np.uint8 else 1)
+    hops = _hops(pixels)
+    for now in range(len(frames)):
+        result = np.zeros((2 * reach, *pixels.shape[1:]), np.float32)
+        for step in (-1, 1):
+            for distance, flow in _chained(hops[step], now, step, reach):
+                place = reach - distance if step < 0 else reach + distance - 1
+                change = np.subtract(_moved(pixels[now + step * distance], flow), pixels[now])
+                np.multiply(change, _influence(change), out=result[place])
+        yield result
+
+
+def _influence(change: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much of a difference counts, 0..1."""
+    weight = np.square(change)
+    weight *= np.float32(-1 / TRUSTED**2)
+    return np.exp(weight, out=weight)
+
+
+def _hops(frames: NDArray[np.float32]) -> dict[int, list[Flow | None]]:
+    """The flows from each frame to the one before (-1) and to the one after (1), at half the size."""
+    cv2 = opencv()
+    height, width = frames.shape[1:3]
+    size = (max(1, width // 2), max(1, height // 2))
+    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
+    after = [dense_flow(a, b) for a, b in itertools.pairwise(small)]
+    before = [dense_flow(b, a) for a, b in itertools.pairwise(small)]
+    return {1: [*after, None], -1: [None, *before]}
+
+
+def _chained(hops: list[Flow | None], now: int, step: int, reach: int) -> Iterator[tuple[int, Flow]]:
+    """Distance and flow to each neighbour on one side, as far as there are any."""
+    flow: Flow | None = None
+    for distance in range(1, reach + 1):
+        hop = hops[now + step * (distance - 1)]
+        if hop is None:
+            return
+        flow = hop if flow is None else flow + warp(hop, flow)
+        yield distance, flow
+
+
+def _moved(picture: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
+    """A picture (h, w, 3) along a flow of half its size; bicubic, which keeps what a linear mean would blur."""
+    cv2 = opencv()
+    height, width = picture.shape[:2]
+    scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
+    places = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale
+    y, x = np.indices((height, width), np.float32)
+    moved = cv2.remap(picture, x + places[..., 0], y + places[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32)
