@@ -166,12 +166,8 @@ class Source:
         flags = KERNELS[kernel or self.up] | cv2.WARP_INVERSE_MAP
         shape = {"flags": flags, "borderMode": cv2.BORDER_REPLICATE}
         if clip.dtype == np.int8:  # which OpenCV does not move
-            return np.stack(
-                [
-                    np.rint(cv2.warpAffine(f.astype(np.float32), matrix, (side, side), **shape)).clip(-127, 127)
-                    for f in clip
-                ]
-            ).astype(np.int8)
+            moved = [cv2.warpAffine(f.astype(np.float32), matrix, (side, side), **shape) for f in clip]
+            return np.rint(moved).clip(-127, 127).astype(np.int8)
         return np.stack([cv2.warpAffine(f, matrix, (side, side), **shape) for f in clip])
 
 

@@ -53,17 +53,15 @@ def with_engine(engine: Engine, **changes: Any) -> Restore:
     return restore
 
 
-def each_frame_alone(engine: Engine) -> Restore:
+def each_frame_alone(restore: Restore) -> Restore:
     """Restore every frame as a clip of its own, which has no neighbours."""
-    settings = resolve({}, engine.capabilities.defaults)
 
-    def restore(subject: Subject) -> Clip:
-        crops = subject.soft.astype(np.float32) / 255
-        mask = np.ones((1, *crops.shape[1:3]), np.float32)
-        output = [engine.enhance(crop[None], mask, settings)[0] for crop in crops]
-        return np.asarray(np.rint(np.stack(output) * 255), np.uint8)
+    def one_by_one(subject: Subject) -> Clip:
+        frames = (slice(number, number + 1) for number in range(len(subject.clip)))
+        alone = (dataclasses.replace(subject, clip=subject.clip[f], small=subject.small[f]) for f in frames)
+        return np.concatenate([restore(frame) for frame in alone])
 
-    return restore
+    return one_by_one
 
 
 def changed(folder: Path, change: Callable[[RestorationUNet], RestorationUNet]) -> Engine:
@@ -155,7 +153,7 @@ def ways_of(options: argparse.Namespace) -> dict[str, Restore]:
     ways["redetail"] = with_engine(engine)
     ways["redetail, aligned neighbours only"] = with_engine(engine, context_length=1, context_overlap=0)
     ways["redetail, motion layers only"] = with_engine(changed(options.model, without_neighbours))
-    ways["redetail, each frame alone"] = each_frame_alone(engine)
+    ways["redetail, each frame alone"] = each_frame_alone(ways["redetail"])
     ways["redetail, motion layers left out"] = with_engine(changed(options.model, without_motion))
     if options.esrgan:
         for factor in (2, 4):

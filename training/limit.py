@@ -16,9 +16,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from data import aligned_differences, load_index
+from data import load_index
 from degrade import Degradation, damage, resize
 from subjects import SOFTENINGS
+
+from redetail.imaging.align import aligned_differences
 
 log = logging.getLogger("limit")
 

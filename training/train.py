@@ -254,11 +254,12 @@ def measured_config(data: Path, seed: int) -> NetworkConfig:
     plain, basis = SHAPE, cell_basis(SHAPE.unshuffle)
     squares = torch.zeros(3, plain.latent_channels)
     for batch in islice(Samples(data, seed + 1, reach=plain.reach), MEASURED):
-        stages = batch.stages.float() / 127.5 - 1
-        changes = batch.changes.flatten(1, 2).float() * (2 * CHANGE_UNIT)
-        for row, pixels in enumerate((stages[:, 3] - stages[:, 0], stages[:, 0], changes)):
-            cells = torch.einsum("nchw,dc->dnhw", unshuffle(pixels, plain), basis)
-            squares[row] += cells.square().mean(dim=(1, 2, 3)) / MEASURED
+        residual = unshuffle((batch.stages[:, 3].float() - batch.stages[:, 0].float()) / 127.5, plain)
+        crop, others = condition_of(batch, plain).tensor_split([plain.latent_channels], dim=1)
+        others = others.reshape(-1, *crop.shape[1:])
+        for row, cells in enumerate((residual, crop, others)):
+            in_basis = torch.einsum("nchw,dc->dnhw", cells, basis)
+            squares[row] += in_basis.square().mean(dim=(1, 2, 3)) / MEASURED
     std = round(float(squares[0].mean().sqrt()), 4)
     squares[0] /= std**2
     scales = [tuple(round(float(x), 5) for x in row.sqrt()) for row in squares]

@@ -69,10 +69,7 @@ def _chained(hops: list[Flow | None], now: int, step: int, reach: int) -> Iterat
 
 def _moved(picture: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
     """A picture (h, w, 3) along a flow of half its size; bicubic, which keeps what a linear mean would blur."""
-    cv2 = opencv()
     height, width = picture.shape[:2]
     scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-    places = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale
-    y, x = np.indices((height, width), np.float32)
-    moved = cv2.remap(picture, x + places[..., 0], y + places[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, np.float32)
+    cv2 = opencv()
+    return warp(picture, cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale, cubic=True)

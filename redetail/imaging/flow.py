@@ -28,17 +28,17 @@ def dense_flow(first: NDArray[Any], second: NDArray[Any]) -> Flow:
     return np.asarray(search.calc(_grey(cv2, first), _grey(cv2, second), None), np.float32)
 
 
-def warp(picture: NDArray[Any], flow: Flow) -> NDArray[np.float32]:
-    """The picture (h, w) or (h, w, C) sampled at p + flow[p], bilinear, as float32 in the picture's own range.
+def warp(picture: NDArray[Any], flow: Flow, *, cubic: bool = False) -> NDArray[np.float32]:
+    """The picture (h, w) or (h, w, C) sampled at p + flow[p], bilinear or bicubic, as float32 in its own range.
 
     With ``flow = dense_flow(now, before)``, ``warp(before, flow)`` is what ``now`` should look like. Outside the
     picture its border repeats.
     """
     cv2 = opencv()
     x, y = _positions(flow)
-    return np.asarray(
-        cv2.remap(picture.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32
-    )
+    kernel = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
+    values = picture.astype(np.float32, copy=False)
+    return np.asarray(cv2.remap(values, x, y, kernel, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 def occluded(forward: Flow, backward: Flow) -> NDArray[np.bool_]:

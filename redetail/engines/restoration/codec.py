@@ -6,7 +6,8 @@ pixel units. The crop itself is latents of zero, and comes back exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -46,16 +47,21 @@ class ResidualCodec:
         cell = self.config.unshuffle
         return torch.zeros(frames, self.config.latent_channels, height // cell, width // cell, device=self.device)
 
-    def condition(self, crops: Pixels) -> Tensor:
+    def condition(self, crops: Pixels, neighbours: Iterator[Pixels] | None = None) -> Tensor:
         """(F, h, w, 3) 0..1 -> what the network is told of each crop and its neighbours, (F, C, h/u, w/u) float32.
 
-        C is the config's ``condition_channels``: the crop in -1..1, then the neighbours' aligned differences.
+        C is the config's ``condition_channels``: the crop in -1..1, then the neighbours' aligned differences. These are
+        the next of ``neighbours``, where the crops are a part of a clip.
         """
         parts = [self._cells(crops) * 2 - 1]
         if self.config.reach:
-            others = aligned_differences(crops, self.config.reach)
+            others = islice(neighbours or self.neighbours(crops), len(crops))
             parts.append(torch.stack([self._cells(of_frame).flatten(0, 1) for of_frame in others]) * 2)
         return torch.cat(parts, dim=1)
+
+    def neighbours(self, crops: Pixels) -> Iterator[Pixels]:
+        """For each crop (F, h, w, 3) how those beside it differ from it; see :mod:`redetail.imaging.align`."""
+        return aligned_differences(crops, self.config.reach)
 
     def residual(self, crops: Pixels, targets: Pixels) -> Tensor:
         """Latents (F, 48, h/4, w/4) that decode to ``targets``; both are (F, h, w, 3) 0..1."""

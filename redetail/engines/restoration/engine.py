@@ -46,14 +46,11 @@ class RestorationModel:
 
     def _seen(self, crops: Pixels) -> Tensor:
         """What the network takes from all crops of a segment, a few at a time: the neighbours take the most memory."""
-        reach = self._network.config.reach
-        parts = []
+        neighbours, parts = self._codec.neighbours(crops), []
         for first in range(0, len(crops), _TOGETHER):
-            start = max(0, first - reach)
-            near = np.array(crops[start : first + _TOGETHER + reach], np.float32)  # a copy: crops may be read-only
-            wanted = slice(first - start, first - start + min(_TOGETHER, len(crops) - first))
+            taken = np.array(crops[first : first + _TOGETHER], np.float32)  # a copy: crops may be read-only
             with self._precision:
-                parts.append(self._network.look(self._codec.condition(near)[wanted]))
+                parts.append(self._network.look(self._codec.condition(taken, neighbours)))
         return torch.cat(parts)
 
     @property
