@@ -110,6 +110,18 @@ def test_tiles_cover_the_picture_and_half_overlap(script, shape: tuple[int, int]
         assert all(b - a <= hands.TILE // 2 for a, b in itertools.pairwise(starts))
 
 
+def test_palms_come_back_to_pixels_of_the_picture(script, monkeypatch: pytest.MonkeyPatch) -> None:
+    hands = script("hands")
+    monkeypatch.setattr(hands, "load_model", lambda path: path)
+    regressors, logits = np.zeros((2016, 18), np.float32), np.full((2016, 1), -9, np.float32)
+    regressors[600, 2:4], logits[600] = 40, 9  # row 12, column 12 of 24: (100, 100) of 192
+    monkeypatch.setattr(hands, "run_model", lambda network, square: {"Identity": regressors, "Identity_1": logits})
+    palms, _ = hands.HandDetector(Path("palm"), Path("landmark")).palms(np.zeros((96, 48, 3), np.uint8))
+    # Twice as large there, with 48 pixels of black to the left.
+    assert palms[0, :2] == pytest.approx(np.array([[26, 50], [20, 20]]))
+    assert palms[0, 2:] == pytest.approx(np.tile([26, 50], (7, 1)))
+
+
 def test_palms_in_tiles_are_found_in_the_picture_and_judged(script, monkeypatch: pytest.MonkeyPatch) -> None:
     hands = script("hands")
     monkeypatch.setattr(hands, "load_model", lambda path: path)
@@ -118,6 +130,8 @@ def test_palms_in_tiles_are_found_in_the_picture_and_judged(script, monkeypatch:
     picture[295:306, 255:266], picture[55:66, 55:66] = 255, 100
 
     def palms(tile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if tile.shape == picture.shape:  # too small to be seen in the whole
+            return np.empty((0, 9, 2), np.float32), np.empty(0, np.float32)
         found = [np.argwhere(tile[..., 0] == value).mean(axis=0) for value in (255, 100) if (tile == value).any()]
         return np.array([palm(x, y, 40) for y, x in found]).reshape(-1, 9, 2), np.ones(len(found), np.float32)
 
