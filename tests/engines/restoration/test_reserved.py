@@ -11,16 +11,6 @@ image_module = pytest.importorskip("PIL.Image")
 TRAINING = str(Path(__file__).resolve().parents[3] / "training")
 
 
-class NoFaces:
-    """A detector that finds nobody."""
-
-    def setInputSize(self, size: tuple[int, int]) -> None:
-        """Any size will do."""
-
-    def detect(self, picture: np.ndarray) -> tuple[int, None]:
-        return 0, None
-
-
 @pytest.mark.parametrize("name", ["api_anything-1.webp", "video_humo-1.webp", "video_wan2_2_14B_s2v-1.webp"])
 def test_reserved_by_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.syspath_prepend(TRAINING)
@@ -43,8 +33,10 @@ def test_copies_of_reserved_pictures_are_left_out(monkeypatch: pytest.MonkeyPatc
         if name == "api_secret":
             secret = picture
     assert secret.shape == (256, 256, 3)
+    monkeypatch.setattr(prepare, "find_subjects", lambda clip, models: {"faces": {}, "hands": {}})
+    models = prepare.Models(tmp_path / "none", None, None)
     reserved = prepare.reserved_thumbnails([tmp_path / "api_secret.webp"])
-    copied = prepare.write_clip(tmp_path / "copy.webp", tmp_path, NoFaces(), reserved)
-    other = prepare.write_clip(tmp_path / "other.webp", tmp_path, NoFaces(), reserved)
+    copied = prepare.write_clip(tmp_path / "copy.webp", tmp_path, models, reserved)
+    other = prepare.write_clip(tmp_path / "other.webp", tmp_path, models, reserved)
     assert "reserved" in copied["left_out"]
     assert other["shape"] == [1, 256, 256, 3]
