@@ -41,7 +41,7 @@ class NetworkTimer:
     def attach(self) -> None:
         from redetail.engines.restoration.network import RestorationUNet
 
-        for name in ("look", "forward"):
+        for name in ("look", "look_at_draft", "forward"):
             setattr(RestorationUNet, name, self._timed(getattr(RestorationUNet, name)))
 
     def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:

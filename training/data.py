@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,20 +18,24 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from degrade import KERNELS, Degradation, Stages, damage, draw_degradation, resize
+from degrade import Degradation, Stages, damage, draw_degradation, resize
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from redetail.imaging.align import aligned_differences
+from redetail.imaging.align import Motion, aligned_differences, frame_motion
 
-POOL = 40  # clips of which samples are cut
-LONGEST = 32  # frames of a clip in the pool
-WIDEST = 320  # pixels of its longer side
-KEPT = 3  # batches drawn before a clip of the pool is replaced: finding the motion of a clip takes longest
+POOL = 48  # clips of which samples are cut
+LONGEST, WIDEST = 24, 272  # frames and pixels of the longer side of what goes through a codec
+FRAMES, SIDE, MULTIPLE = 18, 208, 16  # most of a clip in the pool; its sides are multiples of the last
+KEPT = 8  # batches drawn before a clip of the pool is replaced: finding its motion and its drafts takes longest
+ALONE = 8  # one clip of so many is one whose frames are seen without their neighbours, as single pictures are
 CHANGE_UNIT = 1 / 2040  # of an aligned difference, which is at most 8.6 / 255: int8 holds it
 MOVED_STILL = (16, 240)  # frames and pixels of a still seen by a moving camera
+
+Drafts = Callable[[np.ndarray, np.ndarray, bool], np.ndarray]
+"""Coded frames (F, h, w, 3) uint8, the differences of their neighbours and whether each is alone -> drafts, uint8."""
 
 
 def load_index(folder: Path) -> list[dict[str, Any]]:
@@ -46,16 +50,23 @@ def is_validation(name: str) -> bool:
 
 
 def item_weight(row: dict[str, Any]) -> float:
-    """How often a file is drawn: clips over stills, faces over the rest."""
-    weight = 1.0 if row["shape"][0] > 1 else 0.35
-    return weight * (2.5 if any(row["faces"].values()) else 1.0)
+    """How often a file is drawn: clips over stills, faces and hands over the rest."""
+    weight = 1.0 if row["shape"][0] > 1 else 0.15
+    return weight * (2.5 if any(subjects_of(row).values()) else 1.0)
+
+
+def subjects_of(row: dict[str, Any]) -> dict[str, list[list[float]]]:
+    """The boxes of the faces and hands of a file, by frame."""
+    hands = row.get("hands", {})
+    return {key: [*row["faces"].get(key, []), *hands.get(key, [])] for key in {**row["faces"], **hands}}
 
 
 def pick_centre(row: dict[str, Any], frame: int, side: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Centre (x, y) of a sample of this side in source pixels: near a face three times in four, if there is one."""
+    """Centre (x, y) of a sample of this side in source pixels: near a face or hand three times in four, if any."""
     _, height, width, _ = row["shape"]
-    if row["faces"] and rng.random() < 0.75:
-        boxes = row["faces"][min(row["faces"], key=lambda key: abs(int(key) - frame))]
+    found = subjects_of(row)
+    if found and rng.random() < 0.75:
+        boxes = found[min(found, key=lambda key: abs(int(key) - frame))]
         if boxes:
             x, y, w, h = boxes[rng.integers(len(boxes))]
             jitter = 0.3 * max(side, w) * rng.uniform(-1, 1, 2)
@@ -91,18 +102,20 @@ def camera_motion(
     return np.stack(result)
 
 
-class Drawn(NamedTuple):
-    """A training clip: stages (4, F, s, s, 3) uint8 (coded, noisy, soft, clean) and changes (F, N, s, s, 3) int8."""
-
-    stages: np.ndarray
-    changes: np.ndarray
-
-
 class Batch(NamedTuple):
-    """Training clips: stages (B, 4, F, s, s, 3) uint8 and changes (B, F, N, s, s, 3) int8 in `CHANGE_UNIT`."""
+    """Training clips, uint8 and int8; changes are in `CHANGE_UNIT`.
+
+    Attributes:
+        stages: (B, 4, F, s, s, 3): coded, noisy, soft, clean.
+        changes: (B, F, N, s, s, 3): how the neighbours of a coded frame differ from it.
+        drafts, beside: (B, F, s, s, 3) and (B, F, N, s, s, 3): what the first network made of the coded frames, and how
+            the neighbours of that differ; None where there is no such network.
+    """
 
     stages: Tensor
     changes: Tensor
+    drafts: Tensor | None = None
+    beside: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -110,65 +123,53 @@ class Source:
     """A clip in the pool.
 
     Attributes:
-        clean: (F, h, w, 3) uint8.
-        stages: of its degradation, at the small size.
-        changes: (F, 2 * reach, h, w, 3) int8, in `CHANGE_UNIT`: how the neighbours of a coded frame differ from it.
-        up: name of the kernel that brings the small size back.
-        faces: (n, 4): frame, x, y, width.
+        arrays: as those of a `Batch`, without its first axis.
+        subjects: (n, 4): frame, x, y, width of faces and hands.
     """
 
-    clean: np.ndarray
-    stages: Stages
-    changes: np.ndarray
-    up: str
-    faces: np.ndarray
+    arrays: tuple[np.ndarray, ...]
+    subjects: np.ndarray
 
-    def centre(self, frame: int, side: float, rng: np.random.Generator) -> tuple[float, float]:
-        """Centre (x, y) of a sample of this side: near a face three times in four, if there is one."""
-        if len(self.faces) and rng.random() < 0.75:
-            near = self.faces[np.abs(self.faces[:, 0] - frame) == np.abs(self.faces[:, 0] - frame).min()]
-            _, x, y, width = near[rng.integers(len(near))]
-            jitter = 0.3 * max(side, width) * rng.uniform(-1, 1, 2)
-            return x + jitter[0], y + jitter[1]
-        return rng.uniform(0, self.clean.shape[2]), rng.uniform(0, self.clean.shape[1])
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, height, width."""
+        frames, height, width = self.arrays[0].shape[1:4]
+        return frames, height, width
 
-    def sample(self, rng: np.random.Generator, side: int, frames: int, zoom: float) -> Drawn:
-        """A square of some frames, all at ``zoom`` times the clean size."""
-        start = int(rng.integers(0, len(self.clean) - frames + 1))
+    def sample(self, rng: np.random.Generator, side: int, frames: int) -> tuple[np.ndarray, ...]:
+        """A square of some frames: a part of each of the arrays."""
+        count, height, width = self.shape
+        start = int(rng.integers(0, count - frames + 1))
+        x, y = pick_near(self.subjects, start, side, (height, width), rng)
+        left = int(np.clip(x - side / 2, 0, width - side))
+        top = int(np.clip(y - side / 2, 0, height - side))
+        rows, columns = slice(top, top + side), slice(left, left + side)
+        stages, *others = self.arrays
         picked = slice(start, start + frames)
-        x, y = self.centre(start, side / zoom, rng)
-        left = int(np.clip(x - side / zoom / 2, 0, self.clean.shape[2] - side / zoom))
-        top = int(np.clip(y - side / zoom / 2, 0, self.clean.shape[1] - side / zoom))
-        coded = self.magnified(self.stages.coded[picked], (left, top), side, zoom)
-        same = self.stages.noisy is self.stages.coded
-        noisy = coded if same else self.magnified(self.stages.noisy[picked], (left, top), side, zoom)
-        same = self.stages.soft is self.stages.noisy
-        soft = noisy if same else self.magnified(self.stages.soft[picked], (left, top), side, zoom)
-        clean = self.magnified(self.clean[picked], (left, top), side, zoom, "cubic")
-        changes = self.magnified(self.changes[picked].reshape(-1, *self.clean.shape[1:]), (left, top), side, zoom)
-        return Drawn(np.stack([coded, noisy, soft, clean]), changes.reshape(frames, -1, *clean.shape[1:]))
+        return stages[:, picked, rows, columns], *(part[picked, ..., rows, columns, :] for part in others)
 
-    def magnified(
-        self, clip: np.ndarray, corner: tuple[int, int], side: int, zoom: float, kernel: str = ""
-    ) -> np.ndarray:
-        """The square whose corner has these clean coordinates, cut out of a clip of any size."""
-        inner = round(side / zoom)
-        if clip.shape[1:3] == self.clean.shape[1:3] and inner == side:
-            return clip[:, corner[1] : corner[1] + side, corner[0] : corner[0] + side]
-        scale = [small / whole for small, whole in zip(clip.shape[2:0:-1], self.clean.shape[2:0:-1], strict=True)]
-        # Pixel centres: destination p is clean corner + (p + 0.5) / zoom - 0.5.
-        matrix = np.array(
-            [
-                [scale[0] / zoom, 0, (corner[0] + 0.5 / zoom) * scale[0] - 0.5],
-                [0, scale[1] / zoom, (corner[1] + 0.5 / zoom) * scale[1] - 0.5],
-            ]
-        )
-        flags = KERNELS[kernel or self.up] | cv2.WARP_INVERSE_MAP
-        shape = {"flags": flags, "borderMode": cv2.BORDER_REPLICATE}
-        if clip.dtype == np.int8:  # which OpenCV does not move
-            moved = [cv2.warpAffine(f.astype(np.float32), matrix, (side, side), **shape) for f in clip]
-            return np.rint(moved).clip(-127, 127).astype(np.int8)
-        return np.stack([cv2.warpAffine(f, matrix, (side, side), **shape) for f in clip])
+
+def pick_near(
+    subjects: np.ndarray, frame: int, side: float, size: tuple[int, int], rng: np.random.Generator
+) -> tuple[float, float]:
+    """Centre (x, y) of a sample of this side: near a face or hand three times in four, if there is one."""
+    if len(subjects) and rng.random() < 0.75:
+        near = subjects[np.abs(subjects[:, 0] - frame) == np.abs(subjects[:, 0] - frame).min()]
+        _, x, y, width = near[rng.integers(len(near))]
+        jitter = 0.3 * max(side, width) * rng.uniform(-1, 1, 2)
+        return x + jitter[0], y + jitter[1]
+    return rng.uniform(0, size[1]), rng.uniform(0, size[0])
+
+
+def mirrored(arrays: tuple[np.ndarray, ...], space: bool, time: bool) -> tuple[np.ndarray, ...]:
+    """The arrays of a sample mirrored left to right and run backwards, which swaps the neighbours' places too."""
+    stages, *others = arrays
+    if space:
+        stages, others = stages[..., ::-1, :], [part[..., ::-1, :] for part in others]
+    if time:
+        stages = stages[:, ::-1]
+        others = [part[::-1, ::-1] if part.ndim == 5 else part[::-1] for part in others]
+    return tuple(np.ascontiguousarray(part) for part in (stages, *others))
 
 
 class Samples(IterableDataset[Batch]):
@@ -182,6 +183,8 @@ class Samples(IterableDataset[Batch]):
         degradation: of every clip, in place of random ones.
         reach: neighbours on either side.
         order: seed of the sizes; processes that wait for one another draw the same ones.
+        first: clips in the pool before the first batch is drawn.
+        drafts: makes the drafts of coded frames from their differences, if a network is to see them.
     """
 
     def __init__(
@@ -193,9 +196,11 @@ class Samples(IterableDataset[Batch]):
         degradation: Degradation | None = None,
         order: int = 0,
         reach: int = 3,
+        first: int = 16,
+        drafts: Drafts | None = None,
     ) -> None:
         self.folder, self.seed, self.sizes, self.degradation, self.order = folder, seed, sizes, degradation, order
-        self.reach = reach
+        self.reach, self.first, self.drafts = reach, first, drafts
         rows = load_index(folder)
         self.rows = [row for row in rows if is_validation(row["name"]) == validation and row["shape"][0] != 2]
         weights = np.array([item_weight(row) for row in self.rows])
@@ -209,46 +214,58 @@ class Samples(IterableDataset[Batch]):
         pool: list[Source] = []
         for number in itertools.count():
             if len(pool) < POOL:
-                pool += [self.source(rng) for _ in range(4)]
+                more = range(len(pool), len(pool) + 1 if pool else self.first)
+                pool += [self.source(rng, alone=place % ALONE == 0) for place in more]
             elif number % KEPT == 0:
-                pool[rng.integers(POOL)] = self.source(rng)
+                place = int(rng.integers(POOL))
+                pool[place] = self.source(rng, alone=place % ALONE == 0)
             side, count, frames = self.sizes[order.integers(len(self.sizes))]
-            drawn = [self.draw(rng, pool, side, frames) for _ in range(count)]
+            fitting = pool[::ALONE] if frames == 1 else [s for place, s in enumerate(pool) if place % ALONE]
+            drawn = [self.draw(rng, fitting, side, frames) for _ in range(count)]
             yield Batch(*(torch.from_numpy(np.stack(arrays)) for arrays in zip(*drawn, strict=True)))
 
-    def draw(self, rng: np.random.Generator, pool: list[Source], side: int, frames: int) -> Drawn:
+    def draw(self, rng: np.random.Generator, pool: list[Source], side: int, frames: int) -> tuple[np.ndarray, ...]:
         """One clip, mirrored in space and in time half of the times each."""
         for _ in range(3):  # flat or too short or small ones are redrawn; that keeps some sky without filling the set
-            zoom = 1.0 if self.degradation or rng.random() < 0.6 else float(rng.uniform(1.0, 1.8))
             source = pool[rng.integers(len(pool))]
-            if len(source.clean) < frames or min(source.clean.shape[1:3]) < side / zoom:
+            if source.shape[0] < frames or min(source.shape[1:]) < side:
                 continue
-            stages, changes = source.sample(rng, side, frames, zoom)
-            if stages[3, 0].std() >= 12:
+            arrays = source.sample(rng, side, frames)
+            if arrays[0][3, 0].std() >= 12:
                 break
         else:
-            return self.draw(rng, [self.source(rng)], side, frames)
-        if rng.random() < 0.5:
-            stages, changes = stages[:, :, :, ::-1], changes[:, :, :, ::-1]
-        if rng.random() < 0.5:
-            stages, changes = stages[:, ::-1], changes[::-1, ::-1]
-        return Drawn(np.ascontiguousarray(stages), np.ascontiguousarray(changes))
+            return self.draw(rng, [self.source(rng, alone=frames == 1)], side, frames)
+        return mirrored(arrays, space=rng.random() < 0.5, time=rng.random() < 0.5)
 
-    def source(self, rng: np.random.Generator) -> Source:
-        """A clip for the pool."""
-        clean, faces = self.clean(self.rows[rng.choice(len(self.rows), p=self.weights)], rng)
+    def source(self, rng: np.random.Generator, alone: bool = False) -> Source:
+        """A clip for the pool, damaged, at the size that a model sees it at; alone: no frame sees another."""
+        clean, subjects = self.clean(self.rows[rng.choice(len(self.rows), p=self.weights)], rng)
         how = self.degradation or draw_degradation(rng)
         if len(clean) >= 2 * MOVED_STILL[0] and rng.random() < 0.15:  # fast motion
-            clean, faces = clean[::2], faces * np.array([0.5, 1, 1, 1])
-        stages = damage(clean, how)
-        coded = resize(stages.coded, (clean.shape[1], clean.shape[2]), how.up)
-        changes = np.empty((len(clean), 2 * self.reach, *clean.shape[1:]), np.int8)
-        for row, found in zip(changes, aligned_differences(coded, self.reach), strict=True):
-            row[:] = np.rint(found / CHANGE_UNIT)
-        return Source(clean, stages, changes, how.up, faces)
+            clean, subjects = clean[::2], subjects * np.array([0.5, 1, 1, 1])
+        zoom = 1.0 if self.degradation or rng.random() < 0.6 else float(rng.uniform(1.0, 1.8))
+        stages = magnified(clean, damage(clean, how), how.up, zoom)
+        stages, subjects = cut(stages, subjects * [1, zoom, zoom, zoom], rng)
+        motion = None if alone else frame_motion(stages[0])
+        changes = self.differences(stages[0], motion)
+        if self.drafts is None:
+            return Source((stages, changes), subjects)
+        made = self.drafts(stages[0], changes, alone)
+        return Source((stages, changes, made, self.differences(made, motion)), subjects)
+
+    def differences(self, frames: np.ndarray, motion: Motion | None) -> np.ndarray:
+        """How the neighbours of frames (F, h, w, 3) differ from them, (F, 2 * reach, h, w, 3) int8 in `CHANGE_UNIT`.
+
+        Without a motion no frame has neighbours.
+        """
+        result = np.zeros((len(frames), 2 * self.reach, *frames.shape[1:]), np.int8)
+        if motion is not None:
+            for row, found in zip(result, aligned_differences(frames, self.reach, motion), strict=True):
+                row[:] = np.rint(found / CHANGE_UNIT)
+        return result
 
     def clean(self, row: dict[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """A part of a file, at a size drawn between half and the whole of its own, and the faces in it (see Source)."""
+        """A part of a file, at a size drawn between half and the whole of its own, and what is in it (see Source)."""
         clip = np.load(self.folder / row["file"], mmap_mode="r")
         if len(clip) < MOVED_STILL[0]:
             return moved_still(np.asarray(clip[0]), row, rng)
@@ -260,13 +277,35 @@ class Samples(IterableDataset[Batch]):
         left = int(np.clip(centre[0] - wide / 2, 0, max(0, clip.shape[2] - wide)))
         top = int(np.clip(centre[1] - wide / 2, 0, max(0, clip.shape[1] - wide)))
         part = np.array(clip[start : start + LONGEST, top : top + wide, left : left + wide])
-        faces = [
+        found = [
             (int(key) - start, (x + w / 2 - left) * scale, (y + h / 2 - top) * scale, w * scale)
-            for key, boxes in row["faces"].items()
+            for key, boxes in subjects_of(row).items()
             for x, y, w, h in boxes
         ]
         size = (round(part.shape[1] * scale), round(part.shape[2] * scale))
-        return resize(part, size, "area"), np.array(faces).reshape(-1, 4)
+        return resize(part, size, "area"), np.array(found).reshape(-1, 4)
+
+
+def magnified(clean: np.ndarray, stages: Stages, up: str, zoom: float) -> np.ndarray:
+    """The stages of a clip at ``zoom`` times the size of the clean one: (4, F, h, w, 3) uint8, coded, ..., clean."""
+    size = (round(clean.shape[1] * zoom), round(clean.shape[2] * zoom))
+    done: dict[int, np.ndarray] = {}
+    for stage in stages:
+        if id(stage) not in done:  # stages without damage of their own are the same array
+            done[id(stage)] = resize(stage, size, up)
+    return np.stack([*(done[id(stage)] for stage in reversed(stages)), resize(clean, size, "cubic")])
+
+
+def cut(stages: np.ndarray, subjects: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """At most FRAMES frames of SIDE pixels out of the stages of a clip, and its subjects as they lie there."""
+    count, height, width = stages.shape[1:4]
+    start = int(rng.integers(0, max(1, count - FRAMES + 1)))
+    rows, columns = (min(SIDE, length) // MULTIPLE * MULTIPLE for length in (height, width))
+    x, y = pick_near(subjects, start, SIDE, (height, width), rng)
+    left = int(np.clip(x - columns / 2, 0, width - columns))
+    top = int(np.clip(y - rows / 2, 0, height - rows))
+    part = stages[:, start : start + FRAMES, top : top + rows, left : left + columns]
+    return np.ascontiguousarray(part), subjects - np.array([start, left, top, 0])
 
 
 def moved_still(still: np.ndarray, row: dict[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -276,5 +315,5 @@ def moved_still(still: np.ndarray, row: dict[str, Any], rng: np.random.Generator
     scale = 1.0 if rng.random() < 0.5 else 1 / float(rng.uniform(1.0, max(1.0, min(still.shape[:2]) / side)))
     centre = pick_centre(row, 0, round(side / scale), rng)
     clean = camera_motion(still, centre, side, frames, scale, rng)
-    faces = [(0, side / 2, side / 2, 0)] if any(row["faces"].values()) else []
-    return clean, np.array(faces).reshape(-1, 4)
+    found = [(0, side / 2, side / 2, 0)] if any(subjects_of(row).values()) else []
+    return clean, np.array(found).reshape(-1, 4)

@@ -64,20 +64,23 @@ class Stages(NamedTuple):
 # (share, smallest factor, largest factor, weights of h264, jpeg and none). Most clips are what low-resolution video
 # and small faces are made of: half the size through H.264, a third through JPEG.
 KINDS = (
-    (0.32, 2.0, 2.0, (0.95, 0.0, 0.05)),
-    (0.22, 3.0, 3.4, (0.0, 0.95, 0.05)),
-    (0.14, 1.2, 3.5, (0.5, 0.3, 0.2)),
-    (0.16, 2.0, 3.4, (0.0, 0.0, 1.0)),
+    (0.40, 2.0, 2.0, (0.95, 0.0, 0.05)),
+    (0.20, 3.0, 3.4, (0.0, 0.95, 0.05)),
+    (0.12, 1.2, 3.5, (0.5, 0.3, 0.2)),
+    (0.12, 2.0, 3.4, (0.0, 0.0, 1.0)),
     (0.16, 1.0, 1.0, (0.6, 0.25, 0.15)),
 )
 
 
 def draw_quality(rng: np.random.Generator, codec: str) -> int:
-    """A CRF of 18..32 or a JPEG quality of 60..90; one in ten far lighter, 12..17 or 91..98."""
+    """A CRF of 18..32, mostly of the higher ones, or a JPEG quality of 60..90; one in ten lighter, 12..17 or 91..98.
+
+    There is more to restore, and so more to learn, where more is lost.
+    """
     light = rng.random() < 0.1
     if codec == "jpeg":
         return int(rng.integers(91, 99) if light else rng.integers(60, 91))
-    return int(rng.integers(12, 18) if light else rng.integers(18, 33))
+    return int(rng.integers(12, 18) if light else rng.integers(18, 33, 2).max())
 
 
 def draw_degradation(rng: np.random.Generator) -> Degradation:

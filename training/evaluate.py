@@ -1,11 +1,11 @@
 """Measure a model folder: `python training/evaluate.py --model FOLDER --yunet ONNX --output OUT [--media FOLDER ...]`.
 
 The reserved clips are softened in two ways, cropped round the face (192x192 at their own scale) and restored by the
-engine as its card says. Beside it stand the same engine with its aligned neighbours alone, its motion layers alone and
-each frame alone, the weights with the motion layers left out, and Real-ESRGAN's animevideov3. Figures are against the
-softened input brought back by bicubic interpolation: PSNR, VMAF and the flow-warped error along the original's flow.
-With `--held-out DATA` the watched files of the training set take the place of the reserved clips, and `--ways` other
-settings can be compared on them.
+engine as its card says. Beside it stand its first pass alone, the same engine with its aligned neighbours alone, its
+motion layers alone and each frame alone, the weights with the motion layers left out, and Real-ESRGAN's animevideov3.
+Figures are against the softened input brought back by bicubic interpolation: PSNR, VMAF and the flow-warped error along
+the original's flow. With `--held-out DATA` the watched files of the training set take the place of the reserved clips,
+and `--ways` other settings can be compared on them.
 
 Writes OUT/results.json, OUT/table.md and OUT/half.png and third.png: softened, each way, original, side by side.
 """
@@ -65,10 +65,20 @@ def each_frame_alone(restore: Restore) -> Restore:
 
 
 def changed(folder: Path, change: Callable[[RestorationUNet], RestorationUNet]) -> Engine:
-    """The engine of the same weights, some of them changed."""
-    network, _, card = load(folder)
+    """The engine of the same weights, some of them changed in each of its networks."""
+    loaded = load(folder)
     with tempfile.TemporaryDirectory() as name:
-        save(name, change(network), card)
+        save(name, change(loaded.network), loaded.card, loaded.draft and change(loaded.draft))
+        return load_engine(name, device="cpu")
+
+
+def first_pass(folder: Path) -> Engine | None:
+    """An engine of the network that makes the drafts, if there is one."""
+    loaded = load(folder)
+    if loaded.draft is None:
+        return None
+    with tempfile.TemporaryDirectory() as name:
+        save(name, loaded.draft, loaded.card)
         return load_engine(name, device="cpu")
 
 
@@ -81,8 +91,9 @@ def without_motion(network: RestorationUNet) -> RestorationUNet:
 
 def without_neighbours(network: RestorationUNet) -> RestorationUNet:
     """As if no frame differed from the ones beside it."""
-    if network.fuse is not None:
-        network.fuse[0].weight[:, network.config.latent_channels :] = 0
+    for weighing in (network.fuse, network.review):
+        if weighing is not None:
+            weighing[0].weight[:, network.config.latent_channels :] = 0
     return network
 
 
@@ -151,6 +162,8 @@ def ways_of(options: argparse.Namespace) -> dict[str, Restore]:
             ways[text or "as the card says"] = with_engine(engine, **settings_from(text))
         return ways
     ways["redetail"] = with_engine(engine)
+    if first := first_pass(options.model):
+        ways["redetail, first pass only"] = with_engine(first)
     ways["redetail, aligned neighbours only"] = with_engine(engine, context_length=1, context_overlap=0)
     ways["redetail, motion layers only"] = with_engine(changed(options.model, without_neighbours))
     ways["redetail, each frame alone"] = each_frame_alone(ways["redetail"])

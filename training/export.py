@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from redetail.engines.restoration import ModelCard, NetworkConfig, RestorationUN
 
 log = logging.getLogger("export")
 
-VERSION = "3"
+VERSION = "4"
 # Chosen by training/evaluate.py on the held-out files; see docs/model-log.md.
 DEFAULTS = {
     "steps": 1,
@@ -33,19 +34,23 @@ DEFAULTS = {
 
 
 def main() -> None:
-    """Read RUN/checkpoint.pt and write the averaged weights."""
+    """Read RUN/checkpoint.pt and write the averaged weights, and those that make the drafts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     saved = torch.load(options.run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    network = RestorationUNet(NetworkConfig.from_json(saved["config"]))
+    config = NetworkConfig.from_json(saved["config"])
+    network, draft = RestorationUNet(config), None
     network.load_state_dict(saved["average"])
+    if config.drafted:
+        draft = RestorationUNet(dataclasses.replace(config, drafted=False))
+        draft.load_state_dict(saved["draft"])
     trained = {"steps": saved["step"], "minutes": round(saved["seconds"] / 60, 1)}
     card = ModelCard(name="redetail restoration", version=VERSION, defaults=DEFAULTS, trained=trained)
-    save(options.output, network, card)
-    weights = (options.output / "model.safetensors").stat().st_size
+    save(options.output, network, card, draft)
+    weights = sum(path.stat().st_size for path in options.output.glob("*.safetensors"))
     log.info("%s: %d training steps, %.1f MB", options.output, saved["step"], weights / 1e6)
 
 

@@ -7,17 +7,17 @@ from torch import Tensor
 
 SIGMA_MAX = 14.6146  # of Stable Diffusion's table
 # (share, lowest, highest): few-step sampling evaluates the high and middle noise levels.
-SIGMA_BANDS = ((0.75, 5.0, SIGMA_MAX), (0.20, 0.6, 5.0), (0.05, 0.03, 0.6))
+SIGMA_BANDS = ((0.82, 5.0, SIGMA_MAX), (0.14, 0.6, 5.0), (0.04, 0.03, 0.6))
 
 
 def draw_sigmas(count: int, generator: torch.Generator) -> Tensor:
-    """(count,) noise levels, log-uniform inside a band drawn from SIGMA_BANDS; a third of the top band is its end."""
+    """(count,) noise levels, log-uniform in a band drawn from SIGMA_BANDS; six in ten of the top band are its end."""
     shares = torch.tensor([band[0] for band in SIGMA_BANDS])
     picks = torch.multinomial(shares, count, replacement=True, generator=generator)
     low = torch.tensor([band[1] for band in SIGMA_BANDS])[picks].log()
     high = torch.tensor([band[2] for band in SIGMA_BANDS])[picks].log()
     sigma = (low + (high - low) * torch.rand(count, generator=generator)).exp()
-    at_end = (picks == 0) & (torch.rand(count, generator=generator) < 0.33)
+    at_end = (picks == 0) & (torch.rand(count, generator=generator) < 0.6)
     return torch.where(at_end, torch.full_like(sigma, SIGMA_MAX), sigma)
 
 

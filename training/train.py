@@ -29,18 +29,21 @@ from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data import CHANGE_UNIT, Batch, Samples
+from data import CHANGE_UNIT, Batch, Drafts, Samples
 from degrade import Degradation
 from losses import clip_flows, restoration_loss, warped_loss
 from noise import SIGMA_MAX, draw_sigmas, noisy_input
 
-from redetail.engines.restoration import NetworkConfig, RestorationUNet, load
+from redetail.engines.restoration import Loaded, NetworkConfig, ResidualCodec, RestorationUNet, load
+from redetail.engines.restoration.draft import drafts
 from redetail.engines.restoration.network import cell_basis
 from redetail.engines.restoration.tasks import TASKS
+from redetail.geometry.context import context_windows
 
 log = logging.getLogger("train")
 
-WEIGHTS = {"change": 0.6, "tasks": 0.2, "flicker": 0.05}  # of the losses beside the error itself
+WEIGHTS = {"change": 0.25, "tasks": 0.15, "flicker": 0.05}  # of the losses beside the error itself
+WINDOW = 16  # frames that the motion layers see at once when drafts are made
 MEASURED = 60  # batches whose spread sets the units of a new network
 # The grid is as fine as half-size video, and the width is spent where a cell is cheap.
 SHAPE = NetworkConfig(
@@ -67,13 +70,45 @@ def unshuffle(clip: Tensor, config: NetworkConfig) -> Tensor:
     return torch.nn.functional.pixel_unshuffle(frames, config.unshuffle)
 
 
-def condition_of(batch: Batch, config: NetworkConfig) -> Tensor:
-    """What the network is told of each crop and its neighbours, (B*F, condition_channels, h/u, w/u)."""
-    parts = [unshuffle(batch.stages[:, 0].float() / 127.5 - 1, config)]
+def beside(own: Tensor, changes: Tensor, config: NetworkConfig) -> Tensor:
+    """Pictures (B, F, h, w, 3) in -1..1 and their neighbours' differences, (B*F, condition_channels, h/u, w/u)."""
+    parts = [unshuffle(own, config)]
     if config.reach:
-        cells = unshuffle(batch.changes.flatten(1, 2).float() * (2 * CHANGE_UNIT), config)
+        cells = unshuffle(changes.flatten(1, 2).float() * (2 * CHANGE_UNIT), config)
         parts.append(cells.unflatten(0, (-1, 2 * config.reach)).flatten(1, 2))
     return torch.cat(parts, dim=1)
+
+
+def condition_of(batch: Batch, config: NetworkConfig) -> Tensor:
+    """What the network is told of each crop and its neighbours."""
+    return beside(batch.stages[:, 0].float() / 127.5 - 1, batch.changes, config)
+
+
+def looked(network: RestorationUNet, batch: Batch) -> Tensor:
+    """What the network takes from the crops of a batch, and from their drafts."""
+    seen = network.look(condition_of(batch, network.config))
+    if batch.drafts is None or batch.beside is None:
+        return seen
+    residual = (batch.drafts.float() - batch.stages[:, 0].float()) / 127.5
+    return seen + network.look_at_draft(beside(residual, batch.beside, network.config))
+
+
+class Drafter:
+    """Makes the drafts of training clips, on the CPU, as the engine does."""
+
+    def __init__(self, network: RestorationUNet) -> None:
+        self.network, self.codec = network, ResidualCodec(network.config)
+
+    @torch.inference_mode()
+    def __call__(self, coded: np.ndarray, changes: np.ndarray, alone: bool) -> np.ndarray:
+        """Coded frames (F, h, w, 3) uint8 and their differences -> drafts, uint8."""
+        crops = coded.astype(np.float32) / 255
+        with torch.autocast("cpu", torch.bfloat16):
+            neighbours = (row.astype(np.float32) * CHANGE_UNIT for row in changes)
+            seen = self.network.look(self.codec.condition(crops, neighbours))
+            length = 1 if alone else WINDOW
+            made = drafts(self.network, self.codec, crops, seen, context_windows(len(crops), length, length // 4))
+        return np.asarray(np.rint(made * 255), np.uint8)
 
 
 class Run:
@@ -88,15 +123,18 @@ class Run:
         self.folder: Path = options.output
         self.folder.mkdir(parents=True, exist_ok=True)
         saved = self.saved()
-        start = load(options.start)[0] if options.start and not saved else None
+        start = load(options.start) if options.start and not saved else None
         if saved:
             config = saved["config"]
+        elif start:
+            drafted = options.second or start.draft is not None
+            config = dataclasses.replace(start.network.config, drafted=drafted).to_json()
         else:
-            config = (start.config if start else measured_config(options.data, options.seed)).to_json()
+            config = measured_config(options.data, options.seed).to_json()
         self.config = NetworkConfig.from_json(self.told_by_first(config))
-        self.network = RestorationUNet(self.config)
-        if start:
-            self.network.load_state_dict(start.state_dict())
+        self.network, self.draft = RestorationUNet(self.config), self.drafting(start, saved)
+        if start:  # a second network begins as the first one, and learns to look at drafts
+            self.network.load_state_dict(start.network.state_dict(), strict=not options.second)
         self.network.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
@@ -111,6 +149,16 @@ class Run:
         self.generator = torch.Generator().manual_seed(options.seed + 1_000_003 * rank + self.step)
         components = self.network.components
         self.components = torch.compile(components, dynamic=False) if options.compile else components
+
+    def drafting(self, start: Loaded | None, saved: dict[str, Any] | None) -> RestorationUNet | None:
+        """The network that makes drafts, which is not trained any more; None: there are none."""
+        if start:
+            return start.network if self.options.second else start.draft
+        if not saved or saved["draft"] is None:
+            return None
+        network = RestorationUNet(dataclasses.replace(self.config, drafted=False)).eval().requires_grad_(False)
+        network.load_state_dict(saved["draft"])
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def saved(self) -> dict[str, Any] | None:
         """The newest checkpoint, if there is one."""
@@ -129,6 +177,7 @@ class Run:
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
+            "draft": self.draft.state_dict() if self.draft else None,
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
@@ -144,8 +193,8 @@ class Run:
         cosine = 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * share))
         return float(self.options.rate * min(1.0, (self.step + 1) / 200) * cosine)
 
-    def latents(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Residual latents of each task (B*F, T, C, h, w), and the condition (B*F, (1 + N) * C, h, w).
+    def latents(self, batch: Batch) -> Tensor:
+        """Residual latents of each task (B*F, T, C, h, w).
 
         Sharpening leads from the soft picture to the clean one, denoising to the soft from the noisy one, deblocking to
         the noisy from the coded one.
@@ -154,17 +203,17 @@ class Run:
         residuals = [unshuffle(x, self.config) for x in (clean - soft, soft - noisy, noisy - coded)]
         if not self.config.tasks:
             residuals = [sum(residuals[1:], residuals[0])]
-        return torch.stack(residuals, dim=1) / self.config.residual_std, condition_of(batch, self.config)
+        return torch.stack(residuals, dim=1) / self.config.residual_std
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """One optimiser step; returns what to log."""
-        batch = Batch(*(part.to(self.device) for part in batch))
-        target, condition = self.latents(batch)
+        batch = self.on_device(batch)
+        target = self.latents(batch)
         clips, frames = len(batch.stages), batch.stages.shape[2]
         sigma = draw_sigmas(clips, self.generator)
         noisy = noisy_input(target.sum(dim=1), sigma, frames, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
-            seen = self.network.look(condition)
+            seen = looked(self.network, batch)
             predicted = self.components(noisy, sigma.to(self.device), seen, frames)
         losses = restoration_loss(predicted, target, clips)
         losses["flicker"] = self.flicker(predicted, batch.stages) if frames > 1 else torch.zeros(())
@@ -178,6 +227,10 @@ class Run:
         self.step += 1
         self.update_average()
         return {**{key: loss.item() for key, loss in losses.items()}, "norm": norm.item()}
+
+    def on_device(self, batch: Batch) -> Batch:
+        """The batch where the network is."""
+        return Batch(*(part if part is None else part.to(self.device) for part in batch))
 
     def flicker(self, predicted: Tensor, stages: Tensor) -> Tensor:
         """How much more the restored clips change along the original's flow than the degraded ones."""
@@ -212,12 +265,11 @@ class Run:
         """Mean PSNR gain in dB of each batch over its degraded input, one step from pure noise; writes a sheet."""
         gains, rows = {}, []
         for name, batch in batches.items():
-            batch = Batch(*(part.to(self.device) for part in batch))
-            target, condition = self.latents(batch)
-            whole = target.sum(dim=1)
+            batch = self.on_device(batch)
+            whole = self.latents(batch).sum(dim=1)
             noise = torch.randn(whole.shape, generator=torch.Generator().manual_seed(1)).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
-                seen, sigma = self.average.look(condition), torch.tensor(SIGMA_MAX, device=self.device)
+                seen, sigma = looked(self.average, batch), torch.tensor(SIGMA_MAX, device=self.device)
                 predicted = self.average(noise * SIGMA_MAX, sigma, seen, batch.stages.shape[2])
             gains[name] = float(np.mean(clip_gains(predicted, whole, len(batch.stages))))
             rows.append(self.sheet_row(batch.stages, predicted))
@@ -274,6 +326,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="model folder whose weights a new run starts from")
+    parser.add_argument("--second", action="store_true", help="train a second network that looks at the start's drafts")
     parser.add_argument("--minutes", type=float, default=120, help="training time in all, over all resumes")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument(
@@ -290,23 +343,20 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def batches(options: argparse.Namespace, step: int, rank: int, reach: int) -> Iterator[Batch]:
+def batches(options: argparse.Namespace, step: int, rank: int, reach: int, drafts: Drafts | None) -> Iterator[Batch]:
     """Endless training batches of one process, from this step on."""
     sizes = tuple((int(a), int(b), int(c)) for a, b, c in (item.split("x") for item in options.sizes.split(",")))
     seed = options.seed + step
-    samples = Samples(options.data, seed + 7919 * rank, sizes, order=seed, reach=reach)
+    samples = Samples(options.data, seed + 7919 * rank, sizes, order=seed, reach=reach, drafts=drafts)
     if not options.workers:
         return iter(samples)
     return iter(DataLoader(samples, batch_size=None, num_workers=options.workers, prefetch_factor=8))
 
 
-def watched(data: Path, reach: int) -> dict[str, Batch]:
+def watched(data: Path, reach: int, drafts: Drafts | None) -> dict[str, Batch]:
     """A batch of held-out clips for each softening that is watched."""
-    sizes = ((128, 24, 4),)
-    return {
-        name: next(iter(Samples(data, 77, sizes, validation=True, degradation=how, reach=reach)))
-        for name, how in WATCHED.items()
-    }
+    sizes, usual = ((128, 24, 4),), {"validation": True, "reach": reach, "first": 8, "drafts": drafts}
+    return {name: next(iter(Samples(data, 77, sizes, degradation=how, **usual))) for name, how in WATCHED.items()}
 
 
 def train(rank: int, options: argparse.Namespace) -> None:
@@ -317,8 +367,9 @@ def train(rank: int, options: argparse.Namespace) -> None:
         address = f"tcp://127.0.0.1:{options.port}"
         distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=options.processes)
     run = Run(options, rank)
-    held_out = watched(options.data, run.config.reach) if rank == 0 else {}
-    loader = batches(options, run.step, rank, run.config.reach)
+    drafts = Drafter(run.draft) if run.draft else None
+    held_out = watched(options.data, run.config.reach, drafts) if rank == 0 else {}
+    loader = batches(options, run.step, rank, run.config.reach, drafts)
     count = sum(p.numel() for p in run.network.parameters())
     log.info("residual_std %.4f, %d parameters", run.config.residual_std, count)
     sums: dict[str, float] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,7 @@ from redetail.engines.files import FileFacts, identify
 from redetail.engines.known import KNOWN
 from redetail.engines.memory import FOOTPRINTS, GIB, device_memory, weight_memory, working_memory
 from redetail.engines.restoration.card import ModelCard
-from redetail.engines.restoration.folder import CARD, WEIGHTS
+from redetail.engines.restoration.folder import CARD, DRAFT, WEIGHTS
 from redetail.errors import ModelError, SettingsError
 from redetail.progress import CancelToken
 
@@ -80,7 +80,7 @@ def _known() -> Iterator[str]:
 
 def _inspected(path: Path, placement: Placement) -> Iterator[str]:
     """What is known of a file, or of a folder that is one model."""
-    model = path.parent if path.name == WEIGHTS else path
+    model = path.parent if path.name in (WEIGHTS, DRAFT) else path
     if (model / CARD).is_file():
         return _restoration(model, placement)
     return _described(_folder_facts(path) if path.is_dir() else identify(path), placement)
@@ -88,7 +88,8 @@ def _inspected(path: Path, placement: Placement) -> Iterator[str]:
 
 def _restoration(folder: Path, placement: Placement) -> Iterator[str]:
     """A model of the kind that is bundled; what it can do stands on its card."""
-    facts, card = identify(folder / WEIGHTS), ModelCard.from_json(read_text(folder / CARD))
+    parts = [identify(folder / name) for name in (WEIGHTS, DRAFT) if (folder / name).is_file()]
+    facts, card = _together(parts[0], parts), ModelCard.from_json(read_text(folder / CARD))
     yield f"{folder}: {card.name}, version {card.version}"
     yield _extent(facts)
     yield f"  a restoration model, licence {card.licence}"
@@ -105,10 +106,14 @@ def _folder_facts(folder: Path) -> FileFacts:
     if "unet" not in parts:
         alone = sorted(folder.glob("*.safetensors"))
         return identify(alone[0] if len(alone) == 1 else folder)
-    sizes = [(facts.parameters, facts.bytes) for facts in parts.values()]
-    parameters, size = map(sum, zip(*sizes, strict=True))
     details = {**parts["unet"].details, "parts": tuple(parts)}
-    return replace(parts["unet"], path=folder, parameters=parameters, bytes=size, details=details)
+    return replace(_together(parts["unet"], parts.values()), path=folder, details=details)
+
+
+def _together(main: FileFacts, parts: Iterable[FileFacts]) -> FileFacts:
+    """The facts of one part, with the size of all."""
+    parameters, size = map(sum, zip(*((part.parameters, part.bytes) for part in parts), strict=True))
+    return replace(main, parameters=parameters, bytes=size)
 
 
 def _described(facts: FileFacts, placement: Placement) -> Iterator[str]:

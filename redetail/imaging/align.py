@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,23 +16,49 @@ from redetail.imaging.flow import Flow, dense_flow, opencv, warp
 TRUSTED = 20 / 255
 
 
-def aligned_differences(frames: NDArray[Any], reach: int) -> Iterator[NDArray[np.float32]]:
+@dataclass(frozen=True)
+class Motion:
+    """The flows from each frame of a clip to the one after and to the one before, at half the size; None: no such."""
+
+    after: list[Flow | None]
+    before: list[Flow | None]
+
+
+def frame_motion(frames: NDArray[Any]) -> Motion:
+    """How the picture moves in frames (F, h, w, 3) RGB, uint8 or float 0..1.
+
+    Raises :class:`~redetail.errors.DependencyError` without OpenCV.
+    """
+    if not len(frames):
+        return Motion([], [])
+    cv2 = opencv()
+    height, width = frames.shape[1:3]
+    size = (max(1, width // 2), max(1, height // 2))
+    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in _in_unit(frames)]
+    after = [dense_flow(a, b) for a, b in itertools.pairwise(small)]
+    before = [dense_flow(b, a) for a, b in itertools.pairwise(small)]
+    return Motion([*after, None], [None, *before])
+
+
+def aligned_differences(
+    frames: NDArray[Any], reach: int, motion: Motion | None = None
+) -> Iterator[NDArray[np.float32]]:
     """For each frame, how its neighbours at -reach..-1 and 1..reach differ from it: (2 * reach, h, w, 3) float32.
 
     ``frames`` (F, h, w, 3) RGB, uint8 or float 0..1; differences are in units of 0..1. Each neighbour is moved onto
     the frame along flows from frame to frame, taken at half the size and chained; a difference d counts as
     d * exp(-(d / TRUSTED)**2), the influence of Welsch's robust estimator (Holland and Welsch 1977). Zeros stand for
     neighbours before the first frame and after the last one. What is random in the frames, as compression is in part,
-    averages out over the neighbours; where they agree against the frame, it is the frame that is damaged.
+    averages out over the neighbours; where they agree against the frame, it is the frame that is damaged. ``motion``:
+    that of the frames, where it is known.
 
     Raises :class:`~redetail.errors.DependencyError` without OpenCV.
     """
-    pixels = frames.astype(np.float32) / np.float32(255 if frames.dtype == np.uint8 else 1)
-    hops = _hops(pixels)
+    pixels, motion = _in_unit(frames), motion or frame_motion(frames)
     for now in range(len(frames)):
         result = np.zeros((2 * reach, *pixels.shape[1:]), np.float32)
-        for step in (-1, 1):
-            for distance, flow in _chained(hops[step], now, step, reach):
+        for step, hops in ((-1, motion.before), (1, motion.after)):
+            for distance, flow in _chained(hops, now, step, reach):
                 place = reach - distance if step < 0 else reach + distance - 1
                 change = np.subtract(_moved(pixels[now + step * distance], flow), pixels[now])
                 np.multiply(change, _influence(change), out=result[place])
@@ -45,15 +72,9 @@ def _influence(change: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.exp(weight, out=weight)
 
 
-def _hops(frames: NDArray[np.float32]) -> dict[int, list[Flow | None]]:
-    """The flows from each frame to the one before (-1) and to the one after (1), at half the size."""
-    cv2 = opencv()
-    height, width = frames.shape[1:3]
-    size = (max(1, width // 2), max(1, height // 2))
-    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
-    after = [dense_flow(a, b) for a, b in itertools.pairwise(small)]
-    before = [dense_flow(b, a) for a, b in itertools.pairwise(small)]
-    return {1: [*after, None], -1: [None, *before]}
+def _in_unit(frames: NDArray[Any]) -> NDArray[np.float32]:
+    """Frames as float32 in 0..1."""
+    return frames.astype(np.float32) / np.float32(255 if frames.dtype == np.uint8 else 1)
 
 
 def _chained(hops: list[Flow | None], now: int, step: int, reach: int) -> Iterator[tuple[int, Flow]]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from redetail.imaging.align import TRUSTED, aligned_differences
+from redetail.imaging.align import TRUSTED, Motion, aligned_differences, frame_motion
 from redetail.imaging.resample import crop
 from redetail.region import Box, Size
 
@@ -80,3 +80,22 @@ def test_short_clips_and_small_or_odd_sizes_are_taken(shape: tuple[int, ...]) ->
     found = differences(frames, 3)
     assert found.shape == (shape[0], 6, *shape[1:])
     assert not found[0, :3].any()
+
+
+def test_a_known_motion_is_taken() -> None:
+    frames = pan(4)
+    motion = frame_motion(frames)
+    known = np.stack(list(aligned_differences(frames, 2, motion)))
+    assert np.array_equal(known, differences(frames, 2))
+    elsewhere = np.stack(list(aligned_differences(frames[::-1], 2, motion)))
+    assert not np.allclose(elsewhere, differences(frames[::-1], 2), atol=1e-3)
+
+
+def test_motion_is_that_of_half_the_size() -> None:
+    motion = frame_motion(pan(3))
+    assert motion.after[2] is None
+    assert motion.before[0] is None
+    for flow, speed in ((motion.after[0], 1.0), (motion.before[2], -1.0)):
+        assert flow.shape == (64, 64, 2)
+        np.testing.assert_allclose(np.median(flow[16:-16, 16:-16], axis=(0, 1)), [speed, 0], atol=0.1)
+    assert frame_motion(pan(3)[:0]) == Motion([], [])

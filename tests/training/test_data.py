@@ -5,43 +5,92 @@ from __future__ import annotations
 import dataclasses
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-NO_CHANGES = np.zeros((0, 0, 0, 0, 3), np.int8)
+
+def in_unit(frames: np.ndarray, script, reach: int) -> np.ndarray:
+    """The aligned differences of frames as they are stored."""
+    data = script("data")
+    return np.rint(np.stack([*data.aligned_differences(frames, reach)]) / data.CHANGE_UNIT).astype(np.int8)
 
 
-def test_a_sample_is_a_window_of_the_degraded_clip(script, prepared: Path) -> None:
+def test_stages_are_the_degraded_clip_and_the_clip(script, prepared: Path) -> None:
     data, degrade = script("data"), script("degrade")
     clean = np.load(prepared / "a.webp.npy")[:6]
     for how in (degrade.Degradation(factor=2.0), degrade.Degradation(factor=3.4, codec="jpeg", quality=75)):
-        source = data.Source(clean, degrade.damage(clean, how), NO_CHANGES, how.up, np.empty((0, 4)))
-        window = source.magnified(source.stages.coded, (37, 22), 64, 1.0)
-        expected = degrade.degrade(clean, how)[:, 22:86, 37:101]
-        # OpenCV's two ways of cubic interpolation round positions differently, by 1/64 of a small pixel.
-        assert np.abs(window.astype(int) - expected).mean() < 0.5
-        assert np.array_equal(source.magnified(clean, (37, 22), 64, 1.0), clean[:, 22:86, 37:101])
+        stages = data.magnified(clean, degrade.damage(clean, how), how.up, 1.0)
+        assert np.array_equal(stages[0], degrade.degrade(clean, how))
+        assert np.array_equal(stages[3], clean)
 
 
-def test_zoom_magnifies_about_the_same_corner(script, prepared: Path) -> None:
+def test_a_sample_is_a_window_of_everything(script) -> None:
+    source = counted(script("data"))
+    for seed in range(20):
+        stages, changes, drafts, beside = source.sample(np.random.default_rng(seed), 32, 3)
+        assert stages.shape == (4, 3, 32, 32, 3)
+        assert changes.shape == beside.shape == (3, 2, 32, 32, 3)
+        assert np.array_equal(stages[0], drafts)
+        assert np.array_equal(stages[0], changes[:, 0])
+        time, y, x = drafts[0, 0, 0]
+        assert np.array_equal(drafts, source.arrays[2][time : time + 3, y : y + 32, x : x + 32])
+
+
+def counted(data) -> Any:
+    """A source whose every pixel says where it is: frame, row, column."""
+    places = np.stack(np.meshgrid(np.arange(5), np.arange(48), np.arange(64), indexing="ij"), axis=-1).astype(np.uint8)
+    beside = np.stack([places, places], axis=1)
+    return data.Source((np.stack([places] * 4), beside, places, beside), np.empty((0, 4)))
+
+
+def test_mirrored_samples_are_mirrored_in_everything(script) -> None:
+    data = script("data")
+    source = counted(data)
+    before = [1, 2] * np.ones((5, 48, 64, 3, 1), np.uint8)
+    stages, _, drafts, _ = source.arrays
+    arrays = (stages, np.moveaxis(before, -1, 1), drafts, np.moveaxis(before, -1, 1))
+    turned = data.mirrored(arrays, space=True, time=True)
+    assert np.array_equal(turned[0], stages[:, ::-1, :, ::-1])
+    assert np.array_equal(turned[2], drafts[::-1, :, ::-1])
+    for beside in (turned[1], turned[3]):  # who came before now comes after
+        assert (beside[:, 0] == 2).all()
+        assert (beside[:, 1] == 1).all()
+    assert all(
+        np.array_equal(a, b) for a, b in zip(data.mirrored(arrays, space=False, time=False), arrays, strict=True)
+    )
+
+
+def test_zoom_magnifies_the_clip(script, prepared: Path) -> None:
     data, degrade = script("data"), script("degrade")
-    clean = np.load(prepared / "a.webp.npy")[:1]
-    source = data.Source(clean, degrade.damage(clean, degrade.Degradation()), NO_CHANGES, "cubic", np.empty((0, 4)))
-    zoomed = source.magnified(clean, (40, 24), 96, 2.0)
-    back = zoomed.reshape(1, 48, 2, 48, 2, 3).mean(axis=(2, 4))
+    clean = np.load(prepared / "a.webp.npy")[:1, :96, :96]
+    zoomed = data.magnified(clean, degrade.damage(clean, degrade.Degradation()), "cubic", 2.0)[3]
+    back = zoomed.reshape(1, 96, 2, 96, 2, 3).mean(axis=(2, 4))
     # Enlarging by cubic interpolation and averaging again blurs a little; a shift by a pixel would cost far more.
-    assert np.abs(back - clean[:, 24:72, 40:88]).mean() < 4
-    assert np.abs(back - clean[:, 25:73, 41:89]).mean() > 8
+    assert np.abs(back - clean).mean() < 4
+    assert np.abs(back[:, :-1, :-1] - clean[:, 1:, 1:]).mean() > 8
+
+
+def test_what_is_cut_out_moves_its_subjects_along(script, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = script("data")
+    monkeypatch.setattr(data, "FRAMES", 4)
+    monkeypatch.setattr(data, "SIDE", 40)
+    stages, subjects = counted(data).arrays[0], np.array([[2.0, 50.0, 20.0, 10.0]])
+    for seed in range(20):
+        part, found = data.cut(stages, subjects, np.random.default_rng(seed))
+        assert part.shape == (4, 4, 32, 32, 3)  # multiples of 16
+        moved = subjects[0, :3] - part[0, 0, 0, 0][[0, 2, 1]]
+        assert np.array_equal(found[0], [*moved, 10.0])
 
 
 def test_equal_seeds_give_equal_batches(script, prepared: Path) -> None:
     data = script("data")
     sizes = ((48, 2, 3), (64, 1, 2))
-    first, second, other = (list(islice(data.Samples(prepared, seed, sizes), 3)) for seed in (3, 3, 4))
+    first, second, other = (list(islice(data.Samples(prepared, seed, sizes, first=2), 3)) for seed in (3, 3, 4))
     assert [batch.stages.shape for batch in first] == [batch.stages.shape for batch in other]
-    assert all(torch.equal(x, y) for a, b in zip(first, second, strict=True) for x, y in zip(a, b, strict=True))
+    assert all(torch.equal(x, y) for a, b in zip(first, second, strict=True) for x, y in zip(a[:2], b[:2], strict=True))
     assert not all(torch.equal(a.stages, b.stages) for a, b in zip(first, other, strict=True))
     shapes = {(tuple(batch.stages.shape[1:]), tuple(batch.changes.shape[1:])) for batch in first}
     assert shapes <= {((4, 3, 48, 48, 3), (3, 6, 48, 48, 3)), ((4, 2, 64, 64, 3), (2, 6, 64, 64, 3))}
@@ -52,7 +101,7 @@ def test_stages_differ_only_by_what_was_done(script, prepared: Path) -> None:
 
     def differ(**values: object) -> list[bool]:
         how = degrade.Degradation(**values)
-        batch = next(iter(data.Samples(prepared, 0, ((64, 3, 2),), degradation=how)))
+        batch = next(iter(data.Samples(prepared, 0, ((64, 3, 2),), degradation=how, first=2)))
         coded, noisy, soft, clean = batch.stages.unbind(1)
         return [not torch.equal(a, b) for a, b in ((clean, soft), (soft, noisy), (noisy, coded))]
 
@@ -65,36 +114,42 @@ def test_stages_differ_only_by_what_was_done(script, prepared: Path) -> None:
 def test_changes_are_those_of_the_frames_beside(script, prepared: Path) -> None:
     data, degrade = script("data"), script("degrade")
     how = degrade.Degradation(factor=2.0, codec="jpeg", quality=60)
-    rng = np.random.default_rng(0)
-    source = data.Samples(prepared, 0, degradation=how, reach=2).source(rng)
-    assert source.changes.shape == (len(source.clean), 4, *source.clean.shape[1:])
-    coded = degrade.resize(source.stages.coded, source.clean.shape[1:3], how.up)
-    expected = np.stack([*data.aligned_differences(coded, 2)]) / data.CHANGE_UNIT
-    drawn = source.sample(np.random.default_rng(1), 64, 3, 1.0)
-    assert drawn.changes.shape == (3, 4, 64, 64, 3)
-    rounded = np.rint(expected).astype(np.int8)
-    assert np.array_equal(source.changes, rounded)
-    corners = [(t, y, x) for t in range(len(coded) - 2) for y in range(0, coded.shape[1] - 63)
-               for x in range(0, coded.shape[2] - 63)
-               if np.array_equal(coded[t, y, x : x + 64], drawn.stages[0, 0, 0])]  # fmt: skip
-    assert corners
-    windows = [rounded[t : t + 3, :, y : y + 64, x : x + 64] for t, y, x in corners]
-    assert any(np.array_equal(window, drawn.changes) for window in windows)
+    samples = data.Samples(prepared, 0, degradation=how, reach=2)
+    stages, changes = samples.source(np.random.default_rng(0)).arrays
+    assert np.array_equal(changes, in_unit(stages[0], script, 2))
+    alone = samples.source(np.random.default_rng(0), alone=True).arrays
+    assert np.array_equal(alone[0], stages)
+    assert not alone[1].any()
 
 
-def test_mirrored_time_swaps_the_neighbours(script, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drafts_are_made_of_the_coded_frames(script, prepared: Path) -> None:
     data, degrade = script("data"), script("degrade")
+    told = []
+
+    def drafts(coded: np.ndarray, changes: np.ndarray, alone: bool) -> np.ndarray:
+        told.append((coded, changes, alone))
+        return coded // 2
+
     how = degrade.Degradation(factor=2.0, codec="jpeg", quality=60)
-    samples = data.Samples(prepared, 0, degradation=how, reach=1)
-    pool = [samples.source(np.random.default_rng(0))]
-    for seed in range(12):
-        stages, changes = samples.draw(np.random.default_rng(seed), pool, 64, 4)
-        again = np.stack([*data.aligned_differences(stages[0], 1)]) / data.CHANGE_UNIT
-        # Flows of the window alone differ at its border; those of the other direction would not fit at all.
-        inner = (slice(1, -1), slice(None), slice(16, -16), slice(16, -16))
-        ahead = np.corrcoef(again[inner].ravel(), changes[inner].ravel())[0, 1]
-        swapped = np.corrcoef(again[:, ::-1][inner].ravel(), changes[inner].ravel())[0, 1]
-        assert ahead > swapped
+    samples = data.Samples(prepared, 0, ((48, 2, 3),), degradation=how, reach=2, first=2, drafts=drafts)
+    stages, changes, made, beside = samples.source(np.random.default_rng(0)).arrays
+    ((coded, seen, alone),) = told
+    assert (np.array_equal(coded, stages[0]), np.array_equal(seen, changes), alone) == (True, True, False)
+    assert np.array_equal(made, stages[0] // 2)
+    assert beside.any()
+    # Half the contrast, moved along the same flow: the differences are small enough to count nearly in full.
+    assert np.corrcoef(beside.ravel(), changes.ravel())[0, 1] > 0.8
+    batch = next(iter(samples))
+    assert torch.equal(batch.drafts, batch.stages[:, 0] // 2)
+    assert batch.beside.shape == batch.changes.shape == (2, 3, 4, 48, 48, 3)
+
+
+def test_single_frames_are_drawn_from_clips_seen_alone(script, prepared: Path) -> None:
+    data = script("data")
+    batches = list(islice(data.Samples(prepared, 0, ((48, 2, 1),), first=9), 2))
+    assert not any(batch.changes.any() for batch in batches)
+    batches = list(islice(data.Samples(prepared, 0, ((48, 2, 3),), first=9), 2))
+    assert any(batch.changes.any() for batch in batches)
 
 
 def test_watched_files_are_not_trained_on(script, prepared: Path) -> None:
@@ -107,11 +162,10 @@ def test_watched_files_are_not_trained_on(script, prepared: Path) -> None:
 
 @pytest.mark.parametrize("frame", [0, 9])
 def test_samples_lie_near_the_nearest_face(script, prepared: Path, frame: int) -> None:
-    data, degrade = script("data"), script("degrade")
-    clean = np.load(prepared / "a.webp.npy")
+    data = script("data")
     faces = np.array([[0, 50.0, 60.0, 20.0], [10, 150.0, 120.0, 20.0]])
-    source = data.Source(clean, degrade.damage(clean, degrade.Degradation()), NO_CHANGES, "cubic", faces)
-    centres = np.array([source.centre(frame, 48, np.random.default_rng(seed)) for seed in range(80)])
+    size = np.load(prepared / "a.webp.npy", mmap_mode="r").shape[1:3]
+    centres = np.array([data.pick_near(faces, frame, 48, size, np.random.default_rng(seed)) for seed in range(80)])
     expected = faces[0 if frame == 0 else 1, 1:3]
     near = (np.abs(centres - expected) <= 0.3 * 48).all(axis=1)
     assert 0.6 < near.mean() < 0.9  # three in four, and a few of the rest by chance

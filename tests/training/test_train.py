@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from redetail.engines.restoration import ModelCard, ResidualCodec, load, save
+from redetail.engines.restoration.draft import drafts
 
 
 def options(data: Path, output: Path, **changes: object) -> argparse.Namespace:
@@ -21,6 +22,7 @@ def options(data: Path, output: Path, **changes: object) -> argparse.Namespace:
         "data": data,
         "output": output,
         "start": None,
+        "second": False,
         "minutes": 0.01,
         "rate": 1e-3,
         "sizes": "32x2x2",
@@ -59,9 +61,9 @@ def test_targets_of_the_tasks_lead_from_the_crop_to_the_original(
     train: ModuleType, prepared: Path, tmp_path: Path, batch: Any
 ) -> None:
     run = train.Run(options(prepared, tmp_path / "run"))
-    target, condition = run.latents(batch)
+    target = run.latents(batch)
     assert target.shape == (4, 3, 12, 16, 16)
-    restored = condition[:, :12] + target.sum(dim=1) * run.config.residual_std
+    restored = train.condition_of(batch, run.config)[:, :12] + target.sum(dim=1) * run.config.residual_std
     clean = train.unshuffle(batch.stages[:, 3].float() / 127.5 - 1, run.config)
     torch.testing.assert_close(restored, clean, atol=1e-5, rtol=0)
 
@@ -98,8 +100,70 @@ def test_a_run_starts_from_exported_weights(train: ModuleType, prepared: Path, t
     second = train.Run(options(prepared, tmp_path / "second", start=tmp_path / "exported"))
     assert second.step == 0
     assert second.config == first.config
-    for name, value in load(tmp_path / "exported")[0].state_dict().items():
+    for name, value in load(tmp_path / "exported").network.state_dict().items():
         assert torch.equal(second.network.state_dict()[name], value), name
+
+
+@pytest.fixture
+def first(train: ModuleType, prepared: Path, tmp_path: Path, batch: Any) -> Path:
+    """The exported weights of a run of one step."""
+    run = train.Run(options(prepared, tmp_path / "first", rate=0.05))
+    run.train_step(batch)
+    save(tmp_path / "exported", run.network, ModelCard())
+    return tmp_path / "exported"
+
+
+def test_a_second_network_begins_as_the_first_and_looks_at_its_drafts(
+    train: ModuleType, prepared: Path, tmp_path: Path, batch: Any, first: Path
+) -> None:
+    run = train.Run(options(prepared, tmp_path / "second", start=first, second=True))
+    weights = load(first).network.state_dict()
+    assert run.draft is not None
+    for name, value in run.draft.state_dict().items():
+        assert torch.equal(value, weights[name]), name
+        assert torch.equal(run.network.state_dict()[name], value), name
+    drafted = batch._replace(drafts=batch.stages[:, 0] // 2, beside=batch.changes)
+    assert torch.equal(train.looked(run.network, drafted), train.looked(run.network, batch))  # review starts at zero
+    for _ in range(2):  # the first step only moves what review ends in
+        run.train_step(drafted)
+    assert not torch.equal(train.looked(run.network, drafted), train.looked(run.network, batch))
+    for name, value in run.draft.state_dict().items():
+        assert torch.equal(value, weights[name]), f"{name} of the first network was trained"
+
+
+def test_a_second_run_is_resumed_and_exported_with_its_first_network(
+    train: ModuleType, script, prepared: Path, tmp_path: Path, first: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "second"
+    train.Run(options(prepared, folder, start=first, second=True)).save()
+    again = train.Run(options(prepared, folder))
+    assert again.config.drafted
+    monkeypatch.setattr("sys.argv", ["export.py", "--run", str(folder), "--output", str(tmp_path / "both")])
+    script("export").main()
+    loaded = load(tmp_path / "both")
+    assert loaded.draft is not None
+    assert again.draft is not None
+    further = train.Run(options(prepared, tmp_path / "third", start=tmp_path / "both"))
+    assert further.draft is not None
+    for name, value in load(first).network.state_dict().items():
+        for draft in (again.draft, loaded.draft, further.draft):
+            assert torch.equal(draft.state_dict()[name], value), name
+
+
+def test_training_and_engine_make_the_same_drafts(train: ModuleType, script, first: Path) -> None:
+    data = script("data")
+    coded = np.random.default_rng(0).integers(100, 140, (5, 32, 32, 3)).astype(np.uint8)
+    network = load(first).network
+    torch.manual_seed(0)
+    torch.nn.init.normal_(network.leave.weight, std=0.2)
+    found = np.stack([*data.aligned_differences(coded, network.config.reach)]) / data.CHANGE_UNIT
+    made = train.Drafter(network)(coded, np.rint(found).astype(np.int8), False)
+    crops = coded.astype(np.float32) / 255
+    codec = ResidualCodec(network.config)
+    seen = network.look(codec.condition(crops))
+    expected = drafts(network, codec, crops, seen, train.context_windows(5, train.WINDOW, 4))
+    assert np.abs(expected * 255 - coded).mean() > 0.5
+    assert np.abs(made - expected * 255).mean() < 0.25 * np.abs(expected * 255 - coded).mean()  # bytes and bfloat16
 
 
 def test_a_whole_run_logs_and_learns_to_stop(train: ModuleType, prepared: Path, tmp_path: Path, monkeypatch) -> None:

@@ -2,7 +2,7 @@
 
 from redetail.engines.restoration.card import ModelCard
 from redetail.engines.restoration.codec import ResidualCodec
-from redetail.engines.restoration.folder import load, save
+from redetail.engines.restoration.folder import Loaded, load, save
 from redetail.engines.restoration.network import NetworkConfig, RestorationUNet
 
-__all__ = ["ModelCard", "NetworkConfig", "ResidualCodec", "RestorationUNet", "load", "save"]
+__all__ = ["Loaded", "ModelCard", "NetworkConfig", "ResidualCodec", "RestorationUNet", "load", "save"]

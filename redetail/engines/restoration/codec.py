@@ -17,7 +17,7 @@ from torch.nn import functional
 from redetail.engines.base import Pixels
 from redetail.engines.restoration.network import NetworkConfig
 from redetail.errors import RegionError
-from redetail.imaging.align import aligned_differences
+from redetail.imaging.align import Motion, aligned_differences, frame_motion
 
 
 def _no_tick() -> None:
@@ -53,15 +53,26 @@ class ResidualCodec:
         C is the config's ``condition_channels``: the crop in -1..1, then the neighbours' aligned differences. These are
         the next of ``neighbours``, where the crops are a part of a clip.
         """
-        parts = [self._cells(crops) * 2 - 1]
-        if self.config.reach:
-            others = islice(neighbours or self.neighbours(crops), len(crops))
-            parts.append(torch.stack([self._cells(of_frame).flatten(0, 1) for of_frame in others]) * 2)
-        return torch.cat(parts, dim=1)
+        return self._beside(self._cells(crops) * 2 - 1, neighbours or self.neighbours(crops))
 
-    def neighbours(self, crops: Pixels) -> Iterator[Pixels]:
+    def drafted(self, drafts: Pixels, crops: Pixels, neighbours: Iterator[Pixels]) -> Tensor:
+        """The same of drafts (F, h, w, 3) of the crops: their residual in place of the crop, their ``neighbours``."""
+        return self._beside((self._cells(drafts) - self._cells(crops)) * 2, neighbours)
+
+    def motion(self, crops: Pixels) -> Motion:
+        """How the picture moves from each crop (F, h, w, 3) to the one beside it; nothing if no neighbour is seen."""
+        return frame_motion(crops if self.config.reach else crops[:0])
+
+    def neighbours(self, crops: Pixels, motion: Motion | None = None) -> Iterator[Pixels]:
         """For each crop (F, h, w, 3) how those beside it differ from it; see :mod:`redetail.imaging.align`."""
-        return aligned_differences(crops, self.config.reach)
+        return aligned_differences(crops, self.config.reach, motion)
+
+    def _beside(self, own: Tensor, neighbours: Iterator[Pixels]) -> Tensor:
+        """Cells of pictures (F, C, h, w) and those of their neighbours' differences, which are the next of a clip's."""
+        if not self.config.reach:
+            return own
+        others = [self._cells(of_frame).flatten(0, 1) for of_frame in islice(neighbours, len(own))]
+        return torch.cat([own, torch.stack(others) * 2], dim=1)
 
     def residual(self, crops: Pixels, targets: Pixels) -> Tensor:
         """Latents (F, 48, h/4, w/4) that decode to ``targets``; both are (F, h, w, 3) 0..1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -10,16 +11,16 @@ import torch
 from torch import Tensor
 
 from redetail.engines.base import Capabilities, Pixels
+from redetail.engines.checks import context_windows_for
 from redetail.engines.device import Placement
 from redetail.engines.latent import DenoiserFor, LatentEngine
-from redetail.engines.restoration.codec import ResidualCodec
-from redetail.engines.restoration.folder import load
-from redetail.engines.restoration.network import RestorationUNet
+from redetail.engines.restoration.draft import drafts
+from redetail.engines.restoration.folder import Loaded, load
 from redetail.engines.restoration.tasks import task_weights
 from redetail.sampling import Denoiser, NoiseTable, sampler_names, scheduler_names
 from redetail.settings import Settings
 
-_TOGETHER = 16  # frames
+_TOGETHER = 16  # frames whose neighbours are held at once: they take the most memory
 
 
 class RestorationModel:
@@ -34,24 +35,37 @@ class RestorationModel:
     ``settings.denoise`` weighs the residuals too, from 0, the crop, to 1, all that was predicted.
     """
 
-    def __init__(self, network: RestorationUNet, codec: ResidualCodec, placement: Placement) -> None:
-        self._network, self._codec, self._placement = network, codec, placement
+    def __init__(self, loaded: Loaded, placement: Placement) -> None:
+        self._network, self._draft, self._codec = loaded.network, loaded.draft, loaded.codec
+        self._placement, self._context_length = placement, loaded.card.context_length
         self.table = NoiseTable.stable_diffusion()
 
     def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
         """The denoiser of a run of frames sees the crops of those frames and of their neighbours."""
         weights = self._weights(settings)
-        seen = cache(lambda: self._seen(crops))
+        seen = cache(lambda: self._seen(np.array(crops, np.float32), settings))  # a copy: crops may be read-only
         return lambda frames: self._denoiser(seen()[frames], weights)
 
-    def _seen(self, crops: Pixels) -> Tensor:
-        """What the network takes from all crops of a segment, a few at a time: the neighbours take the most memory."""
-        neighbours, parts = self._codec.neighbours(crops), []
-        for first in range(0, len(crops), _TOGETHER):
-            taken = np.array(crops[first : first + _TOGETHER], np.float32)  # a copy: crops may be read-only
-            with self._precision:
-                parts.append(self._network.look(self._codec.condition(taken, neighbours)))
-        return torch.cat(parts)
+    def _seen(self, crops: Pixels, settings: Settings) -> Tensor:
+        """What the network takes from all crops of a segment, and from their drafts."""
+        motion = self._codec.motion(crops)
+        beside = self._codec.neighbours(crops, motion)
+        told = (self._codec.condition(crops[some], beside) for some in _parts(len(crops)))
+        if self._draft is None:
+            return self._looked(told, self._network.look)[0]
+        seen, first = self._looked(told, self._network.look, self._draft.look)
+        windows = context_windows_for(len(crops), settings, self._context_length)
+        with self._precision:
+            made = drafts(self._draft, self._codec, crops, first, windows)
+        beside = self._codec.neighbours(made, motion)
+        told = (self._codec.drafted(made[some], crops[some], beside) for some in _parts(len(crops)))
+        return seen + self._looked(told, self._network.look_at_draft)[0]
+
+    def _looked(self, told: Iterable[Tensor], *looks: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """What each network sees in what it is told, a part of the frames at a time."""
+        with self._precision:
+            parts = [[look(part) for look in looks] for part in told]
+        return [torch.cat(seen) for seen in zip(*parts, strict=True)]
 
     @property
     def _precision(self) -> torch.autocast:
@@ -79,21 +93,27 @@ class RestorationModel:
         return denoise
 
 
+def _parts(frames: int) -> Iterator[slice]:
+    """A clip's frames, a few at a time."""
+    return (slice(first, first + _TOGETHER) for first in range(0, frames, _TOGETHER))
+
+
 def load_restoration_engine(path: Path, placement: Placement) -> LatentEngine:
-    """An engine from the folder of a restoration model (config.json, model.safetensors, card.json).
+    """An engine from the folder of a restoration model (see :mod:`redetail.engines.restoration.folder`).
 
     Raises :class:`~redetail.errors.ModelError` for a folder that cannot be used.
     """
-    network, codec, card = load(path, placement.device)
+    loaded = load(path, placement.device)
+    card, config = loaded.card, loaded.network.config
     capabilities = Capabilities(
         name=f"{card.name} {card.version}",
-        size_multiple=codec.size_multiple,
+        size_multiple=config.size_multiple,
         context_length=card.context_length,
         samplers=sampler_names(),
         schedulers=scheduler_names(),
         defaults=card.defaults,
-        uses_prompt=bool(codec.config.tasks),
+        uses_prompt=bool(config.tasks),
         part_pixels=16 * 512 * 512,  # its latents are as large as the pixels: some 200 bytes for each in all
     )
-    model = RestorationModel(network, codec, placement)
-    return LatentEngine(codec, model, capabilities, placement, differential=False)
+    model = RestorationModel(loaded, placement)
+    return LatentEngine(loaded.codec, model, capabilities, placement, differential=False)

@@ -36,6 +36,7 @@ class NetworkConfig:
         reach: neighbouring frames on either side whose aligned differences are part of the condition; 0: none.
         fused_channels: inner width of what weighs them up.
         neighbour_scale: standard deviation of each coefficient of a cell of their differences; empty for ones.
+        drafted: whether the network is also told what a first network made of the crop and of its neighbours.
     """
 
     unshuffle: int = 4
@@ -51,6 +52,7 @@ class NetworkConfig:
     reach: int = 0
     fused_channels: int = 48
     neighbour_scale: tuple[float, ...] = ()
+    drafted: bool = False
 
     @property
     def latent_channels(self) -> int:
@@ -59,7 +61,10 @@ class NetworkConfig:
 
     @property
     def condition_channels(self) -> int:
-        """Channels of a condition cell: those of the crop, then those of each neighbour's difference."""
+        """Channels of a condition cell: those of the crop, then those of each neighbour's difference.
+
+        A cell of a draft has as many: those of its residual, then those of each neighbour's draft's difference.
+        """
         return (1 + 2 * self.reach) * self.latent_channels
 
     @property
@@ -225,6 +230,7 @@ class RestorationUNet(nn.Module):
         self.enter = nn.Conv2d(config.latent_channels, channels[0], 3, padding=1)
         self.crop = nn.Conv2d(config.latent_channels, channels[0], 3, padding=1, bias=False)
         self.fuse = _fusing(config) if config.reach else None
+        self.review = _fusing(config) if config.drafted else None
         self.down = nn.ModuleList(self._level(i, config.down_blocks[i], channels[i]) for i in range(len(channels)))
         self.up = nn.ModuleList(self._level(i, config.up_blocks[i], channels[i]) for i in range(len(channels)))
         pairs = list(itertools.pairwise(channels))
@@ -278,17 +284,28 @@ class RestorationUNet(nn.Module):
         ``condition``: (N, (1 + 2*reach) * 3*u*u, h, w), pixel-unshuffled: the crop in -1..1, then the aligned
         difference of each neighbour in the same units (see `redetail.imaging.align`).
         """
-        own = self._transformed(condition[:, : self.config.latent_channels], self.basis / self.condition_scale[:, None])
-        own = own.contiguous(memory_format=torch.channels_last)
-        seen: Tensor = self.crop(own)
-        if self.fuse is None:
-            return seen
-        others = condition[:, self.config.latent_channels :]
-        cells = others.reshape(-1, self.config.latent_channels, *others.shape[2:])
-        cells = self._transformed(cells, self.basis / self.neighbour_scale[:, None])
-        known = torch.cat([own, cells.reshape(others.shape)], dim=1).contiguous(memory_format=torch.channels_last)
-        fused: Tensor = self.fuse(known)
-        return seen + fused
+        known = self._known(condition, self.condition_scale)
+        seen: Tensor = self.crop(known[:, : self.config.latent_channels])
+        return seen if self.fuse is None else seen + self.fuse(known)
+
+    def look_at_draft(self, drafted: Tensor) -> Tensor:
+        """What the network takes from drafts of the crops, to be added to what it took from the crops themselves.
+
+        ``drafted``: as the condition of `look`, but with the draft's residual in place of the crop and with the
+        differences of the neighbours' drafts. Only for a network whose config says ``drafted``.
+        """
+        assert self.review is not None, "this network takes no drafts"
+        seen: Tensor = self.review(self._known(drafted, self.config.residual_std * self.latent_scale))
+        return seen
+
+    def _known(self, cells: Tensor, scale: Tensor) -> Tensor:
+        """The picture's cells in the basis, by this scale, and those of the neighbours' differences by their own."""
+        own, others = cells.tensor_split([self.config.latent_channels], dim=1)
+        known = [self._transformed(own, self.basis / scale[:, None])]
+        if self.config.reach:
+            each = others.reshape(-1, self.config.latent_channels, *others.shape[2:])
+            known.append(self._transformed(each, self.basis / self.neighbour_scale[:, None]).reshape(others.shape))
+        return torch.cat(known, dim=1).contiguous(memory_format=torch.channels_last)
 
     def components(self, latents: Tensor, sigma: Tensor, seen: Tensor, num_frames: int) -> Tensor:
         """The predicted clean latents of each task, (B*F, T, 3*u*u, h, w); arguments as those of `forward`."""

@@ -6,7 +6,7 @@ import torch
 
 from redetail.engines.restoration import NetworkConfig, ResidualCodec
 from redetail.errors import RegionError
-from redetail.imaging.align import TRUSTED
+from redetail.imaging.align import TRUSTED, Motion
 
 CODEC = ResidualCodec(NetworkConfig(residual_std=0.1))
 
@@ -54,6 +54,33 @@ def test_condition_holds_the_neighbours_beside_the_crop() -> None:
     torch.testing.assert_close(condition[1, 48:], torch.full((96, 8, 12), change), atol=1e-5, rtol=0)
     assert not condition[0, 48:96].any()  # there is no frame before the first
     assert not condition[2, 96:].any()
+
+
+def test_a_draft_is_told_as_its_residual_and_its_own_neighbours() -> None:
+    pytest.importorskip("cv2")
+    codec = ResidualCodec(NetworkConfig(residual_std=0.1, reach=1))
+    crops, drafts = np.full((3, 32, 48, 3), 0.5, np.float32), np.full((3, 32, 48, 3), 0.6, np.float32)
+    drafts[2] += 0.02
+    told = codec.drafted(drafts, crops, codec.neighbours(drafts, codec.motion(crops)))
+    assert told.shape == codec.condition(crops).shape
+    torch.testing.assert_close(told[:2, :48], torch.full((2, 48, 8, 12), 0.2))
+    torch.testing.assert_close(told[2, :48], torch.full((48, 8, 12), 0.24))
+    change = 0.04 * float(np.exp(-np.square(0.02 / TRUSTED)))  # in units of -1..1
+    torch.testing.assert_close(told[1, 96:], torch.full((48, 8, 12), change), atol=1e-5, rtol=0)
+    assert not told[1, 48:96].any()
+
+
+def test_a_part_of_a_clip_is_told_the_neighbours_it_has_in_the_whole() -> None:
+    pytest.importorskip("cv2")
+    codec = ResidualCodec(NetworkConfig(residual_std=0.1, reach=2))
+    crops = pixels(5, frames=7)
+    neighbours = codec.neighbours(crops, codec.motion(crops))
+    parts = [codec.condition(crops[some], neighbours) for some in (slice(0, 3), slice(3, 6), slice(6, 9))]
+    assert torch.equal(torch.cat(parts), codec.condition(crops))
+
+
+def test_where_no_neighbour_is_seen_no_motion_is_looked_for() -> None:
+    assert CODEC.motion(pixels(6)) == Motion([], [])
 
 
 @pytest.mark.parametrize("shape", [(2, 30, 48, 3), (2, 32, 40, 3), (32, 48, 3), (2, 32, 48, 4)])

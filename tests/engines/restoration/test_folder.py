@@ -1,5 +1,6 @@
 """Model folders: what is saved can be loaded, what is broken is named."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ def folder(tmp_path: Path) -> Path:
 def test_round_trip_in_half_precision(folder: Path) -> None:
     torch.manual_seed(0)
     original = RestorationUNet(TINY).state_dict()
-    network, codec, card = load(folder)
+    network, draft, codec, card = load(folder)
+    assert draft is None
     assert codec.config == network.config == TINY
     assert card.defaults == {"steps": 2}
     assert not network.training
@@ -40,3 +42,34 @@ def test_broken_files_are_named(folder: Path, name: str, content: str | None) ->
         (folder / name).write_text(content)
     with pytest.raises(ModelError, match=name):
         load(folder)
+
+
+@pytest.fixture
+def drafted(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    network, draft = RestorationUNet(dataclasses.replace(TINY, drafted=True)), RestorationUNet(TINY)
+    save(tmp_path, network, ModelCard(name="two passes"), draft)
+    return tmp_path
+
+
+def test_both_networks_are_kept(drafted: Path) -> None:
+    torch.manual_seed(0)
+    RestorationUNet(dataclasses.replace(TINY, drafted=True))
+    original = RestorationUNet(TINY).state_dict()
+    network, draft, _, _ = load(drafted)
+    assert draft is not None
+    assert (network.config.drafted, draft.config.drafted) == (True, False)
+    for name, value in draft.state_dict().items():
+        assert torch.equal(value, original[name].half().float()), name
+
+
+def test_missing_drafting_network_is_named(drafted: Path) -> None:
+    (drafted / "draft.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"draft\.safetensors"):
+        load(drafted)
+
+
+def test_another_model_leaves_no_drafting_network_behind(drafted: Path) -> None:
+    save(drafted, RestorationUNet(TINY), ModelCard())
+    assert not (drafted / "draft.safetensors").exists()
+    assert load(drafted).draft is None

@@ -185,3 +185,22 @@ def test_scales_are_the_units_of_what_is_seen() -> None:
     condition = conditions(2, 2)
     units = torch.cat([condition[:, :48] * 2, condition[:, 48:] / 2], dim=1)
     torch.testing.assert_close(scaled.look(units), network.look(condition), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_what_is_seen_of_a_draft_starts_at_nothing() -> None:
+    network = RestorationUNet(dataclasses.replace(TINY, reach=1, drafted=True))
+    drafted = conditions(2, reach=1)
+    assert not network.look_at_draft(drafted).any()
+    assert awake(network).look_at_draft(drafted).shape == network.look(drafted).shape
+    assert not torch.allclose(network.look_at_draft(drafted), network.look(drafted), atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_draft_is_read_in_the_units_of_a_residual() -> None:
+    scales = {"residual_std": 0.25, "latent_scale": (2.0,) * 48, "condition_scale": (4.0,) * 48}
+    network = awake(RestorationUNet(dataclasses.replace(TINY, reach=0, drafted=True, **scales)))
+    plain = RestorationUNet(dataclasses.replace(TINY, reach=0, drafted=True, residual_std=1.0))
+    plain.load_state_dict(network.state_dict())
+    drafted = conditions(1, reach=0)
+    torch.testing.assert_close(network.look_at_draft(drafted), plain.look_at_draft(drafted / 0.5))
