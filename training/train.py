@@ -36,7 +36,7 @@ from noise import SIGMA_MAX, draw_sigmas, noisy_input
 
 from redetail.engines.restoration import Loaded, NetworkConfig, ResidualCodec, RestorationUNet, load
 from redetail.engines.restoration.draft import drafts
-from redetail.engines.restoration.network import cell_basis
+from redetail.engines.restoration.layers import cell_basis
 from redetail.engines.restoration.tasks import TASKS
 from redetail.geometry.context import context_windows
 

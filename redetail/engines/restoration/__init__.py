@@ -2,7 +2,8 @@
 
 from redetail.engines.restoration.card import ModelCard
 from redetail.engines.restoration.codec import ResidualCodec
+from redetail.engines.restoration.config import NetworkConfig
 from redetail.engines.restoration.folder import Loaded, load, save
-from redetail.engines.restoration.network import NetworkConfig, RestorationUNet
+from redetail.engines.restoration.network import RestorationUNet
 
 __all__ = ["Loaded", "ModelCard", "NetworkConfig", "ResidualCodec", "RestorationUNet", "load", "save"]

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from redetail.engines.base import Pixels
-from redetail.engines.restoration.network import NetworkConfig
+from redetail.engines.restoration.config import NetworkConfig
 from redetail.errors import RegionError
 from redetail.imaging.align import Motion, aligned_differences, frame_motion
 
@@ -71,18 +71,28 @@ class ResidualCodec:
         """Cells of pictures (F, C, h, w) and those of their neighbours' differences, which are the next of a clip's."""
         if not self.config.reach:
             return own
-        others = [self._cells(of_frame).flatten(0, 1) for of_frame in islice(neighbours, len(own))]
-        return torch.cat([own, torch.stack(others) * 2], dim=1)
+        frames, channels, *size = own.shape
+        told = own.new_empty(frames, self.config.condition_channels, *size)
+        told[:, :channels] = own
+        for row, of_frame in zip(told, islice(neighbours, frames), strict=True):
+            cells = self._split(of_frame)
+            torch.mul(cells, 2, out=row[channels:].view(cells.shape))
+        return told
 
     def residual(self, crops: Pixels, targets: Pixels) -> Tensor:
         """Latents (F, 48, h/4, w/4) that decode to ``targets``; both are (F, h, w, 3) 0..1."""
         return (self._cells(targets) - self._cells(crops)) * 2 / self.config.residual_std
 
     def _cells(self, pictures: Pixels) -> Tensor:
-        """(N, h, w, 3) -> (N, 3*u*u, h/u, w/u) on the device."""
-        self._checked(pictures)
+        """(N, h, w, 3) -> (N, 3*u*u, h/u, w/u) on the device, in the order of pixel-unshuffle."""
+        return self._split(pictures).flatten(1, 3)
+
+    def _split(self, pictures: Pixels) -> Tensor:
+        """(N, h, w, 3) -> a view of (N, 3, u, u, h/u, w/u) on the device."""
+        frames, height, width = self._checked(pictures)
+        cell = self.config.unshuffle
         pixels = torch.from_numpy(np.ascontiguousarray(pictures, np.float32)).to(self.device)
-        return functional.pixel_unshuffle(pixels.movedim(-1, 1), self.config.unshuffle)
+        return pixels.view(frames, height // cell, cell, width // cell, cell, 3).permute(0, 5, 2, 4, 1, 3)
 
     def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None] = _no_tick) -> Pixels:
         """(F, 48, h/4, w/4) -> the crops plus their residual, (F, h, w, 3) float32 clamped to 0..1."""

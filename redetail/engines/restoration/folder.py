@@ -16,7 +16,8 @@ from safetensors.torch import save as to_bytes
 
 from redetail.engines.restoration.card import ModelCard
 from redetail.engines.restoration.codec import ResidualCodec
-from redetail.engines.restoration.network import NetworkConfig, RestorationUNet
+from redetail.engines.restoration.config import NetworkConfig
+from redetail.engines.restoration.network import RestorationUNet
 from redetail.errors import ModelError
 
 CONFIG, WEIGHTS, DRAFT, CARD = "config.json", "model.safetensors", "draft.safetensors", "card.json"

@@ -6,192 +6,15 @@ Measured on this data, that learns far faster than predicting noise or velocity.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import json
-import math
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
-    """Shape of a `RestorationUNet` and the scale of its latents.
-
-    Attributes:
-        unshuffle: pixels per grid cell along each axis; 3 * unshuffle**2 latent channels.
-        channels: features of each level; level i has 1 / 2**i of the grid's resolution.
-        down_blocks, up_blocks: residual blocks of each level on the way down and up.
-        motion_channels: inner width of each level's motion layers; 0 leaves them out.
-        motion_heads: attention heads of each level's motion layers.
-        residual_std: standard deviation of (target - crop) in [-1, 1] pixel units over the training data;
-            latents are residuals divided by it.
-        latent_scale, condition_scale: standard deviation of each coefficient of a cell (see `cell_basis`) of clean
-            latents and of the condition over the training data; empty for ones.
-        tasks: names of the kinds of damage whose residuals the network tells apart; empty: it predicts only their sum.
-        reach: neighbouring frames on either side whose aligned differences are part of the condition; 0: none.
-        fused_channels: inner width of what weighs them up.
-        neighbour_scale: standard deviation of each coefficient of a cell of their differences; empty for ones.
-        drafted: whether the network is also told what a first network made of the crop and of its neighbours.
-    """
-
-    unshuffle: int = 4
-    channels: tuple[int, ...] = (48, 96, 160)
-    down_blocks: tuple[int, ...] = (2, 2, 2)
-    up_blocks: tuple[int, ...] = (3, 2, 2)
-    motion_channels: tuple[int, ...] = (16, 48, 96)
-    motion_heads: tuple[int, ...] = (1, 2, 4)
-    residual_std: float = 0.1
-    latent_scale: tuple[float, ...] = ()
-    condition_scale: tuple[float, ...] = ()
-    tasks: tuple[str, ...] = ()
-    reach: int = 0
-    fused_channels: int = 48
-    neighbour_scale: tuple[float, ...] = ()
-    drafted: bool = False
-
-    @property
-    def latent_channels(self) -> int:
-        """Channels of a latent cell: all colour values of an unshuffle x unshuffle square."""
-        return 3 * self.unshuffle**2
-
-    @property
-    def condition_channels(self) -> int:
-        """Channels of a condition cell: those of the crop, then those of each neighbour's difference.
-
-        A cell of a draft has as many: those of its residual, then those of each neighbour's draft's difference.
-        """
-        return (1 + 2 * self.reach) * self.latent_channels
-
-    @property
-    def size_multiple(self) -> int:
-        """Crop height and width have to be multiples of this many pixels."""
-        return int(self.unshuffle * 2 ** (len(self.channels) - 1))
-
-    def to_json(self) -> str:
-        """The configuration as a JSON object, keys sorted."""
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> NetworkConfig:
-        """Read what `to_json` wrote; unknown keys raise TypeError."""
-        read: dict[str, Any] = json.loads(text)
-        values: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in read.items()}
-        return cls(**values)
-
-
-def sigma_features(sigma: Tensor, width: int) -> Tensor:
-    """Sinusoidal features of ln sigma: (N,) -> (N, width). Frequencies 0.25..16 span SD's ln sigma of -3.5..2.7."""
-    frequencies = torch.exp(torch.linspace(math.log(0.25), math.log(16.0), width // 2, device=sigma.device))
-    angles = sigma.float().clamp_min(1e-4).log()[:, None] * frequencies
-    features: Tensor = torch.cat([angles.sin(), angles.cos()], dim=1)
-    return features
-
-
-def cell_basis(size: int) -> Tensor:
-    """Orthonormal basis of a cell of size x size RGB pixels, one vector a row: (3*size**2, 3*size**2).
-
-    A cosine transform of each of the colour axes grey, red - blue and green. Pixels of a cell are nearly the same;
-    in this basis their small differences are coefficients of their own, which a network learns far faster from.
-    """
-    n = torch.arange(size, dtype=torch.float64)
-    cosines = torch.cos(math.pi / size * (n[None] + 0.5) * n[:, None]) * math.sqrt(2 / size)
-    cosines[0] /= math.sqrt(2)
-    colours = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
-    colours /= colours.norm(dim=1, keepdim=True)
-    return torch.kron(colours, torch.kron(cosines, cosines)).float()
-
-
-class ResidualBlock(nn.Module):
-    """FiLM by the noise level, two dense 3x3 convolutions, skip. (N, inputs, h, w) -> (N, outputs, h, w).
-
-    No normalisation: what is missing from a crop is in proportion to its contrast, which a norm would hide (after
-    EDSR, Lim et al. 2017, arXiv:1707.02921). The second convolution starts small instead.
-    """
-
-    def __init__(self, inputs: int, outputs: int, embedding: int) -> None:
-        super().__init__()
-        self.film = nn.Linear(embedding, 2 * inputs)
-        self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-        nn.init.zeros_(self.film.weight)
-        nn.init.zeros_(self.film.bias)
-        nn.init.normal_(self.second.weight, std=0.05 / math.sqrt(9 * outputs))
-        if self.second.bias is not None:
-            nn.init.zeros_(self.second.bias)
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (N, inputs, h, w), embedding (N, width) -> (N, outputs, h, w)."""
-        scale, shift = self.film(embedding)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
-        hidden = torch.addcmul(shift, x, 1 + scale)
-        hidden = self.second(functional.silu(self.first(functional.silu(hidden))))
-        result: Tensor = self.skip(x) + hidden
-        return result
-
-
-class MotionLayer(nn.Module):
-    """Self-attention over the frames of a clip at each position: (B*F, C, h, w) -> the same shape.
-
-    Positions enter as a penalty per frame of distance, with one learned slope a head (after ALiBi,
-    arXiv:2108.12409), so that a layer trained on 8 frames runs on any number. The output starts at zero: an
-    untrained layer is the identity.
-    """
-
-    def __init__(self, channels: int, inner: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm = nn.GroupNorm(8, channels)
-        self.match = nn.Conv2d(channels, 2 * inner, 1)  # queries and keys
-        self.value = nn.Conv2d(channels, inner, 1)  # not normalised, for the reason given in ResidualBlock
-        self.output = nn.Conv2d(inner, channels, 1)
-        slopes = 2.0 ** -torch.arange(heads).float()
-        self.slope = nn.Parameter(torch.log(torch.expm1(slopes)))
-        nn.init.zeros_(self.output.weight)
-        if self.output.bias is not None:
-            nn.init.zeros_(self.output.bias)
-
-    def forward(self, x: Tensor, num_frames: int) -> Tensor:
-        """x (B*F, C, h, w) with num_frames = F."""
-        qkv = torch.cat([self.match(self.norm(x)), self.value(x)], dim=1)
-        attended: Tensor = self.output(self._attend(qkv, num_frames))
-        return x + attended
-
-    def _attend(self, qkv: Tensor, frames: int) -> Tensor:
-        """qkv (B*F, 3*inner, h, w) -> attended values (B*F, inner, h, w)."""
-        total, triple, height, width = qkv.shape
-        clips, cells, depth = total // frames, height * width, triple // 3 // self.heads
-        # (3, B*h*w, heads, F, depth): every position is one sequence of F tokens.
-        split = qkv.permute(0, 2, 3, 1).reshape(clips, frames, cells, 3, self.heads, depth)
-        query, key, value = (
-            split.permute(3, 0, 2, 4, 1, 5).reshape(3, clips * cells, self.heads, frames, depth).unbind(0)
-        )
-        order = torch.arange(frames, device=qkv.device)
-        distance = (order[:, None] - order[None, :]).abs().float()
-        bias = (-functional.softplus(self.slope.float())[:, None, None] * distance).to(query.dtype)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        mixed = mixed.reshape(clips, cells, self.heads, frames, depth).permute(0, 3, 1, 2, 4)
-        return mixed.reshape(total, height, width, self.heads * depth).permute(0, 3, 1, 2)
-
-
-class Stage(nn.Module):
-    """A residual block followed by its motion layer, if the level has one."""
-
-    def __init__(self, inputs: int, outputs: int, embedding: int, motion: int, heads: int) -> None:
-        super().__init__()
-        self.block = ResidualBlock(inputs, outputs, embedding)
-        self.motion = MotionLayer(outputs, motion, heads) if motion else None
-
-    def forward(self, x: Tensor, embedding: Tensor, num_frames: int) -> Tensor:
-        """x (B*F, inputs, h, w) -> (B*F, outputs, h, w); num_frames = 0 skips the motion layer."""
-        x = self.block(x, embedding)
-        if self.motion is not None and num_frames > 0:
-            x = self.motion(x, num_frames)
-        return x
+from redetail.engines.restoration.config import NetworkConfig
+from redetail.engines.restoration.layers import Stage, cell_basis, sigma_features
 
 
 class _Guess(NamedTuple):
@@ -284,9 +107,9 @@ class RestorationUNet(nn.Module):
         ``condition``: (N, (1 + 2*reach) * 3*u*u, h, w), pixel-unshuffled: the crop in -1..1, then the aligned
         difference of each neighbour in the same units (see `redetail.imaging.align`).
         """
-        known = self._known(condition, self.condition_scale)
-        seen: Tensor = self.crop(known[:, : self.config.latent_channels])
-        return seen if self.fuse is None else seen + self.fuse(known)
+        own, others = self._known(condition, self.condition_scale)
+        seen: Tensor = self.crop(own)
+        return seen if self.fuse is None else seen + self._weighed(self.fuse, own, others)
 
     def look_at_draft(self, drafted: Tensor) -> Tensor:
         """What the network takes from drafts of the crops, to be added to what it took from the crops themselves.
@@ -295,17 +118,32 @@ class RestorationUNet(nn.Module):
         differences of the neighbours' drafts. Only for a network whose config says ``drafted``.
         """
         assert self.review is not None, "this network takes no drafts"
-        seen: Tensor = self.review(self._known(drafted, self.config.residual_std * self.latent_scale))
-        return seen
+        own, others = self._known(drafted, self.config.residual_std * self.latent_scale)
+        return self._weighed(self.review, own, others)
 
-    def _known(self, cells: Tensor, scale: Tensor) -> Tensor:
-        """The picture's cells in the basis, by this scale, and those of the neighbours' differences by their own."""
+    def _known(self, cells: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """The picture's cells in the basis, by this scale; and those of the neighbours' differences, as they are."""
         own, others = cells.tensor_split([self.config.latent_channels], dim=1)
-        known = [self._transformed(own, self.basis / scale[:, None])]
-        if self.config.reach:
-            each = others.reshape(-1, self.config.latent_channels, *others.shape[2:])
-            known.append(self._transformed(each, self.basis / self.neighbour_scale[:, None]).reshape(others.shape))
-        return torch.cat(known, dim=1).contiguous(memory_format=torch.channels_last)
+        own = self._transformed(own, self.basis / scale[:, None])
+        return own.contiguous(memory_format=torch.channels_last), others
+
+    def _weighed(self, weighing: nn.Sequential, own: Tensor, others: Tensor) -> Tensor:
+        """What the neighbours tell beside the picture, from `_known`.
+
+        They are brought into the basis, each coefficient by its scale, along with the first convolution: both are
+        linear, and a kernel is far smaller than the cells. Their differences are small, so no precision is lost.
+        """
+        first, rest = weighing[0], weighing[1:]
+        assert isinstance(first, nn.Conv2d), "a weighing starts with a convolution"
+        of_own, of_others = first.weight.tensor_split([own.shape[1]], dim=1)
+        with torch.autocast(own.device.type, enabled=False):
+            each = of_others.unflatten(1, (-1, own.shape[1]))
+            of_others = torch.einsum("orcij,cd->ordij", each, self.basis / self.neighbour_scale[:, None]).flatten(1, 2)
+        known = functional.conv2d(own, of_own, first.bias, padding=1)
+        if others.shape[1]:
+            known = known + functional.conv2d(others, of_others, padding=1)
+        seen: Tensor = rest(known)
+        return seen
 
     def components(self, latents: Tensor, sigma: Tensor, seen: Tensor, num_frames: int) -> Tensor:
         """The predicted clean latents of each task, (B*F, T, 3*u*u, h, w); arguments as those of `forward`."""

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from redetail.engines.restoration import NetworkConfig, RestorationUNet
-from redetail.engines.restoration.network import MotionLayer, cell_basis, sigma_features
 
 TINY = NetworkConfig(
     channels=(8, 16), down_blocks=(1, 1), up_blocks=(1, 1), motion_channels=(4, 8), motion_heads=(1, 2)
@@ -79,36 +78,11 @@ def test_reversed_time_gives_reversed_output(network: RestorationUNet) -> None:
 
 
 @torch.no_grad()
-def test_a_new_motion_layer_is_the_identity() -> None:
-    x = torch.randn(6, 16, 5, 7)
-    assert torch.equal(MotionLayer(16, 8, 2)(x, 3), x)
-
-
-@torch.no_grad()
 def test_untrained_network_changes_nothing_at_full_noise_and_trusts_the_latents_at_none() -> None:
     network = RestorationUNet(TINY)
     latents, seen = inputs(2)
     assert network(latents * 14.6, torch.tensor(14.6), seen, 2).abs().max() < 0.01
     torch.testing.assert_close(network(latents, torch.tensor(0.01), seen, 2), latents, atol=2e-3, rtol=0)
-
-
-def test_noise_levels_have_distinct_features() -> None:
-    features = sigma_features(torch.tensor([0.0292, 0.1, 0.5, 1.0, 2.0, 14.6]), 64)
-    distances = torch.cdist(features, features) + 10 * torch.eye(6)
-    assert features.shape == (6, 64)
-    assert distances.min() > 0.5
-
-
-def test_configuration_survives_json() -> None:
-    assert NetworkConfig.from_json(TINY.to_json()) == TINY
-    assert TINY.size_multiple == 8
-    assert TINY.latent_channels == 48
-
-
-def test_cell_basis_is_orthonormal_and_starts_with_the_mean_grey() -> None:
-    basis = cell_basis(4)
-    torch.testing.assert_close(basis @ basis.T, torch.eye(48), atol=1e-6, rtol=0)
-    torch.testing.assert_close(basis[0], torch.full((48,), 48**-0.5))
 
 
 @torch.no_grad()

@@ -1,0 +1,24 @@
+"""What the network is built of: motion layers, features of the noise level, the basis of a cell."""
+
+import torch
+
+from redetail.engines.restoration.layers import MotionLayer, cell_basis, sigma_features
+
+
+@torch.no_grad()
+def test_a_new_motion_layer_is_the_identity() -> None:
+    x = torch.randn(6, 16, 5, 7)
+    assert torch.equal(MotionLayer(16, 8, 2)(x, 3), x)
+
+
+def test_noise_levels_have_distinct_features() -> None:
+    features = sigma_features(torch.tensor([0.0292, 0.1, 0.5, 1.0, 2.0, 14.6]), 64)
+    distances = torch.cdist(features, features) + 10 * torch.eye(6)
+    assert features.shape == (6, 64)
+    assert distances.min() > 0.5
+
+
+def test_cell_basis_is_orthonormal_and_starts_with_the_mean_grey() -> None:
+    basis = cell_basis(4)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(48), atol=1e-6, rtol=0)
+    torch.testing.assert_close(basis[0], torch.full((48,), 48**-0.5))
