@@ -20,8 +20,8 @@ class NetworkConfig:
         motion_heads: attention heads of each level's motion layers.
         residual_std: standard deviation of (target - crop) in [-1, 1] pixel units over the training data;
             latents are residuals divided by it.
-        latent_scale, condition_scale: standard deviation of each coefficient of a cell (see `cell_basis` in `layers`) of
-            clean latents and of the condition over the training data; empty for ones.
+        latent_scale, condition_scale: standard deviation of each coefficient of a cell (see `cell_basis` in `layers`)
+            of clean latents and of the condition over the training data; empty for ones.
         tasks: names of the kinds of damage whose residuals the network tells apart; empty: it predicts only their sum.
         reach: neighbouring frames on either side whose aligned differences are part of the condition; 0: none.
         fused_channels: inner width of what weighs them up.

@@ -137,7 +137,7 @@ class RestorationUNet(nn.Module):
         assert isinstance(first, nn.Conv2d), "a weighing starts with a convolution"
         of_own, of_others = first.weight.tensor_split([own.shape[1]], dim=1)
         with torch.autocast(own.device.type, enabled=False):
-            each = of_others.unflatten(1, (-1, own.shape[1]))
+            each = of_others.reshape(len(of_others), -1, *of_own.shape[1:])
             of_others = torch.einsum("orcij,cd->ordij", each, self.basis / self.neighbour_scale[:, None]).flatten(1, 2)
         known = functional.conv2d(own, of_own, first.bias, padding=1)
         if others.shape[1]:
