@@ -22,7 +22,7 @@ DEFAULTS = {
     "steps": 1,
     "sampler": "euler",
     "scheduler": "sgm_uniform",
-    "cfg": 1.0,
+    "cfg": 1.15,
     "denoise": 1.0,
     "guide_size": 256.0,
     "guide_size_for": "crop_region",
