@@ -76,7 +76,7 @@ def test_the_time_base_is_kept(make_clip, gradients, tmp_path, base):
     result = open_source(tmp_path / "out.mp4")
     assert result.info.time_base == source.info.time_base
     assert seconds(result) == [tick * base for tick in pts]
-    # The mean rate is that of the packets: which of them is coded last, and how long that one stays, is the encoder's choice.
+    # The mean rate is that of the packets; which of them is coded last, and so how long it stays, is up to the encoder.
     assert abs(8 / result.info.rate - 8 / source.info.rate) <= base
 
 
