@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.imaging.flow import Flow, dense_flow, opencv, warp
+from redetail.imaging.parallel import in_order
 
 # A difference of more is a mistake of the flow or something that was hidden, not damage: it counts less and less.
 TRUSTED = 20 / 255
+
+_MOST_THREADS = 4  # the differences of a frame are large, and as many of them as there are threads are held at once
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,9 @@ def frame_motion(frames: NDArray[Any]) -> Motion:
     height, width = frames.shape[1:3]
     size = (max(1, width // 2), max(1, height // 2))
     small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in _in_unit(frames)]
-    after = [dense_flow(a, b) for a, b in itertools.pairwise(small)]
-    before = [dense_flow(b, a) for a, b in itertools.pairwise(small)]
-    return Motion([*after, None], [None, *before])
+    pairs = list(itertools.pairwise(small))
+    flows = list(in_order(lambda pair: dense_flow(*pair), [*pairs, *(pair[::-1] for pair in pairs)], _threads()))
+    return Motion([*flows[: len(pairs)], None], [None, *flows[len(pairs) :]])
 
 
 def aligned_differences(
@@ -55,14 +58,22 @@ def aligned_differences(
     Raises :class:`~redetail.errors.DependencyError` without OpenCV.
     """
     pixels, motion = _in_unit(frames), motion or frame_motion(frames)
-    for now in range(len(frames)):
+
+    def differences(now: int) -> NDArray[np.float32]:
         result = np.zeros((2 * reach, *pixels.shape[1:]), np.float32)
         for step, hops in ((-1, motion.before), (1, motion.after)):
             for distance, flow in _chained(hops, now, step, reach):
                 place = reach - distance if step < 0 else reach + distance - 1
                 change = np.subtract(_moved(pixels[now + step * distance], flow), pixels[now])
                 np.multiply(change, _influence(change), out=result[place])
-        yield result
+        return result
+
+    return in_order(differences, range(len(frames)), _threads())
+
+
+def _threads() -> int:
+    """As many as OpenCV may use, whose functions do most of the work: one call of them keeps one thread busy."""
+    return min(_MOST_THREADS, int(opencv().getNumThreads()))
 
 
 def _influence(change: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -99,3 +99,12 @@ def test_motion_is_that_of_half_the_size() -> None:
         assert flow.shape == (64, 64, 2)
         np.testing.assert_allclose(np.median(flow[16:-16, 16:-16], axis=(0, 1)), [speed, 0], atol=0.1)
     assert frame_motion(pan(3)[:0]) == Motion([], [])
+
+
+def test_any_number_of_threads_gives_equal_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = pan(7)
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr("redetail.imaging.align._threads", lambda threads=threads: threads)
+        found.append(np.stack(list(aligned_differences(frames, 2))))
+    np.testing.assert_array_equal(found[0], found[1])

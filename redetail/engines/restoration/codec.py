@@ -97,9 +97,10 @@ class ResidualCodec:
     def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None] = _no_tick) -> Pixels:
         """(F, 48, h/4, w/4) -> the crops plus their residual, (F, h, w, 3) float32 clamped to 0..1."""
         self._checked(crops)
-        pixels = functional.pixel_shuffle(latents.float(), self.config.unshuffle).movedim(1, -1)
-        residual = pixels.cpu().numpy() * np.float32(self.config.residual_std / 2)
-        return np.asarray(np.clip(crops + residual, 0, 1), np.float32)
+        pixels = functional.pixel_shuffle(latents.float(), self.config.unshuffle).movedim(1, -1).cpu()
+        restored: Pixels = torch.mul(pixels, self.config.residual_std / 2, out=torch.empty(pixels.shape)).numpy()
+        restored += crops
+        return np.clip(restored, 0, 1, out=restored)
 
     def _checked(self, crops: Pixels) -> tuple[int, int, int]:
         """Frames, height and width."""
