@@ -13,6 +13,7 @@ from redetail.comfy.convert import image_frames
 from redetail.errors import InputError
 from redetail.region import Box, Size
 from redetail.video.base import Frame, VideoInfo
+from redetail.video.timing import even_index
 
 Pixels = NDArray[np.float32]
 Overlay = Callable[[int], Pixels]
@@ -46,6 +47,10 @@ class ImageSource:
                 x1, y1, x2, y2 = (int(side) for side in self._box.as_tuple())
                 pixels[y1:y2, x1:x2] = _to_16_bits(self._overlay(index), index, "segs")
             yield Frame(index, index, pixels, 1)
+
+    def index_at(self, seconds: Fraction) -> int:
+        """The first frame at ``seconds`` or later; how many there are if none is."""
+        return even_index(seconds, self.info.rate, self.info.frames)
 
 
 def float_frames(value: object, name: str) -> Tensor:

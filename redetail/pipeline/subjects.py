@@ -79,8 +79,7 @@ def searched_frames(
     source: FrameSource, span: Span, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None
 ) -> Iterator[Frame]:
     """The frames of ``span`` as the first pass reads them: reported and cancellable."""
-    chosen = span.select(source.frames(), source.info)
-    return watched(chosen, span.estimated_frames(source.info), "detect", progress, cancel)
+    return watched(span.select(source), span.estimated_frames(source.info), "detect", progress, cancel)
 
 
 def loaded(detector: str | Detector) -> Detector:

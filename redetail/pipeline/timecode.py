@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 from redetail.errors import InputError, SettingsError
-from redetail.video import Frame, VideoInfo
+from redetail.video import Frame, FrameSource, VideoInfo
 
 Position = float | int | str
 _CLOCK = re.compile(r"(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d*)?)")
@@ -22,8 +22,9 @@ class _Mark:
     seconds: Fraction | None
     frame: int | None
 
-    def reached(self, index: int, seconds: Fraction) -> bool:
-        return index >= self.frame if self.frame is not None else seconds >= (self.seconds or 0)
+    def index(self, source: FrameSource) -> int:
+        """The frame's index in a source; how many frames there are, or more, where it has no such frame."""
+        return self.frame if self.frame is not None else source.index_at(self.seconds or Fraction(0))
 
     def estimate(self, rate: Fraction) -> int:
         """The frame's index, were all frames equally long."""
@@ -57,21 +58,14 @@ class Span:
             last = min(end, last) if last else end
         return max(0, last - self._start.estimate(info.rate))
 
-    def select(self, frames: Iterable[Frame], info: VideoInfo) -> Iterator[Frame]:
+    def select(self, source: FrameSource) -> Iterator[Frame]:
         """The frames of the part, judged by their own time stamps; InputError where there is none."""
-        origin: int | None = None
-        empty = True
-        for frame in frames:
-            pts = frame.index if frame.pts is None else frame.pts
-            origin = pts if origin is None else origin
-            seconds = (pts - origin) * (1 / info.rate if frame.pts is None else info.time_base)
-            if self._end is not None and self._end.reached(frame.index, seconds):
-                break
-            if self._start.reached(frame.index, seconds):
-                empty = False
-                yield frame
-        if empty:
+        frames = source.frames(self._start.index(source), None if self._end is None else self._end.index(source))
+        first = next(frames, None)
+        if first is None:
             raise InputError(f"There is no frame between {self._text}; choose a part that lies inside the clip.")
+        yield first
+        yield from frames
 
     def _ends_first(self, end: _Mark) -> bool:
         if end.frame is not None and self._start.frame is not None:

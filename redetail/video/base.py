@@ -84,6 +84,10 @@ class FrameSource(Protocol):
         """Frames start (included) to stop (excluded) in display order; each call begins anew."""
         ...
 
+    def index_at(self, seconds: Fraction) -> int:
+        """The first frame that is shown ``seconds`` after the first one or later; how many there are if none is."""
+        ...
+
 
 class FrameSink(Protocol):
     """Takes frames in order; used as a context manager. Leaving it on an error removes what was written."""

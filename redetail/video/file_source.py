@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +20,7 @@ from redetail.video.base import Frame, VideoInfo
 from redetail.video.color import Decoder
 from redetail.video.matroska import matroska_is_cut_short
 from redetail.video.probe import opened, probe, size_of
+from redetail.video.seeking import FIRST, KeyFrame, go_to_index, go_to_pts, lists_all
 from redetail.video.timing import Clock, step_of, with_next
 
 _LONGEST_STILL = 60  # seconds; what a container says beyond that about its last frame is not believed
@@ -38,18 +43,56 @@ class FileSource:
         return self._probed.info
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        """Frames ``start`` to ``stop`` (excluded) in display order, upright; each call decodes anew."""
+        """Frames ``start`` to ``stop`` (excluded) in display order, upright; each call decodes anew.
+
+        Where the container lists its frames, decoding begins at a key frame shortly before ``start``.
+        """
         orientation = self._probed.orientation
         decoder = Decoder(self.info.bit_depth > 8)
-        clock = Clock(step_of(self.info.rate, self.info.time_base), self._path.name)
-        with opened(self._path) as container:
-            for index, (frame, following) in islice(enumerate(with_next(self._decoded(container))), stop):
+        clock = self._clock()
+        with self._opened_at(partial(go_to_index, index=start)) as (container, key):
+            decoded = enumerate(with_next(self._decoded(container, key)), key.index)
+            for index, (frame, following) in islice(decoded, None if stop is None else max(0, stop - key.index)):
                 pts = clock(frame.pts)
                 if index < start:
                     continue
                 self._check_size(frame, index)
                 pixels = orientation.upright(decoder(frame))
                 yield Frame(index, pts, pixels, self._duration(container, frame, following))
+
+    def index_at(self, seconds: Fraction) -> int:
+        """The first frame at ``seconds`` or later, by the time stamps; how many there are if none is."""
+        sought = (self._probed.first_pts or 0) + math.ceil(seconds / self.info.time_base)
+        clock = self._clock()
+        index = -1
+        with self._opened_at(partial(go_to_pts, pts=sought)) as (container, key):
+            for index, frame in enumerate(self._decoded(container, key), key.index):
+                if clock(frame.pts) >= sought:
+                    return index
+        return index + 1
+
+    def _clock(self) -> Clock:
+        return Clock(step_of(self.info.rate, self.info.time_base), self._path.name)
+
+    @contextmanager
+    def _opened_at(
+        self, go: Callable[[InputContainer, VideoStream], KeyFrame | None]
+    ) -> Iterator[tuple[InputContainer, KeyFrame]]:
+        """The file, open where ``go`` leads, or at its beginning where that is not certain."""
+        with opened(self._path) as container:
+            key = go(container, self._stream(container))
+            if key is not None:
+                yield container, key
+                return
+        with opened(self._path) as container:
+            yield container, FIRST
+
+    def _stream(self, container: InputContainer) -> VideoStream:
+        stream = container.streams[self._probed.stream_index]
+        assert isinstance(stream, VideoStream)
+        if not stream.codec_context.is_open:
+            stream.thread_type = "AUTO"
+        return stream
 
     def _duration(self, container: InputContainer, frame: av.VideoFrame, following: av.VideoFrame | None) -> int | None:
         """Ticks until the next frame or, after the last, until the stream's end (packets say it in coding order)."""
@@ -63,24 +106,24 @@ class FileSource:
         left = (stream.start_time or 0) + stream.duration - frame.pts
         return left if 0 < left * self.info.time_base <= _LONGEST_STILL else None
 
-    def _decoded(self, container: InputContainer) -> Iterator[av.VideoFrame]:
-        stream = container.streams[self._probed.stream_index]
-        assert isinstance(stream, VideoStream)
-        stream.thread_type = "AUTO"
-        count = 0
-        packets = 0
+    def _decoded(self, container: InputContainer, key: KeyFrame) -> Iterator[av.VideoFrame]:
+        """Frames as they are shown from the key frame on, at which the container stands."""
+        stream = self._stream(container)
+        count, packets = key.index, key.number
         try:
             for packet in container.demux(stream):
                 if packet.is_corrupt and packet.size:
                     raise self._damaged(count, "the file ends in the middle of a frame")
                 packets += bool(packet.size)
                 for frame in self._decode(packet, count):
+                    if key.pts is not None and frame.pts is not None and frame.pts < key.pts:
+                        continue  # of an open group: it needs frames that were passed over
                     count += 1
                     yield frame
         except av.error.FFmpegError as error:
             raise self._damaged(count, reason(error)) from error
         listed = len(stream.index_entries)
-        if _lists_all(container) and packets < listed:
+        if lists_all(container) and packets < listed:
             raise self._damaged(count, f"{listed - packets} of its {listed} frames are missing")
         if "matroska" in container.format.name and matroska_is_cut_short(self._path):
             raise self._damaged(count, "the file is shorter than its header says")
@@ -108,8 +151,3 @@ class FileSource:
                 f"{self._path} changes its size from {self.info.size} to {size} at frame {index}; "
                 "convert it to one size first, or take only the frames before."
             )
-
-
-def _lists_all(container: InputContainer) -> bool:
-    """Whether the container's index lists every frame from the start (the MP4 family does)."""
-    return "mp4" in container.format.name.split(",")

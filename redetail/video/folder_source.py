@@ -13,6 +13,7 @@ from redetail.video.base import RGB, Color, Frame, VideoInfo
 from redetail.video.color import Decoder
 from redetail.video.orientation import orientation_of
 from redetail.video.probe import decode_first, opened, picture_stream, probe
+from redetail.video.timing import even_index
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".tga", ".jp2")
 
@@ -73,6 +74,10 @@ class FolderSource:
         decoder = Decoder(self.info.bit_depth > 8)
         for index in range(*slice(start, stop).indices(len(self._images))):
             yield Frame(index, index, self._read(self._images[index], decoder), 1)
+
+    def index_at(self, seconds: Fraction) -> int:
+        """The first frame at ``seconds`` or later; how many there are if none is."""
+        return even_index(seconds, self.info.rate, self.info.frames)
 
     def _read(self, path: Path, decoder: Decoder) -> RGB:
         with opened(path) as container:

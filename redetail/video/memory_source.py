@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from redetail.errors import InputError
 from redetail.region import Size
 from redetail.video.base import RGB, Frame, VideoInfo
+from redetail.video.timing import even_index
 
 
 class ArraySource:
@@ -35,6 +36,10 @@ class ArraySource:
         """Frames ``start`` to ``stop`` (excluded)."""
         for index in range(*slice(start, stop).indices(len(self._frames))):
             yield Frame(index, index, _as_pixels(self._frames[index], index), 1)
+
+    def index_at(self, seconds: Fraction) -> int:
+        """The first frame at ``seconds`` or later; how many there are if none is."""
+        return even_index(seconds, self.info.rate, self.info.frames)
 
 
 def _checked(frames: NDArray[np.generic]) -> NDArray[np.generic]:

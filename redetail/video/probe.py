@@ -26,11 +26,12 @@ _SILLY_RATE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a decoder of that file needs: what there is, how it is turned, and which stream it is."""
+    """What a decoder of that file needs: what there is, how it is turned, and which stream it is, when it begins."""
 
     info: VideoInfo
     orientation: Orientation
     stream_index: int
+    first_pts: int | None
 
 
 def open_input(path: Path) -> InputContainer:
@@ -79,7 +80,7 @@ def probe(path: Path) -> Probed:
         notices = [*_notices(container, stream, frame)]
         if not complete:
             notices.append(f"{path.name} is to be turned by {frame.rotation} degrees; only quarter turns are kept.")
-        return Probed(_info(container, stream, frame, orientation, notices, path), orientation, stream.index)
+        return Probed(_info(container, stream, frame, orientation, notices, path), orientation, stream.index, frame.pts)
 
 
 def decode_first(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:

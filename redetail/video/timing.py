@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import TypeVar
@@ -15,6 +16,11 @@ _Item = TypeVar("_Item")
 def step_of(rate: Fraction, time_base: Fraction) -> int:
     """Ticks of one frame at the average rate, at least 1."""
     return max(1, round(1 / (rate * time_base)))
+
+
+def even_index(seconds: Fraction, rate: Fraction, frames: int) -> int:
+    """The first of ``frames`` evenly timed frames that is shown at ``seconds`` or later; ``frames`` if none is."""
+    return min(frames, max(0, math.ceil(seconds * rate)))
 
 
 def with_next(items: Iterable[_Item]) -> Iterator[tuple[_Item, _Item | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
@@ -60,6 +61,11 @@ class WebPSource:
                     ) from error
                 yield Frame(index, pts, pixels, self._durations[index])
                 pts += self._durations[index]
+
+    def index_at(self, seconds: Fraction) -> int:
+        """The first frame at ``seconds`` or later; how many there are if none is."""
+        begins = itertools.accumulate(self._durations[:-1], initial=0)
+        return sum(begin * _TIME_BASE < seconds for begin in begins)
 
     def _open(self) -> Image.Image:
         try:

@@ -1,3 +1,4 @@
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -10,11 +11,29 @@ from redetail.video import Frame, VideoInfo
 
 INFO = VideoInfo(size=Size(4, 4), rate=Fraction(10), time_base=Fraction(1, 100), frames=50, bit_depth=8)
 PIXELS = np.zeros((4, 4, 3), np.uint8)
-EVEN = [Frame(index, 700 + 10 * index, PIXELS) for index in range(50)]  # a container may begin at any pts
 
 
-def chosen(start=None, end=None, frames=EVEN):
-    return [frame.index for frame in Span(start, end).select(frames, INFO)]
+class Timed:
+    """A source of frames with these time stamps in hundredths of a second."""
+
+    info = INFO
+
+    def __init__(self, stamps: Sequence[int]) -> None:
+        self._stamps = stamps
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        for index in range(*slice(start, stop).indices(len(self._stamps))):
+            yield Frame(index, self._stamps[index], PIXELS)
+
+    def index_at(self, seconds: Fraction) -> int:
+        return sum((stamp - self._stamps[0]) * INFO.time_base < seconds for stamp in self._stamps)
+
+
+EVEN = Timed([700 + 10 * index for index in range(50)])  # a container may begin at any pts
+
+
+def chosen(start=None, end=None, source=EVEN):
+    return [frame.index for frame in Span(start, end).select(source)]
 
 
 @pytest.mark.parametrize(
@@ -33,8 +52,7 @@ def test_positions_choose_frames(start, end, expected):
 
 
 def test_time_is_judged_by_time_stamps_and_not_by_the_rate():
-    late = [Frame(0, 0, PIXELS), Frame(1, 10, PIXELS), Frame(2, 300, PIXELS), Frame(3, 310, PIXELS)]
-    assert chosen(1, None, late) == [2, 3]
+    assert chosen(1, None, Timed([0, 10, 300, 310])) == [2, 3]
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "nan", "1:2:3:4", "f", ""])

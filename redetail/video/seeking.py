@@ -1,0 +1,121 @@
+"""Going to a frame of a file without decoding all that come before it.
+
+Only where the container lists every frame (the MP4 family does): elsewhere the number of a frame is not known before
+those in front of it were counted.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import dropwhile
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+_TRIES = 3  # key frames: the last one may turn out to be shown after what is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFrame:
+    """A frame that decoding can begin at: its ``number`` in the file, its ``index`` as frames are shown, its time."""
+
+    number: int
+    index: int
+    pts: int | None
+
+
+FIRST = KeyFrame(0, 0, None)
+"""Where an open file stands that was not read from."""
+
+
+def lists_all(container: InputContainer) -> bool:
+    """Whether the container's index lists every frame from the start (the MP4 family does)."""
+    return "mp4" in container.format.name.split(",")
+
+
+def go_to_index(container: InputContainer, stream: VideoStream, index: int) -> KeyFrame | None:
+    """From the beginning to the last key frame at or before a frame's index; None where none is certain.
+
+    Then nothing can be said of where the container stands. A key frame is certain when the packet that comes after
+    seeking is the listed one and decodes to a key frame of the same time stamp. ``FIRST`` is always certain.
+    """
+    return _go_to(container, stream, index, lambda key: key.index <= index)
+
+
+def go_to_pts(container: InputContainer, stream: VideoStream, pts: int) -> KeyFrame | None:
+    """The same for the last key frame at or before a time stamp."""
+    entries = stream.index_entries
+    # A frame is decoded before it is shown, and the list has the times of decoding, in order.
+    latest = bisect_right(range(len(entries)), pts, key=lambda number: entries[number].timestamp) - 1
+    return _go_to(container, stream, latest, lambda key: key.pts is not None and key.pts <= pts)
+
+
+def _go_to(
+    container: InputContainer, stream: VideoStream, latest: int, suits: Callable[[KeyFrame], bool]
+) -> KeyFrame | None:
+    times = _times_to_seek(container, stream, latest)
+    for time in times:
+        try:
+            key = _key_frame(container, stream, time)
+            if key is not None and suits(key):
+                container.seek(time, stream=stream)
+                return key
+        except av.error.FFmpegError:
+            return None
+    return None if times else FIRST
+
+
+def _times_to_seek(container: InputContainer, stream: VideoStream, latest: int) -> list[int]:
+    """Times, latest first, that lead to key frames; none where the list may say something else than the decoder.
+
+    Listed are times of decoding, and a container may take what it is given for a time of showing, which is later. So
+    key frames are sought just before the next one is decoded: the last time is the safest and the least exact.
+    """
+    entries = stream.index_entries
+    if latest < 1 or not lists_all(container) or len(entries) != stream.frames:
+        return []
+    if any(entry.is_discard for entry in entries):
+        return []
+    keys = [number for number, entry in enumerate(entries) if entry.is_keyframe]
+    passed = bisect_right(keys, latest)
+    if passed < 2:
+        return []
+    ends = [entries[number].timestamp - 1 for number in keys[1:]]
+    return [*ends, entries[-1].timestamp][max(0, passed - _TRIES) : passed][::-1]
+
+
+def _key_frame(container: InputContainer, stream: VideoStream, time: int) -> KeyFrame | None:
+    """The listed frame that seeking leads to, as a place to begin at; None where it is none."""
+    container.seek(time, stream=stream)
+    packets = (packet for packet in container.demux(stream) if packet.size)
+    first = next(packets, None)
+    number = None if first is None else _number(stream, first)
+    if first is None or first.pts is None or number is None:
+        return None
+    # Frames of an open group are stored after the key frame and shown before it.
+    leading = 0
+    for packet in packets:
+        if packet.pts is None:
+            return None
+        if packet.pts > first.pts:
+            break
+        leading += 1
+    container.seek(time, stream=stream)
+    return KeyFrame(number, number + leading, first.pts) if _begins(container, stream, first.pts) else None
+
+
+def _number(stream: VideoStream, packet: av.Packet[VideoStream]) -> int | None:
+    """Which of the listed frames a packet is."""
+    entries = stream.index_entries
+    at = (number for number, entry in enumerate(entries) if entry.pos == packet.pos and entry.is_keyframe)
+    return next(at, None)
+
+
+def _begins(container: InputContainer, stream: VideoStream, pts: int) -> bool:
+    """Whether a sound key frame of this time stamp is decoded first, but for frames shown earlier."""
+    shown = dropwhile(lambda frame: frame.pts is None or frame.pts < pts, container.decode(stream))
+    frame = next(shown, None)
+    return frame is not None and frame.pts == pts and bool(frame.key_frame) and not frame.is_corrupt
