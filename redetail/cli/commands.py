@@ -19,11 +19,13 @@ from redetail.cli.summary import placement_summary, plan_summary, preset_summary
 from redetail.engines.spec import as_spec
 from redetail.errors import OutputError, SettingsError
 from redetail.evaluate.sheet import Picture, save_png
-from redetail.pipeline.job_document import to_toml
+from redetail.pipeline.job_document import job_document, to_toml
 from redetail.pipeline.outputs import check_names
 from redetail.pipeline.plan import Plan, watched
 from redetail.pipeline.report import plan_report, write_report, write_text
 from redetail.progress import CancelToken, ProgressCallback
+from redetail.region import Box
+from redetail.settings import Settings
 from redetail.video import FrameSource, open_sink, open_source
 from redetail.video.target import Target, check_target
 
@@ -33,16 +35,16 @@ __all__ = ["detail", "detect", "models"]
 def detail(options: argparse.Namespace, cancel: CancelToken) -> None:
     """``redetail detail``."""
     request = request_of(options)
-    if options.dry_run:
-        _dry_run(options, request, cancel)
-        return
-    if request.get("output") is None:
-        raise SettingsError("Say where the result goes: -o OUT.mp4 (or --dry-run to see what would be done).")
     outputs = {name: request.get(name) for name in ("output", "compare", "report")}
     saved = _path(options.save_job)
-    _keep_existing([*outputs.values(), saved], options.overwrite)
+    if not options.dry_run and outputs["output"] is None:
+        raise SettingsError("Say where the result goes: -o OUT.mp4 (or --dry-run to see what would be done).")
+    _keep_existing([*([] if options.dry_run else outputs.values()), saved], options.overwrite)
     if saved is not None:
         _check_job_target(saved, request, outputs.values())
+    if options.dry_run:
+        _dry_run(options, request, saved, cancel)
+        return
     with progress_display(options.quiet) as progress:
         result = api.detail(**request, progress=progress, cancel=cancel)
     if saved is not None:
@@ -55,15 +57,26 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> None:
         tell(summary(result.report, str(request["source"]), shown) + chosen)
 
 
-def _dry_run(options: argparse.Namespace, request: dict[str, Any], cancel: CancelToken) -> None:
+def _dry_run(options: argparse.Namespace, request: dict[str, Any], saved: Path | None, cancel: CancelToken) -> None:
     outputs = ("output", "compare", "report", "encode", "save_hints")
     asked = {name: value for name, value in request.items() if name not in outputs}
     with progress_display(options.quiet) as progress:
         plan = api.plan(**asked, progress=progress, cancel=cancel)
+    if saved is not None:
+        write_text(to_toml(_job_of(request, plan)), saved, "job")
     _note(plan.notices)
     report = plan_report(plan)
     lines = plan_summary(report, str(request["source"])), settings_summary(report["settings"])
     tell("".join(lines) + preset_summary(preset_of(options, request)) + placement_summary(plan.placement))
+
+
+def _job_of(request: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """What was asked for and what was planned of it, as a job."""
+    boxes = [box if isinstance(box, Box) else Box(*box) for box in request.get("box") or ()]
+    spec, subjects = as_spec(request.get("model")), request.get("subjects", ())
+    job = job_document({**request, "box": boxes}, plan.settings or Settings(), spec, subjects)
+    assert job is not None, "the command line has names of files only"
+    return job
 
 
 def _check_job_target(saved: Path, request: Mapping[str, Any], others: Iterable[str | Path | None]) -> None:

@@ -21,13 +21,15 @@ def job_document(
     became of them. None where something is no file and so cannot be named. Files have their whole paths. What is
     written beside the output is left out: another run would only find it there."""
     files = {name: arguments.get(name) for name in ("source", "output", "mask", "segs")}
+    detector = arguments.get("detect", "face")
     plain = all(value is None or isinstance(value, str | Path) for value in files.values())
-    if not plain or files["source"] is None or not isinstance(arguments.get("detect", "face"), str):
+    if not plain or files["source"] is None or not isinstance(detector, str):
         return None
     memory, encode = arguments.get("memory"), arguments.get("encode")
     document: dict[str, Any] = {
         **{name: _whole(value) for name, value in files.items()},
-        **{name: arguments.get(name) for name in ("detect", "start", "end", "device")},
+        "detect": detector,
+        **{name: arguments.get(name) for name in ("start", "end", "device")},
         "box": [list(box.as_tuple()) for box in arguments.get("box") or ()],
         "model": _filled(_model_document(model)),
         "memory": memory.as_dict() if memory else {},

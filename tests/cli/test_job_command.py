@@ -121,6 +121,20 @@ def test_a_job_is_saved_as_it_was_asked(run, clip: Path, fake_engine) -> None:
     assert run("detail", clip, "-o", clip.with_name("c.mkv"), *BOXES, *QUICK, "--save-job", saved).code == 2
 
 
+def test_a_dry_run_saves_the_job_and_nothing_else(run, clip: Path, fake_engine, tmp_path: Path) -> None:
+    planned, ran = clip.with_name("planned.toml"), clip.with_name("ran.toml")
+    output = clip.with_name("a.mkv")
+    asked = ("detail", clip, "-o", output, *BOXES, *QUICK, "--seed", 3)
+    dry = run(*asked, "--dry-run", "--save-job", planned)
+    assert dry.code == 0, dry.err
+    assert not output.exists()
+    assert run(*asked, "--dry-run", "--save-job", planned).code == 2
+    assert run(*asked, "--save-job", ran).code == 0
+    assert planned.read_text() == ran.read_text()
+    assert run(*asked, "--dry-run").code == 0  # what is there already is no matter for it
+    assert run(*asked, "--dry-run", "--save-job", clip, "--overwrite").code == 2
+
+
 @pytest.mark.parametrize(
     "name", ["clip.mp4", "mask.png", "segs.json", "out.mkv", "side.mp4", "report.json", "gone/a.toml"]
 )

@@ -209,6 +209,7 @@ def test_a_run_comes_back_from_its_document(tmp_path, monkeypatch, form):
     assert again == {
         **{name: value for name, value in job.items() if name not in ("preset", "prompt", "guide_size", "loras")},
         **expected,
+        "detect": "face",  # what ran is named, though it was not asked for
     }
 
 
