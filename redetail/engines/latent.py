@@ -86,8 +86,15 @@ class LatentModel(Protocol):
         """The noise levels it was trained on."""
         ...
 
-    def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
-        """Prepare what the network is told (text, crops) for a segment, guidance included."""
+    def calls(self, frames: int, settings: Settings) -> int:
+        """Network calls that ``condition`` takes for a segment of so many frames."""
+        ...
+
+    def condition(self, crops: Pixels, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
+        """Prepare what the network is told (text, crops) for a segment, guidance included.
+
+        ``tick`` is called after each network call, no later than when a denoiser is asked for.
+        """
         ...
 
 
@@ -185,7 +192,9 @@ class LatentEngine:
             return 0
         late = evaluations(steps - int(steps * _EARLY)) * len(segment.windows)
         early = (evaluations(steps) - evaluations(steps - int(steps * _EARLY))) * len(segment.early)
-        return early + late + self._codec.calls(segment.crops.shape)
+        models = [self._model, self._refiner] if segment.settings.refiner_ratio else [self._model]
+        prepared = sum(model.calls(len(segment.crops), segment.settings) for model in models if model is not None)
+        return prepared + early + late + self._codec.calls(segment.crops.shape)
 
     def _rediffused(self, segment: _Segment, meter: Meter) -> Pixels:
         """From pixels to pixels."""
@@ -250,7 +259,7 @@ class _Segment:
     def stage(self, model: LatentModel, meter: Meter, kept: Kept) -> Stage:
         """The denoiser of all frames, its calls counted one by one."""
         course = self._course(model.table)
-        denoiser_for = self._conditioned(model, course, kept)
+        denoiser_for = self._conditioned(model, course, meter, kept)
 
         def over(windows: list[ContextWindow]) -> Denoiser:
             return WindowedDenoiser(lambda frames: MeteredDenoiser(denoiser_for(frames), meter), windows)
@@ -260,11 +269,11 @@ class _Segment:
             denoiser = SwitchingDenoiser(over(self.early), denoiser, lambda sigma: course.within(sigma, 0, _EARLY))
         return Stage(denoiser, model.table)
 
-    def _conditioned(self, model: LatentModel, course: Course, kept: Kept) -> DenoiserFor:
+    def _conditioned(self, model: LatentModel, course: Course, meter: Meter, kept: Kept) -> DenoiserFor:
         if isinstance(model, ControlledModel):
             return model.controlled(self.crops, self.settings, self.hints, course, kept)
         refuse_hints(self.hints)
-        return model.condition(self.crops, self.settings)
+        return model.condition(self.crops, self.settings, meter.tick)
 
     def _course(self, table: NoiseTable) -> Course:
         """The noise levels of the whole sampling, by the noise table of a model."""

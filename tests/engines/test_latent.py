@@ -51,7 +51,10 @@ class Position:
     def __init__(self, value: Callable[[int], float] = lambda frame: frame / 64) -> None:
         self.value, self.asked, self.seen, self.settings = value, [], [], []
 
-    def condition(self, crops: Array, settings: Settings) -> DenoiserFor:
+    def calls(self, frames: int, settings: Settings) -> int:
+        return 0
+
+    def condition(self, crops: Array, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
         self.settings.append(settings)
 
         def denoiser_for(frames: Frames) -> Callable[[Tensor, float], Tensor]:

@@ -84,7 +84,10 @@ class ToyModel:
         self.positive, self.negative = ([float(np.float32(p)) for p in each] for each in (positive, negative))
         self.table = NoiseTable.stable_diffusion() if table == "sd15" else NoiseTable.animatediff()
 
-    def condition(self, crops: NDArray[np.float32], settings: Settings) -> DenoiserFor:
+    def calls(self, frames: int, settings: Settings) -> int:
+        return 0
+
+    def condition(self, crops: NDArray[np.float32], settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
         return lambda frames: Guidance(self, self.positive, self.negative, settings.cfg)
 
     def __call__(self, x: Tensor, sigma: float, conditions: Sequence[Sequence[float]], /) -> list[Tensor]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,10 +79,14 @@ class LoraModel:
         """The noise levels that the model was trained on."""
         return self._model.table
 
-    def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
+    def calls(self, frames: int, settings: Settings) -> int:
+        """Network calls that ``condition`` takes: those of the model."""
+        return self._model.calls(frames, settings)
+
+    def condition(self, crops: Pixels, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
         """What the network is told, with the LoRA of these settings in it."""
         self._mix(settings.loras)
-        return self._model.condition(crops, settings)
+        return self._model.condition(crops, settings, tick)
 
     def controlled(
         self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course, kept: Kept

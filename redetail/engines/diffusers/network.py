@@ -81,7 +81,11 @@ class TextGuidedModel:
         for prompt in prompts_of(settings).values():
             self._text.check(prompt, clip_skip=settings.clip_skip)
 
-    def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
+    def calls(self, frames: int, settings: Settings) -> int:
+        """Network calls that ``condition`` takes: none, but for short ones of text."""
+        return 0
+
+    def condition(self, crops: Pixels, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
         """Without ControlNets: the text alone."""
         return self._guided(crops, settings, lambda _: self._network)
 

@@ -20,7 +20,7 @@ from redetail.errors import RegionError
 from redetail.imaging.align import Motion, aligned_differences, frame_motion
 
 
-def _no_tick() -> None:
+def no_tick() -> None:
     """Nothing to report to."""
 
 
@@ -38,7 +38,7 @@ class ResidualCodec:
         """Network calls to encode and decode: none."""
         return 0
 
-    def encode(self, crops: Pixels, tick: Callable[[], None] = _no_tick) -> Tensor:
+    def encode(self, crops: Pixels, tick: Callable[[], None] = no_tick) -> Tensor:
         """(F, h, w, 3) 0..1 -> the crop's own latents: zeros (F, 48, h/4, w/4) float32.
 
         Raises :class:`~redetail.errors.RegionError` for sides that are no multiples of ``size_multiple``.
@@ -64,7 +64,12 @@ class ResidualCodec:
         return frame_motion(crops if self.config.reach else crops[:0])
 
     def neighbours(self, crops: Pixels, motion: Motion | None = None) -> Iterator[Pixels]:
-        """For each crop (F, h, w, 3) how those beside it differ from it; see :mod:`redetail.imaging.align`."""
+        """For each crop (F, h, w, 3) how those beside it differ from it; see :mod:`redetail.imaging.align`.
+
+        Nothing if no neighbour is seen: then OpenCV is not needed.
+        """
+        if not self.config.reach:
+            return iter(())
         return aligned_differences(crops, self.config.reach, motion)
 
     def _beside(self, own: Tensor, neighbours: Iterator[Pixels]) -> Tensor:
@@ -94,7 +99,7 @@ class ResidualCodec:
         pixels = torch.from_numpy(np.ascontiguousarray(pictures, np.float32)).to(self.device)
         return pixels.view(frames, height // cell, cell, width // cell, cell, 3).permute(0, 5, 2, 4, 1, 3)
 
-    def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None] = _no_tick) -> Pixels:
+    def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None] = no_tick) -> Pixels:
         """(F, 48, h/4, w/4) -> the crops plus their residual, (F, h, w, 3) float32 clamped to 0..1."""
         self._checked(crops)
         pixels = functional.pixel_shuffle(latents.float(), self.config.unshuffle).movedim(1, -1).cpu()

@@ -17,6 +17,7 @@ from redetail.engines.latent import DenoiserFor, LatentEngine
 from redetail.engines.restoration.draft import drafts
 from redetail.engines.restoration.folder import Loaded, load
 from redetail.engines.restoration.tasks import task_weights
+from redetail.geometry.context import ContextWindow
 from redetail.sampling import Denoiser, NoiseTable, sampler_names, scheduler_names
 from redetail.settings import Settings
 
@@ -40,31 +41,47 @@ class RestorationModel:
         self._placement, self._context_length = placement, loaded.card.context_length
         self.table = NoiseTable.stable_diffusion()
 
-    def condition(self, crops: Pixels, settings: Settings) -> DenoiserFor:
+    def calls(self, frames: int, settings: Settings) -> int:
+        """Looks at the crops, a few at a time; with drafts as many again, and one for each context window."""
+        if not self._weights(settings).any():
+            return 0
+        looks = sum(1 for _ in _parts(frames))
+        return looks if self._draft is None else 2 * looks + len(self._windows(frames, settings))
+
+    def condition(self, crops: Pixels, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
         """The denoiser of a run of frames sees the crops of those frames and of their neighbours."""
         weights = self._weights(settings)
-        seen = cache(lambda: self._seen(np.array(crops, np.float32), settings))  # a copy: crops may be read-only
+        if not weights.any():
+            return lambda frames: _unchanged
+        seen = cache(lambda: self._seen(np.array(crops, np.float32), settings, tick))  # crops may be read-only
         return lambda frames: self._denoiser(seen()[frames], weights)
 
-    def _seen(self, crops: Pixels, settings: Settings) -> Tensor:
+    def _windows(self, frames: int, settings: Settings) -> list[ContextWindow]:
+        return context_windows_for(frames, settings, self._context_length)
+
+    def _seen(self, crops: Pixels, settings: Settings, tick: Callable[[], None]) -> Tensor:
         """What the network takes from all crops of a segment, and from their drafts."""
         motion = self._codec.motion(crops)
         beside = self._codec.neighbours(crops, motion)
         told = (self._codec.condition(crops[some], beside) for some in _parts(len(crops)))
         if self._draft is None:
-            return self._looked(told, self._network.look)[0]
-        seen, first = self._looked(told, self._network.look, self._draft.look)
-        windows = context_windows_for(len(crops), settings, self._context_length)
+            return self._looked(told, tick, self._network.look)[0]
+        seen, first = self._looked(told, tick, self._network.look, self._draft.look)
         with self._precision:
-            made = drafts(self._draft, self._codec, crops, first, windows)
+            made = drafts(self._draft, self._codec, crops, first, self._windows(len(crops), settings), tick)
         beside = self._codec.neighbours(made, motion)
         told = (self._codec.drafted(made[some], crops[some], beside) for some in _parts(len(crops)))
-        return seen + self._looked(told, self._network.look_at_draft)[0]
+        return seen + self._looked(told, tick, self._network.look_at_draft)[0]
 
-    def _looked(self, told: Iterable[Tensor], *looks: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    def _looked(
+        self, told: Iterable[Tensor], tick: Callable[[], None], *looks: Callable[[Tensor], Tensor]
+    ) -> list[Tensor]:
         """What each network sees in what it is told, a part of the frames at a time."""
-        with self._precision:
-            parts = [[look(part) for look in looks] for part in told]
+        parts: list[list[Tensor]] = []
+        for part in told:
+            with self._precision:
+                parts.append([look(part) for look in looks])
+            tick()
         return [torch.cat(seen) for seen in zip(*parts, strict=True)]
 
     @property
@@ -83,14 +100,17 @@ class RestorationModel:
 
     def _denoiser(self, seen: Tensor, weights: Tensor) -> Denoiser:
         def denoise(x: Tensor, sigma: float, /) -> Tensor:
-            if not weights.any():
-                return torch.zeros_like(x)
             level = torch.tensor(sigma, device=x.device)
             with self._precision:
                 x0: Tensor = self._network(x.float(), level, seen, len(x), weights=weights)
             return x0.to(x.dtype)
 
         return denoise
+
+
+def _unchanged(x: Tensor, sigma: float, /) -> Tensor:
+    """The denoiser that leaves the crops as they are."""
+    return torch.zeros_like(x)
 
 
 def _parts(frames: int) -> Iterator[slice]:

@@ -207,7 +207,7 @@ def test_the_model_reads_the_prompt_of_each_frame(parts: Parts) -> None:
 
     model = TextGuidedModel(Network(), table, StatesAlone([text]))
     crops = np.zeros((6, 16, 16, 3), np.float32)
-    denoiser_for = model.condition(crops, Settings(prompt="-2: a; 2: b", cfg=1.0))
+    denoiser_for = model.condition(crops, Settings(prompt="-2: a; 2: b", cfg=1.0), lambda: None)
     x = torch.zeros(3, 4, 2, 2)
     denoiser_for(slice(1, 4))(x, 1.0)
     denoiser_for(np.array([0, 2, 5]))(x, 1.0)
@@ -226,6 +226,6 @@ def test_the_layer_is_a_setting(parts: Parts) -> None:
 
     model = TextGuidedModel(Network(), NoiseTable.animatediff(), StatesAlone([text]))
     crops = np.zeros((1, 16, 16, 3), np.float32)
-    denoiser_for = model.condition(crops, Settings(prompt="a", negative="b", clip_skip=2, cfg=2.0))
+    denoiser_for = model.condition(crops, Settings(prompt="a", negative="b", clip_skip=2, cfg=2.0), lambda: None)
     denoiser_for(slice(0, 1))(torch.zeros(1, 4, 2, 2), 1.0)
     assert all(torch.equal(states, text(word, clip_skip=2)) for states, word in zip(seen, "ab", strict=True))

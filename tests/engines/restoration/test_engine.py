@@ -11,6 +11,8 @@ import torch
 
 from redetail.engines import Engine, load_engine
 from redetail.engines.restoration import ModelCard, NetworkConfig, RestorationUNet, save
+from redetail.errors import Cancelled
+from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
 from redetail.settings import resolve
 
 pytest.importorskip("cv2")
@@ -46,9 +48,11 @@ def clip(frames: int) -> np.ndarray:
     return np.stack([wide[:, 2 * t : 2 * t + 48] for t in range(frames)])
 
 
-def restored(engine: Engine, crops: np.ndarray, **values: object) -> np.ndarray:
+def restored(
+    engine: Engine, crops: np.ndarray, progress: ProgressCallback = no_progress, **values: object
+) -> np.ndarray:
     settings = resolve(values, engine.capabilities.defaults)
-    return engine.enhance(crops, np.ones((1, *crops.shape[1:3]), np.float32), settings)
+    return engine.enhance(crops, np.ones((1, *crops.shape[1:3]), np.float32), settings, progress=progress)
 
 
 def test_other_drafts_lead_to_other_results(tmp_path: Path) -> None:
@@ -76,6 +80,34 @@ def test_drafts_of_a_network_that_does_nothing_tell_nothing_new(tmp_path: Path) 
 def test_keep_gives_the_crop_back(tmp_path: Path) -> None:
     crops = clip(3)
     assert np.array_equal(restored(engine(tmp_path, network(2, False)), crops, cfg=0.0), crops)
+
+
+@pytest.mark.parametrize("drafted", [False, True])
+@pytest.mark.parametrize("frames", [3, 20])
+@pytest.mark.parametrize("cfg", [0.0, 1.0])
+def test_every_network_call_is_reported(tmp_path: Path, drafted: bool, frames: int, cfg: float) -> None:
+    reports: list[Progress] = []
+    model = engine(tmp_path, network(2, False) if drafted else None)
+    restored(model, clip(frames), reports.append, cfg=cfg)
+    windows = 1 if frames == 3 else 4  # of 8 frames, 4 of them shared with the one before
+    looks = 1 if frames == 3 else 2  # at 16 frames
+    calls = windows if cfg == 0 else (2 * looks + 2 * windows if drafted else looks + windows)
+    assert [report.done for report in reports] == [*range(1, calls + 1)]
+    assert {report.total for report in reports} == {calls}
+
+
+def test_a_run_can_be_cancelled_while_it_looks(tmp_path: Path) -> None:
+    token, reports = CancelToken(), list[Progress]()
+
+    def cancel(report: Progress) -> None:
+        reports.append(report)
+        token.cancel()
+
+    model, crops = engine(tmp_path, network(2, False)), clip(20)
+    settings = resolve({}, model.capabilities.defaults)
+    with pytest.raises(Cancelled):
+        model.enhance(crops, np.ones((1, *crops.shape[1:3]), np.float32), settings, progress=cancel, cancel=token)
+    assert len(reports) == 1
 
 
 @pytest.mark.parametrize("frames", [1, 2, 19])
