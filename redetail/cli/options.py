@@ -97,14 +97,14 @@ def add_encoding(group: argparse._ArgumentGroup) -> None:
         "--encode-speed", dest="encode_speed", metavar="NAME",
         help="preset of h264 and h265, ultrafast to veryslow [medium]",
     )  # fmt: skip
-    group.add_argument("--lossless", action="store_true", default=None, help="keep every value; makes large files")
+    lossless = "keep every value; makes large files"
+    group.add_argument("--lossless", action=argparse.BooleanOptionalAction, default=None, help=lossless)
 
 
-def encoding_of(options: argparse.Namespace) -> EncodeOptions | None:
-    """How the output is to be coded; None where the user said nothing of it."""
+def encoding_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of :class:`~redetail.video.options.EncodeOptions` that were typed."""
     given = {item.name: getattr(options, _ENCODING.get(item.name, item.name)) for item in fields(EncodeOptions)}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return EncodeOptions(**chosen) if chosen else None
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _add_setting(group: argparse._ArgumentGroup, item: Field[Any]) -> None:

@@ -81,10 +81,8 @@ def _parts(options: argparse.Namespace, job: dict[str, Any]) -> dict[str, Any]:
         parts["model"] = replace(job.get("model", ModelSpec()), **model)
     if memory:
         parts["memory"] = replace(job.get("memory", Memory()), **memory)
-    if encode is not None:
-        known = {item.name: getattr(encode, item.name) for item in fields(EncodeOptions)}
-        given = {name: value for name, value in known.items() if value not in (None, False)}
-        parts["encode"] = replace(job.get("encode", EncodeOptions()), **given)
+    if encode:
+        parts["encode"] = replace(job.get("encode", EncodeOptions()), **encode)
     return parts
 
 

@@ -117,6 +117,12 @@ def test_what_is_typed_overrides_the_job_and_its_subjects(job: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(("typed", "expected"), [((), True), (("--no-lossless",), False), (("--lossless",), True)])
+def test_a_job_that_is_lossless_can_be_run_otherwise(job: Path, typed: tuple[str, ...], expected: bool) -> None:
+    job.write_text("source = 'in.mp4'\nencode = {lossless = true}")
+    assert request("--job", job, *typed)["encode"] == EncodeOptions(lossless=expected)
+
+
 def test_a_typed_preset_is_over_the_jobs_steps(job: Path) -> None:
     asked = request("--job", job, "--preset", "lcm", "--cfg", 1.2)
     assert {name: asked[name] for name in PRESETS["lcm"]} == {**PRESETS["lcm"], "cfg": 1.2}
