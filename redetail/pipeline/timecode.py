@@ -41,7 +41,7 @@ class Span:
     def __init__(self, start: Position | None = None, end: Position | None = None) -> None:
         self._start = _mark("start", 0 if start is None else start)
         self._end = None if end is None else _mark("end", end)
-        self._text = f"start {start or 0} and end {end}"
+        self._text = f"start {start or 0} and " + ("the clip's end" if end is None else f"end {end}")
         if self._end is not None and self._ends_first(self._end):
             raise SettingsError(f"The end ({end}) must come after the start ({start or 0}).")
 
