@@ -11,7 +11,7 @@ from pathlib import Path
 
 from redetail.cli.display import tell
 from redetail.engines.device import Placement, place
-from redetail.engines.diffusers.folder import PARTS, read_text
+from redetail.engines.stable_diffusion.folder import PARTS, read_text
 from redetail.engines.files import FileFacts, identify
 from redetail.engines.known import KNOWN
 from redetail.engines.memory import FOOTPRINTS, GIB, device_memory, weight_memory, working_memory

@@ -11,7 +11,7 @@ import torch
 
 from redetail.engines.base import Engine
 from redetail.engines.device import Placement, place
-from redetail.engines.diffusers.folder import PARTS, class_name, read_config
+from redetail.engines.stable_diffusion.folder import PARTS, class_name, read_config
 from redetail.engines.hub import checkpoint_path
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ModelSpec, as_spec
@@ -48,7 +48,7 @@ def load_engine(
         _check_alone(spec, f"the restoration model {path}")
         return _restoration(path, place(device, dtype, memory, mixed=True))
 
-    from redetail.engines.diffusers.engine import load_diffusers_engine
+    from redetail.engines.stable_diffusion.engine import load_diffusers_engine
 
     refiner = None if spec.refiner_checkpoint is None else checkpoint_path(spec.refiner_checkpoint)
     return load_diffusers_engine(

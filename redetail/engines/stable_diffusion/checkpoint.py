@@ -1,0 +1,200 @@
+"""A checkpoint as it is found: one file in the original layout, or a folder in the diffusers layout.
+
+Both give the same parts; what is made of them does not know where they came from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+
+from redetail.engines.device import Placement
+from redetail.engines.stable_diffusion import original
+from redetail.engines.stable_diffusion.clip import CLIP_TOKENS
+from redetail.engines.stable_diffusion.family import FAMILIES, Config, Family, TextLayout
+from redetail.engines.stable_diffusion.folder import ModelFolder, Part, open_folder, refiner_refused
+from redetail.engines.stable_diffusion.network import INPAINTING_CHANNELS
+from redetail.engines.stable_diffusion.parts import TextPart, load_network, load_tokenizer
+from redetail.engines.stable_diffusion.vae import load_vae_part, vae_in
+from redetail.engines.stable_diffusion.weights import Loose, renamed
+from redetail.engines.files import FileFacts, open_as
+from redetail.engines.kinds import VAE_PREFIX
+from redetail.engines.spec import ModelSpec
+from redetail.engines.weightfile import WeightFile
+from redetail.errors import ModelError
+
+WANTED = "a Stable Diffusion 1.x or XL checkpoint (a .safetensors or .ckpt file, or a folder in the diffusers layout)"
+_KINDS = ("sd15", "sd15-inpainting", "sd2", "sdxl", "sdxl-refiner")
+_PREDICTIONS = {"eps": "epsilon", "v": "v_prediction"}
+
+
+class Checkpoint(Protocol):
+    """The parts of a checkpoint; a part that is damaged raises :class:`~redetail.errors.ModelError`."""
+
+    @property
+    def path(self) -> Path:
+        """The file or folder."""
+        ...
+
+    @property
+    def family(self) -> Family:
+        """What kind of model it is."""
+        ...
+
+    @property
+    def scheduler(self) -> Config:
+        """The noise that the UNet was trained on, in the terms of a scheduler_config.json."""
+        ...
+
+    @property
+    def has_motion(self) -> bool:
+        """Whether the UNet has motion layers inside."""
+        ...
+
+    def unet(self, placement: Placement) -> Loose:
+        """The UNet: 2-D, or with motion layers inside."""
+        ...
+
+    def motion(self, placement: Placement) -> Loose:
+        """The motion layers that lie beside the UNet."""
+        ...
+
+    def vae(self, placement: Placement) -> nn.Module:
+        """The VAE, loaded."""
+        ...
+
+    def texts(self, placement: Placement) -> tuple[TextPart, ...]:
+        """The text encoders of its family, loaded, with their tokenizers."""
+        ...
+
+
+def open_checkpoint(spec: ModelSpec) -> Checkpoint:
+    """Open the checkpoint of ``spec`` and refuse what is none, or lacks what ``spec`` does not bring itself.
+
+    Only headers and configs are read. Raises :class:`~redetail.errors.ModelError`.
+    """
+    if spec.checkpoint is None:
+        raise ModelError(f"A motion module, LoRA or VAE acts on a checkpoint; name one with them: {WANTED}.")
+    path = Path(spec.checkpoint).expanduser()
+    if path.is_dir():
+        needed = tuple(name for name, own in (("motion_adapter", spec.motion_module), ("vae", spec.vae)) if own is None)
+        return FolderCheckpoint(open_folder(path, needed))
+    file, facts = open_as(path, _KINDS, WANTED)
+    _check_file(facts, spec)
+    return FileCheckpoint(file, facts)
+
+
+def _check_file(facts: FileFacts, spec: ModelSpec) -> None:
+    """Refuse a single file that is of another model, or not whole."""
+    path, parts, channels = facts.path, facts.details["parts"], facts.details["in_channels"]
+    if facts.kind == "sdxl-refiner":
+        raise ModelError(refiner_refused(f"{path} is {facts.what}"))
+    if facts.base not in FAMILIES:
+        raise ModelError(f"{path} is {facts.what}; what is wanted here is {WANTED}.")
+    if facts.details["layout"] != "original":
+        raise ModelError(f"{path} is the UNet alone of {facts.what}, in the diffusers layout; give {WANTED}.")
+    if channels not in (4, INPAINTING_CHANNELS):
+        raise ModelError(f"{path} is {facts.what} that takes {channels} channels instead of 4 or 9; give {WANTED}.")
+    if "text_encoder" not in parts or ("vae" not in parts and spec.vae is None):
+        missing = "text encoder" if "text_encoder" not in parts else "VAE (name one with --vae)"
+        raise ModelError(f"{path} is {facts.what} without a {missing}; what is wanted is a whole one.")
+    if spec.motion_module is None:
+        raise ModelError(
+            f"{path} is {facts.what}, which knows single frames only; name a motion module for it (--motion-module)."
+        )
+
+
+def _for_text(placement: Placement) -> Placement:
+    return replace(placement, dtype=placement.text_dtype or placement.dtype)
+
+
+class FileCheckpoint:
+    """A :class:`Checkpoint` in one file, its parts told apart by the beginnings of their names."""
+
+    has_motion = False
+
+    def __init__(self, file: WeightFile, facts: FileFacts) -> None:
+        self._file, self._facts = file, facts
+        self.path, self.family = file.path, FAMILIES[facts.base]
+
+    @property
+    def scheduler(self) -> Config:
+        """Told by marks; fine-tunes to v-prediction say so, and that their noise ends without signal."""
+        ends = {"rescale_betas_zero_snr": True} if "ztsnr" in self._file.tensors else {}
+        return {**self.family.betas, "prediction_type": _PREDICTIONS[self._facts.prediction], **ends}
+
+    def unet(self, placement: Placement) -> Loose:
+        """Its tensors under diffusers' names; they stay in the file until they are placed."""
+        names = self._file.below(self._facts.details["prefix"])
+        shapes = {short: self._file.shape(name) for short, name in names.items()}
+        try:
+            config, new = original.unet_config(shapes), original.unet_names(shapes)
+        except (KeyError, StopIteration, IndexError) as error:
+            raise ModelError(f"The UNet of {self.path} lacks blocks; copy or download it again.") from error
+        return renamed(self._file, {names[short]: name for short, name in new.items()}, config, "UNet")
+
+    def motion(self, placement: Placement) -> Loose:
+        """There is none."""
+        raise ModelError(f"{self.path} has no motion layers; name a motion module for it (--motion-module).")
+
+    def vae(self, placement: Placement) -> nn.Module:
+        """An AutoencoderKL."""
+        return vae_in(self._file, VAE_PREFIX, placement, self.family)
+
+    def texts(self, placement: Placement) -> tuple[TextPart, ...]:
+        """With CLIP's tokenizer, which no single file holds."""
+        return tuple(self._text(layout, placement) for layout in self.family.texts)
+
+    def _text(self, layout: TextLayout, placement: Placement) -> TextPart:
+        encoder: Any = layout.load(self._file, layout.prefix, _for_text(placement))
+        with as_file(files("redetail.bundled") / "clip_tokenizer") as path:
+            return TextPart(encoder, load_tokenizer(path, encoder.config.vocab_size, layout.padding))
+
+
+class FolderCheckpoint:
+    """A :class:`Checkpoint` in a folder, its parts loaded by the libraries that wrote them."""
+
+    def __init__(self, folder: ModelFolder) -> None:
+        self._folder = folder
+        self.path, self.family = folder.path, folder.family
+        self.scheduler = folder.scheduler
+        self.has_motion = folder.unet.kind == "UNetMotionModel"
+
+    def unet(self, placement: Placement) -> Loose:
+        """A UNet2DConditionModel or UNetMotionModel."""
+        network = load_network(self._folder.unet, placement.dtype)
+        return Loose(network.config, network.state_dict(), f"The unet of {self.path}")
+
+    def motion(self, placement: Placement) -> Loose:
+        """The MotionAdapter of the folder."""
+        if self._folder.motion_adapter is None:
+            raise ModelError(f"{self.path} has no motion_adapter; name a motion module for it (--motion-module).")
+        network = load_network(self._folder.motion_adapter, placement.dtype)
+        return Loose(network.config, network.state_dict(), f"The motion_adapter of {self.path}")
+
+    def vae(self, placement: Placement) -> nn.Module:
+        """An AutoencoderKL or AutoencoderTiny."""
+        if self._folder.vae is None:
+            raise ModelError(f"{self.path} has no vae; name one for it (--vae).")
+        return load_vae_part(self._folder.vae, placement)
+
+    def texts(self, placement: Placement) -> tuple[TextPart, ...]:
+        """Each with the tokenizer in the folder."""
+        loaded = [
+            TextPart(_placed(part, placement), load_tokenizer(path, part.config.get("vocab_size", CLIP_TOKENS)))
+            for part, path in zip(self._folder.texts, self._folder.tokenizers, strict=True)
+        ]
+        if any(one.tokenizer.get_vocab() != loaded[0].tokenizer.get_vocab() for one in loaded[1:]):
+            raise ModelError(f"The tokenizers of {self.path} know different words; copy or download it again.")
+        return tuple(loaded)
+
+
+def _placed(part: Part, placement: Placement) -> nn.Module:
+    """A text encoder on its device."""
+    network = load_network(part, _for_text(placement).dtype)
+    ready: nn.Module = network.to(placement.device).eval().requires_grad_(False)
+    return ready

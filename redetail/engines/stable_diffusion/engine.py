@@ -1,0 +1,176 @@
+"""The standalone Stable Diffusion engine: a :class:`ModelSpec` becomes a
+:class:`~redetail.engines.latent.LatentEngine`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from redetail.engines.base import Capabilities, Pixels
+from redetail.engines.device import Placement, memory_errors
+from redetail.engines.stable_diffusion.checkpoint import open_checkpoint
+from redetail.engines.stable_diffusion.codec import VaeCodec
+from redetail.engines.stable_diffusion.conditions import Conditioner, PromptEncoder
+from redetail.engines.stable_diffusion.control import load_controls
+from redetail.engines.stable_diffusion.embedding import load_embeddings
+from redetail.engines.stable_diffusion.lora import LoraMixer
+from redetail.engines.stable_diffusion.modes import RestingCodec, RestingText, apply_modes
+from redetail.engines.stable_diffusion.network import MotionNetwork, TextGuidedModel
+from redetail.engines.stable_diffusion.noise import noise_table, prediction_of
+from redetail.engines.stable_diffusion.parts import Parts
+from redetail.engines.stable_diffusion.single import load_spec_parts
+from redetail.engines.stable_diffusion.text import TextConditioner
+from redetail.engines.latent import Codec, DenoiserFor, Kept, LatentEngine
+from redetail.engines.memory import device_memory, suited
+from redetail.engines.spec import ModelSpec, WeightedFile
+from redetail.errors import ModelError
+from redetail.sampling import Course, NoiseTable, sampler_names, scheduler_names
+from redetail.settings import Settings
+
+# What AnimateDiff's modules were trained on; their positions reach further, but motion suffers there.
+TRAINED_FRAMES = 16
+
+
+def load_diffusers_engine(spec: ModelSpec, placement: Placement) -> LatentEngine:
+    """An engine from the files that ``spec`` names (see :mod:`redetail.engines.stable_diffusion.single`).
+
+    Raises :class:`~redetail.errors.ModelError` for files that cannot be used or do not fit one another, and
+    :class:`~redetail.errors.DependencyError` without diffusers or transformers.
+    """
+    with memory_errors(f"the model {spec.checkpoint}", placement, "use device cpu or dtype float16"):
+        parts = load_spec_parts(spec, placement)
+        placement = _suited(placement, parts.family.base)
+        model = _model(parts, spec, placement)
+        codec = _codec(parts.vae, placement)
+        refiner = None if spec.refiner_checkpoint is None else _refiner(spec, parts, placement)
+    longest = (TRAINED_FRAMES, parts.motion_limit, placement.modes.window or TRAINED_FRAMES)
+    capabilities = Capabilities(
+        name=f"diffusers:{Path(spec.checkpoint or '').name}",
+        size_multiple=codec.size_multiple,
+        context_length=min(longest),
+        samplers=sampler_names(),
+        schedulers=scheduler_names(),
+        defaults=parts.family.defaults,
+        uses_loras=True,
+        hints=tuple(dict.fromkeys(control.hint for control in spec.controls)),
+    )
+    return LatentEngine(codec, model, capabilities, placement, context_limit=parts.motion_limit, refiner=refiner)
+
+
+def _suited(placement: Placement, base: str) -> Placement:
+    """Where it computes, with a context window for pictures of the size that the model was trained on."""
+    total = device_memory(placement.device)
+    return replace(placement, modes=suited(placement.modes, total, placement.dtype, base))
+
+
+class LoraModel:
+    """A latent model whose networks (UNet, text encoders) hold the model's own LoRA files and those of the settings
+    while it is used."""
+
+    def __init__(self, model: TextGuidedModel, networks: Sequence[Any], loras: Sequence[WeightedFile]) -> None:
+        self._model, self._networks, self._loras = model, networks, tuple(loras)
+        self._mixer: LoraMixer | None = None
+        self._mix(())  # a file that cannot be used is refused before any work
+
+    @property
+    def table(self) -> NoiseTable:
+        """The noise levels that the model was trained on."""
+        return self._model.table
+
+    def calls(self, frames: int, settings: Settings) -> int:
+        """Network calls that ``condition`` takes: those of the model."""
+        return self._model.calls(frames, settings)
+
+    def condition(self, crops: Pixels, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
+        """What the network is told, with the LoRA of these settings in it."""
+        self._mix(settings.loras)
+        return self._model.condition(crops, settings, tick)
+
+    def controlled(
+        self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course, kept: Kept
+    ) -> DenoiserFor:
+        """As ``condition``, beside ControlNets."""
+        self._mix(settings.loras)
+        return self._model.controlled(crops, settings, hints, course, kept)
+
+    def check(self, settings: Settings) -> None:
+        """Raise what ``condition`` would raise for the LoRA and prompts of these settings."""
+        if settings.loras:
+            self._mixed().check([*map(WeightedFile.parse, settings.loras)])
+        self._model.check(settings)
+
+    def _mix(self, more: Sequence[str]) -> None:
+        loras = [*self._loras, *map(WeightedFile.parse, more)]
+        if self._mixer is not None or loras:
+            self._mixed().use(loras)
+
+    def _mixed(self) -> LoraMixer:
+        """Made when the first LoRA is wanted: most runs have none."""
+        if self._mixer is None:
+            self._mixer = LoraMixer(*self._networks)
+        return self._mixer
+
+
+def _model(parts: Parts, spec: ModelSpec, placement: Placement) -> LoraModel:
+    """The latent model of loaded parts: text, ControlNets and LoRA around the network."""
+    apply_modes(parts, placement)
+    table, kind = noise_table(parts.scheduler, parts.family.betas), prediction_of(parts.scheduler)
+    controls = load_controls(spec.controls, placement, parts.unet.config)
+    guided = TextGuidedModel(MotionNetwork(parts.unet, table, kind), table, _text(parts, spec, placement), controls)
+    return LoraModel(guided, (parts.unet, *(text.encoder for text in parts.texts)), spec.loras)
+
+
+def _text(parts: Parts, spec: ModelSpec, placement: Placement) -> Conditioner:
+    """What makes conditions of prompts, with embeddings; encoders that rest do so one by one."""
+    encoders: list[PromptEncoder] = []
+    for text, layout in zip(parts.texts, parts.family.texts, strict=True):
+        embeddings = load_embeddings(spec.embeddings, int(text.encoder.config.hidden_size), layout.vectors)
+        one = TextConditioner(text.tokenizer, text.encoder, embeddings, normed=parts.family.normed)
+        encoders.append(RestingText(one, text.encoder, placement.device) if placement.modes.offload else one)
+    return parts.family.conditioner(encoders)
+
+
+def _refiner(spec: ModelSpec, base: Parts, placement: Placement) -> LoraModel:
+    """The refiner: another checkpoint with the same motion module and text embeddings, without LoRA and ControlNets."""
+    own = ModelSpec(
+        checkpoint=spec.refiner_checkpoint,
+        motion_module=spec.motion_module,
+        motion_loras=spec.motion_loras,
+        vae=spec.vae,
+        embeddings=spec.embeddings,
+    )
+    family = open_checkpoint(own).family
+    if family is not base.family:
+        raise ModelError(
+            f"The refiner {own.checkpoint} is of {family.name}, the checkpoint of {base.family.name}; "
+            "use a refiner of the same kind of model."
+        )
+    parts = load_spec_parts(own, placement)
+    _check_refiner(base, parts, own)
+    return _model(parts, own, placement)
+
+
+def _check_refiner(base: Parts, refiner: Parts, spec: ModelSpec) -> None:
+    """Refuse a refiner that reads other latents than the base model: they go from one to the other as they are."""
+    facts = [
+        (
+            int(parts.unet.config.out_channels),
+            round(float(parts.vae.config.scaling_factor), 5),
+            round(float(getattr(parts.vae.config, "shift_factor", None) or 0), 5),
+        )
+        for parts in (base, refiner)
+    ]
+    if facts[0] != facts[1]:
+        (channels, scale, _), (own, other, _) = facts
+        raise ModelError(
+            f"The refiner {spec.checkpoint} works on latents of {own} channels scaled by {other:g}, the checkpoint on "
+            f"{channels} channels scaled by {scale:g}; use a refiner of the same kind of model."
+        )
+
+
+def _codec(vae: Any, placement: Placement) -> Codec:
+    modes = placement.modes
+    codec = VaeCodec(vae, modes.vae_pixels, modes.vae_batch)
+    return RestingCodec(codec, vae, placement.device) if modes.offload else codec

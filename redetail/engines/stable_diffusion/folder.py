@@ -1,0 +1,262 @@
+"""A model folder in the diffusers layout, checked part by part before anything heavy is imported.
+
+::
+
+    unet/            UNet2DConditionModel, or UNetMotionModel with the motion layers inside
+    motion_adapter/  MotionAdapter, needed beside a UNet2DConditionModel
+    vae/             AutoencoderKL or AutoencoderTiny
+    text_encoder/    CLIPTextModel
+    tokenizer/       vocab.json and merges.txt, or tokenizer.json
+    text_encoder_2/  CLIPTextModelWithProjection, Stable Diffusion XL's second one
+    tokenizer_2/     its tokenizer, which fills prompts up with another token
+    scheduler/       scheduler_config.json: the noise that the UNet was trained on
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from redetail.engines.stable_diffusion.family import SDXL, Config, Family, family_of
+from redetail.errors import ModelError
+
+PARTS = ("unet", "motion_adapter", "vae", "text_encoder", "tokenizer", "scheduler")
+_CLASSES = {
+    "unet": ("UNet2DConditionModel", "UNetMotionModel"),
+    "motion_adapter": ("MotionAdapter",),
+    "vae": ("AutoencoderKL", "AutoencoderTiny"),
+    "text_encoder": ("CLIPTextModel",),
+    "text_encoder_2": ("CLIPTextModelWithProjection",),
+    "controlnet": ("ControlNetModel",),
+}
+_VARIANTS = (None, "fp16")
+# Numbers that say where a picture comes from: two sizes and a corner.
+_SIZES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One network of a model folder: where it lies, its config.json and which variant of its weights exists."""
+
+    path: Path
+    config: Config
+    variant: str | None
+
+    @property
+    def kind(self) -> str:
+        """The name of its class."""
+        return class_name(self.config)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """All parts of a model.
+
+    ``motion_adapter`` is None where the UNet has its motion layers inside, or gets them from elsewhere; so is ``vae``.
+    ``texts`` and ``tokenizers``: as many as its family has.
+    """
+
+    path: Path
+    unet: Part
+    motion_adapter: Part | None
+    vae: Part | None
+    texts: tuple[Part, ...]
+    tokenizers: tuple[Path, ...]
+    scheduler: Config
+    family: Family
+
+
+def open_folder(path: Path, needed: Sequence[str] = ("motion_adapter", "vae")) -> ModelFolder:
+    """Find and check the parts of the model in ``path``; motion_adapter and vae only where they are ``needed``.
+
+    Raises :class:`~redetail.errors.ModelError` that names the missing parts, a part of a kind that is not supported,
+    a config that is no JSON, or a weight file that is truncated or damaged.
+    """
+    _check_present(path, needed)
+    unet = open_part(path / "unet", "unet")
+    adapted = unet.kind == "UNet2DConditionModel" and "motion_adapter" in needed
+    motion_adapter = open_part(path / "motion_adapter", "motion_adapter") if adapted else None
+    vae = open_part(path / "vae", "vae") if "vae" in needed else None
+    family = family_of(unet.config)
+    texts = tuple(open_part(path / layout.part, layout.part) for layout in family.texts)
+    tokenizers = tuple(_tokenizer(path / layout.tokenizer) for layout in family.texts)
+    scheduler = read_config(path / "scheduler" / "scheduler_config.json")
+    folder = ModelFolder(path, unet, motion_adapter, vae, texts, tokenizers, scheduler, family)
+    _check_fit(folder)
+    return folder
+
+
+def class_name(config: Config) -> str:
+    """The class that wrote a config: diffusers says it in ``_class_name``, transformers in ``architectures``."""
+    architectures = config.get("architectures") or [""]
+    return str(config.get("_class_name") or architectures[0])
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; raises :class:`~redetail.errors.ModelError` where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ModelError(f"The model file {path} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"The model file {path} is no text; copy or download it again.") from error
+
+
+def read_config(path: Path) -> Config:
+    """A JSON object from a file; raises :class:`~redetail.errors.ModelError` where there is none."""
+    try:
+        config = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise ModelError(f"The model file {path} is no JSON ({error}); copy or download it again.") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"The model file {path} should hold a JSON object; copy or download it again.")
+    return config
+
+
+def check_weights(path: Path) -> None:
+    """Raise :class:`~redetail.errors.ModelError` where a .safetensors file is truncated or damaged.
+
+    Only the header is read; it states the length that the file must have.
+    """
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"The weight file {path} is truncated or damaged ({error}); copy or download it again."
+        ) from error
+
+
+def _check_present(path: Path, needed: Sequence[str]) -> None:
+    unet = read_config(path / "unet/config.json") if (path / "unet/config.json").exists() else {}
+    family = family_of(unet)
+    first, last = (path / family.texts[place].part for place in (0, -1))
+    if last.exists() and not first.exists():
+        raise ModelError(refiner_refused(f"{path} is the refiner of {family.name}"))
+    parts = {"unet": "unet/config.json", "vae": "vae/config.json"}
+    for layout in family.texts:
+        parts |= {layout.part: f"{layout.part}/config.json", layout.tokenizer: layout.tokenizer}
+    parts["scheduler"] = "scheduler/scheduler_config.json"
+    if "vae" not in needed:
+        del parts["vae"]
+    missing = [name for name, file in parts.items() if not (path / file).exists()]
+    needs_motion = "unet" not in missing and class_name(unet) != "UNetMotionModel"
+    if "motion_adapter" in needed and needs_motion and not (path / "motion_adapter/config.json").exists():
+        missing.append("motion_adapter")
+    if missing:
+        raise ModelError(
+            f"The model folder {path} lacks {', '.join(missing)}; a model needs unet, motion_adapter "
+            "(unless the unet is a UNetMotionModel, or a motion module is given), vae, text_encoder, tokenizer and "
+            "scheduler, and of Stable Diffusion XL text_encoder_2 and tokenizer_2."
+        )
+
+
+def open_part(path: Path, role: str) -> Part:
+    """One network of a folder, which must be of a class for this role; raises ModelError that says what it is."""
+    config = read_config(path / "config.json")
+    known = _CLASSES[role]
+    if class_name(config) not in known:
+        raise ModelError(
+            f"The part {path} is a {class_name(config) or 'network of unknown kind'}; "
+            f"supported here: {' or '.join(known)}."
+        )
+    return Part(path, config, _variant(path))
+
+
+def _tokenizer(path: Path) -> Path:
+    """Checked here because the tokenizer library has no error of its own for damaged files."""
+    vocabulary, merges, whole = path / "vocab.json", path / "merges.txt", path / "tokenizer.json"
+    if whole.is_file():
+        read_config(whole)
+    elif not (vocabulary.is_file() and merges.is_file()):
+        raise ModelError(f"The part {path} has neither vocab.json and merges.txt nor tokenizer.json; copy it again.")
+    if vocabulary.is_file() and not all(isinstance(index, int) for index in read_config(vocabulary).values()):
+        raise ModelError(f"The model file {vocabulary} does not number its tokens; copy or download it again.")
+    if merges.is_file():
+        _check_merges(merges, read_config(vocabulary) if vocabulary.is_file() else {})
+    return path
+
+
+def _check_merges(path: Path, vocabulary: Config) -> None:
+    """Every line merges two known tokens; the first may be a comment."""
+    pairs = [line.split() for line in read_text(path).splitlines() if line.strip() and not line.startswith("#version")]
+    wrong = next((pair for pair in pairs if len(pair) != 2 or not vocabulary.keys() >= {*pair}), None)
+    if wrong is not None and vocabulary:
+        raise ModelError(
+            f"The model file {path} merges {' '.join(wrong)!r}, which is not in vocab.json; copy it again."
+        )
+
+
+def _variant(path: Path) -> str | None:
+    """Which weights to load: full precision where both exist. Every file of the variant is checked."""
+    files = sorted(path.glob("*.safetensors"))
+    for variant in _VARIANTS:
+        chosen = [file for file in files if (".fp16" in file.name) == (variant == "fp16")]
+        for file in chosen:
+            check_weights(file)
+        if chosen:
+            return variant
+    pickled = sorted(file.name for file in path.glob("*.bin"))
+    hint = f"{pickled[0]} is a pickle, which may carry code: convert it" if pickled else "copy or download it again"
+    raise ModelError(f"The part {path} has no .safetensors weights; {hint}.")
+
+
+def _check_fit(folder: ModelFolder) -> None:
+    """Refuse parts that do not belong together, and kinds of UNet that are not supported."""
+    unet, texts = folder.unet.config, [text.config for text in folder.texts]
+    channels = 4 if folder.vae is None else folder.vae.config.get("latent_channels", 4)
+    if unet.get("addition_embed_type") not in (None, "text_time"):
+        raise ModelError(
+            f"The unet of {folder.path} wants {unet['addition_embed_type']!r} beside the text, which is not supported; "
+            "Stable Diffusion 1.x, 2.x and XL are."
+        )
+    if unet.get("in_channels", 4) not in (channels, 2 * channels + 1):  # with mask and masked picture: inpainting
+        raise ModelError(
+            f"The unet of {folder.path} takes {unet.get('in_channels')} channels, but its vae makes latents of "
+            f"{channels}; what can be used takes {channels}, or {2 * channels + 1} for inpainting."
+        )
+    check_text(unet, texts, folder.path)
+    if folder.motion_adapter is not None:
+        _check_motion(folder.path, unet, folder.motion_adapter.config)
+
+
+def check_text(unet: Config, texts: Sequence[Config], path: Path) -> None:
+    """Refuse text encoders that give a UNet other features than it reads; raises ModelError."""
+    given, taken = sum(text.get("hidden_size", 512) for text in texts), unet.get("cross_attention_dim", 1280)
+    names = "text_encoder" if len(texts) == 1 else "text encoders"
+    if given != taken:
+        raise ModelError(
+            f"The {names} of {path} give{'s' * (len(texts) == 1)} {given} features, but its unet takes {taken}; they "
+            "belong to different models."
+        )
+    whole = unet.get("projection_class_embeddings_input_dim")
+    sizes = _SIZES * (unet.get("addition_time_embed_dim") or 0)
+    pooled = texts[-1].get("projection_dim", 512)
+    if whole is not None and whole != sizes + pooled:
+        raise ModelError(
+            f"The {names} of {path} give {pooled} features of the whole text, but its unet takes {whole - sizes}; they "
+            "belong to different models."
+        )
+
+
+def refiner_refused(what: str) -> str:
+    """What is said of a file or folder that is Stable Diffusion XL's refiner."""
+    return (
+        f"{what}, for which no motion module exists; give a whole {SDXL.name} checkpoint in its place, "
+        "which can refine as well."
+    )
+
+
+def _check_motion(path: Path, unet: Config, motion: Config) -> None:
+    wanted, given = unet.get("block_out_channels"), motion.get("block_out_channels")
+    if wanted is not None and given is not None and list(wanted) != list(given):
+        raise ModelError(
+            f"The motion_adapter of {path} was made for a unet of widths {tuple(given)}, not {tuple(wanted)}; "
+            "use a motion module of the same base model."
+        )
+    if motion.get("conv_in_channels"):
+        raise ModelError(f"The motion_adapter of {path} takes extra input channels (PIA), which is not supported.")

@@ -1,0 +1,200 @@
+"""LoRA (Hu et al. 2021, arXiv:2106.09685) merged into the weights of a UNet and its text encoder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from redetail.engines.stable_diffusion.family import base_of
+from redetail.engines.stable_diffusion.lora_delta import weight_delta
+from redetail.engines.stable_diffusion.lora_file import Layer, LoraFile, read_lora
+from redetail.engines.stable_diffusion.lora_layers import layers_of
+from redetail.engines.files import BASE_NAMES
+from redetail.engines.spec import WeightedFile
+from redetail.errors import ModelError
+
+_LOG = logging.getLogger(__name__)
+_NAMED = 3
+
+
+class LoraMixer:
+    """Puts networks into the state "as loaded, and these LoRAs".
+
+    The sum is made in float32 and rounded once to the precision of the weight: W + sum of strength * delta. The weights
+    that LoRAs touch are kept as they were loaded, so that every state is reached from there and nothing adds up.
+    """
+
+    def __init__(self, unet: nn.Module, text_encoder: nn.Module, text_encoder_2: nn.Module | None = None) -> None:
+        self._unet = unet
+        self._layers = layers_of(unet, text_encoder, text_encoder_2)
+        self._originals: dict[tuple[Layer, str], Tensor] = {}
+        self._current: tuple[tuple[str, int, float], ...] = ()
+        self._said: set[Path] = set()
+
+    @torch.inference_mode()
+    def use(self, loras: Sequence[WeightedFile]) -> None:
+        """From now on the networks are the original ones and ``loras``, which add up; strength 0 is none at all.
+
+        Raises :class:`~redetail.errors.ModelError` for a file that is no LoRA, belongs to another base model or fits no
+        layer, and the networks are left as they were; or where a sum is not finite, and they are as loaded. Layers that
+        do not exist here are named in one warning per file.
+        """
+        active = [lora for lora in loras if lora.strength != 0]
+        wanted = tuple((str(lora.path), _changed(lora), lora.strength) for lora in active)
+        if wanted == self._current:
+            return
+        changes = [(change, lora.strength) for lora in active for change in self._changes(read_lora(lora.path))]
+        by_weight: dict[tuple[Layer, str], list[tuple[_Change, float]]] = {}
+        for change, strength in changes:
+            by_weight.setdefault((change.layer, change.name), []).append((change, strength))
+        try:
+            for key in [*by_weight, *(self._originals.keys() - by_weight.keys())]:
+                self._set(key, by_weight.get(key, ()))
+        except BaseException:
+            self._restore()
+            raise
+        self._current = wanted
+
+    def check(self, loras: Sequence[WeightedFile]) -> None:
+        """Raise what :meth:`use` would raise for files that do not fit; nothing is changed."""
+        for lora in loras:
+            if lora.strength != 0:
+                self._changes(read_lora(lora.path))
+
+    def _restore(self) -> None:
+        self._current = ()
+        for key in list(self._originals):
+            self._set(key, ())
+
+    def _changes(self, lora: LoraFile) -> list[_Change]:
+        """What a file changes here, checked for its shape."""
+        self._check_base(lora)
+        found = [change for layer in lora.layers for change in _changes_of(lora, layer)]
+        fitting = [change for change in found if self._weight(change.layer, change.name) is not None]
+        for change in fitting:
+            self._check_shape(lora, change)
+        if not fitting:
+            raise ModelError(
+                f"None of the {len(lora.layers)} layers of the LoRA {lora.path} exists in this model{self._named()} "
+                f"(the first is {_text(next(iter(lora.layers), ('unet', '')))}); use a LoRA of the same base model."
+            )
+        known = {change.layer for change in fitting}
+        strangers = [*(_text(layer) for layer in lora.layers if layer not in known), *lora.unknown]
+        if strangers and lora.path not in self._said:
+            self._said.add(lora.path)
+            _LOG.warning(
+                "%d of the %d layers in the LoRA %s do not exist in this model and are left out: %s.",
+                len(strangers), len(strangers) + len(known), lora.path,
+                ", ".join(strangers[:_NAMED]) + (" ..." if len(strangers) > _NAMED else ""),
+            )  # fmt: skip
+        return fitting
+
+    def _check_base(self, lora: LoraFile) -> None:
+        own = self._base()
+        if own and lora.facts.base in BASE_NAMES and lora.facts.base != own:
+            raise ModelError(
+                f"{lora.path} is {lora.facts.what}, but this model is {BASE_NAMES[own]}; "
+                "use a LoRA of the same base model."
+            )
+
+    def _check_shape(self, lora: LoraFile, change: _Change) -> None:
+        weight = self._weight(change.layer, change.name)
+        delta = change.delta_shape()
+        if weight is not None and (delta is None or delta.numel() != weight.numel() or delta[0] != weight.shape[0]):
+            raise ModelError(
+                f"The LoRA {lora.path} does not fit this model{self._named()}: its layer {_text(change.layer)} is for "
+                f"weights of {_shape(delta)}, not {_shape(weight.shape)}; use a LoRA of the same base model."
+            )
+
+    def _merged(self, key: tuple[Layer, str], found: Iterable[tuple[_Change, float]]) -> Tensor:
+        """The new value of a weight, where the weight is and in its precision."""
+        weight = self._weight(*key)
+        assert weight is not None
+        original = self._originals.get(key, weight)
+        total = original.to(weight.device, torch.float32, copy=True)
+        for change, strength in found:
+            total += change.delta(weight.device).reshape(weight.shape) * strength
+        merged = total.to(weight.dtype)
+        if not torch.isfinite(merged).all():
+            raise ModelError(
+                f"The LoRA {', '.join(str(change.lora.path) for change, _ in found)} makes weights of "
+                f"{_text(key[0])} that are not finite; give a smaller strength, or copy or download it again."
+            )
+        return merged
+
+    def _set(self, key: tuple[Layer, str], found: Sequence[tuple[_Change, float]]) -> None:
+        """Write a weight with these changes, or its original where there are none; it is kept in main memory."""
+        weight = self._weight(*key)
+        assert weight is not None
+        if not found:
+            weight.copy_(self._originals.pop(key))
+            return
+        merged = self._merged(key, found)
+        if key not in self._originals:
+            self._originals[key] = weight.detach().to("cpu", copy=True)
+        weight.copy_(merged)
+
+    def _weight(self, layer: Layer, name: str) -> Tensor | None:
+        return getattr(self._layers.get(layer), name, None)
+
+    def _base(self) -> str:
+        return base_of(getattr(self._unet, "config", None) or {})
+
+    def _named(self) -> str:
+        base = self._base()
+        return f" ({BASE_NAMES[base]})" if base else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a file does to the parameter ``name`` of a layer."""
+
+    lora: LoraFile
+    layer: Layer
+    name: str
+
+    def delta(self, device: torch.device) -> Tensor:
+        """The change at strength 1, float32."""
+        delta = self._made({role: tensor.to(device) for role, tensor in self.lora.layers[self.layer].items()})
+        assert delta is not None
+        return delta
+
+    def delta_shape(self) -> torch.Size | None:
+        """Its shape, told without computing it; None where the tensors do not fit one another."""
+        tensors = {role: tensor.to("meta") for role, tensor in self.lora.layers[self.layer].items()}
+        try:
+            delta = self._made(tensors)
+        except (RuntimeError, IndexError):
+            return None
+        return None if delta is None else delta.shape
+
+    def _made(self, tensors: dict[str, Tensor]) -> Tensor | None:
+        if self.name == "bias":
+            return tensors["diff_b"].float()
+        return weight_delta(tensors, lambda rank: self.lora.scale(self.layer, rank))
+
+
+def _changes_of(lora: LoraFile, layer: Layer) -> Iterator[_Change]:
+    roles = lora.layers[layer].keys()
+    if roles - {"diff_b", "alpha"}:
+        yield _Change(lora, layer, "weight")
+    if "diff_b" in roles:
+        yield _Change(lora, layer, "bias")
+
+
+def _changed(lora: WeightedFile) -> int:
+    """When the file was written last; 0 where there is none, which reading it will say."""
+    return lora.path.stat().st_mtime_ns if lora.path.is_file() else 0
+
+
+def _text(layer: Layer) -> str:
+    return f"{layer[0]}: {layer[1]}" if layer[0] != "unet" else layer[1]
+
+
+def _shape(shape: torch.Size | None) -> str:
+    return "another shape" if shape is None else "x".join(str(size) for size in shape)

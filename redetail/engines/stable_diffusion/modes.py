@@ -1,0 +1,135 @@
+"""How the networks use the machine: attention, memory format, compilation, tiles, and parts that rest elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from redetail.engines.base import Pixels
+from redetail.engines.device import Placement
+from redetail.engines.stable_diffusion.libraries import require
+from redetail.engines.stable_diffusion.parts import Parts
+from redetail.engines.latent import Codec
+from redetail.engines.memory import Modes
+
+_CPU = torch.device("cpu")
+# Heads of all frames of all rows that sliced attention computes at once.
+_SLICE = 8
+
+
+def apply_modes(parts: Parts, placement: Placement) -> None:
+    """Set the loaded networks up as ``placement`` says; the numbers stay those of the plain networks, to rounding."""
+    modes = placement.modes
+    if placement.vae_dtype is not None:
+        parts.vae.to(placement.vae_dtype)
+    if placement.text_dtype is not None:
+        for text in parts.texts:
+            text.encoder.to(placement.text_dtype)
+    set_up(parts.unet, modes)
+    if modes.channels_last:
+        parts.vae.to(memory_format=torch.channels_last)
+    if modes.vae_tile:
+        parts.vae.enable_tiling()
+        parts.vae.tile_sample_min_size = modes.vae_tile
+        parts.vae.tile_latent_min_size = modes.vae_tile // 8
+    if modes.offload:
+        for network in (parts.vae, *(text.encoder for text in parts.texts)):
+            network.to(_CPU)
+
+
+def set_up(network: Any, modes: Modes) -> None:
+    """What a UNet and the ControlNets beside it have in common: attention, memory format and compilation."""
+    if modes.attention == "sliced":
+        # A few heads at a time: memory no longer grows with frames and rows, at some cost of speed.
+        network.set_attn_processor(require("diffusers").models.attention_processor.SlicedAttnProcessor(_SLICE))
+    if modes.channels_last:
+        network.to(memory_format=torch.channels_last)
+    if modes.compile:
+        network.compile()
+
+
+@contextmanager
+def awake(network: Any, device: torch.device) -> Iterator[None]:
+    """The network on ``device`` while the context lasts, on the CPU afterwards."""
+    network.to(device)
+    try:
+        yield
+    finally:
+        network.to(_CPU)
+
+
+class RestingCodec:
+    """A codec whose network is on ``device`` only while it works."""
+
+    def __init__(self, codec: Codec, vae: Any, device: torch.device) -> None:
+        self._codec, self._vae, self._device = codec, vae, device
+
+    @property
+    def size_multiple(self) -> int:
+        """Pixels of a crop's side per cell of its latents."""
+        return self._codec.size_multiple
+
+    def calls(self, shape: tuple[int, ...]) -> int:
+        """Network calls to encode and to decode."""
+        return self._codec.calls(shape)
+
+    def encode(self, crops: Pixels, tick: Callable[[], None]) -> Tensor:
+        """(F, h, w, 3) 0..1 -> (F, C, h/m, w/m)."""
+        with awake(self._vae, self._device):
+            return self._codec.encode(crops, tick)
+
+    def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None]) -> Pixels:
+        """(F, C, h/m, w/m) -> (F, h, w, 3) 0..1."""
+        with awake(self._vae, self._device):
+            return self._codec.decode(latents, crops, tick)
+
+
+class RestingNetwork:
+    """A network that is on ``device`` only while it is called."""
+
+    def __init__(self, network: Any, device: torch.device) -> None:
+        self._network, self._device = network.to(_CPU), device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of its weights."""
+        dtype: torch.dtype = self._network.dtype
+        return dtype
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """What the network gives."""
+        with awake(self._network, self._device):
+            return self._network(*arguments, **options)
+
+
+class RestingText:
+    """A text conditioner whose encoder is on ``device`` only while it works."""
+
+    def __init__(self, text: Any, encoder: Any, device: torch.device) -> None:
+        self._text, self._encoder, self._device = text, encoder, device
+
+    def check(self, prompt: str, **options: Any) -> None:
+        """Needs no encoder."""
+        self._text.check(prompt, **options)
+
+    def __call__(self, prompt: str, frames: Sequence[int] = (0,), **options: Any) -> Tensor:
+        """States of a prompt."""
+        with awake(self._encoder, self._device):
+            states: Tensor = self._text(prompt, frames, **options)
+            return states
+
+    def pooled(self, prompt: str, frames: Sequence[int] = (0,)) -> Tensor:
+        """A prompt as a whole."""
+        with awake(self._encoder, self._device):
+            whole: Tensor = self._text.pooled(prompt, frames)
+            return whole
+
+    def pair(self, positive: str, negative: str, frames: Sequence[int] = (0,), **options: Any) -> tuple[Tensor, Tensor]:
+        """States of two prompts, of the same number of tokens."""
+        with awake(self._encoder, self._device):
+            pair: tuple[Tensor, Tensor] = self._text.pair(positive, negative, frames, **options)
+            return pair

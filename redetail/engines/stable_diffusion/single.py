@@ -1,0 +1,96 @@
+"""``load_spec_parts``: the networks of an engine from the files that its :class:`ModelSpec` names.
+
+A motion module and a VAE of their own take the place of those of the checkpoint. Nothing is fetched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from redetail.engines.device import Placement
+from redetail.engines.stable_diffusion.checkpoint import Checkpoint, open_checkpoint
+from redetail.engines.stable_diffusion.family import Config
+from redetail.engines.stable_diffusion.folder import check_text, open_part
+from redetail.engines.stable_diffusion.libraries import quiet, require
+from redetail.engines.stable_diffusion.motion import add_motion_loras, motion_config, motion_tensors, open_motion
+from redetail.engines.stable_diffusion.parts import Parts, load_network
+from redetail.engines.stable_diffusion.vae import load_vae
+from redetail.engines.stable_diffusion.weights import Loose, fill, from_config, skeleton
+from redetail.engines.spec import ModelSpec
+from redetail.errors import ModelError
+
+
+def load_spec_parts(spec: ModelSpec, placement: Placement) -> Parts:
+    """Load UNet with motion layers, VAE, text encoders and tokenizers of ``spec``, on their device.
+
+    Raises :class:`~redetail.errors.ModelError` that says what a file is and what was wanted, and
+    :class:`~redetail.errors.DependencyError` without diffusers or transformers.
+    """
+    checkpoint = open_checkpoint(spec)
+    family = checkpoint.family
+    with quiet():
+        unet: Any = _moving_unet(checkpoint, spec, placement)
+        vae = checkpoint.vae(placement) if spec.vae is None else load_vae(spec.vae, placement, family)
+        texts = checkpoint.texts(placement)
+    check_text(unet.config, [text.encoder.config.to_dict() for text in texts], checkpoint.path)
+    return Parts(unet, vae, texts, family, checkpoint.scheduler)
+
+
+def _moving_unet(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) -> nn.Module:
+    """The UNet with its motion layers, and motion LoRAs in them."""
+    if not checkpoint.has_motion:
+        motion = _motion(checkpoint, spec, placement)
+        tensors = dict(motion.tensors)
+        add_motion_loras(tensors, spec.motion_loras)
+        return join(checkpoint.unet(placement), replace(motion, tensors=tensors), placement)
+    if spec.motion_module is not None:
+        raise ModelError(
+            f"The unet of {checkpoint.path} has motion layers inside; leave {spec.motion_module} out, "
+            "or give a plain unet."
+        )
+    unet = checkpoint.unet(placement)
+    tensors = dict(unet.tensors)
+    add_motion_loras(tensors, spec.motion_loras)
+    network = skeleton(lambda: from_config("UNetMotionModel", unet.config))
+    return fill(network, replace(unet, tensors=tensors), placement)
+
+
+def _motion(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) -> Loose:
+    """The motion layers: those of a file or folder of their own, else of the checkpoint."""
+    path = spec.motion_module
+    if path is None:
+        return checkpoint.motion(placement)
+    if path.is_dir():
+        network = load_network(open_part(path, "motion_adapter"), placement.dtype)
+        return Loose(network.config, network.state_dict(), f"The motion module {path}")
+    file, facts = open_motion(path, checkpoint.family)
+    tensors = motion_tensors(file, facts)
+    return Loose(motion_config(facts, tensors), tensors, f"The motion module {path}")
+
+
+def join(unet: Loose, motion: Loose, placement: Placement) -> nn.Module:
+    """A UNetMotionModel of a 2-D UNet and the motion layers of an adapter.
+
+    Raises :class:`~redetail.errors.ModelError` where one was made for a UNet of another shape.
+    """
+    wanted, given = unet.config["block_out_channels"], motion.config["block_out_channels"]
+    if tuple(wanted) != tuple(given):
+        raise ModelError(
+            f"{motion.origin} was made for a unet of widths {tuple(given)}, not {tuple(wanted)} as {unet.origin} has; "
+            "use a motion module of the same base model."
+        )
+    try:
+        joined = skeleton(lambda: _joined(unet.config, motion.config))
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ModelError(f"{motion.origin} does not fit {unet.origin}: {str(error).splitlines()[0]}") from error
+    both = Loose({}, {**unet.tensors, **motion.tensors}, f"{unet.origin} with {motion.origin}")
+    return fill(joined, both, placement)
+
+
+def _joined(unet: Config, motion: Config) -> nn.Module:
+    flat, adapter = from_config("UNet2DConditionModel", unet), from_config("MotionAdapter", motion)
+    network: nn.Module = require("diffusers").UNetMotionModel.from_unet2d(flat, adapter, load_weights=False)
+    return network

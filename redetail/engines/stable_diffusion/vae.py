@@ -1,0 +1,74 @@
+"""A VAE: that of a checkpoint, or one of its own in a file or folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from redetail.engines.device import Placement
+from redetail.engines.stable_diffusion import original
+from redetail.engines.stable_diffusion.family import FAMILIES, Family
+from redetail.engines.stable_diffusion.folder import Part, open_part
+from redetail.engines.stable_diffusion.parts import load_network, vae_dtype
+from redetail.engines.stable_diffusion.weights import Loose, fill, from_config, renamed, skeleton
+from redetail.engines.files import open_as
+from redetail.engines.weightfile import WeightFile
+from redetail.errors import ModelError
+
+
+def load_vae(path: Path, placement: Placement, family: Family) -> nn.Module:
+    """The VAE in a file (original or diffusers' names, or TAESD in diffusers' names) or in a diffusers folder, for a
+    model of this family; a file does not say of which it is.
+
+    Raises :class:`~redetail.errors.ModelError` that says what the file is and what was wanted.
+    """
+    if path.is_dir():
+        part = open_part(path, "vae")
+        _check_family(part, family)
+        return load_vae_part(part, placement)
+    file, facts = open_as(path, ("vae",), "a VAE of Stable Diffusion")
+    channels = facts.details["latent_channels"]
+    if channels != 4:
+        raise ModelError(f"The VAE {path} makes {channels} channels; what is wanted is one of 4 channels.")
+    return (
+        _tiny(file, placement)
+        if facts.details["layout"] == "tiny"
+        else vae_in(file, facts.details["prefix"], placement, family)
+    )
+
+
+def load_vae_part(part: Part, placement: Placement) -> nn.Module:
+    """The VAE of a model folder, in the precision that its config asks for."""
+    network = load_network(part, vae_dtype(part.config, part.kind, placement))
+    ready: nn.Module = network.to(placement.device).eval().requires_grad_(False)
+    return ready
+
+
+def _check_family(part: Part, family: Family) -> None:
+    """Refuse a VAE whose config says that its latents are scaled for models of another family."""
+    scale = part.config.get("scaling_factor")
+    other = next((one for one in FAMILIES.values() if one is not family and one.vae_scale == scale), None)
+    if other is not None:
+        raise ModelError(
+            f"The VAE {part.path} is one of {other.name}, whose latents are scaled by {scale:g}, but the checkpoint's "
+            f"by {family.vae_scale:g}; use a VAE of {family.name}."
+        )
+
+
+def vae_in(file: WeightFile, prefix: str, placement: Placement, family: Family) -> nn.Module:
+    """The AutoencoderKL whose names in a file begin with ``prefix``, for a model of this family."""
+    names = file.below(prefix)
+    new = original.vae_names({short: file.shape(name) for short, name in names.items()})
+    shapes = {name: file.shape(names[short]) for short, name in new.items()}
+    config = original.vae_config(shapes, family.vae_scale)
+    loose = renamed(file, {names[short]: name for short, name in new.items()}, config, "VAE")
+    dtype = vae_dtype(config, "AutoencoderKL", placement)
+    return fill(skeleton(lambda: from_config("AutoencoderKL", config)), loose, replace(placement, dtype=dtype))
+
+
+def _tiny(file: WeightFile, placement: Placement) -> nn.Module:
+    """TAESD, which its author publishes in one size only."""
+    loose = Loose({}, file.read(), f"The tiny VAE {file.path}")
+    return fill(skeleton(lambda: from_config("AutoencoderTiny", {})), loose, placement)

@@ -1,0 +1,88 @@
+"""Networks from tensors: built without memory of their own, then given the tensors themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from redetail.engines.device import Placement
+from redetail.engines.stable_diffusion.libraries import require
+from redetail.engines.weightfile import WeightFile
+from redetail.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """A network that is not put together: its config, its tensors by name, and the words that name it in an error."""
+
+    config: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    origin: str
+
+
+def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
+    """A network without values, which takes no memory."""
+    with torch.device("meta"):
+        return build()
+
+
+def from_config(kind: str, config: Mapping[str, Any]) -> nn.Module:
+    """A network of one of diffusers' classes."""
+    network: nn.Module = getattr(require("diffusers"), kind).from_config(dict(config))
+    return network
+
+
+def renamed(file: WeightFile, names: Mapping[str, str], config: Mapping[str, Any], part: str) -> Loose:
+    """The tensors of a file under new names."""
+    read = file.read(list(names))
+    return Loose(config, {names[name]: tensor for name, tensor in read.items()}, f"The {part} of {file.path}")
+
+
+def fill(network: nn.Module, loose: Loose, placement: Placement) -> nn.Module:
+    """Give a skeleton its tensors, in evaluation mode on their device; the network is changed and returned.
+
+    A tensor that has its place and precision already is taken as it is, mapped from disk; any other is converted alone,
+    so that the peak is one network and one tensor. Raises :class:`~redetail.errors.ModelError` for tensors that are
+    missing, left over or of another shape: the libraries would fill what is missing with random numbers.
+    """
+    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    _check_names(wanted, loose)
+    ready = {name: _placed(loose.tensors[name], shape, name, loose, placement) for name, shape in wanted.items()}
+    network.load_state_dict(ready, assign=True)
+    _fill_counters(network, placement)
+    return network.eval().requires_grad_(False)
+
+
+def _check_names(wanted: Mapping[str, torch.Size], loose: Loose) -> None:
+    missing, extra = sorted(wanted.keys() - loose.tensors.keys()), sorted(loose.tensors.keys() - wanted.keys())
+    if missing:
+        raise ModelError(f"{loose.origin} lacks {len(missing)} tensors, such as {missing[0]}; download it again.")
+    if extra:
+        raise ModelError(
+            f"{loose.origin} has {len(extra)} tensors that have no place in such a network, such as {extra[0]}; "
+            "it is of a kind that is not supported."
+        )
+
+
+def _placed(tensor: Tensor, shape: torch.Size, name: str, loose: Loose, placement: Placement) -> Tensor:
+    """A tensor where and as it is needed; a convolution of one pixel is a matrix in another shape."""
+    if tensor.shape != shape and tensor.numel() == shape.numel() and tensor.squeeze().shape == shape:
+        tensor = tensor.reshape(shape)
+    if tensor.shape != shape:
+        raise ModelError(
+            f"{loose.origin} has {name} in the shape {tuple(tensor.shape)}, where {tuple(shape)} fits the rest of it; "
+            "it is damaged, or of a kind that is not supported."
+        )
+    return tensor.to(placement.device, placement.dtype)
+
+
+def _fill_counters(network: nn.Module, placement: Placement) -> None:
+    """Buffers that no file holds: transformers numbers the places of a prompt in one."""
+    for module in network.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            if buffer.is_meta and name == "position_ids":
+                setattr(module, name, torch.arange(buffer.shape[-1], device=placement.device)[None])
