@@ -11,12 +11,12 @@ from pathlib import Path
 
 from redetail.cli.display import tell
 from redetail.engines.device import Placement, place
-from redetail.engines.stable_diffusion.folder import PARTS, read_text
 from redetail.engines.files import FileFacts, identify
 from redetail.engines.known import KNOWN
 from redetail.engines.memory import FOOTPRINTS, GIB, device_memory, weight_memory, working_memory
 from redetail.engines.restoration.card import ModelCard
 from redetail.engines.restoration.folder import CARD, DRAFT, WEIGHTS
+from redetail.engines.stable_diffusion.folder import PARTS, read_text
 from redetail.errors import ModelError, SettingsError
 from redetail.progress import CancelToken
 

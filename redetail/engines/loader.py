@@ -11,10 +11,10 @@ import torch
 
 from redetail.engines.base import Engine
 from redetail.engines.device import Placement, place
-from redetail.engines.stable_diffusion.folder import PARTS, class_name, read_config
 from redetail.engines.hub import checkpoint_path
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ModelSpec, as_spec
+from redetail.engines.stable_diffusion.folder import PARTS, class_name, read_config
 from redetail.errors import ModelError
 
 

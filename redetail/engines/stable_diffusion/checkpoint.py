@@ -13,6 +13,9 @@ from typing import Any, Protocol
 from torch import nn
 
 from redetail.engines.device import Placement
+from redetail.engines.files import FileFacts, open_as
+from redetail.engines.kinds import VAE_PREFIX
+from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion import original
 from redetail.engines.stable_diffusion.clip import CLIP_TOKENS
 from redetail.engines.stable_diffusion.family import FAMILIES, Config, Family, TextLayout
@@ -21,9 +24,6 @@ from redetail.engines.stable_diffusion.network import INPAINTING_CHANNELS
 from redetail.engines.stable_diffusion.parts import TextPart, load_network, load_tokenizer
 from redetail.engines.stable_diffusion.vae import load_vae_part, vae_in
 from redetail.engines.stable_diffusion.weights import Loose, renamed
-from redetail.engines.files import FileFacts, open_as
-from redetail.engines.kinds import VAE_PREFIX
-from redetail.engines.spec import ModelSpec
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 

@@ -10,6 +10,9 @@ from typing import Any
 
 from redetail.engines.base import Capabilities, Pixels
 from redetail.engines.device import Placement, memory_errors
+from redetail.engines.latent import Codec, DenoiserFor, Kept, LatentEngine
+from redetail.engines.memory import device_memory, suited
+from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.engines.stable_diffusion.checkpoint import open_checkpoint
 from redetail.engines.stable_diffusion.codec import VaeCodec
 from redetail.engines.stable_diffusion.conditions import Conditioner, PromptEncoder
@@ -22,9 +25,6 @@ from redetail.engines.stable_diffusion.noise import noise_table, prediction_of
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.engines.stable_diffusion.text import TextConditioner
-from redetail.engines.latent import Codec, DenoiserFor, Kept, LatentEngine
-from redetail.engines.memory import device_memory, suited
-from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.errors import ModelError
 from redetail.sampling import Course, NoiseTable, sampler_names, scheduler_names
 from redetail.settings import Settings

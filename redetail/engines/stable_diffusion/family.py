@@ -12,10 +12,10 @@ from typing import Any
 from torch import nn
 
 from redetail.engines.device import Placement
-from redetail.engines.stable_diffusion.clip import load_clip, load_open_clip
-from redetail.engines.stable_diffusion.conditions import Conditioner, PromptEncoder, StatesAlone, StatesWholeAndSize
 from redetail.engines.files import BASE_NAMES
 from redetail.engines.kinds import BASE_BY_WIDTH
+from redetail.engines.stable_diffusion.clip import load_clip, load_open_clip
+from redetail.engines.stable_diffusion.conditions import Conditioner, PromptEncoder, StatesAlone, StatesWholeAndSize
 from redetail.engines.weightfile import WeightFile
 
 Config = Mapping[str, Any]

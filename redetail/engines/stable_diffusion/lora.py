@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from redetail.engines.files import BASE_NAMES
+from redetail.engines.spec import WeightedFile
 from redetail.engines.stable_diffusion.family import base_of
 from redetail.engines.stable_diffusion.lora_delta import weight_delta
 from redetail.engines.stable_diffusion.lora_file import Layer, LoraFile, read_lora
 from redetail.engines.stable_diffusion.lora_layers import layers_of
-from redetail.engines.files import BASE_NAMES
-from redetail.engines.spec import WeightedFile
 from redetail.errors import ModelError
 
 _LOG = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from redetail.engines.base import Pixels
 from redetail.engines.device import Placement
-from redetail.engines.stable_diffusion.libraries import require
-from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.latent import Codec
 from redetail.engines.memory import Modes
+from redetail.engines.stable_diffusion.libraries import require
+from redetail.engines.stable_diffusion.parts import Parts
 
 _CPU = torch.device("cpu")
 # Heads of all frames of all rows that sliced attention computes at once.

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from redetail.engines.stable_diffusion.family import Family
 from redetail.engines.files import FileFacts, open_as
 from redetail.engines.spec import WeightedFile
+from redetail.engines.stable_diffusion.family import Family
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 

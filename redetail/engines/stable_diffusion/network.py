@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from redetail.engines.base import Pixels
-from redetail.engines.stable_diffusion.conditions import Conditioner, TextCondition, joined
-from redetail.engines.stable_diffusion.control import Control, ShownControls, show
 from redetail.engines.latent import DenoiserFor, Kept
 from redetail.engines.prompt import prompts_of
+from redetail.engines.stable_diffusion.conditions import Conditioner, TextCondition, joined
+from redetail.engines.stable_diffusion.control import Control, ShownControls, show
 from redetail.geometry.context import Frames
 from redetail.sampling import Course, Guidance, NoiseTable, scaled_input, to_denoised
 from redetail.sampling.prediction import PredictionType

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from redetail.engines.device import Placement
+from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion.checkpoint import Checkpoint, open_checkpoint
 from redetail.engines.stable_diffusion.family import Config
 from redetail.engines.stable_diffusion.folder import check_text, open_part
@@ -19,7 +20,6 @@ from redetail.engines.stable_diffusion.motion import add_motion_loras, motion_co
 from redetail.engines.stable_diffusion.parts import Parts, load_network
 from redetail.engines.stable_diffusion.vae import load_vae
 from redetail.engines.stable_diffusion.weights import Loose, fill, from_config, skeleton
-from redetail.engines.spec import ModelSpec
 from redetail.errors import ModelError
 
 

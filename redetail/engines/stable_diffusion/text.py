@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from redetail.engines.prompt import KeyFrame, blend, key_frames, read_prompt
 from redetail.engines.stable_diffusion.embedding import Embedding
 from redetail.engines.stable_diffusion.tokens import Chunk, PromptTokenizer, Token
-from redetail.engines.prompt import KeyFrame, blend, key_frames, read_prompt
 from redetail.errors import SettingsError
 
 _LOG = logging.getLogger(__name__)

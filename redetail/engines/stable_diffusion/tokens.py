@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from redetail.engines.stable_diffusion.embedding import Embedding, EmbeddingNames
 from redetail.engines.prompt import Piece
+from redetail.engines.stable_diffusion.embedding import Embedding, EmbeddingNames
 
 # A word of fewer tokens is not torn apart at the end of a chunk; a longer one would leave too much room empty.
 _LONG_WORD = 8

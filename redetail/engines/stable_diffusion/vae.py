@@ -8,12 +8,12 @@ from pathlib import Path
 from torch import nn
 
 from redetail.engines.device import Placement
+from redetail.engines.files import open_as
 from redetail.engines.stable_diffusion import original
 from redetail.engines.stable_diffusion.family import FAMILIES, Family
 from redetail.engines.stable_diffusion.folder import Part, open_part
 from redetail.engines.stable_diffusion.parts import load_network, vae_dtype
 from redetail.engines.stable_diffusion.weights import Loose, fill, from_config, renamed, skeleton
-from redetail.engines.files import open_as
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 

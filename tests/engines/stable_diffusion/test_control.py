@@ -15,6 +15,9 @@ from torch import Tensor
 
 from redetail.engines.base import Capabilities
 from redetail.engines.device import Placement, place
+from redetail.engines.latent import LatentEngine
+from redetail.engines.memory import Memory
+from redetail.engines.spec import ControlFile, ModelSpec
 from redetail.engines.stable_diffusion.codec import VaeCodec
 from redetail.engines.stable_diffusion.conditions import StatesAlone
 from redetail.engines.stable_diffusion.control import Control, load_controls, show
@@ -25,9 +28,6 @@ from redetail.engines.stable_diffusion.noise import noise_table
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.engines.stable_diffusion.text import TextConditioner
-from redetail.engines.latent import LatentEngine
-from redetail.engines.memory import Memory
-from redetail.engines.spec import ControlFile, ModelSpec
 from redetail.errors import ModelError, SettingsError
 from redetail.imaging.hints import make_hint
 from redetail.sampling import Course, NoiseTable, initial_noise, sampler_names, scheduler_names

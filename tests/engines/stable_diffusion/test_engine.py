@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from redetail.engines import load_engine
 from redetail.engines.device import Placement
+from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion.codec import VaeCodec
 from redetail.engines.stable_diffusion.conditions import TextCondition
 from redetail.engines.stable_diffusion.family import SD
@@ -21,7 +22,6 @@ from redetail.engines.stable_diffusion.network import MotionNetwork
 from redetail.engines.stable_diffusion.noise import noise_table, prediction_of
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
-from redetail.engines.spec import ModelSpec
 from redetail.errors import ModelError
 from redetail.sampling import NoiseTable, initial_noise
 from redetail.sampling.prediction import scaled_input

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from redetail.engines import load_engine
 from redetail.engines.base import ChecksSettings
 from redetail.engines.device import Placement
+from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.engines.stable_diffusion import lora as lora_module
 from redetail.engines.stable_diffusion.lora import LoraMixer
 from redetail.engines.stable_diffusion.lora_delta import weight_delta
 from redetail.engines.stable_diffusion.lora_layers import original_names
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
-from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.errors import ModelError, RedetailError
 from redetail.settings import Settings
 

@@ -14,13 +14,13 @@ from torch import nn
 
 from redetail.engines import load_engine
 from redetail.engines.device import Placement
+from redetail.engines.memory import Memory, Modes
+from redetail.engines.spec import ControlFile, ModelSpec
 from redetail.engines.stable_diffusion import control, modes
 from redetail.engines.stable_diffusion.codec import VaeCodec
 from redetail.engines.stable_diffusion.modes import apply_modes, awake, set_up
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
-from redetail.engines.memory import Memory, Modes
-from redetail.engines.spec import ControlFile, ModelSpec
 from redetail.settings import Settings
 
 CPU = Placement(torch.device("cpu"), torch.float32)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from redetail.engines.device import Placement
+from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.engines.stable_diffusion.motion import module_name, sinusoids
 from redetail.engines.stable_diffusion.noise import noise_table
 from redetail.engines.stable_diffusion.single import load_spec_parts
-from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.errors import ModelError
 from redetail.sampling import NoiseTable
 from tests.engines import originals as made

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from redetail.engines.device import Placement
-from redetail.engines.stable_diffusion.engine import load_diffusers_engine
 from redetail.engines.spec import ControlFile, ModelSpec
+from redetail.engines.stable_diffusion.engine import load_diffusers_engine
 from redetail.errors import ModelError
 from redetail.settings import Settings
 from tests.engines import originals

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from redetail.engines import load_engine
 from redetail.engines.device import Placement
+from redetail.engines.memory import GIB
+from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion import engine
 from redetail.engines.stable_diffusion.checkpoint import open_checkpoint
 from redetail.engines.stable_diffusion.codec import VaeCodec
@@ -24,8 +26,6 @@ from redetail.engines.stable_diffusion.family import SDXL
 from redetail.engines.stable_diffusion.noise import noise_table
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
-from redetail.engines.memory import GIB
-from redetail.engines.spec import ModelSpec
 from redetail.errors import ModelError
 from redetail.sampling import NoiseTable, initial_noise
 from redetail.settings import Settings, resolve

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from redetail.engines import load_engine
 from redetail.engines.device import Placement
+from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
 from redetail.engines.stable_diffusion.conditions import StatesWholeAndSize, TextCondition, joined
 from redetail.engines.stable_diffusion.control import load_controls, show
 from redetail.engines.stable_diffusion.embedding import load_embeddings
@@ -24,7 +25,6 @@ from redetail.engines.stable_diffusion.noise import noise_table
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.engines.stable_diffusion.text import TextConditioner
-from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
 from redetail.errors import ModelError, RedetailError, SettingsError
 from redetail.sampling import Course, scaled_input
 from redetail.settings import Settings

@@ -14,11 +14,11 @@ import torch
 
 from redetail.engines import load_engine
 from redetail.engines.device import Placement
+from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion.conditions import TextCondition
 from redetail.engines.stable_diffusion.network import MotionNetwork
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
-from redetail.engines.spec import ModelSpec
 from redetail.errors import ModelError
 from redetail.sampling import NoiseTable, scaled_input
 from redetail.settings import Settings

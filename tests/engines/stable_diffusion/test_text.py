@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from redetail.engines.device import Placement
+from redetail.engines.prompt import literal, read_prompt
+from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion.conditions import StatesAlone, TextCondition
 from redetail.engines.stable_diffusion.embedding import Embedding
 from redetail.engines.stable_diffusion.network import MotionNetwork, TextGuidedModel
@@ -21,8 +23,6 @@ from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.engines.stable_diffusion.text import TextConditioner, matched
 from redetail.engines.stable_diffusion.tokens import PromptTokenizer
-from redetail.engines.prompt import literal, read_prompt
-from redetail.engines.spec import ModelSpec
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.sampling import NoiseTable
 from redetail.settings import Settings
