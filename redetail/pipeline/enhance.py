@@ -1,4 +1,4 @@
-"""Pass 2: enhance. Crops go to disk, come back part by part, and the engine sees the frames of a part together."""
+"""Pass 2: enhance. Crops go to disk, come back stretch by stretch, and the engine sees the frames of one together."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from redetail.engines.prompt import starting_at
 from redetail.imaging import masks, resample
 from redetail.imaging.colour import match_low_frequencies
 from redetail.pipeline.hints import RegionHints
-from redetail.pipeline.parts import Part, parts_of
 from redetail.pipeline.plan import CropPlan
 from redetail.pipeline.spool import CropStore
+from redetail.pipeline.stretches import Stretch
 from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
 from redetail.settings import Settings
 from redetail.video import Frame
@@ -50,41 +50,42 @@ def enhance_region(
     A prompt's key frames are frames of the clip; the engine counts from the region's first.
     """
     settings = starting_at(settings, crop.region.start)
-    parts = parts_of(crop, engine.capabilities, settings)
-    if settings.context_loop and len(parts) > 1:
+    if settings.context_loop and len(crop.stretches) > 1:
         _LOG.warning("%s is too long for a closed loop, since it is enhanced in parts.", crop.region.label)
         settings = replace(settings, context_loop=False)
-    for number, part in enumerate(parts):
-        share = _Share(progress, sum(_own(parts, i) for i in range(number)), _own(parts, number), len(crops))
-        taken = crops.read(part.start, part.stop)
-        enhanced = enhance_crops(taken, crop, part, engine, settings, share, cancel, hints)
-        if part.shared:
-            before = results.read(part.start, part.start + part.shared)
-            enhanced[: part.shared] = part.over(before, enhanced[: part.shared])
-        results.write(part.start, enhanced)
+    done = 0
+    for stretch in crop.stretches:
+        share = _Share(progress, done, stretch.added, len(crops))
+        taken = crops.read(stretch.start, stretch.stop)
+        enhanced = enhance_crops(taken, crop, stretch, engine, settings, share, cancel, hints)
+        if stretch.shared:
+            before = results.read(stretch.start, stretch.start + stretch.shared)
+            enhanced[: stretch.shared] = stretch.over(before, enhanced[: stretch.shared])
+        results.write(stretch.start, enhanced)
+        done += stretch.added
 
 
 def enhance_crops(
     crops: Pixels,
     crop: CropPlan,
-    part: Part,
+    stretch: Stretch,
     engine: Engine,
     settings: Settings,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     hints: RegionHints = _NO_HINTS,
 ) -> Pixels:
-    """One part of a region, (n, h, w, 3) at working size: pad, enhance, unpad, keep the source's colours."""
-    mask = noise_masks(crop, part.start, part.stop, settings.mask_feather)
+    """One stretch of a region, (n, h, w, 3) at working size: pad, enhance, unpad, keep the source's colours."""
+    mask = noise_masks(crop, stretch.start, stretch.stop, settings.mask_feather)
     padded = resample.pad(crops, crop.padding)
     result = engine.enhance(
         padded,
         resample.pad(mask, crop.padding),
         settings,
-        first_frame=part.start,
+        first_frame=stretch.start,
         progress=progress,
         cancel=cancel,
-        hints=hints.of(crop, part, padded),
+        hints=hints.of(crop, stretch, padded),
     )
     result = resample.unpad(result, crop.padding)
     return match_low_frequencies(result, crops, mask) if settings.color_match else result
@@ -101,13 +102,8 @@ def noise_masks(crop: CropPlan, start: int, stop: int, feather: int) -> NDArray[
     return out
 
 
-def _own(parts: Sequence[Part], number: int) -> int:
-    """Frames that a part adds to those of the parts before it."""
-    return parts[number].stop - (parts[number - 1].stop if number else 0)
-
-
 class _Share:
-    """Turns an engine's progress (model calls of one part) into frames of the whole region."""
+    """Turns an engine's progress (model calls of one stretch) into frames of the whole region."""
 
     def __init__(self, progress: ProgressCallback, before: int, own: int, total: int) -> None:
         self._progress, self._before, self._own, self._total = progress, before, own, total

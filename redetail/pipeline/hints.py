@@ -17,9 +17,9 @@ from redetail.engines.base import Pixels
 from redetail.errors import InputError
 from redetail.imaging import resample
 from redetail.imaging.hints import hint_names, make_hint
-from redetail.pipeline.parts import Part
 from redetail.pipeline.plan import CropPlan
 from redetail.pipeline.spool import CropStore
+from redetail.pipeline.stretches import Stretch
 from redetail.progress import CancelToken
 from redetail.video import FrameSource, VideoInfo, open_source
 from redetail.video.av_errors import cannot_write
@@ -105,16 +105,17 @@ class RegionHints:
     stores: Mapping[str, CropStore] = field(default_factory=dict)
     folder: HintFolder | None = None
 
-    def of(self, crop: CropPlan, part: Part, padded: Pixels) -> dict[str, Pixels]:
-        """What the engine is given for a part whose padded crops are these; it computes the rest itself."""
+    def of(self, crop: CropPlan, stretch: Stretch, padded: Pixels) -> dict[str, Pixels]:
+        """What the engine is given for a stretch whose padded crops are these; it computes the rest itself."""
         given = {
-            name: resample.pad(store.read(part.start, part.stop), crop.padding) for name, store in self.stores.items()
+            name: resample.pad(store.read(stretch.start, stretch.stop), crop.padding)
+            for name, store in self.stores.items()
         }
         if self.folder is not None:
             given |= {name: make_hint(name, padded) for name in self.names if name not in given}
             for name, hint in given.items():
-                own = resample.unpad(hint, crop.padding)[part.shared :]
-                self.folder.write(crop, name, crop.region.start + part.start + part.shared, own)
+                own = resample.unpad(hint, crop.padding)[stretch.shared :]
+                self.folder.write(crop, name, crop.region.start + stretch.start + stretch.shared, own)
         return given
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from redetail.detection import CutDetector, Detector
 from redetail.geometry.padding import Padding
 from redetail.geometry.scale import working_size
+from redetail.pipeline.stretches import Budgets, Stretch, stretches_of
 from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
 from redetail.region import Detection, Region, Size
 from redetail.settings import Settings
@@ -24,7 +25,8 @@ FADE = 5
 class CropPlan:
     """How one region is enhanced: its crop is scaled to ``working`` pixels, then padded for the engine.
 
-    ``settings`` are its own, complete; ``track`` is its number among all subjects that were found, from 1.
+    ``settings`` are its own, complete; ``track`` is its number among all subjects that were found, from 1;
+    ``stretches`` are its frames as the engine gets them (none given: all in one).
     """
 
     region: Region
@@ -32,6 +34,11 @@ class CropPlan:
     padding: Padding
     settings: Settings = field(default_factory=Settings)
     track: int = 1
+    stretches: tuple[Stretch, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.stretches:
+            object.__setattr__(self, "stretches", (Stretch(0, len(self.region)),))
 
     @property
     def scale(self) -> float:
@@ -44,7 +51,8 @@ class Plan:
     """What will be detailed in frames ``start`` to ``stop`` of a clip, and what the user should know of it.
 
     ``settings`` are those that it will be detailed with, complete with the engine's defaults (None: not known);
-    ``placement`` is where and how the engine computes.
+    ``placement`` is where and how the engine computes; ``budgets`` are what the stretches were cut by (None: every
+    region is one stretch).
     """
 
     start: int
@@ -54,6 +62,7 @@ class Plan:
     notices: tuple[str, ...] = ()
     settings: Settings | None = None
     placement: Mapping[str, Any] = field(default_factory=dict)
+    budgets: Budgets | None = None
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -62,6 +71,11 @@ class Plan:
     def regions(self) -> list[Region]:
         """The subjects, in the order of detailing."""
         return [crop.region for crop in self.crops]
+
+    @property
+    def look_behind(self) -> int:
+        """The most frames of earlier stretches that joining one reads: frames before its start are final."""
+        return max((stretch.shared for crop in self.crops for stretch in crop.stretches), default=0)
 
 
 @dataclass(frozen=True)
@@ -144,16 +158,22 @@ def extent(frames: Iterable[Frame]) -> tuple[int, int]:
 
 
 def crop_plans(regions: Sequence[Region], settings: Settings, size_multiple: int) -> tuple[CropPlan, ...]:
-    """Working size and padding of every region, by the settings' scale rule."""
+    """Working size and padding of every region, by the settings' scale rule; each is one stretch."""
     return tuple(crop_plan(region, settings, size_multiple, number) for number, region in enumerate(regions, 1))
 
 
-def crop_plan(region: Region, settings: Settings, size_multiple: int, track: int) -> CropPlan:
-    """Working size and padding of one region."""
+def crop_plan(
+    region: Region, settings: Settings, size_multiple: int, track: int, budgets: Budgets | None = None
+) -> CropPlan:
+    """Working size, padding and stretches of one region."""
     # The largest box of the track decides: one window has one scale, or the subject would change sharpness.
     sides = region.boxes[:, 2:] - region.boxes[:, :2]
     width, height = map(float, sides.max(axis=0))
     working = working_size(
         region.size, (width, height), settings.guide_size, settings.guide_size_for, settings.max_size
     )
-    return CropPlan(region, working, Padding.to_multiple(working, size_multiple), settings, track)
+    padding = Padding.to_multiple(working, size_multiple)
+    if budgets is None:
+        return CropPlan(region, working, padding, settings, track)
+    stretches = stretches_of(len(region), padding.padded(working), budgets, settings)
+    return CropPlan(region, working, padding, settings, track, stretches)

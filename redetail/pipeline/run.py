@@ -23,6 +23,7 @@ from redetail.pipeline.paste import Crops, PastedFrame, pasted_frames
 from redetail.pipeline.plan import CropPlan, Plan, crop_plan, watched
 from redetail.pipeline.spool import CropStore, Spool
 from redetail.pipeline.stopwatch import Stopwatch
+from redetail.pipeline.stretches import Budgets
 from redetail.pipeline.subjects import Subjects, find
 from redetail.pipeline.timecode import Span
 from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
@@ -64,14 +65,14 @@ class Run:
             found = find(self.source, subjects, self.settings.crop_factor, span, self.progress, self.cancel)
         crops = self._crops(found.regions)
         notices = (*self.source.info.notices, *found.notices)
-        placement = self.engine.capabilities.placement
-        return Plan(found.start, found.stop, self.source.info.size, crops, notices, self.settings, placement)
+        placement, size = self.engine.capabilities.placement, self.source.info.size
+        return Plan(found.start, found.stop, size, crops, notices, self.settings, placement, self._budgets)
 
     def plan_of(self, regions: Sequence[Region]) -> Plan:
         """A plan for regions that are known already: the frames that they span."""
         first = min((region.start for region in regions), default=0)
         last = max((region.stop for region in regions), default=0)
-        return Plan(first, last, self.source.info.size, self._crops(regions))
+        return Plan(first, last, self.source.info.size, self._crops(regions), budgets=self._budgets)
 
     @contextmanager
     def enhanced(self, plan: Plan) -> Iterator[list[CropStore]]:
@@ -107,10 +108,14 @@ class Run:
         return measures
 
     def _crops(self, regions: Sequence[Region]) -> tuple[CropPlan, ...]:
-        """How every subject that is not skipped is cropped and scaled, each with its own settings."""
-        multiple = self.engine.capabilities.size_multiple
+        """How every subject that is not skipped is cropped, scaled and cut into stretches, with its own settings."""
+        multiple, budgets = self.engine.capabilities.size_multiple, self._budgets
         chosen = choose(regions, self.subjects, self.settings)
-        return tuple(crop_plan(one.region, one.settings, multiple, one.track) for one in chosen)
+        return tuple(crop_plan(one.region, one.settings, multiple, one.track, budgets) for one in chosen)
+
+    @property
+    def _budgets(self) -> Budgets:
+        return Budgets.of(self.engine.capabilities)
 
     @contextmanager
     def _pass(self, name: str) -> Iterator[None]:

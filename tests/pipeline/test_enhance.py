@@ -7,9 +7,9 @@ from redetail.engines.fake import FakeEngine
 from redetail.errors import Cancelled
 from redetail.geometry.padding import Padding
 from redetail.pipeline.enhance import enhance_region, noise_masks, spool_crops
-from redetail.pipeline.parts import parts_of
 from redetail.pipeline.plan import CropPlan
 from redetail.pipeline.spool import Spool
+from redetail.pipeline.stretches import split
 from redetail.progress import CancelToken
 from redetail.region import Region, Size
 from redetail.settings import Settings
@@ -19,11 +19,11 @@ WORKING = Size(36, 28)
 SETTINGS = Settings(steps=2, denoise=1, mask_feather=0, color_match=False)
 
 
-def planned(frames, working=WORKING):
+def planned(frames, working=WORKING, most=600):
     path = np.stack([np.linspace(3, 9, frames), np.linspace(4, 5, frames)], axis=1)
     boxes = np.concatenate([path + 4, path + np.array([14, 10])], axis=1)
     region = Region("face 1", 0.9, 1, Size(18, 14), path, boxes)
-    return CropPlan(region, working, Padding.to_multiple(working, 8))
+    return CropPlan(region, working, Padding.to_multiple(working, 8), stretches=tuple(split(frames, most)))
 
 
 def enhanced(plan, engine, tmp_path, settings=SETTINGS, **options):
@@ -46,31 +46,22 @@ def test_crops_are_padded_for_the_engine_and_come_back_in_place(tmp_path):
     np.testing.assert_array_equal(after[outside], before[outside])
 
 
-def in_parts(engine):
-    """The engine with room for 18 frames of 40x32 pixels in one call."""
-    engine._capabilities = replace(engine.capabilities, part_pixels=18 * 40 * 32)
-    return engine
-
-
-def test_parts_give_what_one_piece_gives(tmp_path):
-    plan = planned(41)
-    _, whole = enhanced(plan, FakeEngine(noise=0.05), tmp_path)
-    assert len(parts_of(plan, in_parts(FakeEngine()).capabilities, SETTINGS)) == 5
-    calls = []
-    _, parts = enhanced(
-        plan, in_parts(FakeEngine(noise=0.05)), tmp_path, progress=lambda report: calls.append(report.done)
-    )
-    # The engine's noise depends on the frame alone; where parts overlap they are rounded to 16 bits twice.
+def test_stretches_give_what_one_piece_gives(tmp_path):
+    _, whole = enhanced(planned(41), FakeEngine(noise=0.05), tmp_path)
+    plan, calls = planned(41, most=18), []
+    assert len(plan.stretches) == 4
+    _, parts = enhanced(plan, FakeEngine(noise=0.05), tmp_path, progress=lambda report: calls.append(report.done))
+    # The engine's noise depends on the frame alone; where stretches overlap they are rounded to 16 bits twice.
     np.testing.assert_allclose(parts, whole, atol=3 / 65535)
     assert calls == sorted(calls)
     assert calls[-1] == 41
 
 
-def test_parts_that_differ_fade_into_one_another(tmp_path):
-    plan = planned(28)
+def test_stretches_that_differ_fade_into_one_another(tmp_path):
+    plan = planned(28, most=18)
     level = iter([0.2, 0.8])
     engine = FakeEngine(lambda crops: np.full_like(crops, next(level)), noise=0, context_length=None)
-    _, after = enhanced(plan, in_parts(engine), tmp_path)
+    _, after = enhanced(plan, engine, tmp_path)
     middle = after[:, 14, 18, 0]
     assert middle[0] == pytest.approx(0.2, abs=1e-4)
     assert middle[-1] == pytest.approx(0.8, abs=1e-4)
@@ -110,7 +101,7 @@ def test_cancelling_stops_the_engine(tmp_path):
 
 
 def test_a_prompt_over_time_counts_the_frames_of_the_clip(tmp_path):
-    """The region starts in frame 1; the engine is told where each part starts in the region."""
+    """The region starts in frame 1; the engine is told where each stretch starts in the region."""
     prompts = []
 
     class Listening(FakeEngine):
@@ -118,7 +109,8 @@ def test_a_prompt_over_time_counts_the_frames_of_the_clip(tmp_path):
             prompts.append((settings.prompt, options["first_frame"]))
             return super().enhance(crops, mask, settings, **options)
 
-    enhanced(planned(28), in_parts(Listening(context_length=None)), tmp_path, replace(SETTINGS, prompt="0: a; 24: b"))
+    settings = replace(SETTINGS, prompt="0: a; 24: b")
+    enhanced(planned(28, most=18), Listening(context_length=None), tmp_path, settings)
     assert prompts == [("-1: a; 23: b", 0), ("-1: a; 23: b", 10)]
 
 
@@ -133,6 +125,6 @@ def test_a_loop_is_closed_only_where_all_frames_are_enhanced_together(tmp_path, 
     looped = replace(SETTINGS, context_loop=True)
     enhanced(planned(41), Watched(), tmp_path, looped)
     assert (seen, caplog.messages) == ([True], [])
-    enhanced(planned(41), in_parts(Watched()), tmp_path, looped)
+    enhanced(planned(41, most=18), Watched(), tmp_path, looped)
     assert set(seen[1:]) == {False}
     assert caplog.messages == ["face 1 is too long for a closed loop, since it is enhanced in parts."]

@@ -15,6 +15,7 @@ from redetail.pipeline.hints import HintFolder, RegionHints, open_hints, spool_h
 from redetail.pipeline.plan import CropPlan
 from redetail.pipeline.run import Run
 from redetail.pipeline.spool import Spool
+from redetail.pipeline.stretches import split
 from redetail.progress import CancelToken
 from redetail.region import Region, Size
 from redetail.settings import Settings
@@ -26,11 +27,11 @@ SETTINGS = Settings(steps=2, denoise=1, mask_feather=0, color_match=False)
 INFO = array_source(np.zeros((9, 40, 60, 3), np.uint8)).info
 
 
-def planned(frames=5, start=2):
+def planned(frames=5, start=2, most=600):
     path = np.stack([np.linspace(3, 9, frames), np.linspace(4, 5, frames)], axis=1)
     boxes = np.concatenate([path + 4, path + np.array([14, 10])], axis=1)
     region = Region("face 1", 0.9, start, Size(18, 14), path, boxes)
-    return CropPlan(region, WORKING, Padding.to_multiple(WORKING, 8))
+    return CropPlan(region, WORKING, Padding.to_multiple(WORKING, 8), stretches=tuple(split(frames, most, 16, 4)))
 
 
 def clip(frames=9, height=40, width=60):
@@ -112,11 +113,9 @@ def test_hints_of_another_shape_are_refused_and_another_number_is_said(tmp_path,
 class Shown(FakeEngine):
     """Notes the hints that it is given."""
 
-    def __init__(self, part_frames=None):
+    def __init__(self):
         super().__init__(noise=0)
         self.given = []
-        if part_frames:
-            self._capabilities = replace(self.capabilities, part_pixels=part_frames * 40 * 32)
 
     def enhance(self, crops, mask, settings, *, hints=None, first_frame=0, **options):
         self.given.append((first_frame, crops, hints))
@@ -124,7 +123,7 @@ class Shown(FakeEngine):
 
 
 def enhanced(engine, tmp_path, frames, names=(), folder=None, depth=None):
-    plan = planned(frames)
+    plan = planned(frames, most=18)
     shape = (frames, *WORKING.shape, 3)
     with Spool([shape] * 3, tmp_path) as spool:
         before, after, hints = (spool.store(name, shape) for name in ("before", "after", "hints"))
@@ -138,8 +137,8 @@ def enhanced(engine, tmp_path, frames, names=(), folder=None, depth=None):
         return before.read(0, frames)
 
 
-def test_the_engine_gets_the_hints_of_each_part_padded_like_its_crops(tmp_path):
-    engine, depth = Shown(18), np.random.default_rng(2).random((28, *WORKING.shape, 3), np.float32)
+def test_the_engine_gets_the_hints_of_each_stretch_padded_like_its_crops(tmp_path):
+    engine, depth = Shown(), np.random.default_rng(2).random((28, *WORKING.shape, 3), np.float32)
     enhanced(engine, tmp_path, 28, depth=depth)
     assert len(engine.given) > 1
     for first, crops, hints in engine.given:
@@ -155,7 +154,7 @@ def test_without_files_the_engine_computes_its_hints_itself(tmp_path):
 
 
 def test_what_the_engine_was_shown_is_saved_once_for_each_frame(tmp_path):
-    engine, depth = Shown(18), np.random.default_rng(2).random((28, *WORKING.shape, 3), np.float32)
+    engine, depth = Shown(), np.random.default_rng(2).random((28, *WORKING.shape, 3), np.float32)
     with HintFolder(tmp_path / "hints") as folder:
         crops = enhanced(engine, tmp_path, 28, ["tile", "maps/depth.mp4"], folder, depth)
         assert not (tmp_path / "hints").exists()
