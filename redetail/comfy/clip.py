@@ -25,8 +25,8 @@ from redetail.comfy.tracked import HeldCrops, TrackedSeg
 from redetail.engines import load_engine
 from redetail.engines.base import Capabilities, Engine, Pixels
 from redetail.engines.checks import refuse_hints
+from redetail.pipeline.joints import JoinedCrops
 from redetail.pipeline.run import Run
-from redetail.pipeline.spool import CropStore
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Box, Size
 from redetail.settings import Settings, resolve
@@ -164,16 +164,16 @@ def _subject(frames: Tensor, header: tuple[int, int], segment: Any, number: int)
 
 def _detailed(frames: Tensor, subject: _Subject, engine: Engine, settings: Settings, bar: ClipBar) -> TrackedSeg:
     run = Run(subject.source, engine, settings, bar)
-    with run.enhanced(run.plan_of([subject.seg.region])) as (store,):
-        crops = _held(store)
+    with run.enhanced(run.plan_of([subject.seg.region])) as (joined,):
+        crops = _held(joined)
     bar.next_segment()
     return subject.seg.with_crops(frames.numpy(), crops)
 
 
-def _held(store: CropStore) -> HeldCrops:
-    crops = HeldCrops(store.shape)
-    for index in range(len(store)):
-        crops[index] = store[index]
+def _held(joined: JoinedCrops) -> HeldCrops:
+    crops = HeldCrops(joined.shape)
+    for index in range(len(joined)):
+        crops[index] = joined[index]
     return crops
 
 

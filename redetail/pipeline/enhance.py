@@ -38,14 +38,14 @@ def spool_crops(frames: Iterable[Frame], plans: Sequence[CropPlan], stores: Sequ
 def enhance_region(
     crop: CropPlan,
     crops: CropStore,
-    results: CropStore,
+    results: Sequence[CropStore],
     engine: Engine,
     settings: Settings,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     hints: RegionHints = _NO_HINTS,
 ) -> None:
-    """Enhance all frames of a region and write them to ``results``; progress counts its frames.
+    """Enhance all frames of a region, each stretch into its own one of ``results``; progress counts its frames.
 
     A prompt's key frames are frames of the clip; the engine counts from the region's first.
     """
@@ -54,14 +54,10 @@ def enhance_region(
         _LOG.warning("%s is too long for a closed loop, since it is enhanced in parts.", crop.region.label)
         settings = replace(settings, context_loop=False)
     done = 0
-    for stretch in crop.stretches:
+    for stretch, result in zip(crop.stretches, results, strict=True):
         share = _Share(progress, done, stretch.added, len(crops))
         taken = crops.read(stretch.start, stretch.stop)
-        enhanced = enhance_crops(taken, crop, stretch, engine, settings, share, cancel, hints)
-        if stretch.shared:
-            before = results.read(stretch.start, stretch.start + stretch.shared)
-            enhanced[: stretch.shared] = stretch.over(before, enhanced[: stretch.shared])
-        results.write(stretch.start, enhanced)
+        result.write(0, enhance_crops(taken, crop, stretch, engine, settings, share, cancel, hints))
         done += stretch.added
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -18,6 +19,7 @@ from redetail.errors import SettingsError
 from redetail.pipeline.chosen import Subject, check_subjects, choose
 from redetail.pipeline.enhance import enhance_region, spool_crops
 from redetail.pipeline.hints import HintFolder, RegionHints, open_hints, spool_hints
+from redetail.pipeline.joints import JoinedCrops
 from redetail.pipeline.measure import Measures
 from redetail.pipeline.paste import Crops, PastedFrame, pasted_frames
 from redetail.pipeline.plan import CropPlan, Plan, crop_plan, watched
@@ -75,12 +77,18 @@ class Run:
         return Plan(first, last, self.source.info.size, self._crops(regions), budgets=self._budgets)
 
     @contextmanager
-    def enhanced(self, plan: Plan) -> Iterator[list[CropStore]]:
+    def enhanced(self, plan: Plan) -> Iterator[list[JoinedCrops]]:
         """Pass 2: the enhanced crops of every region, on disk while the context lasts."""
         shapes = [(len(crop.region), *crop.working.shape, 3) for crop in plan.crops]
-        with Spool(shapes * (2 + len(self._hints))) as spool, self._folder or nullcontext():
+        results = [
+            [(len(one), *shape[1:]) for one in crop.stretches] for crop, shape in zip(plan.crops, shapes, strict=True)
+        ]
+        with Spool([*shapes * (1 + len(self._hints)), *chain(*results)]) as spool, self._folder or nullcontext():
             before = [spool.store(f"{number}-before", shape) for number, shape in enumerate(shapes)]
-            after = [spool.store(f"{number}-after", shape) for number, shape in enumerate(shapes)]
+            after = [
+                [spool.store(f"{number}-after-{index}", shape) for index, shape in enumerate(own)]
+                for number, own in enumerate(results)
+            ]
             hints = {
                 name: [spool.store(f"{number}-hint-{index}", shape) for number, shape in enumerate(shapes)]
                 for index, name in enumerate(self._hints)
@@ -94,7 +102,7 @@ class Run:
                     self._enhance(plan, before, after, hints)
             for store in (*before, *(store for stores in hints.values() for store in stores)):
                 spool.drop(store)
-            yield after
+            yield [JoinedCrops(crop.stretches, own) for crop, own in zip(plan.crops, after, strict=True)]
 
     def write(self, plan: Plan, crops: Sequence[Crops], write: Callable[[PastedFrame], None]) -> Measures:
         """Pass 3: paste every frame, hand it to ``write`` and measure it."""
@@ -129,7 +137,7 @@ class Run:
         self,
         plan: Plan,
         before: Sequence[CropStore],
-        after: Sequence[CropStore],
+        after: Sequence[Sequence[CropStore]],
         hints: Mapping[str, Sequence[CropStore]],
     ) -> None:
         total = sum(len(region) for region in plan.regions)

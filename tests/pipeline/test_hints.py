@@ -126,14 +126,15 @@ def enhanced(engine, tmp_path, frames, names=(), folder=None, depth=None):
     plan = planned(frames, most=18)
     shape = (frames, *WORKING.shape, 3)
     with Spool([shape] * 3, tmp_path) as spool:
-        before, after, hints = (spool.store(name, shape) for name in ("before", "after", "hints"))
+        before, hints = (spool.store(name, shape) for name in ("before", "hints"))
+        results = [spool.store(f"after-{one.start}", (len(one), *shape[1:])) for one in plan.stretches]
         before.write(0, np.random.default_rng(1).random(shape, np.float32))
         stores = {}
         if depth is not None:
             hints.write(0, depth)
             stores = {"maps/depth.mp4": hints}
         shown = RegionHints(tuple(names), stores, folder)
-        enhance_region(plan, before, after, engine, SETTINGS, hints=shown)
+        enhance_region(plan, before, results, engine, SETTINGS, hints=shown)
         return before.read(0, frames)
 
 

@@ -1,0 +1,61 @@
+"""Joining: what one pass over all frames in order would blend, read by any range."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from redetail.pipeline.joints import JoinedCrops
+from redetail.pipeline.spool import CropStore
+from redetail.pipeline.stretches import OVERLAP, Stretch, split
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("joints")
+
+
+def stored(folder, stretches):
+    """Random crops of 2x3 pixels for every stretch, and the stores that hold them."""
+    stores = [CropStore(folder / f"{index}", (len(one), 2, 3, 3)) for index, one in enumerate(stretches)]
+    for number, store in enumerate(stores):
+        store.write(0, np.random.default_rng(number).random(store.shape, np.float32))
+    return [store.read(0, len(store)) for store in stores], stores
+
+
+def in_order(stretches, crops):
+    """Each stretch over those before it, all frames in memory."""
+    joined = np.zeros((stretches[-1].stop, 2, 3, 3))
+    for stretch, own in zip(stretches, crops, strict=True):
+        for index, crop in enumerate(own):
+            share = min(1, (index + 1) / (stretch.shared + 1))
+            frame = joined[stretch.start + index]
+            frame += share * (crop - frame)
+    return joined
+
+
+@given(st.integers(1, 120), st.integers(2 * OVERLAP, 50), st.none() | st.integers(1, 40), st.data())
+@settings(deadline=None, max_examples=60)
+def test_any_range_is_what_blending_in_order_gives(folder, frames, most, window, data):
+    stretches = split(frames, most, window)
+    crops, stores = stored(folder, stretches)
+    start = data.draw(st.integers(0, frames - 1))
+    stop = data.draw(st.integers(start + 1, frames))
+    joined = JoinedCrops(stretches, stores)
+    np.testing.assert_allclose(joined.read(start, stop), in_order(stretches, crops)[start:stop], atol=1e-6)
+    np.testing.assert_array_equal(joined[start], joined.read(start, stop)[0])
+    assert joined.shape == (frames, 2, 3, 3)
+
+
+def test_a_frame_in_three_stretches_fades_through_all(folder):
+    stretches = [Stretch(0, 10), Stretch(4, 12, 6), Stretch(6, 14, 6)]
+    crops, stores = stored(folder, stretches)
+    np.testing.assert_allclose(JoinedCrops(stretches, stores).read(0, 14), in_order(stretches, crops), atol=1e-6)
+
+
+def test_a_frame_outside_every_joint_is_its_stretch_s_own_bit_for_bit(folder):
+    stretches = split(41, 18)
+    crops, stores = stored(folder, stretches)
+    first, second = stretches[:2]
+    np.testing.assert_array_equal(JoinedCrops(stretches, stores)[second.start - 1], crops[0][second.start - 1])
+    np.testing.assert_array_equal(JoinedCrops(stretches, stores)[first.stop], crops[1][first.stop - second.start])
