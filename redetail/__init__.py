@@ -1,7 +1,7 @@
 """redetail: detail regions of a video with a diffusion model.
 
-:func:`detail` does the whole job. :func:`detect`, :func:`track`, :func:`enhance` and :func:`paste` are its stages;
-:func:`plan` finds the subjects without detailing them.
+:func:`detail` does everything in one call, :func:`run` does what a :class:`Job` says. :func:`detect`, :func:`track`,
+:func:`enhance` and :func:`paste` are the stages; :func:`plan` finds the subjects without detailing them.
 """
 
 from __future__ import annotations
@@ -27,27 +27,29 @@ from redetail.segs import Seg, Segs
 from redetail.settings import Settings
 
 if TYPE_CHECKING:
-    from redetail.api import Result, detail, detect, enhance, paste, plan, track
+    from redetail.api import Result, detail, detect, enhance, paste, plan, plan_job, run, track
     from redetail.engines.base import Capabilities, Engine
     from redetail.engines.loader import load_engine
     from redetail.engines.memory import Memory
     from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
-    from redetail.pipeline.chosen import Subject
-    from redetail.pipeline.job import read_job
-    from redetail.pipeline.plan import Plan, Sightings
+    from redetail.job import Job, Subject, read_job
+    from redetail.pipeline.plan import Plan
+    from redetail.selection.detected import Detections
     from redetail.video.options import EncodeOptions
 
 # What needs torch, OpenCV or PyAV is imported when it is used, so that ``import redetail`` and ``--help`` are quick.
 _LAZY = {
-    **dict.fromkeys(("Result", "detail", "detect", "enhance", "paste", "plan", "track"), "redetail.api"),
+    **dict.fromkeys(
+        ("Result", "detail", "detect", "enhance", "paste", "plan", "plan_job", "run", "track"), "redetail.api"
+    ),
     **dict.fromkeys(("Capabilities", "Engine"), "redetail.engines.base"),
     "load_engine": "redetail.engines.loader",
     "Memory": "redetail.engines.memory",
     **dict.fromkeys(("ControlFile", "ModelSpec", "WeightedFile"), "redetail.engines.spec"),
-    "Subject": "redetail.pipeline.chosen",
-    "read_job": "redetail.pipeline.job",
+    **dict.fromkeys(("Job", "Subject", "read_job"), "redetail.job"),
     "EncodeOptions": "redetail.video.options",
-    **dict.fromkeys(("Plan", "Sightings"), "redetail.pipeline.plan"),
+    "Plan": "redetail.pipeline.plan",
+    "Detections": "redetail.selection.detected",
 }
 
 __all__ = [
@@ -58,9 +60,11 @@ __all__ = [
     "ControlFile",
     "DependencyError",
     "Detection",
+    "Detections",
     "EncodeOptions",
     "Engine",
     "InputError",
+    "Job",
     "Memory",
     "ModelError",
     "ModelSpec",
@@ -76,7 +80,6 @@ __all__ = [
     "Segs",
     "Settings",
     "SettingsError",
-    "Sightings",
     "Size",
     "Subject",
     "UnknownNameError",
@@ -88,7 +91,9 @@ __all__ = [
     "load_engine",
     "paste",
     "plan",
+    "plan_job",
     "read_job",
+    "run",
     "track",
 ]
 

@@ -6,10 +6,13 @@ Every interface (command line, web page, node) draws progress in its own way: th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from redetail.errors import Cancelled
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +51,22 @@ class CancelToken:
         """Raise :class:`~redetail.errors.Cancelled` if somebody asked to stop."""
         if self._event.is_set():
             raise Cancelled("Stopped on request.")
+
+
+def with_progress(
+    items: Iterable[T],
+    total: int,
+    stage: str,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+) -> Iterator[T]:
+    """The same items, with progress reported and cancellation checked at each; ``total`` may be an estimate."""
+    progress(Progress(stage, 0, total))
+    done = 0
+    for item in items:
+        if cancel is not None:
+            cancel.check()
+        yield item
+        done += 1
+        progress(Progress(stage, done, max(total, done)))
+    progress(Progress(stage, done, done))

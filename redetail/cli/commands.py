@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from redetail import api
 from redetail.cli.display import progress_display, tell
 from redetail.cli.draw import drawn_sheet, marked
 from redetail.cli.models import models
 from redetail.cli.options import settings_of
-from redetail.cli.request import preset_of, request_of
+from redetail.cli.request import job_of, selected
 from redetail.cli.summary import placement_summary, plan_summary, preset_summary, settings_summary, summary
-from redetail.engines.spec import as_spec
 from redetail.errors import OutputError, SettingsError
 from redetail.evaluate.sheet import Picture, save_png
-from redetail.pipeline.job_document import job_document, to_toml
+from redetail.job import Job, to_toml
 from redetail.pipeline.outputs import check_names
-from redetail.pipeline.plan import Plan, watched
+from redetail.pipeline.plan import Plan
 from redetail.pipeline.report import plan_report, write_report, write_text
-from redetail.progress import CancelToken, ProgressCallback
-from redetail.region import Box
+from redetail.progress import CancelToken, ProgressCallback, with_progress
 from redetail.settings import Settings
 from redetail.video import FrameSource, open_sink, open_source
 from redetail.video.target import Target, check_target
@@ -34,55 +31,43 @@ __all__ = ["detail", "detect", "models"]
 
 def detail(options: argparse.Namespace, cancel: CancelToken) -> None:
     """``redetail detail``."""
-    request = request_of(options)
-    outputs = {name: request.get(name) for name in ("output", "compare", "report")}
-    saved = _path(options.save_job)
-    if not options.dry_run and outputs["output"] is None:
+    job, saved = job_of(options), _path(options.save_job)
+    outputs = {"output": job.output, "compare": job.compare, "report": job.report}
+    if not options.dry_run and job.output is None:
         raise SettingsError("Say where the result goes: -o OUT.mp4 (or --dry-run to see what would be done).")
     _keep_existing([*([] if options.dry_run else outputs.values()), saved], options.overwrite)
     if saved is not None:
-        _check_job_target(saved, request, outputs.values())
+        _check_job_target(saved, job, outputs.values())
     if options.dry_run:
-        _dry_run(options, request, saved, cancel)
+        _dry_run(options, job, saved, cancel)
         return
     with progress_display(options.quiet) as progress:
-        result = api.detail(**request, progress=progress, cancel=cancel)
+        result = api.run(job, progress=progress, cancel=cancel)
     if saved is not None:
         write_text(to_toml(result.report["job"]), saved, "job")
     _note(result.notices)
     if not options.quiet:
         shown = {name: None if path is None else str(path) for name, path in outputs.items()}
         shown["job"] = options.save_job
-        chosen = preset_summary(preset_of(options, request))
-        tell(summary(result.report, str(request["source"]), shown) + chosen)
+        tell(summary(result.report, str(job.source), shown) + preset_summary(job.settings))
 
 
-def _dry_run(options: argparse.Namespace, request: dict[str, Any], saved: Path | None, cancel: CancelToken) -> None:
-    outputs = ("output", "compare", "report", "encode", "save_hints")
-    asked = {name: value for name, value in request.items() if name not in outputs}
+def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: CancelToken) -> None:
+    asked = replace(job, output=None, compare=None, report=None, encode=None, save_hints=None)
     with progress_display(options.quiet) as progress:
-        plan = api.plan(**asked, progress=progress, cancel=cancel)
+        plan = api.plan_job(asked, progress=progress, cancel=cancel)
     if saved is not None:
-        write_text(to_toml(_job_of(request, plan)), saved, "job")
+        write_text(to_toml(job.as_run(plan.settings or Settings()).to_document()), saved, "job")
     _note(plan.notices)
     report = plan_report(plan)
-    lines = plan_summary(report, str(request["source"])), settings_summary(report["settings"])
-    tell("".join(lines) + preset_summary(preset_of(options, request)) + placement_summary(plan.placement))
+    lines = plan_summary(report, str(job.source)), settings_summary(report["settings"])
+    tell("".join(lines) + preset_summary(job.settings) + placement_summary(plan.placement))
 
 
-def _job_of(request: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
-    """What was asked for and what was planned of it, as a job."""
-    boxes = [box if isinstance(box, Box) else Box(*box) for box in request.get("box") or ()]
-    spec, subjects = as_spec(request.get("model")), request.get("subjects", ())
-    job = job_document({**request, "box": boxes}, plan.settings or Settings(), spec, subjects)
-    assert job is not None, "the command line has names of files only"
-    return job
-
-
-def _check_job_target(saved: Path, request: Mapping[str, Any], others: Iterable[str | Path | None]) -> None:
+def _check_job_target(saved: Path, job: Job, others: Iterable[Path | None]) -> None:
     """Raise where the job could not be written, or would replace what the run reads or writes."""
-    inputs = [Path(request[name]) for name in ("source", "mask", "segs") if request.get(name) is not None]
-    check_names([saved, *map(_path, others)], [*inputs, *as_spec(request.get("model")).files])
+    source = [job.source] if isinstance(job.source, Path) else []
+    check_names([saved, *others], [*source, *job.files])
     check_target(saved, None)
 
 
@@ -92,9 +77,12 @@ def detect(options: argparse.Namespace, cancel: CancelToken) -> None:
     _keep_existing([report, drawing], options.overwrite)
     source = open_source(Path(options.input).expanduser())
     _check_writable(source, report, drawing)
-    check_names([report, drawing], [Path(path) for path in (options.mask, options.segs) if path is not None])
+    job = Job().overlay(
+        source=source, start=options.start, end=options.end, **selected(options), **settings_of(options)
+    )
+    check_names([report, drawing], job.files)
     with progress_display(options.quiet) as progress:
-        plan = api.plan(source, **_request(options), progress=progress, cancel=cancel)
+        plan = api.plan_job(job, progress=progress, cancel=cancel)
         if drawing is not None:
             _draw(source, plan, drawing, progress, cancel)
     if report is not None:
@@ -129,7 +117,7 @@ def _check_writable(source: FrameSource, report: Path | None, drawing: Path | No
 
 def _draw(source: FrameSource, plan: Plan, path: Path, progress: ProgressCallback, cancel: CancelToken) -> None:
     """Write a contact sheet (.png) or every frame (a video, or a folder of images)."""
-    frames = watched(source.frames(plan.start, plan.stop), plan.stop - plan.start, "draw", progress, cancel)
+    frames = with_progress(source.frames(plan.start, plan.stop), plan.stop - plan.start, "draw", progress, cancel)
     if path.suffix.lower() == ".png":
         _write_picture(drawn_sheet(frames, plan.start, plan.stop, plan.regions), path)
         return
@@ -146,12 +134,6 @@ def _write_picture(picture: Picture, path: Path) -> None:
         target.commit()
     finally:
         target.discard()
-
-
-def _request(options: argparse.Namespace) -> dict[str, Any]:
-    """What to look for, when, and with which settings: what every command hands to the library."""
-    subject = {name: getattr(options, name) for name in ("detect", "box", "mask", "segs", "start", "end")}
-    return {**subject, **settings_of(options)}
 
 
 def _keep_existing(outputs: Iterable[str | Path | None], overwrite: bool) -> None:

@@ -10,6 +10,7 @@ from typing import NoReturn
 from redetail import __version__
 from redetail.cli.options import CROP, add_encoding, add_memory, add_model, add_settings
 from redetail.errors import SettingsError
+from redetail.selection import kinds
 
 EXAMPLES = """\
 examples:
@@ -173,16 +174,11 @@ def _add_source(parser: Parser, *, optional: bool = False) -> None:
     group.add_argument("input", metavar="IN", nargs="?" if optional else None, help="a video, or a folder of images")
     if optional:
         group.add_argument("--job", metavar="JOB", help="a job file (.toml) or a report (.json); options override it")
-    group.add_argument("--detect", metavar="NAME", default=None if optional else "face", help="what to look for [face]")
-    group.add_argument(
-        "--box",
-        action="append",
-        type=box,
-        metavar="X1,Y1,X2,Y2",
-        help="detail this rectangle, in pixels; may be given several times",
-    )
-    group.add_argument("--mask", metavar="MASK", help="picture or video: white is detailed")
-    group.add_argument("--segs", metavar="SEGS.json", help="segments from another tool")
+    for name, kind in kinds().items():
+        action = "append" if kind.option.repeatable else "store"
+        group.add_argument(
+            f"--{name}", action=action, type=kind.option.parse, metavar=kind.option.metavar, help=kind.option.help
+        )
     group.add_argument("--start", metavar="TIME", help="begin here: seconds, h:m:s, or a frame as in 120f")
     group.add_argument("--end", metavar="TIME", help="end before this")
 
@@ -192,12 +188,3 @@ def _add_talk(parser: Parser) -> None:
     group.add_argument("-h", "--help", action="help", help="show this and stop")
     group.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
     group.add_argument("--debug", action="store_true", help="log everything; show where an error came from")
-
-
-def box(text: str) -> tuple[float, float, float, float]:
-    """The four numbers of ``x1,y1,x2,y2``."""
-    try:
-        x1, y1, x2, y2 = map(float, text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no box; give four numbers as x1,y1,x2,y2") from None
-    return x1, y1, x2, y2

@@ -1,89 +1,40 @@
-"""What a command line asks of the library: the job's arguments, with what was typed over them."""
+"""The job that a command line asks for: a job file, with what was typed laid over it."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from redetail.cli.options import encoding_of, settings_of
 from redetail.engines.memory import Memory
-from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
+from redetail.engines.spec import ControlFile, WeightedFile
 from redetail.errors import SettingsError
-from redetail.pipeline.chosen import Subject
-from redetail.pipeline.job import read_job
-from redetail.settings import Settings, with_preset
-from redetail.video.options import EncodeOptions
+from redetail.job import Job, read_job
+from redetail.selection import kinds
 
-WHERE = ("detect", "box", "mask", "segs")
 _PLAIN = ("output", "compare", "report", "start", "end", "device", "save_hints")
-_SETTINGS = ("preset", *(item.name for item in fields(Settings)))
 
 
-def request_of(options: argparse.Namespace) -> dict[str, Any]:
-    """Arguments for :func:`redetail.detail`: what was typed, over what the job says, for its subjects too.
+def job_of(options: argparse.Namespace) -> Job:
+    """What ``redetail detail`` is to do: the options over the job file.
 
     Raises :class:`~redetail.errors.SettingsError` where no video is named, and what reading a job raises.
     """
-    job = read_job(options.job) if options.job else {}
-    typed: dict[str, Any] = {name: getattr(options, name) for name in _PLAIN if getattr(options, name) is not None}
-    if options.input is not None:
-        typed["source"] = options.input
-    where = {name: getattr(options, name) for name in WHERE if getattr(options, name) is not None}
-    if where:
-        job = {name: value for name, value in job.items() if name not in WHERE}
-    request = {**job, **typed, **where}
-    if "source" not in request:
+    job = read_job(options.job) if options.job else Job()
+    plain = {name: getattr(options, name) for name in _PLAIN}
+    parts = {"model": _model(options), "memory": _memory(options), "encode": encoding_of(options)}
+    typed = {name: fields_typed for name, fields_typed in parts.items() if fields_typed}
+    job = job.overlay(source=options.input, **plain, **selected(options), **typed, **settings_of(options))
+    if job.source is None:
         raise SettingsError("Say which video: redetail detail IN -o OUT; see: redetail detail --help")
-    request |= _parts(options, job)
-    return _with_settings(request, settings_of(options))
+    return job
 
 
-def preset_of(options: argparse.Namespace, request: dict[str, Any]) -> dict[str, Any]:
-    """The preset that counts and the settings given beside it, for the summary."""
-    typed = settings_of(options)
-    if "preset" in typed:
-        return typed
-    return {name: request[name] for name in _SETTINGS if name in request}
-
-
-def _with_settings(request: dict[str, Any], typed: dict[str, Any]) -> dict[str, Any]:
-    """Typed settings, and those of a typed preset, over the job's and over those of its subjects.
-
-    The preset's name stays beside what it stands for: the library refuses it where the model has no presets.
-    """
-    over = with_preset(typed)
-    if over:
-        given = with_preset({name: value for name, value in request.items() if name in _SETTINGS})
-        rest = {name: value for name, value in request.items() if name not in _SETTINGS}
-        preset = {"preset": typed["preset"]} if "preset" in typed else {}
-        request = {**rest, **given, **over, **preset}
-    if "subjects" in request:
-        request["subjects"] = tuple(_under(subject, over) for subject in request["subjects"])
-    return request
-
-
-def _under(subject: Subject, over: dict[str, Any]) -> Subject:
-    own = with_preset(subject.settings)
-    return replace(subject, settings={name: value for name, value in own.items() if name not in over})
-
-
-def _parts(options: argparse.Namespace, job: dict[str, Any]) -> dict[str, Any]:
-    """Model, memory and encoding, each field typed over the job's."""
-    model = _model(options)
-    memory = {
-        item.name: getattr(options, item.name) for item in fields(Memory) if getattr(options, item.name) is not None
-    }
-    encode = encoding_of(options)
-    parts: dict[str, Any] = {}
-    if model:
-        parts["model"] = replace(job.get("model", ModelSpec()), **model)
-    if memory:
-        parts["memory"] = replace(job.get("memory", Memory()), **memory)
-    if encode:
-        parts["encode"] = replace(job.get("encode", EncodeOptions()), **encode)
-    return parts
+def selected(options: argparse.Namespace) -> dict[str, Any]:
+    """What was typed to select subjects, by the kind of selection."""
+    return {name: getattr(options, name) for name in kinds()}
 
 
 def _model(options: argparse.Namespace) -> dict[str, Any]:
@@ -98,6 +49,11 @@ def _model(options: argparse.Namespace) -> dict[str, Any]:
         "refiner_checkpoint": options.refiner_checkpoint,
     }
     return {name: value for name, value in typed.items() if value}
+
+
+def _memory(options: argparse.Namespace) -> dict[str, Any]:
+    typed = {item.name: getattr(options, item.name) for item in fields(Memory)}
+    return {name: value for name, value in typed.items() if value is not None}
 
 
 def _controls(networks: list[str], hints: list[str]) -> tuple[ControlFile, ...]:

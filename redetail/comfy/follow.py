@@ -17,10 +17,10 @@ from redetail.comfy.frames import ImageSource
 from redetail.comfy.tracked import TrackedSeg
 from redetail.errors import RegionError
 from redetail.imaging.masks import masks_for, resize_mask
-from redetail.pipeline.plan import follow, look, watched
-from redetail.progress import ProgressCallback, no_progress
+from redetail.progress import ProgressCallback, no_progress, with_progress
 from redetail.region import Region, Size
 from redetail.segs import Segs
+from redetail.selection.detected import detect_frames, track_detections
 from redetail.tracking import regions_from_masks
 from redetail.tracking.given import fixed_region
 
@@ -61,8 +61,10 @@ def tracked_from_detector(
     selected = SelectedDetector(
         detector_of(detector), min_size=choice.min_size, grow=choice.grow, relative=choice.relative
     )
-    sightings = look(watched(source.frames(), len(frames), "detect", progress), selected)
-    regions = follow(sightings, frame_size(frames), choice.crop_factor, sure=choice.confidence, max_regions=choice.most)
+    detections = detect_frames(with_progress(source.frames(), len(frames), "detect", progress), selected)
+    regions = track_detections(
+        detections, frame_size(frames), choice.crop_factor, sure=choice.confidence, max_regions=choice.most
+    )
     if not regions:
         logger.warning("Nobody was found in %d frames; lower confidence or min_size, or connect masks.", len(frames))
     return _tracked(regions, frames)

@@ -1,24 +1,16 @@
-"""Pass 1: who is where. Reads the clip once and keeps boxes, windows and compressed masks, never frames."""
+"""The plan: who is where, and how each subject is cropped and scaled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from redetail.detection import CutDetector, Detector
 from redetail.geometry.padding import Padding
 from redetail.geometry.scale import working_size
 from redetail.pipeline.stretches import Budgets, Stretch, stretches_of
-from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
-from redetail.region import Detection, Region, Size
+from redetail.region import Region, Size
 from redetail.settings import Settings
-from redetail.tracking import Tracker, regions_from_tracks
-from redetail.tracking.tracker import SURE, UNSURE
-from redetail.video import Frame
-
-FADE = 5
-"""Frames over which a subject fades in or out in the middle of a shot: a fifth of a second at 24 frames a second."""
 
 
 @dataclass(frozen=True)
@@ -76,85 +68,6 @@ class Plan:
     def look_behind(self) -> int:
         """The most frames of earlier stretches that joining one reads: frames before its start are final."""
         return max((stretch.shared for crop in self.crops for stretch in crop.stretches), default=0)
-
-
-@dataclass(frozen=True)
-class Sightings:
-    """What a detector saw: detections of frames ``start``, ``start + 1``, ...; ``cuts`` are the indices of frames
-    that begin a new shot."""
-
-    start: int
-    detections: tuple[tuple[Detection, ...], ...]
-    cuts: frozenset[int]
-
-    @property
-    def stop(self) -> int:
-        """Index after the last frame seen."""
-        return self.start + len(self.detections)
-
-
-def watched(
-    frames: Iterable[Frame],
-    total: int,
-    stage: str,
-    progress: ProgressCallback = no_progress,
-    cancel: CancelToken | None = None,
-) -> Iterator[Frame]:
-    """The same frames, with progress reported and cancellation checked at each; ``total`` may be an estimate."""
-    progress(Progress(stage, 0, total))
-    done = 0
-    for frame in frames:
-        if cancel is not None:
-            cancel.check()
-        yield frame
-        done += 1
-        progress(Progress(stage, done, max(total, done)))
-    progress(Progress(stage, done, done))
-
-
-def look(frames: Iterable[Frame], detector: Detector) -> Sightings:
-    """Run a detector over frames and find the cuts between shots."""
-    shots = CutDetector()
-    start: int | None = None
-    seen: list[tuple[Detection, ...]] = []
-    cuts = set()
-    for frame in frames:
-        start = frame.index if start is None else start
-        if shots.update(frame.pixels):
-            cuts.add(frame.index)
-        seen.append(tuple(detector.detect(frame.pixels)))
-    return Sightings(start or 0, tuple(seen), frozenset(cuts))
-
-
-def follow(
-    sightings: Sightings, size: Size, crop_factor: float, *, sure: float = SURE, max_regions: int | None = None
-) -> list[Region]:
-    """Turn sightings into subjects over time with smooth crop windows.
-
-    A subject that is found or lost in the middle of a shot fades in or out, where another would suddenly be sharp.
-    ``sure``: confidence (0..1) of which a subject needs some sightings; ``max_regions`` keeps only the most prominent.
-    """
-    tracker = Tracker(sure=sure, unsure=min(UNSURE, sure))
-    for index, detections in enumerate(sightings.detections, sightings.start):
-        tracker.update(index, detections, cut=index in sightings.cuts)
-    edges = {sightings.start, sightings.stop, *sightings.cuts}
-    return [
-        replace(
-            region,
-            fade_in=0 if region.start in edges else FADE,
-            fade_out=0 if region.stop in edges else FADE,
-        )
-        for region in regions_from_tracks(tracker.finish(), size, crop_factor=crop_factor, max_regions=max_regions)
-    ]
-
-
-def extent(frames: Iterable[Frame]) -> tuple[int, int]:
-    """Index of the first frame and after the last one, by reading them all: containers only estimate."""
-    first, last = 0, -1
-    for frame in frames:
-        first = frame.index if last < 0 else first
-        last = frame.index
-    return first, last + 1
 
 
 def crop_plans(regions: Sequence[Region], settings: Settings, size_multiple: int) -> tuple[CropPlan, ...]:

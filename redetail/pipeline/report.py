@@ -10,19 +10,17 @@ from typing import Any
 
 from redetail._version import __version__
 from redetail.errors import OutputError
+from redetail.job import REPORT_VERSION
 from redetail.pipeline.measure import Measures
 from redetail.pipeline.plan import CropPlan, Plan
 from redetail.pipeline.run import Run
 from redetail.settings import Settings
 
-VERSION = 1
-"""Of the report's layout; raised when a reader of the older one would misread the new one."""
-
 
 def plan_report(plan: Plan) -> dict[str, Any]:
     """What a plan says, ready for JSON: the part of the report that is known before anything is detailed."""
     return {
-        "report_version": VERSION,
+        "report_version": REPORT_VERSION,
         "frames": {"start": plan.start, "stop": plan.stop, "size": [plan.size.width, plan.size.height]},
         "regions": [region_report(crop, plan.settings) for crop in plan.crops],
         "notices": list(plan.notices),

@@ -16,22 +16,23 @@ from threadpoolctl import threadpool_limits
 
 from redetail.engines.base import Engine
 from redetail.errors import SettingsError
-from redetail.pipeline.chosen import Subject, check_subjects, choose
+from redetail.job import Subject
 from redetail.pipeline.enhance import enhance_region, spool_crops
 from redetail.pipeline.hints import HintFolder, RegionHints, open_hints, spool_hints
 from redetail.pipeline.joints import JoinedCrops
 from redetail.pipeline.measure import Measures
+from redetail.pipeline.overrides import check_subjects, region_settings
 from redetail.pipeline.paste import Crops, PastedFrame, pasted_frames
-from redetail.pipeline.plan import CropPlan, Plan, crop_plan, watched
+from redetail.pipeline.plan import CropPlan, Plan, crop_plan
 from redetail.pipeline.spool import CropStore, Spool
 from redetail.pipeline.stopwatch import Stopwatch
 from redetail.pipeline.stretches import Budgets
-from redetail.pipeline.subjects import Subjects, find
-from redetail.pipeline.timecode import Span
-from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
+from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress, with_progress
 from redetail.region import Region
+from redetail.selection import Search, Selection, find_subjects
 from redetail.settings import Settings
 from redetail.video import Frame, FrameSource
+from redetail.video.span import Span
 
 
 @dataclass
@@ -61,10 +62,11 @@ class Run:
         self._hints = open_hints(capabilities.hints, self.source.info)
         self._folder = None if self.save_hints is None else HintFolder(self.save_hints)
 
-    def plan(self, subjects: Subjects, span: Span) -> Plan:
+    def plan(self, selection: Sequence[Selection], span: Span) -> Plan:
         """Pass 1: find the subjects and decide how each is cropped and scaled."""
         with self._pass("detect"):
-            found = find(self.source, subjects, self.settings.crop_factor, span, self.progress, self.cancel)
+            search = Search(self.source, span, self.settings.crop_factor, self.progress, self.cancel)
+            found = find_subjects(selection, search)
         crops = self._crops(found.regions)
         notices = (*self.source.info.notices, *found.notices)
         placement, size = self.engine.capabilities.placement, self.source.info.size
@@ -118,8 +120,8 @@ class Run:
     def _crops(self, regions: Sequence[Region]) -> tuple[CropPlan, ...]:
         """How every subject that is not skipped is cropped, scaled and cut into stretches, with its own settings."""
         multiple, budgets = self.engine.capabilities.size_multiple, self._budgets
-        chosen = choose(regions, self.subjects, self.settings)
-        return tuple(crop_plan(one.region, one.settings, multiple, one.track, budgets) for one in chosen)
+        detailed = region_settings(regions, self.subjects, self.settings)
+        return tuple(crop_plan(one.region, one.settings, multiple, one.track, budgets) for one in detailed)
 
     @property
     def _budgets(self) -> Budgets:
@@ -131,7 +133,7 @@ class Run:
             yield
 
     def _frames(self, plan: Plan, stage: str) -> Iterator[Frame]:
-        return watched(self.source.frames(plan.start, plan.stop), len(plan), stage, self.progress, self.cancel)
+        return with_progress(self.source.frames(plan.start, plan.stop), len(plan), stage, self.progress, self.cancel)
 
     def _enhance(
         self,

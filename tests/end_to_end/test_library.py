@@ -92,8 +92,8 @@ def test_the_comparison_shows_both(ran):
 def test_stages_alone_do_what_the_whole_does():
     frames = np.stack(clip_frames("guitarist")[:8])
     engine = FakeEngine(sharpened, noise=0.0)
-    sightings = redetail.detect(frames)
-    regions = redetail.track(sightings, (350, 350), crop_factor=1.6)
+    detections = redetail.detect(frames)
+    regions = redetail.track(detections, (350, 350), crop_factor=1.6)
     crops = redetail.enhance(frames, regions, engine=engine, **SETTINGS)
     pasted = redetail.paste(frames, regions, crops)
     whole = redetail.detail(frames, engine=engine, **SETTINGS)

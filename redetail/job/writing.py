@@ -1,46 +1,48 @@
-"""A run as a job: what :mod:`redetail.pipeline.job` reads again, for the report and for job files."""
+"""A job as a document, for reports and job files, and documents as TOML."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from redetail.engines.spec import ModelSpec, WeightedFile
-from redetail.pipeline.chosen import Subject
-from redetail.settings import Settings
+from redetail.engines.spec import ModelSpec, WeightedFile, as_spec
+from redetail.job.requested import Subject
 from redetail.video.options import EncodeOptions
 
+if TYPE_CHECKING:
+    from redetail.job.job import Job
 
-def job_document(
-    arguments: Mapping[str, Any], settings: Settings, model: ModelSpec, subjects: Iterable[Subject]
-) -> dict[str, Any] | None:
-    """A job, ready for JSON and TOML, that does the same again: ``arguments`` are those of ``detail``, the rest what
-    became of them. None where something is no file and so cannot be named. Files have their whole paths. What is
-    written beside the output is left out: another run would only find it there."""
-    files = {name: arguments.get(name) for name in ("source", "output", "mask", "segs")}
-    detector = arguments.get("detect", "face")
-    plain = all(value is None or isinstance(value, str | Path) for value in files.values())
-    if not plain or files["source"] is None or not isinstance(detector, str):
-        return None
-    memory, encode = arguments.get("memory"), arguments.get("encode")
-    document: dict[str, Any] = {
-        **{name: _whole(value) for name, value in files.items()},
-        "detect": detector,
-        **{name: arguments.get(name) for name in ("start", "end", "device")},
-        "box": [list(box.as_tuple()) for box in arguments.get("box") or ()],
-        "model": _filled(_model_document(model)),
-        "memory": memory.as_dict() if memory else {},
-        "settings": _with_whole_paths(settings.as_dict()),
-        "encode": _filled({item.name: getattr(encode, item.name) for item in fields(EncodeOptions)}) if encode else {},
-        "subject": [_subject_document(subject) for subject in subjects],
+VERSION = 1
+"""Of the document's layout; raised when a reader of the older one would misread the new one."""
+
+
+def document(job: Job) -> dict[str, Any]:
+    """What :func:`redetail.job.reading.fields_of` reads again. Files have their whole paths; what was not asked for
+    is left out."""
+    source = job.source if isinstance(job.source, Path) else None
+    paths = {"source": source, "output": job.output, "compare": job.compare, "report": job.report}
+    return {
+        "job_version": VERSION,
+        **_filled(
+            {
+                **{name: _whole(path) for name, path in paths.items()},
+                "save_hints": _whole(job.save_hints),
+                **{selection.name: selection.to_document() for selection in job.selection},
+                **{"start": job.span.start, "end": job.span.end, "device": job.device},
+                "model": _filled(_model(as_spec(job.model))),
+                "memory": job.memory.as_dict() if job.memory else {},
+                "settings": _settings(job.settings),
+                "encode": _filled(_encoding(job.encode)) if job.encode else {},
+                "subject": [_subject(subject) for subject in job.subjects],
+            }
+        ),
     }
-    return _filled(document)
 
 
-def _model_document(model: ModelSpec) -> dict[str, Any]:
+def _model(model: ModelSpec) -> dict[str, Any]:
     controls = [
         {"file": _whole(one.path), "strength": one.strength, "start": one.start, "end": one.end,
          "hint": _where(one.hint)}
@@ -58,12 +60,15 @@ def _model_document(model: ModelSpec) -> dict[str, Any]:
     }
 
 
-def _subject_document(subject: Subject) -> dict[str, Any]:
-    given = {name: value for name, value in subject.settings.items() if value is not None}
-    return {"track": subject.track, **({"skip": True} if subject.skip else {}), **_with_whole_paths(given)}
+def _encoding(encode: EncodeOptions) -> dict[str, Any]:
+    return {item.name: getattr(encode, item.name) for item in fields(EncodeOptions)}
 
 
-def _with_whole_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _subject(subject: Subject) -> dict[str, Any]:
+    return {"track": subject.track, **({"skip": True} if subject.skip else {}), **_settings(subject.settings)}
+
+
+def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     loras = [_whole_weighted(WeightedFile.parse(text)) for text in settings.get("loras", ())]
     return {**settings, **({"loras": loras} if "loras" in settings else {})}
 

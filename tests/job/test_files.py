@@ -1,7 +1,8 @@
-"""Jobs: arguments of ``detail`` in a file, and back."""
+"""Jobs in files: what they hold, what is refused, and that they come back."""
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,12 @@ from hypothesis import strategies as st
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
 from redetail.errors import InputError, SettingsError
-from redetail.pipeline.chosen import Subject
-from redetail.pipeline.job import read_job
-from redetail.pipeline.job_document import job_document, to_toml
+from redetail.job import Job, Subject, read_job, to_toml
 from redetail.region import Box
+from redetail.selection.boxes import BoxSelection
 from redetail.settings import Settings
 from redetail.video.options import EncodeOptions
+from redetail.video.span import Span
 
 WHOLE = """
 source = "in.mp4"
@@ -72,15 +73,13 @@ def written(folder: Path, text: str, name: str = "job.toml") -> Path:
 
 
 def test_everything_that_a_job_may_hold(tmp_path):
-    job = read_job(written(tmp_path, WHOLE))
-    assert job == {
-        "source": tmp_path / "in.mp4",
-        "output": tmp_path / "out" / "out.mp4",
-        "box": (Box(40, 60, 180, 220), Box(1.5, 2, 30, 40)),
-        "start": "0:02",
-        "end": 3.5,
-        "device": "cpu",
-        "model": ModelSpec(
+    assert read_job(written(tmp_path, WHOLE)) == Job(
+        source=tmp_path / "in.mp4",
+        output=tmp_path / "out" / "out.mp4",
+        selection=(BoxSelection((Box(40, 60, 180, 220), Box(1.5, 2, 30, 40))),),
+        span=Span("0:02", 3.5),
+        device="cpu",
+        model=ModelSpec(
             checkpoint=tmp_path / "sd15.safetensors",
             motion_module=tmp_path / "v3_sd15_mm.ckpt",
             motion_loras=(WeightedFile(tmp_path / "zoom.safetensors", 0.8),),
@@ -88,25 +87,27 @@ def test_everything_that_a_job_may_hold(tmp_path):
             embeddings=(tmp_path / "bad.pt",),
             controls=(ControlFile(tmp_path / "tile.pth", 0.5, 0.0, 0.8, "canny"),),
         ),
-        "memory": Memory(dtype="bfloat16", offload=False),
-        "preset": "lcm",
-        "prompt": "a face",
-        "guide_size": 384,
-        "loras": [str(tmp_path / "detail.safetensors:0.5")],
-        "encode": EncodeOptions(quality=10, preset="fast"),
-        "subjects": (
+        memory=Memory(dtype="bfloat16", offload=False),
+        settings={
+            "preset": "lcm",
+            "prompt": "a face",
+            "guide_size": 384,
+            "loras": [str(tmp_path / "detail.safetensors:0.5")],
+        },
+        encode=EncodeOptions(quality=10, preset="fast"),
+        subjects=(
             Subject(1, settings={"prompt": "a man", "denoise": 0.3, "loras": []}),
             Subject("box", skip=True),
         ),
-    }
+    )
 
 
 def test_one_box_and_a_hub_name(tmp_path):
     job = read_job(written(tmp_path, 'box = [1, 2, 3, 4]\nmodel.checkpoint = "owner/model"\n'))
-    assert job == {"box": (Box(1, 2, 3, 4),), "model": ModelSpec(checkpoint="owner/model")}
+    assert job == Job(selection=(BoxSelection((Box(1, 2, 3, 4),)),), model=ModelSpec(checkpoint="owner/model"))
     (tmp_path / "owner" / "model").mkdir(parents=True)
     job = read_job(written(tmp_path, 'model.checkpoint = "owner/model"\n'))
-    assert job["model"].checkpoint == tmp_path / "owner" / "model"
+    assert job.model.checkpoint == tmp_path / "owner" / "model"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +146,9 @@ def test_one_box_and_a_hub_name(tmp_path):
         ("[[subject]]\nprompt = 'a'", "a [[subject]] needs its track: a number or a label, not None."),
         ("[[subject]]\ntrack = 1\nskip = 'yes'", "skip of subject 1 must be true or false, not 'yes'."),
         ("[encode]\ncodec = 'mpeg1'", "There is no codec named 'mpeg1'; choose one of: "),
+        ("job_version = 2", "it is a job of version 2; this redetail reads version 1."),
+        ("start = 3\nend = 2", "The end (2) must come after the start (3)."),
+        ("detect = 'unicorn'", "There is no detector named 'unicorn'; choose one of: face."),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(tmp_path, text, sentence):
@@ -179,43 +183,32 @@ def test_a_job_that_is_not_there(tmp_path):
 @pytest.mark.parametrize("strength", [1e-7, 0.123456789, -0.5, 1e20])
 def test_strengths_keep_every_digit(tmp_path, strength):
     spec = ModelSpec(loras=(WeightedFile(tmp_path / "a", strength),), controls=(ControlFile(tmp_path / "b", strength),))
-    used = Settings(loras=(f"{tmp_path / 'c'}:{strength!r}",))
-    document = job_document({"source": "in.mp4"}, used, spec, ())
-    again = read_job(written(tmp_path, to_toml(document)))
-    assert again["model"] == spec
-    assert again["loras"] == list(used.loras)
-
-
-def test_what_is_written_beside_the_output_is_no_part_of_the_job(tmp_path):
-    """So a report is run again with nothing but another output's name, as docs/jobs.md says."""
-    beside = {name: tmp_path / name for name in ("save_hints", "compare", "report")}
-    document = job_document({"source": "in.mp4", **beside}, Settings(), ModelSpec(), ())
-    assert not beside.keys() & document.keys()
+    job = Job(source="in.mp4", model=spec, settings={"loras": [f"{tmp_path / 'c'}:{strength!r}"]})
+    again = read_job(written(tmp_path, to_toml(job.to_document())))
+    assert again.model == spec
+    assert again.settings == job.settings
 
 
 @pytest.mark.parametrize("form", ["json", "toml"])
 def test_a_run_comes_back_from_its_document(tmp_path, monkeypatch, form):
     """Names are relative to the working folder there, and whole in the document."""
     monkeypatch.chdir(tmp_path)
-    job = read_job(written(tmp_path, WHOLE))
-    arguments = {name: job[name] for name in ("output", "box", "start", "end", "device", "memory", "encode")}
     used = Settings(prompt="a face", loras=("detail.safetensors:0.5",), seed=2**64 - 1, cfg=1e-5)
-    document = job_document({**arguments, "source": "in.mp4"}, used, job["model"], job["subjects"])
+    job = read_job(written(tmp_path, WHOLE)).as_run(used)
+    document = job.overlay(source="in.mp4").to_document()
     text = json.dumps({"report_version": 1, "job": document}) if form == "json" else to_toml(document)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     again = read_job(written(elsewhere, text, f"again.{form}"))
-    expected = {**used.as_dict(), "loras": [str(tmp_path / "detail.safetensors:0.5")]}
-    assert again == {
-        **{name: value for name, value in job.items() if name not in ("preset", "prompt", "guide_size", "loras")},
-        **expected,
-        "detect": "face",  # what ran is named, though it was not asked for
-    }
+    assert again == replace(job, source=tmp_path / "in.mp4", settings=again.settings)
+    assert again.settings == {**used.as_dict(), "loras": (str(tmp_path / "detail.safetensors:0.5"),)}
 
 
-@pytest.mark.parametrize("missing", [{"source": None}, {"mask": b"array"}, {"detect": object()}])
-def test_what_is_no_file_cannot_be_named(missing):
-    assert job_document({"source": "in.mp4", **missing}, Settings(), ModelSpec(), ()) is None
+def test_a_report_of_an_older_program_names_the_detector_beside_the_boxes(tmp_path):
+    job = read_job(
+        written(tmp_path, '{"report_version": 1, "job": {"detect": "face", "box": [[1, 2, 3, 4]]}}', "a.json")
+    )
+    assert job.selection == (BoxSelection((Box(1, 2, 3, 4),)),)
 
 
 VALUES = st.one_of(

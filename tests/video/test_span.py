@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from redetail.errors import InputError, SettingsError
-from redetail.pipeline.timecode import Span
 from redetail.region import Size
 from redetail.video import Frame, VideoInfo
+from redetail.video.span import Span
 
 INFO = VideoInfo(size=Size(4, 4), rate=Fraction(10), time_base=Fraction(1, 100), frames=50, bit_depth=8)
 PIXELS = np.zeros((4, 4, 3), np.uint8)

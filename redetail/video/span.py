@@ -1,15 +1,15 @@
-"""Positions in a clip as people give them: seconds, clock time or a frame's number."""
+"""``Span``: a part of a clip, between positions as people give them: seconds, clock time or a frame's number."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from redetail.errors import InputError, SettingsError
-from redetail.video import Frame, FrameSource, VideoInfo
+from redetail.video.base import Frame, FrameSource, VideoInfo
 
 Position = float | int | str
 _CLOCK = re.compile(r"(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d*)?)")
@@ -31,6 +31,7 @@ class _Mark:
         return self.frame if self.frame is not None else math.ceil((self.seconds or 0) * rate)
 
 
+@dataclass(frozen=True)
 class Span:
     """A part of a clip, from ``start`` to before ``end``; None is the clip's own beginning or end.
 
@@ -38,40 +39,47 @@ class Span:
     Raises :class:`~redetail.errors.SettingsError` for anything else, and where the end is not after the start.
     """
 
-    def __init__(self, start: Position | None = None, end: Position | None = None) -> None:
-        self._start = _mark("start", 0 if start is None else start)
-        self._end = None if end is None else _mark("end", end)
-        self._text = f"start {start or 0} and " + ("the clip's end" if end is None else f"end {end}")
-        if self._end is not None and self._ends_first(self._end):
-            raise SettingsError(f"The end ({end}) must come after the start ({start or 0}).")
+    start: Position | None = None
+    end: Position | None = None
+    _first: _Mark = field(init=False, repr=False, compare=False)
+    _last: _Mark | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_first", _mark("start", 0 if self.start is None else self.start))
+        object.__setattr__(self, "_last", None if self.end is None else _mark("end", self.end))
+        if self._last is not None and self._ends_first(self._last):
+            raise SettingsError(f"The end ({self.end}) must come after the start ({self.start or 0}).")
 
     @property
     def whole(self) -> bool:
         """Whether it is the whole clip."""
-        return self._end is None and not self._start.frame and not self._start.seconds
+        return self._last is None and not self._first.frame and not self._first.seconds
 
     def estimated_frames(self, info: VideoInfo) -> int:
         """How many frames it has, for progress bars; 0 where that is not known."""
         last = info.frames
-        if self._end is not None:
-            end = self._end.estimate(info.rate)
+        if self._last is not None:
+            end = self._last.estimate(info.rate)
             last = min(end, last) if last else end
-        return max(0, last - self._start.estimate(info.rate))
+        return max(0, last - self._first.estimate(info.rate))
 
     def select(self, source: FrameSource) -> Iterator[Frame]:
         """The frames of the part, judged by their own time stamps; InputError where there is none."""
-        frames = source.frames(self._start.index(source), None if self._end is None else self._end.index(source))
+        frames = source.frames(self._first.index(source), None if self._last is None else self._last.index(source))
         first = next(frames, None)
         if first is None:
-            raise InputError(f"There is no frame between {self._text}; choose a part that lies inside the clip.")
+            end = "the clip's end" if self.end is None else f"end {self.end}"
+            raise InputError(
+                f"There is no frame between start {self.start or 0} and {end}; choose a part that lies inside the clip."
+            )
         yield first
         yield from frames
 
     def _ends_first(self, end: _Mark) -> bool:
-        if end.frame is not None and self._start.frame is not None:
-            return end.frame <= self._start.frame
-        if end.seconds is not None and self._start.seconds is not None:
-            return end.seconds <= self._start.seconds
+        if end.frame is not None and self._first.frame is not None:
+            return end.frame <= self._first.frame
+        if end.seconds is not None and self._first.seconds is not None:
+            return end.seconds <= self._first.seconds
         return end.frame == 0
 
 

@@ -1,0 +1,8 @@
+"""The job: everything that is to be done as one value, and the documents that hold one."""
+
+from redetail.job.files import REPORT_VERSION, read_job
+from redetail.job.job import Job
+from redetail.job.requested import RequestedSettings, Subject
+from redetail.job.writing import to_toml
+
+__all__ = ["REPORT_VERSION", "Job", "RequestedSettings", "Subject", "read_job", "to_toml"]

@@ -1,0 +1,159 @@
+"""``Job``: everything that is to be done, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+from redetail.engines.memory import Memory
+from redetail.engines.spec import ModelSpec, as_spec
+from redetail.errors import InputError, SettingsError
+from redetail.job import reading, writing
+from redetail.job.requested import RequestedSettings, Subject
+from redetail.selection import DEFAULT, Selection, kinds, selections_from_options
+from redetail.settings import Settings
+from redetail.video import EncodeOptions, FrameSource, array_source, open_source
+from redetail.video.span import Span
+
+V = TypeVar("V", ModelSpec, Memory, EncodeOptions, Span)
+_PATHS = ("output", "compare", "report", "save_hints")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is to be detailed, where, how, and what is written.
+
+    ``source``: a file, a folder of images, or an object that is read in place of one (an array of frames becomes such
+    an object); ``selection``: who is detailed; ``span``: in which part of the clip. ``model``, ``device`` and
+    ``memory`` say what is loaded and how it uses the machine (None: the bundled model, what suits the machine).
+    ``settings``: those that were asked for, a preset among them; ``subjects``: what differs for single subjects.
+    ``output``, ``compare``, ``report`` and ``save_hints`` are what is written, ``encode`` how the output is coded.
+
+    Jobs are equal where they ask for the same; arrays and other objects in memory are equal only to themselves.
+    :meth:`overlay` makes a job of another one, :meth:`to_document` and :meth:`from_document` write and read one.
+
+    Raises :class:`~redetail.errors.RedetailError` for values that cannot be used; settings are checked by
+    :meth:`check`, since they may be overridden first.
+    """
+
+    source: Path | FrameSource | None = None
+    output: Path | None = None
+    selection: tuple[Selection, ...] = DEFAULT
+    span: Span = Span()
+    model: ModelSpec | None = None
+    device: str | None = None
+    memory: Memory | None = None
+    settings: Mapping[str, Any] = field(default_factory=RequestedSettings)
+    subjects: tuple[Subject, ...] = ()
+    compare: Path | None = None
+    report: Path | None = None
+    save_hints: Path | None = None
+    encode: EncodeOptions | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", _source(self.source))
+        for name in _PATHS:
+            given = getattr(self, name)
+            object.__setattr__(self, name, None if given is None else Path(given).expanduser())
+        object.__setattr__(self, "model", None if self.model is None else as_spec(self.model))
+        object.__setattr__(self, "settings", RequestedSettings(self.settings))
+        object.__setattr__(self, "subjects", tuple(self.subjects))
+
+    def overlay(self, **options: Any) -> Self:
+        """This job with options laid over it, by the keywords of :func:`redetail.detail`; None leaves a value as it is.
+
+        Of ``model``, ``memory`` and ``encode`` a mapping replaces single fields. Whatever selects subjects replaces
+        what the job selects. Settings replace those of the job, and those of its subjects too.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        selected = {name: given.pop(name) for name in kinds() if name in given}
+        span = {name: given.pop(name) for name in ("start", "end") if name in given}
+        changes: dict[str, Any] = {name: given.pop(name) for name in (*_PLAIN, *_PATHS) if name in given}
+        for name, usual in _TABLES.items():
+            if name in given:
+                changes[name] = _laid_over(getattr(self, name) or usual, given.pop(name))
+        changes.setdefault("subjects", tuple(subject.under(given) for subject in self.subjects))
+        return replace(
+            self,
+            **changes,
+            selection=selections_from_options(selected) or self.selection,
+            span=_laid_over(self.span, span),
+            settings=RequestedSettings(self.settings).overlay(given),
+        )
+
+    def check(self) -> None:
+        """Refuse settings that no engine has, before one is loaded, which may take a minute.
+
+        Raises :class:`~redetail.errors.SettingsError`.
+        """
+        RequestedSettings(self.settings).check()
+        for subject in self.subjects:
+            subject.check()
+
+    def open_source(self) -> FrameSource:
+        """The frames; raises :class:`~redetail.errors.InputError` where they cannot be read."""
+        if self.source is None:
+            raise SettingsError("The job names no source; give a video file, a folder of images or an array of frames.")
+        return open_source(self.source) if isinstance(self.source, Path) else self.source
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files and folders that are read beside the source; names on the hub are among them."""
+        selected = (path for selection in self.selection for path in selection.files)
+        return (*selected, *as_spec(self.model).files)
+
+    @property
+    def unnamed(self) -> tuple[str, ...]:
+        """What is an object in memory, so that a document cannot name it: "source", "mask" ..."""
+        source = () if isinstance(self.source, Path) or self.source is None else ("source",)
+        return (*source, *(one.name for one in self.selection if one.to_document() is None))
+
+    def as_run(self, settings: Settings) -> Self:
+        """The job that does the same again: ``settings`` are what became of those that were asked for.
+
+        What is written beside the output is left out, since another run would only find it there.
+        """
+        return replace(self, settings=settings.as_dict(), compare=None, report=None, save_hints=None)
+
+    def to_document(self) -> dict[str, Any]:
+        """The job, ready for JSON and TOML, files with their whole paths (see docs/jobs.md).
+
+        Raises :class:`~redetail.errors.SettingsError` where something is :attr:`unnamed`.
+        """
+        if self.unnamed:
+            raise SettingsError(
+                f"The job cannot be written: its {self.unnamed[0]} is an object in memory; give the name of a file."
+            )
+        return writing.document(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], folder: Path) -> Self:
+        """The job that a document holds; file names are relative to ``folder``.
+
+        Raises :class:`~redetail.errors.RedetailError` for a key that does not exist or a value of the wrong kind.
+        """
+        return cls(**reading.fields_of(document, folder))
+
+
+_PLAIN = ("source", "device", "subjects")
+_TABLES: Mapping[str, Any] = {"model": ModelSpec(), "memory": Memory(), "encode": EncodeOptions()}
+
+
+def _laid_over(base: V, given: Any) -> V:
+    """The value with the fields of a mapping replaced, or what was given where it is whole."""
+    return replace(base, **given) if isinstance(given, Mapping) else given
+
+
+def _source(given: Any) -> Path | FrameSource | None:
+    if isinstance(given, np.ndarray):
+        return array_source(given)
+    if isinstance(given, str):
+        if not given:
+            raise InputError("The name of the input is empty; give a video file or a folder of images.")
+        return Path(given).expanduser()
+    source: Path | FrameSource | None = given
+    return source

@@ -1,0 +1,158 @@
+"""The fields of a job from its document: tables whose keys and values are checked (see docs/jobs.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from redetail import documents
+from redetail.documents import WrongKindError, each, named, number, text, truth
+from redetail.engines.memory import Memory
+from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
+from redetail.errors import SettingsError
+from redetail.job.requested import RequestedSettings, Subject
+from redetail.job.writing import VERSION
+from redetail.selection import DEFAULT, kinds, selections_from_document
+from redetail.settings import display_name
+from redetail.video.options import EncodeOptions
+from redetail.video.span import Span
+
+_SETTINGS = RequestedSettings.NAMES
+_ALIASES = {display_name(name).replace("-", "_"): name for name in _SETTINGS}
+_CONTROL = ("file", "strength", "start", "end", "hint")
+_FILES = ("source", "output", "compare", "report", "save_hints")
+_SPAN = ("start", "end")
+_TABLES = ("model", "memory", "settings", "encode", "subject")
+_SWITCHES = ("channels_last", "compile", "offload", "lossless")
+
+
+def fields_of(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The fields of :class:`redetail.Job` that a document holds; file names are relative to ``folder``.
+
+    Raises :class:`~redetail.errors.SettingsError` for a key that does not exist, a value of the wrong kind, and a
+    document of another version.
+    """
+    _check_version(document.get("job_version", VERSION))
+    reader = _Reader(folder)
+    readers: dict[str, Callable[[Any], Any]] = {
+        **dict.fromkeys(_FILES, reader.path),
+        "device": text,
+        "model": reader.model,
+        "memory": lambda table: Memory(**_switched(table, _names(Memory), "[memory]")),
+        "encode": lambda table: EncodeOptions(**_switched(table, _names(EncodeOptions), "[encode]")),
+        "settings": reader.settings,
+        "subject": reader.subjects,
+    }
+    taken = _known(document, (*_top(), *_TABLES), "the job")
+    values = {name: named(name, readers[name], taken[name]) for name in taken if name in readers}
+    if "subject" in values:
+        values["subjects"] = values.pop("subject")
+    positions = {name: named(name, _position, taken[name]) for name in _SPAN if name in taken}
+    return {
+        **values,
+        "span": Span(**positions),
+        "selection": selections_from_document(taken, folder) or DEFAULT,
+    }
+
+
+def _check_version(version: Any) -> None:
+    if version != VERSION:
+        raise SettingsError(f"it is a job of version {version!r}; this redetail reads version {VERSION}.")
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads what names files; these are relative to ``folder``."""
+
+    folder: Path
+
+    def path(self, value: Any) -> Path:
+        return self.folder / Path(text(value)).expanduser()
+
+    def model(self, table: Any) -> ModelSpec:
+        readers: dict[str, Callable[[Any], Any]] = {
+            **dict.fromkeys(("checkpoint", "refiner_checkpoint"), self._checkpoint),
+            **dict.fromkeys(("motion_module", "vae"), self.path),
+            **dict.fromkeys(("motion_loras", "loras"), each(self._weighted)),
+            "embeddings": each(self.path),
+            "controls": each(self._control),
+        }
+        taken = _known(table, readers, "[model]")
+        return ModelSpec(**{name: named(name, readers[name], value) for name, value in taken.items()})
+
+    def settings(self, table: Any) -> RequestedSettings:
+        return self._settings(_known(table, _SETTINGS, "[settings]", _ALIASES))
+
+    def subjects(self, tables: Any) -> tuple[Subject, ...]:
+        if isinstance(tables, Mapping):
+            raise SettingsError("each subject is a table of its own; write [[subject]], not [subject].")
+        return each(self._subject)(tables)
+
+    def _settings(self, settings: dict[str, Any]) -> RequestedSettings:
+        if "loras" in settings:
+            settings["loras"] = [str(file) for file in named("loras", each(self._weighted), settings["loras"])]
+        return RequestedSettings(settings)
+
+    def _subject(self, table: Any) -> Subject:
+        taken = _known(table, ("track", "skip", *_SETTINGS), "[[subject]]", _ALIASES)
+        track, skip = taken.pop("track", None), taken.pop("skip", False)
+        if not isinstance(track, int | str) or isinstance(track, bool):
+            raise SettingsError(f"a [[subject]] needs its track: a number or a label, not {track!r}.")
+        if not isinstance(skip, bool):
+            raise SettingsError(f"skip of subject {track} must be true or false, not {skip!r}.")
+        return Subject(track, skip, self._settings(taken))
+
+    def _checkpoint(self, value: Any) -> str | Path:
+        """A file or folder where there is one, else a name on the hub."""
+        path = self.path(value)
+        return path if path.exists() or value.count("/") != 1 or value.startswith((".", "~")) else str(value)
+
+    def _weighted(self, value: Any) -> WeightedFile:
+        file = WeightedFile.parse(text(value))
+        return WeightedFile(self.folder / file.path, file.strength)
+
+    def _control(self, table: Any) -> ControlFile:
+        taken = _known(table, _CONTROL, "[[model.controls]]")
+        numbers = (taken.get("strength", 1.0), taken.get("start", 0.0), taken.get("end", 1.0))
+        if "file" not in taken:
+            raise SettingsError("a [[model.controls]] needs its file, a ControlNet.")
+        file = named("file", self.path, taken["file"])
+        strength, start, end = (named(name, number, value) for name, value in zip(_CONTROL[1:4], numbers, strict=True))
+        hint = named("hint", text, taken.get("hint", "tile"))
+        there = self.path(hint)  # a video or a folder of hints; else it is the name of a hint
+        return ControlFile(file, strength, start, end, str(there) if there.exists() else hint)
+
+
+def _top() -> tuple[str, ...]:
+    """The keys that stand before all tables."""
+    return ("job_version", *_FILES, *kinds(), "device", *_SPAN)
+
+
+def _known(table: Any, names: Iterable[str], where: str, aliases: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """As :func:`redetail.documents.known`, with the other tables of a job as the places where a key may belong."""
+    elsewhere: Mapping[str, Iterable[str]] = {
+        "[settings]": (*_SETTINGS, *_ALIASES),
+        "[model]": _names(ModelSpec),
+        "[memory]": _names(Memory),
+        "[encode]": _names(EncodeOptions),
+        "the top of the job, before all tables": _top(),
+    }
+    return documents.known(table, names, where, aliases=aliases, elsewhere=elsewhere)
+
+
+def _switched(table: Any, names: Iterable[str], where: str) -> dict[str, Any]:
+    """As :func:`_known`; what switches something on or off must be true or false."""
+    taken = _known(table, names, where)
+    return {name: named(name, truth, value) if name in _SWITCHES else value for name, value in taken.items()}
+
+
+def _names(declared: type[Memory | EncodeOptions | ModelSpec]) -> list[str]:
+    return [item.name for item in fields(declared)]
+
+
+def _position(value: Any) -> float | int | str:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise WrongKindError("a time: seconds, h:m:s, or a frame as in 120f")
+    return value

@@ -1,0 +1,105 @@
+"""Settings as a person asks for them: only those that were given, for the job and for single subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any, Self
+
+from redetail.errors import SettingsError
+from redetail.settings import PRESETS, Settings, check_given, display_name, resolve, with_preset
+
+SHARED = ("crop_factor",)
+"""Settings that are the same for all subjects: windows are chosen while subjects are searched."""
+
+
+class RequestedSettings(Mapping[str, Any]):
+    """Settings that were asked for, by name, a ``preset`` among them: immutable, and what is None is left out.
+
+    Names and values are checked by :meth:`check` only, since a value may be overridden before it is used.
+    """
+
+    NAMES = ("preset", *(item.name for item in fields(Settings)))
+
+    def __init__(self, given: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self._given = {name: _frozen(value) for name, value in given.items() if value is not None}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._given.items()))
+
+    def __repr__(self) -> str:
+        return f"RequestedSettings({self._given})"
+
+    def check(self) -> None:
+        """Raise :class:`~redetail.errors.SettingsError` for a name that does not exist or a value out of range."""
+        check_given(self)
+
+    def overlay(self, typed: Mapping[str, Any]) -> RequestedSettings:
+        """These settings with others over them; a preset among the others also replaces what it stands for."""
+        kept = self.without(_named_by(typed)) if "preset" in typed else self
+        return RequestedSettings({**kept, **typed})
+
+    def without(self, names: frozenset[str]) -> RequestedSettings:
+        """These settings without the named ones, even where a preset stands for them."""
+        if not names:
+            return self
+        expanded = with_preset(self) if names & set(PRESETS.get(self.get("preset", ""), ())) else self
+        return RequestedSettings({name: value for name, value in expanded.items() if name not in names})
+
+
+def _named_by(typed: Mapping[str, Any]) -> frozenset[str]:
+    """The names that are typed, and those that a typed preset stands for."""
+    return frozenset(with_preset(typed)) | (typed.keys() & {"preset"})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What differs for one subject.
+
+    ``track``: its number in the order of ``redetail detect``, from 1, or its label ("face 2"); ``skip``: leave it as
+    it is; ``settings``: those that differ, a preset included. Raises :class:`~redetail.errors.SettingsError` for a
+    setting that all subjects share.
+    """
+
+    track: int | str
+    skip: bool = False
+    settings: Mapping[str, Any] = field(default_factory=RequestedSettings)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", RequestedSettings(self.settings))
+        for name in SHARED:
+            if name in self.settings:
+                raise SettingsError(
+                    f"Subject {self.track} has a {display_name(name)} of its own; all subjects share one, so set it "
+                    "outside of the subject."
+                )
+
+    def check(self) -> None:
+        """Raise :class:`~redetail.errors.SettingsError` for a setting that no engine has."""
+        try:
+            check_given(self.settings)
+        except SettingsError as error:
+            raise SettingsError(f"Subject {self.track}: {error}") from error
+
+    def over(self, base: Settings) -> Settings:
+        """The complete settings of this subject; raises :class:`~redetail.errors.SettingsError` as Settings does."""
+        return resolve(self.settings, base.as_dict())
+
+    def under(self, typed: Mapping[str, Any]) -> Self:
+        """This subject where settings were typed for all: these win over its own."""
+        own = RequestedSettings(self.settings).without(_named_by(typed))
+        return replace(self, settings=own)

@@ -1,0 +1,72 @@
+"""Subject selection: who is to be detailed. A new kind is one module here, and one line in ``KINDS``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from redetail.documents import named
+from redetail.selection.base import Found, Search, Selection, find_subjects
+from redetail.selection.boxes import BoxSelection
+from redetail.selection.detected import DetectorSelection
+from redetail.selection.masks import MaskSelection
+from redetail.selection.segments import SegmentSelection
+
+__all__ = [
+    "DEFAULT",
+    "Found",
+    "Search",
+    "Selection",
+    "find_subjects",
+    "kinds",
+    "selections_from_document",
+    "selections_from_options",
+]
+
+KINDS: Mapping[str, type[Selection]] = MappingProxyType(
+    {
+        "detect": DetectorSelection,
+        "box": BoxSelection,
+        "mask": MaskSelection,
+        "segs": SegmentSelection,
+    }
+)
+"""Kinds of selection by name, in the order of ``--help``."""
+
+DEFAULT: tuple[Selection, ...] = (DetectorSelection(),)
+"""What is detailed where nothing is selected."""
+
+
+def kinds() -> Mapping[str, type[Selection]]:
+    """Every kind of selection by its name: keyword of the library, key of documents, option of the command line."""
+    return KINDS
+
+
+def selections_from_options(options: Mapping[str, Any]) -> tuple[Selection, ...]:
+    """What keywords or typed options select, by the names of :func:`kinds`; empty where they select nothing.
+
+    Raises :class:`~redetail.errors.RedetailError` for a value that selects nothing usable.
+    """
+    given = {name: options[name] for name in kinds() if options.get(name) is not None}
+    made = (kinds()[name].from_option(value) for name, value in given.items())
+    return _without_unused_detector([selection for selection in made if selection is not None])
+
+
+def selections_from_document(table: Mapping[str, Any], folder: Path) -> tuple[Selection, ...]:
+    """What a document selects; file names are relative to ``folder``.
+
+    Raises :class:`~redetail.errors.SettingsError` for a value of the wrong kind.
+    """
+
+    def read(name: str) -> Selection:
+        return named(name, lambda value: kinds()[name].from_document(value, folder), table[name])
+
+    return _without_unused_detector([read(name) for name in kinds() if name in table])
+
+
+def _without_unused_detector(selections: list[Selection]) -> tuple[Selection, ...]:
+    """A detector is not used where something else says who is to be detailed."""
+    others = tuple(one for one in selections if not isinstance(one, DetectorSelection))
+    return others or tuple(selections)

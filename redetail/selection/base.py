@@ -1,0 +1,150 @@
+"""Subject selection: values that say who is to be detailed, and find them in a clip."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from redetail.progress import CancelToken, ProgressCallback, no_progress, with_progress
+from redetail.region import Region, Size
+from redetail.video.base import Frame, FrameSource
+from redetail.video.span import Span
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class InMemory(Generic[T]):
+    """A value that has no file name. Two are equal where they hold the same object, since arrays have no equality."""
+
+    value: T
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, InMemory) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOption:
+    """How a kind of selection is typed on the command line: ``parse`` reads one value, ``repeatable`` collects several
+    in a list."""
+
+    metavar: str
+    help: str
+    parse: Callable[[str], Any] = str
+    repeatable: bool = False
+
+
+class Search:
+    """One reading of a part of a clip, shared by all selections of a job.
+
+    ``crop_factor``: side of a crop window as a multiple of the subject's box.
+    """
+
+    def __init__(
+        self,
+        source: FrameSource,
+        span: Span,
+        crop_factor: float,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        self._source, self._span, self._progress, self._cancel = source, span, progress, cancel
+        self._range: tuple[int, int] | None = None
+        self.crop_factor = crop_factor
+
+    @property
+    def size(self) -> Size:
+        """Of the frames."""
+        return self._source.info.size
+
+    def frames(self) -> Iterator[Frame]:
+        """Decode the frames; raises :class:`~redetail.errors.InputError` where the part holds none."""
+        total = self._span.estimated_frames(self._source.info)
+        start = stop = None
+        for frame in with_progress(self._span.select(self._source), total, "detect", self._progress, self._cancel):
+            start, stop = frame.index if start is None else start, frame.index + 1
+            yield frame
+        self._range = start or 0, stop or 0
+
+    def frame_range(self) -> tuple[int, int]:
+        """Index of the first frame and after the last one, by reading them all: containers only estimate."""
+        if self._range is None:
+            for _ in self.frames():
+                pass
+        assert self._range is not None, "reading all frames sets it"
+        return self._range
+
+
+class Selection(ABC):
+    """Who is to be detailed: the base of all kinds, which are frozen values, each in a module of its own.
+
+    A kind is registered in :mod:`redetail.selection`. Its ``name`` is the keyword of :func:`redetail.detail`, the key
+    of job documents and the option of the command line, ``option``.
+    """
+
+    name: ClassVar[str]
+    option: ClassVar[CommandOption]
+
+    @classmethod
+    @abstractmethod
+    def from_option(cls, value: Any) -> Self | None:
+        """The selection that a caller of the library or of the command line means; None where it selects nothing."""
+
+    @classmethod
+    @abstractmethod
+    def from_document(cls, value: Any, folder: Path) -> Self:
+        """The selection that a document holds under ``name``; file names are relative to ``folder``.
+
+        Raises :class:`~redetail.documents.WrongKindError` for a value of the wrong kind.
+        """
+
+    @abstractmethod
+    def to_document(self) -> Any:
+        """What :meth:`from_document` reads, files with their whole paths; None where something is not a file."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that it reads."""
+        return ()
+
+    def check(self, size: Size) -> None:
+        """Refuse what cannot be used with frames of this size, before the clip is read, which may take an hour."""
+        return
+
+    @abstractmethod
+    def find(self, search: Search) -> list[Region]:
+        """The subjects over time."""
+
+    @property
+    def nothing_found(self) -> str:
+        """What the user is told where no subject was found."""
+        return "No subject was found, so nothing was detailed."
+
+
+@dataclass(frozen=True)
+class Found:
+    """Frames ``start`` to ``stop`` that exist, and the subjects in them."""
+
+    start: int
+    stop: int
+    regions: list[Region]
+    notices: tuple[str, ...] = ()
+
+
+def find_subjects(selections: Sequence[Selection], search: Search) -> Found:
+    """Read the frames of a part of a clip once and find the subjects in them.
+
+    Raises :class:`~redetail.errors.InputError` where the part holds no frame, and what the selections raise; what is
+    wrong with a box or a file is refused before any frame is read.
+    """
+    for selection in selections:
+        selection.check(search.size)
+    regions = [region for selection in selections for region in selection.find(search)]
+    notices = () if regions else tuple(selection.nothing_found for selection in selections)
+    return Found(*search.frame_range(), regions, notices)

@@ -1,0 +1,122 @@
+"""Subjects that a detector finds and a tracker follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from redetail.detection import CutDetector, Detector, detector_names, load_detector
+from redetail.documents import text
+from redetail.errors import UnknownNameError
+from redetail.region import Detection, Region, Size
+from redetail.selection.base import CommandOption, Search, Selection
+from redetail.tracking import Tracker, regions_from_tracks
+from redetail.tracking.tracker import SURE, UNSURE
+from redetail.video.base import Frame
+
+FADE = 5
+"""Frames over which a subject fades in or out in the middle of a shot: a fifth of a second at 24 frames a second."""
+
+
+@dataclass(frozen=True)
+class DetectorSelection(Selection):
+    """Everybody that ``detector``, a name or an object of one's own, finds.
+
+    Raises :class:`~redetail.errors.UnknownNameError` for a name that does not exist.
+    """
+
+    name: ClassVar[str] = "detect"
+    option: ClassVar[CommandOption] = CommandOption("NAME", "what to look for [face]")
+
+    detector: str | Detector = "face"
+
+    def __post_init__(self) -> None:
+        # By its name alone: where boxes or masks select, no detector is loaded, nor OpenCV with it.
+        if isinstance(self.detector, str) and self.detector not in detector_names():
+            raise UnknownNameError("detector", self.detector, detector_names())
+
+    @classmethod
+    def from_option(cls, value: Any) -> Self | None:
+        """A name or a detector."""
+        return cls(value)
+
+    @classmethod
+    def from_document(cls, value: Any, folder: Path) -> Self:
+        """A name."""
+        return cls(text(value))
+
+    def to_document(self) -> str | None:
+        """The name."""
+        return self.detector if isinstance(self.detector, str) else None
+
+    def find(self, search: Search) -> list[Region]:
+        """Run the detector over every frame and follow what it finds."""
+        detections = detect_frames(search.frames(), loaded(self.detector))
+        return track_detections(detections, search.size, search.crop_factor)
+
+    @property
+    def nothing_found(self) -> str:
+        """Names what was looked for."""
+        what = self.detector if isinstance(self.detector, str) else "subject"
+        return f"No {what} was found, so nothing was detailed; say where the subject is with --box or --mask."
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector found in consecutive frames.
+
+    ``per_frame`` holds the detections of frames ``start``, ``start + 1``, ...; ``cuts`` are the indices of frames that
+    start a new shot.
+    """
+
+    start: int
+    per_frame: tuple[tuple[Detection, ...], ...]
+    cuts: frozenset[int]
+
+    @property
+    def stop(self) -> int:
+        """Index after the last frame."""
+        return self.start + len(self.per_frame)
+
+
+def loaded(detector: str | Detector) -> Detector:
+    """The detector itself, or the one of that name."""
+    return load_detector(detector) if isinstance(detector, str) else detector
+
+
+def detect_frames(frames: Iterable[Frame], detector: Detector) -> Detections:
+    """Run a detector over frames and find the cuts between shots."""
+    shots = CutDetector()
+    start: int | None = None
+    per_frame: list[tuple[Detection, ...]] = []
+    cuts = set()
+    for frame in frames:
+        start = frame.index if start is None else start
+        if shots.update(frame.pixels):
+            cuts.add(frame.index)
+        per_frame.append(tuple(detector.detect(frame.pixels)))
+    return Detections(start or 0, tuple(per_frame), frozenset(cuts))
+
+
+def track_detections(
+    detections: Detections, size: Size, crop_factor: float, *, sure: float = SURE, max_regions: int | None = None
+) -> list[Region]:
+    """Turn detections into subjects over time with smooth crop windows.
+
+    A subject that appears or is lost in the middle of a shot fades in or out, where another would suddenly be sharp.
+    ``sure``: confidence (0..1) that a subject must reach in some frames; ``max_regions`` keeps only the most prominent.
+    """
+    tracker = Tracker(sure=sure, unsure=min(UNSURE, sure))
+    for index, found in enumerate(detections.per_frame, detections.start):
+        tracker.update(index, found, cut=index in detections.cuts)
+    edges = {detections.start, detections.stop, *detections.cuts}
+    return [
+        replace(
+            region,
+            fade_in=0 if region.start in edges else FADE,
+            fade_out=0 if region.stop in edges else FADE,
+        )
+        for region in regions_from_tracks(tracker.finish(), size, crop_factor=crop_factor, max_regions=max_regions)
+    ]

@@ -1,0 +1,68 @@
+"""The subject that masks show: a picture, a video or an array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.errors import RegionError
+from redetail.imaging.masks import normalise_mask
+from redetail.imaging.resample import to_float
+from redetail.region import Region, Size
+from redetail.selection.base import CommandOption, Search
+from redetail.selection.files import FileSelection
+from redetail.tracking import regions_from_masks
+from redetail.video import open_source
+from redetail.video.base import RGB
+
+
+@dataclass(frozen=True)
+class MaskSelection(FileSelection[NDArray[Any]]):
+    """What is white in a picture or a video, or in an array (H, W), or (F, H, W) for the frames of the clip."""
+
+    name: ClassVar[str] = "mask"
+    option: ClassVar[CommandOption] = CommandOption("MASK", "picture or video: white is detailed")
+
+    def check(self, size: Size) -> None:
+        """Refuse a file of another size than the frames."""
+        if isinstance(self.given, Path):
+            own = open_source(self.given).info.size
+            if own != size:
+                raise RegionError(f"{self.given} has {own} pixels and the frames {size}; make them the same size.")
+
+    def find(self, search: Search) -> list[Region]:
+        """All that the mask shows, as one subject."""
+        start, stop = search.frame_range()
+        with self._naming():
+            return regions_from_masks(self._pictures(start, stop), search.size, start, stop, search.crop_factor)
+
+    def _pictures(self, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
+        """(H, W) uint8 masks: one for a still, else those of frames start..stop."""
+        if isinstance(self.given, Path):
+            source = open_source(self.given)
+            still = source.info.frames == 1
+            frames = source.frames() if still else source.frames(start, stop)
+            yield from (luma(frame.pixels) for frame in frames)
+        else:
+            stack = _stack(self.given.value)
+            pictures = stack if len(stack) == 1 else stack[start:stop]
+            yield from (np.rint(picture * 255).astype(np.uint8) for picture in pictures)
+
+
+def luma(pixels: RGB) -> NDArray[np.uint8]:
+    """(H, W) brightness 0..255 of an RGB picture (weights of BT.601): how a picture is read as a mask."""
+    grey = to_float(pixels) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.rint(grey * 255).astype(np.uint8)
+
+
+def _stack(mask: NDArray[Any]) -> NDArray[np.float32]:
+    """The mask as (F, H, W) float32 0..1."""
+    if mask.ndim not in (2, 3):
+        raise RegionError(f"The mask has the shape {mask.shape}; give (H, W), or (F, H, W) for the frames of the clip.")
+    pictures = normalise_mask(mask, Size(mask.shape[-1], mask.shape[-2]))
+    return pictures[None] if pictures.ndim == 2 else pictures

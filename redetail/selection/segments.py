@@ -1,0 +1,48 @@
+"""Segments of another tool: SEGS as a JSON document (see docs/segs.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from redetail.errors import InputError, RegionError
+from redetail.region import Region, Size
+from redetail.selection.base import CommandOption, Search
+from redetail.selection.files import FileSelection
+from redetail.tracking import regions_from_segs
+
+
+@dataclass(frozen=True)
+class SegmentSelection(FileSelection[Mapping[str, Any]]):
+    """The segments that a JSON document lists."""
+
+    name: ClassVar[str] = "segs"
+    option: ClassVar[CommandOption] = CommandOption("SEGS.json", "segments from another tool")
+
+    def check(self, size: Size) -> None:
+        """Refuse a file that is not a document."""
+        self._document()
+
+    def find(self, search: Search) -> list[Region]:
+        """One region for each segment."""
+        start, stop = search.frame_range()
+        with self._naming():
+            return regions_from_segs(self._document(), search.size, start, stop)
+
+    def _document(self) -> Mapping[str, Any]:
+        if not isinstance(self.given, Path):
+            return self.given.value
+        try:
+            document = json.loads(self.given.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"The segments {self.given} cannot be read ({error.strerror}); check the name.") from error
+        except ValueError as error:
+            raise InputError(
+                f"{self.given} is not a JSON document ({error}); write segments as docs/segs.md shows."
+            ) from error
+        if not isinstance(document, dict):
+            raise RegionError(f"{self.given} must hold an object with size and segs, not {type(document).__name__}.")
+        return document

@@ -1,0 +1,52 @@
+"""Detection over frames, and following what was detected."""
+
+import numpy as np
+import pytest
+
+from redetail.errors import UnknownNameError
+from redetail.region import Box, Detection, Size
+from redetail.selection import detected, find_subjects
+from redetail.selection.base import Search
+from redetail.selection.boxes import BoxSelection
+from redetail.selection.detected import FADE, Detections, DetectorSelection, detect_frames, track_detections
+from redetail.video import Frame, array_source
+from redetail.video.span import Span
+
+FRAMES = [Frame(index, index, np.zeros((48, 64, 3), np.uint8)) for index in range(3, 9)]
+
+
+def seen(x):
+    return (Detection(Box(x, 40, x + 30, 80), 0.9),)
+
+
+class Nobody:
+    def detect(self, frame):
+        return []
+
+
+def test_a_detector_gets_every_frame():
+    detections = detect_frames(FRAMES, Nobody())
+    assert (detections.start, detections.stop, detections.cuts) == (3, 9, frozenset())
+    assert detections.per_frame == ((),) * 6
+
+
+def test_a_subject_fades_only_in_mid_shot():
+    # 20 frames of nobody, 30 of somebody, a cut, 30 of somebody to the end.
+    per_frame = ((),) * 20 + (seen(60),) * 30 + (seen(200),) * 30
+    first, second = sorted(
+        track_detections(Detections(0, per_frame, frozenset({50})), Size(320, 240), 2), key=lambda region: region.start
+    )
+    assert (first.start, first.stop, first.fade_in, first.fade_out) == (20, 50, FADE, 0)
+    assert (second.start, second.stop, second.fade_in, second.fade_out) == (50, 80, 0, 0)
+
+
+def test_a_detector_that_does_not_exist_is_refused_by_its_name():
+    with pytest.raises(UnknownNameError, match="no detector named 'unicorn'; choose one of: face"):
+        DetectorSelection("unicorn")
+
+
+def test_no_detector_is_loaded_where_a_box_says_where_the_subject_is(monkeypatch):
+    monkeypatch.setattr(detected, "load_detector", lambda name: pytest.fail("a detector was loaded"))
+    source = array_source(np.zeros((3, 40, 60, 3), np.uint8))
+    found = find_subjects((BoxSelection((Box(5, 5, 20, 20),)),), Search(source, Span(), 2.0))
+    assert (found.start, found.stop, len(found.regions)) == (0, 3, 1)
