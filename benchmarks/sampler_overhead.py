@@ -18,18 +18,18 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from redetail.sampling import NoiseTable, find_sampler, sampler_names, schedule
+from redetail.sampling import VarianceExploding, find_sampler, sampler_names, schedule
 from redetail.sampling.noise import BrownianNoise, NoiseFrames, NoiseSource, PlainNoise
 from redetail.sampling.samplers import Sampler
 
-TABLE = NoiseTable.animatediff()
+PATH = VarianceExploding.animatediff()
 
 
 def step_times(sampler: Sampler, x: Tensor, steps: int, source: Callable[[list[float]], NoiseSource]) -> list[float]:
     """Wall time of each step of one run, in milliseconds."""
-    sigmas = schedule("karras", TABLE, steps)
+    sigmas = schedule("karras", PATH, steps)
     x0 = torch.zeros_like(x)
-    function = partial(sampler.function, table=TABLE) if sampler.needs_table else sampler.function
+    function = partial(sampler.function, path=PATH) if sampler.needs_path else sampler.function
     noise = source(sigmas)
     moments = [time.perf_counter()]
     for _ in function(lambda x, sigma: x0, x, sigmas, noise):

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from redetail.errors import SettingsError, UnknownNameError
+from redetail.sampling.path import VarianceExploding
 from redetail.sampling.samplers import find_sampler, sampler_names
 from redetail.sampling.schedulers import distinct, find_scheduler, part, scheduler_names, step_range
-from redetail.sampling.table import NoiseTable
 from redetail.settings import Settings
 
 SchedulerFunction = Callable[[Any, str, int], Any]
@@ -92,7 +92,7 @@ def schedule(model: Any, settings: Settings, steps: int, function: SchedulerFunc
         sigmas = _falling(comfy.samplers.calculate_sigmas(sampling, settings.scheduler, steps + dropped))
     elif settings.scheduler in comfy_schedulers():
         # These are published tables of sigmas: they do not ask the model.
-        sigmas = list(find_scheduler(settings.scheduler)(NoiseTable.stable_diffusion(), steps + dropped))
+        sigmas = list(find_scheduler(settings.scheduler)(VarianceExploding.stable_diffusion(), steps + dropped))
     else:
         raise UnknownNameError("scheduler", settings.scheduler, comfy_schedulers())
     if dropped:

@@ -28,11 +28,11 @@ from redetail.imaging.masks import resize_mask
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Size
 from redetail.sampling import (
-    Course,
     Denoiser,
-    NoiseTable,
+    NoisePath,
     SamplingRequest,
     Stage,
+    StepIndex,
     SwitchingDenoiser,
     WindowedDenoiser,
     find_sampler,
@@ -48,7 +48,7 @@ _SMALLER = "make guide-size or max-size smaller, or context-length shorter"
 DenoiserFor = Callable[[Frames], Denoiser]
 """The denoiser of some frames: conditions that exist once per frame are sliced here."""
 
-Kept = Callable[[], Tensor]
+InpaintCondition = Callable[[], Tensor]
 """What an inpainting model is shown of a segment, made when it is asked for: (F, 1 + C, h', w') float32, the latent
 mask (1 where the model draws) and the latents of the crops with grey there."""
 
@@ -82,8 +82,8 @@ class LatentModel(Protocol):
     """A network that predicts clean latents, with everything that it is told beside them."""
 
     @property
-    def table(self) -> NoiseTable:
-        """The noise levels it was trained on."""
+    def path(self) -> NoisePath:
+        """How noise is added for it, and what it predicts."""
         ...
 
     def calls(self, frames: int, settings: Settings) -> int:
@@ -100,12 +100,17 @@ class LatentModel(Protocol):
 
 @runtime_checkable
 class ControlledModel(Protocol):
-    """A latent model that can also be shown hints (ControlNet), for a part of the sampling, and what is kept."""
+    """A latent model that can also be shown hints (ControlNet), for a part of the sampling, and what to keep."""
 
     def controlled(
-        self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course, kept: Kept
+        self,
+        crops: Pixels,
+        settings: Settings,
+        hints: Mapping[str, Pixels],
+        index: StepIndex,
+        inpaint: InpaintCondition,
     ) -> DenoiserFor:
-        """As ``condition``, with ``hints`` (F, h, w, 3) 0..1 by name, the course of the sampling, and what is kept.
+        """As ``condition``, with ``hints`` (F, h, w, 3) 0..1 by name, the steps of the sampling, and what to keep.
 
         Raises :class:`~redetail.errors.SettingsError` for a hint that no ControlNet asks for, or that is missing.
         """
@@ -208,14 +213,14 @@ class LatentEngine:
         """From clean latents to clean latents. Differential diffusion belongs to a feathered mask (see Settings)."""
         mask = snapped(latent_mask(segment.mask, latents))  # whoever blurred it: what is meant to be 1 must be 1
         differential = self._differential and segment.settings.mask_feather > 0
-        kept = cache(lambda: self._kept(segment, mask))
-        base, ratio = segment.stage(self._model, meter, kept), segment.settings.refiner_ratio
+        inpaint = cache(lambda: self._inpaint_condition(segment, mask))
+        base, ratio = segment.stage(self._model, meter, inpaint), segment.settings.refiner_ratio
         if self._refiner is None or ratio == 0:
-            return sample(base.denoiser, latents, base.table, segment.request, mask=mask, differential=differential)
-        refiner = segment.refined.stage(self._refiner, meter, kept)
+            return sample(base.denoiser, latents, base.path, segment.request, mask=mask, differential=differential)
+        refiner = segment.refined.stage(self._refiner, meter, inpaint)
         return sample_refined(base, refiner, latents, segment.request, ratio, mask=mask, differential=differential)
 
-    def _kept(self, segment: _Segment, mask: Tensor) -> Tensor:
+    def _inpaint_condition(self, segment: _Segment, mask: Tensor) -> Tensor:
         """The mask and the crops without what lies under it, as inpainting checkpoints were trained to see them
         (Rombach et al., arXiv:2112.10752): grey wherever the mask is more than half."""
         drawn = segment.mask[..., None] > 0.5
@@ -256,30 +261,34 @@ class _Segment:
         prompt, negative = own.refiner_prompt or own.prompt, own.refiner_negative or own.negative
         return replace(self, settings=replace(own, prompt=prompt, negative=negative, loras=()), hints={})
 
-    def stage(self, model: LatentModel, meter: Meter, kept: Kept) -> Stage:
+    def stage(self, model: LatentModel, meter: Meter, inpaint: InpaintCondition) -> Stage:
         """The denoiser of all frames, its calls counted one by one."""
-        course = self._course(model.table)
-        denoiser_for = self._conditioned(model, course, meter, kept)
+        index = self._index(model.path)
+        denoiser_for = self._conditioned(model, index, meter, inpaint)
 
         def over(windows: list[ContextWindow]) -> Denoiser:
             return WindowedDenoiser(lambda frames: MeteredDenoiser(denoiser_for(frames), meter), windows)
 
         denoiser = over(self.windows)
         if len(self.early) > len(self.windows):
-            denoiser = SwitchingDenoiser(over(self.early), denoiser, lambda sigma: course.within(sigma, 0, _EARLY))
-        return Stage(denoiser, model.table)
+            denoiser = SwitchingDenoiser(over(self.early), denoiser, lambda sigma: index.within(sigma, 0, _EARLY))
+        return Stage(denoiser, model.path)
 
-    def _conditioned(self, model: LatentModel, course: Course, meter: Meter, kept: Kept) -> DenoiserFor:
+    def _conditioned(
+        self, model: LatentModel, index: StepIndex, meter: Meter, inpaint: InpaintCondition
+    ) -> DenoiserFor:
         if isinstance(model, ControlledModel):
-            return model.controlled(self.crops, self.settings, self.hints, course, kept)
+            return model.controlled(self.crops, self.settings, self.hints, index, inpaint)
         refuse_hints(self.hints)
         return model.condition(self.crops, self.settings, meter.tick)
 
-    def _course(self, table: NoiseTable) -> Course:
-        """The noise levels of the whole sampling, by the noise table of a model."""
+    def _index(self, path: NoisePath) -> StepIndex:
+        """The noise levels of the whole sampling, on the noise path of a model."""
         asked = self.request
         drop = find_sampler(asked.sampler).drop_penultimate
-        return Course(tuple(sampled_sigmas(asked.scheduler, table, asked.steps, asked.denoise, drop_penultimate=drop)))
+        return StepIndex(
+            tuple(sampled_sigmas(asked.scheduler, path, asked.steps, asked.denoise, drop_penultimate=drop))
+        )
 
 
 def _with_overlap(capabilities: Capabilities, placement: Placement) -> Capabilities:

@@ -6,10 +6,12 @@ that looking up a timestep never waits for a device.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
+
+from redetail.sampling.path import NoisePath
 
 C_contra = TypeVar("C_contra", contravariant=True)
 
@@ -56,3 +58,33 @@ def predict_both(denoiser: Denoiser, x: Tensor, sigma: float) -> Prediction:
         return denoiser.predict(x, sigma)
     x0 = denoiser(x, sigma)
     return Prediction(x0, x0)
+
+
+class SwitchingDenoiser:
+    """One denoiser while ``early(sigma)`` is true, another afterwards."""
+
+    def __init__(self, first: Denoiser, then: Denoiser, early: Callable[[float], bool]) -> None:
+        self._first, self._then, self._early = first, then, early
+
+    def __call__(self, x: Tensor, sigma: float, /) -> Tensor:
+        """The x0 of the denoiser whose turn it is."""
+        return self._chosen(sigma)(x, sigma)
+
+    def predict(self, x: Tensor, sigma: float, /) -> Prediction:
+        """Both predictions of the denoiser whose turn it is."""
+        return predict_both(self._chosen(sigma), x, sigma)
+
+    def _chosen(self, sigma: float) -> Denoiser:
+        return self._first if self._early(sigma) else self._then
+
+
+class NetworkDenoiser:
+    """A denoiser from a bare network ``(scaled input, timestep) -> output``."""
+
+    def __init__(self, network: Callable[[Tensor, float], Tensor], path: NoisePath) -> None:
+        self.network, self.path = network, path
+
+    def __call__(self, x: Tensor, sigma: float, /) -> Tensor:
+        """x0 (F, C, h, w)."""
+        output = self.network(self.path.scaled_input(x, sigma), self.path.timestep(sigma))
+        return self.path.denoised(output, x, sigma)

@@ -12,20 +12,26 @@ import torch
 from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser, Prediction, predict_both
-from redetail.sampling.table import NoiseTable
+from redetail.sampling.path import NoisePath
 
 
 class MaskedDenoiser:
     """A denoiser that keeps ``clean`` where ``mask`` is 0.
 
     ``mask``: (1 or F, 1, h, w) 0..1, constant, or a function of sigma that gives such a mask; ``clean``, ``noise``:
-    (F, C, h, w), the original latents and the noise they are shown with (a zero tensor shows them clean).
+    (F, C, h, w), the original latents and the noise they are shown with (a zero tensor shows them clean); ``path`` adds
+    it.
     """
 
     def __init__(
-        self, denoiser: Denoiser, mask: Tensor | Callable[[float], Tensor], clean: Tensor, noise: Tensor
+        self,
+        denoiser: Denoiser,
+        mask: Tensor | Callable[[float], Tensor],
+        clean: Tensor,
+        noise: Tensor,
+        path: NoisePath,
     ) -> None:
-        self.denoiser, self.clean, self.noise = denoiser, clean, noise
+        self.denoiser, self.clean, self.noise, self.path = denoiser, clean, noise, path
         self.mask_at: Callable[[float], Tensor] = (lambda _: mask) if isinstance(mask, Tensor) else mask
 
     def __call__(self, x: Tensor, sigma: float, /) -> Tensor:
@@ -40,7 +46,12 @@ class MaskedDenoiser:
         return Prediction(torch.lerp(self.clean, guided, mask), negative)
 
     def _shown(self, x: Tensor, sigma: float, mask: Tensor) -> Tensor:
-        return torch.lerp(self.clean + sigma * self.noise, x, mask)
+        return torch.lerp(self.path.add_noise(self.clean, self.noise, sigma), x, mask)
+
+
+def composited(clean: Tensor, changed: Tensor, mask: Tensor | None) -> Tensor:
+    """``changed`` where ``mask`` (1 or F, 1, h, w) is 1, ``clean`` where it is 0; all of it without a mask."""
+    return changed if mask is None else torch.lerp(clean.to(changed), changed, mask.to(changed))
 
 
 def snapped(mask: Tensor, tolerance: float = 1e-5) -> Tensor:
@@ -53,21 +64,25 @@ class DifferentialMask:
     """A soft mask as a schedule: brighter areas are opened earlier (Levin and Fried 2023, arXiv 2306.00950).
 
     At ``sigma`` the mask is 1 where ``mask`` >= (T(sigma) - T(end)) / (T(start) - T(end)), else 0, with T the timestep
-    in ``table``, start the first and end the last of the sampled ``sigmas`` (at least the table's smallest). Where
-    start and end share a timestep, everything with a mask above 0 is open.
+    on ``path``, start the first and end the last of the sampled ``sigmas`` (at least the path's smallest). Where start
+    and end share a timestep, everything with a mask above 0 is open.
 
     The first threshold is exactly 1: an area meant to be open from the start must be 1, not 0.9999999 as a blur or a
     resize leaves it; see :func:`snapped`.
     """
 
-    def __init__(self, mask: Tensor, table: NoiseTable, sigmas: Sequence[float]) -> None:
-        self.mask, self.table = mask, table
-        self.start = table.timestep(sigmas[0])
-        self.end = table.timestep(max(table.sigma_min, sigmas[-1]))
+    def __init__(self, mask: Tensor, path: NoisePath, sigmas: Sequence[float]) -> None:
+        self.mask, self.path = mask, path
+        self.start = path.timestep(sigmas[0])
+        self.end = path.timestep(max(path.sigma_min, sigmas[-1]))
 
     def __call__(self, sigma: float) -> Tensor:
         """The binary mask at ``sigma``, of the soft mask's shape and dtype."""
-        if self.start == self.end:
-            return (self.mask > 0).to(self.mask.dtype)
-        threshold = (self.table.timestep(sigma) - self.end) / (self.start - self.end)
-        return (self.mask >= threshold).to(self.mask.dtype)
+        return opened(self.mask, self.path.timestep(sigma), self.start, self.end)
+
+
+def opened(mask: Tensor, timestep: float | Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
+    """1 where a soft ``mask`` is open at ``timestep`` of a run from ``start`` to ``end``, else 0; of its dtype."""
+    if start == end:
+        return (mask > 0).to(mask.dtype)
+    return (mask >= (timestep - end) / (start - end)).to(mask.dtype)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from redetail.errors import UnknownNameError
-from redetail.sampling.table import NoiseTable
+from redetail.sampling.path import NoisePath
 
 # Sabour et al. 2024, arXiv 2404.14507, table 1, with more digits from its project page; for 10 steps.
 ALIGN_YOUR_STEPS = {
@@ -29,13 +29,13 @@ GITS_LAST = 0.02916753
 GITS_STEPS = range(2, 21)
 
 
-def align_your_steps(table: NoiseTable, steps: int, *, name: str) -> list[float]:
+def align_your_steps(path: NoisePath, steps: int, *, name: str) -> list[float]:
     """Align Your Steps (Sabour et al. 2024, arXiv 2404.14507); interpolated for other numbers of steps than 10."""
     sigmas = [float(sigma) for sigma in ALIGN_YOUR_STEPS[name].split()]
     return [*_resampled(sigmas, steps)[:-1], 0.0]
 
 
-def gits(table: NoiseTable, steps: int, *, coefficient: float) -> list[float]:
+def gits(path: NoisePath, steps: int, *, coefficient: float) -> list[float]:
     """GITS with the sigmas of :func:`gits_sigmas`, whatever the noise table."""
     return gits_sigmas(steps, coefficient)
 

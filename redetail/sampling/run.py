@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +11,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from redetail.errors import RegionError, SettingsError
+from redetail.errors import RegionError
 from redetail.progress import CancelToken
 from redetail.sampling.denoiser import Denoiser, Prediction, predict_both
-from redetail.sampling.mask import DifferentialMask, MaskedDenoiser
+from redetail.sampling.mask import DifferentialMask, MaskedDenoiser, composited
 from redetail.sampling.noise import BrownianNoise, NoiseFrames, NoiseSource, PlainNoise
+from redetail.sampling.path import NoisePath
 from redetail.sampling.samplers import Step, find_sampler
-from redetail.sampling.schedulers import Scheduler, distinct, part, schedule, step_range
-from redetail.sampling.table import NoiseTable
+from redetail.sampling.schedulers import Scheduler, refined_parts, sampled_part, schedule, step_range
 
 CallCallback = Callable[[int, int], None]
 """(model calls done, model calls in all); the second is 0 where the sampler decides as it goes."""
@@ -29,7 +28,7 @@ CallCallback = Callable[[int, int], None]
 class SamplingRequest:
     """What is asked of a run.
 
-    ``sampler``: a name; ``scheduler``: a name, a function (table, steps) -> sigmas, or the sigmas; ``denoise``: 0..1,
+    ``sampler``: a name; ``scheduler``: a name, a function (path, steps) -> sigmas, or the sigmas; ``denoise``: 0..1,
     how far up the schedule it starts. ``first_frame`` and ``total_frames`` say which part of its segment the latents
     are, so that a segment sampled in parts gets the noise that it would get in one (None: it ends with these latents).
     ``free_noise``: (window, step), see :class:`~redetail.sampling.noise.NoiseFrames`.
@@ -46,17 +45,17 @@ class SamplingRequest:
 
 
 class Stage(NamedTuple):
-    """A denoiser and the noise table of its model."""
+    """A denoiser and the noise path of its model."""
 
     denoiser: Denoiser
-    table: NoiseTable
+    path: NoisePath
 
 
 @torch.no_grad()
 def sample(
     denoiser: Denoiser,
     latents: Tensor,
-    table: NoiseTable,
+    path: NoisePath,
     request: SamplingRequest,
     *,
     mask: Tensor | None = None,
@@ -75,11 +74,11 @@ def sample(
     :class:`~redetail.errors.Cancelled`.
     """
     run = _Run(request, latents, mask, on_call, cancel)
-    whole, sigmas = run.sigmas(table)
+    whole, sigmas = run.sigmas(path)
     if not sigmas:
         return run.clean.clone()
     run.expect(sigmas)
-    return run.walk(Stage(denoiser, table), whole, sigmas, run.clean, differential=differential).x0
+    return run.walk(Stage(denoiser, path), whole, sigmas, run.clean, differential=differential).x0
 
 
 @torch.no_grad()
@@ -100,20 +99,14 @@ def sample_refined(
     The base model samples down to the split and keeps the noise that is left; its latents are composited over the clean
     ones with the mask; the refiner goes on from there with no noise added, the mask acting softly.
     """
-    if not 0 <= ratio <= 1:
-        raise SettingsError(f"refiner-ratio is {ratio}; it must lie between 0 and 1.")
     run = _Run(request, latents, mask, on_call, cancel)
-    start, total = step_range(request.steps, request.denoise)
-    split = start + math.floor(request.steps * (1 - ratio))
-    base_whole, refiner_whole = run.schedule(base.table), run.schedule(refiner.table)
-    before = distinct(part(base_whole, start, split, leftover_noise=True))
-    after = distinct(part(refiner_whole, split, total))
+    base_whole, refiner_whole = run.schedule(base.path), run.schedule(refiner.path)
+    before, after = refined_parts(base_whole, refiner_whole, request.steps, request.denoise, ratio)
     run.expect(before, after)
     handed = run.clean
     if before:
-        handed = run.walk(base, base_whole, before, handed, differential=differential).x
-        if run.mask is not None:
-            handed = torch.lerp(run.clean, handed, run.mask)
+        x = run.walk(base, base_whole, before, handed, differential=differential).x
+        handed = composited(run.clean, base.path.finish(x, before[-1]), run.mask)
     return run.walk(refiner, refiner_whole, after, handed, add_noise=False).x0 if after else handed.clone()
 
 
@@ -137,15 +130,15 @@ class _Run:
         )
         self.calls = _Calls(on_call, cancel)
 
-    def schedule(self, table: NoiseTable) -> list[float]:
+    def schedule(self, path: NoisePath) -> list[float]:
         """The whole schedule of the request."""
         _, total = step_range(self.request.steps, self.request.denoise)
-        return schedule(self.request.scheduler, table, total, drop_penultimate=self.sampler.drop_penultimate)
+        return schedule(self.request.scheduler, path, total, drop_penultimate=self.sampler.drop_penultimate)
 
-    def sigmas(self, table: NoiseTable) -> tuple[list[float], list[float]]:
+    def sigmas(self, path: NoisePath) -> tuple[list[float], list[float]]:
         """The whole schedule, and the part of it that is sampled."""
-        whole = self.schedule(table)
-        return whole, distinct(part(whole, *step_range(self.request.steps, self.request.denoise)))
+        whole = self.schedule(path)
+        return whole, sampled_part(whole, self.request.steps, self.request.denoise)
 
     def expect(self, *lists: list[float]) -> None:
         """Tell the observer how many model calls these lists of sigmas will take."""
@@ -166,14 +159,14 @@ class _Run:
         noise = self.frames.initial().to(clean) if add_noise else clean.new_zeros(1, 1, 1, 1)
         denoiser = stage.denoiser
         if self.mask is not None:
-            mask = DifferentialMask(self.mask, stage.table, sigmas) if differential else self.mask
+            mask = DifferentialMask(self.mask, stage.path, sigmas) if differential else self.mask
             offset = self.sampler.mask_seed_offset
             shown = self.frames.initial(offset).to(clean) if add_noise and offset else noise
-            denoiser = MaskedDenoiser(denoiser, mask, clean, shown)
-        x = noised(clean, noise, sigmas[0], stage.table)
-        function = (
-            partial(self.sampler.function, table=stage.table) if self.sampler.needs_table else self.sampler.function
-        )
+            denoiser = MaskedDenoiser(denoiser, mask, clean, shown, stage.path)
+        x = stage.path.start(clean, noise, sigmas[0])
+        function = self.sampler.function
+        if self.sampler.needs_path:
+            function = partial(function, path=stage.path)
         steps = function(ObservedDenoiser(denoiser, self.calls), x, sigmas, self._step_noise(whole, sigmas, clean))
         return deque(steps, maxlen=1).pop()
 
@@ -187,12 +180,6 @@ class _Run:
         elif self.sampler.noise == "brownian_part":
             source = BrownianNoise(self.frames, sigmas)
         return lambda sigma, sigma_next: source(sigma, sigma_next).to(like)
-
-
-def noised(clean: Tensor, noise: Tensor, sigma: float, table: NoiseTable) -> Tensor:
-    """``clean`` at noise level ``sigma``; from the table's largest sigma on, the noise makes up for the signal."""
-    full = sigma >= table.sigma_max * (1 - 1e-5)
-    return clean + noise * (math.sqrt(1 + sigma * sigma) if full else sigma)
 
 
 class _Calls:

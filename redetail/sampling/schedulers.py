@@ -17,80 +17,85 @@ import numpy as np
 import torch
 
 from redetail.errors import SettingsError, UnknownNameError
+from redetail.sampling.path import NoisePath
 from redetail.sampling.published import align_your_steps, gits
 from redetail.sampling.quantiles import symmetric_beta_quantiles
-from redetail.sampling.table import NoiseTable
 
-Schedule = Callable[[NoiseTable, int], Sequence[float]]
-"""Table and number of steps in, falling sigmas that end with 0 out."""
+Schedule = Callable[[NoisePath, int], Sequence[float]]
+"""Path and number of steps in, falling sigmas that end with 0 out."""
 
 Scheduler = str | Schedule | Sequence[float]
-"""A scheduler's name, a function of one's own, or the sigmas themselves."""
+"""A scheduler's name, a function, or the sigmas themselves."""
 
 
-def normal(table: NoiseTable, steps: int) -> list[float]:
+def normal(path: NoisePath, steps: int) -> list[float]:
     """Evenly spaced timesteps from the last to the first."""
-    return [*map(table.sigma, torch.linspace(len(table) - 1, 0, steps).tolist()), 0.0]
+    return [*map(path.sigma, _timesteps(path, steps)), 0.0]
 
 
-def sgm_uniform(table: NoiseTable, steps: int) -> list[float]:
+def sgm_uniform(path: NoisePath, steps: int) -> list[float]:
     """Evenly spaced timesteps that stop one step short of the first (Stability's generative-models)."""
-    return [*map(table.sigma, torch.linspace(len(table) - 1, 0, steps + 1)[:-1].tolist()), 0.0]
+    return [*map(path.sigma, _timesteps(path, steps + 1)[:-1]), 0.0]
 
 
-def simple(table: NoiseTable, steps: int) -> list[float]:
+def _timesteps(path: NoisePath, count: int) -> list[float]:
+    """Evenly spaced timesteps, from that of the largest sigma to that of the smallest."""
+    return torch.linspace(path.timestep(path.sigma_max), path.timestep(path.sigma_min), count).tolist()
+
+
+def simple(path: NoisePath, steps: int) -> list[float]:
     """Every (1000/n)-th table entry from the last down."""
-    stride = len(table) / steps
-    return [*(table.sigmas[len(table) - 1 - int(k * stride)] for k in range(steps)), 0.0]
+    stride = len(path) / steps
+    return [*(path.sigmas[len(path) - 1 - int(k * stride)] for k in range(steps)), 0.0]
 
 
-def karras(table: NoiseTable, steps: int, rho: float = 7.0) -> list[float]:
+def karras(path: NoisePath, steps: int, rho: float = 7.0) -> list[float]:
     """Evenly spaced in sigma^(1/rho) (Karras et al. 2022, arXiv 2206.00364, eq. 5)."""
-    high, low = table.sigma_max ** (1 / rho), table.sigma_min ** (1 / rho)
+    high, low = path.sigma_max ** (1 / rho), path.sigma_min ** (1 / rho)
     roots = high + torch.linspace(0, 1, steps) * (low - high)
     return [*(roots**rho).tolist(), 0.0]
 
 
-def exponential(table: NoiseTable, steps: int) -> list[float]:
+def exponential(path: NoisePath, steps: int) -> list[float]:
     """Evenly spaced in ln sigma."""
-    return [*torch.linspace(math.log(table.sigma_max), math.log(table.sigma_min), steps).exp().tolist(), 0.0]
+    return [*torch.linspace(math.log(path.sigma_max), math.log(path.sigma_min), steps).exp().tolist(), 0.0]
 
 
-def ddim_uniform(table: NoiseTable, steps: int) -> list[float]:
+def ddim_uniform(path: NoisePath, steps: int) -> list[float]:
     """Every floor(1000/n)-th table entry, counted from the second (Song et al. 2020, arXiv 2010.02502, section 4.2).
 
     It may have more than n steps: what is left over of 1000/n adds to them.
     """
-    indices = range(1, len(table), max(len(table) // steps, 1))
-    return [*(table.sigmas[index] for index in reversed(indices)), 0.0]
+    indices = range(1, len(path), max(len(path) // steps, 1))
+    return [*(path.sigmas[index] for index in reversed(indices)), 0.0]
 
 
-def beta(table: NoiseTable, steps: int, shape: float = 0.6) -> list[float]:
+def beta(path: NoisePath, steps: int, shape: float = 0.6) -> list[float]:
     """Timesteps at even quantiles of Beta(0.6, 0.6): denser at both ends (Lee et al. 2024, arXiv 2407.12173).
 
     Timesteps that fall together count once, so it may have fewer than n steps.
     """
     quantiles = symmetric_beta_quantiles(1 - np.arange(steps) / steps, shape)
-    timesteps = np.rint((len(table) - 1) * quantiles).astype(int).tolist()
-    return [*(table.sigmas[timestep] for timestep in dict.fromkeys(timesteps)), 0.0]
+    timesteps = np.rint((len(path) - 1) * quantiles).astype(int).tolist()
+    return [*(path.sigmas[timestep] for timestep in dict.fromkeys(timesteps)), 0.0]
 
 
-def linear_quadratic(table: NoiseTable, steps: int, linear_end: float = 0.025) -> list[float]:
+def linear_quadratic(path: NoisePath, steps: int, linear_end: float = 0.025) -> list[float]:
     """Falls by ``linear_end`` of 1/n a step over the first half, then quadratically (Movie Gen, arXiv 2410.13720)."""
     if steps == 1:
-        return [table.sigma_max, 0.0]
+        return [path.sigma_max, 0.0]
     first = steps // 2
     second = steps - first
     bend = (first - linear_end * steps) / (first * second**2)
     rise = linear_end / first - 2 * (first - linear_end * steps) / second**2
     fallen = [index * linear_end / first for index in range(first)]
     fallen += [bend * index**2 + rise * index + bend * first**2 for index in range(first, steps)]
-    return [*((1 - part) * table.sigma_max for part in fallen), 0.0]
+    return [*((1 - part) * path.sigma_max for part in fallen), 0.0]
 
 
-def kl_optimal(table: NoiseTable, steps: int) -> list[float]:
+def kl_optimal(path: NoisePath, steps: int) -> list[float]:
     """Evenly spaced in arctan sigma (Sabour et al. 2024, arXiv 2404.14507, section 3.1); one step starts at the top."""
-    angles = torch.tensor([table.sigma_min, table.sigma_max]).atan()
+    angles = torch.tensor([path.sigma_min, path.sigma_max]).atan()
     places = torch.linspace(0, 1, steps)
     return [*(places * angles[0] + (1 - places) * angles[1]).tan().tolist(), 0.0]
 
@@ -132,20 +137,20 @@ def find_scheduler(name: str) -> Schedule:
     return partial(gits, coefficient=float(given[1]))
 
 
-def schedule(scheduler: Scheduler, table: NoiseTable, steps: int, *, drop_penultimate: bool = False) -> list[float]:
+def schedule(scheduler: Scheduler, path: NoisePath, steps: int, *, drop_penultimate: bool = False) -> list[float]:
     """The whole schedule of ``steps`` steps.
 
     ``drop_penultimate`` is the rule of some two-call samplers: one step more is made, and the last non-zero sigma taken
-    out. A scheduler of one's own, function or list, is used as it is. Raises
+    out. A function or a list is used as it is. Raises
     :class:`~redetail.errors.UnknownNameError` for an unknown name, :class:`~redetail.errors.SettingsError` for sigmas
     that do not fall or are not finite.
     """
     if isinstance(scheduler, str):
-        sigmas = list(find_scheduler(scheduler)(table, steps + drop_penultimate))
+        sigmas = list(find_scheduler(scheduler)(path, steps + drop_penultimate))
         if drop_penultimate:
             del sigmas[-2]
     else:
-        sigmas = [float(sigma) for sigma in (scheduler(table, steps) if callable(scheduler) else scheduler)]
+        sigmas = [float(sigma) for sigma in (scheduler(path, steps) if callable(scheduler) else scheduler)]
     sigmas = torch.tensor(sigmas, dtype=torch.float32).tolist()
     _check_falling(sigmas, scheduler if isinstance(scheduler, str) else "given")
     return sigmas
@@ -165,15 +170,43 @@ def step_range(steps: int, denoise: float) -> tuple[int, int]:
 
 
 def sampled_sigmas(
-    scheduler: Scheduler, table: NoiseTable, steps: int, denoise: float, *, drop_penultimate: bool = False
+    scheduler: Scheduler, path: NoisePath, steps: int, denoise: float, *, drop_penultimate: bool = False
 ) -> list[float]:
     """The part of the schedule that is sampled: its last ``steps`` steps.
 
     Empty where the schedule is shorter than that: then there is nothing to sample.
     """
+    _, total = step_range(steps, denoise)
+    return sampled_part(schedule(scheduler, path, total, drop_penultimate=drop_penultimate), steps, denoise)
+
+
+def effective_noise_level(scheduler: Scheduler, path: NoisePath, steps: int, denoise: float) -> float:
+    """The noise level, 0 (clean) to 1 (pure noise), that a run with this ``denoise`` starts from; 0 where none is made.
+
+    On a rectified flow it depends on the shift much more than on ``denoise``: see :meth:`NoisePath.noise_level`.
+    """
+    sigmas = sampled_sigmas(scheduler, path, steps, denoise)
+    return path.noise_level(sigmas[0]) if sigmas else 0.0
+
+
+def sampled_part(whole: Sequence[float], steps: int, denoise: float) -> list[float]:
+    """What is sampled of a ``whole`` schedule of floor(steps / denoise) steps: its last ``steps``, without repeats."""
+    return distinct(part(whole, *step_range(steps, denoise)))
+
+
+def refined_parts(
+    base: Sequence[float], refiner: Sequence[float], steps: int, denoise: float, ratio: float
+) -> tuple[list[float], list[float]]:
+    """What a base model and a refiner sample of their whole schedules.
+
+    The refiner takes the last ``ratio`` of the steps; the base model leaves the noise of its last sigma. Either list is
+    empty where that model has nothing to do. Raises :class:`~redetail.errors.SettingsError` unless 0 <= ratio <= 1.
+    """
+    if not 0 <= ratio <= 1:
+        raise SettingsError(f"refiner-ratio is {ratio}; it must lie between 0 and 1.")
     start, total = step_range(steps, denoise)
-    sigmas = schedule(scheduler, table, total, drop_penultimate=drop_penultimate)
-    return distinct(part(sigmas, start, total))
+    split = start + math.floor(steps * (1 - ratio))
+    return distinct(part(base, start, split, leftover_noise=True)), distinct(part(refiner, split, total))
 
 
 def part(sigmas: Sequence[float], start: int, stop: int, *, leftover_noise: bool = False) -> list[float]:
@@ -185,7 +218,7 @@ def part(sigmas: Sequence[float], start: int, stop: int, *, leftover_noise: bool
 
 
 def distinct(sigmas: Sequence[float]) -> list[float]:
-    """The list without repeats of the sigma before, which more steps than the table has entries would bring."""
+    """The list without repeated sigmas, which more steps than the path has entries would bring."""
     return [sigma for index, sigma in enumerate(sigmas) if index == 0 or sigma != sigmas[index - 1]]
 
 

@@ -13,12 +13,12 @@ from torch import Tensor
 from redetail.engines import LatentEngine
 from redetail.engines.base import Capabilities
 from redetail.engines.device import place
-from redetail.engines.latent import DenoiserFor, Kept, LatentModel, latent_mask
+from redetail.engines.latent import DenoiserFor, InpaintCondition, LatentModel, latent_mask
 from redetail.engines.prompt import KeyFrame, key_frames
 from redetail.errors import InputError, ModelError, SettingsError
 from redetail.geometry.context import Frames, shuffled_frames
 from redetail.progress import Progress
-from redetail.sampling import Course, NoiseTable, initial_noise, sampler_names, scheduler_names
+from redetail.sampling import StepIndex, VarianceExploding, initial_noise, sampler_names, scheduler_names
 from redetail.settings import Settings, resolve
 
 Array = NDArray[np.float32]
@@ -46,7 +46,7 @@ class EveryOther:
 class Position:
     """Predicts the frame's own position in the segment, and notes which frames it was asked for."""
 
-    table = NoiseTable.stable_diffusion()
+    path = VarianceExploding.stable_diffusion()
 
     def __init__(self, value: Callable[[int], float] = lambda frame: frame / 64) -> None:
         self.value, self.asked, self.seen, self.settings = value, [], [], []
@@ -253,9 +253,9 @@ class Shown(Position):
     """Predicts the hint named "edges"."""
 
     def controlled(
-        self, crops: Array, settings: Settings, hints: Mapping[str, Array], course: Course, kept: Kept
+        self, crops: Array, settings: Settings, hints: Mapping[str, Array], index: StepIndex, inpaint: InpaintCondition
     ) -> DenoiserFor:
-        self.course = course
+        self.index = index
         small = torch.from_numpy(hints["edges"][:, ::2, ::2].copy()).movedim(-1, 1)
         return lambda frames: lambda x, sigma: small[frames] + 0 * x
 
@@ -266,19 +266,19 @@ def test_a_model_with_controls_is_shown_the_hints_of_each_window() -> None:
     settings = Settings(steps=4, denoise=0.5, context_length=4, context_overlap=1, context_loop=True)
     result = engine(model).enhance(crops, full(crops), settings, hints={"edges": hints})
     np.testing.assert_allclose(result[:, ::2, ::2], hints[:, ::2, ::2], atol=1e-6)
-    assert model.course.steps == 4
-    assert model.course.sigmas[0] < 3  # half the noise: the sampled part of the schedule, not all of it
+    assert model.index.steps == 4
+    assert model.index.sigmas[0] < 3  # half the noise: the sampled part of the schedule, not all of it
 
 
 class Inpainting(Position):
     """Predicts what it is shown of the crops, and keeps all that it is shown."""
 
     def controlled(
-        self, crops: Array, settings: Settings, hints: Mapping[str, Array], course: Course, kept: Kept
+        self, crops: Array, settings: Settings, hints: Mapping[str, Array], index: StepIndex, inpaint: InpaintCondition
     ) -> DenoiserFor:
-        self.kept = kept()
-        assert kept() is self.kept
-        return lambda frames: lambda x, sigma: self.kept[frames, 1:] + 0 * x
+        self.inpaint = inpaint()
+        assert inpaint() is self.inpaint
+        return lambda frames: lambda x, sigma: self.inpaint[frames, 1:] + 0 * x
 
 
 @pytest.mark.parametrize("each", [False, True])
@@ -289,8 +289,8 @@ def test_an_inpainting_model_is_shown_the_mask_and_grey_under_it(each: bool) -> 
     done = engine(model).enhance(crops, mask, Settings(steps=4, context_length=2, context_overlap=1))
     covered = np.where(mask[..., None] > 0.5, 0.5, crops)
     small = torch.from_numpy(mask[:, ::2, ::2].copy())[:, None].expand(3, -1, -1, -1)
-    torch.testing.assert_close(model.kept[:, :1], small)
-    np.testing.assert_allclose(model.kept[:, 1:].movedim(1, -1), covered[:, ::2, ::2])
+    torch.testing.assert_close(model.inpaint[:, :1], small)
+    np.testing.assert_allclose(model.inpaint[:, 1:].movedim(1, -1), covered[:, ::2, ::2])
     np.testing.assert_allclose(done[:, ::2, ::2], covered[:, ::2, ::2], atol=1e-6)
 
 

@@ -28,7 +28,7 @@ from redetail.engines.latent import DenoiserFor, latent_mask
 from redetail.geometry.scale import working_size
 from redetail.imaging.masks import feather, resize_mask
 from redetail.region import Size
-from redetail.sampling import Guidance, NoiseTable, sampler_names, scheduler_names
+from redetail.sampling import Guidance, VarianceExploding, sampler_names, scheduler_names
 from redetail.settings import Settings
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -82,7 +82,7 @@ class ToyModel:
     def __init__(self, constants: dict[str, float], positive: Sequence[float], negative: Sequence[float], table: str):
         self.constants = constants
         self.positive, self.negative = ([float(np.float32(p)) for p in each] for each in (positive, negative))
-        self.table = NoiseTable.stable_diffusion() if table == "sd15" else NoiseTable.animatediff()
+        self.path = VarianceExploding.stable_diffusion() if table == "sd15" else VarianceExploding.animatediff()
 
     def calls(self, frames: int, settings: Settings) -> int:
         return 0

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from redetail.sampling import NoiseTable, find_sampler, sampler_names
+from redetail.sampling import VarianceExploding, find_sampler, sampler_names
 from redetail.sampling.samplers import Step
 from redetail.sampling.samplers.dpm_solver import dpm_adaptive
 
@@ -149,11 +149,11 @@ GAUSSIAN = [name for name in sampler_names() if name not in OTHERS and not name.
 def test_a_gaussian_stays_the_gaussian_it_should_be(name: str) -> None:
     """Data N(0, 1) have the denoiser x / (1 + sigma^2), and at every sigma the latents are N(0, 1 + sigma^2)."""
     sampler = find_sampler(name)
-    table = NoiseTable.stable_diffusion()
+    path = VarianceExploding.stable_diffusion()
     sigmas = np.geomspace(10, 0.1, 160 if sampler.order == 1 else 48).tolist()
     start = torch.randn(1, 1, 100, 100, generator=torch.Generator().manual_seed(12), dtype=torch.float64)
     start = start / start.square().mean().sqrt() * math.sqrt(101)
-    given = {"table": table} if sampler.needs_table else {}
+    given = {"path": path} if sampler.needs_path else {}
     steps = sampler.function(lambda x, sigma: x / (1 + sigma**2), start, sigmas, Path(start), **given)
     *_, last = steps
     # Standard error of the variance of 10000 values 1.4 %, and the error of the method. The adaptive one allows

@@ -33,7 +33,7 @@ def test_the_result_and_the_number_of_model_calls_are_the_recorded_ones(name: st
     }
     base = stage(settings)
     if settings["refiner_ratio"] is None:
-        result = sample(base.denoiser, latents(), base.table, request(settings), **given)
+        result = sample(base.denoiser, latents(), base.path, request(settings), **given)
     else:
         refiner = stage(settings, "refiner")
         result = sample_refined(base, refiner, latents(), request(settings), settings["refiner_ratio"], **given)
@@ -46,7 +46,7 @@ def test_one_step_at_the_smallest_sigma_is_taken_inside_the_mask() -> None:
     # The recorded run divides 0 by 0 there, closes the whole mask and changes nothing: not to be imitated.
     settings = recorded()["cases"]["edge/dd_one_step"]["settings"]
     base, soft = stage(settings), mask(settings)
-    result = sample(base.denoiser, latents(), base.table, request(settings), mask=soft, differential=True)
+    result = sample(base.denoiser, latents(), base.path, request(settings), mask=soft, differential=True)
     assert soft is not None
     outside = (soft == 0).expand_as(result)
     assert torch.equal(result[outside], latents()[outside])

@@ -10,9 +10,9 @@ from redetail.errors import Cancelled, RegionError, SettingsError, UnknownNameEr
 from redetail.geometry.context import context_windows
 from redetail.progress import CancelToken
 from redetail.sampling import (
-    NoiseTable,
     SamplingRequest,
     Stage,
+    VarianceExploding,
     WindowedDenoiser,
     sample,
     sample_refined,
@@ -20,12 +20,12 @@ from redetail.sampling import (
 )
 from tests.sampling.toy import TOLERANCE, guided, latents, worst
 
-TABLE = NoiseTable.stable_diffusion()
+PATH = VarianceExploding.stable_diffusion()
 REQUEST = SamplingRequest(steps=4, denoise=0.5, seed=7)
 
 
 def run(x: Tensor, request: SamplingRequest = REQUEST, **given: Any) -> Tensor:
-    return sample(guided(3.0), x, TABLE, request, **given)
+    return sample(guided(3.0), x, PATH, request, **given)
 
 
 @pytest.mark.parametrize("name", sampler_names())
@@ -73,8 +73,8 @@ def test_frames_sampled_in_parts_get_the_noise_of_the_whole() -> None:
     for name in ("euler_ancestral", "dpmpp_2m_sde", "lcm"):
         request = SamplingRequest(sampler=name, steps=4, denoise=0.5, seed=7, total_frames=6)
         later = SamplingRequest(sampler=name, steps=4, denoise=0.5, seed=7, first_frame=4, total_frames=6)
-        whole = sample(pull, latents(), TABLE, request)
-        assert torch.equal(sample(pull, latents()[4:], TABLE, later), whole[4:])
+        whole = sample(pull, latents(), PATH, request)
+        assert torch.equal(sample(pull, latents()[4:], PATH, later), whole[4:])
 
 
 def test_a_run_in_windows_is_the_run_without_where_frames_are_independent() -> None:
@@ -84,8 +84,8 @@ def test_a_run_in_windows_is_the_run_without_where_frames_are_independent() -> N
     windowed = WindowedDenoiser(lambda _: pull, context_windows(6, 3, 1))
     soft = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     for given in ({}, {"mask": soft}, {"mask": soft, "differential": True}):
-        direct = sample(pull, latents(), TABLE, REQUEST, **given)
-        assert worst(sample(windowed, latents(), TABLE, REQUEST, **given), direct) < TOLERANCE
+        direct = sample(pull, latents(), PATH, REQUEST, **given)
+        assert worst(sample(windowed, latents(), PATH, REQUEST, **given), direct) < TOLERANCE
 
 
 def test_a_run_leaves_its_input_as_it_was() -> None:
@@ -101,7 +101,7 @@ def test_a_schedule_too_short_to_enter_gives_the_latents_back() -> None:
 
 def test_no_gradients_are_recorded() -> None:
     weight = torch.ones((), requires_grad=True)
-    assert not sample(lambda x, sigma: weight * x, latents(), TABLE, REQUEST).requires_grad
+    assert not sample(lambda x, sigma: weight * x, latents(), PATH, REQUEST).requires_grad
 
 
 def test_progress_counts_to_the_number_of_calls_announced() -> None:
@@ -128,13 +128,13 @@ def test_ratio_0_never_asks_the_refiner_and_ratio_1_never_the_base() -> None:
         raise AssertionError
 
     model = guided(3.0)
-    only_base = sample_refined(Stage(model, TABLE), Stage(never, TABLE), latents(), REQUEST, 0.0)
+    only_base = sample_refined(Stage(model, PATH), Stage(never, PATH), latents(), REQUEST, 0.0)
     assert worst(only_base, run(latents())) < TOLERANCE
-    sample_refined(Stage(never, TABLE), Stage(model, TABLE), latents(), REQUEST, 1.0)
+    sample_refined(Stage(never, PATH), Stage(model, PATH), latents(), REQUEST, 1.0)
 
 
 def test_a_refiner_equal_to_the_base_goes_on_where_it_stopped() -> None:
-    both = Stage(guided(3.0), TABLE)
+    both = Stage(guided(3.0), PATH)
     # Euler has no memory of earlier steps, so handing over changes nothing.
     assert worst(sample_refined(both, both, latents(), REQUEST, 0.5), run(latents())) < TOLERANCE
 
@@ -158,6 +158,6 @@ def test_latents_without_frames_are_refused() -> None:
 
 
 def test_a_ratio_outside_0_to_1_is_refused() -> None:
-    both = Stage(guided(3.0), TABLE)
+    both = Stage(guided(3.0), PATH)
     with pytest.raises(SettingsError, match=r"refiner-ratio is 1\.2"):
         sample_refined(both, both, latents(), REQUEST, 1.2)

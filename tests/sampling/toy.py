@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from redetail.sampling import Guidance, NoiseTable, SamplingRequest, Stage
+from redetail.sampling import Guidance, NoisePath, NoiseTable, SamplingRequest, Stage, VarianceExploding
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LATENT_SCALE = 0.18215
@@ -41,6 +41,10 @@ def tensors() -> dict[str, Tensor]:
 @functools.cache
 def table(name: str) -> NoiseTable:
     return {"sd15": NoiseTable.stable_diffusion, "animatediff": NoiseTable.animatediff}[name]()
+
+
+def path(name: str) -> NoisePath:
+    return VarianceExploding(table(name))
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def guided(cfg: float, constants: str = "base") -> Guidance[Condition]:
 
 
 def stage(settings: dict[str, Any], constants: str = "base") -> Stage:
-    return Stage(guided(settings["cfg"], constants), table(settings["model_sampling"]))
+    return Stage(guided(settings["cfg"], constants), path(settings["model_sampling"]))
 
 
 def request(settings: dict[str, Any]) -> SamplingRequest:
@@ -95,7 +99,7 @@ def request(settings: dict[str, Any]) -> SamplingRequest:
     )
 
 
-def geometric(_: NoiseTable, n: int) -> list[float]:
+def geometric(_: NoisePath, n: int) -> list[float]:
     """The recorded scheduler_func."""
     return [*(10.0 * (0.03 / 10.0) ** (i / (n - 1)) for i in range(n)), 0.0]
 

@@ -19,7 +19,7 @@ from redetail.engines.stable_diffusion.modes import RestingNetwork, set_up
 from redetail.errors import SettingsError
 from redetail.geometry.context import Frames
 from redetail.imaging.hints import hint_names, make_hint
-from redetail.sampling import Course
+from redetail.sampling import StepIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,14 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class ShownControls:
-    """ControlNets, each with its hints (F, h, w, 3) 0..1 for the frames at hand, and the course of the sampling."""
+    """ControlNets, each with its hints (F, h, w, 3) 0..1 for the frames at hand, and the steps of the sampling."""
 
     shown: tuple[tuple[Control, Pixels], ...]
-    course: Course
+    index: StepIndex
 
     def at(self, frames: Frames) -> ShownControls:
         """The same for some of the frames."""
-        return ShownControls(tuple((control, hint[frames]) for control, hint in self.shown), self.course)
+        return ShownControls(tuple((control, hint[frames]) for control, hint in self.shown), self.index)
 
     def residuals(self, rows: Tensor, sigma: float, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """What the UNet is given beside its input, by its own names; nothing where no ControlNet acts at ``sigma``.
@@ -47,7 +47,7 @@ class ShownControls:
         ``rows``: the UNet's scaled input (B, C, F, h, w). ``inputs``: timestep, encoder_hidden_states (B * F, tokens,
         width) and added_cond_kwargs (each B, n) as the UNet gets them. Several ControlNets add up.
         """
-        acting = [one for one in self.shown if self.course.within(sigma, one[0].file.start, one[0].file.end)]
+        acting = [one for one in self.shown if self.index.within(sigma, one[0].file.start, one[0].file.end)]
         total: list[Tensor] = []
         for control, hint in acting:
             added = _outputs(control, hint, rows, inputs)
@@ -75,7 +75,7 @@ def _ready(network: Any, placement: Placement) -> Any:
     return RestingNetwork(network, placement.device) if placement.modes.offload else network
 
 
-def show(controls: Sequence[Control], crops: Pixels, hints: Mapping[str, Pixels], course: Course) -> ShownControls:
+def show(controls: Sequence[Control], crops: Pixels, hints: Mapping[str, Pixels], index: StepIndex) -> ShownControls:
     """Give every ControlNet its hints: those in ``hints`` by name, else computed from ``crops`` (F, h, w, 3).
 
     Raises :class:`~redetail.errors.SettingsError` for a hint that can neither be computed nor was given, and for one
@@ -89,7 +89,7 @@ def show(controls: Sequence[Control], crops: Pixels, hints: Mapping[str, Pixels]
         )
     acting = [control for control in controls if control.network is not None and control.file.end > 0]
     ready = {name: _hint(name, crops, hints) for name in {control.file.hint: None for control in acting}}
-    return ShownControls(tuple((control, ready[control.file.hint]) for control in acting), course)
+    return ShownControls(tuple((control, ready[control.file.hint]) for control in acting), index)
 
 
 def _hint(name: str, crops: Pixels, hints: Mapping[str, Pixels]) -> Pixels:

@@ -10,7 +10,7 @@ from typing import Any
 
 from redetail.engines.base import Capabilities, Pixels
 from redetail.engines.device import Placement, memory_errors
-from redetail.engines.latent import Codec, DenoiserFor, Kept, LatentEngine
+from redetail.engines.latent import Codec, DenoiserFor, InpaintCondition, LatentEngine
 from redetail.engines.memory import device_memory, suited
 from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.engines.stable_diffusion.checkpoint import open_checkpoint
@@ -26,7 +26,7 @@ from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.engines.stable_diffusion.text import TextConditioner
 from redetail.errors import ModelError
-from redetail.sampling import Course, NoiseTable, sampler_names, scheduler_names
+from redetail.sampling import NoisePath, StepIndex, VarianceExploding, sampler_names, scheduler_names
 from redetail.settings import Settings
 
 # What AnimateDiff's modules were trained on; their positions reach further, but motion suffers there.
@@ -75,9 +75,9 @@ class LoraModel:
         self._mix(())  # a file that cannot be used is refused before any work
 
     @property
-    def table(self) -> NoiseTable:
-        """The noise levels that the model was trained on."""
-        return self._model.table
+    def path(self) -> NoisePath:
+        """How noise is added for the model."""
+        return self._model.path
 
     def calls(self, frames: int, settings: Settings) -> int:
         """Network calls that ``condition`` takes: those of the model."""
@@ -89,11 +89,16 @@ class LoraModel:
         return self._model.condition(crops, settings, tick)
 
     def controlled(
-        self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course, kept: Kept
+        self,
+        crops: Pixels,
+        settings: Settings,
+        hints: Mapping[str, Pixels],
+        index: StepIndex,
+        inpaint: InpaintCondition,
     ) -> DenoiserFor:
         """As ``condition``, beside ControlNets."""
         self._mix(settings.loras)
-        return self._model.controlled(crops, settings, hints, course, kept)
+        return self._model.controlled(crops, settings, hints, index, inpaint)
 
     def check(self, settings: Settings) -> None:
         """Raise what ``condition`` would raise for the LoRA and prompts of these settings."""
@@ -116,9 +121,9 @@ class LoraModel:
 def _model(parts: Parts, spec: ModelSpec, placement: Placement) -> LoraModel:
     """The latent model of loaded parts: text, ControlNets and LoRA around the network."""
     apply_modes(parts, placement)
-    table, kind = noise_table(parts.scheduler, parts.family.betas), prediction_of(parts.scheduler)
+    path = VarianceExploding(noise_table(parts.scheduler, parts.family.betas), prediction_of(parts.scheduler))
     controls = load_controls(spec.controls, placement, parts.unet.config)
-    guided = TextGuidedModel(MotionNetwork(parts.unet, table, kind), table, _text(parts, spec, placement), controls)
+    guided = TextGuidedModel(MotionNetwork(parts.unet, path), _text(parts, spec, placement), controls)
     return LoraModel(guided, (parts.unet, *(text.encoder for text in parts.texts)), spec.loras)
 
 

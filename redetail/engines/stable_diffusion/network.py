@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from redetail.engines.base import Pixels
-from redetail.engines.latent import DenoiserFor, Kept
+from redetail.engines.latent import DenoiserFor, InpaintCondition
 from redetail.engines.prompt import prompts_of
 from redetail.engines.stable_diffusion.conditions import Conditioner, TextCondition, joined
 from redetail.engines.stable_diffusion.control import Control, ShownControls, show
 from redetail.geometry.context import Frames
-from redetail.sampling import Course, Guidance, NoiseTable, scaled_input, to_denoised
-from redetail.sampling.prediction import PredictionType
+from redetail.sampling import Guidance, NoisePath, StepIndex
 from redetail.settings import Settings
 
 INPAINTING_CHANNELS = 9
@@ -24,57 +23,59 @@ INPAINTING_CHANNELS = 9
 class MotionNetwork:
     """A UNetMotionModel as a :class:`~redetail.sampling.ConditionalModel` over :class:`TextCondition`.
 
-    ``controls``: ControlNets beside it; ``kept`` (F, 5, h, w): what an inpainting network reads after the latents. Both
-    for the frames that it is called with.
+    ``path``: how noise is added for it and what it predicts; ``controls``: ControlNets beside it; ``inpaint``
+    (F, 5, h, w): what an inpainting network reads after the latents. Both for the frames that it is called with.
     """
 
     def __init__(
         self,
         unet: Any,
-        table: NoiseTable,
-        kind: PredictionType,
+        path: NoisePath,
         controls: ShownControls | None = None,
-        kept: Tensor | None = None,
+        inpaint: Tensor | None = None,
     ) -> None:
-        self._unet, self._table, self._kind, self._controls, self._kept = unet, table, kind, controls, kept
+        self.path = path
+        self._unet, self._controls, self._inpaint = unet, controls, inpaint
 
     @property
     def inpaints(self) -> bool:
         """Whether the network was trained to see the mask and what lies around it."""
         return int(self._unet.config.in_channels) == INPAINTING_CHANNELS
 
-    def steered(self, controls: ShownControls, kept: Tensor | None = None) -> MotionNetwork:
+    def steered(self, controls: ShownControls, inpaint: Tensor | None = None) -> MotionNetwork:
         """The same network beside these ControlNets; they see as many frames as it does."""
-        return MotionNetwork(self._unet, self._table, self._kind, controls, kept)
+        return MotionNetwork(self._unet, self.path, controls, inpaint)
 
     def __call__(self, x: Tensor, sigma: float, conditions: Sequence[TextCondition], /) -> list[Tensor]:
         """x0 (F, C, h, w) under each condition; all conditions go through the network as one batch."""
         frames, batch = len(x), len(conditions)
         # The network wants (B, C, F, h, w), and the text of every frame of every row of the batch.
-        rows = scaled_input(x, sigma).movedim(0, 1)[None].expand(batch, -1, -1, -1, -1).to(self._unet.dtype)
+        rows = self.path.scaled_input(x, sigma).movedim(0, 1)[None].expand(batch, -1, -1, -1, -1).to(self._unet.dtype)
         text, added = joined(conditions, frames)
         inputs: dict[str, Any] = {
-            "timestep": torch.tensor(self._table.timestep(sigma), device=x.device),
+            "timestep": torch.tensor(self.path.timestep(sigma), device=x.device),
             "encoder_hidden_states": text.to(self._unet.dtype),
         }
         if added:
             inputs["added_cond_kwargs"] = added
         residuals = self._controls.residuals(rows, sigma, inputs) if self._controls is not None else {}
-        if self._kept is not None:
-            beside = self._kept.to(rows).movedim(0, 1)[None].expand(batch, -1, -1, -1, -1)
+        if self._inpaint is not None:
+            beside = self._inpaint.to(rows).movedim(0, 1)[None].expand(batch, -1, -1, -1, -1)
             rows = torch.cat([rows, beside], 1)
         output = self._unet(rows, **inputs, **residuals).sample
-        return [to_denoised(self._kind, row.movedim(1, 0), x, sigma) for row in output]
+        return [self.path.denoised(row.movedim(1, 0), x, sigma) for row in output]
 
 
 class TextGuidedModel:
-    """A motion network, its noise table, what makes conditions of prompts, and its ControlNets."""
+    """A motion network, what makes conditions of prompts, and its ControlNets."""
 
-    def __init__(
-        self, network: MotionNetwork, table: NoiseTable, text: Conditioner, controls: Sequence[Control] = ()
-    ) -> None:
+    def __init__(self, network: MotionNetwork, text: Conditioner, controls: Sequence[Control] = ()) -> None:
         self._network, self._text, self._controls = network, text, controls
-        self.table = table
+
+    @property
+    def path(self) -> NoisePath:
+        """How noise is added for the network."""
+        return self._network.path
 
     def check(self, settings: Settings) -> None:
         """Raise :class:`~redetail.errors.SettingsError` for prompts that cannot be read with this model."""
@@ -90,11 +91,16 @@ class TextGuidedModel:
         return self._guided(crops, settings, lambda _: self._network)
 
     def controlled(
-        self, crops: Pixels, settings: Settings, hints: Mapping[str, Pixels], course: Course, kept: Kept
+        self,
+        crops: Pixels,
+        settings: Settings,
+        hints: Mapping[str, Pixels],
+        index: StepIndex,
+        inpaint: InpaintCondition,
     ) -> DenoiserFor:
         """With ControlNets; see :class:`~redetail.engines.latent.ControlledModel`."""
-        shown = show(self._controls, crops, hints, course)
-        beside = kept() if self._network.inpaints else None
+        shown = show(self._controls, crops, hints, index)
+        beside = inpaint() if self._network.inpaints else None
 
         def network_for(frames: Frames) -> MotionNetwork:
             return self._network.steered(shown.at(frames), None if beside is None else beside[frames])

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from redetail.errors import ModelError, UnknownNameError
-from redetail.sampling import NoiseTable
-from redetail.sampling.prediction import PredictionType, prediction_type
+from redetail.sampling import NoiseTable, PredictionType, prediction_type
 
 # The last timestep of a zero-terminal-SNR schedule has no signal left; this keeps its sigma finite (4096).
 _LEAST_SIGNAL = 2.0**-24

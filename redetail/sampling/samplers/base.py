@@ -40,7 +40,7 @@ class Sampler:
     evaluations for n steps that end in 0 (None: as many as it takes). ``noise``: "plain" draws or a "brownian" path
     over the whole schedule ("brownian_part": over the sampled part). ``drop_penultimate``: whether its schedules leave
     out the last sigma before 0. ``mask_seed_offset``: added to the seed of the noise that masked surroundings show.
-    ``needs_table``: whether the function takes the model's noise table, as keyword ``table``.
+    ``needs_path``: whether the function takes the model's noise path, as keyword ``path``.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Sampler:
     noise: NoiseKind = "none"
     drop_penultimate: bool = False
     mask_seed_offset: int = 0
-    needs_table: bool = False
+    needs_path: bool = False
 
 
 def intervals(sigmas: Sequence[float]) -> Iterable[tuple[float, float]]:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
+from redetail.sampling.path import NoisePath
 from redetail.sampling.samplers.base import Step, Steps, add, intervals
 from redetail.sampling.samplers.quadrature import gauss, lagrange_integrals
-from redetail.sampling.table import NoiseTable
 
 PREDICTOR_ORDER, CORRECTOR_ORDER = 3, 4
 
@@ -37,15 +37,15 @@ def sa_solver(
     sigmas: Sequence[float],
     noise: NoiseSource,
     *,
-    table: NoiseTable,
+    path: NoisePath,
     evaluate_corrected: bool = False,
 ) -> Steps:
     """Predictor of order 3, corrector of order 4; noise (tau = 1) in the middle of the schedule only.
 
-    The noisy part is where the next sigma lies between those of 0.2 and 0.8 of the last timestep. A step's corrector
-    uses the noise of its predictor. ``evaluate_corrected`` is sa_solver_pece: the corrected latents are evaluated anew.
+    The noisy part is where the next sigma lies between those at 0.2 and 0.8 of the way. A step's corrector uses the
+    noise of its predictor. ``evaluate_corrected`` is sa_solver_pece: the corrected latents are evaluated once more.
     """
-    low, high = (table.sigma(part * (len(table) - 1)) * slack for part, slack in ((0.2, 1 - 1e-6), (0.8, 1 + 1e-6)))
+    low, high = (path.sigma_at(progress) * slack for progress, slack in ((0.8, 1 - 1e-6), (0.2, 1 + 1e-6)))
     start, tau = x, 0.0
     shock: Tensor | float = 0.0
     nodes: list[float] = []

@@ -30,7 +30,7 @@ from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.engines.stable_diffusion.text import TextConditioner
 from redetail.errors import ModelError, SettingsError
 from redetail.imaging.hints import make_hint
-from redetail.sampling import Course, NoiseTable, initial_noise, sampler_names, scheduler_names
+from redetail.sampling import NoiseTable, StepIndex, VarianceExploding, initial_noise, sampler_names, scheduler_names
 from redetail.settings import Settings
 from tests.engines import originals
 
@@ -39,7 +39,7 @@ CPU = Placement(torch.device("cpu"), torch.float32)
 LINEAR = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "num_train_timesteps": 1000}
 SIZE, FRAMES = 64, 3
 WHOLE = np.ones((1, SIZE, SIZE), np.float32)
-COURSE = Course((8.0, 4.0, 2.0, 1.0, 0.0))
+INDEX = StepIndex((8.0, 4.0, 2.0, 1.0, 0.0))
 
 
 def control_tensors(seed: int = 5, prefix: str = "", **options: Any) -> dict[str, Tensor]:
@@ -82,12 +82,12 @@ def crops() -> Array:
 
 
 def engine(parts: Parts, controls: tuple[Control, ...] = (), context: int | None = None) -> LatentEngine:
-    table = noise_table(LINEAR, SD.betas)
+    path = VarianceExploding(noise_table(LINEAR, SD.betas))
     text = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder)
     abilities = Capabilities(
         name="tiny", size_multiple=8, context_length=context, samplers=sampler_names(), schedulers=scheduler_names()
     )
-    model = TextGuidedModel(MotionNetwork(parts.unet, table, "eps"), table, StatesAlone([text]), controls)
+    model = TextGuidedModel(MotionNetwork(parts.unet, path), StatesAlone([text]), controls)
     return LatentEngine(VaeCodec(parts.vae), model, abilities, CPU)
 
 
@@ -293,11 +293,11 @@ def test_it_acts_for_its_share_of_the_steps_alone(
     folder: Path, parts: Parts, crops: Array, start: float, end: float, steps: list[int]
 ) -> None:
     control, network = counted(folder, parts, start=start, end=end)
-    shown = show((control,), crops, {}, COURSE)
+    shown = show((control,), crops, {}, INDEX)
     rows = torch.zeros(1, 4, FRAMES, 8, 8)
     inputs = {"timestep": torch.tensor(1), "encoder_hidden_states": torch.zeros(FRAMES, 7, 64)}
     acted = []
-    for step, sigma in enumerate(COURSE.sigmas[:-1]):
+    for step, sigma in enumerate(INDEX.sigmas[:-1]):
         with torch.no_grad():
             acted += [step] if shown.residuals(rows, sigma, inputs) else []
     assert acted == steps
@@ -328,7 +328,7 @@ def test_several_controlnets_add_up(folder: Path, parts: Parts, crops: Array) ->
     inputs = {"timestep": torch.tensor(500), "encoder_hidden_states": torch.zeros(FRAMES, 7, 64)}
     with torch.no_grad():
         total, *each = (
-            show(controls, crops, {}, COURSE).residuals(rows, 8.0, inputs) for controls in (both, both[:1], both[1:])
+            show(controls, crops, {}, INDEX).residuals(rows, 8.0, inputs) for controls in (both, both[:1], both[1:])
         )
     middle = "mid_block_additional_residual"
     torch.testing.assert_close(total[middle], each[0][middle] + each[1][middle])

@@ -23,8 +23,7 @@ from redetail.engines.stable_diffusion.noise import noise_table, prediction_of
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.errors import ModelError
-from redetail.sampling import NoiseTable, initial_noise
-from redetail.sampling.prediction import scaled_input
+from redetail.sampling import NoiseTable, VarianceExploding, initial_noise
 from redetail.settings import Settings
 
 Array = NDArray[np.float32]
@@ -92,15 +91,15 @@ def _no_adapter(diffusers: Any) -> Any:
 
 def test_the_network_is_fed_as_it_was_trained(parts: Parts) -> None:
     """One condition at a time, by hand: x0 = x - sigma * eps(x / sqrt(sigma^2 + 1), t)."""
-    table = NoiseTable.animatediff()
-    network = MotionNetwork(parts.unet, table, "eps")
+    path = VarianceExploding.animatediff()
+    network = MotionNetwork(parts.unet, path)
     x = torch.randn(3, 4, 4, 6, generator=torch.manual_seed(0)) * 5
     positive, negative = (torch.randn(1, 77, 32, generator=torch.manual_seed(n)) for n in (1, 2))
-    sigma = table.sigmas[400]
+    sigma = path.sigmas[400]
     with torch.no_grad():
         both = network(x, sigma, [TextCondition(positive), TextCondition(negative)])
         for x0, text in zip(both, (positive, negative), strict=True):
-            eps = parts.unet(scaled_input(x, sigma).movedim(0, 1)[None], 400, text.expand(3, -1, -1)).sample
+            eps = parts.unet(path.scaled_input(x, sigma).movedim(0, 1)[None], 400, text.expand(3, -1, -1)).sample
             # The same sums in batches of another size.
             torch.testing.assert_close(x0, x - sigma * eps[0].movedim(1, 0), atol=1e-5, rtol=1e-5)
     assert (both[0] - both[1]).abs().max() > 1e-4
@@ -119,7 +118,7 @@ def test_joining_gives_what_diffusers_joins(model_folder: Path, parts: Parts) ->
 
 
 def test_frames_see_one_another(parts: Parts) -> None:
-    network = MotionNetwork(parts.unet, NoiseTable.animatediff(), "eps")
+    network = MotionNetwork(parts.unet, VarianceExploding.animatediff())
     x = torch.randn(4, 4, 4, 4, generator=torch.manual_seed(0))
     text = TextCondition(torch.zeros(1, 77, 32))
     with torch.no_grad():

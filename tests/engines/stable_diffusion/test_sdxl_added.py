@@ -26,7 +26,7 @@ from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.engines.stable_diffusion.text import TextConditioner
 from redetail.errors import ModelError, RedetailError, SettingsError
-from redetail.sampling import Course, scaled_input
+from redetail.sampling import StepIndex, VarianceExploding
 from redetail.settings import Settings
 from tests.engines import originals as made
 
@@ -306,19 +306,22 @@ def test_a_controlnet_is_told_what_the_unet_is(parts: Parts, controls: Path, nam
     generator, frames = torch.manual_seed(0), 3
     hints = np.random.default_rng(1).random((frames, 64, 64, 3), dtype=np.float32)
     loaded = load_controls([ControlFile(controls / name, 0.8, hint="edges.mp4")], CPU, parts.unet.config)
-    shown = show(loaded, hints, {"edges.mp4": hints}, Course((8.0, 1.0, 0.0)))
-    sizes, table = torch.tensor([[64, 64, 0, 0, 64, 64]]), noise_table(parts.scheduler, parts.family.betas)
+    shown = show(loaded, hints, {"edges.mp4": hints}, StepIndex((8.0, 1.0, 0.0)))
+    sizes, path = (
+        torch.tensor([[64, 64, 0, 0, 64, 64]]),
+        VarianceExploding(noise_table(parts.scheduler, parts.family.betas)),
+    )
     conditions = [
         TextCondition(torch.randn(1, 77, 160, generator=generator),
                       {"text_embeds": torch.randn(1, 32, generator=generator), "time_ids": sizes})
         for _ in range(2)
     ]  # fmt: skip
-    x, sigma = torch.randn(frames, 4, 8, 8, generator=generator), table.sigmas[300]
-    results = MotionNetwork(parts.unet, table, "eps", shown)(x, sigma, conditions)
-    without = MotionNetwork(parts.unet, table, "eps")(x, sigma, conditions)
+    x, sigma = torch.randn(frames, 4, 8, 8, generator=generator), path.sigmas[300]
+    results = MotionNetwork(parts.unet, path, shown)(x, sigma, conditions)
+    without = MotionNetwork(parts.unet, path)(x, sigma, conditions)
     for x0, plain, condition in zip(results, without, conditions, strict=True):
         text, whole = condition.states.expand(frames, -1, -1), condition.added["text_embeds"]
-        pictures = scaled_input(x, sigma)
+        pictures = path.scaled_input(x, sigma)
         levels, middle = peer(
             pictures, 300, text, torch.from_numpy(hints).movedim(-1, 1), 0.8, return_dict=False,
             added_cond_kwargs={"text_embeds": whole.repeat(frames, 1), "time_ids": sizes.repeat(frames, 1)},

@@ -20,7 +20,7 @@ from redetail.engines.stable_diffusion.network import MotionNetwork
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.errors import ModelError
-from redetail.sampling import NoiseTable, scaled_input
+from redetail.sampling import VarianceExploding
 from redetail.settings import Settings
 from tests.engines import originals as made
 
@@ -354,16 +354,16 @@ def test_the_kept_follows_the_latents(thin: ModelSpec, tmp_path: Path) -> None:
     """One call by hand: the network gets latents, mask and kept latents in this order, for every condition alike."""
     path = saved(tmp_path / "x.safetensors", THIN | made.unet_shapes((32, 64), 32, layers=1, in_channels=9))
     unet = load_spec_parts(replace(thin, checkpoint=path), CPU).unet
-    table = NoiseTable.animatediff()
-    network = MotionNetwork(unet, table, "eps")
+    noise_path = VarianceExploding.animatediff()
+    network = MotionNetwork(unet, noise_path)
     assert network.inpaints
     x, kept = (torch.randn(3, n, 4, 6, generator=torch.manual_seed(n)) for n in (4, 5))
     text = [TextCondition(torch.randn(1, 77, 32, generator=torch.manual_seed(n))) for n in (1, 2)]
-    sigma = table.sigmas[300]
+    sigma = noise_path.sigmas[300]
     with torch.no_grad():
-        both = MotionNetwork(unet, table, "eps", kept=kept)(x, sigma, text)
+        both = MotionNetwork(unet, noise_path, inpaint=kept)(x, sigma, text)
         for x0, condition in zip(both, text, strict=True):
-            rows = torch.cat([scaled_input(x, sigma), kept], 1).movedim(0, 1)[None]
+            rows = torch.cat([noise_path.scaled_input(x, sigma), kept], 1).movedim(0, 1)[None]
             eps = unet(rows, 300, condition.states.expand(3, -1, -1)).sample[0].movedim(1, 0)
             torch.testing.assert_close(x0, x - sigma * eps, atol=1e-5, rtol=1e-5)
 

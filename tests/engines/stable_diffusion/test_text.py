@@ -24,7 +24,7 @@ from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.engines.stable_diffusion.text import TextConditioner, matched
 from redetail.engines.stable_diffusion.tokens import PromptTokenizer
 from redetail.errors import SettingsError, UnknownNameError
-from redetail.sampling import NoiseTable
+from redetail.sampling import VarianceExploding
 from redetail.settings import Settings
 
 CPU = Placement(torch.device("cpu"), torch.float32)
@@ -138,7 +138,7 @@ def test_repeating_text_is_nothing_to_attention(parts: Parts, text: TextConditio
     positive, negative = text.pair("a face", "x" * 100)
     assert positive.shape == negative.shape == (1, 154, 32)
     assert torch.equal(negative, text("x" * 100))
-    network = MotionNetwork(parts.unet, NoiseTable.animatediff(), "eps")
+    network = MotionNetwork(parts.unet, VarianceExploding.animatediff())
     x = torch.randn(2, 4, 4, 6, generator=torch.manual_seed(0))
     (repeated,), (once,) = (network(x, 1.0, [TextCondition(states)]) for states in (positive, text("a face")))
     torch.testing.assert_close(repeated, once, rtol=1e-5, atol=1e-5)  # the same sums in another order
@@ -196,7 +196,6 @@ def test_notes_are_said_once(parts: Parts, caplog: pytest.LogCaptureFixture) -> 
 
 def test_the_model_reads_the_prompt_of_each_frame(parts: Parts) -> None:
     """A prompt over time gives every frame, in any window, what that frame's text alone would be."""
-    table = NoiseTable.animatediff()
     text = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder)
     seen: list[Tensor] = []
 
@@ -205,7 +204,7 @@ def test_the_model_reads_the_prompt_of_each_frame(parts: Parts) -> None:
             seen.append(conditions[0].states)
             return [x for _ in conditions]
 
-    model = TextGuidedModel(Network(), table, StatesAlone([text]))
+    model = TextGuidedModel(Network(), StatesAlone([text]))
     crops = np.zeros((6, 16, 16, 3), np.float32)
     denoiser_for = model.condition(crops, Settings(prompt="-2: a; 2: b", cfg=1.0), lambda: None)
     x = torch.zeros(3, 4, 2, 2)
@@ -224,7 +223,7 @@ def test_the_layer_is_a_setting(parts: Parts) -> None:
             seen.extend(condition.states for condition in conditions)
             return [x for _ in conditions]
 
-    model = TextGuidedModel(Network(), NoiseTable.animatediff(), StatesAlone([text]))
+    model = TextGuidedModel(Network(), StatesAlone([text]))
     crops = np.zeros((1, 16, 16, 3), np.float32)
     denoiser_for = model.condition(crops, Settings(prompt="a", negative="b", clip_skip=2, cfg=2.0), lambda: None)
     denoiser_for(slice(0, 1))(torch.zeros(1, 4, 2, 2), 1.0)

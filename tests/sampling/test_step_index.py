@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from redetail.sampling import Course, NoiseTable, SwitchingDenoiser, predict_both, sampled_sigmas
+from redetail.sampling import StepIndex, SwitchingDenoiser, VarianceExploding, predict_both, sampled_sigmas
 
-COURSE = Course((8.0, 4.0, 2.0, 1.0, 0.0))
+INDEX = StepIndex((8.0, 4.0, 2.0, 1.0, 0.0))
 
 
 @pytest.mark.parametrize(
@@ -13,21 +13,21 @@ COURSE = Course((8.0, 4.0, 2.0, 1.0, 0.0))
     [(9, 0), (8, 0), (6, 0), (4, 1), (3.99999, 1), (4.00001, 1), (3.9, 1), (2, 2), (1, 3), (0.5, 3), (0.001, 3)],
 )
 def test_a_sigma_belongs_to_the_step_that_it_begins_or_lies_in(sigma: float, step: int) -> None:
-    assert COURSE.step(sigma) == step
+    assert INDEX.step(sigma) == step
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 20])
 def test_every_step_of_a_schedule_is_found(steps: int) -> None:
-    sigmas = sampled_sigmas("karras", NoiseTable.animatediff(), steps, 0.5)
-    course = Course(tuple(sigmas))
-    assert [course.step(sigma) for sigma in sigmas[:-1]] == list(range(steps))
+    sigmas = sampled_sigmas("karras", VarianceExploding.animatediff(), steps, 0.5)
+    index = StepIndex(tuple(sigmas))
+    assert [index.step(sigma) for sigma in sigmas[:-1]] == list(range(steps))
 
 
 def test_shares_count_whole_steps() -> None:
     """The rule of the published ControlNet pipelines: step i of n acts if i/n >= start and (i + 1)/n <= end."""
-    acting = [[COURSE.within(sigma, *share) for sigma in COURSE.sigmas[:-1]] for share in ((0, 1), (0, 0.5), (0.3, 1))]
+    acting = [[INDEX.within(sigma, *share) for sigma in INDEX.sigmas[:-1]] for share in ((0, 1), (0, 0.5), (0.3, 1))]
     assert acting == [[True] * 4, [True, True, False, False], [False, False, True, True]]
-    assert not any(COURSE.within(sigma, 0, 0) for sigma in COURSE.sigmas[:-1])
+    assert not any(INDEX.within(sigma, 0, 0) for sigma in INDEX.sigmas[:-1])
 
 
 def test_denoisers_take_turns() -> None:
@@ -39,5 +39,5 @@ def test_denoisers_take_turns() -> None:
 
 
 def test_no_steps_at_all() -> None:
-    assert Course(()).step(1.0) == 0
-    assert Course(()).steps == 1
+    assert StepIndex(()).step(1.0) == 0
+    assert StepIndex(()).steps == 1

@@ -1,0 +1,33 @@
+"""How far a sampler has come, from the noise level that it asks about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Samplers compute some sigmas again in float32; those may fall this far short of the schedule's own.
+_ROUNDING = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class StepIndex:
+    """Which step of a run a noise level belongs to. ``sigmas``: those the run visits, one more than it has steps."""
+
+    sigmas: tuple[float, ...]
+
+    @property
+    def steps(self) -> int:
+        """Number of steps, at least 1."""
+        return max(1, len(self.sigmas) - 1)
+
+    def step(self, sigma: float) -> int:
+        """The step, 0 to ``steps`` - 1, that evaluates at ``sigma``; what lies between two sigmas belongs to the first.
+
+        Without a memory: samplers that look back or ahead get the same answer for the same sigma.
+        """
+        passed = sum(own >= sigma * (1 - _ROUNDING) for own in self.sigmas[1:-1])
+        return min(passed, self.steps - 1)
+
+    def within(self, sigma: float, start: float, end: float) -> bool:
+        """Whether the step of ``sigma`` lies wholly between the shares ``start`` and ``end`` (0..1) of all steps."""
+        step = self.step(sigma)
+        return step / self.steps >= start and (step + 1) / self.steps <= end
