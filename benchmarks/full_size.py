@@ -57,7 +57,7 @@ def make_files(folder: str, dtype: str) -> dict[str, int]:
 
 def measure(folder: str, options: argparse.Namespace) -> dict[str, Any]:
     """Load the files as a user would, and run the engine."""
-    from redetail.engines import load_engine
+    from redetail.engines import enhance_arrays, load_engine
     from redetail.engines.memory import Memory
     from redetail.engines.spec import ModelSpec
     from redetail.settings import Settings
@@ -79,7 +79,7 @@ def measure(folder: str, options: argparse.Namespace) -> dict[str, Any]:
         last = number == options.repeat - 1
         lap = time.perf_counter()
         with _profiler(options) if last and options.profile else nullcontext() as profile:
-            result = engine.enhance(crops, np.ones((1, side, side), np.float32), settings)
+            result = enhance_arrays(engine, crops, np.ones((1, side, side), np.float32), settings)
         seconds.append(time.perf_counter() - lap)
         assert np.isfinite(result).all()
     figures |= {"run_s": seconds, "frames_per_s": options.frames / min(seconds), "peak_mib": _peak(options.device)}

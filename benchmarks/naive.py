@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from redetail.engines import enhance_arrays
 from redetail.engines.base import Engine
 from redetail.imaging import masks, resample
 from redetail.pipeline.plan import CropPlan
@@ -38,8 +39,8 @@ class Naive:
             crops, noise = self._crops(frames, plan)
             self._lap("crop", begun)
             begun = time.perf_counter()
-            padded = self.engine.enhance(
-                resample.pad(crops, plan.padding), resample.pad(noise, plan.padding), self.settings
+            padded = enhance_arrays(
+                self.engine, resample.pad(crops, plan.padding), resample.pad(noise, plan.padding), self.settings
             )
             enhanced = resample.unpad(padded, plan.padding)
             self._lap("detail", begun)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from redetail.engines import load_engine
+from redetail.engines import enhance_arrays, load_engine
 from redetail.imaging.align import aligned_differences
 from redetail.settings import resolve
 from redetail.video import open_source
@@ -61,7 +61,7 @@ def main() -> None:
         engine = load_engine(device=options.device, dtype=dtype)
         for steps in (1, 5):
             settings = resolve({"steps": steps}, engine.capabilities.defaults)
-            seconds = fastest(lambda: engine.enhance(clip, mask, settings), options.repeats)  # noqa: B023
+            seconds = fastest(lambda: enhance_arrays(engine, clip, mask, settings), options.repeats)  # noqa: B023
             rate = FRAMES / seconds
             log.info("%s, %d steps: %.1f frames a second, %.1f steps a second", dtype, steps, rate, rate * steps)
 

@@ -32,7 +32,7 @@ from esrgan import enlarge, load_esrgan
 from measure import ffmpeg, psnr, vmaf, warped_error
 from subjects import SOFTENINGS, Clip, Subject, held_out_clips, reserved_clips, subjects
 
-from redetail.engines import Engine, load_engine
+from redetail.engines import Engine, enhance_arrays, load_engine
 from redetail.engines.restoration import RestorationUNet, load, save
 from redetail.settings import resolve
 
@@ -47,7 +47,7 @@ def with_engine(engine: Engine, **changes: Any) -> Restore:
 
     def restore(subject: Subject) -> Clip:
         crops = subject.soft.astype(np.float32) / 255
-        output = engine.enhance(crops, np.ones((1, *crops.shape[1:3]), np.float32), settings)
+        output = enhance_arrays(engine, crops, np.ones((1, *crops.shape[1:3]), np.float32), settings)
         return np.asarray(np.rint(output * 255), np.uint8)
 
     return restore

@@ -5,12 +5,11 @@ Crops pass through temporary files part by part, so that memory does not grow wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,11 +22,9 @@ from redetail.comfy.progress import ClipBar
 from redetail.comfy.sampling import SchedulerFunction
 from redetail.comfy.tracked import HeldCrops, TrackedSeg
 from redetail.engines import load_engine
-from redetail.engines.base import Capabilities, Engine, Pixels
-from redetail.engines.checks import refuse_hints
+from redetail.engines.base import Capabilities, Engine, Request
 from redetail.pipeline.joints import JoinedCrops
 from redetail.pipeline.run import Run
-from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Box, Size
 from redetail.settings import Settings, resolve
 
@@ -86,37 +83,18 @@ class RegionEngine:
         known = ComfyEngine(self._detailer.pipe).capabilities
         return known if self._seg.control_net_wrapper is None else replace(known, part_pixels=_ALL_AT_ONCE)
 
-    @torch.inference_mode()
-    def enhance(
-        self,
-        crops: Pixels,
-        mask: Pixels,
-        settings: Settings,
-        *,
-        first_frame: int = 0,
-        progress: ProgressCallback = no_progress,
-        cancel: CancelToken | None = None,
-        hints: Mapping[str, Pixels] | None = None,
-    ) -> Pixels:
-        """Re-diffuse crops of the subject; see :meth:`redetail.engines.base.Engine.enhance`."""
-        refuse_hints(hints)
-        out, images = self._engine(first_frame, len(crops)).enhance_shown(
-            crops,
-            mask,
-            settings,
-            first_frame=first_frame,
-            progress=progress,
-            cancel=cancel,
+    def run(self, request: Request) -> None:
+        """Re-diffuse crops of the subject; see :meth:`redetail.engines.base.Engine.run`."""
+        detailer, frames = self._detailer, (request.first_frame, request.crops.frames)
+        engine = ComfyEngine(
+            self._told(detailer.pipe, *frames),
+            refiner=None if detailer.refiner is None else self._told(detailer.refiner, *frames),
+            scheduler=detailer.scheduler,
             control=self._seg.control_net_wrapper,
             preview=self._preview,
         )
-        self.images += images
-        return out
-
-    def _engine(self, first: int, count: int) -> ComfyEngine:
-        detailer = self._detailer
-        refiner = None if detailer.refiner is None else self._told(detailer.refiner, first, count)
-        return ComfyEngine(self._told(detailer.pipe, first, count), refiner=refiner, scheduler=detailer.scheduler)
+        engine.run(request)
+        self.images += engine.images
 
     def _told(self, pipe: Pipe, first: int, count: int) -> Pipe:
         """The pipe with its conditioning cut to the windows of these frames."""

@@ -1,7 +1,7 @@
 """Pixels to latents and back through a ComfyUI VAE, a few frames at a time.
 
-An image VAE takes frames as a batch: latents (F, C, h, w). A video VAE takes a clip at once, wants frame counts of its
-own grid (4n + 1, 8n + 1 ...) and has fewer latents than frames: (1, C, T, h, w).
+An image VAE takes frames as a batch: latents (F, C, h, w). A video VAE takes a clip at once, on its own grid of frames,
+and has fewer latents than frames: (1, C, T, h, w).
 """
 
 from __future__ import annotations
@@ -11,18 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from redetail.engines.base import CropSource, Pixels, Write
 from redetail.errors import ModelError
+from redetail.geometry.latent_grid import LatentGrid
 from redetail.imaging.resample import crop
 from redetail.region import Box, Size
-
-Pixels = NDArray[np.float32]
-Read = Callable[[int, int], Pixels]
-"""(first frame, frame after the last) -> (n, h, w, 3) float32 0..1."""
-Write = Callable[[int, Pixels], None]
-"""(first frame, pictures (n, h, w, 3) float32 0..1)."""
 
 _CALL_VALUES = 2**24
 """Values of the pixels in one call, 64 MiB, at most: the VAE itself batches by what its device has."""
@@ -37,39 +32,29 @@ class ComfyCodec:
     def __init__(self, vae: Any, check: Callable[[], None] = lambda: None) -> None:
         self._vae, self._check = vae, check
         self.video = getattr(vae, "latent_dim", 2) == 3 and not getattr(vae, "not_video", False)
+        self.grid = _grid(vae, self.video)
 
-    @property
-    def size_multiple(self) -> int:
-        """Pixels of a side per cell of the latents."""
-        ratio = getattr(self._vae, "downscale_ratio", 8)
-        return int(ratio[-1] if isinstance(ratio, tuple | list) else ratio)
-
-    def latent_frames(self, frames: int) -> int:
-        """How many latents a clip of ``frames`` frames has."""
-        if not self.video:
-            return frames
-        return next(count for count in range(1, frames + 1) if self._frames_in(count) >= frames)
-
-    def encode(self, read: Read, frames: int, size: Size) -> Tensor:
-        """The latents of ``frames`` pictures of ``size``, in the VAE's own units.
+    def encode(self, crops: CropSource) -> Tensor:
+        """The latents of the crops, in the VAE's own units.
 
         A clip that is off a video VAE's grid goes on mirrored at its end.
         """
         if self.video:
-            return self._encoded(_mirrored(read, frames, self._frames_in(self.latent_frames(frames))))
+            pictures, places = crops.all(), self.grid.padded_indices(crops.frames)
+            return self._encoded(pictures if len(places) == crops.frames else pictures[places])
         latents: Tensor | None = None
-        for start, stop in self._calls(frames, size):
+        for start, stop in crops.ranges(self._together(crops)):
             self._check()
-            part = self._encoded(read(start, stop))
+            part = self._encoded(crops.read(start, stop))
             if latents is None:
-                latents = part.new_empty((frames, *part.shape[1:]))
+                latents = part.new_empty((crops.frames, *part.shape[1:]))
             latents[start:stop] = part
         assert latents is not None  # a clip has at least one frame
         return latents
 
-    def decode(self, latents: Tensor, frames: int, size: Size, write: Write) -> None:
-        """Hand the first ``frames`` pictures of the latents to ``write``; ``size`` is what was encoded."""
-        for start, stop in [(0, frames)] if self.video else self._calls(frames, size):
+    def decode(self, latents: Tensor, crops: CropSource, write: Write) -> None:
+        """Hand the pictures of the latents to ``write``, as many and as large as ``crops``, which were encoded."""
+        for start, stop in crops.ranges(crops.frames if self.video else self._together(crops)):
             self._check()
             pictures = self._vae.decode(latents if self.video else latents[start:stop])
             pictures = pictures.reshape(-1, *pictures.shape[-3:])[: stop - start, ..., :3]
@@ -77,29 +62,33 @@ class ComfyCodec:
                 raise ModelError(
                     f"The VAE gave back {len(pictures)} of {stop - start} frames; use the VAE of the model."
                 )
-            write(start, _at_size(pictures.float().clamp_(0, 1).cpu().numpy(), size))
+            write(start, _at_size(pictures.float().clamp_(0, 1).cpu().numpy(), crops.size))
 
-    def _calls(self, frames: int, size: Size) -> list[tuple[int, int]]:
-        """The frames of each call."""
-        step = _CALL_VALUES // (3 * size.width * size.height)
+    def _together(self, crops: CropSource) -> int:
+        """Frames of one call."""
+        together = _CALL_VALUES // (3 * crops.size.width * crops.size.height)
         if str(getattr(self._vae, "device", "cpu")) == "cpu":
-            step = min(step, frames // _CALLS)
-        step = max(1, step)
-        return [(start, min(frames, start + step)) for start in range(0, frames, step)]
+            together = min(together, crops.frames // _CALLS)
+        return max(1, together)
 
     def _encoded(self, pictures: Pixels) -> Tensor:
-        latents = self._vae.encode(torch.from_numpy(pictures))
+        latents = self._vae.encode(torch.from_numpy(np.require(pictures, np.float32, "W")))
         if not isinstance(latents, Tensor):
             raise ModelError(
                 f"The VAE gave {type(latents).__name__} instead of latents; use a VAE for images or video."
             )
         return latents
 
-    def _frames_in(self, latents: int) -> int:
-        """Frames that so many latents of a video VAE hold."""
-        ratio = getattr(self._vae, "upscale_ratio", 1)
-        grow = ratio[0] if isinstance(ratio, tuple | list) else 1
-        return int(grow(latents) if callable(grow) else grow * latents)
+
+def _grid(vae: Any, video: bool) -> LatentGrid:
+    """The frames and pixels of a VAE's latents, from what it says of its ratios."""
+    down, up = getattr(vae, "downscale_ratio", 8), getattr(vae, "upscale_ratio", 1)
+    spatial = int(down[-1] if isinstance(down, tuple | list) else down)
+    if not video:
+        return LatentGrid(spatial)
+    grow = up[0] if isinstance(up, tuple | list) else 1
+    first, second = (int(grow(latents) if callable(grow) else grow * latents) for latents in (1, 2))
+    return LatentGrid(spatial, second - first, first)
 
 
 def _at_size(pictures: Pixels, size: Size) -> Pixels:
@@ -108,11 +97,3 @@ def _at_size(pictures: Pixels, size: Size) -> Pixels:
     if (height, width) == size.shape:
         return pictures
     return np.stack([crop(picture, Box(0, 0, width, height), size) for picture in pictures])
-
-
-def _mirrored(read: Read, frames: int, wanted: int) -> Pixels:
-    """``wanted`` pictures: all of them, then back from the last but one."""
-    pictures = read(0, frames)
-    if wanted == frames:
-        return pictures
-    return np.pad(pictures, [(0, wanted - frames), (0, 0), (0, 0), (0, 0)], mode="reflect" if frames > 1 else "edge")

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from redetail.comfy.conditions import cropped_conditions
 from redetail.comfy.convert import Pipe, Pixels, Segment, crop_reader, detailed_seg, frame_size, segment_for
-from redetail.comfy.engine import ComfyEngine, Request
-from redetail.comfy.progress import StepBar
+from redetail.comfy.engine import ComfyEngine
+from redetail.comfy.progress import ClipBar
 from redetail.comfy.sampling import SchedulerFunction
+from redetail.engines.arrays import run_checked
+from redetail.engines.base import CropSource, Request
 from redetail.geometry.padding import Padding
 from redetail.geometry.scale import working_size
 from redetail.imaging import resample
@@ -39,13 +40,13 @@ class Detailer:
     scheduler: SchedulerFunction | None = None
 
     def detail(
-        self, frames: Tensor, header: tuple[int, int], segments: list[Any], bar: StepBar | None = None
+        self, frames: Tensor, header: tuple[int, int], segments: list[Any], bar: ClipBar | None = None
     ) -> tuple[list[Seg], list[Tensor]]:
         """Every segment re-diffused over all frames (F, H, W, C), each from the same seed; and the hint images.
 
         ``header`` is the (height, width) that the segments refer to. Raises :class:`~redetail.errors.RedetailError`.
         """
-        bar = bar or StepBar(len(segments), self.settings.steps)
+        bar = bar or ClipBar(len(segments))
         placed = [segment_for(segment, header, frames, number) for number, segment in enumerate(segments)]
         results, images = [], []
         for segment in placed:
@@ -56,29 +57,37 @@ class Detailer:
             bar.next_segment()
         return results, images
 
-    def _detailed(self, frames: Tensor, segment: Segment, bar: StepBar) -> tuple[Pixels, list[Tensor]]:
+    def _detailed(self, frames: Tensor, segment: Segment, bar: ClipBar) -> tuple[Pixels, list[Tensor]]:
         """The crops of one segment (F, h, w, 3) at its own size."""
-        engine = ComfyEngine(self._cropped(frames, segment), refiner=self.refiner, scheduler=self.scheduler)
+        engine = ComfyEngine(
+            self._cropped(frames, segment),
+            refiner=self.refiner,
+            scheduler=self.scheduler,
+            control=segment.source.control_net_wrapper,
+            preview=bar.previewed(self.pipe.model),
+            skip_closed=False,
+        )
         box, asked = segment.placed.box, self.settings
         working = working_size(
             segment.size, (box.width, box.height), asked.guide_size, asked.guide_size_for, asked.max_size
         )
         padding = Padding.to_multiple(working, engine.capabilities.size_multiple)
-        read = crop_reader(frames, segment)
+        read, masks = crop_reader(frames, segment), feather(segment.placed.masks, asked.mask_feather)
         out = np.empty((len(frames), *segment.size.shape, 3), np.float32)
-        shown = engine.rediffuse(
-            Request(
-                read=lambda start, stop: resample.pad(read(start, stop, working), padding),
-                write=_writer(out, padding),
-                mask=_mask_maker(feather(segment.placed.masks, asked.mask_feather), working, padding),
-                frames=len(frames),
-                size=padding.padded(working),
-                settings=asked,
-                control=segment.source.control_net_wrapper,
-                on_step=bar.on_step(self.pipe.model),
-            )
+
+        def crops(start: int, stop: int) -> Pixels:
+            return resample.pad(read(start, stop, working), padding)
+
+        request = Request(
+            crops=CropSource(crops, len(frames), padding.padded(working)),
+            mask=lambda start, stop: resample.pad(resize_mask(masks[start:stop], working), padding),
+            write=_writer(out, padding),
+            settings=asked,
+            shared_mask=len(masks) == 1,
+            progress=bar,
         )
-        return out, shown
+        run_checked(engine, request)
+        return out, engine.images
 
     def _cropped(self, frames: Tensor, segment: Segment) -> Pipe:
         """The pipe with its conditioning cut to the segment."""
@@ -98,15 +107,3 @@ def _writer(out: Pixels, padding: Padding) -> Callable[[int, Pixels], None]:
             resample.crop(picture, Box(0, 0, picture.shape[1], picture.shape[0]), size, out[index])
 
     return write
-
-
-def _mask_maker(masks: NDArray[np.float32], working: Size, padding: Padding) -> Callable[[Size], NDArray[np.float32]]:
-    """Feathered masks (1 or F, h, w) at any size: through the working size and its padding, as the pictures go."""
-
-    def mask(size: Size) -> NDArray[np.float32]:
-        out = np.empty((len(masks), *size.shape), np.float32)
-        for index, one in enumerate(masks):
-            out[index] = resize_mask(resample.pad(resize_mask(one, working)[None], padding), size)[0]
-        return out
-
-    return mask

@@ -6,21 +6,19 @@ memory together, because the motion layers see all frames at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from redetail.comfy.codec import ComfyCodec, Read, Write
+from redetail.comfy.codec import ComfyCodec
 from redetail.comfy.convert import Pipe
 from redetail.comfy.sampling import (
     DifferentialMask,
     Job,
-    OnStep,
     SchedulerFunction,
     Stage,
     check_interrupted,
@@ -30,180 +28,117 @@ from redetail.comfy.sampling import (
     rediffused,
 )
 from redetail.comfy.windows import with_context_windows
-from redetail.engines.base import Capabilities, Pixels
-from redetail.engines.checks import check_request, refuse_hints
-from redetail.imaging.masks import resize_mask
-from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
-from redetail.region import Size
-from redetail.sampling.mask import snapped
+from redetail.engines.base import Capabilities, Request
+from redetail.engines.checks import checked, hand_back, refuse_hints
+from redetail.engines.exclusive import exclusive
+from redetail.engines.masks import LatentMask, latent_mask
+from redetail.engines.meter import Meter
 from redetail.settings import Settings
 
-MaskFor = Callable[[Size], NDArray[np.float32]]
-"""The noise mask (1 or F, h, w) float32 0..1 at the size of the latents."""
+_COMFYUI = threading.Lock()  # ComfyUI's models, memory and random numbers are those of the process
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """One segment: its pictures, ``frames`` of ``size`` (sides multiples of the engine's), and where results go.
-
-    ``control`` is a SEG's control_net_wrapper.
-    """
-
-    read: Read
-    write: Write
-    mask: MaskFor
-    frames: int
-    size: Size
-    settings: Settings
-    first_frame: int = 0
-    control: Any = None
-    on_step: OnStep | None = None
+def no_preview(_: Tensor) -> None:
+    """Shows nothing."""
 
 
 class ComfyEngine:
     """An :class:`~redetail.engines.base.Engine` over ComfyUI's objects.
 
     ``refiner``: a second pipe over the same latents, whose model and conditioning take over the last steps (its VAE is
-    not used); ``scheduler``: a SCHEDULER_FUNC in the place of the settings' scheduler.
+    not used); ``scheduler``: a SCHEDULER_FUNC instead of the settings' scheduler; ``control``: a SEG's
+    control_net_wrapper, whose hint images are kept in ``images``; ``preview`` gets the predicted clean latents, in the
+    model's units, after every step. ``skip_closed``: whether crops come back as they are where the whole mask is zero;
+    the drop-in nodes encode and decode them all the same, as the original does.
     """
 
-    def __init__(self, pipe: Pipe, *, refiner: Pipe | None = None, scheduler: SchedulerFunction | None = None) -> None:
+    def __init__(
+        self,
+        pipe: Pipe,
+        *,
+        refiner: Pipe | None = None,
+        scheduler: SchedulerFunction | None = None,
+        control: Any = None,
+        preview: Callable[[Tensor], None] = no_preview,
+        skip_closed: bool = True,
+    ) -> None:
         self._pipe, self._refiner, self._scheduler = pipe, refiner, scheduler
+        self._control, self._preview, self._skip_closed = control, preview, skip_closed
         self._codec = ComfyCodec(pipe.vae, check_interrupted)
+        self.images: list[Tensor] = []
 
     @property
     def capabilities(self) -> Capabilities:
         """What this engine can do: what the ComfyUI that runs can."""
         return Capabilities(
             name="comfyui",
-            size_multiple=self._codec.size_multiple * _patch(self._pipe.model),
+            size_multiple=self._codec.grid.spatial * _patch(self._pipe.model),
             context_length=None,
             samplers=comfy_samplers(),
             schedulers=comfy_schedulers(),
         )
 
     @torch.inference_mode()
-    def enhance(
-        self,
-        crops: Pixels,
-        mask: Pixels,
-        settings: Settings,
-        *,
-        first_frame: int = 0,
-        progress: ProgressCallback = no_progress,
-        cancel: CancelToken | None = None,
-        hints: Mapping[str, Pixels] | None = None,
-    ) -> Pixels:
-        """Re-diffuse all crops of a segment together; see :meth:`redetail.engines.base.Engine.enhance`."""
-        refuse_hints(hints)
-        out, _ = self.enhance_shown(crops, mask, settings, first_frame=first_frame, progress=progress, cancel=cancel)
-        return out
+    def run(self, request: Request) -> None:
+        """Re-diffuse all crops of a segment together; see :meth:`redetail.engines.base.Engine.run`."""
+        refuse_hints(request.hints)
+        with exclusive(_COMFYUI, request.cancel):
+            check_interrupted()
+            request = checked(request, self.capabilities)
+            meter = Meter(request.progress, request.cancel, request.settings.steps, "steps")
+            mask = latent_mask(request, self._codec.grid)
+            if mask.opened or not self._skip_closed:
+                self._codec.decode(self._sampled(request, mask, meter), request.crops, request.write)
+            else:
+                hand_back(request)
+            meter.finish()
 
-    def enhance_shown(
-        self,
-        crops: Pixels,
-        mask: Pixels,
-        settings: Settings,
-        *,
-        first_frame: int = 0,
-        progress: ProgressCallback = no_progress,
-        cancel: CancelToken | None = None,
-        control: Any = None,
-        preview: Callable[[Tensor], None] = lambda _: None,
-    ) -> tuple[Pixels, list[Tensor]]:
-        """As :meth:`enhance`, and the hint images of the ControlNets in ``control``, a SEG's wrapper.
-
-        ``preview`` gets the predicted clean latents after every step.
-        """
-        check_request(crops, mask, settings, self.capabilities)
-        frames, height, width, _ = crops.shape
-        out = np.array(crops, np.float32)
-        if not mask.any():
-            progress(Progress("detail", 1, 1, "steps"))
-            return out, []
+    def _sampled(self, request: Request, mask: LatentMask, meter: Meter) -> Tensor:
+        """The re-diffused latents of a segment; whatever else sampling needs is gone afterwards."""
+        latents = self._codec.encode(request.crops)
+        base = self._controlled(request)
+        refiner = None if self._refiner is None else self._stage(self._refiner, request.crops.frames)
 
         def on_step(done: int, total: int, x0: Tensor) -> None:
-            if cancel is not None:
-                cancel.check()
-            preview(x0)
-            progress(Progress("detail", done, total, "steps"))
+            self._preview(x0)
+            meter.tick()
 
-        def write(start: int, pictures: Pixels) -> None:
-            out[start : start + len(pictures)] = pictures
-
-        images = self.rediffuse(
-            Request(
-                read=lambda start, stop: np.array(crops[start:stop], np.float32),
-                write=write,
-                mask=lambda size: resize_mask(mask, size),
-                frames=frames,
-                size=Size(width, height),
-                settings=settings,
-                first_frame=first_frame,
-                control=control,
-                on_step=on_step,
-            )
-        )
-        return out, images
-
-    @torch.inference_mode()
-    def rediffuse(self, request: Request) -> list[Tensor]:
-        """From pictures to pictures; returns the hint images of the ControlNets, in order."""
-        check_interrupted()
-        latents, images = self._sampled(request)
-        self._codec.decode(latents, request.frames, request.size, request.write)
-        return images
-
-    def _sampled(self, request: Request) -> tuple[Tensor, list[Tensor]]:
-        """The re-diffused latents of a segment, and hint images; whatever else sampling needs is gone afterwards."""
-        latents = self._codec.encode(request.read, request.frames, request.size)
-        mask = self._latent_mask(request, latents)
-        base, images = self._controlled(request)
-        refiner = None if self._refiner is None else self._stage(self._refiner, len(latents))
         with torch.random.fork_rng(devices=[]):  # ComfyUI seeds the generator that all share
             job = Job(
                 settings=request.settings,
                 latents=latents,
                 noise=initial_noise(latents, request.settings.seed, request.first_frame),
-                mask=mask,
+                mask=_mask_of(latents, mask),
                 scheduler=self._scheduler,
-                on_step=request.on_step,
+                on_step=on_step,
             )
-            return rediffused(base._replace(model=_masked(base.model, request.settings)), refiner, job), images
+            return rediffused(base._replace(model=_masked(base.model, request.settings)), refiner, job)
 
-    def _stage(self, pipe: Pipe, latent_frames: int) -> Stage:
-        model = pipe.model if self._codec.video else with_context_windows(pipe.model, latent_frames)
+    def _stage(self, pipe: Pipe, frames: int) -> Stage:
+        model = pipe.model if self._codec.video else with_context_windows(pipe.model, frames)
         return Stage(model, pipe.positive, pipe.negative)
 
-    def _controlled(self, request: Request) -> tuple[Stage, list[Tensor]]:
-        """The base stage, told what the segment's ControlNets and IPAdapters add."""
-        stage = self._stage(self._pipe, request.frames)
-        if request.control is None:
-            return stage, []
-        crops = torch.from_numpy(np.ascontiguousarray(request.read(0, request.frames)))
-        mask = torch.from_numpy(request.mask(request.size))
-        positive, negative, images = request.control.apply(stage.positive, stage.negative, crops, mask, use_acn=True)
-        shown = list(images or [])
-        if hasattr(request.control, "doit_ipadapter"):
-            model, more = request.control.doit_ipadapter(stage.model)
-            stage, shown = stage._replace(model=model), [*shown, *(more or [])]
-        return stage._replace(positive=positive, negative=negative), shown
+    def _controlled(self, request: Request) -> Stage:
+        """The base stage, with what the segment's ControlNets and IPAdapters add."""
+        stage = self._stage(self._pipe, request.crops.frames)
+        if self._control is None:
+            return stage
+        crops = torch.from_numpy(np.ascontiguousarray(request.crops.all()))
+        mask = torch.from_numpy(np.ascontiguousarray(request.masks(0, request.crops.frames)))
+        positive, negative, images = self._control.apply(stage.positive, stage.negative, crops, mask, use_acn=True)
+        self.images += images or []
+        if hasattr(self._control, "doit_ipadapter"):
+            model, more = self._control.doit_ipadapter(stage.model)
+            stage = stage._replace(model=model)
+            self.images += more or []
+        return stage._replace(positive=positive, negative=negative)
 
-    def _latent_mask(self, request: Request, latents: Tensor) -> Tensor:
-        """The noise mask in the form of the latents: (1 or F, 1, h, w), of a video model (1, 1, T, h, w)."""
-        height, width = latents.shape[-2:]
-        masks = snapped(torch.from_numpy(request.mask(Size(width, height))))
-        if latents.ndim == 4:
-            return masks[:, None]
-        count = latents.shape[2]
-        if len(masks) == 1:
-            return masks.expand(count, -1, -1)[None, None].clone()
-        # A latent of several frames is open where one of them is.
-        united = masks.new_zeros((count, height, width))
-        for frame, mask in enumerate(masks):
-            at = min(count, self._codec.latent_frames(frame + 1)) - 1
-            united[at] = torch.maximum(united[at], mask)
-        return united[None, None]
+
+def _mask_of(latents: Tensor, mask: LatentMask) -> Tensor:
+    """The noise mask in the form of the latents: (1 or F, 1, h, w), of a video model (1, 1, T, h, w)."""
+    if latents.ndim == 4:
+        return mask.values[:, None]
+    return mask.values.expand(latents.shape[2], -1, -1)[None, None].clone()
 
 
 def _masked(model: Any, settings: Settings) -> Any:

@@ -3,53 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
 
-from redetail.comfy.sampling import OnStep, check_interrupted
+from redetail.comfy.sampling import check_interrupted
+from redetail.engines.meter import STAGE
 from redetail.progress import Progress
 
 logger = logging.getLogger(__name__)
 
 _PARTS = 1000
-
-
-class StepBar:
-    """One bar over the steps of all segments."""
-
-    def __init__(self, segments: int, steps: int) -> None:
-        import comfy.utils
-
-        self._steps, self._total = steps, max(1, segments * steps)
-        self._before = self._inside = 0
-        self._bar = comfy.utils.ProgressBar(self._total)
-
-    def on_step(self, model: Any) -> OnStep:
-        """The callback of one segment, sampled with ``model``."""
-        previewer = _previewer(model)
-        self._inside = 0
-
-        def report(done: int, total: int, x0: Tensor) -> None:
-            # A refiner starts to count anew: the bar never goes back.
-            self._inside = min(self._steps, self._inside + 1)
-            preview = None if previewer is None else previewer.decode_latent_to_preview_image("JPEG", x0)
-            self._bar.update_absolute(self._before + self._inside, self._total, preview)
-
-        return report
-
-    def next_segment(self) -> None:
-        """A segment is done, however many steps it took."""
-        self._before += self._steps
-        self._bar.update_absolute(min(self._before, self._total), self._total)
+ENGINE_ALONE = {STAGE: 1.0}
 
 
 class ClipBar:
     """One bar over the passes of all segments of a clip. ``shares`` are the stages of one segment and how long each
-    takes of the whole. Every report lets ComfyUI's user stop: its own exception passes through the pipeline."""
+    takes of the whole; a segment re-diffused in memory has one, the engine's.
 
-    def __init__(self, segments: int, shares: dict[str, float]) -> None:
+    Every report lets ComfyUI's user stop: its own exception passes through the pipeline."""
+
+    def __init__(self, segments: int, shares: Mapping[str, float] = ENGINE_ALONE) -> None:
         import comfy.utils
 
         self._segments, self._shares = max(1, segments), shares

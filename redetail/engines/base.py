@@ -1,22 +1,39 @@
-"""The engine seam: pixels in, pixels out.
+"""The engine seam: pixels in, pixels out, a range of frames at a time.
 
 An engine is made with its models; latents, VAE, text encoder and model patching stay inside it. The pipeline knows
 only what is declared here, and one suite of contract tests runs on every engine.
+
+**Colour.** Crops are full-range RGB as a screen shows it: float32 with 0 for black and 1 for white, gamma-encoded with
+the transfer and the primaries of the source. The engine gets what the source has, whatever that is, and returns the
+same: it must not linearise, tone-map or convert between colour spaces. It may assume that values lie in 0..1 but for
+the overshoot of a resampling filter, and must itself write values in 0..1. It need not keep the overall colour of the
+crops: the pipeline restores low frequencies (``color_match``).
+
+**Threads.** An engine may be called from any thread and runs one request at a time: a second caller waits, and serves
+its cancel token while it does. So an engine that loads, moves or patches shared weights holds a lock for the whole of a
+request (:func:`redetail.engines.exclusive.exclusive`); one that only computes needs none. ``read``, ``mask``, ``write``
+and ``progress`` are called on the caller's thread; none of them may run the same engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from redetail.progress import CancelToken, ProgressCallback, no_progress
+from redetail.region import Size
 from redetail.settings import Settings
 
 Pixels = NDArray[np.float32]
+Read = Callable[[int, int], Pixels]
+"""(first frame, frame after the last) -> pictures (n, h, w, 3), or masks (n, h, w), of these frames. They are only
+read, and may be a view."""
+Write = Callable[[int, Pixels], None]
+"""(first frame, pictures (n, h, w, 3) float32 0..1). The array is the engine's: what is kept of it has to be copied."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +45,7 @@ class Capabilities:
     ``defaults``: settings that differ from those of the detailer node. ``uses_prompt``: whether text matters;
     ``uses_loras``: whether LoRA can be added; ``placement``: where and how it computes, for the report.
     ``hints``: what its ControlNets are shown, names that can be computed and files of whole-frame hints.
-    ``part_pixels``: pixels of all frames that one call should get at most; a longer segment comes in parts, so that
+    ``part_pixels``: pixels of all frames that one request should have at most; a longer segment comes in parts, so that
     memory does not grow with the clip.
     """
 
@@ -45,46 +62,90 @@ class Capabilities:
     placement: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class CropSource:
+    """``frames`` pictures of one ``size``, read by range.
+
+    ``read(start, stop)`` is (stop - start, h, w, 3) float32 0..1 for 0 <= start < stop <= ``frames``. Any range may be
+    read, in any order and more than once.
+    """
+
+    read: Read
+    frames: int
+    size: Size
+
+    @classmethod
+    def of(cls, crops: Pixels) -> Self:
+        """The frames of an array (F, h, w, 3)."""
+        frames, height, width, _ = crops.shape
+        return cls(lambda start, stop: crops[start:stop], frames, Size(width, height))
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(F, h, w, 3)."""
+        return self.frames, *self.size.shape, 3
+
+    def ranges(self, step: int) -> Iterator[tuple[int, int]]:
+        """(start, stop) of all frames in order, ``step`` at a time."""
+        return ((start, min(self.frames, start + step)) for start in range(0, self.frames, step))
+
+    def all(self) -> Pixels:
+        """Every frame at once, (F, h, w, 3): for what cannot work on a part of them."""
+        return self.read(0, self.frames)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One segment: the crops of one region over consecutive frames, which are re-diffused together.
+
+    ``crops``: sides are multiples of the engine's ``size_multiple``. ``mask``: reads masks (n, h, w) float32 0..1 at
+    the crops' size; 0 keeps a pixel, 1 re-diffuses it; with ``shared_mask`` there is a single one, ``mask(0, 1)``, for
+    all frames. ``write``: takes the result; every frame is written exactly once, in ascending order. ``first_frame``:
+    position of the first crop in its region, so that a region enhanced in several parts gets the noise that it would
+    have got in one. ``hints``: what ControlNets are shown, by the name that their
+    :class:`~redetail.engines.spec.ControlFile` gives; what is left out and can be computed from the crops is.
+    ``progress`` counts model calls.
+    """
+
+    crops: CropSource
+    mask: Read
+    write: Write
+    settings: Settings
+    shared_mask: bool = False
+    first_frame: int = 0
+    hints: Mapping[str, CropSource] = field(default_factory=dict)
+    progress: ProgressCallback = no_progress
+    cancel: CancelToken | None = None
+
+    def masks(self, start: int, stop: int) -> Pixels:
+        """The masks of a range of frames, (n, h, w) or, where one is shared by all, (1, h, w)."""
+        return self.mask(0, 1) if self.shared_mask else self.mask(start, stop)
+
+
 @runtime_checkable
 class ChecksSettings(Protocol):
     """An engine, or a part of one, that can tell before any work whether it would refuse settings."""
 
     def check(self, settings: Settings) -> None:
-        """Raise what :meth:`Engine.enhance` would raise for these settings, whatever the crops."""
+        """Raise what :meth:`Engine.run` would raise for these settings, whatever the crops."""
         ...
 
 
 class Engine(Protocol):
-    """Enhances the crops of one region."""
+    """Enhances the crops of one region; see the module for what holds of colours and threads."""
 
     @property
     def capabilities(self) -> Capabilities:
         """What this engine can do."""
         ...
 
-    def enhance(
-        self,
-        crops: Pixels,
-        mask: Pixels,
-        settings: Settings,
-        *,
-        first_frame: int = 0,
-        progress: ProgressCallback = no_progress,
-        cancel: CancelToken | None = None,
-        hints: Mapping[str, Pixels] | None = None,
-    ) -> Pixels:
-        """Re-diffuse all crops of a segment together.
+    def run(self, request: Request) -> None:
+        """Re-diffuse all crops of a segment together and write the result.
 
-        ``crops``: (F, h, w, 3) float32 0..1, sides multiples of ``size_multiple``. ``mask``: (1, h, w) for all frames
-        or (F, h, w), float32 0..1; 0 keeps a pixel, 1 re-diffuses it. ``first_frame``: position of crops[0] in its
-        region, so that a region enhanced in several parts gets the noise that it would have got in one. ``hints``:
-        what ControlNets are shown, (F, h, w, 3) 0..1 by the name that their :class:`~redetail.engines.spec.ControlFile`
-        gives; what is left out and can be computed from the crops is.
-
-        Returns (F, h, w, 3) float32 0..1. Equal input and seed give equal output; where the whole mask is zero the
-        crops come back as they are. Progress counts model calls. Raises
-        :class:`~redetail.errors.Cancelled` within one step of ``cancel``, :class:`~redetail.errors.SettingsError`
-        for what the engine does not have (a sampler, a ControlNet for a hint), :class:`~redetail.errors.InputError` and
-        :class:`~redetail.errors.RegionError` for crops and masks that are not as described.
+        Equal input and seed give equal output, in whatever ranges it is read; where the whole mask is zero the crops
+        come back as they are. Raises :class:`~redetail.errors.Cancelled` within one step of ``cancel``,
+        :class:`~redetail.errors.SettingsError` for what the engine does not have (a sampler, a ControlNet for a hint),
+        :class:`~redetail.errors.InputError` and :class:`~redetail.errors.RegionError` for crops and masks that are not
+        as described, when they are read. After an error, what was written is not valid.
         """
         ...

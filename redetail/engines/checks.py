@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.engines.base import Capabilities, Pixels
+from redetail.engines.base import Capabilities, CropSource, Pixels, Request
 from redetail.engines.files import open_as
 from redetail.engines.prompt import key_frames, prompts_of
 from redetail.engines.spec import WeightedFile
@@ -19,15 +21,23 @@ from redetail.settings import Settings
 _OVERSHOOT = 0.5
 
 
-def check_request(crops: Pixels, mask: Pixels, settings: Settings, capabilities: Capabilities) -> None:
-    """Refuse what an engine with these capabilities cannot enhance.
+def checked(request: Request, capabilities: Capabilities) -> Request:
+    """The same request, with every range that is read checked.
 
-    Raises :class:`~redetail.errors.InputError` for crops, :class:`~redetail.errors.RegionError` for masks, and what
-    :func:`check_settings` raises.
+    Raises at once what :func:`check_settings` raises, and :class:`~redetail.errors.InputError` for no crops or crops of
+    a size that the engine does not take. Reading raises InputError for crops and hints, and
+    :class:`~redetail.errors.RegionError` for masks, that are not as described.
     """
-    check_crops(crops, capabilities.size_multiple)
-    check_mask(mask, crops.shape[:3])
-    check_settings(settings, capabilities)
+    check_settings(request.settings, capabilities)
+    check_size(request.crops, capabilities.size_multiple)
+
+    def mask(start: int, stop: int) -> Pixels:
+        read = request.mask(start, stop)
+        check_mask(read, (stop - start, *request.crops.size.shape), start)
+        return read
+
+    hints = {name: _checked_hint(name, hint, request.crops.shape) for name, hint in request.hints.items()}
+    return replace(request, crops=_checked_crops(request.crops), mask=mask, hints=hints)
 
 
 def check_settings(settings: Settings, capabilities: Capabilities) -> None:
@@ -53,18 +63,27 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
         key_frames(prompt)
 
 
-def check_crops(crops: Pixels, multiple: int) -> None:
-    """Crops must be (F, h, w, 3) floating point 0..1, F >= 1, sides multiples of ``multiple``, all finite."""
-    if crops.ndim != 4 or crops.shape[-1] != 3 or 0 in crops.shape:
-        raise InputError(f"Crops must have the shape (frames, height, width, 3), not {crops.shape}.")
+def check_size(crops: CropSource, multiple: int) -> None:
+    """Raise :class:`~redetail.errors.InputError` unless there are crops with sides that are multiples of
+    ``multiple``."""
+    if crops.frames < 1:
+        raise InputError("There are no crops to enhance; give at least one frame.")
+    if crops.size.height % multiple or crops.size.width % multiple:
+        raise InputError(
+            f"The crops are {crops.size} pixels; this engine needs sides that are multiples of {multiple}."
+        )
+
+
+def check_crops(crops: Pixels, shape: tuple[int, ...], first: int = 0) -> None:
+    """Crops must have this ``shape`` (F, h, w, 3) and be floating point 0..1, all finite.
+
+    ``first``: number of the first of them, for the message of :class:`~redetail.errors.InputError`.
+    """
+    if crops.shape != shape:
+        raise InputError(f"Crops must have the shape {shape} (frames, height, width, 3), not {crops.shape}.")
     if crops.dtype.kind != "f":
         raise InputError(f"Crops must be floating point numbers from 0 to 1, not {crops.dtype}.")
-    height, width = crops.shape[1:3]
-    if height % multiple or width % multiple:
-        raise InputError(
-            f"The crops are {width}x{height} pixels; this engine needs sides that are multiples of {multiple}."
-        )
-    for index, crop in enumerate(crops):  # one by one: the crops may be a file mapped into memory
+    for index, crop in enumerate(crops, first):  # one by one: the crops may be a file mapped into memory
         low, high = _range(crop)
         if not (np.isfinite(low) and np.isfinite(high)):
             raise InputError(f"Crop {index} holds values that are not finite numbers; pixels must lie in 0..1.")
@@ -72,8 +91,11 @@ def check_crops(crops: Pixels, multiple: int) -> None:
             raise InputError(f"Crop {index} holds values from {low:g} to {high:g}; pixels must lie in 0..1.")
 
 
-def check_mask(mask: Pixels, shape: tuple[int, ...]) -> None:
-    """A mask must be (1, h, w) or (F, h, w) floating point 0..1 for crops of ``shape`` (F, h, w)."""
+def check_mask(mask: Pixels, shape: tuple[int, ...], first: int = 0) -> None:
+    """Masks must have this ``shape`` (F, h, w), or be a single one, and be floating point 0..1.
+
+    ``first``: number of the first of them, for the message of :class:`~redetail.errors.RegionError`.
+    """
     frames, height, width = shape
     if mask.ndim != 3 or mask.shape[0] not in (1, frames) or mask.shape[1:] != (height, width):
         raise RegionError(
@@ -82,28 +104,33 @@ def check_mask(mask: Pixels, shape: tuple[int, ...]) -> None:
         )
     if mask.dtype.kind != "f":
         raise RegionError(f"Masks must be floating point numbers from 0 to 1, not {mask.dtype}.")
-    for index, one in enumerate(mask):
+    for index, one in enumerate(mask, first):
         low, high = _range(one)
         if not (low >= 0 and high <= 1):  # also true of NaN
             raise RegionError(f"Mask {index} holds values from {low:g} to {high:g}; a mask lies in 0..1.")
 
 
-def check_hints(hints: Mapping[str, Pixels], shape: tuple[int, ...]) -> None:
+def check_hint(name: str, hint: Pixels, shape: tuple[int, ...]) -> None:
     """Raise :class:`~redetail.errors.InputError` for hints that are not as large and as many as crops of ``shape``."""
-    for name, hint in hints.items():
-        if hint.shape != shape or hint.dtype.kind != "f":
-            raise InputError(
-                f"The hints {name!r} are {hint.shape} of {hint.dtype}; {shape[0]} crops of {shape[2]}x{shape[1]} "
-                f"pixels need floating point numbers of shape {shape}."
-            )
+    if hint.shape != shape or hint.dtype.kind != "f":
+        raise InputError(
+            f"The hints {name!r} are {hint.shape} of {hint.dtype}; {shape[0]} crops of {shape[2]}x{shape[1]} "
+            f"pixels need floating point numbers of shape {shape}."
+        )
 
 
-def refuse_hints(hints: Mapping[str, Pixels] | None) -> None:
+def refuse_hints(hints: Mapping[str, Any]) -> None:
     """Raise :class:`~redetail.errors.SettingsError` where an engine without ControlNets is given hints."""
     if hints:
         raise SettingsError(
             f"The hints {', '.join(map(repr, hints))} are of no use: this engine has no ControlNet; leave them out."
         )
+
+
+def hand_back(request: Request, step: int = 16) -> None:
+    """Write the crops as they are, ``step`` frames at a time: what an engine does where the whole mask is zero."""
+    for start, stop in request.crops.ranges(step):
+        request.write(start, np.array(request.crops.read(start, stop), np.float32))
 
 
 def context_windows_for(
@@ -132,6 +159,24 @@ def context_windows_for(
         loop=settings.context_loop,
         blend=settings.context_blend,
     )
+
+
+def _checked_crops(crops: CropSource) -> CropSource:
+    def read(start: int, stop: int) -> Pixels:
+        pixels = crops.read(start, stop)
+        check_crops(pixels, (stop - start, *crops.shape[1:]), start)
+        return pixels
+
+    return replace(crops, read=read)
+
+
+def _checked_hint(name: str, hint: CropSource, shape: tuple[int, ...]) -> CropSource:
+    def read(start: int, stop: int) -> Pixels:
+        pixels = hint.read(start, stop)
+        check_hint(name, pixels, (stop - start, *shape[1:]))
+        return pixels
+
+    return replace(hint, read=read)
 
 
 def _range(values: NDArray[np.floating]) -> tuple[float, float]:

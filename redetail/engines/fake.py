@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
-from redetail.engines.base import Capabilities, Pixels
-from redetail.engines.checks import check_hints, check_request, context_windows_for
+from redetail.engines.base import Capabilities, Pixels, Request
+from redetail.engines.checks import checked, context_windows_for
 from redetail.engines.meter import Meter
-from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.sampling import initial_noise, sampler_names, scheduler_names
-from redetail.settings import Settings
 
 Effect = Callable[[Pixels], Pixels]
 
@@ -46,29 +44,25 @@ class FakeEngine:
         """What this engine can do."""
         return self._capabilities
 
-    def enhance(
-        self,
-        crops: Pixels,
-        mask: Pixels,
-        settings: Settings,
-        *,
-        first_frame: int = 0,
-        progress: ProgressCallback = no_progress,
-        cancel: CancelToken | None = None,
-        hints: Mapping[str, Pixels] | None = None,
-    ) -> Pixels:
-        """The formula above; see :meth:`redetail.engines.base.Engine.enhance`; hints change nothing."""
-        check_hints(hints or {}, crops.shape)
-        check_request(crops, mask, settings, self._capabilities)
-        calls = settings.steps * len(context_windows_for(len(crops), settings, self._capabilities.context_length))
-        meter = Meter(progress, cancel, calls)
-        for _ in range(calls):
+    def run(self, request: Request) -> None:
+        """The formula above, for as many frames at a time as the context length; hints change nothing."""
+        request = checked(request, self._capabilities)
+        settings, crops = request.settings, request.crops
+        windows = context_windows_for(crops.frames, settings, self._capabilities.context_length)
+        meter = Meter(request.progress, request.cancel, settings.steps * len(windows))
+        for _ in range(meter.total):
             meter.tick()
-        result = np.array(crops, np.float32)
-        if mask.any():
-            change = self._effect(result) + self._noise * pixel_noise(crops.shape, settings.seed, first_frame) - result
-            result = np.clip(result + mask[..., None] * np.float32(settings.denoise) * change, 0, 1)
+        noise = self._noise * pixel_noise(crops.shape, settings.seed, request.first_frame)
+        for start, stop in crops.ranges(self._capabilities.context_length or crops.frames):
+            request.write(start, self._changed(request, start, stop, noise[start:stop]))
         meter.finish()
+
+    def _changed(self, request: Request, start: int, stop: int, noise: Pixels) -> Pixels:
+        """Some frames of the result."""
+        result, mask = np.array(request.crops.read(start, stop), np.float32), request.masks(start, stop)
+        if mask.any():
+            change = self._effect(result) + noise - result
+            result = np.clip(result + mask[..., None] * np.float32(request.settings.denoise) * change, 0, 1)
         return result.astype(np.float32, copy=False)
 
 

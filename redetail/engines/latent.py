@@ -8,6 +8,7 @@ the conditions it wants); how a segment is re-diffused does not::
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -17,16 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redetail.engines.base import Capabilities, ChecksSettings, Pixels
-from redetail.engines.checks import check_hints, check_request, check_settings, context_windows_for, refuse_hints
+from redetail.engines.base import Capabilities, ChecksSettings, CropSource, Pixels, Request, Write
+from redetail.engines.checks import check_settings, checked, context_windows_for, hand_back, refuse_hints
 from redetail.engines.device import Placement, memory_errors
+from redetail.engines.exclusive import exclusive
+from redetail.engines.masks import LatentMask, latent_mask
 from redetail.engines.meter import Meter, MeteredDenoiser
 from redetail.engines.prompt import starting_at
 from redetail.errors import ModelError
 from redetail.geometry.context import ContextWindow, Frames
-from redetail.imaging.masks import resize_mask
-from redetail.progress import CancelToken, ProgressCallback, no_progress
-from redetail.region import Size
+from redetail.geometry.latent_grid import LatentGrid
 from redetail.sampling import (
     Denoiser,
     NoisePath,
@@ -39,7 +40,6 @@ from redetail.sampling import (
     sample,
     sample_refined,
     sampled_sigmas,
-    snapped,
 )
 from redetail.settings import Settings
 
@@ -61,20 +61,20 @@ class Codec(Protocol):
     """Between pixels and latents. Latents are float32, in the units of the network, on its device."""
 
     @property
-    def size_multiple(self) -> int:
-        """Pixels of a crop's side per cell of its latents."""
+    def grid(self) -> LatentGrid:
+        """Which pixels and frames a latent holds."""
         ...
 
     def calls(self, shape: tuple[int, ...]) -> int:
         """Network calls to encode and to decode crops of shape (F, h, w, 3)."""
         ...
 
-    def encode(self, crops: Pixels, tick: Callable[[], None]) -> Tensor:
-        """(F, h, w, 3) 0..1 -> (F, C, h/m, w/m); ``tick`` is called after each network call."""
+    def encode(self, crops: CropSource, tick: Callable[[], None]) -> Tensor:
+        """Crops, read by range -> (T, C, h', w') of the grid; ``tick`` is called after each network call."""
         ...
 
-    def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None]) -> Pixels:
-        """(F, C, h/m, w/m) -> (F, h, w, 3) float32 0..1; ``crops`` is what was encoded."""
+    def decode(self, latents: Tensor, crops: CropSource, write: Write, tick: Callable[[], None]) -> None:
+        """(T, C, h', w') -> pixels float32 0..1, written by range in order; ``crops`` is what was encoded."""
         ...
 
 
@@ -90,7 +90,7 @@ class LatentModel(Protocol):
         """Network calls that ``condition`` takes for a segment of so many frames."""
         ...
 
-    def condition(self, crops: Pixels, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
+    def condition(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
         """Prepare what the network is told (text, crops) for a segment, guidance included.
 
         ``tick`` is called after each network call, no later than when a denoiser is asked for.
@@ -104,13 +104,13 @@ class ControlledModel(Protocol):
 
     def controlled(
         self,
-        crops: Pixels,
+        crops: CropSource,
         settings: Settings,
-        hints: Mapping[str, Pixels],
+        hints: Mapping[str, CropSource],
         index: StepIndex,
         inpaint: InpaintCondition,
     ) -> DenoiserFor:
-        """As ``condition``, with ``hints`` (F, h, w, 3) 0..1 by name, the steps of the sampling, and what to keep.
+        """As ``condition``, with ``hints`` of the crops' size by name, the steps of the sampling, and what to keep.
 
         Raises :class:`~redetail.errors.SettingsError` for a hint that no ControlNet asks for, or that is missing.
         """
@@ -141,6 +141,7 @@ class LatentEngine:
         self._capabilities, self._limit = _with_overlap(capabilities, placement), context_limit
         self._differential = differential
         self.placement = placement
+        self._lock = threading.Lock()  # networks are moved and patched while a request runs
 
     @property
     def capabilities(self) -> Capabilities:
@@ -148,7 +149,7 @@ class LatentEngine:
         return self._capabilities
 
     def check(self, settings: Settings) -> None:
-        """Raise what :meth:`enhance` would raise for these settings: names, prompts, context windows that cannot be,
+        """Raise what :meth:`run` would raise for these settings: names, prompts, context windows that cannot be,
         files of LoRA that do not fit."""
         check_settings(settings, self._capabilities)
         context_windows_for(1, settings, self._capabilities.context_length, self._limit)
@@ -156,39 +157,31 @@ class LatentEngine:
             self._model.check(settings)
 
     @torch.inference_mode()
-    def enhance(
-        self,
-        crops: Pixels,
-        mask: Pixels,
-        settings: Settings,
-        *,
-        first_frame: int = 0,
-        progress: ProgressCallback = no_progress,
-        cancel: CancelToken | None = None,
-        hints: Mapping[str, Pixels] | None = None,
-    ) -> Pixels:
-        """Re-diffuse all crops of a segment together; see :meth:`redetail.engines.base.Engine.enhance`.
+    def run(self, request: Request) -> None:
+        """Re-diffuse all crops of a segment together; see :meth:`redetail.engines.base.Engine.run`.
 
-        Raises :class:`~redetail.errors.ModelError` where memory does not suffice or the network overflows.
+        Only latents are in memory for all frames; pixels pass through a few frames at a time. Raises
+        :class:`~redetail.errors.ModelError` where memory does not suffice or the network overflows.
         """
-        check_request(crops, mask, settings, self._capabilities)
-        check_hints(hints or {}, crops.shape)
-        segment = self._segment(crops, mask, settings, first_frame, hints or {})
-        meter = Meter(progress, cancel, self._expected_calls(segment))
-        result = self._rediffused(segment, meter) if mask.any() else np.array(crops, np.float32)
-        meter.finish()
-        return result
+        with exclusive(self._lock, request.cancel):
+            segment = self._segment(checked(request, self._capabilities))
+            meter = Meter(request.progress, request.cancel, self._expected_calls(segment))
+            if segment.mask.opened:
+                self._rediffuse(segment, meter)
+            else:
+                hand_back(request)
+            meter.finish()
 
-    def _segment(
-        self, crops: Pixels, mask: Pixels, settings: Settings, first_frame: int, hints: Mapping[str, Pixels]
-    ) -> _Segment:
-        """The request with its context windows."""
-        usual = self._capabilities.context_length
-        windows = context_windows_for(len(crops), settings, usual, self._limit)
-        early = context_windows_for(len(crops), settings, usual, self._limit, stride=settings.context_stride)
+    def _segment(self, request: Request) -> _Segment:
+        """The request with its latent mask and context windows."""
+        settings, usual = request.settings, self._capabilities.context_length
+        latents = self._codec.grid.latents(request.crops.frames)
+        windows = context_windows_for(latents, settings, usual, self._limit)
+        early = context_windows_for(latents, settings, usual, self._limit, stride=settings.context_stride)
         length = settings.context_length or usual
         free = (length, length - settings.context_overlap) if settings.free_noise and length is not None else None
-        return _Segment(crops, mask, starting_at(settings, first_frame), first_frame, windows, early, hints, free)
+        request = replace(request, settings=starting_at(settings, request.first_frame))
+        return _Segment(request, latent_mask(request, self._codec.grid), windows, early, free)
 
     def _expected_calls(self, segment: _Segment) -> int:
         """Network calls of a whole request; 0 where the sampler decides as it goes."""
@@ -198,20 +191,21 @@ class LatentEngine:
         late = evaluations(steps - int(steps * _EARLY)) * len(segment.windows)
         early = (evaluations(steps) - evaluations(steps - int(steps * _EARLY))) * len(segment.early)
         models = [self._model, self._refiner] if segment.settings.refiner_ratio else [self._model]
-        prepared = sum(model.calls(len(segment.crops), segment.settings) for model in models if model is not None)
+        frames = segment.crops.frames
+        prepared = sum(model.calls(frames, segment.settings) for model in models if model is not None)
         return prepared + early + late + self._codec.calls(segment.crops.shape)
 
-    def _rediffused(self, segment: _Segment, meter: Meter) -> Pixels:
+    def _rediffuse(self, segment: _Segment, meter: Meter) -> None:
         """From pixels to pixels."""
-        frames, height, width, _ = segment.crops.shape
-        with memory_errors(f"{frames} crops of {width}x{height} pixels", self.placement, _SMALLER):
-            latents = self._codec.encode(segment.crops, meter.tick)
+        crops = segment.crops
+        with memory_errors(f"{crops.frames} crops of {crops.size} pixels", self.placement, _SMALLER):
+            latents = self._codec.encode(crops, meter.tick)
             latents = _finite(self._sampled(latents, segment, meter), self.placement)
-            return self._codec.decode(latents, segment.crops, meter.tick)
+            self._codec.decode(latents, crops, segment.asked.write, meter.tick)
 
     def _sampled(self, latents: Tensor, segment: _Segment, meter: Meter) -> Tensor:
         """From clean latents to clean latents. Differential diffusion belongs to a feathered mask (see Settings)."""
-        mask = snapped(latent_mask(segment.mask, latents))  # whoever blurred it: what is meant to be 1 must be 1
+        mask = segment.mask.values[:, None].to(latents.device)
         differential = self._differential and segment.settings.mask_feather > 0
         inpaint = cache(lambda: self._inpaint_condition(segment, mask))
         base, ratio = segment.stage(self._model, meter, inpaint), segment.settings.refiner_ratio
@@ -223,23 +217,35 @@ class LatentEngine:
     def _inpaint_condition(self, segment: _Segment, mask: Tensor) -> Tensor:
         """The mask and the crops without what lies under it, as inpainting checkpoints were trained to see them
         (Rombach et al., arXiv:2112.10752): grey wherever the mask is more than half."""
-        drawn = segment.mask[..., None] > 0.5
-        latents = self._codec.encode(np.where(drawn, np.float32(0.5), segment.crops), lambda: None)
+
+        def without(start: int, stop: int) -> Pixels:
+            drawn = segment.asked.masks(start, stop)[..., None] > 0.5
+            return np.where(drawn, np.float32(0.5), segment.crops.read(start, stop))
+
+        latents = self._codec.encode(replace(segment.crops, read=without), lambda: None)
         return torch.cat([(mask > 0.5).to(latents).expand(len(latents), -1, -1, -1), latents], 1)
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """What is asked of one call of ``enhance``, checked. ``early``: the windows of the first part of the sampling."""
+    """What is asked of one call of ``run``, checked; its settings count from its own first frame. ``mask``: that of the
+    latents; ``early``: the windows of the first part of the sampling."""
 
-    crops: Pixels
-    mask: Pixels
-    settings: Settings
-    first_frame: int
+    asked: Request
+    mask: LatentMask
     windows: list[ContextWindow]
     early: list[ContextWindow]
-    hints: Mapping[str, Pixels]
     free_noise: tuple[int, int] | None
+
+    @property
+    def crops(self) -> CropSource:
+        """The crops, each range checked when it is read."""
+        return self.asked.crops
+
+    @property
+    def settings(self) -> Settings:
+        """What is asked for."""
+        return self.asked.settings
 
     @cached_property
     def request(self) -> SamplingRequest:
@@ -250,7 +256,7 @@ class _Segment:
             steps=self.settings.steps,
             denoise=self.settings.denoise,
             seed=self.settings.seed,
-            first_frame=self.first_frame,
+            first_frame=self.asked.first_frame,
             free_noise=self.free_noise,
         )
 
@@ -259,7 +265,8 @@ class _Segment:
         """The segment as the refiner is asked for it: prompts of its own, where it has any; no LoRA and no hints."""
         own = self.settings
         prompt, negative = own.refiner_prompt or own.prompt, own.refiner_negative or own.negative
-        return replace(self, settings=replace(own, prompt=prompt, negative=negative, loras=()), hints={})
+        settings = replace(own, prompt=prompt, negative=negative, loras=())
+        return replace(self, asked=replace(self.asked, settings=settings, hints={}))
 
     def stage(self, model: LatentModel, meter: Meter, inpaint: InpaintCondition) -> Stage:
         """The denoiser of all frames, its calls counted one by one."""
@@ -278,8 +285,8 @@ class _Segment:
         self, model: LatentModel, index: StepIndex, meter: Meter, inpaint: InpaintCondition
     ) -> DenoiserFor:
         if isinstance(model, ControlledModel):
-            return model.controlled(self.crops, self.settings, self.hints, index, inpaint)
-        refuse_hints(self.hints)
+            return model.controlled(self.crops, self.settings, self.asked.hints, index, inpaint)
+        refuse_hints(self.asked.hints)
         return model.condition(self.crops, self.settings, meter.tick)
 
     def _index(self, path: NoisePath) -> StepIndex:
@@ -298,12 +305,6 @@ def _with_overlap(capabilities: Capabilities, placement: Placement) -> Capabilit
     if length is not None and length <= Settings().context_overlap:
         defaults = {"context_overlap": length // 4, **defaults}
     return replace(capabilities, placement=placement.as_dict(), defaults=defaults)
-
-
-def latent_mask(mask: Pixels, latents: Tensor) -> Tensor:
-    """A pixel mask (1 or F, h, w) at the size of the latents, bilinear, (1 or F, 1, h', w') on their device."""
-    height, width = latents.shape[-2:]
-    return torch.from_numpy(resize_mask(mask, Size(width, height)))[:, None].to(latents.device)
 
 
 def _finite(latents: Tensor, placement: Placement) -> Tensor:

@@ -7,14 +7,17 @@ from torch import Tensor
 from redetail.progress import CancelToken, Progress, ProgressCallback
 from redetail.sampling import Denoiser, Prediction, predict_both
 
-STAGE, UNIT = "enhance", "model calls"
+STAGE = "enhance"
 
 
 class Meter:
-    """Reports every model call of one request, ``total`` expected (0: not known), and serves its cancel token."""
+    """Reports every model call, or other ``unit``, of one request, ``total`` expected (0: not known), and serves its
+    cancel token."""
 
-    def __init__(self, progress: ProgressCallback, cancel: CancelToken | None, total: int) -> None:
-        self._progress, self._cancel = progress, cancel
+    def __init__(
+        self, progress: ProgressCallback, cancel: CancelToken | None, total: int, unit: str = "model calls"
+    ) -> None:
+        self._progress, self._cancel, self._unit = progress, cancel, unit
         self.done, self.total = 0, total
         self.check()
 
@@ -38,7 +41,7 @@ class Meter:
             self._report()
 
     def _report(self) -> None:
-        self._progress(Progress(STAGE, self.done, self.total, UNIT))
+        self._progress(Progress(STAGE, self.done, self.total, self._unit))
 
 
 class MeteredDenoiser:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from redetail.engines.arrays import enhance_arrays
 from redetail.engines.base import Engine, Pixels
 from redetail.engines.prompt import starting_at
 from redetail.imaging import masks, resample
@@ -74,7 +75,8 @@ def enhance_crops(
     """One stretch of a region, (n, h, w, 3) at working size: pad, enhance, unpad, keep the source's colours."""
     mask = noise_masks(crop, stretch.start, stretch.stop, settings.mask_feather)
     padded = resample.pad(crops, crop.padding)
-    result = engine.enhance(
+    result = enhance_arrays(
+        engine,
         padded,
         resample.pad(mask, crop.padding),
         settings,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from redetail.engines import Engine, FakeEngine, load_engine
+from redetail.engines import CropSource, Engine, FakeEngine, Request, enhance_arrays, load_engine, run_checked
+from redetail.engines.base import Read
 from redetail.errors import Cancelled, InputError, RegionError, SettingsError, UnknownNameError
 from redetail.progress import CancelToken, Progress
 from redetail.settings import Settings, resolve
@@ -56,7 +59,30 @@ def middle(crops: Array) -> Array:
 
 def enhanced(engine: Engine, crops: Array, mask: Array | None = None, first_frame: int = 0, **values: Any) -> Array:
     mask = middle(crops) if mask is None else mask
-    return engine.enhance(crops, mask, asked(engine, **values), first_frame=first_frame)
+    return enhance_arrays(engine, crops, mask, asked(engine, **values), first_frame=first_frame)
+
+
+def in_ranges(engine: Engine, crops: Array, mask: Array, step: int, **values: Any) -> tuple[Array, list[int]]:
+    """The result, and how many frames each write held, where ranges are read ``step`` frames at a time."""
+    pieces: list[Array] = []
+
+    def pieced(pixels: Array) -> Read:
+        """Reads no more than ``step`` frames at once, as a store on disk may."""
+
+        def read(start: int, stop: int) -> Array:
+            return np.concatenate([pixels[at : min(stop, at + step)] for at in range(start, stop, step)])
+
+        return read
+
+    request = Request(
+        crops=replace(CropSource.of(crops), read=pieced(crops)),
+        mask=pieced(mask),
+        write=lambda start, pixels: pieces.append(pixels.copy()),
+        settings=asked(engine, **values),
+        shared_mask=len(mask) == 1,
+    )
+    run_checked(engine, request)
+    return np.concatenate(pieces), [len(piece) for piece in pieces]
 
 
 @pytest.mark.parametrize(("frames", "rows", "columns"), [(3, 2, 5), (1, 3, 3), (2, 5, 2)])
@@ -91,6 +117,31 @@ def test_one_mask_or_one_per_frame(engine: Engine) -> None:
     np.testing.assert_array_equal(
         enhanced(engine, crops, shared), enhanced(engine, crops, np.repeat(shared, len(crops), axis=0))
     )
+
+
+@pytest.mark.parametrize("step", [1, 2, 5])
+@pytest.mark.parametrize("each", [False, True], ids=["one mask", "a mask for each"])
+def test_ranges_of_any_size_give_what_arrays_give(engine: Engine, step: int, each: bool) -> None:
+    crops = some_crops(engine, 5, 1, 2)
+    mask = np.ones((1, *crops.shape[1:3]), np.float32) * np.float32(0.7)
+    mask = mask * np.linspace(0, 1, 5, dtype=np.float32)[:, None, None] if each else mask
+    result, written = in_ranges(engine, crops, mask, step)
+    np.testing.assert_array_equal(result, enhanced(engine, crops, mask))
+    assert sum(written) == len(crops)
+
+
+def test_a_closed_mask_is_handed_back_in_ranges(engine: Engine) -> None:
+    crops = some_crops(engine, 5, 1, 1)
+    result, _ = in_ranges(engine, crops, np.zeros((5, *crops.shape[1:3]), np.float32), 2)
+    np.testing.assert_array_equal(result, crops)
+
+
+def test_threads_that_share_an_engine_get_what_they_would_get_alone(engine: Engine) -> None:
+    crops = some_crops(engine, 2)
+    alone = [enhanced(engine, crops, seed=seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda seed: enhanced(engine, crops, seed=seed), range(4)))
+    np.testing.assert_array_equal(together, alone)
 
 
 def test_equal_seeds_give_equal_results(engine: Engine) -> None:
@@ -140,7 +191,7 @@ def test_progress_rises_to_its_end(engine: Engine, context: dict[str, int], mask
     crops = some_crops(engine, 4)
     mask = middle(crops) * np.float32(masked)
     reports: list[Progress] = []
-    engine.enhance(crops, mask, asked(engine, steps=3, **context), progress=reports.append)
+    enhance_arrays(engine, crops, mask, asked(engine, steps=3, **context), progress=reports.append)
     done = [report.done for report in reports]
     assert done == sorted(set(done))
     assert len({(report.total, report.stage, report.unit) for report in reports}) == 1
@@ -157,7 +208,7 @@ def test_cancelled_within_one_call(engine: Engine, after: int) -> None:
             cancel.cancel()
 
     with pytest.raises(Cancelled):
-        engine.enhance(crops, middle(crops), asked(engine, steps=50), progress=watch, cancel=cancel)
+        enhance_arrays(engine, crops, middle(crops), asked(engine, steps=50), progress=watch, cancel=cancel)
     assert len(reports) == after
 
 
@@ -165,7 +216,7 @@ def test_cancelled_before_it_begins(engine: Engine) -> None:
     crops, cancel = some_crops(engine), CancelToken()
     cancel.cancel()
     with pytest.raises(Cancelled):
-        engine.enhance(crops, middle(crops), asked(engine), cancel=cancel, progress=pytest.fail)
+        enhance_arrays(engine, crops, middle(crops), asked(engine), cancel=cancel, progress=pytest.fail)
 
 
 def test_unknown_names_list_what_exists(engine: Engine) -> None:
@@ -208,7 +259,7 @@ def test_sizes_that_do_not_fit_are_named(engine: Engine) -> None:
 def test_crops_that_cannot_be_used(engine: Engine, spoil: Any, message: str) -> None:
     crops = some_crops(engine)
     with pytest.raises(InputError, match=message):
-        engine.enhance(spoil(crops), middle(crops), asked(engine))
+        enhance_arrays(engine, spoil(crops), middle(crops), asked(engine))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +278,7 @@ def test_crops_that_cannot_be_used(engine: Engine, spoil: Any, message: str) -> 
 def test_masks_that_cannot_be_used(engine: Engine, spoil: Any, message: str) -> None:
     crops = some_crops(engine)
     with pytest.raises(RegionError, match=message):
-        engine.enhance(crops, spoil(middle(crops)), asked(engine))
+        enhance_arrays(engine, crops, spoil(middle(crops)), asked(engine))
 
 
 def test_an_overlap_as_long_as_the_window_is_refused(engine: Engine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from redetail.engines import FakeEngine
+from redetail.engines import FakeEngine, enhance_arrays
 from redetail.engines.fake import invert, pixel_noise
 from redetail.settings import Settings
 
@@ -13,7 +13,7 @@ def test_the_formula() -> None:
     rng = np.random.default_rng(1)
     crops = rng.random((3, 16, 24, 3), dtype=np.float32)
     mask = rng.random((3, 16, 24), dtype=np.float32)
-    result = FakeEngine(noise=0.1).enhance(crops, mask, Settings(denoise=0.5, seed=3))
+    result = enhance_arrays(FakeEngine(noise=0.1), crops, mask, Settings(denoise=0.5, seed=3))
     target = invert(crops) + 0.1 * pixel_noise(crops.shape, 3, 0)
     expected = np.clip(crops + 0.5 * mask[..., None] * (target - crops), 0, 1)
     np.testing.assert_allclose(result, expected, atol=1e-6)  # float32 rounding of a handful of operations
@@ -23,7 +23,7 @@ def test_outside_the_mask_nothing_changes() -> None:
     crops = np.random.default_rng(2).random((2, 16, 16, 3), dtype=np.float32)
     mask = np.zeros((1, 16, 16), np.float32)
     mask[0, 4:8, 4:8] = 1
-    changed = (FakeEngine().enhance(crops, mask, Settings()) != crops).any(axis=-1)
+    changed = (enhance_arrays(FakeEngine(), crops, mask, Settings()) != crops).any(axis=-1)
     np.testing.assert_array_equal(changed, np.repeat(mask > 0, 2, axis=0))
 
 

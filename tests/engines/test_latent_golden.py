@@ -21,10 +21,11 @@ from PIL import Image
 from safetensors.numpy import load_file
 from torch import Tensor
 
-from redetail.engines import LatentEngine
-from redetail.engines.base import Capabilities
+from redetail.engines import LatentEngine, enhance_arrays
+from redetail.engines.base import Capabilities, CropSource, Write
 from redetail.engines.device import place
-from redetail.engines.latent import DenoiserFor, latent_mask
+from redetail.engines.latent import DenoiserFor
+from redetail.geometry.latent_grid import LatentGrid
 from redetail.geometry.scale import working_size
 from redetail.imaging.masks import feather, resize_mask
 from redetail.region import Size
@@ -53,7 +54,7 @@ CASES = sorted(set(recorded()[0]["cases"]) - LEFT_OUT)
 class ToyCodec:
     """Means of 8x8 blocks, and luminance as the fourth channel."""
 
-    size_multiple = 8
+    grid = LatentGrid(8)
 
     def __init__(self) -> None:
         self.encoded: list[Tensor] = []
@@ -62,18 +63,20 @@ class ToyCodec:
     def calls(self, shape: tuple[int, ...]) -> int:
         return 0
 
-    def encode(self, crops: NDArray[np.float32], tick: Callable[[], None]) -> Tensor:
+    def encode(self, crops: CropSource, tick: Callable[[], None]) -> Tensor:
         frames, height, width, _ = crops.shape
-        blocks = torch.from_numpy(2 * crops - 1).reshape(frames, height // 8, 8, width // 8, 8, 3).mean(dim=(2, 4))
+        blocks = (
+            torch.from_numpy(2 * crops.all() - 1).reshape(frames, height // 8, 8, width // 8, 8, 3).mean(dim=(2, 4))
+        )
         luminance = blocks @ torch.tensor([0.299, 0.587, 0.114])
         latents = 8 * SCALE * torch.cat([blocks, luminance[..., None]], dim=-1).movedim(-1, 1)
         self.encoded.append(latents)
         return latents
 
-    def decode(self, latents: Tensor, crops: NDArray[np.float32], tick: Callable[[], None]) -> NDArray[np.float32]:
+    def decode(self, latents: Tensor, crops: CropSource, write: Write, tick: Callable[[], None]) -> None:
         self.decoded.append(latents)
         rgb = (latents[:, :3] / SCALE / 8).repeat_interleave(8, 2).repeat_interleave(8, 3)
-        return ((rgb + 1) / 2).clamp(0, 1).movedim(1, -1).numpy()
+        write(0, ((rgb + 1) / 2).clamp(0, 1).movedim(1, -1).numpy())
 
 
 class ToyModel:
@@ -87,7 +90,7 @@ class ToyModel:
     def calls(self, frames: int, settings: Settings) -> int:
         return 0
 
-    def condition(self, crops: NDArray[np.float32], settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
+    def condition(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
         return lambda frames: Guidance(self, self.positive, self.negative, settings.cfg)
 
     def __call__(self, x: Tensor, sigma: float, conditions: Sequence[Sequence[float]], /) -> list[Tensor]:
@@ -177,13 +180,13 @@ def test_the_engine_gives_the_recorded_numbers(name: str) -> None:
     for index, seg in enumerate(case["segs"]):
         engine, codec = toy_engine(case)
         crops, mask, size = seg_input(name, case, seg)
-        result = engine.enhance(crops, mask, settings)
+        result = enhance_arrays(engine, crops, mask, settings)
         call = f"{name}.call{index * stages}"
         last = f"{name}.call{index * stages + stages - 1}"
         if f"{call}.latent" in tensors:
             close(codec.encoded[0] / SCALE, tensors[f"{call}.latent"])
             close(codec.decoded[0], tensors[f"{last}.x0_model_space"])
-            small = latent_mask(mask, codec.encoded[0])
+            small = resize_mask(mask, Size(mask.shape[2] // 8, mask.shape[1] // 8))[:, None]
             # One rounding of each resize, and of the recorded blur.
             np.testing.assert_allclose(small, tensors[f"{call}.noise_mask_latent_res"], atol=5e-6)
         check_pixels(result, size, tensors[f"{name}.seg{index}.out_u8"], case["out"][index]["stored_frames"])

@@ -47,11 +47,11 @@ def test_the_restoration_model_needs_no_optional_package(restoration_folder: Pat
         "import sys\n"
         "for name in ('diffusers', 'transformers', 'cv2', 'av', 'PIL', 'torchsde', 'scipy'): sys.modules[name] = None\n"
         "import numpy as np\n"
-        "from redetail.engines import load_engine\n"
+        "from redetail.engines import enhance_arrays, load_engine\n"
         "from redetail.settings import resolve\n"
         "engine = load_engine(sys.argv[1], device='cpu')\n"
         "crops = np.full((2, 16, 16, 3), 0.5, np.float32)\n"
-        "result = engine.enhance(crops, crops[:1, ..., 0] * 2, resolve({}, engine.capabilities.defaults))\n"
+        "result = enhance_arrays(engine, crops, crops[:1, ..., 0] * 2, resolve({}, engine.capabilities.defaults))\n"
         "assert (result != crops).any()\n"
     )
     subprocess.run([sys.executable, "-c", code, str(restoration_folder)], check=True, timeout=120)

@@ -107,9 +107,9 @@ def test_a_prompt_over_time_counts_the_frames_of_the_clip(tmp_path):
     prompts = []
 
     class Listening(FakeEngine):
-        def enhance(self, crops, mask, settings, **options):
-            prompts.append((settings.prompt, options["first_frame"]))
-            return super().enhance(crops, mask, settings, **options)
+        def run(self, request):
+            prompts.append((request.settings.prompt, request.first_frame))
+            super().run(request)
 
     settings = replace(SETTINGS, prompt="0: a; 24: b")
     enhanced(planned(28, most=18), Listening(context_length=None), tmp_path, settings)
@@ -120,9 +120,9 @@ def test_a_loop_is_closed_only_where_all_frames_are_enhanced_together(tmp_path, 
     seen = []
 
     class Watched(FakeEngine):
-        def enhance(self, crops, mask, settings, **options):
-            seen.append(settings.context_loop)
-            return super().enhance(crops, mask, settings, **options)
+        def run(self, request):
+            seen.append(request.settings.context_loop)
+            super().run(request)
 
     looped = replace(SETTINGS, context_loop=True)
     enhanced(planned(41), Watched(), tmp_path, looped)

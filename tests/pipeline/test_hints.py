@@ -117,9 +117,10 @@ class Shown(FakeEngine):
         super().__init__(noise=0)
         self.given = []
 
-    def enhance(self, crops, mask, settings, *, hints=None, first_frame=0, **options):
-        self.given.append((first_frame, crops, hints))
-        return super().enhance(crops, mask, settings, hints=hints, first_frame=first_frame, **options)
+    def run(self, request):
+        hints = {name: hint.all() for name, hint in request.hints.items()}
+        self.given.append((request.first_frame, request.crops.all(), hints))
+        super().run(request)
 
 
 def enhanced(engine, tmp_path, frames, names=(), folder=None, depth=None):

@@ -19,7 +19,7 @@ from redetail.comfy.nodes.common import (
     refining_inputs,
 )
 from redetail.comfy.paste import pasted
-from redetail.comfy.progress import StepBar
+from redetail.comfy.progress import ClipBar
 from redetail.comfy.schema import Inputs, Node, number, socket
 from redetail.segs import Segs
 
@@ -139,7 +139,7 @@ class DetailerForEachPipeForAnimateDiff(Node):
         """The frames with all segments pasted, the segments, the pipe, and the hint images."""
         detailer = Detailer(settings=node_settings(locals()), **detailer_pipes(locals()))
         header, segments = segs_from(segs)
-        frames, bar = frames_of(image_frames), StepBar(len(segments), steps)
+        frames, bar = frames_of(image_frames), ClipBar(len(segments))
         results, images = [], []
         for segment in segments:
             detailed, shown = detailer.detail(frames, header, [segment], bar)

@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from redetail.engines.base import Pixels
+from redetail.engines.base import CropSource, Pixels, Write
 from redetail.engines.restoration.config import NetworkConfig
 from redetail.errors import RegionError
+from redetail.geometry.latent_grid import LatentGrid
 from redetail.imaging.align import Motion, aligned_differences, frame_motion
+
+_TOGETHER = 16  # frames of pixels in memory while latents are decoded
 
 
 def no_tick() -> None:
@@ -32,20 +35,16 @@ class ResidualCodec:
 
     def __init__(self, config: NetworkConfig, device: torch.device | str = "cpu") -> None:
         self.config, self.device = config, torch.device(device)
-        self.size_multiple: int = config.size_multiple
+        self.grid = LatentGrid(config.unshuffle)
 
     def calls(self, shape: tuple[int, ...]) -> int:
         """Network calls to encode and decode: none."""
         return 0
 
-    def encode(self, crops: Pixels, tick: Callable[[], None] = no_tick) -> Tensor:
-        """(F, h, w, 3) 0..1 -> the crop's own latents: zeros (F, 48, h/4, w/4) float32.
-
-        Raises :class:`~redetail.errors.RegionError` for sides that are no multiples of ``size_multiple``.
-        """
-        frames, height, width = self._checked(crops)
-        cell = self.config.unshuffle
-        return torch.zeros(frames, self.config.latent_channels, height // cell, width // cell, device=self.device)
+    def encode(self, crops: CropSource, tick: Callable[[], None] = no_tick) -> Tensor:
+        """The crops' own latents: zeros (F, 48, h/4, w/4) float32."""
+        cells = self.grid.latent_size(crops.size)
+        return torch.zeros(crops.frames, self.config.latent_channels, *cells.shape, device=self.device)
 
     def condition(self, crops: Pixels, neighbours: Iterator[Pixels] | None = None) -> Tensor:
         """(F, h, w, 3) 0..1 -> what the network is told of each crop and its neighbours, (F, C, h/u, w/u) float32.
@@ -99,8 +98,13 @@ class ResidualCodec:
         pixels = torch.from_numpy(np.ascontiguousarray(pictures, np.float32)).to(self.device)
         return pixels.view(frames, height // cell, cell, width // cell, cell, 3).permute(0, 5, 2, 4, 1, 3)
 
-    def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None] = no_tick) -> Pixels:
-        """(F, 48, h/4, w/4) -> the crops plus their residual, (F, h, w, 3) float32 clamped to 0..1."""
+    def decode(self, latents: Tensor, crops: CropSource, write: Write, tick: Callable[[], None] = no_tick) -> None:
+        """(F, 48, h/4, w/4) -> the crops plus their residual, float32 0..1."""
+        for start, stop in crops.ranges(_TOGETHER):
+            write(start, self.restored(latents[start:stop], crops.read(start, stop)))
+
+    def restored(self, latents: Tensor, crops: Pixels) -> Pixels:
+        """(F, 48, h/4, w/4) -> the crops (F, h, w, 3) plus their residual, float32 clamped to 0..1."""
         self._checked(crops)
         pixels = functional.pixel_shuffle(latents.float(), self.config.unshuffle).movedim(1, -1).cpu()
         restored: Pixels = torch.mul(pixels, self.config.residual_std / 2, out=torch.empty(pixels.shape)).numpy()
@@ -109,7 +113,7 @@ class ResidualCodec:
 
     def _checked(self, crops: Pixels) -> tuple[int, int, int]:
         """Frames, height and width."""
-        multiple = self.size_multiple
+        multiple = self.config.size_multiple
         if crops.ndim != 4 or crops.shape[3] != 3 or crops.shape[1] % multiple or crops.shape[2] % multiple:
             raise RegionError(
                 f"Crops must be (frames, height, width, 3) with sides that are multiples of {multiple}, "

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from redetail.engines.base import Pixels
+from redetail.engines.base import CropSource, Pixels
 from redetail.engines.restoration.codec import ResidualCodec, no_tick
 from redetail.engines.restoration.network import RestorationUNet
 from redetail.geometry.context import ContextWindow, Frames
@@ -43,4 +43,5 @@ def drafts(
 
         return denoise
 
-    return codec.decode(WindowedDenoiser(denoiser, windows)(codec.encode(crops), highest), crops)
+    clean = codec.encode(CropSource.of(crops))
+    return codec.restored(WindowedDenoiser(denoiser, windows)(clean, highest), crops)

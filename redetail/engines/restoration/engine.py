@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redetail.engines.base import Capabilities, Pixels
+from redetail.engines.base import Capabilities, CropSource, Pixels
 from redetail.engines.checks import context_windows_for
 from redetail.engines.device import Placement
 from redetail.engines.latent import DenoiserFor, LatentEngine
@@ -48,12 +48,12 @@ class RestorationModel:
         looks = sum(1 for _ in _parts(frames))
         return looks if self._draft is None else 2 * looks + len(self._windows(frames, settings))
 
-    def condition(self, crops: Pixels, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
+    def condition(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
         """The denoiser of a run of frames sees the crops of those frames and of their neighbours."""
         weights = self._weights(settings)
         if not weights.any():
             return lambda frames: _unchanged
-        seen = cache(lambda: self._seen(np.array(crops, np.float32), settings, tick))  # crops may be read-only
+        seen = cache(lambda: self._seen(np.array(crops.all(), np.float32), settings, tick))  # crops may be read-only
         return lambda frames: self._denoiser(seen()[frames], weights)
 
     def _windows(self, frames: int, settings: Settings) -> list[ContextWindow]:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redetail.engines.base import Pixels
+from redetail.engines.base import CropSource, Write
+from redetail.geometry.latent_grid import LatentGrid
 
 # Activations of the full-resolution layers of Stable Diffusion's VAE take about 2 kB a pixel in float32.
 PIXELS_PER_BATCH = {"cuda": 8 * 512 * 512, "mps": 512 * 512, "cpu": 512 * 512}
@@ -30,17 +31,17 @@ class VaeCodec:
         self._scale = float(vae.config.scaling_factor)
         self._shift = float(getattr(vae.config, "shift_factor", None) or 0.0)
         self._tiny = type(vae).__name__ == "AutoencoderTiny"
-        self.size_multiple: int = 2 ** (len(_widths(vae)) - 1)
+        self.grid = LatentGrid(2 ** (len(_widths(vae)) - 1))
 
     def calls(self, shape: tuple[int, ...]) -> int:
         """Calls of the VAE to encode and decode crops of shape (F, h, w, 3)."""
         return 2 * math.ceil(shape[0] / self._batch(shape))
 
-    def encode(self, crops: Pixels, tick: Callable[[], None]) -> Tensor:
-        """(F, h, w, 3) float32 0..1 -> (F, C, h/m, w/m) float32 on the VAE's device."""
+    def encode(self, crops: CropSource, tick: Callable[[], None]) -> Tensor:
+        """Crops 0..1 -> (F, C, h/8, w/8) float32 on the VAE's device."""
         latents = []
-        for start in range(0, len(crops), self._batch(crops.shape)):
-            batch = np.clip(crops[start : start + self._batch(crops.shape)], 0, 1)
+        for start, stop in crops.ranges(self._batch(crops.shape)):
+            batch = np.clip(crops.read(start, stop), 0, 1)
             images = torch.from_numpy(batch).to(self._vae.device, self._vae.dtype).movedim(-1, 1) * 2 - 1
             encoded = self._vae.encode(images.contiguous())
             mean = encoded.latents if self._tiny else encoded.latent_dist.mode()
@@ -48,16 +49,13 @@ class VaeCodec:
             tick()
         return torch.cat(latents)
 
-    def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None]) -> Pixels:
-        """(F, C, h/m, w/m) -> (F, h, w, 3) float32 0..1; of ``crops`` only the shape matters."""
-        pixels = np.empty(crops.shape, np.float32)
-        step = self._batch(crops.shape)
-        for start in range(0, len(crops), step):
-            batch = latents[start : start + step] / self._scale + self._shift
+    def decode(self, latents: Tensor, crops: CropSource, write: Write, tick: Callable[[], None]) -> None:
+        """(F, C, h/8, w/8) -> pixels float32 0..1; of ``crops`` only the shape matters."""
+        for start, stop in crops.ranges(self._batch(crops.shape)):
+            batch = latents[start:stop] / self._scale + self._shift
             images = self._vae.decode(batch.to(self._vae.dtype)).sample.float()
-            pixels[start : start + step] = (images / 2 + 0.5).clamp(0, 1).movedim(1, -1).cpu().numpy()
+            write(start, (images / 2 + 0.5).clamp(0, 1).movedim(1, -1).cpu().numpy())
             tick()
-        return pixels
 
     def _batch(self, shape: tuple[int, ...]) -> int:
         return self._frames or max(1, self._pixels // (shape[1] * shape[2]))

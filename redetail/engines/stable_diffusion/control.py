@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redetail.engines.base import Pixels
+from redetail.engines.base import CropSource, Pixels
 from redetail.engines.device import Placement
 from redetail.engines.spec import ControlFile
 from redetail.engines.stable_diffusion.control_weights import load_controlnet
@@ -75,8 +75,10 @@ def _ready(network: Any, placement: Placement) -> Any:
     return RestingNetwork(network, placement.device) if placement.modes.offload else network
 
 
-def show(controls: Sequence[Control], crops: Pixels, hints: Mapping[str, Pixels], index: StepIndex) -> ShownControls:
-    """Give every ControlNet its hints: those in ``hints`` by name, else computed from ``crops`` (F, h, w, 3).
+def show(
+    controls: Sequence[Control], crops: CropSource, hints: Mapping[str, CropSource], index: StepIndex
+) -> ShownControls:
+    """Give every ControlNet its hints: those in ``hints`` by name, else computed from ``crops``.
 
     Raises :class:`~redetail.errors.SettingsError` for a hint that can neither be computed nor was given, and for one
     that no ControlNet asks for.
@@ -92,15 +94,15 @@ def show(controls: Sequence[Control], crops: Pixels, hints: Mapping[str, Pixels]
     return ShownControls(tuple((control, ready[control.file.hint]) for control in acting), index)
 
 
-def _hint(name: str, crops: Pixels, hints: Mapping[str, Pixels]) -> Pixels:
+def _hint(name: str, crops: CropSource, hints: Mapping[str, CropSource]) -> Pixels:
     if name in hints:
-        return hints[name]
+        return hints[name].all()
     if name not in hint_names():
         raise SettingsError(
             f"A ControlNet is to be shown {name!r}, which is neither a hint that can be computed "
             f"({', '.join(hint_names())}) nor one of the hints that were given."
         )
-    return make_hint(name, crops)
+    return make_hint(name, crops.all())
 
 
 def _outputs(control: Control, hint: Pixels, rows: Tensor, inputs: Mapping[str, Any]) -> list[Tensor]:

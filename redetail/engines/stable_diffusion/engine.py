@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from redetail.engines.base import Capabilities, Pixels
+from redetail.engines.base import Capabilities, CropSource
 from redetail.engines.device import Placement, memory_errors
 from redetail.engines.latent import Codec, DenoiserFor, InpaintCondition, LatentEngine
 from redetail.engines.memory import device_memory, suited
@@ -48,7 +48,7 @@ def load_diffusers_engine(spec: ModelSpec, placement: Placement) -> LatentEngine
     longest = (TRAINED_FRAMES, parts.motion_limit, placement.modes.window or TRAINED_FRAMES)
     capabilities = Capabilities(
         name=f"diffusers:{Path(spec.checkpoint or '').name}",
-        size_multiple=codec.size_multiple,
+        size_multiple=codec.grid.spatial,
         context_length=min(longest),
         samplers=sampler_names(),
         schedulers=scheduler_names(),
@@ -83,16 +83,16 @@ class LoraModel:
         """Network calls that ``condition`` takes: those of the model."""
         return self._model.calls(frames, settings)
 
-    def condition(self, crops: Pixels, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
+    def condition(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
         """What the network is told, with the LoRA of these settings in it."""
         self._mix(settings.loras)
         return self._model.condition(crops, settings, tick)
 
     def controlled(
         self,
-        crops: Pixels,
+        crops: CropSource,
         settings: Settings,
-        hints: Mapping[str, Pixels],
+        hints: Mapping[str, CropSource],
         index: StepIndex,
         inpaint: InpaintCondition,
     ) -> DenoiserFor:

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from redetail.engines.base import Pixels
+from redetail.engines.base import CropSource, Write
 from redetail.engines.device import Placement
 from redetail.engines.latent import Codec
 from redetail.engines.memory import Modes
 from redetail.engines.stable_diffusion.libraries import require
 from redetail.engines.stable_diffusion.parts import Parts
+from redetail.geometry.latent_grid import LatentGrid
 
 _CPU = torch.device("cpu")
 # Heads of all frames of all rows that sliced attention computes at once.
@@ -69,23 +70,23 @@ class RestingCodec:
         self._codec, self._vae, self._device = codec, vae, device
 
     @property
-    def size_multiple(self) -> int:
-        """Pixels of a crop's side per cell of its latents."""
-        return self._codec.size_multiple
+    def grid(self) -> LatentGrid:
+        """Which pixels a latent holds."""
+        return self._codec.grid
 
     def calls(self, shape: tuple[int, ...]) -> int:
         """Network calls to encode and to decode."""
         return self._codec.calls(shape)
 
-    def encode(self, crops: Pixels, tick: Callable[[], None]) -> Tensor:
-        """(F, h, w, 3) 0..1 -> (F, C, h/m, w/m)."""
+    def encode(self, crops: CropSource, tick: Callable[[], None]) -> Tensor:
+        """Crops 0..1 -> (F, C, h', w')."""
         with awake(self._vae, self._device):
             return self._codec.encode(crops, tick)
 
-    def decode(self, latents: Tensor, crops: Pixels, tick: Callable[[], None]) -> Pixels:
-        """(F, C, h/m, w/m) -> (F, h, w, 3) 0..1."""
+    def decode(self, latents: Tensor, crops: CropSource, write: Write, tick: Callable[[], None]) -> None:
+        """(F, C, h', w') -> pixels 0..1."""
         with awake(self._vae, self._device):
-            return self._codec.decode(latents, crops, tick)
+            self._codec.decode(latents, crops, write, tick)
 
 
 class RestingNetwork:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from redetail.engines.base import Pixels
+from redetail.engines.base import CropSource
 from redetail.engines.latent import DenoiserFor, InpaintCondition
 from redetail.engines.prompt import prompts_of
 from redetail.engines.stable_diffusion.conditions import Conditioner, TextCondition, joined
@@ -86,15 +86,15 @@ class TextGuidedModel:
         """Network calls that ``condition`` takes: none, but for short ones of text."""
         return 0
 
-    def condition(self, crops: Pixels, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
+    def condition(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
         """Without ControlNets: the text alone."""
         return self._guided(crops, settings, lambda _: self._network)
 
     def controlled(
         self,
-        crops: Pixels,
+        crops: CropSource,
         settings: Settings,
-        hints: Mapping[str, Pixels],
+        hints: Mapping[str, CropSource],
         index: StepIndex,
         inpaint: InpaintCondition,
     ) -> DenoiserFor:
@@ -107,7 +107,9 @@ class TextGuidedModel:
 
         return self._guided(crops, settings, network_for)
 
-    def _guided(self, crops: Pixels, settings: Settings, network_for: Callable[[Frames], MotionNetwork]) -> DenoiserFor:
+    def _guided(
+        self, crops: CropSource, settings: Settings, network_for: Callable[[Frames], MotionNetwork]
+    ) -> DenoiserFor:
         """Encode both prompts once: one condition for all frames, or one for each where the prompt changes."""
         prompts = (settings.prompt, settings.negative)
         positive, negative = self._text.pair(*prompts, crops.shape, clip_skip=settings.clip_skip)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from redetail.engines import Engine, load_engine
+from redetail.engines import Engine, enhance_arrays, load_engine
 from redetail.settings import resolve
 
 cv2 = pytest.importorskip("cv2")
@@ -52,7 +52,7 @@ def coded(clip: Crops) -> Crops:
 
 def restored(engine: Engine, crops: Crops, prompt: str = "", **values: Any) -> Crops:
     settings = resolve({"prompt": prompt, **values}, engine.capabilities.defaults)
-    return engine.enhance(crops, np.ones((1, *crops.shape[1:3]), np.float32), settings)
+    return enhance_arrays(engine, crops, np.ones((1, *crops.shape[1:3]), np.float32), settings)
 
 
 def gain(output: Crops, crops: Crops, sharp: Crops) -> float:

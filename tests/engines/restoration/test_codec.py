@@ -7,6 +7,7 @@ import torch
 from redetail.engines.restoration import NetworkConfig, ResidualCodec
 from redetail.errors import RegionError
 from redetail.imaging.align import TRUSTED, Motion
+from tests.engines.coding import decoded, encoded
 
 CODEC = ResidualCodec(NetworkConfig(residual_std=0.1))
 
@@ -17,21 +18,21 @@ def pixels(seed: int, frames: int = 2) -> np.ndarray:
 
 def test_untouched_crops_come_back_bit_by_bit() -> None:
     crops = pixels(0)
-    latents = CODEC.encode(crops)
+    latents = encoded(CODEC, crops)
     assert latents.shape == (2, 48, 8, 12)
     assert not latents.any()
-    assert np.array_equal(CODEC.decode(latents, crops), crops)
+    assert np.array_equal(decoded(CODEC, latents, crops), crops)
 
 
 def test_residual_leads_to_its_target() -> None:
     crops, targets = pixels(1), pixels(2)
-    restored = CODEC.decode(CODEC.residual(crops, targets), crops)
+    restored = CODEC.restored(CODEC.residual(crops, targets), crops)
     np.testing.assert_allclose(restored, targets, atol=1e-6)  # float32 rounding of values around 10
 
 
 def test_output_is_clamped() -> None:
     crops = pixels(3)
-    restored = CODEC.decode(torch.full((2, 48, 8, 12), 50.0), crops)
+    restored = CODEC.restored(torch.full((2, 48, 8, 12), 50.0), crops)
     assert restored.dtype == np.float32
     assert np.array_equal(restored, np.ones_like(crops))
 
@@ -86,4 +87,4 @@ def test_where_no_neighbour_is_seen_no_motion_is_looked_for() -> None:
 @pytest.mark.parametrize("shape", [(2, 30, 48, 3), (2, 32, 40, 3), (32, 48, 3), (2, 32, 48, 4)])
 def test_unfit_crops_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(RegionError, match="multiples of 16"):
-        CODEC.encode(np.zeros(shape, np.float32))
+        CODEC.condition(np.zeros(shape, np.float32))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from redetail.engines import Engine, load_engine
+from redetail.engines import Engine, enhance_arrays, load_engine
 from redetail.engines.restoration import ModelCard, NetworkConfig, RestorationUNet, save
 from redetail.errors import Cancelled
 from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
@@ -52,7 +52,7 @@ def restored(
     engine: Engine, crops: np.ndarray, progress: ProgressCallback = no_progress, **values: object
 ) -> np.ndarray:
     settings = resolve(values, engine.capabilities.defaults)
-    return engine.enhance(crops, np.ones((1, *crops.shape[1:3]), np.float32), settings, progress=progress)
+    return enhance_arrays(engine, crops, np.ones((1, *crops.shape[1:3]), np.float32), settings, progress=progress)
 
 
 def test_other_drafts_lead_to_other_results(tmp_path: Path) -> None:
@@ -105,8 +105,9 @@ def test_a_run_can_be_cancelled_while_it_looks(tmp_path: Path) -> None:
 
     model, crops = engine(tmp_path, network(2, False)), clip(20)
     settings = resolve({}, model.capabilities.defaults)
+    mask = np.ones((1, *crops.shape[1:3]), np.float32)
     with pytest.raises(Cancelled):
-        model.enhance(crops, np.ones((1, *crops.shape[1:3]), np.float32), settings, progress=cancel, cancel=token)
+        enhance_arrays(model, crops, mask, settings, progress=cancel, cancel=token)
     assert len(reports) == 1
 
 

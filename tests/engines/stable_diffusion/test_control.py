@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from redetail.engines.base import Capabilities
+from redetail.engines import enhance_arrays
+from redetail.engines.base import Capabilities, CropSource
 from redetail.engines.device import Placement, place
 from redetail.engines.latent import LatentEngine
 from redetail.engines.memory import Memory
@@ -33,6 +34,7 @@ from redetail.imaging.hints import make_hint
 from redetail.sampling import NoiseTable, StepIndex, VarianceExploding, initial_noise, sampler_names, scheduler_names
 from redetail.settings import Settings
 from tests.engines import originals
+from tests.engines.coding import encoded
 
 Array = NDArray[np.float32]
 CPU = Placement(torch.device("cpu"), torch.float32)
@@ -224,7 +226,7 @@ def test_the_engine_agrees_with_diffusers_pipeline(
     hints = {name: rng.random(crops.shape, dtype=np.float32) for name, *_ in controls}
     files = [ControlFile(folder / name, *numbers, hint=name) for name, *numbers in controls]
     loaded = load_controls(files, CPU, parts.unet.config)
-    ours = engine(parts, loaded).enhance(crops, WHOLE, asked(cfg=cfg), hints=hints)
+    ours = enhance_arrays(engine(parts, loaded), crops, WHOLE, asked(cfg=cfg), hints=hints)
 
     seeds = {"edges.safetensors": (5, ""), "depth.pth": (6, "control_model.")}
     nets = [converted(control_tensors(*seeds[name])) for name, *_ in controls]
@@ -235,7 +237,7 @@ def test_the_engine_agrees_with_diffusers_pipeline(
     pipeline.set_progress_bar_config(disable=True)
     scheduler.set_timesteps(4)
     with torch.no_grad():
-        clean = VaeCodec(parts.vae).encode(crops, lambda: None)
+        clean = encoded(VaeCodec(parts.vae), crops)
     started = clean + initial_noise((FRAMES, 4, 8, 8), 9) * (NoiseTable.animatediff().sigma_max ** 2 + 1) ** 0.5
     pictures = [[_picture(frame) for frame in hints[name]] for name, *_ in controls]
     theirs = pipeline(
@@ -247,7 +249,7 @@ def test_the_engine_agrees_with_diffusers_pipeline(
     ).frames[0]  # fmt: skip
     # float32 in another order through four steps from sigma 25 and the VAE, as without ControlNets.
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    plain = engine(parts).enhance(crops, WHOLE, asked(cfg=cfg))
+    plain = enhance_arrays(engine(parts), crops, WHOLE, asked(cfg=cfg))
     assert np.abs(ours - plain).max() > 0.01
 
 
@@ -282,8 +284,8 @@ def counted(folder: Path, parts: Parts, **options: Any) -> tuple[Control, Counti
 def test_strength_zero_is_exactly_no_controlnet(folder: Path, parts: Parts, crops: Array) -> None:
     controls = load_controls([ControlFile(folder / "edges.safetensors", 0.0)], CPU, parts.unet.config)
     assert controls[0].network is None  # not even loaded
-    steered = engine(parts, controls).enhance(crops, WHOLE, asked())
-    np.testing.assert_array_equal(steered, engine(parts).enhance(crops, WHOLE, asked()))
+    steered = enhance_arrays(engine(parts, controls), crops, WHOLE, asked())
+    np.testing.assert_array_equal(steered, enhance_arrays(engine(parts), crops, WHOLE, asked()))
 
 
 @pytest.mark.parametrize(
@@ -293,7 +295,7 @@ def test_it_acts_for_its_share_of_the_steps_alone(
     folder: Path, parts: Parts, crops: Array, start: float, end: float, steps: list[int]
 ) -> None:
     control, network = counted(folder, parts, start=start, end=end)
-    shown = show((control,), crops, {}, INDEX)
+    shown = show((control,), CropSource.of(crops), {}, INDEX)
     rows = torch.zeros(1, 4, FRAMES, 8, 8)
     inputs = {"timestep": torch.tensor(1), "encoder_hidden_states": torch.zeros(FRAMES, 7, 64)}
     acted = []
@@ -306,7 +308,7 @@ def test_it_acts_for_its_share_of_the_steps_alone(
 
 def test_guidance_runs_both_conditions_in_one_call(folder: Path, parts: Parts, crops: Array) -> None:
     control, network = counted(folder, parts)
-    engine(parts, (control,)).enhance(crops, WHOLE, asked(steps=2, cfg=3.0))
+    enhance_arrays(engine(parts, (control,)), crops, WHOLE, asked(steps=2, cfg=3.0))
     assert [rows for rows, _ in network.calls] == [2 * FRAMES] * 2
 
 
@@ -315,7 +317,7 @@ def test_windows_slice_the_hints(folder: Path, parts: Parts) -> None:
     crops = np.linspace(0.1, 0.9, 5, dtype=np.float32)[:, None, None, None] * np.ones((5, SIZE, SIZE, 3), np.float32)
     control, network = counted(folder, parts, hint="tile")
     chosen = asked(steps=1, cfg=1.0, context_length=2, context_overlap=0, context_loop=True)
-    engine(parts, (control,)).enhance(crops, WHOLE, chosen)
+    enhance_arrays(engine(parts, (control,)), crops, WHOLE, chosen)
     levels = [hint[:, 0, 0, 0].tolist() for _, hint in network.calls]
     frames = [[round((level - 0.1) / 0.2) for level in window] for window in levels]
     assert frames == [[0, 1], [1, 2], [3, 4]]
@@ -328,7 +330,8 @@ def test_several_controlnets_add_up(folder: Path, parts: Parts, crops: Array) ->
     inputs = {"timestep": torch.tensor(500), "encoder_hidden_states": torch.zeros(FRAMES, 7, 64)}
     with torch.no_grad():
         total, *each = (
-            show(controls, crops, {}, INDEX).residuals(rows, 8.0, inputs) for controls in (both, both[:1], both[1:])
+            show(controls, CropSource.of(crops), {}, INDEX).residuals(rows, 8.0, inputs)
+            for controls in (both, both[:1], both[1:])
         )
     middle = "mid_block_additional_residual"
     torch.testing.assert_close(total[middle], each[0][middle] + each[1][middle])
@@ -353,7 +356,7 @@ def test_sliced_attention_gives_the_same_numbers(folder: Path, parts: Parts) -> 
 
 def test_hints_are_computed_from_the_crops(folder: Path, parts: Parts, crops: Array) -> None:
     control, network = counted(folder, parts, hint="softedge")
-    engine(parts, (control,)).enhance(crops, WHOLE, asked(steps=1, cfg=1.0))
+    enhance_arrays(engine(parts, (control,)), crops, WHOLE, asked(steps=1, cfg=1.0))
     expected = torch.from_numpy(make_hint("softedge", crops)).movedim(-1, 1)
     torch.testing.assert_close(network.calls[0][1], expected, atol=0, rtol=0)
 
@@ -361,8 +364,10 @@ def test_hints_are_computed_from_the_crops(folder: Path, parts: Parts, crops: Ar
 def test_hints_that_nobody_asks_for_or_nobody_gave(folder: Path, parts: Parts, crops: Array) -> None:
     control, _ = counted(folder, parts, hint="depth.mp4")
     with pytest.raises(SettingsError, match=r"shown 'depth.mp4', which is neither a hint that can be computed"):
-        engine(parts, (control,)).enhance(crops, WHOLE, asked(steps=1))
+        enhance_arrays(engine(parts, (control,)), crops, WHOLE, asked(steps=1))
     with pytest.raises(SettingsError, match="The hints 'pose' are of no use: no ControlNet asks for them"):
-        engine(parts, (control,)).enhance(crops, WHOLE, asked(steps=1), hints={"depth.mp4": crops, "pose": crops})
+        enhance_arrays(
+            engine(parts, (control,)), crops, WHOLE, asked(steps=1), hints={"depth.mp4": crops, "pose": crops}
+        )
     with pytest.raises(SettingsError, match="The hints 'pose' are of no use"):
-        engine(parts).enhance(crops, WHOLE, asked(steps=1), hints={"pose": crops})
+        enhance_arrays(engine(parts), crops, WHOLE, asked(steps=1), hints={"pose": crops})

@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from redetail.engines import load_engine
+from redetail.engines import enhance_arrays, load_engine
 from redetail.engines.device import Placement
 from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion.codec import VaeCodec
@@ -23,8 +23,10 @@ from redetail.engines.stable_diffusion.noise import noise_table, prediction_of
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.errors import ModelError
+from redetail.geometry.latent_grid import LatentGrid
 from redetail.sampling import NoiseTable, VarianceExploding, initial_noise
 from redetail.settings import Settings
+from tests.engines.coding import decoded, encoded
 
 Array = NDArray[np.float32]
 CPU = Placement(torch.device("cpu"), torch.float32)
@@ -56,7 +58,7 @@ def test_the_engine_agrees_with_the_animatediff_pipeline(model_folder: Path, cfg
     settings = Settings(
         prompt="smile", negative="blur", cfg=cfg, steps=4, sampler="euler", scheduler="normal", denoise=1.0, seed=9
     )
-    ours = load_engine(model_folder, device="cpu").enhance(crops, np.ones((1, 16, 24), np.float32), settings)
+    ours = enhance_arrays(load_engine(model_folder, device="cpu"), crops, np.ones((1, 16, 24), np.float32), settings)
 
     peers = load_spec_parts(ModelSpec(checkpoint=model_folder), CPU)
     scheduler = diffusers.EulerDiscreteScheduler(**LINEAR, timestep_spacing="linspace")
@@ -67,7 +69,7 @@ def test_the_engine_agrees_with_the_animatediff_pipeline(model_folder: Path, cfg
     scheduler.set_timesteps(4)
     top = NoiseTable.animatediff().sigma_max
     noise = initial_noise((5, 4, 2, 3), 9)
-    started = VaeCodec(peers.vae).encode(crops, no_tick) + noise * (top**2 + 1) ** 0.5
+    started = encoded(VaeCodec(peers.vae), crops) + noise * (top**2 + 1) ** 0.5
     theirs = pipeline(
         prompt="smile",
         negative_prompt="blur",
@@ -138,13 +140,11 @@ def test_vae_batches_change_nothing(parts: Parts) -> None:
     crops = crops_of(5)
     whole, pieces = VaeCodec(parts.vae), VaeCodec(parts.vae, pixels_per_batch=2 * 16 * 24)
     with torch.no_grad():
-        latents = whole.encode(crops, no_tick)
+        latents = encoded(whole, crops)
         assert latents.shape == (5, 4, 2, 3)
         # The same sums in batches of another size.
-        torch.testing.assert_close(pieces.encode(crops, no_tick), latents, atol=1e-5, rtol=1e-5)
-        np.testing.assert_allclose(
-            pieces.decode(latents, crops, no_tick), whole.decode(latents, crops, no_tick), atol=1e-5
-        )
+        torch.testing.assert_close(encoded(pieces, crops), latents, atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(decoded(pieces, latents, crops), decoded(whole, latents, crops), atol=1e-5)
     assert whole.calls(crops.shape) == 2
     assert pieces.calls(crops.shape) == 6
     assert VaeCodec(parts.vae, pixels_per_batch=1).calls(crops.shape) == 10
@@ -155,7 +155,7 @@ def test_latents_are_the_scaled_mean(parts: Parts) -> None:
     with torch.no_grad():
         images = torch.from_numpy(crops).movedim(-1, 1) * 2 - 1
         mean = parts.vae.encode(images).latent_dist.mean
-        torch.testing.assert_close(VaeCodec(parts.vae).encode(crops, no_tick), mean * 0.18215)
+        torch.testing.assert_close(encoded(VaeCodec(parts.vae), crops), mean * 0.18215)
 
 
 def test_a_tiny_autoencoder_works_too() -> None:
@@ -165,13 +165,13 @@ def test_a_tiny_autoencoder_works_too() -> None:
         num_decoder_blocks=(1,) * 4,
     ).eval()  # fmt: skip
     codec, crops = VaeCodec(vae), crops_of(3)
-    assert codec.size_multiple == 8
+    assert codec.grid == LatentGrid(8)
     with torch.no_grad():
-        latents = codec.encode(crops, no_tick)
+        latents = encoded(codec, crops)
         assert latents.shape == (3, 4, 2, 3)
-        decoded = codec.decode(latents, crops, no_tick)
+        ours = decoded(codec, latents, crops)
         expected = vae.decode(vae.encode(torch.from_numpy(crops).movedim(-1, 1) * 2 - 1).latents).sample
-    np.testing.assert_allclose(decoded, (expected / 2 + 0.5).clamp(0, 1).movedim(1, -1), atol=1e-5)
+    np.testing.assert_allclose(ours, (expected / 2 + 0.5).clamp(0, 1).movedim(1, -1), atol=1e-5)
 
 
 @pytest.mark.parametrize("schedule", ["linear", "scaled_linear"])
@@ -210,7 +210,8 @@ def test_a_unet_with_motion_layers_inside(model_folder: Path, parts: Parts, tmp_
     assert open_folder(folder).motion_adapter is None
     crops, mask = crops_of(2), np.ones((1, 16, 24), np.float32)
     one, two = (
-        load_engine(path, device="cpu").enhance(crops, mask, Settings(steps=2)) for path in (folder, model_folder)
+        enhance_arrays(load_engine(path, device="cpu"), crops, mask, Settings(steps=2))
+        for path in (folder, model_folder)
     )
     np.testing.assert_array_equal(one, two)
 
@@ -218,7 +219,7 @@ def test_a_unet_with_motion_layers_inside(model_folder: Path, parts: Parts, tmp_
 def test_half_precision_gives_nearly_the_same(model_folder: Path) -> None:
     crops, mask = crops_of(2), np.ones((1, 16, 24), np.float32)
     half, single = (
-        load_engine(model_folder, device="cpu", dtype=dtype).enhance(crops, mask, Settings(steps=2))
+        enhance_arrays(load_engine(model_folder, device="cpu", dtype=dtype), crops, mask, Settings(steps=2))
         for dtype in ("bfloat16", "float32")
     )
     assert half.dtype == np.float32

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from redetail.engines import load_engine
+from redetail.engines import enhance_arrays, load_engine
 from redetail.engines.base import ChecksSettings
 from redetail.engines.device import Placement
 from redetail.engines.spec import ModelSpec, WeightedFile
@@ -537,7 +537,7 @@ def test_the_engine_uses_files_of_the_model_and_of_the_settings(
     mask = np.ones((1, 16, 16), np.float32)
 
     def result(engine: Any, *loras: str) -> Any:
-        return engine.enhance(crops, mask, Settings(prompt="a face", steps=2, cfg=2.0, loras=loras))
+        return enhance_arrays(engine, crops, mask, Settings(prompt="a face", steps=2, cfg=2.0, loras=loras))
 
     engine = load_engine(ModelSpec(checkpoint=model_folder), device="cpu")
     plain, styled = result(engine), result(engine, f"{path}:0.8")
@@ -559,7 +559,7 @@ def test_the_engine_reads_embeddings(model_folder: Path, loaded: Parts, tmp_path
     mask = np.ones((1, 16, 16), np.float32)
     engine = load_engine(ModelSpec(checkpoint=model_folder, embeddings=(path,)), device="cpu")
     one, two, other = (
-        engine.enhance(crops, mask, Settings(prompt=prompt, steps=2, cfg=2.0))
+        enhance_arrays(engine, crops, mask, Settings(prompt=prompt, steps=2, cfg=2.0))
         for prompt in ("a (my-word:1.3)", "a (face:1.3)", "a (fact:1.3)")
     )
     np.testing.assert_array_equal(one, two)

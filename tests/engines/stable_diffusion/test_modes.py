@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from redetail.engines import load_engine
+from redetail.engines import enhance_arrays, load_engine
 from redetail.engines.device import Placement
 from redetail.engines.memory import Memory, Modes
 from redetail.engines.spec import ControlFile, ModelSpec
@@ -21,7 +21,9 @@ from redetail.engines.stable_diffusion.codec import VaeCodec
 from redetail.engines.stable_diffusion.modes import apply_modes, awake, set_up
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
+from redetail.geometry.latent_grid import LatentGrid
 from redetail.settings import Settings
+from tests.engines.coding import decoded
 
 CPU = Placement(torch.device("cpu"), torch.float32)
 CROPS = np.random.default_rng(3).random((4, 64, 64, 3), dtype=np.float32)
@@ -30,7 +32,7 @@ ASKED = Settings(prompt="smile", cfg=2.0, steps=2, denoise=0.8, seed=9)
 
 
 def enhanced(folder: Path, **asked: Any) -> NDArray[np.float32]:
-    return load_engine(folder, device="cpu", memory=Memory(**asked)).enhance(CROPS, WHOLE, ASKED)
+    return enhance_arrays(load_engine(folder, device="cpu", memory=Memory(**asked)), CROPS, WHOLE, ASKED)
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +74,10 @@ def test_tiles_are_used_for_crops_that_are_larger(model_folder: Path) -> None:
     latents = torch.randn(1, 4, 12, 12, generator=torch.Generator().manual_seed(0))
     large, small = np.zeros((1, 96, 96, 3), np.float32), np.zeros((1, 64, 64, 3), np.float32)
     with torch.inference_mode():
-        tiled, whole = (one.decode(latents, large, lambda: None) for one in (codec, untiled))
+        tiled, whole = (decoded(one, latents, large) for one in (codec, untiled))
         assert (tiled != whole).any()
         assert np.abs(tiled - whole).mean() < 0.1
-        same = [one.decode(latents[..., :8, :8], small, lambda: None) for one in (codec, untiled)]
+        same = [decoded(one, latents[..., :8, :8], small) for one in (codec, untiled)]
     np.testing.assert_array_equal(*same)
 
 
@@ -124,7 +126,7 @@ def test_modes_reach_controlnets_and_the_numbers_stay(
     seen: list[str] = []
     monkeypatch.setattr(control, "set_up", lambda network, modes: (seen.append(str(modes)), set_up(network, modes))[1])
     with_it, without = (
-        load_engine(steered, device="cpu", memory=Memory(**memory)).enhance(CROPS, WHOLE, ASKED)
+        enhance_arrays(load_engine(steered, device="cpu", memory=Memory(**memory)), CROPS, WHOLE, ASKED)
         for memory in (asked, {})
     )
     assert np.abs(with_it - without).max() < 2e-4  # sums in another order, through two steps and the VAE
@@ -185,7 +187,7 @@ def test_the_codec_and_the_text_wake_their_networks(monkeypatch: pytest.MonkeyPa
     class Works:
         """A codec and a text conditioner in one that look whether their network is there."""
 
-        size_multiple = 8
+        grid = LatentGrid(8)
 
         def calls(self, shape: tuple[int, ...]) -> int:
             return 5
@@ -193,13 +195,17 @@ def test_the_codec_and_the_text_wake_their_networks(monkeypatch: pytest.MonkeyPa
         def __call__(self, *arguments: Any, **options: Any) -> str:
             return network.places[-1]
 
-        encode = decode = pair = pooled = __call__
+        def decode(self, latents: Any, crops: Any, write: Any, tick: Any) -> None:
+            write(self())
+
+        encode = pair = pooled = __call__
 
     network, device = Movable(), torch.device("cuda")
     codec = modes.RestingCodec(Works(), network, device)
     text = modes.RestingText(Works(), network, device)
-    assert (codec.size_multiple, codec.calls((1, 8, 8, 3))) == (8, 5)
-    coded = [codec.encode(CROPS, print), codec.decode(None, CROPS, print)]
+    assert (codec.grid.spatial, codec.calls((1, 8, 8, 3))) == (8, 5)
+    coded: list[Any] = [codec.encode(CROPS, print)]
+    codec.decode(None, CROPS, coded.append, print)
     assert [*coded, text("a"), text.pair("a", "b"), text.pooled("a")] == ["cuda"] * 5
     assert network.places == ["cuda", "cpu"] * 5
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from redetail.engines import enhance_arrays
 from redetail.engines.device import Placement
 from redetail.engines.spec import ControlFile, ModelSpec
 from redetail.engines.stable_diffusion.engine import load_diffusers_engine
@@ -40,7 +41,7 @@ def spec(folder: Path, **more: Any) -> ModelSpec:
 def enhanced(model: ModelSpec, **more: Any) -> Array:
     crops = np.random.default_rng(3).random((2, 16, 16, 3), dtype=np.float32)
     settings = Settings(**{"prompt": "smile", "steps": 4, "cfg": 2.0, "sampler": "euler", "seed": 2, **more})
-    return load_diffusers_engine(model, CPU).enhance(crops, np.ones((1, 16, 16), np.float32), settings)
+    return enhance_arrays(load_diffusers_engine(model, CPU), crops, np.ones((1, 16, 16), np.float32), settings)
 
 
 def test_a_ratio_of_zero_is_exactly_no_refiner_and_one_is_the_refiner_alone(folder: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from redetail.engines import load_engine
+from redetail.engines import enhance_arrays, load_engine
 from redetail.engines.device import Placement
 from redetail.engines.memory import GIB
 from redetail.engines.spec import ModelSpec
@@ -30,6 +30,7 @@ from redetail.errors import ModelError
 from redetail.sampling import NoiseTable, initial_noise
 from redetail.settings import Settings, resolve
 from tests.engines import originals as made
+from tests.engines.coding import encoded
 
 CPU = Placement(torch.device("cpu"), torch.float32)
 # What AnimateDiff's authors publish with the module, in diffusers' terms.
@@ -145,7 +146,7 @@ def test_the_engine_agrees_with_the_pipeline(xl_spec: ModelSpec, parts: Parts, n
     asked = {"prompt": "smile", "negative": negative, "cfg": 4.0, "steps": 3, "sampler": "euler",
              "scheduler": "normal", "denoise": 1.0, "seed": 9}  # fmt: skip
     settings = resolve(asked, loaded.capabilities.defaults)
-    ours = loaded.enhance(crops, np.ones((1, 64, 48), np.float32), settings)
+    ours = enhance_arrays(loaded, crops, np.ones((1, 64, 48), np.float32), settings)
 
     scheduler = diffusers.EulerDiscreteScheduler(**BETAS, timestep_spacing="linspace")
     (one, two), idle = parts.texts, diffusers.MotionAdapter((8,), motion_norm_num_groups=4)
@@ -156,7 +157,7 @@ def test_the_engine_agrees_with_the_pipeline(xl_spec: ModelSpec, parts: Parts, n
     scheduler.set_timesteps(3)
     top = noise_table(BETAS, SDXL.betas).sigma_max
     noise = initial_noise((3, 4, 8, 6), 9)
-    started = VaeCodec(parts.vae).encode(crops, lambda: None) + noise * (top**2 + 1) ** 0.5
+    started = encoded(VaeCodec(parts.vae), crops) + noise * (top**2 + 1) ** 0.5
     theirs = pipeline(
         prompt="smile", negative_prompt=negative or None, num_frames=3, height=64, width=48, num_inference_steps=3,
         guidance_scale=4.0, latents=(started / scheduler.init_noise_sigma).movedim(0, 1)[None], output_type="np",
@@ -239,7 +240,7 @@ def saved(parts: Parts, xl_folder: Path, tmp_path_factory: pytest.TempPathFactor
 def test_a_folder_gives_what_the_files_give(saved: Path, xl_spec: ModelSpec) -> None:
     crops, mask = crops_of(2, 32, 32), np.ones((1, 32, 32), np.float32)
     settings = Settings(prompt="a (face:1.2)", negative="blur", steps=2, clip_skip=2)
-    one, two = (load_engine(model, device="cpu").enhance(crops, mask, settings) for model in (saved, xl_spec))
+    one, two = (enhance_arrays(load_engine(model, device="cpu"), crops, mask, settings) for model in (saved, xl_spec))
     np.testing.assert_allclose(one, two, atol=1e-5)  # the same sums
 
 
@@ -309,9 +310,11 @@ def test_a_checkpoint_refines_itself(xl_thinnest: ModelSpec) -> None:
     crops, mask = crops_of(2, 32, 32), np.ones((1, 32, 32), np.float32)
     both = load_engine(replace(xl_thinnest, refiner_checkpoint=xl_thinnest.checkpoint), device="cpu")
     settings = Settings(prompt="a", steps=4, clip_skip=2, mask_feather=0, refiner_ratio=0.0)
-    alone = load_engine(xl_thinnest, device="cpu").enhance(crops, mask, settings)
-    np.testing.assert_array_equal(both.enhance(crops, mask, settings), alone)
-    np.testing.assert_allclose(both.enhance(crops, mask, replace(settings, refiner_ratio=0.5)), alone, atol=1e-4)
+    alone = enhance_arrays(load_engine(xl_thinnest, device="cpu"), crops, mask, settings)
+    np.testing.assert_array_equal(enhance_arrays(both, crops, mask, settings), alone)
+    np.testing.assert_allclose(
+        enhance_arrays(both, crops, mask, replace(settings, refiner_ratio=0.5)), alone, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(

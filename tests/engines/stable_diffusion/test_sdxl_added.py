@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from redetail.engines import load_engine
+from redetail.engines import enhance_arrays, load_engine
+from redetail.engines.base import CropSource
 from redetail.engines.device import Placement
 from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
 from redetail.engines.stable_diffusion.conditions import StatesWholeAndSize, TextCondition, joined
@@ -245,7 +246,8 @@ def test_a_strength_of_zero_changes_no_bit_of_a_run(parts: Parts, xl_spec: Model
     crops, mask = np.random.default_rng(3).random((2, 32, 32, 3), dtype=np.float32), np.ones((1, 32, 32), np.float32)
     engine, settings = load_engine(xl_spec, device="cpu"), Settings(prompt="a", steps=1, clip_skip=2)
     plain, none, some = (
-        engine.enhance(crops, mask, replace(settings, loras=loras)) for loras in ((), (f"{path}:0",), (f"{path}:1",))
+        enhance_arrays(engine, crops, mask, replace(settings, loras=loras))
+        for loras in ((), (f"{path}:0",), (f"{path}:1",))
     )
     np.testing.assert_array_equal(plain, none)
     assert np.abs(plain - some).max() > 1e-3
@@ -306,7 +308,7 @@ def test_a_controlnet_is_told_what_the_unet_is(parts: Parts, controls: Path, nam
     generator, frames = torch.manual_seed(0), 3
     hints = np.random.default_rng(1).random((frames, 64, 64, 3), dtype=np.float32)
     loaded = load_controls([ControlFile(controls / name, 0.8, hint="edges.mp4")], CPU, parts.unet.config)
-    shown = show(loaded, hints, {"edges.mp4": hints}, StepIndex((8.0, 1.0, 0.0)))
+    shown = show(loaded, CropSource.of(hints), {"edges.mp4": CropSource.of(hints)}, StepIndex((8.0, 1.0, 0.0)))
     sizes, path = (
         torch.tensor([[64, 64, 0, 0, 64, 64]]),
         VarianceExploding(noise_table(parts.scheduler, parts.family.betas)),
@@ -344,7 +346,7 @@ def test_a_controlnet_of_strength_zero_changes_no_bit(xl_spec: ModelSpec, contro
     crops, mask = np.random.default_rng(3).random((2, 32, 32, 3), dtype=np.float32), np.ones((1, 32, 32), np.float32)
     settings = Settings(prompt="a", steps=1, clip_skip=2)
     plain, none, some = (
-        load_engine(replace(xl_spec, controls=own), device="cpu").enhance(crops, mask, settings)
+        enhance_arrays(load_engine(replace(xl_spec, controls=own), device="cpu"), crops, mask, settings)
         for own in ((), (ControlFile(controls / "folder", 0.0),), (ControlFile(controls / "folder"),))
     )
     np.testing.assert_array_equal(plain, none)

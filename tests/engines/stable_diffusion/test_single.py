@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from redetail.engines import load_engine
+from redetail.engines import enhance_arrays, load_engine
 from redetail.engines.device import Placement
 from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion.conditions import TextCondition
@@ -204,7 +204,9 @@ def test_precisions_of_single_parts_lose_nothing_on_the_way(thin: ModelSpec) -> 
 def test_a_whole_run_from_single_files(spec: ModelSpec) -> None:
     crops = np.random.default_rng(3).random((3, 64, 64, 3), dtype=np.float32)
     engine = load_engine(spec, device="cpu")
-    done = engine.enhance(crops, np.ones((1, 64, 64), np.float32), Settings(prompt="a face", steps=2, denoise=0.5))
+    done = enhance_arrays(
+        engine, crops, np.ones((1, 64, 64), np.float32), Settings(prompt="a face", steps=2, denoise=0.5)
+    )
     assert done.shape == crops.shape
     assert np.isfinite(done).all()
     assert np.abs(done - crops).mean() > 0.01
@@ -342,10 +344,10 @@ def test_an_inpainting_checkpoint_sees_what_is_kept(tmp_path: Path, thin: ModelS
 
     def result(name: str, weight: torch.Tensor) -> Any:
         path = made.save(tmp_path / f"{name}.safetensors", tensors | {first: weight})
-        return load_engine(replace(thin, checkpoint=path), device="cpu").enhance(crops, mask, settings)
+        return enhance_arrays(load_engine(replace(thin, checkpoint=path), device="cpu"), crops, mask, settings)
 
     blind = torch.cat([tensors[first], torch.zeros(32, 5, 3, 3)], 1)
-    usual = load_engine(thin, device="cpu").enhance(crops, mask, settings)
+    usual = enhance_arrays(load_engine(thin, device="cpu"), crops, mask, settings)
     np.testing.assert_allclose(result("blind", blind), usual, atol=1e-5)
     assert np.abs(result("seeing", plain[first]) - usual).max() > 1e-3
 

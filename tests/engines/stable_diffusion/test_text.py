@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from redetail.engines.base import CropSource
 from redetail.engines.device import Placement
 from redetail.engines.prompt import literal, read_prompt
 from redetail.engines.spec import ModelSpec
@@ -206,7 +207,7 @@ def test_the_model_reads_the_prompt_of_each_frame(parts: Parts) -> None:
 
     model = TextGuidedModel(Network(), StatesAlone([text]))
     crops = np.zeros((6, 16, 16, 3), np.float32)
-    denoiser_for = model.condition(crops, Settings(prompt="-2: a; 2: b", cfg=1.0), lambda: None)
+    denoiser_for = model.condition(CropSource.of(crops), Settings(prompt="-2: a; 2: b", cfg=1.0), lambda: None)
     x = torch.zeros(3, 4, 2, 2)
     denoiser_for(slice(1, 4))(x, 1.0)
     denoiser_for(np.array([0, 2, 5]))(x, 1.0)
@@ -225,6 +226,8 @@ def test_the_layer_is_a_setting(parts: Parts) -> None:
 
     model = TextGuidedModel(Network(), StatesAlone([text]))
     crops = np.zeros((1, 16, 16, 3), np.float32)
-    denoiser_for = model.condition(crops, Settings(prompt="a", negative="b", clip_skip=2, cfg=2.0), lambda: None)
+    denoiser_for = model.condition(
+        CropSource.of(crops), Settings(prompt="a", negative="b", clip_skip=2, cfg=2.0), lambda: None
+    )
     denoiser_for(slice(0, 1))(torch.zeros(1, 4, 2, 2), 1.0)
     assert all(torch.equal(states, text(word, clip_skip=2)) for states, word in zip(seen, "ab", strict=True))

@@ -1,0 +1,77 @@
+"""Running an engine: what it writes is checked, and arrays stand for what is read and written by range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from redetail.engines.base import CropSource, Engine, Pixels, Request
+from redetail.engines.checks import check_hint, check_mask
+from redetail.errors import InputError, ModelError
+from redetail.progress import CancelToken, ProgressCallback, no_progress
+from redetail.settings import Settings
+
+
+def run_checked(engine: Engine, request: Request) -> None:
+    """``engine.run(request)``, with :class:`~redetail.errors.ModelError` where the engine does not write every frame
+    once, in order, as floating point pixels of the crops' size."""
+    name, shape = engine.capabilities.name, request.crops.shape
+    done = 0
+
+    def write(start: int, pixels: Pixels) -> None:
+        nonlocal done
+        stop = start + len(pixels)
+        if start != done or stop > shape[0] or pixels.shape[1:] != shape[1:] or pixels.dtype.kind != "f":
+            raise ModelError(
+                f"The engine {name} gave pixels of shape {pixels.shape} of {pixels.dtype} for frame {start} after "
+                f"{done} of {shape[0]} frames; it must give floating point numbers of shape {shape}."
+            )
+        request.write(start, pixels)
+        done = stop
+
+    engine.run(replace(request, write=write))
+    if done != shape[0]:
+        raise ModelError(f"The engine {name} gave back {done} of {shape[0]} frames; it must give all of them.")
+
+
+def enhance_arrays(
+    engine: Engine,
+    crops: Pixels,
+    mask: Pixels,
+    settings: Settings,
+    *,
+    first_frame: int = 0,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+    hints: Mapping[str, Pixels] | None = None,
+) -> Pixels:
+    """Run an engine on arrays: crops (F, h, w, 3) float32 0..1, a mask (1 or F, h, w) float32 0..1, hints like crops.
+
+    Returns new crops (F, h, w, 3) float32 0..1. See :class:`~redetail.engines.base.Request` for the arguments and
+    :meth:`~redetail.engines.base.Engine.run` for errors.
+    """
+    if crops.ndim != 4 or crops.shape[-1] != 3 or 0 in crops.shape:
+        raise InputError(f"Crops must have the shape (frames, height, width, 3), not {crops.shape}.")
+    check_mask(mask, crops.shape[:3])
+    for name, hint in (hints or {}).items():
+        check_hint(name, hint, crops.shape)
+    result = np.empty(crops.shape, np.float32)
+
+    def write(start: int, pixels: Pixels) -> None:
+        result[start : start + len(pixels)] = pixels
+
+    request = Request(
+        crops=CropSource.of(crops),
+        mask=lambda start, stop: mask[start:stop],
+        write=write,
+        settings=settings,
+        shared_mask=len(mask) == 1,
+        first_frame=first_frame,
+        hints={name: CropSource.of(hint) for name, hint in (hints or {}).items()},
+        progress=progress,
+        cancel=cancel,
+    )
+    run_checked(engine, request)
+    return result

@@ -1,0 +1,23 @@
+"""One request at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redetail.progress import CancelToken
+
+_SECONDS = 0.05  # between two looks at the cancel token of a request that waits
+
+
+@contextmanager
+def exclusive(lock: threading.Lock, cancel: CancelToken | None = None) -> Iterator[None]:
+    """Hold ``lock``; raises :class:`~redetail.errors.Cancelled` where somebody asks to stop while it is waited for."""
+    while not lock.acquire(timeout=_SECONDS):
+        if cancel is not None:
+            cancel.check()
+    try:
+        yield
+    finally:
+        lock.release()
