@@ -66,9 +66,8 @@ def ours(clip: str, work: str) -> dict[str, Any]:
     loaded = _peak()
     result = redetail.detail(clip, Path(work) / "ours.mp4", engine=engine)
     seconds = time.perf_counter() - begun
-    passes = {name: each["seconds"] for name, each in result.report["passes"].items()}
-    frames = result.report["frames"]["stop"] - result.report["frames"]["start"]
-    return _figures(passes, frames, seconds, timer, loaded)
+    passes = {name: each.seconds for name, each in result.report.passes.items()}
+    return _figures(passes, len(result.report.plan), seconds, timer, loaded)
 
 
 def naive(clip: str, work: str) -> dict[str, Any]:

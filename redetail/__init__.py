@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
     from redetail.job import Job, Subject, read_job
     from redetail.pipeline.plan import Plan
+    from redetail.pipeline.report import Report
     from redetail.selection.detected import Detections
     from redetail.video.options import EncodeOptions
 
@@ -49,6 +50,7 @@ _LAZY = {
     **dict.fromkeys(("Job", "Subject", "read_job"), "redetail.job"),
     "EncodeOptions": "redetail.video.options",
     "Plan": "redetail.pipeline.plan",
+    "Report": "redetail.pipeline.report",
     "Detections": "redetail.selection.detected",
 }
 
@@ -75,6 +77,7 @@ __all__ = [
     "RedetailError",
     "Region",
     "RegionError",
+    "Report",
     "Result",
     "Seg",
     "Segs",

@@ -21,7 +21,7 @@ from redetail.job import Job
 from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.paste import check_counts, pasted_frames
 from redetail.pipeline.plan import Plan, crop_plans
-from redetail.pipeline.report import full_report, write_report
+from redetail.pipeline.report import Report, write_report
 from redetail.pipeline.run import Run
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Region, Size
@@ -40,10 +40,18 @@ class Result:
     """What :func:`detail` did. ``frames`` are the result where no output was named, else None."""
 
     output: Path | None
-    regions: list[Region]
-    report: dict[str, Any]
-    notices: tuple[str, ...]
+    report: Report
     frames: RGB | None = None
+
+    @property
+    def regions(self) -> list[Region]:
+        """The subjects that were detailed, in the order of the report."""
+        return self.report.plan.regions
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences for the user."""
+        return self.report.notices
 
 
 def detail(
@@ -94,13 +102,21 @@ def run(
     planned = started.plan(job.selection, job.span)
     with started.enhanced(planned) as crops, outputs.opened(planned, job.span.whole) as write:
         measures = started.write(planned, crops, write)
-    notices = tuple(dict.fromkeys((*planned.notices, *outputs.notices)))
-    document = full_report(started, planned, measures, notices)
-    done = job.as_run(started.settings)
-    document["job"] = None if engine or done.unnamed else done.to_document()
+    capabilities, done = started.engine.capabilities, job.as_run(started.settings)
+    report = Report(
+        plan=planned,
+        source=frames.info,
+        engine=capabilities.name,
+        placement=capabilities.placement,
+        passes=started.watch.passes(len(planned)),
+        regions=measures.regions,
+        untouched=measures.untouched,
+        notices=tuple(dict.fromkeys((*planned.notices, *outputs.notices))),
+        job=None if engine or done.unnamed else done,
+    )
     if job.report is not None:
-        write_report(document, job.report)
-    return Result(job.output, planned.regions, document, notices, outputs.collected)
+        write_report(report, job.report)
+    return Result(job.output, report, outputs.collected)
 
 
 def plan(

@@ -20,7 +20,7 @@ from redetail.evaluate.sheet import Picture, save_png
 from redetail.job import Job, to_toml
 from redetail.pipeline.outputs import check_names
 from redetail.pipeline.plan import Plan
-from redetail.pipeline.report import plan_report, write_report, write_text
+from redetail.pipeline.report import PlanReport, write_report, write_text
 from redetail.progress import CancelToken, ProgressCallback, with_progress
 from redetail.settings import Settings
 from redetail.video import FrameSource, open_sink, open_source
@@ -43,8 +43,7 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> None:
         return
     with progress_display(options.quiet) as progress:
         result = api.run(job, progress=progress, cancel=cancel)
-    if saved is not None:
-        write_text(to_toml(result.report["job"]), saved, "job")
+    _save_job(job, result.report.plan, saved)
     _note(result.notices)
     if not options.quiet:
         shown = {name: None if path is None else str(path) for name, path in outputs.items()}
@@ -56,12 +55,17 @@ def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: 
     asked = replace(job, output=None, compare=None, report=None, encode=None, save_hints=None)
     with progress_display(options.quiet) as progress:
         plan = api.plan_job(asked, progress=progress, cancel=cancel)
-    if saved is not None:
-        write_text(to_toml(job.as_run(plan.settings or Settings()).to_document()), saved, "job")
+    _save_job(job, plan, saved)
     _note(plan.notices)
-    report = plan_report(plan)
-    lines = plan_summary(report, str(job.source)), settings_summary(report["settings"])
-    tell("".join(lines) + preset_summary(job.settings) + placement_summary(plan.placement))
+    settings = {} if plan.settings is None else plan.settings.as_dict()
+    lines = plan_summary(plan, str(job.source)), settings_summary(settings), preset_summary(job.settings)
+    tell("".join(lines) + placement_summary(plan.placement))
+
+
+def _save_job(job: Job, plan: Plan, path: Path | None) -> None:
+    """Write the job that does the same again, with the settings that were planned."""
+    if path is not None:
+        write_text(to_toml(job.as_run(plan.settings or Settings()).to_document()), path, "job")
 
 
 def _check_job_target(saved: Path, job: Job, others: Iterable[Path | None]) -> None:
@@ -86,11 +90,11 @@ def detect(options: argparse.Namespace, cancel: CancelToken) -> None:
         if drawing is not None:
             _draw(source, plan, drawing, progress, cancel)
     if report is not None:
-        write_report(plan_report(plan), report)
+        write_report(PlanReport(plan=plan), report)
     _note(plan.notices)
     if not options.quiet:
         written = [f"  {name}: {path}\n" for name, path in (("report", report), ("drawing", drawing)) if path]
-        tell(plan_summary(plan_report(plan), options.input) + "".join(written))
+        tell(plan_summary(plan, options.input) + "".join(written))
 
 
 def _path(given: str | Path | None) -> Path | None:

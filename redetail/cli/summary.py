@@ -7,25 +7,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from redetail.cli.display import duration, title
+from redetail.pipeline.measure import RegionMeasures, Untouched
+from redetail.pipeline.plan import CropPlan, Plan
+from redetail.pipeline.report import Report
+from redetail.pipeline.stopwatch import PassTime
 from redetail.settings import PRESETS, display_name
 
-Document = Mapping[str, Any]
 
-
-def summary(report: Document, source: str, outputs: Mapping[str, str | None]) -> str:
-    """What was done, as lines: ``report`` is that of a run, ``outputs`` the files by what they are ("output", ...)."""
+def summary(report: Report, source: str, outputs: Mapping[str, str | None]) -> str:
+    """What was done, as lines; ``outputs`` are the files by what they are ("output", ...)."""
     return "\n".join(_summary(report, source, outputs)) + "\n"
 
 
-def plan_summary(report: Document, source: str) -> str:
-    """What would be done, as lines; ``report`` is that of a plan."""
-    regions, frames = report["regions"], report["frames"]
-    width, height = frames["size"]
-    lines = [
-        f"{source}: {_count(frames['stop'] - frames['start'], 'frame')} of {width}x{height}, "
-        f"{_count(len(regions), 'subject')}"
-    ]
-    lines += [f"  {region['track']}.{_subject(region)[1:]}" for region in regions]
+def plan_summary(plan: Plan, source: str) -> str:
+    """What would be done, as lines."""
+    lines = [f"{source}: {_count(len(plan), 'frame')} of {plan.size}, {_count(len(plan.crops), 'subject')}"]
+    lines += [f"  {crop.track}.{_subject(crop)[1:]}" for crop in plan.crops]
     return "\n".join(lines) + "\n"
 
 
@@ -65,48 +62,46 @@ def _typed(flag: str, value: object) -> str:
     return f"{flag} {value:g}" if isinstance(value, float) else f"{flag} {shlex.quote(str(value))}"
 
 
-def _summary(report: Document, source: str, outputs: Mapping[str, str | None]) -> Iterator[str]:
-    regions = report["regions"]
-    count = report["frames"]["stop"] - report["frames"]["start"]
-    output = outputs["output"]
-    if regions:
-        yield f"{output}: {_count(len(regions), 'subject')} detailed in {_count(count, 'frame')} of {source}"
+def _summary(report: Report, source: str, outputs: Mapping[str, str | None]) -> Iterator[str]:
+    plan, output = report.plan, outputs["output"]
+    if plan.crops:
+        yield f"{output}: {_count(len(plan.crops), 'subject')} detailed in {_count(len(plan), 'frame')} of {source}"
     else:
         yield f"{output}: a copy of {source}; nothing was detailed"
-    for region in regions:
-        yield _subject(region)
-        yield f"    {_measured(region['measured'])}"
-    yield f"  outside the pasted masks {_untouched(report['untouched'])}"
-    yield f"  time: {_times(report['passes'], count)}"
+    for crop, measured in zip(plan.crops, report.regions, strict=True):
+        yield _subject(crop)
+        yield f"    {_measured(measured)}"
+    yield f"  outside the pasted masks {_untouched(report.untouched)}"
+    yield f"  time: {_times(report.passes, len(plan))}"
     yield from (f"  {name}: {path}" for name, path in outputs.items() if path and name != "output")
 
 
-def _subject(region: Document) -> str:
-    window, working = ("x".join(map(str, region[name])) for name in ("window_size", "working_size"))
+def _subject(crop: CropPlan) -> str:
+    region = crop.region
     return (
-        f"  {region['label']} ({region['confidence']:.2f}): frames {region['start']} to {region['stop'] - 1}, "
-        f"crop {window} worked at {working}"
+        f"  {region.label} ({region.confidence:.2f}): frames {region.start} to {region.stop - 1}, "
+        f"crop {region.size} worked at {crop.working}"
     )
 
 
-def _measured(measured: Document) -> str:
+def _measured(measured: RegionMeasures) -> str:
     """Change and flicker of one subject; what could not be measured is left out."""
     parts = []
-    if measured["mean_change"] is not None:
-        parts.append(f"changed by {measured['mean_change']:.1f} of 255 levels on average")
-    if measured["warped_error"]["ratio"] is not None:
-        parts.append(f"flicker {measured['warped_error']['ratio']:.2f} times the source's own")
+    if measured.mean_change is not None:
+        parts.append(f"changed by {measured.mean_change:.1f} of 255 levels on average")
+    if measured.flicker.ratio is not None:
+        parts.append(f"flicker {measured.flicker.ratio:.2f} times the source's own")
     return ", ".join(parts) or "too few frames to measure"
 
 
-def _untouched(untouched: Document) -> str:
-    changed = untouched["changed_pixels_outside_masks"]
+def _untouched(untouched: Untouched) -> str:
+    changed = untouched.changed_pixels
     return f"{_count(changed, 'pixel')} changed" if changed else "no pixel changed"
 
 
-def _times(passes: Mapping[str, Document], frames: int) -> str:
-    total = sum(times["seconds"] for times in passes.values())
-    each = ", ".join(f"{title(name).lower()} {duration(times['seconds'])}" for name, times in passes.items())
+def _times(passes: Mapping[str, PassTime], frames: int) -> str:
+    total = sum(time.seconds for time in passes.values())
+    each = ", ".join(f"{title(name).lower()} {duration(time.seconds)}" for name, time in passes.items())
     return f"{duration(total)}, {frames / total:.1f} frames a second ({each})" if total else each
 
 

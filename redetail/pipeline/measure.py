@@ -3,13 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from redetail.evaluate.temporal import UntouchedCheck, WarpedError, window_jitter
+from redetail.evaluate.temporal import Jitter, TemporalFigures, UntouchedCheck, WarpedError, window_jitter
 from redetail.pipeline.paste import PastedFrame
 from redetail.region import Region
+
+
+@dataclass(frozen=True)
+class RegionMeasures:
+    """The figures of one subject; differences are in levels of 8 bits.
+
+    ``mean_change``: mean absolute difference between result and source under the mask (None: there was no mask).
+    """
+
+    flicker: TemporalFigures
+    jitter: Jitter
+    mean_change: float | None
+
+    def to_document(self) -> dict[str, Any]:
+        """As docs/report.md describes it."""
+        return {
+            "warped_error": {
+                "source": _rounded(self.flicker.source),
+                "output": _rounded(self.flicker.output),
+                "ratio": _rounded(self.flicker.ratio),
+                "ratio_per_detail": _rounded(self.flicker.ratio_per_detail),
+                "frame_pairs": self.flicker.frames,
+            },
+            "window_acceleration": _rounded(self.jitter.window),
+            "subject_acceleration": _rounded(self.jitter.box),
+            "mean_change": _rounded(self.mean_change),
+        }
+
+
+@dataclass(frozen=True)
+class Untouched:
+    """Over all ``frames``, ``changed_pixels`` outside every mask that differ from the decoded source: there must be
+    none."""
+
+    frames: int
+    changed_pixels: int
+
+    def to_document(self) -> dict[str, int]:
+        """As docs/report.md describes it."""
+        return {"frames": self.frames, "changed_pixels_outside_masks": self.changed_pixels}
 
 
 class Measures:
@@ -34,28 +75,18 @@ class Measures:
             self._changed[patch.region].add(before[rows, columns], after[rows, columns], patch.mask)
         self._untouched.add(before, after, touched)
 
-    def region(self, number: int) -> dict[str, Any]:
-        """The figures of one subject, ready for JSON. Differences are in levels of 8 bits."""
-        figures = self._flicker[number].figures
-        region = self._regions[number]
-        jitter = window_jitter(region.path, region.boxes)
-        return {
-            "warped_error": {
-                "source": _rounded(figures.source),
-                "output": _rounded(figures.output),
-                "ratio": _rounded(figures.ratio),
-                "ratio_per_detail": _rounded(figures.ratio_per_detail),
-                "frame_pairs": figures.frames,
-            },
-            "window_acceleration": _rounded(jitter.window),
-            "subject_acceleration": _rounded(jitter.box),
-            "mean_change": _rounded(self._changed[number].mean),
-        }
+    @property
+    def regions(self) -> tuple[RegionMeasures, ...]:
+        """The figures of every subject."""
+        return tuple(
+            RegionMeasures(flicker.figures, window_jitter(region.path, region.boxes), changed.mean)
+            for region, flicker, changed in zip(self._regions, self._flicker, self._changed, strict=True)
+        )
 
     @property
-    def untouched(self) -> dict[str, int]:
-        """Pixels outside every mask that differ from the decoded source, over all frames: there must be none."""
-        return {"frames": self._untouched.frames, "changed_pixels_outside_masks": self._untouched.differing}
+    def untouched(self) -> Untouched:
+        """What the frames are like outside every mask."""
+        return Untouched(self._untouched.frames, self._untouched.differing)
 
 
 class _Change:

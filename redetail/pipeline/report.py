@@ -4,31 +4,82 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from redetail._version import __version__
 from redetail.errors import OutputError
-from redetail.job import REPORT_VERSION
-from redetail.pipeline.measure import Measures
+from redetail.job import REPORT_VERSION, Job
+from redetail.pipeline.measure import RegionMeasures, Untouched
 from redetail.pipeline.plan import CropPlan, Plan
-from redetail.pipeline.run import Run
+from redetail.pipeline.stopwatch import PassTime
 from redetail.settings import Settings
+from redetail.video import VideoInfo
 
 
-def plan_report(plan: Plan) -> dict[str, Any]:
-    """What a plan says, ready for JSON: the part of the report that is known before anything is detailed."""
-    return {
-        "report_version": REPORT_VERSION,
-        "frames": {"start": plan.start, "stop": plan.stop, "size": [plan.size.width, plan.size.height]},
-        "regions": [region_report(crop, plan.settings) for crop in plan.crops],
-        "notices": list(plan.notices),
-        "settings": None if plan.settings is None else plan.settings.as_dict(),
-    }
+@dataclass(frozen=True, kw_only=True)
+class PlanReport:
+    """What is known before anything is detailed, which is what a plan says."""
+
+    plan: Plan
+
+    def to_document(self) -> dict[str, Any]:
+        """Ready for JSON, as docs/report.md describes it."""
+        plan = self.plan
+        return {
+            "report_version": REPORT_VERSION,
+            "frames": {"start": plan.start, "stop": plan.stop, "size": [plan.size.width, plan.size.height]},
+            "regions": [_region(crop, plan.settings) for crop in plan.crops],
+            "notices": list(plan.notices),
+            "settings": None if plan.settings is None else plan.settings.as_dict(),
+        }
 
 
-def region_report(crop: CropPlan, base: Settings | None) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Report(PlanReport):
+    """What was done by a run, and what was measured.
+
+    ``engine``: the model's name; ``placement``: where and how it computed; ``passes``: their times by name;
+    ``regions``: the measures of each of the plan's regions; ``untouched``: of all that is outside the masks;
+    ``notices``: sentences for the user; ``job``: what does the same again, None where that cannot be written (the
+    source, a mask or the engine was an object in memory).
+    """
+
+    source: VideoInfo
+    engine: str
+    placement: Mapping[str, Any]
+    passes: Mapping[str, PassTime]
+    regions: tuple[RegionMeasures, ...]
+    untouched: Untouched
+    notices: tuple[str, ...]
+    job: Job | None
+
+    def to_document(self) -> dict[str, Any]:
+        """Ready for JSON, as docs/report.md describes it."""
+        report = super().to_document()
+        for region, measured in zip(report["regions"], self.regions, strict=True):
+            region["measured"] = measured.to_document()
+        path = self.source.path
+        return {
+            "redetail": __version__,
+            **report,
+            "notices": list(self.notices),
+            "source": {
+                "path": None if path is None else str(path),
+                "rate": str(self.source.rate),
+                "bit_depth": self.source.bit_depth,
+            },
+            "engine": self.engine,
+            "placement": dict(self.placement),
+            "passes": {name: time.to_document() for name, time in self.passes.items()},
+            "untouched": self.untouched.to_document(),
+            "job": None if self.job is None else self.job.to_document(),
+        }
+
+
+def _region(crop: CropPlan, base: Settings | None) -> dict[str, Any]:
     """One subject: its frames, its window, its track (a box and a window corner for every frame), and the settings in
     which it differs from ``base``."""
     region = crop.region
@@ -48,9 +99,9 @@ def region_report(crop: CropPlan, base: Settings | None) -> dict[str, Any]:
     }
 
 
-def write_report(report: dict[str, Any], path: Path) -> None:
+def write_report(report: PlanReport, path: Path) -> None:
     """Write a report as JSON; raises :class:`~redetail.errors.OutputError`."""
-    write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", path, "report")
+    write_text(json.dumps(report.to_document(), indent=1, ensure_ascii=False) + "\n", path, "report")
 
 
 def write_text(text: str, path: Path, what: str) -> None:
@@ -68,25 +119,3 @@ def write_text(text: str, path: Path, what: str) -> None:
         raise OutputError(
             f"The {what} {path} cannot be written: {error.strerror or error}; choose another place."
         ) from error
-
-
-def full_report(run: Run, plan: Plan, measures: Measures, notices: Sequence[str]) -> dict[str, Any]:
-    """Everything known after a run, ready for JSON."""
-    info = run.source.info
-    report = plan_report(plan)
-    for number, region in enumerate(report["regions"]):
-        region["measured"] = measures.region(number)
-    return {
-        "redetail": __version__,
-        **report,
-        "notices": list(notices),
-        "source": {
-            "path": None if info.path is None else str(info.path),
-            "rate": str(info.rate),
-            "bit_depth": info.bit_depth,
-        },
-        "engine": run.engine.capabilities.name,
-        "placement": dict(run.engine.capabilities.placement),
-        "passes": run.watch.as_dict(len(plan)),
-        "untouched": measures.untouched,
-    }

@@ -1,26 +1,36 @@
 """Results in words."""
 
-from typing import Any
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
 
 from redetail.cli.summary import plan_summary, preset_summary, settings_summary, summary
+from redetail.evaluate.temporal import Jitter, TemporalFigures
+from redetail.geometry.padding import Padding
+from redetail.pipeline.measure import RegionMeasures, Untouched
+from redetail.pipeline.plan import CropPlan, Plan
+from redetail.pipeline.report import Report
+from redetail.pipeline.stopwatch import PassTime
+from redetail.region import Region, Size
 from redetail.settings import Settings
+from redetail.video import VideoInfo
 
-REGION = {
-    "track": 1,
-    "label": "face 1",
-    "confidence": 0.931,
-    "start": 3,
-    "stop": 60,
-    "window_size": [240, 240],
-    "working_size": [512, 512],
-    "measured": {"mean_change": 3.21, "warped_error": {"ratio": 1.021}},
-}
-REPORT: dict[str, Any] = {
-    "frames": {"start": 0, "stop": 69, "size": [350, 350]},
-    "regions": [REGION],
-    "passes": {"detect": {"seconds": 3.0}, "detail": {"seconds": 66.0}},
-    "untouched": {"frames": 69, "changed_pixels_outside_masks": 0},
-}
+REGION = Region("face 1", 0.931, 3, Size(240, 240), np.zeros((57, 2)), np.tile([9.0, 9, 80, 80], (57, 1)))
+CROP = CropPlan(REGION, Size(512, 512), Padding(0, 0, 0, 0))
+PLAN = Plan(0, 69, Size(350, 350), (CROP,))
+MEASURED = RegionMeasures(TemporalFigures(56, 9, 1.0, 1.021, 1.0, 1.0, 1.0, 1.0), Jitter(0.0, 1.0), 3.21)
+REPORT = Report(
+    plan=PLAN,
+    source=VideoInfo(size=Size(350, 350), rate=Fraction(24), time_base=Fraction(1, 24), frames=69, bit_depth=8),
+    engine="a model",
+    placement={},
+    passes={"detect": PassTime(3.0, 69), "detail": PassTime(66.0, 69)},
+    regions=(MEASURED,),
+    untouched=Untouched(69, 0),
+    notices=(),
+    job=None,
+)
 
 
 def test_what_was_done() -> None:
@@ -36,23 +46,25 @@ def test_what_was_done() -> None:
 
 
 def test_nothing_was_done() -> None:
-    text = summary({**REPORT, "regions": []}, "in.mp4", {"output": "out.mp4"})
+    empty = replace(REPORT, plan=replace(PLAN, crops=()), regions=())
+    text = summary(empty, "in.mp4", {"output": "out.mp4"})
     assert text.startswith("out.mp4: a copy of in.mp4; nothing was detailed\n")
 
 
 def test_figures_that_could_not_be_measured_are_left_out() -> None:
-    unmeasured = {**REGION, "measured": {"mean_change": None, "warped_error": {"ratio": None}}}
-    text = summary({**REPORT, "regions": [unmeasured]}, "in.mp4", {"output": "out.mp4"})
+    flicker = TemporalFigures(0, 0, None, None, None, None, None, None)
+    unmeasured = replace(MEASURED, flicker=flicker, mean_change=None)
+    text = summary(replace(REPORT, regions=(unmeasured,)), "in.mp4", {"output": "out.mp4"})
     assert "    too few frames to measure\n" in text
 
 
 def test_a_change_outside_the_masks_is_told() -> None:
-    text = summary({**REPORT, "untouched": {"changed_pixels_outside_masks": 7}}, "in.mp4", {"output": "out.mp4"})
+    text = summary(replace(REPORT, untouched=Untouched(69, 7)), "in.mp4", {"output": "out.mp4"})
     assert "  outside the pasted masks 7 pixels changed\n" in text
 
 
 def test_what_would_be_done() -> None:
-    assert plan_summary(REPORT, "in.mp4").splitlines() == [
+    assert plan_summary(PLAN, "in.mp4").splitlines() == [
         "in.mp4: 69 frames of 350x350, 1 subject",
         "  1. face 1 (0.93): frames 3 to 59, crop 240x240 worked at 512x512",
     ]

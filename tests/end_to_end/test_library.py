@@ -57,7 +57,7 @@ def test_the_output_has_the_frames_size_rate_and_time_stamps_of_the_source(ran):
 def test_the_report_tells_what_was_done(ran):
     folder, result = ran
     report = json.loads((folder / "report.json").read_text())
-    assert report == json.loads(json.dumps(result.report))
+    assert report == json.loads(json.dumps(result.report.to_document()))
     (region,) = report["regions"]
     assert region["label"] == "face 1"
     assert len(region["boxes"]) == len(region["window_path"]) == 16
