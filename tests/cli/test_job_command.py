@@ -50,10 +50,8 @@ def test_a_subject_is_skipped_and_another_has_its_own_settings(run, clip: Path, 
 
 def test_every_subject_is_asked_of_the_engine_with_its_own_settings(run, fake_engine, job: Path, monkeypatch) -> None:
     asked = []
-    enhance = fake_engine.enhance
-    monkeypatch.setattr(
-        fake_engine, "enhance", lambda *given, **more: (asked.append(given[2]), enhance(*given, **more))[1]
-    )
+    enhance = fake_engine.run
+    monkeypatch.setattr(fake_engine, "run", lambda request: (asked.append(request.settings), enhance(request)))
     job.write_text(job.read_text() + "[[subject]]\ntrack = 2\ndenoise = 0.9\nseed = 4\n")
     assert run("detail", "--job", job, "--steps", 3).code == 0
     assert [(one.denoise, one.seed, one.steps) for one in asked] == [(0.5, 0, 3), (0.9, 4, 3)]
