@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from redetail.detection import Detector
 from redetail.engines import load_engine
 from redetail.engines.base import Engine
+from redetail.engines.checks import check_preset
 from redetail.errors import SettingsError
 from redetail.job import Job
 from redetail.pipeline.outputs import Outputs
@@ -78,7 +79,8 @@ def detail(
     - ``compare``: also write before and after side by side; ``report``: also write the report as JSON; ``save_hints``:
       also write pictures of what ControlNets were shown into this folder.
     - ``encode``: :class:`redetail.EncodeOptions`, how the output is coded (None: as suits source and container).
-    - every setting of :class:`redetail.Settings`, and ``preset``, one of :data:`redetail.settings.PRESETS`.
+    - every setting of :class:`redetail.Settings`, and ``preset``, one of those that the model's
+      family has (``engine.capabilities.presets``).
 
     Raises :class:`redetail.RedetailError` (see :mod:`redetail.errors`) in one sentence, and
     :class:`redetail.Cancelled` after ``cancel.cancel()``; no output exists then.
@@ -234,9 +236,5 @@ def _frames(source: Source) -> FrameSource:
 def _resolved(job: Job, engine: Engine) -> Settings:
     """Complete settings; a preset is refused where the model is of a kind that has none."""
     capabilities = engine.capabilities
-    if job.settings.get("preset") is not None and not capabilities.uses_loras:
-        raise SettingsError(
-            f"The preset {job.settings['preset']} is for Stable Diffusion models; leave it out, "
-            f"{capabilities.name} has its own settings."
-        )
-    return resolve(job.settings, capabilities.defaults)
+    check_preset(job.settings, capabilities)
+    return resolve(job.settings, capabilities.defaults, capabilities.presets)

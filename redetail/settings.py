@@ -17,15 +17,8 @@ MAX_RESOLUTION = 16384
 GuideSizeFor = Literal["bbox", "crop_region"]
 ContextBlend = Literal["ramp", "pyramid", "flat"]
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # AnimateLCM (arXiv:2402.00769) and other latent consistency models: the example that its authors publish.
-    "lcm": {"sampler": "lcm", "scheduler": "sgm_uniform", "steps": 6, "cfg": 2.0},
-    # AnimateDiff-Lightning (arXiv:2403.12706): Euler over trailing steps without guidance, here its 4-step file.
-    "lightning": {"sampler": "euler", "scheduler": "sgm_uniform", "steps": 4, "cfg": 1.0},
-    # DPM-Solver++(2M) over Karras sigmas: what undistilled Stable Diffusion 1.x models are mostly used with.
-    "quality": {"sampler": "dpmpp_2m", "scheduler": "karras", "steps": 25, "cfg": 7.0},
-}
-"""Settings that belong together for Stable Diffusion models, under one name. What is given beside a preset wins."""
+Presets = Mapping[str, Mapping[str, Any]]
+"""Settings that belong together, by the name of the preset."""
 
 _TYPED: Mapping[str, str] = {"loras": "lora"}
 
@@ -117,13 +110,13 @@ def display_name(name: str) -> str:
     return _TYPED.get(name, name).replace("_", "-")
 
 
-def resolve(requested: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
-    """Complete settings: what was requested (None: not given), else what its ``preset`` says (see ``PRESETS``), else
-    the engine's default, else the node's.
+def resolve(requested: Mapping[str, Any], defaults: Mapping[str, Any], presets: Presets | None = None) -> Settings:
+    """Complete settings: what was requested (None: not given), else what its ``preset`` says, one of the engine's
+    ``presets``, else the engine's default, else the node's.
 
     Raises :class:`~redetail.errors.SettingsError` for a name that is no setting, or a preset that does not exist.
     """
-    given = with_preset(requested)
+    given = with_preset(requested, presets or {})
     known = [item.name for item in fields(Settings)]
     for name in (*given, *defaults):
         if name not in known:
@@ -131,23 +124,25 @@ def resolve(requested: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settin
     return Settings(**{**defaults, **given})
 
 
-def check_given(requested: Mapping[str, Any]) -> None:
-    """Raise what :func:`resolve` would raise for every setting alone: this needs no engine, which may take a minute to
-    load."""
+def check_given(requested: Mapping[str, Any], presets: Presets) -> None:
+    """Raise what :func:`resolve` would raise for every setting alone, with the ``presets`` of all engines: this needs
+    no engine, which may take a minute to load."""
     known = {item.name: item for item in fields(Settings)}
-    for name, value in with_preset(requested).items():
+    for name, value in with_preset(requested, presets).items():
         if name not in known:
             raise UnknownNameError("setting", name, known)
         _checked(known[name], value)
 
 
-def with_preset(requested: Mapping[str, Any]) -> dict[str, Any]:
-    """What was requested, with the settings that its ``preset`` stands for in the preset's place."""
+def with_preset(requested: Mapping[str, Any], presets: Presets) -> dict[str, Any]:
+    """What was requested, with the settings that its ``preset`` stands for instead of the preset."""
     given = {name: value for name, value in requested.items() if value is not None}
     preset = given.pop("preset", None)
-    if preset is not None and preset not in PRESETS:
-        raise UnknownNameError("preset", preset, PRESETS)
-    return {**PRESETS.get(preset, {}), **given} if preset is not None else given
+    if preset is None:
+        return given
+    if preset not in presets:
+        raise UnknownNameError("preset", preset, presets or ("none, since this model has no presets",))
+    return {**presets[preset], **given}
 
 
 def _checked(item: Field[Any], value: Any) -> Any:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from redetail.engines.architectures.stable_diffusion import PRESETS
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.sampling import sampler_names, scheduler_names
-from redetail.settings import PRESETS, Settings, resolve, with_preset
+from redetail.settings import Settings, resolve, with_preset
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -16,26 +17,26 @@ def test_a_preset_sets_everything_that_belongs_together(name: str) -> None:
     assert set(preset) == {"sampler", "scheduler", "steps", "cfg"}
     assert preset["sampler"] in sampler_names()
     assert preset["scheduler"] in scheduler_names()
-    settings = resolve({"preset": name}, {"steps": 99, "cfg": 50.0, "denoise": 0.25})
+    settings = resolve({"preset": name}, {"steps": 99, "cfg": 50.0, "denoise": 0.25}, PRESETS)
     assert {key: getattr(settings, key) for key in preset} == preset
     assert settings.denoise == 0.25
 
 
 def test_what_is_given_beside_a_preset_wins() -> None:
     given = {"preset": "lightning", "steps": 8, "cfg": None}
-    assert with_preset(given) == {**PRESETS["lightning"], "steps": 8}
-    assert resolve(given, {}) == Settings(sampler="euler", scheduler="sgm_uniform", steps=8, cfg=1.0)
+    assert with_preset(given, PRESETS) == {**PRESETS["lightning"], "steps": 8}
+    assert resolve(given, {}, PRESETS) == Settings(sampler="euler", scheduler="sgm_uniform", steps=8, cfg=1.0)
 
 
 def test_a_subject_takes_a_preset_over_settings_that_are_complete() -> None:
-    base = resolve({"preset": "lcm", "prompt": "a face"}, {})
-    settings = resolve({"preset": "quality"}, base.as_dict())
+    base = resolve({"preset": "lcm", "prompt": "a face"}, {}, PRESETS)
+    settings = resolve({"preset": "quality"}, base.as_dict(), PRESETS)
     assert (settings.prompt, settings.sampler, settings.steps) == ("a face", "dpmpp_2m", 25)
 
 
 def test_an_unknown_preset_lists_those_that_exist() -> None:
     with pytest.raises(UnknownNameError, match="no preset named 'turbo'; choose one of: lcm, lightning, quality"):
-        resolve({"preset": "turbo"}, {})
+        resolve({"preset": "turbo"}, {}, PRESETS)
 
 
 def test_settings_survive_json() -> None:

@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
 from redetail.cli.display import tell
+from redetail.engines.architectures import architecture_of, bundled_architecture, known_models, model_folder
 from redetail.engines.device import Placement, place
 from redetail.engines.files import FileFacts, identify
-from redetail.engines.known import KNOWN
-from redetail.engines.memory import FOOTPRINTS, GIB, device_memory, weight_memory, working_memory
-from redetail.engines.restoration.card import ModelCard
-from redetail.engines.restoration.folder import CARD, DRAFT, WEIGHTS
-from redetail.engines.stable_diffusion.folder import PARTS, read_text
+from redetail.engines.memory import GIB, device_memory
 from redetail.errors import ModelError, SettingsError
 from redetail.progress import CancelToken
 
-# What base models a file may belong to ("" where that cannot be told), and where one of a kind is given.
-_BASES = ("", "sd15", "sd2", "sdxl")
-_OPTIONS = {
-    "sd15": "--checkpoint",
-    "sd15-inpainting": "--checkpoint",
-    "sdxl": "--checkpoint",
-    "motion-module": "--motion-module",
-    "motion-lora": "--motion-lora",
-    "lora": "--lora",
-    "controlnet": "--controlnet",
-    "vae": "--vae",
-    "embedding": "--embedding",
-}
-# Layouts that are recognised and cannot be used.
-_LAYOUTS = ("hotshot", "control-lora", "sparsectrl")
 # Details that help nobody to use a file: names inside of it.
 _INNER = ("prefix", "names")
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_WINDOW = 16
 
 
 def models(options: argparse.Namespace, cancel: CancelToken) -> None:
@@ -69,9 +49,10 @@ def inspect(options: argparse.Namespace, cancel: CancelToken) -> None:
 
 def _known() -> Iterator[str]:
     yield "Published weights that are known to work (nothing is fetched; docs/weights.md says how to begin):"
-    for option in dict.fromkeys(model.option for model in KNOWN):
+    known = tuple(known_models())
+    for option in dict.fromkeys(model.option for model in known):
         yield f"\n{option}"
-        for model in KNOWN:
+        for model in known:
             if model.option == option:
                 yield f"  {model.name}"
                 yield f"      {model.published}, {model.licence}"
@@ -80,40 +61,12 @@ def _known() -> Iterator[str]:
 
 def _inspected(path: Path, placement: Placement) -> Iterator[str]:
     """What is known of a file, or of a folder that is one model."""
-    model = path.parent if path.name in (WEIGHTS, DRAFT) else path
-    if (model / CARD).is_file():
-        return _restoration(model, placement)
-    return _described(_folder_facts(path) if path.is_dir() else identify(path), placement)
-
-
-def _restoration(folder: Path, placement: Placement) -> Iterator[str]:
-    """A model of the kind that is bundled; what it can do stands on its card."""
-    parts = [identify(folder / name) for name in (WEIGHTS, DRAFT) if (folder / name).is_file()]
-    facts, card = _together(parts[0], parts), ModelCard.from_json(read_text(folder / CARD))
-    yield f"{folder}: {card.name}, version {card.version}"
-    yield _extent(facts)
-    yield f"  a restoration model, licence {card.licence}"
-    bundled = folder.resolve() == Path(str(files("redetail.bundled") / "restoration")).resolve()
-    yield "  used where no --checkpoint is given" if bundled else f"  given to: --checkpoint {folder}"
-    yield f"  {_fit(facts, placement)}"
-
-
-def _folder_facts(folder: Path) -> FileFacts:
-    """Those of a folder in the diffusers layout: what its UNet is, with the size of all parts; or of the one weight
-    file of a part alone, such as a ControlNet."""
-    found = {part: sorted((folder / part).glob("*.safetensors")) for part in PARTS}
-    parts = {part: identify(paths[0]) for part, paths in found.items() if paths}
-    if "unet" not in parts:
-        alone = sorted(folder.glob("*.safetensors"))
-        return identify(alone[0] if len(alone) == 1 else folder)
-    details = {**parts["unet"].details, "parts": tuple(parts)}
-    return replace(_together(parts["unet"], parts.values()), path=folder, details=details)
-
-
-def _together(main: FileFacts, parts: Iterable[FileFacts]) -> FileFacts:
-    """The facts of one part, with the size of all."""
-    parameters, size = map(sum, zip(*((part.parameters, part.bytes) for part in parts), strict=True))
-    return replace(main, parameters=parameters, bytes=size)
+    model = model_folder(path)
+    if model is not None:
+        family, folder = model
+        return _described(family.describe(folder), placement)
+    alone = sorted(path.glob("*.safetensors")) if path.is_dir() else []
+    return _described(identify(alone[0] if len(alone) == 1 else path), placement)
 
 
 def _described(facts: FileFacts, placement: Placement) -> Iterator[str]:
@@ -126,12 +79,16 @@ def _described(facts: FileFacts, placement: Placement) -> Iterator[str]:
     if known:
         shown = (f"{name.replace('_', ' ')} {_value(value)}" for name, value in known.items())
         yield f"  {', '.join(shown)}"
-    option = _OPTIONS.get(facts.kind) if facts.base in _BASES and facts.details.get("layout") not in _LAYOUTS else None
-    if option is None:
+    if not facts.option:
         yield "  not of a kind that can be used here; docs/weights.md lists those that can"
         return
-    yield f"  given to: {option}"
+    yield "  used where no --checkpoint is given" if _is_bundled(facts.path) else f"  given to: {facts.option}"
     yield f"  {_fit(facts, placement)}"
+
+
+def _is_bundled(path: Path) -> bool:
+    folder = files("redetail.bundled") / bundled_architecture().bundled
+    return path.resolve() == Path(str(folder)).resolve()
 
 
 def _extent(facts: FileFacts) -> str:
@@ -142,12 +99,14 @@ def _extent(facts: FileFacts) -> str:
 def _fit(facts: FileFacts, placement: Placement) -> str:
     """The memory that the file's weights take, and for a checkpoint that of the whole work."""
     total = device_memory(placement.device)
-    weights = weight_memory(facts.parameters, placement.dtype)
+    weights = facts.parameters * placement.dtype.itemsize
     needed, what = weights, f"its weights take {_size(weights)}"
-    if _OPTIONS.get(facts.kind) == "--checkpoint":
-        side = FOOTPRINTS[facts.base].side
-        needed = weights + working_memory(_WINDOW, side**2, placement.dtype, facts.base)
-        what += f", with a motion module and {_WINDOW} crops of {side}x{side} about {_size(needed)}"
+    family = architecture_of(facts.kind, facts.base)
+    if family is not None and family.footprint is not None:
+        footprint = family.footprint
+        needed += footprint.working(footprint.frames, footprint.side**2, placement.dtype.itemsize)
+        beside = f"{footprint.companion} and " if footprint.companion else ""
+        what += f", with {beside}{footprint.frames} crops of {footprint.side}x{footprint.side} about {_size(needed)}"
     smaller = "too large; use smaller crops, a shorter --context-length or --dtype float16"
     return f"on {placement} {what} of {_size(total)}: {'fits' if needed <= total else smaller}"
 

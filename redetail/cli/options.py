@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields
 from typing import Any
 
-from redetail.settings import PRESETS, Settings, display_name
+from redetail.engines.architectures import all_presets
+from redetail.settings import Settings, display_name
 from redetail.video.options import CODECS, EncodeOptions
 
 CROP, SAMPLING, REFINER = "size of the crop", "sampling", "refiner"
@@ -38,7 +39,7 @@ def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] = tuple(
     for title in titles:
         group = parser.add_argument_group(title)
         if title == SAMPLING:
-            group.add_argument("--preset", metavar="|".join(PRESETS), help=_presets_help())
+            group.add_argument("--preset", metavar="|".join(all_presets()), help=_presets_help())
         if title == REFINER:
             group.add_argument("--refiner-checkpoint", metavar="FILE", help="checkpoint that takes over the last steps")
         for name in GROUPS[title]:
@@ -134,7 +135,7 @@ def number(text: str) -> int | float | str:
 
 
 def _presets_help() -> str:
-    chosen = "; ".join(f"{name}: {', '.join(map(_short, values.values()))}" for name, values in PRESETS.items())
+    chosen = "; ".join(f"{name}: {', '.join(map(_short, values.values()))}" for name, values in all_presets().items())
     return f"sampler, scheduler, steps and cfg at once ({chosen}); what is given beside it wins"
 
 

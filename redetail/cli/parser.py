@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from redetail import __version__
 from redetail.cli.options import CROP, add_encoding, add_memory, add_model, add_settings
+from redetail.engines.architectures import either, family_names
 from redetail.errors import SettingsError
 from redetail.selection import kinds
 
@@ -109,8 +110,8 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     group = parser.add_argument_group("model")
     group.add_argument(
         "--checkpoint", "--model", metavar="FILE",
-        help="Stable Diffusion 1.x: a .safetensors or .ckpt file, a folder in the diffusers layout, or a name on the "
-        "hub [the bundled model]",
+        help=f"a model of {either(family_names())}: a .safetensors or .ckpt file, a folder in the diffusers "
+        "layout, or a name on the hub [the bundled model]",
     )  # fmt: skip
     add_model(group)
     add_settings(parser)

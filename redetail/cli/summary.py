@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from redetail.cli.display import duration, title
+from redetail.engines.architectures import all_presets
 from redetail.pipeline.measure import RegionMeasures, Untouched
 from redetail.pipeline.plan import CropPlan, Plan
 from redetail.pipeline.report import Report
 from redetail.pipeline.stopwatch import PassTime
-from redetail.settings import PRESETS, display_name
+from redetail.settings import display_name
 
 
 def summary(report: Report, source: str, outputs: Mapping[str, str | None]) -> str:
@@ -37,7 +38,7 @@ def preset_summary(requested: Mapping[str, Any]) -> str:
     name = requested.get("preset")
     if name is None:
         return ""
-    chosen = {key: value for key, value in PRESETS[name].items() if requested.get(key) is None}
+    chosen = {key: value for key, value in all_presets()[name].items() if requested.get(key) is None}
     typed = " ".join(_typed(f"--{display_name(key)}", value) for key, value in chosen.items())
     return f"  preset {name}: {typed or 'all of it was given otherwise'}\n"
 

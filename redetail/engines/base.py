@@ -42,7 +42,8 @@ class Capabilities:
 
     ``size_multiple``: width and height of its crops must be multiples of this. ``context_length``: frames its motion
     layers take at once (None: any number); longer segments are sampled in overlapping windows by the engine itself.
-    ``defaults``: settings that differ from those of the detailer node. ``uses_prompt``: whether text matters;
+    ``defaults``: settings that differ from those of the detailer node; ``presets``: settings that belong together for
+    its models, by name. ``uses_prompt``: whether text matters;
     ``uses_loras``: whether LoRA can be added; ``placement``: where and how it computes, for the report.
     ``hints``: what its ControlNets are shown, names that can be computed and files of whole-frame hints.
     ``part_pixels``: pixels of all frames that one request should have at most; a longer segment comes in parts, so that
@@ -55,6 +56,7 @@ class Capabilities:
     samplers: tuple[str, ...]
     schedulers: tuple[str, ...]
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     uses_prompt: bool = True
     uses_loras: bool = False
     part_pixels: int = 128 * 512 * 512

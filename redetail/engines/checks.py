@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from redetail.engines.architectures import families_with_preset
 from redetail.engines.base import Capabilities, CropSource, Pixels, Request
 from redetail.engines.files import open_as
 from redetail.engines.prompt import key_frames, prompts_of
@@ -38,6 +39,16 @@ def checked(request: Request, capabilities: Capabilities) -> Request:
 
     hints = {name: _checked_hint(name, hint, request.crops.shape) for name, hint in request.hints.items()}
     return replace(request, crops=_checked_crops(request.crops), mask=mask, hints=hints)
+
+
+def check_preset(requested: Mapping[str, Any], capabilities: Capabilities) -> None:
+    """Raise :class:`~redetail.errors.SettingsError` for a ``preset`` that is for models of another family."""
+    preset = requested.get("preset")
+    if preset is not None and preset not in capabilities.presets:
+        raise SettingsError(
+            f"The preset {preset} is for {' and '.join(families_with_preset(preset))}; leave it out, "
+            f"{capabilities.name} has its own settings."
+        )
 
 
 def check_settings(settings: Settings, capabilities: Capabilities) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from redetail.engines.architectures.base import Footprint
 from redetail.engines.memory import Memory, Modes, choose_modes
 from redetail.errors import ModelError, SettingsError, UnknownNameError
 
@@ -48,6 +49,7 @@ def place(
     memory: Memory | None = None,
     *,
     mixed: bool = False,
+    footprint: Footprint | None = None,
 ) -> Placement:
     """Choose where to compute: what is asked for, else CUDA, then MPS, then the CPU.
 
@@ -55,7 +57,7 @@ def place(
     a dtype CUDA gets bfloat16 where the card computes it natively, else float16; MPS and the CPU get float32, but
     bfloat16 where the CPU computes that natively and the network is made for mixed precision (``mixed``).
     ``memory``: what else is asked for (its dtype counts where none is given here); the rest is chosen by
-    :func:`redetail.engines.memory.choose_modes`.
+    :func:`redetail.engines.memory.choose_modes` for models of this ``footprint``.
 
     Raises :class:`~redetail.errors.SettingsError` for a device that this machine does not have and
     :class:`~redetail.errors.UnknownNameError` for a precision that does not exist.
@@ -65,7 +67,7 @@ def place(
     dtype = asked.dtype if dtype is None else dtype
     precision = _default_dtype(chosen, mixed) if dtype is None else _checked_dtype(dtype)
     vae, text = (None if name is None else _checked_dtype(name) for name in (asked.vae_dtype, asked.text_dtype))
-    return Placement(chosen, precision, vae, text, choose_modes(asked, chosen, precision))
+    return Placement(chosen, precision, vae, text, choose_modes(asked, chosen, precision, footprint))
 
 
 @contextmanager

@@ -5,16 +5,25 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from redetail.engines.architectures import (
+    architecture_of,
+    bundled_architecture,
+    either,
+    families_that_take,
+    model_folder,
+    wanted,
+)
+from redetail.engines.architectures.base import Architecture
 from redetail.engines.base import Engine
-from redetail.engines.device import Placement, place
+from redetail.engines.config import class_name, read_config
+from redetail.engines.device import memory_errors, place
+from redetail.engines.files import identify
 from redetail.engines.hub import checkpoint_path
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ModelSpec, as_spec
-from redetail.engines.stable_diffusion.folder import PARTS, class_name, read_config
 from redetail.errors import ModelError
 
 
@@ -40,44 +49,58 @@ def load_engine(
     """
     spec = as_spec(model)
     if spec.checkpoint is None:
-        _check_alone(spec, "the bundled model")
-        with as_file(files("redetail.bundled") / "restoration") as folder:
-            return _restoration(folder, place(device, dtype, memory, mixed=True))
-    path = checkpoint_path(spec.checkpoint)
-    if path.is_dir() and _kind(path) == "restoration":
-        _check_alone(spec, f"the restoration model {path}")
-        return _restoration(path, place(device, dtype, memory, mixed=True))
+        family = bundled_architecture()
+        _check_takes(family, spec, "the bundled model")
+        with as_file(files("redetail.bundled") / family.bundled) as folder:
+            return _loaded(family, spec, folder, device, dtype, memory)
+    family, path = _recognized(checkpoint_path(spec.checkpoint))
+    _check_takes(family, spec, f"{family.name} {path}")
+    return _loaded(family, spec, path, device, dtype, memory)
 
-    from redetail.engines.stable_diffusion.engine import load_diffusers_engine
 
+def _loaded(
+    family: Architecture,
+    spec: ModelSpec,
+    path: Path,
+    device: str | torch.device | None,
+    dtype: str | torch.dtype | None,
+    memory: Memory | None,
+) -> Engine:
+    """The engine of a checkpoint at ``path``."""
+    placement = place(device, dtype, memory, mixed=family.mixed_precision, footprint=family.footprint)
     refiner = None if spec.refiner_checkpoint is None else checkpoint_path(spec.refiner_checkpoint)
-    return load_diffusers_engine(
-        replace(spec, checkpoint=path, refiner_checkpoint=refiner), place(device, dtype, memory)
-    )
+    with memory_errors(f"the model {path}", placement, "use device cpu or dtype float16"):
+        return family.load(family, replace(spec, checkpoint=path, refiner_checkpoint=refiner), placement)
 
 
-def _restoration(folder: Path, placement: Placement) -> Engine:
-    from redetail.engines.restoration.engine import load_restoration_engine
+def _recognized(path: Path) -> tuple[Architecture, Path]:
+    """The family of a file or folder, and the path that its engine is loaded from.
 
-    return load_restoration_engine(folder, placement)
+    Raises :class:`~redetail.errors.ModelError` that says what the path is instead.
+    """
+    model = model_folder(path)
+    if model is not None:
+        return model
+    if path.is_dir():
+        raise ModelError(_no_model(path))
+    facts = identify(path)
+    family = architecture_of(facts.kind, facts.base)
+    if family is None:
+        raise ModelError(f"{path} is {facts.what}; what is wanted here is {wanted()}.")
+    return family, path
 
 
-def _check_alone(spec: ModelSpec, what: str) -> None:
-    """Raise :class:`~redetail.errors.ModelError` where something is to be added to a model that takes nothing."""
-    added = [item.name for item in fields(spec) if item.name != "checkpoint" and getattr(spec, item.name)]
-    if added:
-        words = added[0].replace("_", " ").removesuffix("s")
-        raise ModelError(f"A {words} was given, but {what} takes none; give a Stable Diffusion checkpoint too.")
-
-
-def _kind(folder: Path) -> Literal["diffusers", "restoration"]:
-    """Which kind of model a folder holds; raises :class:`~redetail.errors.ModelError` where it is neither."""
-    if (folder / "model_index.json").is_file() or any((folder / part).is_dir() for part in PARTS):
-        return "diffusers"
+def _no_model(folder: Path) -> str:
+    """What is said of a folder that is not a model."""
     config = read_config(folder / "config.json") if (folder / "config.json").is_file() else {}
-    if "unshuffle" in config or (folder / "card.json").is_file():
-        return "restoration"
-    wanted = f"a model in the diffusers layout ({', '.join(PARTS)}) or a restoration model (config.json, card.json)"
-    if class_name(config):
-        raise ModelError(f"{folder} holds a single part, a {class_name(config)}; what can be loaded is {wanted}.")
-    raise ModelError(f"{folder} holds no model; what can be loaded is {wanted}.")
+    part = f" a single part, a {class_name(config)}" if class_name(config) else " no model"
+    return f"{folder} holds{part}; what can be loaded is {wanted()}."
+
+
+def _check_takes(family: Architecture, spec: ModelSpec, what: str) -> None:
+    """Raise :class:`~redetail.errors.ModelError` where something is to be added to a model that does not take it."""
+    names = [item.name for item in fields(spec) if item.name != "checkpoint" and getattr(spec, item.name)]
+    refused = next((name for name in names if name not in family.takes), None)
+    if refused is not None:
+        words, others = refused.replace("_", " ").removesuffix("s"), either(families_that_take(refused))
+        raise ModelError(f"A {words} was given, but {what} takes none; give a checkpoint of {others} with it.")

@@ -1,55 +1,24 @@
 """``Memory``: how an engine uses the machine. What is asked for, and what is chosen where nothing is.
 
-Rules go by the memory of the device alone, so that a machine gives the same result every day; what they chose stands
-in the report. The sizes below are estimates from the widths of the networks, on the safe side.
+Rules go by the memory of the device and the footprint of the family of models, never by what is free at the moment, so
+that a machine gives the same result every day; what they chose stands in the report.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from redetail.engines.architectures.base import Footprint
 from redetail.errors import SettingsError, UnknownNameError
 
 Attention = Literal["sdpa", "sliced"]
 ATTENTIONS: tuple[Attention, ...] = ("sdpa", "sliced")
 GIB = 2**30
-# Activations of the full-resolution layers of Stable Diffusion's VAE, bytes for each pixel of a crop in float32.
-VAE_BYTES_PER_PIXEL = 2048
-# Activations of the UNet with motion layers, bytes for each latent cell, frame and row of the batch, in float32: 1,600
-# values wait in skip connections, about 5,000 are in work in the widest layers; twice that for copies and workspace.
-# Stable Diffusion XL has the same widths at full resolution, and motion layers there.
-UNET_BYTES_PER_CELL = 48 * 1024
-_CELL = 8
-_FRAME_PIXELS = 512 * 512
-
-
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """What the models of a base take beside the checkpoint: ``motion_parameters`` of the largest motion module, and
-    ``side`` of the pictures they were trained on, in pixels."""
-
-    motion_parameters: int
-    side: int
-
-    @property
-    def pixels(self) -> int:
-        """Of one such picture."""
-        return self.side**2
-
-
-FOOTPRINTS: Mapping[str, Footprint] = {
-    # AnimateDiff v2 and v3, and AnimateLCM: 417 to 454 million.
-    "sd15": Footprint(454_000_000, 512),
-    # mm_sdxl_v10_beta, which has three levels and no middle.
-    "sdxl": Footprint(238_000_000, 1024),
-}
-"""By the ``base`` of :class:`~redetail.engines.files.FileFacts`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,8 +80,16 @@ class Modes:
     window: int | None = None
 
 
-def choose_modes(memory: Memory, device: torch.device, dtype: torch.dtype, available: int | None = None) -> Modes:
-    """The modes of a device with ``available`` bytes of memory (None: asked of the machine).
+def choose_modes(
+    memory: Memory,
+    device: torch.device,
+    dtype: torch.dtype,
+    footprint: Footprint | None = None,
+    *,
+    available: int | None = None,
+) -> Modes:
+    """The modes of a device with ``available`` bytes of memory (None: asked of the machine), for models that take what
+    ``footprint`` says (None: little beside their weights).
 
     A device of its own with less than 8 GiB keeps only the network that is working, with less than 6 GiB takes the
     VAE in tiles, with less than 4 GiB slices attention; the VAE's batches take a sixteenth of the memory. The CPU has
@@ -131,28 +108,10 @@ def choose_modes(memory: Memory, device: torch.device, dtype: torch.dtype, avail
     for name in (*chosen, "vae_batch"):
         if getattr(memory, name) is not None:
             chosen[name] = getattr(memory, name)
-    pixels = max(_FRAME_PIXELS, min(total // 16, 8 * GIB) // VAE_BYTES_PER_PIXEL)
-    return Modes(**chosen, vae_pixels=pixels if device.type == "cuda" else None, window=_window(total, dtype))
-
-
-def unet_memory(frames: int, pixels: int, dtype: torch.dtype, *, rows: int = 2) -> int:
-    """Bytes of the UNet's activations for a window of ``frames`` crops of so many pixels; with guidance 2 rows."""
-    return rows * frames * (pixels // _CELL**2) * UNET_BYTES_PER_CELL * dtype.itemsize // torch.float32.itemsize
-
-
-def weight_memory(parameters: int, dtype: torch.dtype) -> int:
-    """Bytes of so many weights."""
-    return parameters * dtype.itemsize
-
-
-def working_memory(frames: int, pixels: int, dtype: torch.dtype, base: str = "sd15") -> int:
-    """Bytes beside a checkpoint's own weights: a motion module and the activations of a window of such crops."""
-    return weight_memory(FOOTPRINTS[base].motion_parameters, dtype) + unet_memory(frames, pixels, dtype)
-
-
-def suited(modes: Modes, total: int, dtype: torch.dtype, base: str) -> Modes:
-    """The modes of a device with ``total`` bytes for models of this base, whose pictures may be larger."""
-    return replace(modes, window=_window(total, dtype, FOOTPRINTS[base].pixels))
+    if footprint is not None:
+        chosen["vae_pixels"] = footprint.vae_pixels(min(total // 16, 8 * GIB)) if device.type == "cuda" else None
+        chosen["window"] = footprint.window(total, dtype.itemsize)
+    return Modes(**chosen)
 
 
 def device_memory(device: torch.device) -> int:
@@ -162,12 +121,6 @@ def device_memory(device: torch.device) -> int:
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory())
     return min(_physical(), *_limits())
-
-
-def _window(total: int, dtype: torch.dtype, pixels: int = _FRAME_PIXELS) -> int | None:
-    """Frames of so many pixels whose activations take half of the memory; at least 4, and None from 16 on."""
-    frames = int(total // 2 // unet_memory(1, pixels, dtype))
-    return None if frames >= 16 else max(4, frames)
 
 
 def _physical() -> int:

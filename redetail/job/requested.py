@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Self
 
+from redetail.engines.architectures import all_presets
 from redetail.errors import SettingsError
-from redetail.settings import PRESETS, Settings, check_given, display_name, resolve, with_preset
+from redetail.settings import Settings, check_given, display_name, resolve, with_preset
 
 SHARED = ("crop_factor",)
 """Settings that are the same for all subjects: windows are chosen while subjects are searched."""
@@ -42,7 +43,7 @@ class RequestedSettings(Mapping[str, Any]):
 
     def check(self) -> None:
         """Raise :class:`~redetail.errors.SettingsError` for a name that does not exist or a value out of range."""
-        check_given(self)
+        check_given(self, all_presets())
 
     def overlay(self, typed: Mapping[str, Any]) -> RequestedSettings:
         """These settings with others over them; a preset among the others also replaces what it stands for."""
@@ -53,13 +54,14 @@ class RequestedSettings(Mapping[str, Any]):
         """These settings without the named ones, even where a preset stands for them."""
         if not names:
             return self
-        expanded = with_preset(self) if names & set(PRESETS.get(self.get("preset", ""), ())) else self
+        presets = all_presets()
+        expanded = with_preset(self, presets) if names & set(presets.get(self.get("preset", ""), ())) else self
         return RequestedSettings({name: value for name, value in expanded.items() if name not in names})
 
 
 def _named_by(typed: Mapping[str, Any]) -> frozenset[str]:
     """The names that are typed, and those that a typed preset stands for."""
-    return frozenset(with_preset(typed)) | (typed.keys() & {"preset"})
+    return frozenset(with_preset(typed, all_presets())) | (typed.keys() & {"preset"})
 
 
 def _frozen(value: Any) -> Any:
@@ -91,13 +93,13 @@ class Subject:
     def check(self) -> None:
         """Raise :class:`~redetail.errors.SettingsError` for a setting that no engine has."""
         try:
-            check_given(self.settings)
+            check_given(self.settings, all_presets())
         except SettingsError as error:
             raise SettingsError(f"Subject {self.track}: {error}") from error
 
     def over(self, base: Settings) -> Settings:
         """The complete settings of this subject; raises :class:`~redetail.errors.SettingsError` as Settings does."""
-        return resolve(self.settings, base.as_dict())
+        return resolve(self.settings, base.as_dict(), all_presets())
 
     def under(self, typed: Mapping[str, Any]) -> Self:
         """This subject where settings were typed for all: these win over its own."""

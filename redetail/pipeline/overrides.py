@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from redetail.engines.base import ChecksSettings, Engine
-from redetail.engines.checks import check_settings
+from redetail.engines.checks import check_preset, check_settings
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.job import Subject
 from redetail.region import Region
@@ -28,6 +28,7 @@ def check_subjects(subjects: Sequence[Subject], base: Settings, engine: Engine) 
     _check(base, engine)
     for subject in subjects:
         with _naming(subject):
+            check_preset(subject.settings, engine.capabilities)
             _check(subject.over(base), engine)
 
 

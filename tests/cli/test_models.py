@@ -8,7 +8,7 @@ import pytest
 import redetail
 from redetail.cli import models
 from redetail.cli.parser import build_parser
-from redetail.engines.known import KNOWN
+from redetail.engines.architectures import known_models
 from redetail.engines.memory import GIB
 from tests.engines import originals
 
@@ -22,13 +22,13 @@ def motion(tmp_path: Path) -> Path:
 def test_every_known_file_is_listed_with_its_place_and_licence(run) -> None:
     ran = run("models")
     assert (ran.code, ran.err) == (0, "")
-    for model in KNOWN:
+    for model in known_models():
         assert f"  {model.name}\n      {model.published}, {model.licence}\n      {model.notes}\n" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 120
 
 
 def test_known_files_are_given_to_options_that_exist(run) -> None:
-    for model in KNOWN:
+    for model in known_models():
         arguments = ["detail", "in.mp4", model.option, "FILE"]
         build_parser().parse_args(arguments)
         assert model.licence
@@ -37,7 +37,9 @@ def test_known_files_are_given_to_options_that_exist(run) -> None:
 
 def test_the_docs_name_every_known_file_with_its_licence() -> None:
     page = (Path(__file__).parents[2] / "docs" / "weights.md").read_text()
-    missing = [model.name for model in KNOWN if model.name.split(" and ")[0] not in page or model.licence not in page]
+    missing = [
+        model.name for model in known_models() if model.name.split(" and ")[0] not in page or model.licence not in page
+    ]
     assert missing == []
 
 
@@ -94,8 +96,8 @@ def test_the_bundled_model_is_known(run, name: str) -> None:
     ran = run("models", "inspect", folder / name, "--device", "cpu")
     assert ran.code == 0, ran.err
     card = json.loads((folder / "card.json").read_text())
-    assert ran.out.startswith(f"{folder}: {card['name']}, version {card['version']}\n")
-    assert "  a restoration model, licence Apache-2.0\n  used where no --checkpoint is given\n" in ran.out
+    assert ran.out.startswith(f"{folder}: a restoration model, {card['name']} {card['version']}\n")
+    assert "  licence Apache-2.0\n  used where no --checkpoint is given\n" in ran.out
 
 
 def test_a_folder_in_the_layout_of_diffusers_is_told_by_its_unet(run, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from redetail.cli.options import GROUPS, encoding_of, number, settings_of
 from redetail.cli.parser import build_parser, joined_values
+from redetail.engines.architectures import all_presets
 from redetail.errors import SettingsError
 from redetail.settings import Settings, resolve
 
@@ -38,7 +39,7 @@ def test_every_default_survives_the_way_through_the_command_line() -> None:
 def test_presets_and_loras_are_passed_on() -> None:
     given = settings_from("--preset", "lcm", "--lora", "a.safetensors:0.5", "--lora", "b.safetensors", "--cfg", "1.5")
     assert given == {"preset": "lcm", "loras": ["a.safetensors:0.5", "b.safetensors"], "cfg": 1.5}
-    settings = resolve(given, {"steps": 30})
+    settings = resolve(given, {"steps": 30}, all_presets())
     assert (settings.sampler, settings.scheduler, settings.steps, settings.cfg) == ("lcm", "sgm_uniform", 6, 1.5)
     assert settings.loras == ("a.safetensors:0.5", "b.safetensors")
 

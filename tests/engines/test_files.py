@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from redetail.engines.architectures import recognize
 from redetail.engines.files import FileFacts, identify, open_as
-from redetail.engines.kinds import kind_of
 from redetail.engines.weightfile import open_weights
 from redetail.errors import ModelError
 from tests.engines import originals as made
@@ -196,7 +196,7 @@ def facts(tmp_path: Path, shapes: made.Shapes) -> FileFacts:
 def test_a_checkpoint_and_its_numbers(tmp_path: Path) -> None:
     shapes = made.sd1_shapes()
     found = facts(tmp_path, shapes)
-    assert (found.kind, found.base, found.prediction) == ("sd15", "sd15", "eps")
+    assert (found.kind, found.base, found.prediction) == ("checkpoint", "sd15", "eps")
     assert found.parameters == sum(torch.Size(shape).numel() for shape in shapes.values())
     assert found.bytes == (tmp_path / "x.safetensors").stat().st_size
     assert found.dtype == "F32"
@@ -211,13 +211,13 @@ CONTROL = made.layer("control_model.input_hint_block.0", (16, 3, 3, 3))
 @pytest.mark.parametrize(
     ("shapes", "kind", "base", "prediction"),
     [
-        (made.unet_shapes(), "sd15", "sd15", "eps"),
-        (made.unet_shapes(prefix=""), "sd15", "sd15", "eps"),
-        (made.unet_shapes() | {"v_pred": ()}, "sd15", "sd15", "v"),
-        (made.unet_shapes(in_channels=9), "sd15-inpainting", "sd15", "eps"),
-        (made.unet_shapes(context=1024, linear=True) | OPEN_CLIP, "sd2", "sd2", ""),
-        (made.unet_shapes((32, 64, 64), linear=True, label=96, context=2048), "sdxl", "sdxl", "eps"),
-        (made.unet_shapes(linear=True, label=96, context=1280), "sdxl-refiner", "sdxl-refiner", "eps"),
+        (made.unet_shapes(), "checkpoint", "sd15", "eps"),
+        (made.unet_shapes(prefix=""), "checkpoint", "sd15", "eps"),
+        (made.unet_shapes() | {"v_pred": ()}, "checkpoint", "sd15", "v"),
+        (made.unet_shapes(in_channels=9), "checkpoint", "sd15", "eps"),
+        (made.unet_shapes(context=1024, linear=True) | OPEN_CLIP, "checkpoint", "sd2", ""),
+        (made.unet_shapes((32, 64, 64), linear=True, label=96, context=2048), "checkpoint", "sdxl", "eps"),
+        (made.unet_shapes(linear=True, label=96, context=1280), "checkpoint", "sdxl-refiner", "eps"),
         (made.vae_shapes(), "vae", "", ""),
         (made.vae_shapes(prefix=""), "vae", "", ""),
         (made.clip_shapes(768), "text-encoder", "", ""),
@@ -242,7 +242,7 @@ CONTROL = made.layer("control_model.input_hint_block.0", (16, 3, 3, 3))
     ],
 )  # fmt: skip
 def test_kinds(shapes: made.Shapes, kind: str, base: str, prediction: str) -> None:
-    found = kind_of(shapes)
+    found = recognize(shapes)
     assert (found.kind, found.base, found.prediction) == (kind, base, prediction)
 
 
@@ -256,7 +256,7 @@ def test_kinds(shapes: made.Shapes, kind: str, base: str, prediction: str) -> No
     ],
 )
 def test_motion_modules(version: str, name: str, limit: int, middle: bool) -> None:
-    found = kind_of(made.motion_shapes(version))
+    found = recognize(made.motion_shapes(version))
     assert (found.kind, found.base) == ("motion-module", "sd15")
     assert found.details == {
         "version": name, "limit": limit, "mid_block": middle, "widths": made.WIDTHS, "layout": "original",
@@ -264,16 +264,16 @@ def test_motion_modules(version: str, name: str, limit: int, middle: bool) -> No
 
 
 def test_motion_modules_of_sdxl() -> None:
-    found = kind_of(made.motion_shapes("sdxl", (32, 64, 128)))
+    found = recognize(made.motion_shapes("sdxl", (32, 64, 128)))
     assert (found.kind, found.base, found.details["version"]) == ("motion-module", "sdxl", "AnimateDiff SDXL")
-    hotshot = kind_of({"down_blocks.0.temporal_attentions.0.norm.weight": (320,)})
+    hotshot = recognize({"down_blocks.0.temporal_attentions.0.norm.weight": (320,)})
     assert (hotshot.kind, hotshot.base, hotshot.details["version"]) == ("motion-module", "sdxl", "HotShot-XL")
 
 
 def test_motion_modules_in_the_diffusers_layout() -> None:
     diffusers = pytest.importorskip("diffusers")
     adapter = diffusers.MotionAdapter((32, 64, 64, 64), motion_num_attention_heads=8, motion_norm_num_groups=32)
-    found = kind_of({name: tuple(tensor.shape) for name, tensor in adapter.state_dict().items()})
+    found = recognize({name: tuple(tensor.shape) for name, tensor in adapter.state_dict().items()})
     assert found.details == {
         "version": "AnimateDiff v2", "limit": 32, "mid_block": True, "widths": made.WIDTHS, "layout": "diffusers",
     }  # fmt: skip
@@ -293,17 +293,17 @@ DOTTED = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2"
     ],
 )
 def test_loras(down: str, up: str, layout: str, width: int, base: str) -> None:
-    found = kind_of({down: (4, width), up: (320, 4)})
+    found = recognize({down: (4, width), up: (320, 4)})
     assert (found.kind, found.base, found.details["layout"], found.details["rank"]) == ("lora", base, layout, 4)
 
 
 def test_loras_that_leave_the_text_alone() -> None:
     te = "text_model_encoder_layers_0_self_attn_q_proj.lora_down.weight"
-    assert kind_of({f"lora_te_{te}": (4, 768)}).base == "sd15"
-    assert kind_of({f"lora_te1_{te}": (4, 768)}).base == "sdxl"
-    assert kind_of({"lora_unet_down_blocks_1_attentions_0_transformer_blocks_1_attn1_to_q.lora_down.weight": (4, 640)}
+    assert recognize({f"lora_te_{te}": (4, 768)}).base == "sd15"
+    assert recognize({f"lora_te1_{te}": (4, 768)}).base == "sdxl"
+    assert recognize({"lora_unet_down_blocks_1_attentions_0_transformer_blocks_1_attn1_to_q.lora_down.weight": (4, 640)}
                    ).base == "sdxl"  # fmt: skip
-    assert kind_of({"lora_unet_double_blocks_0_img_attn_proj.lora_down.weight": (4, 3072)}).base == "flux"
+    assert recognize({"lora_unet_double_blocks_0_img_attn_proj.lora_down.weight": (4, 3072)}).base == "flux"
 
 
 @pytest.mark.parametrize(
@@ -339,4 +339,9 @@ def test_diffusers_parts(tmp_path: Path, model_folder: Path) -> None:
         part: identify(next((model_folder / part).glob("*.safetensors"))).kind
         for part in ("unet", "motion_adapter", "vae", "text_encoder")
     }
-    assert kinds == {"unet": "sd15", "motion_adapter": "motion-module", "vae": "vae", "text_encoder": "text-encoder"}
+    assert kinds == {
+        "unet": "checkpoint",
+        "motion_adapter": "motion-module",
+        "vae": "vae",
+        "text_encoder": "text-encoder",
+    }

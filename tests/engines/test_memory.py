@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from redetail.engines import memory
-from redetail.engines.memory import GIB, Memory, Modes, choose_modes, device_memory, suited, unet_memory, working_memory
+from redetail.engines.architectures.sdxl import SDXL
+from redetail.engines.architectures.stable_diffusion import STABLE_DIFFUSION
+from redetail.engines.memory import GIB, Memory, Modes, choose_modes, device_memory
 from redetail.errors import SettingsError, UnknownNameError
 
+SMALL, LARGE = STABLE_DIFFUSION.footprint, SDXL.footprint
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 HALF, FULL = torch.float16, torch.float32
 
@@ -27,48 +30,50 @@ HALF, FULL = torch.float16, torch.float32
     ],
 )
 def test_less_memory_on_a_card_is_used_more_sparingly(gib: int, attention: str, tile: int, offload: bool) -> None:
-    modes = choose_modes(Memory(), CUDA, HALF, gib * GIB)
+    modes = choose_modes(Memory(), CUDA, HALF, SMALL, available=gib * GIB)
     assert (modes.attention, modes.vae_tile, modes.offload, modes.compile) == (attention, tile, offload, False)
     assert modes.channels_last
 
 
 def test_the_cpu_has_one_memory_for_all() -> None:
-    modes = choose_modes(Memory(), CPU, FULL, 4 * GIB)
+    modes = choose_modes(Memory(), CPU, FULL, SMALL, available=4 * GIB)
     assert (modes.offload, modes.vae_tile, modes.attention, modes.channels_last) == (False, 0, "sdpa", False)
     assert modes.vae_pixels is None
 
 
 def test_batches_of_the_vae_grow_with_the_memory() -> None:
-    frames = [choose_modes(Memory(), CUDA, HALF, gib * GIB).vae_pixels // 512**2 for gib in (2, 8, 16, 64, 1000)]
+    frames = [
+        choose_modes(Memory(), CUDA, HALF, SMALL, available=gib * GIB).vae_pixels // 512**2
+        for gib in (2, 8, 16, 64, 1000)
+    ]
     assert frames == [1, 1, 2, 8, 16]
 
 
 def test_windows_shorten_where_the_memory_is_small_and_never_below_four() -> None:
-    windows = [choose_modes(Memory(), CUDA, HALF, gib * GIB).window for gib in (1, 3, 80)]
+    windows = [choose_modes(Memory(), CUDA, HALF, SMALL, available=gib * GIB).window for gib in (1, 3, 80)]
     assert windows[0] == 4
     assert 4 < windows[1] < 16
     assert windows[2] is None
-    half, full = (choose_modes(Memory(), CUDA, dtype, 3 * GIB).window for dtype in (HALF, FULL))
+    half, full = (choose_modes(Memory(), CUDA, dtype, SMALL, available=3 * GIB).window for dtype in (HALF, FULL))
     assert full < half
 
 
 def test_pictures_of_another_size_make_other_windows() -> None:
     """Of Stable Diffusion XL a frame has four times the pixels: 0.75 GiB in half precision with guidance."""
-    modes = choose_modes(Memory(), CUDA, HALF, 12 * GIB)
-    assert (modes.window, suited(modes, 12 * GIB, HALF, "sdxl").window) == (None, 8)
-    assert suited(modes, 12 * GIB, HALF, "sd15") == modes
-    assert suited(modes, 80 * GIB, HALF, "sdxl").window is None
+    windows = [choose_modes(Memory(), CUDA, HALF, one, available=12 * GIB).window for one in (SMALL, LARGE, None)]
+    assert windows == [None, 8, None]
+    assert choose_modes(Memory(), CUDA, HALF, LARGE, available=80 * GIB).window is None
 
 
 def test_the_work_of_a_window_grows_with_its_pixels() -> None:
-    small, large = (working_memory(16, side**2, HALF, base) for side, base in ((512, "sd15"), (1024, "sdxl")))
+    small, large = (one.working(16, one.side**2, HALF.itemsize) for one in (SMALL, LARGE))
     assert 3.5 * GIB < small < 4.5 * GIB
     assert 12 * GIB < large < 13 * GIB
 
 
 def test_what_is_asked_for_wins() -> None:
     asked = Memory(attention="sliced", channels_last=False, compile=True, vae_batch=3, vae_tile=0, offload=False)
-    modes = choose_modes(asked, CUDA, HALF, 2 * GIB)
+    modes = choose_modes(asked, CUDA, HALF, SMALL, available=2 * GIB)
     assert replace(modes, vae_pixels=None, window=None) == Modes(
         attention="sliced", channels_last=False, compile=True, vae_batch=3, vae_tile=0, offload=False
     )
@@ -101,8 +106,10 @@ def test_only_what_was_asked_for_is_kept() -> None:
 
 
 def test_activations_grow_with_frames_pixels_rows_and_precision() -> None:
-    one = unet_memory(1, 512 * 512, HALF, rows=1)
-    assert unet_memory(16, 256 * 256, FULL) == 16 * one  # a quarter of the pixels, twice the bytes, two rows
+    one = SMALL.activations(1, 512 * 512, HALF.itemsize, rows=1)
+    assert (
+        SMALL.activations(16, 256 * 256, FULL.itemsize) == 16 * one
+    )  # a quarter of the pixels, twice the bytes, two rows
 
 
 def test_a_limit_of_the_container_is_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import redetail
+from redetail.engines.architectures.stable_diffusion import PRESETS
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ModelSpec
 from redetail.errors import InputError, SettingsError
 from redetail.job import Job, RequestedSettings, Subject
 from redetail.region import Box
 from redetail.selection.boxes import BoxSelection
-from redetail.settings import PRESETS, Settings, resolve
+from redetail.settings import Settings, resolve
 from redetail.video.options import EncodeOptions
 from redetail.video.span import Span
 
@@ -66,13 +67,13 @@ def test_fields_of_parts_are_laid_over_those_of_the_job():
 def test_a_preset_is_over_the_settings_of_the_job_and_of_its_subjects():
     job = Job(settings={"steps": 30, "seed": 1}, subjects=(Subject(1, settings={"steps": 12, "seed": 7}),))
     job = job.overlay(preset="lcm", cfg=1.2)
-    assert resolve(job.settings, {}) == Settings(**{**PRESETS["lcm"], "cfg": 1.2, "seed": 1})
+    assert resolve(job.settings, {}, PRESETS) == Settings(**{**PRESETS["lcm"], "cfg": 1.2, "seed": 1})
     assert job.subjects == (Subject(1, settings={"seed": 7}),)
 
 
 def test_the_preset_of_a_job_gives_way_to_what_is_laid_over_it():
     job = Job(settings={"preset": "quality", "steps": 9}).overlay(cfg=3)
-    assert resolve(job.settings, {}) == Settings(**{**PRESETS["quality"], "steps": 9, "cfg": 3})
+    assert resolve(job.settings, {}, PRESETS) == Settings(**{**PRESETS["quality"], "steps": 9, "cfg": 3})
 
 
 SETTINGS = st.fixed_dictionaries(
@@ -92,7 +93,7 @@ def test_what_is_laid_over_counts_as_if_it_was_complete(below, above):
     from redetail.settings import with_preset
 
     both = RequestedSettings(below).overlay(above)
-    assert resolve(both, {}) == Settings(**{**with_preset(below), **with_preset(above)})
+    assert resolve(both, {}, PRESETS) == Settings(**{**with_preset(below, PRESETS), **with_preset(above, PRESETS)})
 
 
 def test_given_subjects_keep_their_own_settings():

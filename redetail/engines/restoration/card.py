@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from redetail.engines.config import read_text
 from redetail.errors import ModelError
 
 
@@ -36,3 +38,8 @@ class ModelCard:
             return cls(**json.loads(text))
         except (json.JSONDecodeError, TypeError) as error:
             raise ModelError(f"card.json is no card of a restoration model: {error}.") from error
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card in a file; raises :class:`~redetail.errors.ModelError` where there is none."""
+    return ModelCard.from_json(read_text(path))

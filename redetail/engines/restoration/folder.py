@@ -14,13 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
+from redetail.engines.architectures.restoration import CARD, CONFIG, DRAFT, WEIGHTS
 from redetail.engines.restoration.card import ModelCard
 from redetail.engines.restoration.codec import ResidualCodec
 from redetail.engines.restoration.config import NetworkConfig
 from redetail.engines.restoration.network import RestorationUNet
 from redetail.errors import ModelError
-
-CONFIG, WEIGHTS, DRAFT, CARD = "config.json", "model.safetensors", "draft.safetensors", "card.json"
 
 
 class Loaded(NamedTuple):

@@ -12,13 +12,16 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from redetail.engines.architectures.base import CHECKPOINT
+from redetail.engines.architectures.latent_diffusion import VAE_PREFIX
+from redetail.engines.architectures.stable_diffusion import WANTED, Conventions, TextEncoderLayout
+from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.files import FileFacts, open_as
-from redetail.engines.kinds import VAE_PREFIX
 from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion import original
-from redetail.engines.stable_diffusion.clip import CLIP_TOKENS
-from redetail.engines.stable_diffusion.family import FAMILIES, Config, Family, TextLayout
+from redetail.engines.stable_diffusion.clip import CLIP_TOKENS, load_text_encoder
+from redetail.engines.stable_diffusion.family import FAMILIES
 from redetail.engines.stable_diffusion.folder import ModelFolder, Part, open_folder, refiner_refused
 from redetail.engines.stable_diffusion.network import INPAINTING_CHANNELS
 from redetail.engines.stable_diffusion.parts import TextPart, load_network, load_tokenizer
@@ -27,8 +30,6 @@ from redetail.engines.stable_diffusion.weights import Loose, renamed
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 
-WANTED = "a Stable Diffusion 1.x or XL checkpoint (a .safetensors or .ckpt file, or a folder in the diffusers layout)"
-_KINDS = ("sd15", "sd15-inpainting", "sd2", "sdxl", "sdxl-refiner")
 _PREDICTIONS = {"eps": "epsilon", "v": "v_prediction"}
 
 
@@ -41,7 +42,7 @@ class Checkpoint(Protocol):
         ...
 
     @property
-    def family(self) -> Family:
+    def family(self) -> Conventions:
         """What kind of model it is."""
         ...
 
@@ -83,7 +84,7 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
     if path.is_dir():
         needed = tuple(name for name, own in (("motion_adapter", spec.motion_module), ("vae", spec.vae)) if own is None)
         return FolderCheckpoint(open_folder(path, needed))
-    file, facts = open_as(path, _KINDS, WANTED)
+    file, facts = open_as(path, (CHECKPOINT,), WANTED)
     _check_file(facts, spec)
     return FileCheckpoint(file, facts)
 
@@ -91,7 +92,7 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
 def _check_file(facts: FileFacts, spec: ModelSpec) -> None:
     """Refuse a single file that is of another model, or not whole."""
     path, parts, channels = facts.path, facts.details["parts"], facts.details["in_channels"]
-    if facts.kind == "sdxl-refiner":
+    if facts.base == "sdxl-refiner":
         raise ModelError(refiner_refused(f"{path} is {facts.what}"))
     if facts.base not in FAMILIES:
         raise ModelError(f"{path} is {facts.what}; what is wanted here is {WANTED}.")
@@ -149,8 +150,8 @@ class FileCheckpoint:
         """With CLIP's tokenizer, which no single file holds."""
         return tuple(self._text(layout, placement) for layout in self.family.texts)
 
-    def _text(self, layout: TextLayout, placement: Placement) -> TextPart:
-        encoder: Any = layout.load(self._file, layout.prefix, _for_text(placement))
+    def _text(self, layout: TextEncoderLayout, placement: Placement) -> TextPart:
+        encoder: Any = load_text_encoder(self._file, layout, _for_text(placement))
         with as_file(files("redetail.bundled") / "clip_tokenizer") as path:
             return TextPart(encoder, load_tokenizer(path, encoder.config.vocab_size, layout.padding))
 

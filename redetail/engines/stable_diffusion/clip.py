@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from redetail.engines.architectures.stable_diffusion import TextEncoderLayout
 from redetail.engines.device import Placement
 from redetail.engines.stable_diffusion.libraries import require
 from redetail.engines.stable_diffusion.weights import Loose, fill, skeleton
@@ -37,21 +38,21 @@ _OPEN_ENDS = {
 }
 
 
-def load_clip(file: WeightFile, prefix: str, placement: Placement) -> nn.Module:
-    """The CLIPTextModel whose names in a file begin with ``prefix``, in the names of Hugging Face."""
-    return _loaded(file, prefix, placement, "CLIPTextModel", clip_tensors, "quick_gelu")
+def load_text_encoder(file: WeightFile, layout: TextEncoderLayout, placement: Placement) -> nn.Module:
+    """A text encoder inside a single file: a CLIPTextModel in the names of Hugging Face, or a
+    CLIPTextModelWithProjection in those of OpenCLIP.
 
-
-def load_open_clip(file: WeightFile, prefix: str, placement: Placement) -> nn.Module:
-    """The CLIPTextModelWithProjection whose names in a file begin with ``prefix``, in those of OpenCLIP."""
-    return _loaded(file, prefix, placement, "CLIPTextModelWithProjection", open_clip_tensors, "gelu")
+    Raises :class:`~redetail.errors.ModelError` where tensors are missing.
+    """
+    if layout.source == "clip":
+        return _loaded(file, layout.prefix, placement, "CLIPTextModel", clip_tensors, "quick_gelu")
+    return _loaded(file, layout.prefix, placement, "CLIPTextModelWithProjection", open_clip_tensors, "gelu")
 
 
 def _loaded(
     file: WeightFile, prefix: str, placement: Placement, kind: str, tell: Callable[[Tensors], dict[str, Tensor]],
     activation: str,
 ) -> nn.Module:  # fmt: skip
-    """A text encoder of transformers; raises :class:`~redetail.errors.ModelError` where tensors are missing."""
     names = file.below(prefix)
     read = file.read(list(names.values()))
     try:

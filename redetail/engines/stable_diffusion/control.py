@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from redetail.engines.base import CropSource, Pixels
+from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.spec import ControlFile
 from redetail.engines.stable_diffusion.control_weights import load_controlnet
-from redetail.engines.stable_diffusion.family import Config
 from redetail.engines.stable_diffusion.modes import RestingNetwork, set_up
 from redetail.errors import SettingsError
 from redetail.geometry.context import Frames

@@ -14,9 +14,9 @@ from typing import Any
 
 from torch import nn
 
+from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.files import open_as
-from redetail.engines.stable_diffusion.family import Config
 from redetail.engines.stable_diffusion.folder import open_part
 from redetail.engines.stable_diffusion.libraries import quiet, require
 from redetail.engines.stable_diffusion.original import SIZES_WIDTH, unet_names

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from redetail.engines.files import BASE_NAMES, open_as
+from redetail.engines.architectures.latent_diffusion import BASE_NAMES
+from redetail.engines.files import open_as
 from redetail.errors import ModelError, SettingsError, UnknownNameError
 
 _SUFFIX = r"(?:\.(?:safetensors|pt|bin))?"

@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from redetail.engines.architectures.base import Architecture
 from redetail.engines.base import Capabilities, CropSource
-from redetail.engines.device import Placement, memory_errors
+from redetail.engines.device import Placement
 from redetail.engines.latent import Codec, DenoiserFor, InpaintCondition, LatentEngine
-from redetail.engines.memory import device_memory, suited
 from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.engines.stable_diffusion.checkpoint import open_checkpoint
 from redetail.engines.stable_diffusion.codec import VaeCodec
-from redetail.engines.stable_diffusion.conditions import Conditioner, PromptEncoder
+from redetail.engines.stable_diffusion.conditions import Conditioner, PromptEncoder, StatesAlone, StatesWholeAndSize
 from redetail.engines.stable_diffusion.control import load_controls
 from redetail.engines.stable_diffusion.embedding import load_embeddings
 from redetail.engines.stable_diffusion.lora import LoraMixer
@@ -33,18 +32,16 @@ from redetail.settings import Settings
 TRAINED_FRAMES = 16
 
 
-def load_diffusers_engine(spec: ModelSpec, placement: Placement) -> LatentEngine:
-    """An engine from the files that ``spec`` names (see :mod:`redetail.engines.stable_diffusion.single`).
+def load_stable_diffusion_engine(family: Architecture, spec: ModelSpec, placement: Placement) -> LatentEngine:
+    """An engine of this family from the files that ``spec`` names.
 
     Raises :class:`~redetail.errors.ModelError` for files that cannot be used or do not fit one another, and
     :class:`~redetail.errors.DependencyError` without diffusers or transformers.
     """
-    with memory_errors(f"the model {spec.checkpoint}", placement, "use device cpu or dtype float16"):
-        parts = load_spec_parts(spec, placement)
-        placement = _suited(placement, parts.family.base)
-        model = _model(parts, spec, placement)
-        codec = _codec(parts.vae, placement)
-        refiner = None if spec.refiner_checkpoint is None else _refiner(spec, parts, placement)
+    parts = load_spec_parts(spec, placement)
+    model = _model(parts, spec, placement)
+    codec = _codec(parts.vae, placement)
+    refiner = None if spec.refiner_checkpoint is None else _refiner(spec, parts, placement)
     longest = (TRAINED_FRAMES, parts.motion_limit, placement.modes.window or TRAINED_FRAMES)
     capabilities = Capabilities(
         name=f"diffusers:{Path(spec.checkpoint or '').name}",
@@ -52,17 +49,12 @@ def load_diffusers_engine(spec: ModelSpec, placement: Placement) -> LatentEngine
         context_length=min(longest),
         samplers=sampler_names(),
         schedulers=scheduler_names(),
-        defaults=parts.family.defaults,
-        uses_loras=True,
+        defaults=family.defaults,
+        presets=family.presets,
+        uses_loras="loras" in family.takes,
         hints=tuple(dict.fromkeys(control.hint for control in spec.controls)),
     )
     return LatentEngine(codec, model, capabilities, placement, context_limit=parts.motion_limit, refiner=refiner)
-
-
-def _suited(placement: Placement, base: str) -> Placement:
-    """Where it computes, with a context window for pictures of the size that the model was trained on."""
-    total = device_memory(placement.device)
-    return replace(placement, modes=suited(placement.modes, total, placement.dtype, base))
 
 
 class LoraModel:
@@ -134,7 +126,7 @@ def _text(parts: Parts, spec: ModelSpec, placement: Placement) -> Conditioner:
         embeddings = load_embeddings(spec.embeddings, int(text.encoder.config.hidden_size), layout.vectors)
         one = TextConditioner(text.tokenizer, text.encoder, embeddings, normed=parts.family.normed)
         encoders.append(RestingText(one, text.encoder, placement.device) if placement.modes.offload else one)
-    return parts.family.conditioner(encoders)
+    return StatesWholeAndSize(encoders) if parts.family.pooled else StatesAlone(encoders)
 
 
 def _refiner(spec: ModelSpec, base: Parts, placement: Placement) -> LoraModel:

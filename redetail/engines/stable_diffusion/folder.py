@@ -14,17 +14,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from redetail.engines.stable_diffusion.family import SDXL, Config, Family, family_of
+from redetail.engines.architectures.sdxl import SDXL_CONVENTIONS
+from redetail.engines.architectures.stable_diffusion import Conventions
+from redetail.engines.config import Config, class_name, read_config, read_text
+from redetail.engines.stable_diffusion.family import family_of
 from redetail.errors import ModelError
 
-PARTS = ("unet", "motion_adapter", "vae", "text_encoder", "tokenizer", "scheduler")
 _CLASSES = {
     "unet": ("UNet2DConditionModel", "UNetMotionModel"),
     "motion_adapter": ("MotionAdapter",),
@@ -67,7 +68,7 @@ class ModelFolder:
     texts: tuple[Part, ...]
     tokenizers: tuple[Path, ...]
     scheduler: Config
-    family: Family
+    family: Conventions
 
 
 def open_folder(path: Path, needed: Sequence[str] = ("motion_adapter", "vae")) -> ModelFolder:
@@ -88,33 +89,6 @@ def open_folder(path: Path, needed: Sequence[str] = ("motion_adapter", "vae")) -
     folder = ModelFolder(path, unet, motion_adapter, vae, texts, tokenizers, scheduler, family)
     _check_fit(folder)
     return folder
-
-
-def class_name(config: Config) -> str:
-    """The class that wrote a config: diffusers says it in ``_class_name``, transformers in ``architectures``."""
-    architectures = config.get("architectures") or [""]
-    return str(config.get("_class_name") or architectures[0])
-
-
-def read_text(path: Path) -> str:
-    """The text of a file; raises :class:`~redetail.errors.ModelError` where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ModelError(f"The model file {path} cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise ModelError(f"The model file {path} is no text; copy or download it again.") from error
-
-
-def read_config(path: Path) -> Config:
-    """A JSON object from a file; raises :class:`~redetail.errors.ModelError` where there is none."""
-    try:
-        config = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise ModelError(f"The model file {path} is no JSON ({error}); copy or download it again.") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"The model file {path} should hold a JSON object; copy or download it again.")
-    return config
 
 
 def check_weights(path: Path) -> None:
@@ -246,7 +220,7 @@ def check_text(unet: Config, texts: Sequence[Config], path: Path) -> None:
 def refiner_refused(what: str) -> str:
     """What is said of a file or folder that is Stable Diffusion XL's refiner."""
     return (
-        f"{what}, for which no motion module exists; give a whole {SDXL.name} checkpoint in its place, "
+        f"{what}, for which no motion module exists; give a whole {SDXL_CONVENTIONS.name} checkpoint in its place, "
         "which can refine as well."
     )
 

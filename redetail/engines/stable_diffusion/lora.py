@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from redetail.engines.files import BASE_NAMES
+from redetail.engines.architectures.latent_diffusion import BASE_NAMES
 from redetail.engines.spec import WeightedFile
 from redetail.engines.stable_diffusion.family import base_of
 from redetail.engines.stable_diffusion.lora_delta import weight_delta

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from redetail.engines.architectures.stable_diffusion import Conventions
 from redetail.engines.files import FileFacts, open_as
 from redetail.engines.spec import WeightedFile
-from redetail.engines.stable_diffusion.family import Family
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 
@@ -46,7 +46,7 @@ def module_name(name: str) -> str:
     return re.sub(r"\.attn[12]\.pos_encoder\.pe$", _POSITIONS, name)
 
 
-def open_motion(path: Path, family: Family) -> tuple[WeightFile, FileFacts]:
+def open_motion(path: Path, family: Conventions) -> tuple[WeightFile, FileFacts]:
     """A file that must hold a motion module for this family; raises ModelError that says what it is."""
     wanted = family.motion
     file, facts = open_as(path, ("motion-module",), wanted)

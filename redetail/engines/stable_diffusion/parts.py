@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from redetail.engines.architectures.stable_diffusion import Conventions
+from redetail.engines.config import Config
 from redetail.engines.device import Placement
-from redetail.engines.stable_diffusion.family import Config, Family
 from redetail.engines.stable_diffusion.folder import Part
 from redetail.engines.stable_diffusion.libraries import require
 from redetail.errors import ModelError
@@ -38,7 +39,7 @@ class Parts:
     unet: Any
     vae: Any
     texts: tuple[TextPart, ...]
-    family: Family
+    family: Conventions
     scheduler: Config = field(default_factory=dict)
 
     @property

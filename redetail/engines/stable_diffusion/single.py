@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import nn
 
+from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion.checkpoint import Checkpoint, open_checkpoint
-from redetail.engines.stable_diffusion.family import Config
 from redetail.engines.stable_diffusion.folder import check_text, open_part
 from redetail.engines.stable_diffusion.libraries import quiet, require
 from redetail.engines.stable_diffusion.motion import add_motion_loras, motion_config, motion_tensors, open_motion

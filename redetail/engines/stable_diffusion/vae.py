@@ -7,10 +7,11 @@ from pathlib import Path
 
 from torch import nn
 
+from redetail.engines.architectures.stable_diffusion import Conventions
 from redetail.engines.device import Placement
 from redetail.engines.files import open_as
 from redetail.engines.stable_diffusion import original
-from redetail.engines.stable_diffusion.family import FAMILIES, Family
+from redetail.engines.stable_diffusion.family import FAMILIES
 from redetail.engines.stable_diffusion.folder import Part, open_part
 from redetail.engines.stable_diffusion.parts import load_network, vae_dtype
 from redetail.engines.stable_diffusion.weights import Loose, fill, from_config, renamed, skeleton
@@ -18,7 +19,7 @@ from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 
 
-def load_vae(path: Path, placement: Placement, family: Family) -> nn.Module:
+def load_vae(path: Path, placement: Placement, family: Conventions) -> nn.Module:
     """The VAE in a file (original or diffusers' names, or TAESD in diffusers' names) or in a diffusers folder, for a
     model of this family; a file does not say of which it is.
 
@@ -46,7 +47,7 @@ def load_vae_part(part: Part, placement: Placement) -> nn.Module:
     return ready
 
 
-def _check_family(part: Part, family: Family) -> None:
+def _check_family(part: Part, family: Conventions) -> None:
     """Refuse a VAE whose config says that its latents are scaled for models of another family."""
     scale = part.config.get("scaling_factor")
     other = next((one for one in FAMILIES.values() if one is not family and one.vae_scale == scale), None)
@@ -57,7 +58,7 @@ def _check_family(part: Part, family: Family) -> None:
         )
 
 
-def vae_in(file: WeightFile, prefix: str, placement: Placement, family: Family) -> nn.Module:
+def vae_in(file: WeightFile, prefix: str, placement: Placement, family: Conventions) -> nn.Module:
     """The AutoencoderKL whose names in a file begin with ``prefix``, for a model of this family."""
     names = file.below(prefix)
     new = original.vae_names({short: file.shape(name) for short, name in names.items()})

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redetail.engines import enhance_arrays
+from redetail.engines.architectures.stable_diffusion import SD_CONVENTIONS
 from redetail.engines.base import Capabilities, CropSource
 from redetail.engines.device import Placement, place
 from redetail.engines.latent import LatentEngine
@@ -23,7 +24,6 @@ from redetail.engines.stable_diffusion.codec import VaeCodec
 from redetail.engines.stable_diffusion.conditions import StatesAlone
 from redetail.engines.stable_diffusion.control import Control, load_controls, show
 from redetail.engines.stable_diffusion.control_weights import control_config, control_names, load_controlnet
-from redetail.engines.stable_diffusion.family import SD
 from redetail.engines.stable_diffusion.network import MotionNetwork, TextGuidedModel
 from redetail.engines.stable_diffusion.noise import noise_table
 from redetail.engines.stable_diffusion.parts import Parts
@@ -84,7 +84,7 @@ def crops() -> Array:
 
 
 def engine(parts: Parts, controls: tuple[Control, ...] = (), context: int | None = None) -> LatentEngine:
-    path = VarianceExploding(noise_table(LINEAR, SD.betas))
+    path = VarianceExploding(noise_table(LINEAR, SD_CONVENTIONS.betas))
     text = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder)
     abilities = Capabilities(
         name="tiny", size_multiple=8, context_length=context, samplers=sampler_names(), schedulers=scheduler_names()

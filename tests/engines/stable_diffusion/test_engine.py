@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from redetail.engines import enhance_arrays, load_engine
+from redetail.engines.architectures.stable_diffusion import SD_CONVENTIONS
 from redetail.engines.device import Placement
 from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion.codec import VaeCodec
 from redetail.engines.stable_diffusion.conditions import TextCondition
-from redetail.engines.stable_diffusion.family import SD
 from redetail.engines.stable_diffusion.folder import open_folder
 from redetail.engines.stable_diffusion.network import MotionNetwork
 from redetail.engines.stable_diffusion.noise import noise_table, prediction_of
@@ -176,12 +176,15 @@ def test_a_tiny_autoencoder_works_too() -> None:
 
 @pytest.mark.parametrize("schedule", ["linear", "scaled_linear"])
 def test_motion_layers_bring_linear_betas(schedule: str) -> None:
-    assert noise_table({**LINEAR, "beta_schedule": schedule}, SD.betas).sigmas == NoiseTable.animatediff().sigmas
+    assert (
+        noise_table({**LINEAR, "beta_schedule": schedule}, SD_CONVENTIONS.betas).sigmas
+        == NoiseTable.animatediff().sigmas
+    )
 
 
 def test_a_schedule_rescaled_to_zero_signal_agrees_with_diffusers() -> None:
     diffusers = pytest.importorskip("diffusers")
-    table = noise_table({**LINEAR, "rescale_betas_zero_snr": True}, SD.betas)
+    table = noise_table({**LINEAR, "rescale_betas_zero_snr": True}, SD_CONVENTIONS.betas)
     peer = diffusers.EulerDiscreteScheduler(**LINEAR, rescale_betas_zero_snr=True)
     abar = peer.alphas_cumprod.double()
     expected = ((1 - abar) / abar).sqrt()
@@ -198,7 +201,7 @@ def test_prediction_types(name: str, kind: str) -> None:
 
 def test_betas_of_its_own_are_refused() -> None:
     with pytest.raises(ModelError, match="betas of its own"):
-        noise_table({**LINEAR, "trained_betas": [0.1, 0.2]}, SD.betas)
+        noise_table({**LINEAR, "trained_betas": [0.1, 0.2]}, SD_CONVENTIONS.betas)
 
 
 def test_a_unet_with_motion_layers_inside(model_folder: Path, parts: Parts, tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from redetail.engines import enhance_arrays
+from redetail.engines.architectures.stable_diffusion import STABLE_DIFFUSION
 from redetail.engines.device import Placement
+from redetail.engines.latent import LatentEngine
 from redetail.engines.spec import ControlFile, ModelSpec
-from redetail.engines.stable_diffusion.engine import load_diffusers_engine
+from redetail.engines.stable_diffusion.engine import load_stable_diffusion_engine
 from redetail.errors import ModelError
 from redetail.settings import Settings
 from tests.engines import originals
@@ -38,10 +40,14 @@ def spec(folder: Path, **more: Any) -> ModelSpec:
     return ModelSpec(checkpoint=folder / "base.safetensors", motion_module=folder / "motion.safetensors", **more)
 
 
+def loaded(model: ModelSpec) -> LatentEngine:
+    return load_stable_diffusion_engine(STABLE_DIFFUSION, model, CPU)
+
+
 def enhanced(model: ModelSpec, **more: Any) -> Array:
     crops = np.random.default_rng(3).random((2, 16, 16, 3), dtype=np.float32)
     settings = Settings(**{"prompt": "smile", "steps": 4, "cfg": 2.0, "sampler": "euler", "seed": 2, **more})
-    return enhance_arrays(load_diffusers_engine(model, CPU), crops, np.ones((1, 16, 16), np.float32), settings)
+    return enhance_arrays(loaded(model), crops, np.ones((1, 16, 16), np.float32), settings)
 
 
 def test_a_ratio_of_zero_is_exactly_no_refiner_and_one_is_the_refiner_alone(folder: Path) -> None:
@@ -72,7 +78,7 @@ def test_other_latents_are_refused(folder: Path, model_folder: Path) -> None:
     vae = diffusers.AutoencoderKL.from_pretrained(model_folder / "vae")
     joined = ModelSpec(checkpoint=model_folder, refiner_checkpoint=_other_vae(model_folder, vae, folder))
     with pytest.raises(ModelError, match=r"The refiner .* works on latents of 4 channels scaled by 0\.13, the check"):
-        load_diffusers_engine(joined, CPU)
+        loaded(joined)
 
 
 def _other_vae(model_folder: Path, vae: Any, folder: Path) -> Path:
@@ -86,4 +92,7 @@ def _other_vae(model_folder: Path, vae: Any, folder: Path) -> Path:
 
 def test_the_engine_says_what_its_controlnets_are_shown(folder: Path) -> None:
     controls = tuple(ControlFile(folder / "none.safetensors", 0.0, hint=hint) for hint in ("canny", "a.mp4", "canny"))
-    assert load_diffusers_engine(spec(folder, controls=controls), CPU).capabilities.hints == ("canny", "a.mp4")
+    assert loaded(spec(folder, controls=controls)).capabilities.hints == (
+        "canny",
+        "a.mp4",
+    )

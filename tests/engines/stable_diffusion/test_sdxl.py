@@ -15,14 +15,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from redetail.engines import enhance_arrays, load_engine
+from redetail.engines import enhance_arrays, load_engine, memory
+from redetail.engines.architectures.sdxl import SDXL_CONVENTIONS
 from redetail.engines.device import Placement
 from redetail.engines.memory import GIB
 from redetail.engines.spec import ModelSpec
-from redetail.engines.stable_diffusion import engine
 from redetail.engines.stable_diffusion.checkpoint import open_checkpoint
 from redetail.engines.stable_diffusion.codec import VaeCodec
-from redetail.engines.stable_diffusion.family import SDXL
 from redetail.engines.stable_diffusion.noise import noise_table
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.engines.stable_diffusion.single import load_spec_parts
@@ -155,7 +154,7 @@ def test_the_engine_agrees_with_the_pipeline(xl_spec: ModelSpec, parts: Parts, n
     )
     pipeline.set_progress_bar_config(disable=True)
     scheduler.set_timesteps(3)
-    top = noise_table(BETAS, SDXL.betas).sigma_max
+    top = noise_table(BETAS, SDXL_CONVENTIONS.betas).sigma_max
     noise = initial_noise((3, 4, 8, 6), 9)
     started = encoded(VaeCodec(parts.vae), crops) + noise * (top**2 + 1) ** 0.5
     theirs = pipeline(
@@ -175,16 +174,16 @@ def test_the_noise_is_that_of_the_motion_module(parts: Parts) -> None:
     np.testing.assert_allclose(table.sigmas, ((1 - peer) / peer).sqrt(), rtol=1e-3)  # a float32 product of a thousand
     assert math.isclose(table.sigma_max, 65.93, abs_tol=0.01)
     base = {**BETAS, "beta_end": 0.012}
-    assert noise_table(base, SDXL.betas).sigmas == table.sigmas
+    assert noise_table(base, SDXL_CONVENTIONS.betas).sigmas == table.sigmas
     linear = {**base, "beta_schedule": "linear"}
-    assert noise_table(linear, SDXL.betas).sigmas == NoiseTable.animatediff().sigmas
+    assert noise_table(linear, SDXL_CONVENTIONS.betas).sigmas == NoiseTable.animatediff().sigmas
 
 
 def test_noise_that_ends_without_signal() -> None:
     """Sigmas rise to the end, though the module's noise leaves less before it than the least that is kept there."""
-    table = noise_table({**BETAS, "rescale_betas_zero_snr": True}, SDXL.betas)
+    table = noise_table({**BETAS, "rescale_betas_zero_snr": True}, SDXL_CONVENTIONS.betas)
     assert 4096 < table.sigmas[-2] < table.sigma_max < 20000
-    plain = noise_table(BETAS, SDXL.betas)
+    plain = noise_table(BETAS, SDXL_CONVENTIONS.betas)
     assert math.isclose(table.sigma_min, plain.sigma_min, rel_tol=1e-6)  # the first timestep stays
 
 
@@ -208,9 +207,9 @@ def test_the_vae_has_its_scale_and_its_precision(xl_thinnest: ModelSpec, tmp_pat
 
 def test_defaults_are_those_of_the_family(xl_thinnest: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     """Crops of the size that the model was trained on, and a window of as many as half of the memory takes."""
-    monkeypatch.setattr(engine, "device_memory", lambda device: 16 * GIB)
+    monkeypatch.setattr(memory, "device_memory", lambda device: 16 * GIB)
     capabilities = load_engine(xl_thinnest, device="cpu").capabilities
-    settings = resolve({"preset": "lightning"}, capabilities.defaults)
+    settings = resolve({"preset": "lightning"}, capabilities.defaults, capabilities.presets)
     assert (settings.guide_size, settings.max_size, settings.clip_skip) == (1024, 1024, 2)
     assert (settings.sampler, settings.steps, settings.cfg) == ("euler", 4, 1)
     assert (capabilities.context_length, capabilities.size_multiple) == (5, 2)
@@ -230,7 +229,7 @@ def saved(parts: Parts, xl_folder: Path, tmp_path_factory: pytest.TempPathFactor
     adapter = converted("MotionAdapter", xl_folder / "mm.ckpt", MOTION_CONFIG, root / "motion")
     adapter.save_pretrained(folder / "motion_adapter")
     parts.vae.save_pretrained(folder / "vae")
-    for text, layout in zip(parts.texts, SDXL.texts, strict=True):
+    for text, layout in zip(parts.texts, SDXL_CONVENTIONS.texts, strict=True):
         text.encoder.save_pretrained(folder / layout.part)
         text.tokenizer.save_pretrained(folder / layout.tokenizer)
     diffusers.EulerDiscreteScheduler(**{**BETAS, "beta_end": 0.012}).save_pretrained(folder / "scheduler")

@@ -1,63 +1,50 @@
-"""What a file is, told from the names and shapes of its tensors; the layouts are facts of the published files.
+"""Files of latent diffusion models with a UNet (Stable Diffusion 1.x, 2.x and XL) and of what is made for them.
 
-One function per kind looks at the names and gives a :class:`Kind` or None; the first that answers is right, since the
-order goes from what is most particular to what is most general.
+One recognizer per kind of file; the layouts are facts of the published files. The order of ``RECOGNIZERS`` goes from
+the most particular to the most general, so that the first answer is right.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
-Shapes = Mapping[str, tuple[int, ...]]
+from redetail.engines.architectures.base import CHECKPOINT, Identity, Recognizer, Shapes
 
 UNET_PREFIX, VAE_PREFIX = "model.diffusion_model.", "first_stage_model."
+BASE_NAMES = {
+    "sd15": "Stable Diffusion 1.x",
+    "sd2": "Stable Diffusion 2.x",
+    "sdxl": "Stable Diffusion XL",
+    "sdxl-refiner": "the refiner of Stable Diffusion XL",
+    "flux": "Flux",
+}
+"""Base models that a file may belong to, in words."""
+
 # Features of the text that cross-attention reads; each base model has its own (SDXL's refiner reads one encoder only).
 BASE_BY_WIDTH = {768: "sd15", 1024: "sd2", 2048: "sdxl", 1280: "sdxl-refiner"}
 TEXT_PREFIXES = ("cond_stage_model.", "conditioner.embedders.")
+# Bases whose files can be used, and those whose checkpoints can: for Stable Diffusion 2.x there is no motion module.
+_USABLE, _LOADABLE = ("", "sd15", "sd2", "sdxl"), ("sd15", "sdxl")
+_UNUSABLE_LAYOUTS = ("hotshot", "control-lora", "sparsectrl")
 # AnimateLCM's module comes without positions; its authors run it with 64 of them (arXiv:2402.00769).
 _ANIMATELCM_LIMIT = 64
 _INPAINTING_CHANNELS = 9
 _MOST_IN_EMBEDDING = 4
-_OTHERS = {
-    "double_blocks.0.": "a Flux model",
-    "joint_blocks.0.": "a Stable Diffusion 3 model",
-    "image_proj.": "an IP-Adapter",
-    "ip_adapter.": "an IP-Adapter",
-    "SelfAttention": "a T5 text encoder",
-    "visual_projection.weight": "a CLIP vision encoder",
-    "conv_first.weight": "an upscaler",
-    "conv_body.weight": "an upscaler",
-    "body.0.block1": "a T2I-Adapter",
-}
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """The answer; see :class:`redetail.engines.files.FileFacts` for the values."""
-
-    kind: str
-    base: str = ""
-    prediction: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-def kind_of(shapes: Shapes) -> Kind:
-    """What a file with these tensors is; kind "unknown" where no layout fits."""
-    for tell in _RULES:
-        found = tell(shapes)
-        if found is not None:
-            return found
-    names = next((what for part, what in _OTHERS.items() if any(part in name for name in shapes)), "")
-    return Kind("unknown", details={"what": names} if names else {})
+def _component(kind: str, noun: str, base: str, **details: Any) -> Identity:
+    """What is given beside a checkpoint: its option is named as its kind."""
+    what = f"{noun} for {BASE_NAMES[base]}" if base in BASE_NAMES else noun
+    usable = base in _USABLE and details.get("layout") not in _UNUSABLE_LAYOUTS
+    return Identity(kind, base, what, f"--{kind}" if usable else "", details=details)
 
 
 # --- small files
 
 
-def _embedding(shapes: Shapes) -> Kind | None:
+def _embedding(shapes: Shapes) -> Identity | None:
     """Textual inversion (arXiv:2208.01618): one or a few vectors as wide as a text encoder."""
     vectors = {name: shape for name, shape in shapes.items() if len(shape) in (1, 2) and shape[-1] > 1}
     named = [name for name in vectors if name in ("emb_params", "clip_l", "clip_g") or "string_to_param" in name]
@@ -68,7 +55,8 @@ def _embedding(shapes: Shapes) -> Kind | None:
     widths = {name: vectors[name][-1] for name in chosen}
     wide = "sdxl" if "clip_g" in widths else BASE_BY_WIDTH.get(widths[chosen[0]], "")
     tokens = max(vectors[name][0] if len(vectors[name]) == 2 else 1 for name in chosen)
-    return Kind("embedding", wide, details={"width": widths[chosen[0]], "tokens": tokens, "names": tuple(chosen)})
+    noun, width = "a textual inversion embedding", widths[chosen[0]]
+    return _component("embedding", noun, wide, width=width, tokens=tokens, names=tuple(chosen))
 
 
 _LORA = re.compile(
@@ -83,16 +71,17 @@ _LORA_LAYOUTS = {
 }
 
 
-def _motion_lora(shapes: Shapes) -> Kind | None:
+def _motion_lora(shapes: Shapes) -> Identity | None:
     names = [name for name in shapes if _LORA.search(name) and "motion_modules" in name]
     if not names:
         return None
     ranks = [min(shapes[name]) for name in names if len(shapes[name]) == 2]
     layout = "original" if any("temporal_transformer" in name for name in names) else "diffusers"
-    return Kind("motion-lora", _base_by_levels(names), details={"rank": max(ranks, default=0), "layout": layout})
+    base = _base_by_levels(names)
+    return _component("motion-lora", "a motion LoRA", base, rank=max(ranks, default=0), layout=layout)
 
 
-def _lora(shapes: Shapes) -> Kind | None:
+def _lora(shapes: Shapes) -> Identity | None:
     names = [name for name in shapes if _LORA.search(name)]
     if not names:
         return None
@@ -105,7 +94,7 @@ def _lora(shapes: Shapes) -> Kind | None:
     details = {"layout": layout, "algorithm": algorithm, "rank": max(ranks, default=0)}
     if widths:
         details["text_width"] = widths[0]
-    return Kind("lora", base, details=details)
+    return _component("lora", "a LoRA", base, **details)
 
 
 def _base_by_lora_names(shapes: Shapes, names: list[str]) -> str:
@@ -124,10 +113,10 @@ def _base_by_lora_names(shapes: Shapes, names: list[str]) -> str:
 # --- motion modules and ControlNets
 
 
-def _motion_module(shapes: Shapes) -> Kind | None:
+def _motion_module(shapes: Shapes) -> Identity | None:
     """AnimateDiff (arXiv:2307.04725) and its kin."""
     if any("temporal_attentions." in name for name in shapes):
-        return Kind("motion-module", "sdxl", details={"version": "HotShot-XL", "layout": "hotshot"})
+        return _motion_identity("sdxl", version="HotShot-XL", layout="hotshot")
     original = any(".temporal_transformer." in name for name in shapes)
     if not original and ("time_embedding.linear_1.weight" in shapes or not _any(shapes, "motion_modules.0.proj_in.")):
         return None
@@ -135,14 +124,19 @@ def _motion_module(shapes: Shapes) -> Kind | None:
     positions = [shapes[name] for name in names if name.endswith((".pos_encoder.pe", ".pos_embed.pe"))]
     limit = positions[0][1] if positions and len(positions[0]) == 3 else _ANIMATELCM_LIMIT
     base, middle = _base_by_levels(names), any(name.startswith("mid_block.") for name in names)
-    details = {
+    details: dict[str, Any] = {
         "version": _motion_version(shapes, base, middle, limit if positions else None),
         "limit": limit,
         "mid_block": middle,
         "widths": _motion_widths(shapes),
         "layout": "original" if original else "diffusers",
     }
-    return Kind("motion-module", base, details=details)
+    return _motion_identity(base, **details)
+
+
+def _motion_identity(base: str, *, version: str, **details: Any) -> Identity:
+    noun = f"{'an' if version[0] in 'AEIOU' else 'a'} {version} motion module"
+    return _component("motion-module", noun, base, version=version, **details)
 
 
 def _motion_version(shapes: Shapes, base: str, middle: bool, limit: int | None) -> str:
@@ -169,24 +163,24 @@ def _base_by_levels(names: Iterable[str]) -> str:
     return "sdxl" if levels and max(levels) == 2 else "sd15"
 
 
-def _controlnet(shapes: Shapes) -> Kind | None:
+def _controlnet(shapes: Shapes) -> Identity | None:
     """ControlNet (arXiv:2302.05543)."""
     prefix = "control_model." if _any(shapes, "control_model.") else ""
     if "lora_controlnet" in shapes:
-        return Kind("controlnet", _base(shapes, ""), details={"layout": "control-lora"})
+        return _component("controlnet", "a ControlNet", _base(shapes, ""), layout="control-lora")
     original, diffusers = f"{prefix}input_hint_block.0.weight", "controlnet_cond_embedding.conv_in.weight"
     if original not in shapes and diffusers not in shapes:
         return None
     sparse = any("motion_modules." in name for name in shapes)
     layout = "sparsectrl" if sparse else "original" if original in shapes else "diffusers"
     hint = shapes.get(original) or shapes[diffusers]
-    return Kind("controlnet", _base(shapes, prefix), details={"layout": layout, "hint_channels": hint[1]})
+    return _component("controlnet", "a ControlNet", _base(shapes, prefix), layout=layout, hint_channels=hint[1])
 
 
 # --- checkpoints and their parts
 
 
-def _checkpoint(shapes: Shapes) -> Kind | None:
+def _checkpoint(shapes: Shapes) -> Identity | None:
     """A UNet in the layout of the original code, most often with VAE and text encoders beside it."""
     prefix = UNET_PREFIX if f"{UNET_PREFIX}input_blocks.0.0.weight" in shapes else ""
     first = shapes.get(f"{prefix}input_blocks.0.0.weight")
@@ -195,24 +189,33 @@ def _checkpoint(shapes: Shapes) -> Kind | None:
     parts = ["unet"]
     parts += ["vae"] if _any(shapes, f"{VAE_PREFIX}decoder.") else []
     parts += ["text_encoder"] if any(name.startswith(TEXT_PREFIXES) for name in shapes) else []
-    return _unet_kind(shapes, prefix, first[1], tuple(parts), "original")
+    return _checkpoint_identity(shapes, prefix, first[1], tuple(parts), "original")
 
 
-def _diffusers_unet(shapes: Shapes) -> Kind | None:
+def _diffusers_unet(shapes: Shapes) -> Identity | None:
     if "time_embedding.linear_1.weight" not in shapes or "conv_in.weight" not in shapes:
         return None
-    return _unet_kind(shapes, "", shapes["conv_in.weight"][1], ("unet",), "diffusers")
+    return _checkpoint_identity(shapes, "", shapes["conv_in.weight"][1], ("unet",), "diffusers")
 
 
-def _unet_kind(shapes: Shapes, prefix: str, channels: int, parts: tuple[str, ...], layout: str) -> Kind:
-    base = _base(shapes, prefix)
-    inpainting = channels == _INPAINTING_CHANNELS
-    kind = "sd15-inpainting" if base == "sd15" and inpainting else base
+def _checkpoint_identity(
+    shapes: Shapes, prefix: str, channels: int, parts: tuple[str, ...], layout: str
+) -> Identity:  # fmt: skip
+    base, inpainting = _base(shapes, prefix), channels == _INPAINTING_CHANNELS
     prediction = "v" if "v_pred" in shapes else "" if base == "sd2" else "eps"
     details = {"layout": layout, "prefix": prefix, "in_channels": channels, "inpainting": inpainting, "parts": parts}
     if any("motion_modules." in name for name in shapes):
         details["motion"] = True
-    return Kind(kind, base, prediction, details)
+    option = "--checkpoint" if base in _LOADABLE else ""
+    return Identity(CHECKPOINT, base, _checkpoint_words(base, inpainting), option, prediction, details)
+
+
+def _checkpoint_words(base: str, inpainting: bool) -> str:
+    if base == "sdxl-refiner":
+        return BASE_NAMES[base]
+    if base == "sd15" and inpainting:
+        return f"an inpainting checkpoint of {BASE_NAMES[base]}"
+    return f"a {BASE_NAMES[base]} checkpoint"
 
 
 def _base(shapes: Shapes, prefix: str) -> str:
@@ -227,11 +230,12 @@ def _base(shapes: Shapes, prefix: str) -> str:
     return "sd2" if linear or width == 1024 else "sd15"
 
 
-def _vae(shapes: Shapes) -> Kind | None:
-    if "encoder.layers.0.weight" in shapes and "decoder.layers.0.weight" in shapes:
-        return Kind(
-            "vae", details={"layout": "tiny", "prefix": "", "latent_channels": shapes["decoder.layers.0.weight"][1]}
-        )
+_TINY = "decoder.layers.0.weight"
+
+
+def _vae(shapes: Shapes) -> Identity | None:
+    if "encoder.layers.0.weight" in shapes and _TINY in shapes:
+        return _component("vae", "a VAE", "", layout="tiny", prefix="", latent_channels=shapes[_TINY][1])
     prefix = VAE_PREFIX if f"{VAE_PREFIX}decoder.conv_in.weight" in shapes else ""
     first = shapes.get(f"{prefix}decoder.conv_in.weight")
     if first is None or f"{prefix}encoder.conv_in.weight" not in shapes or len(first) != 4:
@@ -243,22 +247,22 @@ def _vae(shapes: Shapes) -> Kind | None:
     layout = next((name for name, key in layouts.items() if prefix + key in shapes), None)
     if layout is None:
         return None
-    return Kind("vae", details={"layout": layout, "prefix": prefix, "latent_channels": first[1]})
+    return _component("vae", "a VAE", "", layout=layout, prefix=prefix, latent_channels=first[1])
 
 
-def _text_encoder(shapes: Shapes) -> Kind | None:
+def _text_encoder(shapes: Shapes) -> Identity | None:
     name = next(
         (n for n in shapes if n.endswith("encoder.layers.0.self_attn.q_proj.weight") and "vision" not in n), None
     )
     if name is None:
         return None
-    return Kind("text-encoder", details={"width": shapes[name][0]})
+    return Identity("text-encoder", "", "a text encoder", details={"width": shapes[name][0]})
 
 
 def _any(shapes: Shapes, part: str) -> bool:
     return any(part in name for name in shapes)
 
 
-_RULES: tuple[Callable[[Shapes], Kind | None], ...] = (
+RECOGNIZERS: tuple[Recognizer, ...] = (
     _embedding, _motion_lora, _lora, _controlnet, _motion_module, _checkpoint, _diffusers_unet, _vae, _text_encoder,
 )  # fmt: skip

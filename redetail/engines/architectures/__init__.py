@@ -1,0 +1,83 @@
+"""The families of models that can be loaded: a family is one module here and one entry of ``ARCHITECTURES``.
+
+The order is that of recognition: a family whose files look like special cases of another one's comes before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from redetail.engines.architectures.base import CHECKPOINT, Architecture, Identity, KnownModel, Shapes
+from redetail.engines.architectures.restoration import RESTORATION
+from redetail.engines.architectures.sdxl import SDXL
+from redetail.engines.architectures.stable_diffusion import STABLE_DIFFUSION
+from redetail.engines.architectures.unsupported import unsupported_name
+
+ARCHITECTURES: tuple[Architecture, ...] = (RESTORATION, STABLE_DIFFUSION, SDXL)
+
+
+def recognize(shapes: Shapes) -> Identity:
+    """What a file with these tensors is; kind "unknown" where no family knows it."""
+    for recognizer in dict.fromkeys(one for family in ARCHITECTURES for one in family.recognizers):
+        identity = recognizer(shapes)
+        if identity is not None:
+            return identity
+    return Identity("unknown", "", unsupported_name(shapes) or "a weight file of a kind that is not known here")
+
+
+def architecture_of(kind: str, base: str) -> Architecture | None:
+    """The family that loads a file; None where it is not a checkpoint, or one of a family that is not known."""
+    families = (family for family in ARCHITECTURES if base in (family.base, *family.related))
+    return next(families, None) if kind == CHECKPOINT else None
+
+
+def model_folder(path: Path) -> tuple[Architecture, Path] | None:
+    """The family and folder of the model that a path is, or is a file of; None where it is not a model's folder."""
+    for family in ARCHITECTURES:
+        folder = family.folder_of(path)
+        if folder is not None:
+            return family, folder
+    return None
+
+
+def either(names: Sequence[str]) -> str:
+    """Alternatives in words: "a, b or c"."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def wanted() -> str:
+    """What can be loaded, in words."""
+    return either([*dict.fromkeys(family.wanted for family in reversed(ARCHITECTURES))])
+
+
+def bundled_architecture() -> Architecture:
+    """The family of the model that is used where none is named."""
+    return next(family for family in ARCHITECTURES if family.bundled)
+
+
+def family_names() -> tuple[str, ...]:
+    """Names of the families whose models are named by a checkpoint."""
+    return tuple(family.name for family in ARCHITECTURES if not family.bundled)
+
+
+def families_that_take(field: str) -> tuple[str, ...]:
+    """Names of the families whose models take this field of a :class:`~redetail.engines.spec.ModelSpec`."""
+    return tuple(family.name for family in ARCHITECTURES if field in family.takes)
+
+
+def all_presets() -> Mapping[str, Mapping[str, Any]]:
+    """The presets of all families: a name means the same wherever it exists."""
+    return {name: preset for family in ARCHITECTURES for name, preset in family.presets.items()}
+
+
+def families_with_preset(name: str) -> tuple[str, ...]:
+    """Names of the families that have a preset of this name."""
+    return tuple(family.name for family in ARCHITECTURES if name in family.presets)
+
+
+def known_models() -> Iterator[KnownModel]:
+    """Published weights that are known to work, family by family; nothing is ever fetched from here."""
+    return (model for family in ARCHITECTURES for model in family.known)

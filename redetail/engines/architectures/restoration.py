@@ -1,0 +1,64 @@
+"""The restoration model: the network that comes with redetail, and folders that training wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from redetail.engines.architectures.base import Architecture
+from redetail.engines.config import read_config
+
+if TYPE_CHECKING:
+    from redetail.engines.base import Engine
+    from redetail.engines.device import Placement
+    from redetail.engines.files import FileFacts
+    from redetail.engines.spec import ModelSpec
+
+CONFIG, WEIGHTS, DRAFT, CARD = "config.json", "model.safetensors", "draft.safetensors", "card.json"
+
+
+def _folder_of(path: Path) -> Path | None:
+    """Its weights stand for the folder."""
+    if path.name in (WEIGHTS, DRAFT) and (path.parent / CARD).is_file():
+        return path.parent
+    if (path / CARD).is_file():
+        return path
+    return path if (path / CONFIG).is_file() and "unshuffle" in read_config(path / CONFIG) else None
+
+
+def _describe(folder: Path) -> FileFacts:
+    from redetail.engines.files import FileFacts, identify, with_parts
+    from redetail.engines.restoration.card import read_card
+
+    parts = [identify(folder / name) for name in (WEIGHTS, DRAFT) if (folder / name).is_file()]
+    card, size = read_card(folder / CARD), with_parts(parts[0], parts)
+    return FileFacts(
+        path=folder,
+        kind="checkpoint",
+        base=RESTORATION.base,
+        what=f"a restoration model, {card.name} {card.version}",
+        option="--checkpoint",
+        parameters=size.parameters,
+        bytes=size.bytes,
+        dtype=size.dtype,
+        details={"licence": card.licence},
+    )
+
+
+def _load(family: Architecture, spec: ModelSpec, placement: Placement) -> Engine:
+    from redetail.engines.restoration.engine import load_restoration_engine
+
+    assert spec.checkpoint is not None, "the loader names the folder"
+    return load_restoration_engine(Path(spec.checkpoint), placement)
+
+
+RESTORATION = Architecture(
+    base="restoration",
+    name="the restoration model",
+    wanted=f"a restoration model ({CONFIG}, {CARD})",
+    folder_of=_folder_of,
+    describe=_describe,
+    load=_load,
+    mixed_precision=True,
+    bundled="restoration",
+)
