@@ -17,6 +17,7 @@ from redetail.comfy.frames import ImageSource
 from redetail.comfy.tracked import TrackedSeg
 from redetail.errors import RegionError
 from redetail.imaging.masks import masks_for, resize_mask
+from redetail.imaging.resample import from_float
 from redetail.progress import ProgressCallback, no_progress, with_progress
 from redetail.region import Region, Size
 from redetail.segs import Segs
@@ -96,7 +97,7 @@ def tracked_from_segs(frames: Tensor, segs: Any, choice: Choice) -> Segs:
 def region_of(segment: Segment, frames: int) -> Region:
     """The region of a segment that stays where it is."""
     placed, source = segment.placed, segment.source
-    masks = [np.rint(mask * 255).astype(np.uint8) for mask in placed.masks]
+    masks = list(_bytes(placed.masks))
     box = placed.box.intersection(placed.window)
     if box is None:
         raise RegionError(f"{segment.name} has its bbox outside its crop region; give it one inside.")
@@ -133,12 +134,12 @@ def _on_frames(segment: Segment, size: Size) -> Iterator[NDArray[np.uint8]]:
     x1, y1, x2, y2 = (int(side) for side in segment.placed.window.as_tuple())
     for mask in segment.placed.masks:
         frame = np.zeros(size.shape, np.uint8)
-        frame[y1:y2, x1:x2] = np.rint(mask * 255)
+        frame[y1:y2, x1:x2] = from_float(mask, np.uint8)
         yield frame
 
 
 def _bytes(masks: NDArray[np.float32]) -> Iterator[NDArray[np.uint8]]:
-    return (np.rint(mask * 255).astype(np.uint8) for mask in masks)
+    return (from_float(mask, np.uint8) for mask in masks)
 
 
 def _tracked(regions: list[Region], frames: Tensor) -> Segs:

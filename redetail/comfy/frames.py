@@ -11,6 +11,7 @@ from torch import Tensor
 
 from redetail.comfy.convert import image_frames
 from redetail.errors import InputError
+from redetail.imaging.resample import from_float
 from redetail.region import Box, Size
 from redetail.video.base import Frame, VideoInfo
 from redetail.video.timing import even_index
@@ -64,5 +65,4 @@ def _to_16_bits(picture: Pixels, index: int, name: str) -> NDArray[np.uint16]:
         raise InputError(
             f"Frame {index} of {name} has values that are not finite numbers; look at the node that makes it."
         )
-    values: NDArray[np.uint16] = np.rint(np.clip(picture, 0, 1) * np.float32(65535)).astype(np.uint16)
-    return values
+    return from_float(picture, np.uint16)

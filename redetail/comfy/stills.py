@@ -17,6 +17,7 @@ from redetail.comfy.convert import as_array, frame_size, plain_seg
 from redetail.comfy.mask_segs import placed_seg, seg_name
 from redetail.errors import OutputError, RegionError
 from redetail.imaging.masks import Mask, masks_for, normalise_mask, resize_mask
+from redetail.imaging.resample import from_float
 from redetail.region import Size
 from redetail.segs import Seg
 
@@ -137,5 +138,4 @@ def _masks_of(segment: Any, number: int, images: Tensor) -> Mask:
 
 def _bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """Pixels 0..1 (h, w, 3 or 4) as a screen shows them."""
-    finite = np.nan_to_num(np.asarray(pixels, np.float32))
-    return np.rint(np.clip(finite, 0, 1) * 255).astype(np.uint8)
+    return from_float(np.nan_to_num(np.asarray(pixels, np.float32)), np.uint8)

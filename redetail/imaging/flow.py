@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.errors import DependencyError
+from redetail.imaging.resample import from_float
 
 Flow = NDArray[np.float32]
 
@@ -66,7 +67,7 @@ def _grey(cv2: ModuleType, picture: NDArray[Any]) -> NDArray[np.uint8]:
     if picture.dtype == np.uint16:
         picture = (picture >> 8).astype(np.uint8)
     elif picture.dtype != np.uint8:
-        picture = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+        picture = from_float(picture, np.uint8)
     grey: NDArray[np.uint8] = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
     return grey
 

@@ -8,7 +8,7 @@ Rom's cubic it keeps 46 dB, with linear interpolation 39 dB.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from redetail.imaging.weights import Kernel, lanczos3, resampling
 from redetail.region import Box, Size
 
 Pixels = NDArray[np.float32]
+Depth = TypeVar("Depth", np.uint8, np.uint16)
 
 
 def crop(frame: NDArray[Any], window: Box, size: Size, out: Pixels | None = None) -> Pixels:
@@ -71,6 +72,12 @@ def to_float(pixels: NDArray[Any]) -> Pixels:
     if pixels.dtype.kind == "u":
         return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
     return pixels.astype(np.float32)
+
+
+def from_float(pixels: Pixels, dtype: type[Depth]) -> NDArray[Depth]:
+    """0..1, limited to it, as uint8 or uint16, rounded half to even."""
+    levels: NDArray[Depth] = np.rint(np.clip(pixels, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)
+    return levels
 
 
 def pad(crops: Pixels, padding: tuple[int, int, int, int]) -> Pixels:

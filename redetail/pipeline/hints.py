@@ -142,7 +142,7 @@ class HintFolder:
         subject = _unlike(self._subjects, crop.track, crop.region.label)
         stem = f"{subject}-{_unlike(self._hints, name, Path(name).stem)}"
         for index, hint in enumerate(hints, first + 1):
-            pixels = np.rint(np.clip(hint, 0, 1) * 255).astype(np.uint8)
+            pixels = resample.from_float(hint, np.uint8)
             try:
                 (self._target.temporary / f"{stem}-{index:06d}.png").write_bytes(png(pixels))
             except OSError as error:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from redetail.errors import RegionError
 from redetail.geometry.padding import Padding
-from redetail.imaging.resample import crop, pad, place, touched, unpad
+from redetail.imaging.resample import crop, from_float, pad, place, to_float, touched, unpad
 from redetail.region import Box, Size
 
 av = pytest.importorskip("av")
@@ -168,3 +168,12 @@ def test_what_cannot_be_cropped_is_named(frame: np.ndarray, window: Box, message
 def test_a_window_outside_the_frame_cannot_be_placed() -> None:
     with pytest.raises(RegionError, match="outside the frame of 90x60"):
         place(np.zeros((8, 8, 3), np.float32), Box(-20, -20, -10, -10), FRAME)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_levels_are_limited_and_rounded_half_to_even(dtype) -> None:
+    top = np.iinfo(dtype).max
+    half = np.float32([-0.1, 0, 0.5 / top, 1.5 / top, 2.5 / top, 1, 1.1])
+    assert from_float(half, dtype).tolist() == [0, 0, 0, 2, 2, top, top]
+    levels = np.arange(0, top + 1, 97, dtype=dtype)
+    np.testing.assert_array_equal(from_float(to_float(levels), dtype), levels)
