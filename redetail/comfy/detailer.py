@@ -22,9 +22,9 @@ from redetail.comfy.sampling import SchedulerFunction
 from redetail.engines.arrays import run_checked
 from redetail.engines.base import CropSource, Request
 from redetail.geometry.padding import Padding
-from redetail.geometry.scale import working_size
+from redetail.geometry.scale import working_crop
 from redetail.imaging import resample
-from redetail.imaging.masks import feather, resize_mask
+from redetail.imaging.masks import noise_mask
 from redetail.region import Box, Size
 from redetail.segs import Seg
 from redetail.settings import Settings
@@ -67,12 +67,9 @@ class Detailer:
             preview=bar.previewed(self.pipe.model),
             skip_closed=False,
         )
-        box, asked = segment.placed.box, self.settings
-        working = working_size(
-            segment.size, (box.width, box.height), asked.guide_size, asked.guide_size_for, asked.max_size
-        )
-        padding = Padding.to_multiple(working, engine.capabilities.size_multiple)
-        read, masks = crop_reader(frames, segment), feather(segment.placed.masks, asked.mask_feather)
+        box, asked, masks = segment.placed.box, self.settings, segment.placed.masks
+        working, padding = working_crop(segment.size, (box.width, box.height), asked, engine.capabilities.size_multiple)
+        read = crop_reader(frames, segment)
         out = np.empty((len(frames), *segment.size.shape, 3), np.float32)
 
         def crops(start: int, stop: int) -> Pixels:
@@ -80,7 +77,7 @@ class Detailer:
 
         request = Request(
             crops=CropSource(crops, len(frames), padding.padded(working)),
-            mask=lambda start, stop: resample.pad(resize_mask(masks[start:stop], working), padding),
+            mask=lambda start, stop: resample.pad(noise_mask(masks[start:stop], working, asked.mask_feather), padding),
             write=_writer(out, padding),
             settings=asked,
             shared_mask=len(masks) == 1,

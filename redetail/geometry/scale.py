@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from redetail.errors import RegionError
+from redetail.geometry.padding import Padding
 from redetail.region import Size
-from redetail.settings import GuideSizeFor
+from redetail.settings import GuideSizeFor, Settings
 
 
 def working_size(
@@ -28,6 +29,15 @@ def working_size(
     if scale <= 1 or width == 0 or height == 0:
         return crop
     return Size(width, height)
+
+
+def working_crop(
+    crop: Size, box_size: tuple[float, float], settings: Settings, size_multiple: int
+) -> tuple[Size, Padding]:
+    """The size at which a crop is re-diffused by the rule of its settings, and the padding around it that makes its
+    sides multiples of ``size_multiple``, as its engine needs them."""
+    working = working_size(crop, box_size, settings.guide_size, settings.guide_size_for, settings.max_size)
+    return working, Padding.to_multiple(working, size_multiple)
 
 
 def _guided_side(crop: Size, box_size: tuple[float, float], guide_size_for: GuideSizeFor) -> float:

@@ -43,6 +43,12 @@ def resize_mask(masks: Mask, size: Size) -> Mask:
     return _filtered(masks, down, across)
 
 
+def noise_mask(masks: Mask, size: Size, feather_width: int) -> Mask:
+    """What is re-diffused of crops that are scaled to ``size``: masks (h, w) or (F, h, w) of the crops, feathered in
+    their own pixels and then scaled; the order of the detailer node."""
+    return resize_mask(feather(masks, feather_width), size)
+
+
 def place_mask(mask: Mask, window: Box, frame: Size) -> tuple[Mask, Box]:
     """A mask (h, w) of a window on the pixel grid of its frame: (h', w') 0..1, and the box of pixels it fills.
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redetail.errors import RegionError
-from redetail.geometry.scale import working_size
+from redetail.geometry.scale import working_crop, working_size
 from redetail.region import Size
+from redetail.settings import Settings
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/masks.json").read_text())["upscale"]
 
@@ -70,3 +71,10 @@ def test_never_smaller_than_the_crop_nor_larger_than_allowed(crop, box, guide_si
         assert max(size.width, size.height) <= max_size + 1
         assert size.width >= crop.width
         assert size.height >= crop.height
+
+
+def test_a_working_crop_is_padded_for_its_engine() -> None:
+    asked = Settings(guide_size=100, guide_size_for="crop_region", max_size=500)
+    working, padding = working_crop(Size(60, 50), (20, 20), asked, 16)
+    assert working == working_size(Size(60, 50), (20, 20), 100, "crop_region", 500) == Size(120, 100)
+    assert padding.padded(working) == Size(128, 112)

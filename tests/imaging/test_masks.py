@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from redetail.errors import RegionError
-from redetail.imaging.masks import feather, masks_for, normalise_mask, place_mask, resize_mask
+from redetail.imaging.masks import feather, masks_for, noise_mask, normalise_mask, place_mask, resize_mask
 from redetail.region import Box, Size
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -148,3 +148,11 @@ def test_a_mask_on_whole_pixels_is_copied() -> None:
     placed, box = place_mask(mask, Box(4, 6, 34, 26), Size(64, 48))
     assert box == Box(4, 6, 34, 26)
     np.testing.assert_array_equal(placed, mask)
+
+
+def test_a_noise_mask_is_feathered_before_it_is_scaled() -> None:
+    mask = np.zeros((2, 24, 32), np.float32)
+    mask[:, 8:16, 8:24] = 1
+    expected = resize_mask(feather(mask, 3), Size(64, 48))
+    np.testing.assert_array_equal(noise_mask(mask, Size(64, 48), 3), expected)
+    assert (noise_mask(mask, Size(64, 48), 3) != feather(resize_mask(mask, Size(64, 48)), 3)).any()
