@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from redetail.errors import RegionError
 from redetail.imaging import resample
 from redetail.imaging.masks import resize_mask
+from redetail.pipeline.paste import placed_change
 from redetail.region import Box, Region, Size
 from redetail.segs import Seg
 from redetail.tracking.segments import bounds, seg_from_region, union_window
 
 Pixels = NDArray[np.float32]
-_LEVELS = np.float32(65535)
 _FREE = {"confidence", "label", "control_net_wrapper"}  # fields that say nothing about where the subject is
 
 
@@ -36,11 +36,10 @@ class HeldCrops:
 
     def __getitem__(self, index: int) -> Pixels:
         """(h, w, 3) float32 0..1."""
-        crop: Pixels = self._values[index].astype(np.float32) / _LEVELS
-        return crop
+        return resample.to_float(self._values[index])
 
     def __setitem__(self, index: int, crop: Pixels) -> None:
-        self._values[index] = np.rint(np.clip(crop, 0, 1) * _LEVELS)
+        self._values[index] = resample.from_float(crop, np.uint16)
 
 
 class TrackedSeg(Seg):
@@ -108,10 +107,10 @@ class TrackedSeg(Seg):
         inside = index - self.region.start
         if self.crops is None or not 0 <= inside < len(self.region):
             return shown
-        window, crop = self.region.window(inside), self.crops[inside]
-        before = resample.crop(self.frames[index, ..., :3], window, Size(crop.shape[1], crop.shape[0]))
+        window = self.region.window(inside)
         moved = Box(window.x1 - x1, window.y1 - y1, window.x2 - x1, window.y2 - y1)
-        change, at = resample.place(crop - before, moved, Size(x2 - x1, y2 - y1))
+        frame = self.frames[index, ..., :3]
+        change, at = placed_change(frame, self.crops[inside], window, moved, Size(x2 - x1, y2 - y1))
         under = shown[int(at.y1) : int(at.y2), int(at.x1) : int(at.x2)]
         np.clip(under + change, 0, 1, out=under)
         return shown

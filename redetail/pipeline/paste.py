@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,9 +71,17 @@ def paste_crop(
     size, window = Size(width, height), region.window(index)
     soft = masks.feather(region.mask(index), feather) * np.float32(region.strength(index))
     mask, box = masks.place_mask(soft, window, size)
-    before = resample.crop(frame, window, Size(crop.shape[1], crop.shape[0]))
-    change, _ = resample.place(crop - before, window, size)
+    change, _ = placed_change(frame, crop, window, window, size)
     return blend.paste_change(frame, change, mask, box), mask, box
+
+
+def placed_change(frame: NDArray[Any], crop: Pixels, window: Box, onto: Box, size: Size) -> tuple[Pixels, Box]:
+    """What a crop (h, w, 3) of ``window`` changes of its frame, placed under ``onto`` in a picture of ``size``.
+
+    Returns pixels (h', w', 3) of either sign, and the box of whole pixels that they fill.
+    """
+    before = resample.crop(frame, window, Size(crop.shape[1], crop.shape[0]))
+    return resample.place(crop - before, onto, size)
 
 
 def check_counts(regions: Sequence[Region], crops: Sequence[Pixels]) -> None:

@@ -5,8 +5,8 @@ import pytest
 
 from redetail.errors import RegionError
 from redetail.imaging import resample
-from redetail.pipeline.paste import check_counts, paste_crop, pasted_frames
-from redetail.region import Region, Size
+from redetail.pipeline.paste import check_counts, paste_crop, pasted_frames, placed_change
+from redetail.region import Box, Region, Size
 from redetail.video import Frame
 
 RNG = np.random.default_rng(3)
@@ -71,3 +71,12 @@ def test_counts_are_checked():
         check_counts([region()], [])
     with pytest.raises(RegionError, match=r"'face 1' has 1 frames, but its crops have the shape \(2, 4, 4, 3\)"):
         check_counts([region()], [np.zeros((2, 4, 4, 3), np.float32)])
+
+
+def test_a_change_is_placed_where_it_is_asked_for():
+    """Of a crop that is brighter than its frame by 0.25: that much, under the window moved into a part of the frame."""
+    frame = np.full((20, 30, 3), 0.5, np.float32)
+    crop = np.full((12, 16, 3), 0.75, np.float32)
+    change, box = placed_change(frame, crop, Box(10, 8, 18, 14), Box(2, 1, 10, 7), Size(12, 9))
+    assert box == Box(2, 1, 10, 7)
+    np.testing.assert_allclose(change, 0.25, atol=1e-6)  # float32 sums of the filter
