@@ -75,6 +75,11 @@ class Box:
         """The same box on an image whose axes are kx and ky times as long."""
         return Box(self.x1 * kx, self.y1 * ky, self.x2 * kx, self.y2 * ky)
 
+    def grown(self, factor: float) -> Box:
+        """The box with sides ``factor`` times as long, around the same centre."""
+        (x, y), across, down = self.center, self.width * factor / 2, self.height * factor / 2
+        return Box(x - across, y - down, x + across, y + down)
+
     def intersection(self, other: Box) -> Box | None:
         """The common part, or None where there is none."""
         x1, y1 = max(self.x1, other.x1), max(self.y1, other.y1)

@@ -1,18 +1,22 @@
-"""How near a picture is to the one it should be."""
+"""How near a picture is to the one it should be: PSNR, SSIM, and VMAF of a clip."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.errors import InputError
+from redetail.errors import DependencyError, InputError
 from redetail.imaging.resample import to_float
-from redetail.imaging.weights import AxisWeights, gaussian
 
-_TAPS, _SIGMA = 11, 1.5  # the window of Wang et al. 2004
-_C1, _C2 = 0.01**2, 0.03**2
+_SIDE = 11  # pixels of SSIM's window
 
 
 def psnr(picture: NDArray[Any], reference: NDArray[Any]) -> float:
@@ -22,48 +26,89 @@ def psnr(picture: NDArray[Any], reference: NDArray[Any]) -> float:
     shapes or dtypes differ.
     """
     _check_alike(picture, reference)
-    error = float(np.square(to_float(picture).astype(np.float64) - to_float(reference)).mean())
-    return float("inf") if error == 0 else -10 * float(np.log10(error))
+    if np.array_equal(picture, reference):
+        return float("inf")
+    own, other = (to_float(each).astype(np.float64) for each in (picture, reference))
+    return float(_metrics().peak_signal_noise_ratio(other, own, data_range=1.0))
 
 
 def ssim(picture: NDArray[Any], reference: NDArray[Any]) -> float:
     """Structural similarity, 1 for equal pictures: mean over all places and channels (Wang et al. 2004).
 
-    (h, w) or (h, w, C), both sides at least 11 pixels; Gaussian window of 11 pixels, sigma 1.5, only where it fits
-    wholly into the picture. Raises :class:`~redetail.errors.InputError` where shapes or dtypes differ, or for smaller
-    pictures.
+    (h, w) or (h, w, C), both sides at least 11 pixels; Gaussian window of 11 pixels, sigma 1.5. Raises
+    :class:`~redetail.errors.InputError` where shapes or dtypes differ, or for smaller pictures.
     """
     _check_alike(picture, reference)
-    if min(picture.shape[:2]) < _TAPS:
-        raise InputError(f"SSIM needs pictures of at least {_TAPS}x{_TAPS} pixels, not {picture.shape[1::-1]}.")
-    x, y = (_planes(to_float(each)) for each in (picture, reference))
-    window = _Window(*x.shape[-2:])
-    mean_x, mean_y = window(x), window(y)
-    spread = window(x * x) + window(y * y) - mean_x**2 - mean_y**2
-    shared = window(x * y) - mean_x * mean_y
-    similarity = (2 * mean_x * mean_y + _C1) * (2 * shared + _C2)
-    return float((similarity / ((mean_x**2 + mean_y**2 + _C1) * (spread + _C2))).mean())
+    if min(picture.shape[:2]) < _SIDE:
+        raise InputError(f"SSIM needs pictures of at least {_SIDE}x{_SIDE} pixels, not {picture.shape[1::-1]}.")
+    similarity = _metrics().structural_similarity(
+        *(to_float(each).astype(np.float64) for each in (picture, reference)),
+        data_range=1.0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        channel_axis=-1 if picture.ndim == 3 else None,
+    )
+    return float(similarity)
 
 
-class _Window:
-    """Gaussian means of (C, h, w), at the places where the window fits."""
-
-    def __init__(self, height: int, width: int) -> None:
-        self._down, self._across = _inner(height), _inner(width)
-
-    def __call__(self, planes: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self._across.columns(self._down.rows(planes)), np.float64)
-
-
-def _inner(length: int) -> AxisWeights:
-    blur, margin = gaussian(length, _TAPS, _SIGMA), _TAPS // 2
-    return AxisWeights(blur.indices[margin:-margin], blur.weights[margin:-margin], length)
+def vmaf_program() -> str | None:
+    """The FFmpeg inside the package imageio-ffmpeg, which measures VMAF; None where it is not installed."""
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        return None
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def _planes(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(h, w) or (h, w, C) as (C, h, w)."""
-    stacked = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    return stacked.astype(np.float64)
+class VmafMeter:
+    """VMAF (Netflix 2016, its default model) of frames given one by one, and of their originals.
+
+    Frames wait in a temporary folder, which is gone when the context ends. ``size``: pixels (width, height) of all.
+    """
+
+    def __init__(self, program: str, size: tuple[int, int]) -> None:
+        self._program, self._size = program, size
+        self._folder = tempfile.TemporaryDirectory(prefix="redetail-")
+        self._files = [Path(self._folder.name) / name for name in ("clip", "original")]
+        self.frames = 0
+
+    def add(self, picture: NDArray[Any], original: NDArray[Any]) -> None:
+        """Take one frame of the clip and of the original, (h, w, 3) uint8, uint16 or float 0..1."""
+        for file, pixels in zip(self._files, (picture, original), strict=True):
+            with file.open("ab") as stream:
+                stream.write(np.rint(np.clip(to_float(pixels), 0, 1) * 255).astype(np.uint8).tobytes())
+        self.frames += 1
+
+    def figure(self, run: Callable[..., Any] = subprocess.run) -> float | None:
+        """The mean over all frames, 0..100; None where there is none, or the program cannot measure it."""
+        if not self.frames:
+            return None
+        inputs = [
+            part
+            for file in self._files
+            for part in ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "{}x{}".format(*self._size), "-i", file.name)
+        ]
+        filters = "[0:v]format=yuv444p[a];[1:v]format=yuv444p[b];[a][b]libvmaf=log_fmt=json:log_path=log.json"
+        command = [self._program, "-v", "error", "-nostdin", *inputs, "-lavfi", filters, "-f", "null", "-"]
+        try:
+            run(command, cwd=self._folder.name, check=True, capture_output=True)
+            log = json.loads((Path(self._folder.name) / "log.json").read_text(encoding="utf-8"))
+            return float(log["pooled_metrics"]["vmaf"]["mean"])
+        except (OSError, subprocess.CalledProcessError, ValueError, KeyError):
+            return None  # an FFmpeg without libvmaf: the figure is missing, the others stand
+
+    def close(self) -> None:
+        """Remove the frames."""
+        self._folder.cleanup()
+
+
+def _metrics() -> ModuleType:
+    try:
+        from skimage import metrics
+    except ImportError as error:
+        raise DependencyError("scikit-image", "standalone") from error
+    return metrics
 
 
 def _check_alike(picture: NDArray[Any], reference: NDArray[Any]) -> None:

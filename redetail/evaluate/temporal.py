@@ -54,14 +54,32 @@ class TemporalFigures:
         return self.ratio * self.source_detail / self.output_detail
 
 
+class SourceMotion:
+    """The optical flow of a source from each frame to the one before; several outputs are judged along the same one."""
+
+    def __init__(self) -> None:
+        self._of: tuple[int, tuple[slice, slice]] | None = None
+        self._motion: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None
+
+    def between(
+        self, index: int, area: tuple[slice, slice], now: NDArray[Any], before: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Flow (h, w, 2) from ``now``, frame ``index`` under ``area``, to ``before``, and where it can be trusted."""
+        if self._motion is None or self._of != (index, area):
+            flow = dense_flow(now, before)
+            self._of, self._motion = (index, area), (flow, ~occluded(flow, dense_flow(before, now)))
+        return self._motion
+
+
 class WarpedError:
     """Flicker of one subject: frame t against frame t-1 moved along the optical flow (Lai et al. 2018).
 
     The flow is computed on the source, so that source and output are judged along the same motion; pixels without a
-    partner (occluded, or come into view) are left out.
+    partner (occluded, or come into view) are left out. ``motion``: shared by the outputs of one source.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, motion: SourceMotion | None = None) -> None:
+        self._motion = motion or SourceMotion()
         self._previous: tuple[int, NDArray[Any], NDArray[Any], Box] | None = None
         self._frames = self._pixels = 0
         self._sums = np.zeros((2, 3))  # (source, output) x (absolute, squared, detail)
@@ -73,50 +91,60 @@ class WarpedError:
         output: NDArray[Any],
         box: Box,
         mask: NDArray[np.float32] | None = None,
-    ) -> None:
+    ) -> TemporalFigures | None:
         """Take frame ``index``: (H, W, 3) pictures of one size, and the subject's box in it.
 
         ``mask`` (H, W) restricts the figure to pixels above one half. A frame whose predecessor was not given is only
-        remembered. Raises :class:`~redetail.errors.InputError` where the pictures' sizes differ.
+        remembered. Returns the figures of this frame and its predecessor alone, None without any. Raises
+        :class:`~redetail.errors.InputError` where the pictures' sizes differ.
         """
         if source.shape != output.shape:
             raise InputError(f"Source and output differ in size: {source.shape} and {output.shape}.")
         previous, self._previous = self._previous, (index, source, output, box)
         if previous is None or previous[0] != index - 1 or previous[1].shape != source.shape:
-            return
+            return None
         area = _area(box, previous[3], Size(source.shape[1], source.shape[0]))
         inside = _inside(box, source.shape[:2]) if mask is None else _inside(box, source.shape[:2]) & (mask > 0.5)
-        if area is not None:
-            rows, columns = area
-            now, before = (source[rows, columns], output[rows, columns]), (previous[1], previous[2])
-            self._compare(now, (before[0][rows, columns], before[1][rows, columns]), inside[rows, columns])
+        if area is None:
+            return None
+        rows, columns = area
+        now, before = (source[rows, columns], output[rows, columns]), (previous[1], previous[2])
+        last = before[0][rows, columns], before[1][rows, columns]
+        flow, trusted = self._motion.between(index, area, now[0], last[0])
+        return self._compare(now, last, flow, inside[rows, columns] & trusted)
 
     @property
     def figures(self) -> TemporalFigures:
         """The figures of all frames so far."""
-        if not self._pixels:
-            return TemporalFigures(0, 0, *[None] * 6)
-        means = self._sums / self._pixels
-        return TemporalFigures(self._frames, self._pixels, *means.T.ravel().tolist())
+        return _figures(self._frames, self._pixels, self._sums)
 
     def _compare(
         self,
         now: tuple[NDArray[Any], NDArray[Any]],
         before: tuple[NDArray[Any], NDArray[Any]],
-        inside: NDArray[np.bool_],
-    ) -> None:
-        flow = dense_flow(now[0], before[0])
-        valid = inside & ~occluded(flow, dense_flow(before[0], now[0]))
+        flow: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+    ) -> TemporalFigures | None:
         if not valid.any():
-            return
-        for sums, current, last in zip(self._sums, now, before, strict=True):
+            return None
+        pair, pixels = np.zeros_like(self._sums), int(valid.sum())
+        for sums, current, last in zip(pair, now, before, strict=True):
             values = to_float(current) * 255
             difference = (values - warp(to_float(last) * 255, flow))[valid].astype(np.float64)
             gradient = _gradient(values)[valid]
             totals = np.abs(difference).sum(), np.square(difference).sum(), gradient.sum(dtype=np.float64)
             sums += np.array(totals) / difference.shape[-1]
+        self._sums += pair
         self._frames += 1
-        self._pixels += int(valid.sum())
+        self._pixels += pixels
+        return _figures(1, pixels, pair)
+
+
+def _figures(frames: int, pixels: int, sums: NDArray[np.float64]) -> TemporalFigures:
+    """Means of sums of (source, output) x (absolute, squared, detail) over pixels."""
+    if not pixels:
+        return TemporalFigures(0, 0, *[None] * 6)
+    return TemporalFigures(frames, pixels, *(sums / pixels).T.ravel().tolist())
 
 
 class UntouchedCheck:

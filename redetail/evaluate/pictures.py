@@ -1,0 +1,117 @@
+"""Figures of one picture, and of one picture against another: sharpness, noise, blocks, overshoot, colour.
+
+Everything is measured on luma in levels of 8 bits (0..255, weights of BT.601), whatever the depth of the frames.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.errors import DependencyError
+from redetail.imaging.resample import to_float
+
+Luma = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+# Immerkaer's difference of two Laplacians: blind to constants, ramps and straight edges along the axes.
+_NOISE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+_NOISE_GAIN = math.sqrt(math.pi / 2) / 6
+_BLOCK = 8  # side of the transform blocks of JPEG, MPEG-2 and H.264
+_EDGE_BLUR, _EDGE_REACH = 2.0, 9  # sigma of the edge without its overshoot, and the neighbourhood it is taken from
+
+
+def ndimage() -> ModuleType:
+    """SciPy's image filters; raises :class:`~redetail.errors.DependencyError` where SciPy is not installed."""
+    try:
+        return importlib.import_module("scipy.ndimage")
+    except ImportError as error:
+        raise DependencyError("scipy", "standalone") from error
+
+
+def luma_levels(picture: NDArray[Any]) -> Luma:
+    """(h, w, 3) uint8, uint16 or float 0..1 -> (h, w) float32 luma in levels 0..255."""
+    return np.asarray(to_float(picture) @ _WEIGHTS * np.float32(255), np.float32)
+
+
+def sharpness(luma: Luma, inside: Mask | None = None) -> float:
+    """Mean absolute Laplacian in levels: how much fine structure there is, whether detail or noise."""
+    return _mean(np.abs(ndimage().laplace(luma, mode="nearest")), inside)
+
+
+def noise(luma: Luma, inside: Mask | None = None) -> float:
+    """Standard deviation of the noise in levels, from the smoother half of the picture (Immerkaer 1996).
+
+    Restricted to pixels whose gradient lies below the median, since texture and edges are not noise; the gradient is
+    blurred so far that noise hardly decides.
+    """
+    filters = ndimage()
+    slope = filters.gaussian_gradient_magnitude(luma, 3.0, mode="nearest")
+    area = np.ones(luma.shape, np.bool_) if inside is None else inside
+    if not area.any():
+        return 0.0
+    smooth = area & (slope <= np.median(slope[area]))
+    return _NOISE_GAIN * _mean(np.abs(filters.convolve(luma, _NOISE, mode="nearest")), smooth)
+
+
+def blockiness(luma: Luma, left: int = 0, top: int = 0) -> float:
+    """How much stronger the steps across the borders of 8x8 blocks are than all others: 0 means no blocks.
+
+    The ratio of the mean absolute differences, less 1 (after Wang, Bovik and Evans 2000). ``left`` and ``top`` are the
+    position of the picture in its frame, where the grid of blocks starts. 0 for pictures without a border or a step.
+    """
+    ratios = []
+    for axis, offset in ((1, left), (0, top)):
+        steps = np.abs(np.diff(luma, axis=axis)).mean(axis=1 - axis)
+        border = (np.arange(1, len(steps) + 1) + offset) % _BLOCK == 0
+        if border.any() and not border.all() and steps[~border].mean() > 0:
+            ratios.append(float(steps[border].mean() / steps[~border].mean()))
+    return max(0.0, float(np.mean(ratios)) - 1) if ratios else 0.0
+
+
+def overshoot(luma: Luma, inside: Mask | None = None) -> float:
+    """How far values lie beyond what surrounds their edge, mean in levels: halos of plain sharpening raise it."""
+    filters = ndimage()
+    smooth = filters.gaussian_filter(luma, _EDGE_BLUR, mode="nearest")
+    above = luma - filters.maximum_filter(smooth, _EDGE_REACH, mode="nearest")
+    below = filters.minimum_filter(smooth, _EDGE_REACH, mode="nearest") - luma
+    return _mean(np.clip(above, 0, None) + np.clip(below, 0, None), inside)
+
+
+def fine_correlation(luma: Luma, reference: Luma) -> float:
+    """Correlation of the high frequencies of two pictures, -1..1: added noise and invented structure do not raise it.
+
+    Frequencies above a quarter of the sampling rate, along any direction. 0 where one of them has none.
+    """
+    one, other = _fine(luma), _fine(reference)
+    scale = math.sqrt(float(np.square(one).sum()) * float(np.square(other).sum()))
+    return float((one * other).sum()) / scale if scale > 0 else 0.0
+
+
+def colour_shift(picture: NDArray[Any], reference: NDArray[Any], inside: Mask) -> tuple[float, float, float]:
+    """Mean difference of red, green and blue to the reference in levels, inside a mask (h, w)."""
+    if not inside.any():
+        return 0.0, 0.0, 0.0
+    means = (to_float(picture)[inside] - to_float(reference)[inside]).mean(axis=0, dtype=np.float64) * 255
+    red, green, blue = map(float, means)
+    return red, green, blue
+
+
+def _fine(luma: Luma) -> NDArray[np.float64]:
+    """The picture without frequencies below a quarter of the sampling rate; a window keeps its borders out."""
+    height, width = luma.shape
+    window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
+    spectrum = np.fft.rfft2((luma - luma.mean()) * window)
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    return np.asarray(np.fft.irfft2(np.where(radius > 0.25, spectrum, 0), s=(height, width)))
+
+
+def _mean(values: NDArray[Any], inside: Mask | None) -> float:
+    chosen = values if inside is None else values[inside]
+    return float(chosen.mean(dtype=np.float64)) if chosen.size else 0.0
