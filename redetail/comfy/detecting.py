@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from redetail.comfy.convert import image_frames, plain_seg, segs_from
-from redetail.comfy.mask_segs import Cutting, combined_mask, dilated, dilated_segs, follow_segs, masked, segs_of_masks
+from redetail.comfy.labels import matches
+from redetail.comfy.mask_edit import dilated_seg
+from redetail.comfy.mask_segs import Cutting, combined_mask, dilated, follow_segs, masked, segs_of_masks
 from redetail.errors import InputError, RegionError
 from redetail.imaging.masks import Mask, normalise_mask
 from redetail.region import Size
@@ -24,12 +26,6 @@ from redetail.segs import Seg, Segs
 
 PIVOT, NEIGHBOURS, APART = MASKING_MODES = ("Pivot SEGS", "Combine neighboring frames", "Don't combine")
 UNITED, FIRST = SEGS_PIVOTS = ("Combined mask", "1st frame mask")
-
-_GROUPS = {
-    "eyes": ("left_eye", "right_eye"),
-    "eyebrows": ("left_eyebrow", "right_eyebrow"),
-    "pupils": ("left_pupil", "right_pupil"),
-}
 
 
 @dataclass(frozen=True)
@@ -133,7 +129,8 @@ def simple_segs(search: Search, image: Any, post_dilation: int, hook: Any) -> Se
         segments = search.parts(frame, detailer_hook=hook)
     else:
         segments = search.refined(frame, detailer_hook=hook)
-    return (frame.shape[1], frame.shape[2]), dilated_segs(segments, post_dilation)
+    grown = [dilated_seg(segment, post_dilation, number) for number, segment in enumerate(segments)]
+    return (frame.shape[1], frame.shape[2]), grown
 
 
 def clip_segs(search: Search, images: Any, mode: str, pivot: str) -> Segs:
@@ -175,10 +172,9 @@ def with_labels(segments: Sequence[Any], labels: str) -> list[Seg]:
 
     ``eyes``, ``eyebrows`` and ``pupils`` stand for the left and the right one.
     """
-    wanted = {label.strip() for label in labels.split(",")} - {""}
-    wanted |= {member for group, members in _GROUPS.items() if group in wanted for member in members}
-    every = not wanted or "all" in {label.lower() for label in wanted}
-    return [plain_seg(segment) for segment in segments if every or segment.label in wanted]
+    wanted = {label.strip() for label in labels.split(",")}
+    every = wanted == {""} or "all" in {label.lower() for label in wanted}
+    return [plain_seg(segment) for segment in segments if every or matches(segment.label, wanted)]
 
 
 def _ticking(count: int) -> Iterator[int]:

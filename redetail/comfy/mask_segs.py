@@ -102,7 +102,7 @@ def combined_mask(header: tuple[int, int], segments: Sequence[Any]) -> Mask:
     if not all(header):
         raise InputError("segs does not say how large its picture is (its header is 0x0); connect SEGS of an image.")
     size = Size(header[1], header[0])
-    frames = _common_count(segments)
+    frames = common_count(segments)
     canvas = np.zeros((frames, *header), np.float32)
     for number, segment in enumerate(segments):
         placed = placed_seg(segment, size, number)
@@ -130,7 +130,7 @@ def masked(segments: Sequence[Any], mask: Mask) -> list[Seg]:
         placed = placed_seg(segment, size, number)
         region = _corners(placed.window)
         both = np.minimum(placed.masks, _cut(mask[None], region))
-        results.append(_with_masks(plain_seg(segment, crop_region=region), both))
+        results.append(with_masks(plain_seg(segment, crop_region=region), both))
     return results
 
 
@@ -149,21 +149,6 @@ def dilated(mask: Mask, amount: int) -> Mask:
         return grown
     shrunk: Mask = ndimage.minimum_filter(mask, size=square, mode="constant", cval=1.0)
     return shrunk
-
-
-def dilated_segs(segments: Sequence[Any], amount: int) -> list[Seg]:
-    """The segments with their masks grown inside their crops; see :func:`dilated`."""
-    if amount == 0:
-        return [plain_seg(segment) for segment in segments]
-    results = []
-    for number, segment in enumerate(segments):
-        x1, y1, x2, y2 = (int(side) for side in segment.crop_region)
-        if x2 <= x1 or y2 <= y1:
-            raise RegionError(f"{seg_name(segment, number)} has an empty crop region {tuple(segment.crop_region)}.")
-        moved = plain_seg(segment, crop_region=(0, 0, x2 - x1, y2 - y1), bbox=(0, 0, x2 - x1, y2 - y1))
-        masks = placed_seg(moved, Size(x2 - x1, y2 - y1), number).masks
-        results.append(_with_masks(plain_seg(segment), dilated(masks, amount)))
-    return results
 
 
 def _part_segs(mask: Mask, cut: Cutting) -> list[Seg]:
@@ -256,8 +241,8 @@ def _with_frames(seg: Seg, masks: Mask) -> Seg:
     return seg._replace(cropped_mask=torch.from_numpy(masks))
 
 
-def _with_masks(seg: Seg, masks: Mask) -> Seg:
-    """A shared mask leaves as an array (h, w), several as a tensor (F, h, w)."""
+def with_masks(seg: Seg, masks: Mask) -> Seg:
+    """The segment with masks (1 or F, h, w): a shared mask leaves as an array (h, w), several as a tensor (F, h, w)."""
     return seg._replace(cropped_mask=masks[0]) if len(masks) == 1 else _with_frames(seg, masks)
 
 
@@ -286,7 +271,8 @@ def _mask_count(segment: Any) -> int:
     return shape[0] if len(shape) == 3 else 1
 
 
-def _common_count(segments: Sequence[Any]) -> int:
+def common_count(segments: Sequence[Any]) -> int:
+    """How many masks the segments of a clip have, 1 where all are shared; raises RegionError where they differ."""
     counts = sorted({_mask_count(segment) for segment in segments} - {1})
     if len(counts) > 1:
         raise RegionError(

@@ -24,6 +24,7 @@ VARIABLE = "REDETAIL_NODE_IDS"
 _PREFIX = "Redetail"
 _TOPICS = (
     *("detailer", "paste", "control", "pipes", "masks", "segs", "detectors", "preview", "gits"),
+    *("filters", "mask_edits", "elements", "tiles"),
     *("detect", "track", "redetailer", "compare", "scheduler"),
 )
 

@@ -5,7 +5,7 @@ Every input has a tooltip; defaults and ranges come first so that a declaration 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from redetail.settings import MAX_RESOLUTION
@@ -64,7 +64,15 @@ def choice(options: Sequence[str], tooltip: str, default: str | None = None) -> 
     return list(options), {**({} if default is None else {"default": default}), "tooltip": tooltip}
 
 
-def text(default: str, tooltip: str, *, multiline: bool = False, placeholder: str | None = None) -> Input:
-    """A line or a field of text."""
-    extra = {} if placeholder is None else {"placeholder": placeholder}
-    return "STRING", {"default": default, "multiline": multiline, **extra, "tooltip": tooltip}
+def text(
+    default: str | None,
+    tooltip: str,
+    *,
+    multiline: bool = False,
+    placeholder: str | None = None,
+    hints: Mapping[str, bool] | None = None,
+) -> Input:
+    """A line or a field of text, without a default where that is None; ``hints`` are options of the front end."""
+    optional = {"default": default, "placeholder": placeholder}
+    given = {name: value for name, value in optional.items() if value is not None}
+    return "STRING", {**given, "multiline": multiline, **(hints or {}), "tooltip": tooltip}

@@ -127,6 +127,11 @@ class TrackedSeg(Seg):
             label=self.label,
         )
 
+    def with_region(self, region: Region) -> TrackedSeg:
+        """The same subject with another region, for instance with other masks; its crops stay those of the windows."""
+        named = {"confidence": self.confidence, "label": self.label, "control_net_wrapper": self.control_net_wrapper}
+        return TrackedSeg(region, self.frame, self.clip_frames, frames=self.frames, crops=self.crops, **named)
+
     def fitted(self, frames: NDArray[np.float32], name: str) -> TrackedSeg:
         """The same subject in these frames (F, H, W, C), which may be of another size but not of another number.
 

@@ -22,8 +22,8 @@ _SIGMA = 10.0  # of the feather, whatever its width: recorded from the original
 _EXCESS = 1e-5  # what a float mask may exceed 0..1 by: rounding of whoever blurred it
 
 
-def feather(masks: Mask, feather: int) -> Mask:
-    """Masks (h, w) or (F, h, w) with soft edges: a Gaussian blur of 2 * feather + 1 pixels, sigma 10.
+def feather(masks: Mask, feather: int, sigma: float = _SIGMA) -> Mask:
+    """Masks (h, w) or (F, h, w) with soft edges: a Gaussian blur of 2 * feather + 1 pixels, ``sigma`` in pixels.
 
     A kernel as long as the shorter side becomes half that side, made odd; below 3 pixels nothing is blurred. Borders
     are mirrored without repeating the last pixel. Flat areas keep their value exactly; the input is not changed.
@@ -32,7 +32,7 @@ def feather(masks: Mask, feather: int) -> Mask:
     taps = _kernel_width(feather, min(height, width))
     if taps < 3:
         return masks.astype(np.float32)
-    return _filtered(masks, gaussian(height, taps, _SIGMA), gaussian(width, taps, _SIGMA))
+    return _filtered(masks, gaussian(height, taps, sigma), gaussian(width, taps, sigma))
 
 
 def resize_mask(masks: Mask, size: Size) -> Mask:

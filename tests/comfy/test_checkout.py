@@ -23,7 +23,8 @@ from redetail.comfy.registry import all_nodes
 from tests.comfy.comfyui import CHECKOUT, PYTHON, ComfyUI
 from tests.comfy.toy_checkpoint import write_checkpoint
 
-CONTRACT = json.loads((Path(__file__).parent / "contract" / "nodes.json").read_text())
+FOLDER = Path(__file__).parent / "contract"
+CONTRACT = {**json.loads((FOLDER / "nodes.json").read_text()), **json.loads((FOLDER / "nodes_more.json").read_text())}
 FRAMES, SIDE = 4, 96
 FEATHER = 5
 pytestmark = pytest.mark.skipif(CHECKOUT not in os.environ, reason=f"{CHECKOUT} names no ComfyUI checkout")

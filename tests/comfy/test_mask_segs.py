@@ -12,7 +12,6 @@ from redetail.comfy.mask_segs import (
     clip_segs_of_masks,
     combined_mask,
     dilated,
-    dilated_segs,
     follow_segs,
     masked,
     segs_of_masks,
@@ -198,10 +197,3 @@ def test_an_even_square_moves_edges_right_and_down() -> None:
 
 def test_the_border_of_the_picture_does_not_shrink_a_mask() -> None:
     np.testing.assert_array_equal(dilated(np.ones((8, 8), np.float32), -5), np.ones((8, 8)))
-
-
-def test_masks_of_many_frames_grow_one_by_one() -> None:
-    moving = torch.zeros(2, 10, 10)
-    moving[1, 5, 5] = 1
-    (grown,) = dilated_segs([seg(0, 0, 10, 10, moving)], 3)
-    assert grown.cropped_mask.sum(dim=(1, 2)).tolist() == [0, 9]

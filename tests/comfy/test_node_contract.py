@@ -14,7 +14,8 @@ import redetail.comfy.nodes
 from redetail.comfy.registry import all_nodes
 from redetail.comfy.schema import Node
 
-CONTRACT = json.loads((Path(__file__).parent / "contract" / "nodes.json").read_text())
+FOLDER = Path(__file__).parent / "contract"
+CONTRACT = {**json.loads((FOLDER / "nodes.json").read_text()), **json.loads((FOLDER / "nodes_more.json").read_text())}
 COMBOS = CONTRACT.pop("_combos")
 OPTIONS = {"COMBO:samplers": COMBOS["samplers"], "COMBO:schedulers": COMBOS["impact_schedulers"]}
 

@@ -24,6 +24,7 @@ _OPTIONAL = {
     "sam_model_opt": socket("SAM_MODEL", "Cuts each box's mask down to the subject; goes before segm_detector_opt."),
     "segm_detector_opt": socket("SEGM_DETECTOR", "Cuts each box's mask down to what this detector finds."),
 }
+_HOOK = socket("DETAILER_HOOK", "Handed to the detector.")
 _POST_DILATION = number(0, -512, 512, "Grows or shrinks the final masks, in pixels.", step=1, whole=True)
 _FOUND = ("One segment for each subject found.",)
 _PIPE_LENGTH = 14
@@ -51,6 +52,22 @@ def _search_inputs(farthest: int) -> dict[str, Input]:
     }  # fmt: skip
 
 
+_LABELLED_SEARCH: dict[str, Input] = {
+    "threshold": number(0.5, 0.0, 1.0, "How sure the detector must be.", step=0.01),
+    "dilation": number(10, -512, 512, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
+    "crop_factor": number(3.0, 1.0, 100, "How many times as long as the box the crop is.", step=0.1),
+    "drop_size": number(
+        10, 1, MAX_RESOLUTION, "Subjects no wider or no higher than this are left out.", step=1, whole=True
+    ),
+    "labels": text(
+        "all",
+        "Which kinds of subjects are kept, separated by commas, or all.",
+        multiline=True,
+        placeholder="List the types of segments to be allowed, separated by commas",
+    ),
+}
+
+
 class BboxDetectorSEGS(Node):
     """Segments of what a detector finds."""
 
@@ -65,22 +82,9 @@ class BboxDetectorSEGS(Node):
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
         return {
-            "required": {
-                "bbox_detector": _DETECTOR,
-                "image": _IMAGE,
-                "threshold": number(0.5, 0.0, 1.0, "How sure the detector must be.", step=0.01),
-                "dilation": number(10, -512, 512, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
-                "crop_factor": number(3.0, 1.0, 100, "How many times as long as the box the crop is.", step=0.1),
-                "drop_size": number(
-                    10, 1, MAX_RESOLUTION, "Subjects no wider or no higher than this are left out.", step=1, whole=True
-                ),
-                "labels": text(
-                    "all", "Which kinds of subjects are kept, separated by commas, or all.", multiline=True,
-                    placeholder="List the types of segments to be allowed, separated by commas",
-                ),
-            },
-            "optional": {"detailer_hook": socket("DETAILER_HOOK", "Handed to the detector.")},
-        }  # fmt: skip
+            "required": {"bbox_detector": _DETECTOR, "image": _IMAGE, **_LABELLED_SEARCH},
+            "optional": {"detailer_hook": _HOOK},
+        }
 
     @staticmethod
     def doit(
@@ -94,10 +98,46 @@ class BboxDetectorSEGS(Node):
         detailer_hook: Any = None,
     ) -> tuple[Segs]:
         """The segments of one image."""
-        frame = one_image(image)
         values = (threshold, dilation, crop_factor, drop_size, detailer_hook)
-        segments = detected(bbox_detector, "bbox_detector", frame, *values)
-        return (((frame.shape[1], frame.shape[2]), with_labels(segments, labels)),)
+        return (_labelled_segs(bbox_detector, "bbox_detector", image, values, labels),)
+
+
+class SegmDetectorSEGS(Node):
+    """Segments of what a detector with masks finds."""
+
+    ID = "SegmDetectorSEGS"
+    NAME = "SEGM Detector (SEGS)"
+    CATEGORY = "ImpactPack/Detector"
+    DESCRIPTION = (
+        "Finds subjects and their outlines in one image and makes a segment of each, of the named kinds only if any "
+        "are named."
+    )
+    SEARCH_ALIASES = ["segm detector", "segment subject"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = _FOUND
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        detector = socket("SEGM_DETECTOR", "Finds subjects with their masks; any pack's detector will do.")
+        return {
+            "required": {"segm_detector": detector, "image": _IMAGE, **_LABELLED_SEARCH},
+            "optional": {"detailer_hook": _HOOK},
+        }
+
+    @staticmethod
+    def doit(
+        segm_detector: Any,
+        image: Any,
+        threshold: float,
+        dilation: int,
+        crop_factor: float,
+        drop_size: int,
+        labels: str = "all",
+        detailer_hook: Any = None,
+    ) -> tuple[Segs]:
+        """The segments of one image."""
+        values = (threshold, dilation, crop_factor, drop_size, detailer_hook)
+        return (_labelled_segs(segm_detector, "segm_detector", image, values, labels),)
 
 
 class ImpactSimpleDetectorSEGS(Node):
@@ -205,6 +245,12 @@ class ImpactSimpleDetectorSEGSForAD(Node):
         return (clip_segs(_search(bbox_detector, values), image_frames, masking_mode, segs_pivot),)
 
 
+def _labelled_segs(detector: Any, name: str, image: Any, values: tuple[Any, ...], labels: str) -> Segs:
+    """What a detector finds in one image, of the named kinds; ``values`` are the other arguments of its ``detect``."""
+    frame = one_image(image)
+    return (frame.shape[1], frame.shape[2]), with_labels(detected(detector, name, frame, *values), labels)
+
+
 def _search(bbox_detector: Any, values: dict[str, Any]) -> Search:
     """The search that the widgets of a simple detector stand for."""
     return Search(
@@ -223,6 +269,7 @@ def _search(bbox_detector: Any, values: dict[str, Any]) -> Search:
 
 NODES: tuple[type[Node], ...] = (
     BboxDetectorSEGS,
+    SegmDetectorSEGS,
     ImpactSimpleDetectorSEGS,
     ImpactSimpleDetectorSEGSPipe,
     ImpactSimpleDetectorSEGSForAD,

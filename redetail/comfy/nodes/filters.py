@@ -1,0 +1,276 @@
+"""Which segments go on, in which order, and what they are called."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from redetail.comfy.convert import image_frames, plain_seg, segs_from
+from redetail.comfy.labels import PRESETS, matches
+from redetail.comfy.schema import Input, Inputs, Node, choice, number, socket, text, toggle
+from redetail.comfy.selecting import ORDER_MEASURES, RANGE_MEASURES, parted, picked_places, segs_on
+from redetail.errors import UnknownNameError
+from redetail.segs import Segs
+
+logger = logging.getLogger(__name__)
+
+_SEGS = socket("SEGS", "The segments.")
+_FARTHEST = 2**63 - 1
+_FILTERED = ("SEGS", "SEGS")
+_FILTERED_NAMES = ("filtered_SEGS", "remained_SEGS")
+
+
+def _count(default: int, tooltip: str) -> Input:
+    return number(default, 0, _FARTHEST, tooltip, step=1, whole=True)
+
+
+class ImpactSEGSLabelFilter(Node):
+    """Segments by what they are called."""
+
+    ID = "ImpactSEGSLabelFilter"
+    NAME = "SEGS Filter (label)"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = "Keeps the segments whose label is named, and gives the others apart."
+    SEARCH_ALIASES = ["filter segments", "select label"]
+    RETURN_TYPES = _FILTERED
+    RETURN_NAMES = _FILTERED_NAMES
+    OUTPUT_TOOLTIPS = ("The segments with one of the labels.", "All others.")
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "segs": _SEGS,
+                "preset": choice(PRESETS, "Adds a label to labels when you choose one; it changes nothing by itself."),
+                "labels": text(
+                    None, "Labels to keep, separated by commas, or all. eyes, eyebrows and pupils mean both sides.",
+                    multiline=True, placeholder="List the types of segments to be allowed, separated by commas",
+                ),
+            }
+        }  # fmt: skip
+
+    @staticmethod
+    def doit(segs: Any, preset: str, labels: str) -> tuple[Segs, Segs]:
+        """The segments with one of the labels, and the others."""
+        wanted = {label.strip() for label in labels.split(",")}
+        return parted(segs, lambda segment: "all" in wanted or matches(segment.label, wanted))
+
+
+class ImpactSEGSRangeFilter(Node):
+    """Segments by a measure of their crop or their confidence."""
+
+    ID = "ImpactSEGSRangeFilter"
+    NAME = "SEGS Filter (range)"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = (
+        "Keeps the segments whose crop, or confidence, measures something inside a range, or outside it. The crop of a "
+        "tracked segment is its window, at its mean place."
+    )
+    SEARCH_ALIASES = ["filter segments", "filter by size", "filter by confidence"]
+    RETURN_TYPES = _FILTERED
+    RETURN_NAMES = _FILTERED_NAMES
+    OUTPUT_TOOLTIPS = ("The segments that fulfil the condition.", "All others.")
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "segs": _SEGS,
+                "target": choice(
+                    tuple(RANGE_MEASURES),
+                    "What is measured, in pixels. length_percent: the longer side as a percentage of the shorter one.",
+                ),
+                "mode": toggle(True, "Keep what lies in the range, ends included, or outside.", "inside", "outside"),
+                "min_value": _count(0, "Lower end of the range."),
+                "max_value": _count(67108864, "Upper end of the range."),
+            }
+        }
+
+    @staticmethod
+    def doit(segs: Any, target: str, mode: bool, min_value: int, max_value: int) -> tuple[Segs, Segs]:
+        """The segments that fulfil the condition, and the others."""
+        if target not in RANGE_MEASURES:
+            raise UnknownNameError("target", target, tuple(RANGE_MEASURES))
+        measure = RANGE_MEASURES[target]
+        return parted(segs, lambda segment: (min_value <= measure(segment) <= max_value) == bool(mode))
+
+
+class ImpactSEGSOrderedFilter(Node):
+    """Some segments of a sorted list."""
+
+    ID = "ImpactSEGSOrderedFilter"
+    NAME = "SEGS Filter (ordered)"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = (
+        "Sorts the segments and takes some of them, for instance the largest. The crop of a tracked segment is its "
+        "window, at its mean place."
+    )
+    SEARCH_ALIASES = ["sort segments", "largest segment", "filter segments"]
+    RETURN_TYPES = _FILTERED
+    RETURN_NAMES = _FILTERED_NAMES
+    OUTPUT_TOOLTIPS = ("The segments that were taken, in order.", "All others, in order.")
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "segs": _SEGS,
+                "target": choice(tuple(ORDER_MEASURES), "What to sort by: the crop in pixels, or the confidence."),
+                "order": toggle(True, "The largest value first, or the smallest.", "descending", "ascending"),
+                "take_start": _count(0, "How many are skipped at the start of the list."),
+                "take_count": _count(1, "How many are taken."),
+            }
+        }
+
+    @staticmethod
+    def doit(segs: Any, target: str, order: bool, take_start: int, take_count: int) -> tuple[Segs, Segs]:
+        """The segments that were taken and the others; equal ones stay in the order that they came in."""
+        if target not in ORDER_MEASURES:
+            raise UnknownNameError("target", target, tuple(ORDER_MEASURES))
+        header, segments = segs_from(segs)
+        listed = [plain_seg(one) for one in sorted(segments, key=ORDER_MEASURES[target], reverse=bool(order))]
+        stop = take_start + take_count
+        return (header, listed[take_start:stop]), (header, listed[:take_start] + listed[stop:])
+
+
+class ImpactSEGSLabelAssign(Node):
+    """New names for segments."""
+
+    ID = "ImpactSEGSLabelAssign"
+    NAME = "SEGS Assign (label)"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = "Gives the segments new labels, in their order. Where there are fewer labels the rest keep theirs."
+    SEARCH_ALIASES = ["rename segments", "label segments"]
+    RETURN_TYPES = ("SEGS",)
+    RETURN_NAMES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("The segments with their new labels.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "segs": _SEGS,
+                "labels": text(
+                    None, "One label for each segment, separated by commas.", multiline=True,
+                    placeholder="List the label to be assigned in order of segs, separated by commas",
+                ),
+            }
+        }  # fmt: skip
+
+    @staticmethod
+    def doit(segs: Any, labels: str) -> tuple[Segs]:
+        """The segments with their new labels."""
+        header, segments = segs_from(segs)
+        named = [label.strip() for label in labels.split(",")]
+        if len(named) != len(segments):
+            logger.warning("There are %d labels for %d segments.", len(named), len(segments))
+        renamed = [plain_seg(segment, label=label) for segment, label in zip(segments, named, strict=False)]
+        return ((header, renamed + [plain_seg(segment) for segment in segments[len(named) :]]),)
+
+
+class ImpactSEGSPicker(Node):
+    """Segments by number."""
+
+    ID = "ImpactSEGSPicker"
+    NAME = "Picker (SEGS)"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = "Keeps the segments with the given numbers, counted from 1. SEGSPreview shows all of them in order."
+    SEARCH_ALIASES = ["pick segments", "choose face"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("The segments that were picked.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        picks = text(
+            None, "Numbers of the segments to keep, separated by commas.", multiline=True,
+            hints={"dynamicPrompts": False, "pysssss.autocomplete": False},
+        )  # fmt: skip
+        return {
+            "required": {"picks": picks, "segs": _SEGS},
+            "optional": {
+                "fallback_image_opt": socket("IMAGE", "Segments that were made at another size are scaled to this one.")
+            },
+        }
+
+    @staticmethod
+    def doit(picks: str, segs: Any, fallback_image_opt: Any = None, unique_id: Any = None) -> tuple[Segs]:
+        """The segments that were picked. ``unique_id`` changes nothing: scripts for the original may give it."""
+        header, segments = segs_from(segs)
+        if fallback_image_opt is not None:
+            header, segments = segs_on((header, segments), image_frames(fallback_image_opt, "fallback_image_opt"))
+        return ((header, [plain_seg(segments[place]) for place in picked_places(picks, len(segments))]),)
+
+
+class ImpactCountEltsInSEGS(Node):
+    """How many segments there are."""
+
+    ID = "ImpactCount_Elts_in_SEGS"
+    NAME = "Count Elts in SEGS"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = "Counts the segments."
+    SEARCH_ALIASES = ["number of segments", "count faces"]
+    RETURN_TYPES = ("INT",)
+    OUTPUT_TOOLTIPS = ("How many segments there are.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {"required": {"segs": _SEGS}}
+
+    @staticmethod
+    def doit(segs: Any) -> tuple[int]:
+        """The number of segments."""
+        return (len(segs_from(segs)[1]),)
+
+
+class ImpactIsNotEmptySEGS(Node):
+    """Whether there is a segment."""
+
+    ID = "ImpactIsNotEmptySEGS"
+    NAME = "SEGS isn't Empty"
+    CATEGORY = "ImpactPack/Logic"
+    DESCRIPTION = "Says whether there is at least one segment, for nodes that choose between two ways."
+    SEARCH_ALIASES = ["any segments", "face found"]
+    RETURN_TYPES = ("BOOLEAN",)
+    OUTPUT_TOOLTIPS = ("True with at least one segment.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {"required": {"segs": _SEGS}}
+
+    @staticmethod
+    def doit(segs: Any) -> tuple[bool]:
+        """Whether there is a segment."""
+        return (bool(segs_from(segs)[1]),)
+
+
+class EmptySegs(Node):
+    """No segments."""
+
+    ID = "EmptySegs"
+    NAME = "Empty SEGS"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = "Gives SEGS without segments, for an input that must be connected."
+    SEARCH_ALIASES = ["no segments"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("SEGS without segments.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {"required": {}}
+
+    @staticmethod
+    def doit() -> tuple[Segs]:
+        """SEGS of no picture without segments."""
+        return (((0, 0), []),)
+
+
+NODES: tuple[type[Node], ...] = (
+    ImpactSEGSLabelFilter,
+    ImpactSEGSRangeFilter,
+    ImpactSEGSOrderedFilter,
+    ImpactSEGSLabelAssign,
+    ImpactSEGSPicker,
+    ImpactCountEltsInSEGS,
+    ImpactIsNotEmptySEGS,
+    EmptySegs,
+)

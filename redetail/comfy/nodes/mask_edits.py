@@ -1,0 +1,244 @@
+"""The masks of segments: grown, blurred, cut down, united, and as masks of the whole picture."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from redetail.comfy.convert import mask_frames, mask_tensor, segs_from
+from redetail.comfy.mask_edit import blurred_seg, dilated_seg, intersected_seg, merged_seg, picture_masks
+from redetail.comfy.schema import Inputs, Node, number, socket
+from redetail.comfy.stills import EMPTY_SIDE
+from redetail.imaging.masks import Mask, resize_mask
+from redetail.region import Size
+from redetail.segs import Segs
+
+logger = logging.getLogger(__name__)
+
+_SEGS = socket("SEGS", "The segments.")
+
+
+class ImpactDilateMaskInSEGS(Node):
+    """Larger or smaller masks."""
+
+    ID = "ImpactDilateMaskInSEGS"
+    NAME = "Dilate Mask (SEGS)"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = "Grows the masks of all segments inside their crops, or shrinks them. Tracked segments stay tracked."
+    SEARCH_ALIASES = ["grow mask", "erode mask", "expand mask"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("The segments with their new masks.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "segs": _SEGS,
+                "dilation": number(
+                    10, -512, 512, "Side of the square that masks are grown by, in pixels; below 0 they shrink.",
+                    step=1, whole=True,
+                ),
+            }
+        }  # fmt: skip
+
+    @staticmethod
+    def doit(segs: Any, dilation: int) -> tuple[Segs]:
+        """The segments with their new masks."""
+        header, segments = segs_from(segs)
+        return ((header, [dilated_seg(segment, dilation, place) for place, segment in enumerate(segments)]),)
+
+
+class ImpactGaussianBlurMaskInSEGS(Node):
+    """Soft masks."""
+
+    ID = "ImpactGaussianBlurMaskInSEGS"
+    NAME = "Gaussian Blur Mask (SEGS)"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = "Blurs the masks of all segments inside their crops. Tracked segments stay tracked."
+    SEARCH_ALIASES = ["feather mask", "soften mask"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("The segments with their new masks.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "segs": _SEGS,
+                "kernel_size": number(
+                    10, 0, 100, "Reach of the blur in pixels, less where the crop is smaller; 0 blurs nothing.",
+                    step=1, whole=True,
+                ),
+                "sigma": number(10.0, 0.1, 100.0, "Standard deviation of the blur, in pixels.", step=0.1),
+            }
+        }  # fmt: skip
+
+    @staticmethod
+    def doit(segs: Any, kernel_size: int, sigma: float) -> tuple[Segs]:
+        """The segments with their new masks."""
+        header, segments = segs_from(segs)
+        return ((header, [blurred_seg(one, kernel_size, sigma, place) for place, one in enumerate(segments)]),)
+
+
+class ImpactSegsAndMask(Node):
+    """Segments cut down to a mask."""
+
+    ID = "ImpactSegsAndMask"
+    NAME = "Pixelwise(SEGS & MASK)"
+    CATEGORY = "ImpactPack/Operation"
+    DESCRIPTION = (
+        "Cuts the mask of every segment down to a mask of the whole picture. Segments stay where they are but lose "
+        "their ControlNet; tracked segments stay tracked."
+    )
+    SEARCH_ALIASES = ["intersect mask", "limit segments"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("The segments with their new masks.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {
+            "required": {
+                "segs": _SEGS,
+                "mask": socket("MASK", "What may stay: one mask for all frames, or one for each."),
+            }
+        }
+
+    @staticmethod
+    def doit(segs: Any, mask: Any) -> tuple[Segs]:
+        """The segments with their new masks."""
+        header, segments = segs_from(segs)
+        masks = _on_picture(mask_frames(mask), header) if segments else np.empty(0, np.float32)
+        return ((header, [intersected_seg(segment, masks, place) for place, segment in enumerate(segments)]),)
+
+
+class ImpactSegsAndMaskForEach(Node):
+    """Segments, each cut down to a mask of its own."""
+
+    ID = "ImpactSegsAndMaskForEach"
+    NAME = "Pixelwise(SEGS & MASKS ForEach)"
+    CATEGORY = "ImpactPack/Operation"
+    DESCRIPTION = (
+        "Cuts the mask of each segment down to a mask of the whole picture: the first segment to the first mask, and "
+        "so on, in all frames. Segments beyond the last mask are left out; all lose their ControlNet."
+    )
+    SEARCH_ALIASES = ["intersect masks", "limit segments"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("The segments with their new masks.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {"required": {"segs": _SEGS, "masks": socket("MASK", "One mask for each segment, in their order.")}}
+
+    @staticmethod
+    def doit(segs: Any, masks: Any) -> tuple[Segs]:
+        """The segments that have a mask, with it applied."""
+        header, segments = segs_from(segs)
+        if not segments:
+            return ((header, []),)
+        stack = _on_picture(mask_frames(masks, "masks"), header)
+        if len(stack) != len(segments):
+            logger.warning("There are %d masks for %d segments; the rest is left out.", len(stack), len(segments))
+        pairs = enumerate(zip(segments, stack, strict=False))
+        return ((header, [intersected_seg(segment, one[None], place) for place, (segment, one) in pairs]),)
+
+
+class ImpactSEGSToMaskList(Node):
+    """A mask of the whole picture for each segment, as a list."""
+
+    ID = "ImpactSEGSToMaskList"
+    NAME = "SEGS to Mask List"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = (
+        "Gives the mask of every segment on the whole picture as a list. A segment with a mask for each frame adds all "
+        "of them, one after the other."
+    )
+    SEARCH_ALIASES = ["segments to masks"]
+    RETURN_TYPES = ("MASK",)
+    OUTPUT_IS_LIST = (True,)
+    OUTPUT_TOOLTIPS = ("The masks one by one; a black one where there is no segment.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {"required": {"segs": _SEGS}}
+
+    @staticmethod
+    def doit(segs: Any) -> tuple[list[Tensor]]:
+        """Masks (1, H, W)."""
+        return (_picture_masks(segs),)
+
+
+class ImpactSEGSToMaskBatch(Node):
+    """A mask of the whole picture for each segment, as a batch."""
+
+    ID = "ImpactSEGSToMaskBatch"
+    NAME = "SEGS to Mask Batch"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = (
+        "Gives the mask of every segment on the whole picture as one batch. A segment with a mask for each frame adds "
+        "all of them, one after the other."
+    )
+    SEARCH_ALIASES = ["segments to masks"]
+    RETURN_TYPES = ("MASK",)
+    OUTPUT_TOOLTIPS = ("All masks; a black one where there is no segment.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {"required": {"segs": _SEGS}}
+
+    @staticmethod
+    def doit(segs: Any) -> tuple[Tensor]:
+        """Masks (N, H, W)."""
+        return (torch.cat(_picture_masks(segs)),)
+
+
+class ImpactSEGSMerge(Node):
+    """All segments as one."""
+
+    ID = "ImpactSEGSMerge"
+    NAME = "SEGS Merge"
+    CATEGORY = "ImpactPack/Util"
+    DESCRIPTION = (
+        "Makes one segment around all segments, with their united masks: one for each frame if a segment has that. Its "
+        "crop does not move, even if all segments are tracked."
+    )
+    SEARCH_ALIASES = ["unite segments", "combine segments"]
+    RETURN_TYPES = ("SEGS",)
+    OUTPUT_TOOLTIPS = ("One segment, labelled merged; none where there was none.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        return {"required": {"segs": _SEGS}}
+
+    @staticmethod
+    def doit(segs: Any) -> tuple[Segs]:
+        """One segment; no segments stay none."""
+        header, segments = segs_from(segs)
+        return ((header, [merged_seg(header, segments)] if segments else []),)
+
+
+def _on_picture(masks: Mask, header: tuple[int, int]) -> Mask:
+    """Masks (F, H', W') at the size that SEGS refer to; as they are where it is unknown."""
+    if masks.shape[1:] == header or not all(header):
+        return masks
+    return resize_mask(masks, Size(header[1], header[0]))
+
+
+def _picture_masks(segs: Any) -> list[Tensor]:
+    header, segments = segs_from(segs)
+    if not segments:
+        return [torch.zeros(1, header[0] or EMPTY_SIDE, header[1] or EMPTY_SIDE)]
+    return [mask_tensor(mask) for masks in picture_masks(header, segments) for mask in masks]
+
+
+NODES: tuple[type[Node], ...] = (
+    ImpactDilateMaskInSEGS,
+    ImpactGaussianBlurMaskInSEGS,
+    ImpactSegsAndMask,
+    ImpactSegsAndMaskForEach,
+    ImpactSEGSToMaskList,
+    ImpactSEGSToMaskBatch,
+    ImpactSEGSMerge,
+)
