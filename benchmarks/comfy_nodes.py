@@ -95,7 +95,7 @@ def naive(frames: Any, segs: Any, pipe: Any) -> Any:
     import torch
 
     from redetail.comfy.engine import DifferentialMask
-    from redetail.comfy.sampling import Job, Stage, initial_noise, rediffused
+    from redetail.comfy.sampling import ConditionedModel, LatentRequest, initial_noise, rediffused
     from redetail.settings import Settings
 
     model, _, vae, positive, negative = pipe
@@ -109,8 +109,10 @@ def naive(frames: Any, segs: Any, pipe: Any) -> Any:
     model = model.clone()
     model.set_model_denoise_mask_function(DifferentialMask())
     settings = Settings(seed=1, steps=4, cfg=1.0, denoise=0.5)
-    job = Job(settings=settings, latents=latents, noise=initial_noise(latents, 1), mask=small)
-    decoded = _grown(vae.decode(one[None]) for one in rediffused(Stage(model, positive, negative), None, job))
+    request = LatentRequest(settings=settings, latents=latents, noise=initial_noise(latents, 1), mask=small)
+    decoded = _grown(
+        vae.decode(one[None]) for one in rediffused(ConditionedModel(model, positive, negative), None, request)
+    )
     enhanced = _grown(_resized(one[None], 256) for one in decoded)
     return _grown(_pasted(frame, crop, seg) for frame, crop in zip(frames, enhanced, strict=True))
 

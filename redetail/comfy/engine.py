@@ -17,10 +17,10 @@ from torch import Tensor
 from redetail.comfy.codec import ComfyCodec
 from redetail.comfy.convert import Pipe
 from redetail.comfy.sampling import (
+    ConditionedModel,
     DifferentialMask,
-    Job,
+    LatentRequest,
     SchedulerFunction,
-    Stage,
     check_interrupted,
     comfy_samplers,
     comfy_schedulers,
@@ -97,14 +97,14 @@ class ComfyEngine:
         """The re-diffused latents of a segment; whatever else sampling needs is gone afterwards."""
         latents = self._codec.encode(request.crops)
         base = self._controlled(request)
-        refiner = None if self._refiner is None else self._stage(self._refiner, request.crops.frames)
+        refiner = None if self._refiner is None else self._conditioned(self._refiner, request.crops.frames)
 
         def on_step(done: int, total: int, x0: Tensor) -> None:
             self._preview(x0)
             meter.tick()
 
         with torch.random.fork_rng(devices=[]):  # ComfyUI seeds the generator that all share
-            job = Job(
+            asked = LatentRequest(
                 settings=request.settings,
                 latents=latents,
                 noise=initial_noise(latents, request.settings.seed, request.first_frame),
@@ -112,26 +112,26 @@ class ComfyEngine:
                 scheduler=self._scheduler,
                 on_step=on_step,
             )
-            return rediffused(base._replace(model=_masked(base.model, request.settings)), refiner, job)
+            return rediffused(base._replace(model=_masked(base.model, request.settings)), refiner, asked)
 
-    def _stage(self, pipe: Pipe, frames: int) -> Stage:
+    def _conditioned(self, pipe: Pipe, frames: int) -> ConditionedModel:
         model = pipe.model if self._codec.video else with_context_windows(pipe.model, frames)
-        return Stage(model, pipe.positive, pipe.negative)
+        return ConditionedModel(model, pipe.positive, pipe.negative)
 
-    def _controlled(self, request: Request) -> Stage:
-        """The base stage, with what the segment's ControlNets and IPAdapters add."""
-        stage = self._stage(self._pipe, request.crops.frames)
+    def _controlled(self, request: Request) -> ConditionedModel:
+        """The base model, with what the segment's ControlNets and IPAdapters add."""
+        base = self._conditioned(self._pipe, request.crops.frames)
         if self._control is None:
-            return stage
+            return base
         crops = torch.from_numpy(np.ascontiguousarray(request.crops.all()))
         mask = torch.from_numpy(np.ascontiguousarray(request.masks(0, request.crops.frames)))
-        positive, negative, images = self._control.apply(stage.positive, stage.negative, crops, mask, use_acn=True)
+        positive, negative, images = self._control.apply(base.positive, base.negative, crops, mask, use_acn=True)
         self.images += images or []
         if hasattr(self._control, "doit_ipadapter"):
-            model, more = self._control.doit_ipadapter(stage.model)
-            stage = stage._replace(model=model)
+            model, more = self._control.doit_ipadapter(base.model)
+            base = base._replace(model=model)
             self.images += more or []
-        return stage._replace(positive=positive, negative=negative)
+        return base._replace(positive=positive, negative=negative)
 
 
 def _mask_of(latents: Tensor, mask: LatentMask) -> Tensor:

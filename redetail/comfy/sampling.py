@@ -1,7 +1,7 @@
 """Sampling through ComfyUI: its samplers, its models with whatever patches them, its conditioning.
 
-What is decided here is the same as in :mod:`redetail.sampling`: which part of which schedule is sampled, from which
-noise, under which mask, and where a refiner takes over. Latents go in and come out in the VAE's own units.
+:mod:`redetail.sampling` decides which part of which schedule is sampled, from which noise, under which mask, and
+where a refiner takes over; here ComfyUI is called accordingly. Latents go in and come out in the VAE's own units.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from redetail.errors import SettingsError, UnknownNameError
+from redetail.sampling import noise as sampling_noise
+from redetail.sampling.mask import composited, opened
 from redetail.sampling.path import VarianceExploding
 from redetail.sampling.samplers import find_sampler, sampler_names
-from redetail.sampling.schedulers import distinct, find_scheduler, part, scheduler_names, step_range
+from redetail.sampling.schedulers import find_scheduler, refined_parts, sampled_part, scheduler_names, step_range
 from redetail.settings import Settings
 
 SchedulerFunction = Callable[[Any, str, int], Any]
@@ -28,8 +30,8 @@ OnStep = Callable[[int, int, Tensor], None]
 """(steps done, steps in all, last predicted clean latents in model units)."""
 
 
-class Stage(NamedTuple):
-    """A ComfyUI model and what it is told."""
+class ConditionedModel(NamedTuple):
+    """A ComfyUI model and its conditioning."""
 
     model: Any
     positive: Any
@@ -37,8 +39,8 @@ class Stage(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """What the stages of one segment share. ``noise`` and ``mask`` fit ``latents``; mask None: everything changes."""
+class LatentRequest:
+    """What base model and refiner share. ``noise`` and ``mask`` fit ``latents``; mask None: everything changes."""
 
     settings: Settings
     latents: Tensor
@@ -63,21 +65,21 @@ def comfy_schedulers() -> tuple[str, ...]:
     return own + tuple(name for name in scheduler_names() if name.startswith(("AYS ", "GITS[")) and name not in own)
 
 
-def rediffused(base: Stage, refiner: Stage | None, job: Job) -> Tensor:
-    """The last predicted clean latents; those of the job where nothing is to be sampled."""
-    start, total = step_range(job.settings.steps, job.settings.denoise)
-    split = total
-    if refiner is not None:
-        split = start + math.floor(job.settings.steps * (1 - job.settings.refiner_ratio))
-    whole = schedule(base.model, job.settings, total, job.scheduler)
-    before = distinct(part(whole, start, split, leftover_noise=refiner is not None))
-    walked = _walk(base, job, whole, before, job.latents, job.noise) if before else None
+def rediffused(base: ConditionedModel, refiner: ConditionedModel | None, request: LatentRequest) -> Tensor:
+    """The last predicted clean latents; those of the request where nothing is to be sampled."""
+    settings = request.settings
+    _, total = step_range(settings.steps, settings.denoise)
+    whole = schedule(base.model, settings, total, request.scheduler)
     if refiner is None:
-        return job.latents if walked is None else walked.x0
-    handed = job.latents if walked is None else _composited(job, walked.x)
-    whole = schedule(refiner.model, job.settings, total, job.scheduler)
-    after = distinct(part(whole, split, total))
-    return _walk(refiner, job, whole, after, handed, torch.zeros_like(job.noise)).x0 if after else handed
+        sigmas = sampled_part(whole, settings.steps, settings.denoise)
+        return _walk(base, request, whole, sigmas, request.latents, request.noise).x0 if sigmas else request.latents
+    refined = schedule(refiner.model, settings, total, request.scheduler)
+    before, after = refined_parts(whole, refined, settings.steps, settings.denoise, settings.refiner_ratio)
+    handed = request.latents
+    if before:
+        x = _walk(base, request, whole, before, handed, request.noise).x
+        handed = composited(handed, x, request.mask)
+    return _walk(refiner, request, refined, after, handed, torch.zeros_like(request.noise)).x0 if after else handed
 
 
 def schedule(model: Any, settings: Settings, steps: int, function: SchedulerFunction | None) -> list[float]:
@@ -101,12 +103,11 @@ def schedule(model: Any, settings: Settings, steps: int, function: SchedulerFunc
 
 
 def initial_noise(latents: Tensor, seed: int, first_frame: int = 0) -> Tensor:
-    """One draw for a whole segment, which starts ``first_frame`` frames before these latents."""
+    """ComfyUI's noise of a segment, or of its part from ``first_frame`` on where frames are the batch."""
     import comfy.sample
 
     if first_frame and latents.ndim == 4:
-        longer = latents.new_empty((1,)).expand(first_frame + len(latents), *latents.shape[1:])
-        return cast("Tensor", comfy.sample.prepare_noise(longer, seed)[first_frame:])
+        return sampling_noise.initial_noise(latents.shape, seed, first_frame=first_frame).to(latents.dtype)
     return cast("Tensor", comfy.sample.prepare_noise(latents, seed))
 
 
@@ -129,13 +130,11 @@ class DifferentialMask:
         last = torch.as_tensor(sampling.sigma_min, device=sigmas.device)
         levels = sigmas[0], torch.maximum(sigmas[-1], last), sigma[0]
         start, end, now = (torch.as_tensor(sampling.timestep(level)) for level in levels)
-        if start == end:
-            return (denoise_mask > 0).to(denoise_mask.dtype)
-        return (denoise_mask >= (now - end) / (start - end)).to(denoise_mask.dtype)
+        return opened(denoise_mask, now, start, end)
 
 
 class _Walked(NamedTuple):
-    """Where a stage ended: its noisy latents, and the clean ones that it predicted last."""
+    """Where a model ended: its noisy latents, and the clean ones that it predicted last."""
 
     x: Tensor
     x0: Tensor
@@ -162,25 +161,30 @@ class _Watch:
 
 
 def _walk(
-    stage: Stage, job: Job, whole: Sequence[float], sigmas: Sequence[float], clean: Tensor, noise: Tensor
+    conditioned: ConditionedModel,
+    request: LatentRequest,
+    whole: Sequence[float],
+    sigmas: Sequence[float],
+    clean: Tensor,
+    noise: Tensor,
 ) -> _Walked:
     """From clean latents down a part of the schedule."""
     import comfy.sample
 
-    model = stage.model.clone()
+    model = conditioned.model.clone()
     model.set_model_sampler_pre_cfg_function(_Watch.between_calls)
-    seed = job.settings.seed
-    watch = _Watch(job.on_step)
+    seed = request.settings.seed
+    watch = _Watch(request.on_step)
     x = comfy.sample.sample_custom(
         model,
         noise,
-        job.settings.cfg,
-        _sampler(model, job.settings.sampler, whole, noise, seed),
+        request.settings.cfg,
+        _sampler(model, request.settings.sampler, whole, noise, seed),
         torch.tensor(sigmas, dtype=torch.float32),
-        stage.positive,
-        stage.negative,
+        conditioned.positive,
+        conditioned.negative,
         clean,
-        noise_mask=job.mask,
+        noise_mask=request.mask,
         callback=watch,
         disable_pbar=True,
         seed=seed,
@@ -206,11 +210,6 @@ def _sampler(model: Any, name: str, whole: Sequence[float], noise: Tensor, seed:
     x = noise.to(model.load_device)
     path = BrownianTreeNoiseSampler(x, low, high, seed=seed, cpu=not name.endswith("_gpu"))
     return comfy.samplers.ksampler(name, extra_options={"noise_sampler": path})
-
-
-def _composited(job: Job, x: Tensor) -> Tensor:
-    """The first stage's latents where the mask lets them be, the clean ones elsewhere."""
-    return x if job.mask is None else torch.lerp(job.latents.to(x), x, job.mask.to(x))
 
 
 def _known(sampler: str, attribute: str, value: object) -> bool:
