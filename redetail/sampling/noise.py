@@ -1,7 +1,8 @@
-"""Noise that depends on the seed alone: the same on every device, and the same for a clip sampled in parts.
+"""Noise that depends on the seed and the frame alone: the same on every device, and the same for a clip in parts.
 
-One draw covers the whole segment (F, C, h, w): float32 normals from a CPU generator. A part of the segment needs only
-its own frames, but those of the whole draw; :func:`normal_frames` steps over the frames before it.
+The first :data:`TOGETHER` frames of a segment are one draw (F, C, h, w) of float32 normals from a CPU generator, which
+is how ComfyUI draws a clip; a part steps over the frames before it. Every later frame has a generator of its own, so
+that noise costs the same wherever a part starts.
 """
 
 from __future__ import annotations
@@ -10,21 +11,22 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from redetail.errors import DependencyError, SettingsError
+from redetail.errors import SettingsError
 from redetail.geometry.context import shuffled_frames
 
 NoiseSource = Callable[[float, float], Tensor]
 """Standard normal noise for the way from one sigma to the next, (F, C, h, w)."""
 
+# Frames of a segment that are drawn together.
+TOGETHER = 256
 # torch fills normals in blocks: each turns 16 uniform numbers into 16 normal ones.
 BLOCK = 16
-# Skipped numbers are drawn and dropped this many at a time, so that memory does not grow with what is skipped.
+# Numbers are stepped over this many at a time, so that memory does not grow with how many they are.
 CHUNK = BLOCK * 65536
-# Decimal places to which a Brownian path resolves sigma; it rounds its own ends so, and warns of what lies beyond.
-DIGITS = 6
 
 
 def seeded_generator(seed: int) -> torch.Generator:
@@ -37,50 +39,87 @@ def initial_noise(shape: Sequence[int], seed: int, *, first_frame: int = 0, tota
 
     ``shape`` is (F, C, h, w) of the part; ``total_frames`` defaults to where the part ends. Returns float32 on the CPU.
     """
-    return normal_frames(seeded_generator(seed), shape, first_frame, total_frames)
+    return NormalStream(seed, shape, first_frame, total_frames).draw()
 
 
-def normal_frames(
-    generator: torch.Generator, shape: Sequence[int], first_frame: int = 0, total_frames: int | None = None
-) -> Tensor:
-    """``torch.randn(total_frames, *shape[1:])[first_frame:first_frame + F]``, without the memory of the whole.
+class NormalStream:
+    """Draws of standard normals for the frames ``first_frame`` .. ``first_frame + F`` of a segment, one after another.
 
-    Leaves the generator after the whole draw. Exact for every shape: where the whole is no multiple of torch's block
-    of 16, torch draws its last 16 numbers anew, and so does this.
+    In a segment of up to :data:`TOGETHER` frames, draw n is the n-th ``torch.randn(total_frames, *shape[1:])`` of one
+    generator, exact for every shape. In a longer one that holds for the first :data:`TOGETHER` frames; draw n of a
+    later frame f comes from a generator seeded by (seed, n, f). So frames are independent, and overlapping parts agree.
+
+    ``total_frames`` defaults to where the part ends. Draws after the first depend on it in segments of up to
+    :data:`TOGETHER` frames; so do the last 16 numbers of a draw where its size is not a multiple of 16.
     """
-    frame = math.prod(shape[1:])
-    first, last = first_frame * frame, (first_frame + shape[0]) * frame
-    total = last if total_frames is None else total_frames * frame
-    if not 0 <= first <= last <= total:
-        raise SettingsError(
-            f"Frames {first_frame} to {first_frame + shape[0]} do not lie within a segment of {total_frames} frames."
-        )
-    if total < BLOCK or (first == 0 and last == total):
-        return torch.randn(total, generator=generator)[first:last].reshape(*shape)
-    return _normal_slice(generator, first, last, total).reshape(*shape)
+
+    def __init__(self, seed: int, shape: Sequence[int], first_frame: int = 0, total_frames: int | None = None) -> None:
+        last = first_frame + shape[0]
+        total = last if total_frames is None else total_frames
+        if not 0 <= first_frame <= last <= total:
+            raise SettingsError(f"Frames {first_frame} to {last} do not lie within a segment of {total_frames} frames.")
+        self._seed, self._shape = seed, tuple(shape)
+        self._first, self._last, self._together = first_frame, last, min(total, TOGETHER)
+        self._generator, self._draws = seeded_generator(seed), 0
+        self._owed = 0  # numbers to step over before the next draw
+
+    def draw(self) -> Tensor:
+        """The next draw, (F, C, h, w) float32 on the CPU."""
+        together = max(0, min(self._last, self._together) - self._first)
+        parts = [self._drawn_together(together)] if together else []
+        if self._last > self._first + together:
+            parts.append(self._drawn_alone(self._first + together))
+        self._draws += 1
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _drawn_together(self, count: int) -> Tensor:
+        frame = math.prod(self._shape[1:])
+        numbers = self._numbers(self._first * frame, (self._first + count) * frame, self._together * frame)
+        return numbers.reshape(count, *self._shape[1:])
+
+    def _drawn_alone(self, first: int) -> Tensor:
+        base = int(np.random.SeedSequence(self._seed, spawn_key=(self._draws,)).generate_state(1)[0])
+        drawn, generator = torch.empty(self._last - first, *self._shape[1:]), seeded_generator(0)
+        for frame, numbers in enumerate(drawn, first):
+            numbers.normal_(generator=generator.manual_seed(_mixed(base + frame)))
+        return drawn
+
+    def _numbers(self, first: int, last: int, total: int) -> Tensor:
+        """``torch.randn(total)[first:last]``, without the memory of the whole."""
+        if total < BLOCK or (first == 0 and last == total):
+            return torch.randn(total, generator=self._generator)[first:last]
+        blocks_end = total - total % BLOCK
+        start, stop = first - first % BLOCK, min(last + -last % BLOCK, blocks_end)
+        self._skip(self._owed + start)
+        values = torch.empty(max(last, stop) - start)
+        values[: stop - start] = torch.randn(stop - start, generator=self._generator)
+        self._owed = blocks_end - stop
+        # Where the whole is not a multiple of the block, torch draws its last 16 numbers a second time.
+        if total % BLOCK and last > total - BLOCK:
+            self._skip(self._owed + total % BLOCK)
+            tail, begin = torch.randn(BLOCK, generator=self._generator), max(start, total - BLOCK)
+            values[begin - start : last - start] = tail[begin - total + BLOCK : last - total + BLOCK]
+            self._owed = 0
+        elif total % BLOCK:
+            self._owed += total % BLOCK + BLOCK
+        return values[first - start : last - start]
+
+    def _skip(self, count: int) -> None:
+        """Step over ``count`` normals: each takes one 32-bit number of the generator."""
+        numbers = torch.empty(min(CHUNK, count), dtype=torch.int32)
+        for begin in range(0, count, CHUNK):
+            numbers[: count - begin].random_(generator=self._generator)
 
 
-def _normal_slice(generator: torch.Generator, first: int, last: int, total: int) -> Tensor:
-    """``torch.randn(total)[first:last]`` for a total of at least a block."""
-    blocks_end = total - total % BLOCK
-    start = first - first % BLOCK
-    stop = min(last + -last % BLOCK, blocks_end)
-    _skip(generator, start)
-    values = torch.empty(max(last, stop) - start)
-    values[: stop - start] = torch.randn(stop - start, generator=generator)
-    _skip(generator, blocks_end - stop)
-    if total % BLOCK:
-        torch.rand(total % BLOCK, generator=generator)
-        tail, tail_start = torch.randn(BLOCK, generator=generator), total - BLOCK
-        begin = max(start, tail_start)
-        if begin < last:
-            values[begin - start : last - start] = tail[begin - tail_start : last - tail_start]
-    return values[first - start : last - start]
+def _mixed(number: int) -> int:
+    """A 32-bit number from another, one to one and without visible order (the end of MurmurHash3).
 
-
-def _skip(generator: torch.Generator, count: int) -> None:
-    for begin in range(0, count, CHUNK):
-        torch.randn(min(CHUNK, count - begin), generator=generator)
+    torch's CPU generator takes 32 bits of a seed, so two frames of a draw must not share them.
+    """
+    number &= 0xFFFFFFFF
+    number = ((number ^ (number >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
+    number = ((number ^ (number >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
+    return number ^ (number >> 16)
 
 
 @dataclass(frozen=True)
@@ -101,46 +140,22 @@ class NoiseFrames:
         """The noise that a run starts from."""
         seed = (self.seed + seed_offset) % 2**64
         if self.free_noise is None:
-            return initial_noise(self.shape, seed, first_frame=self.first_frame, total_frames=self.total_frames)
+            return self.stream(seed).draw()
         window, step = self.free_noise
         frames = shuffled_frames(self.first_frame, self.first_frame + self.shape[0], window, step, seed)
         return initial_noise((window, *self.shape[1:]), seed)[frames]
+
+    def stream(self, seed: int) -> NormalStream:
+        """Draws of normals for these frames from a seed."""
+        return NormalStream(seed, self.shape, self.first_frame, self.total_frames)
 
 
 class PlainNoise:
     """A new draw at every request, from a generator of its own with the run's seed."""
 
     def __init__(self, frames: NoiseFrames) -> None:
-        self._frames, self._generator = frames, seeded_generator(frames.seed)
+        self._stream = frames.stream(frames.seed)
 
     def __call__(self, sigma: float, sigma_next: float) -> Tensor:
         """Standard normal noise (F, C, h, w), whatever the sigmas."""
-        frames = self._frames
-        return normal_frames(self._generator, frames.shape, frames.first_frame, frames.total_frames)
-
-
-class BrownianNoise:
-    """Increments of one Brownian path over sigma, so that the noise does not depend on how the way is divided.
-
-    ``sigmas``: any list whose smallest positive and largest values are the ends of the path. An increment is divided by
-    the square root of its length, so that its variance is one. Li et al. 2020 (arXiv 2001.01328), with torchsde.
-    Raises :class:`~redetail.errors.DependencyError` where torchsde is not installed.
-    """
-
-    def __init__(self, frames: NoiseFrames, sigmas: Sequence[float]) -> None:
-        try:
-            from torchsde import BrownianTree
-        except ImportError as error:
-            raise DependencyError("torchsde", "standalone") from error
-        low, high = min(sigma for sigma in sigmas if sigma > 0), max(sigmas)
-        # The frames before a part belong to the same draws; those after it do not touch its values.
-        whole = torch.zeros(frames.first_frame + frames.shape[0], *frames.shape[1:])
-        self._tree = BrownianTree(t0=low, w0=whole, t1=high, entropy=frames.seed, tol=10.0**-DIGITS)
-        self._ends = round(low, DIGITS), round(high, DIGITS)
-        self._first = frames.first_frame
-
-    def __call__(self, sigma: float, sigma_next: float) -> Tensor:
-        """Standard normal noise (F, C, h, w) of the way from ``sigma`` to ``sigma_next``."""
-        low, high = sorted((sigma, sigma_next))
-        increment: Tensor = self._tree(max(low, self._ends[0]), min(high, self._ends[1]))[self._first :]
-        return (increment if sigma < sigma_next else -increment) / math.sqrt(high - low)
+        return self._stream.draw()

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from redetail.errors import RegionError
 from redetail.progress import CancelToken
+from redetail.sampling.brownian import BrownianNoise
 from redetail.sampling.denoiser import Denoiser, Prediction, predict_both
 from redetail.sampling.mask import DifferentialMask, MaskedDenoiser, composited
-from redetail.sampling.noise import BrownianNoise, NoiseFrames, NoiseSource, PlainNoise
+from redetail.sampling.noise import NoiseFrames, NoiseSource, PlainNoise
 from redetail.sampling.path import NoisePath
 from redetail.sampling.samplers import Step, find_sampler
 from redetail.sampling.schedulers import Scheduler, refined_parts, sampled_part, schedule, step_range

@@ -1,18 +1,18 @@
 """Noise: one draw, the same on every device and for every way to divide a segment."""
 
-import math
-import sys
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redetail.errors import DependencyError, SettingsError
+from redetail.errors import SettingsError
 from redetail.sampling import initial_noise
 from redetail.sampling import noise as noise_module
-from redetail.sampling.noise import BrownianNoise, NoiseFrames, PlainNoise
-from tests.sampling.toy import recorded, schedules, tensors
+from redetail.sampling.brownian import BrownianNoise
+from redetail.sampling.noise import TOGETHER, NoiseFrames, NormalStream, PlainNoise
+from tests.sampling.toy import recorded, tensors
 
 SEED = recorded()["defaults"]["seed"]
 
@@ -61,42 +61,62 @@ def test_frames_outside_their_segment_are_refused() -> None:
         initial_noise((3, 4, 8, 8), 1, first_frame=2, total_frames=4)
 
 
-def brownian_cases() -> list[str]:
-    return [key for key in tensors() if key.endswith(".brownian")]
+# Far into a segment ----------------------------------------------------------------------------------------------
+
+SHAPE = (4, 6, 8)
 
 
-@pytest.mark.parametrize("key", brownian_cases())
-def test_brownian_increments_match_the_recorded_ones(key: str) -> None:
-    case = recorded()["cases"][key.removesuffix(".brownian")]
-    ends = case["calls"][0]["sigmas"]
-    if "heun" not in key:
-        ends = schedules()["models"]["sd15"]["schedules"][case["settings"]["scheduler"]]["euler/20"]
-    path = BrownianNoise(NoiseFrames((6, 4, 8, 8), SEED), ends)
-    for (sigma, sigma_next), reference in zip(case["brownian_draws"], tensors()[key], strict=True):
-        # Float32 additions of the tree's parts, of a size of a few.
-        torch.testing.assert_close(path(sigma, sigma_next), reference, rtol=0, atol=3e-6)
+def second_draw(frames: NoiseFrames) -> torch.Tensor:
+    source = PlainNoise(frames)
+    source(1, 0)
+    return source(1, 0)
 
 
-def test_brownian_noise_does_not_depend_on_how_the_way_is_divided() -> None:
-    path = BrownianNoise(NoiseFrames((2, 4, 8, 8), 3), [10.0, 1.0, 0.1, 0.0])
-    whole = path(9.0, 4.0) * math.sqrt(5)
-    parts = path(9.0, 7.0) * math.sqrt(2) + path(7.0, 4.0) * math.sqrt(3)
-    torch.testing.assert_close(whole, parts, rtol=0, atol=1e-5)
-    assert torch.equal(path(4.0, 9.0), -path(9.0, 4.0))
-    assert path(9.0, 4.0).std().item() == pytest.approx(1, abs=0.15)  # 512 values: 5 standard errors
+def increment(frames: NoiseFrames) -> torch.Tensor:
+    return BrownianNoise(frames, [10.0, 0.1, 0.0])(5.0, 2.0)
 
 
-def test_a_part_gets_its_frames_of_the_brownian_path() -> None:
-    sigmas = [10.0, 0.1, 0.0]
-    whole = BrownianNoise(NoiseFrames((6, 4, 4, 4), 3), sigmas)(5.0, 2.0)
-    part = BrownianNoise(NoiseFrames((2, 4, 4, 4), 3, 3, 6), sigmas)(5.0, 2.0)
-    assert torch.equal(part, whole[3:5])
+KINDS: list[Callable[[NoiseFrames], torch.Tensor]] = [NoiseFrames.initial, second_draw, increment]
 
 
-def test_without_torchsde_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torchsde", None)
-    with pytest.raises(DependencyError, match=r"torchsde .* pip install 'redetail\[standalone\]'"):
-        BrownianNoise(NoiseFrames((1, 4, 4, 4), 0), [1.0, 0.0])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("first", [0, TOGETHER - 9, TOGETHER - 3, TOGETHER, TOGETHER + 5, 20000])
+def test_overlapping_parts_have_the_same_noise(kind: Callable[[NoiseFrames], torch.Tensor], first: int) -> None:
+    total = first + 500
+    one = kind(NoiseFrames((12, *SHAPE), 3, first, total))
+    other = kind(NoiseFrames((12, *SHAPE), 3, first + 4, total))
+    assert torch.equal(one[4:], other[:8])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_is_normal_and_independent_wherever_it_lies(kind: Callable[[NoiseFrames], torch.Tensor]) -> None:
+    frames = kind(NoiseFrames((64, *SHAPE), 3, TOGETHER - 20, 5000)).flatten(1)
+    # Mean, variance and correlations of 192 numbers, or 64 x 192: five standard errors.
+    assert frames.mean().abs() < 5 / frames.numel() ** 0.5
+    assert frames.var().item() == pytest.approx(1, abs=5 * (2 / frames.numel()) ** 0.5)
+    correlations = torch.corrcoef(frames) - torch.eye(len(frames))
+    assert correlations.abs().max() < 5 / frames.shape[1] ** 0.5
+
+
+def test_draws_of_a_late_frame_are_independent() -> None:
+    stream = NormalStream(3, (1, 4, 32, 32), 20000)
+    draws = torch.stack([stream.draw().flatten() for _ in range(8)])
+    assert (torch.corrcoef(draws) - torch.eye(8)).abs().max() < 5 / draws.shape[1] ** 0.5
+    other = NormalStream(4, (1, 4, 32, 32), 20000).draw().flatten()
+    assert torch.corrcoef(torch.stack([draws[0], other]))[0, 1].abs() < 5 / draws.shape[1] ** 0.5
+
+
+def test_frames_drawn_alone_share_no_seed() -> None:
+    assert len({noise_module._mixed(12345 + frame) for frame in range(50000)}) == 50000
+
+
+def test_a_part_steps_over_no_more_than_what_is_drawn_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    stepped: list[int] = []
+    monkeypatch.setattr(NormalStream, "_skip", lambda self, count: stepped.append(count))
+    for first in (0, 200, TOGETHER, 20000):
+        initial_noise((16, *SHAPE), 1, first_frame=first)
+        stepped.append(-first)
+    assert stepped == [0, 200 * 192, -200, -TOGETHER, -20000]
 
 
 def test_free_noise_shuffles_the_noise_of_the_first_window() -> None:
