@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TextIO
 
 from redetail.progress import Progress, ProgressCallback, no_progress
@@ -36,27 +37,35 @@ def progress_display(quiet: bool, stream: TextIO | None = None) -> Iterator[Prog
         yield Lines(stream)
 
 
+@dataclass
+class _Pass:
+    """When a pass began and was last reported, and whether it is complete."""
+
+    begun: float
+    written: float
+    complete: bool = False
+
+
 class Lines:
     """Writes when a pass begins, every now and then while it runs, and once when it is complete."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
-        self._stage, self._complete = "", False
-        self._begun = self._written = 0.0
+        self._passes: dict[str, _Pass] = {}
 
     def __call__(self, report: Progress) -> None:
-        """Take one report; reports of a pass come one after the other."""
+        """Take one report; passes may run at the same time."""
         now, complete = self._clock(), 0 < report.total <= report.done
-        if report.stage != self._stage or (self._complete and not complete):
-            self._stage, self._complete = report.stage, False
-            self._begun = self._written = now
+        run = self._passes.get(report.stage)
+        if run is None or (run.complete and not complete):
+            run = self._passes[report.stage] = _Pass(now, now)
             self._write(report, f"{int(report.total)} {report.unit} to do" if report.total else "begun")
-        if complete and not self._complete:
-            self._write(report, f"{int(report.done)} {report.unit} in {duration(now - self._begun)}")
-        elif not complete and now - self._written >= LINE_EVERY:
-            self._written = now
-            self._write(report, self._between(report, now - self._begun))
-        self._complete = complete
+        if complete and not run.complete:
+            self._write(report, f"{int(report.done)} {report.unit} in {duration(now - run.begun)}")
+        elif not complete and now - run.written >= LINE_EVERY:
+            run.written = now
+            self._write(report, self._between(report, now - run.begun))
+        run.complete = complete
 
     def _between(self, report: Progress, spent: float) -> str:
         if not report.total or not report.done:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Iterable, Mapping
 from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from redetail.engines.base import Pixels
+from redetail.engines.base import CropSource, Pixels
 from redetail.errors import InputError
 from redetail.imaging import resample
 from redetail.imaging.hints import hint_names, make_hint
 from redetail.pipeline.plan import CropPlan
-from redetail.pipeline.spool import CropStore
-from redetail.pipeline.stretches import Stretch
-from redetail.progress import CancelToken
+from redetail.region import Box, Size
 from redetail.video import FrameSource, VideoInfo, open_source
 from redetail.video.av_errors import cannot_write
 from redetail.video.folder_sink import png
@@ -63,99 +60,90 @@ def _opened(name: str, info: VideoInfo) -> FrameSource:
     return source
 
 
-def spool_hints(
-    name: str,
-    source: FrameSource,
-    plans: Sequence[CropPlan],
-    stores: Sequence[CropStore],
-    whole: VideoInfo,
-    cancel: CancelToken | None = None,
-) -> None:
-    """Read whole-frame hints once and write what every region's window shows of them to its store.
+class HintFrames:
+    """Whole-frame hints in a file, read beside the frames of the clip: those from ``first`` up to ``last``.
 
-    Cropped and scaled as the frames are, whatever the hints' own size. Raises :class:`~redetail.errors.InputError`
-    where there are fewer hints than frames to be detailed.
+    Raises :class:`~redetail.errors.InputError` at once where there are fewer hints than frames to be detailed.
     """
-    first = min((plan.region.start for plan in plans), default=0)
-    last = max((plan.region.stop for plan in plans), default=0)
-    kx, ky = source.info.size.width / whole.size.width, source.info.size.height / whole.size.height
-    seen = first
-    for frame in source.frames(first, last):
-        if cancel is not None:
-            cancel.check()
-        for plan, store in zip(plans, stores, strict=True):
-            index = frame.index - plan.region.start
-            if 0 <= index < len(plan.region):
-                window = plan.region.window(index).scaled(kx, ky)
-                store.write(index, resample.crop(frame.pixels, window, plan.working)[None])
-        seen = frame.index + 1
-    if seen < last:
-        raise InputError(
-            f"The hints in {name} end after {seen} frames, but frames up to {last} are detailed; give one hint for "
-            "every frame of the clip."
+
+    def __init__(self, name: str, source: FrameSource, whole: Size, first: int, last: int) -> None:
+        self._name, self._last = name, last
+        self._kx, self._ky = source.info.size.width / whole.width, source.info.size.height / whole.height
+        if next(source.frames(last - 1, last), None) is None:
+            raise self._too_few(sum(1 for _ in source.frames(0, last)))
+        self._frames = source.frames(first, last)
+        self._frame = next(self._frames)
+
+    def crop(self, index: int, window: Box, working: Size) -> Pixels:
+        """What the window of a frame shows of the frame's hint, (h, w, 3) 0..1: cropped and scaled as the frame is,
+        whatever the hints' own size. Frames are asked for in order."""
+        while self._frame.index < index:
+            following = next(self._frames, None)
+            if following is None:
+                raise self._too_few(self._frame.index + 1)
+            self._frame = following
+        return resample.crop(self._frame.pixels, window.scaled(self._kx, self._ky), working)
+
+    def _too_few(self, count: int) -> InputError:
+        return InputError(
+            f"The hints in {self._name} end after {count} frames, but frames up to {self._last} are detailed; give one "
+            "hint for every frame of the clip."
         )
 
 
-@dataclass(frozen=True)
-class RegionHints:
-    """The hints of one region: ``stores`` by the name of their file, all ``names`` that the engine shows its networks,
-    and the folder they are saved to."""
+HintNames = Mapping[str, str]
+"""What the pictures of each hint of a region are called, without the number of the frame."""
 
-    names: tuple[str, ...] = ()
-    stores: Mapping[str, CropStore] = field(default_factory=dict)
-    folder: HintFolder | None = None
 
-    def of(self, crop: CropPlan, stretch: Stretch, padded: Pixels) -> dict[str, Pixels]:
-        """What the engine is given for a stretch whose padded crops are these; it computes the rest itself."""
-        given = {
-            name: resample.pad(store.read(stretch.start, stretch.stop), crop.padding)
-            for name, store in self.stores.items()
-        }
-        if self.folder is not None:
-            given |= {name: make_hint(name, padded) for name in self.names if name not in given}
-            for name, hint in given.items():
-                own = resample.unpad(hint, crop.padding)[stretch.shared :]
-                self.folder.write(crop, name, crop.region.start + stretch.start + stretch.shared, own)
-        return given
+def computed_hints(names: Iterable[str], crops: CropSource) -> dict[str, CropSource]:
+    """Hints of padded crops by name, computed as the engine would."""
+    return {name: CropSource.of(make_hint(name, crops.all())) for name in names}
+
+
+def save_hints(folder: Path, stem: str, hints: Pixels, first: int) -> None:
+    """Write hints (n, h, w, 3) 0..1 as pictures for the frames ``first`` ... of the clip."""
+    for index, hint in enumerate(hints, first + 1):
+        pixels = resample.from_float(hint, np.uint8)
+        try:
+            (folder / f"{stem}-{index:06d}.png").write_bytes(png(pixels))
+        except OSError as error:
+            raise cannot_write(folder, error) from error
 
 
 class HintFolder:
     """A folder of PNG images of what the ControlNets were shown: ``face_1-canny-000001.png`` for the first frame.
 
-    Subjects that are called alike, and hints whose files are, get a number, as in ``box_2-canny-000001.png``. It
-    appears when it is left without an error. Raises :class:`~redetail.errors.OutputError` at once where the folder
-    cannot be written, or holds something already.
+    Raises :class:`~redetail.errors.OutputError` at once where the folder cannot be written, or holds something already.
     """
 
     def __init__(self, path: Path) -> None:
         check_target(path, None, folder=True)
         self._target = Target(path, folder=True)
-        self._subjects: dict[int, str] = {}
-        self._hints: dict[str, str] = {}
 
-    def __enter__(self) -> Self:
-        self._target.create()
-        return self
-
-    def write(self, crop: CropPlan, name: str, first: int, hints: Pixels) -> None:
-        """Write hints (n, h, w, 3) 0..1 of a region for the frames ``first`` ... of the clip."""
-        subject = _unlike(self._subjects, crop.track, crop.region.label)
-        stem = f"{subject}-{_unlike(self._hints, name, Path(name).stem)}"
-        for index, hint in enumerate(hints, first + 1):
-            pixels = resample.from_float(hint, np.uint8)
-            try:
-                (self._target.temporary / f"{stem}-{index:06d}.png").write_bytes(png(pixels))
-            except OSError as error:
-                raise cannot_write(self._target.path, error) from error
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def fill(self, pictures: Path) -> None:
+        """Copy the pictures in a folder; the wanted folder appears once all are there."""
         try:
-            if kind is None:
-                self._target.commit()
+            self._target.create()
+            for picture in sorted(pictures.iterdir()):
+                try:
+                    shutil.copyfile(picture, self._target.temporary / picture.name)
+                except OSError as error:
+                    raise cannot_write(self._target.path, error) from error
+            self._target.commit()
         finally:
             self._target.discard()  # nothing is left of it after a commit
+
+
+def hint_names_of(crops: Iterable[CropPlan], hints: Iterable[str]) -> list[HintNames]:
+    """What the pictures of every region's hints are called.
+
+    Subjects that are called alike, and hints whose files are, get a number, as in ``box_2-canny-000001.png``.
+    """
+    subjects: dict[int, str] = {}
+    stems: dict[str, str] = {}
+    own = {name: _unlike(stems, name, Path(name).stem) for name in dict.fromkeys(hints)}
+    labels = [_unlike(subjects, crop.track, crop.region.label) for crop in crops]
+    return [{name: f"{label}-{stem}" for name, stem in own.items()} for label in labels]
 
 
 def _unlike(names: dict[Key, str], key: Key, text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from redetail.engines.base import Pixels
-from redetail.pipeline.spool import CropStore
+from redetail.pipeline.crop_store import CropStore
 from redetail.pipeline.stretches import Stretch
 
 

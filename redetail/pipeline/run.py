@@ -1,4 +1,4 @@
-"""The passes in order: plan, crop, detail, write.
+"""The passes in order: plan, crop and detail, write.
 
 Their matrix products are small. On a busy machine a BLAS that splits them over threads waits for the slowest one
 (measured: 60 times slower beside one other busy process), so each pass holds BLAS to one thread; torch keeps its own.
@@ -9,25 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from redetail.engines.base import Engine
 from redetail.errors import SettingsError
 from redetail.job import Subject
-from redetail.pipeline.enhance import enhance_region, spool_crops
-from redetail.pipeline.hints import HintFolder, RegionHints, open_hints, spool_hints
+from redetail.pipeline.enhance import Tally, enhance, joined
+from redetail.pipeline.executor import Executor, SerialExecutor
+from redetail.pipeline.feed import feed
+from redetail.pipeline.hints import HintFolder, HintFrames, HintNames, hint_names_of, open_hints
 from redetail.pipeline.joints import JoinedCrops
+from redetail.pipeline.manifest import Manifest, engine_identity, source_fingerprint
 from redetail.pipeline.measure import Measures
 from redetail.pipeline.overrides import check_subjects, region_settings
 from redetail.pipeline.paste import Crops, PastedFrame, pasted_frames
 from redetail.pipeline.plan import CropPlan, Plan, crop_plan
-from redetail.pipeline.spool import CropStore, Spool
 from redetail.pipeline.stopwatch import Stopwatch
 from redetail.pipeline.stretches import Budgets
-from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress, with_progress
+from redetail.pipeline.tasks import Task, plan_tasks
+from redetail.pipeline.workspace import Workspace
+from redetail.progress import CancelToken, ProgressCallback, no_progress, with_progress
 from redetail.region import Region
 from redetail.selection import Search, Selection, find_subjects
 from redetail.settings import Settings
@@ -78,33 +82,27 @@ class Run:
         last = max((region.stop for region in regions), default=0)
         return Plan(first, last, self.source.info.size, self._crops(regions), budgets=self._budgets)
 
+    def manifest(self, plan: Plan, job: Mapping[str, Any] | None = None) -> Manifest:
+        """What a workspace of this plan must be continued with."""
+        return Manifest(plan, source_fingerprint(self.source.info), engine_identity(self.engine.capabilities), job)
+
     @contextmanager
-    def enhanced(self, plan: Plan) -> Iterator[list[JoinedCrops]]:
-        """Pass 2: the enhanced crops of every region, on disk while the context lasts."""
-        shapes = [(len(crop.region), *crop.working.shape, 3) for crop in plan.crops]
-        results = [
-            [(len(one), *shape[1:]) for one in crop.stretches] for crop, shape in zip(plan.crops, shapes, strict=True)
-        ]
-        with Spool([*shapes * (1 + len(self._hints)), *chain(*results)]) as spool, self._folder or nullcontext():
-            before = [spool.store(f"{number}-before", shape) for number, shape in enumerate(shapes)]
-            after = [
-                [spool.store(f"{number}-after-{index}", shape) for index, shape in enumerate(own)]
-                for number, own in enumerate(results)
-            ]
-            hints = {
-                name: [spool.store(f"{number}-hint-{index}", shape) for number, shape in enumerate(shapes)]
-                for index, name in enumerate(self._hints)
-            }
-            if plan.crops:
-                with self._pass("crop"):
-                    spool_crops(self._frames(plan, "crop"), plan.crops, before)
-                    for name, stores in hints.items():
-                        spool_hints(name, self._hints[name], plan.crops, stores, self.source.info, self.cancel)
-                with self._pass("detail"):
-                    self._enhance(plan, before, after, hints)
-            for store in (*before, *(store for stores in hints.values() for store in stores)):
-                spool.drop(store)
-            yield [JoinedCrops(crop.stretches, own) for crop, own in zip(plan.crops, after, strict=True)]
+    def enhanced(
+        self, plan: Plan, workspace: Workspace | None = None, executor: Executor | None = None
+    ) -> Iterator[list[JoinedCrops]]:
+        """Pass 2: the enhanced crops of every region, on disk while the context lasts.
+
+        ``workspace``: where results stay, and what of it is done already (None: a temporary one); ``executor``: what
+        runs the tasks (None: this process, on the engine of the run).
+        """
+        with Workspace.temporary() if workspace is None else nullcontext(workspace) as space:
+            if space.manifest is not None:
+                space.manifest.check(self.manifest(plan, space.manifest.job), space.folder)
+            tasks = plan_tasks(plan, space.folder, tuple(self._hints), self._saved(plan), durable=space.durable)
+            self._enhance(tasks, space, executor or SerialExecutor(self.engine))
+            yield joined(plan, tasks)
+            if self._folder is not None:
+                self._folder.fill(space.hints)
 
     def write(self, plan: Plan, crops: Sequence[Crops], write: Callable[[PastedFrame], None]) -> Measures:
         """Pass 3: paste every frame, hand it to ``write`` and measure it."""
@@ -135,27 +133,35 @@ class Run:
     def _frames(self, plan: Plan, stage: str) -> Iterator[Frame]:
         return with_progress(self.source.frames(plan.start, plan.stop), len(plan), stage, self.progress, self.cancel)
 
-    def _enhance(
-        self,
-        plan: Plan,
-        before: Sequence[CropStore],
-        after: Sequence[Sequence[CropStore]],
-        hints: Mapping[str, Sequence[CropStore]],
-    ) -> None:
-        total = sum(len(region) for region in plan.regions)
-        done = 0
-        for number, (crop, taken, result) in enumerate(zip(plan.crops, before, after, strict=True)):
-            share = _offset(self.progress, done, total)
-            stores = {name: regions[number] for name, regions in hints.items()}
-            shown = RegionHints(self.engine.capabilities.hints, stores, self._folder)
-            enhance_region(crop, taken, result, self.engine, crop.settings, share, self.cancel, shown)
-            done += len(crop.region)
+    def _enhance(self, tasks: Sequence[Task], space: Workspace, executor: Executor) -> None:
+        """Run the tasks that are not done."""
+        finished = {task for task in tasks if space.done(task)}
+        left = [task for task in tasks if task not in finished]
+        if not left:
+            return
+        first, last = min(task.start for task in left), max(task.stop for task in left)
+        with self._pass("crop"):
+            space.check_room(left, executor.in_flight)
+            size = self.source.info.size
+            hints = {name: HintFrames(name, source, size, first, last) for name, source in self._hints.items()}
+        with self._pass("detail"):
+            frames = with_progress(self.source.frames(first, last), last - first, "crop", self.progress, self.cancel)
+            tally = Tally(self.progress, tasks)
+            for task in finished:
+                tally.finish(task)
+            enhance(self._cropping(feed(left, frames, space, hints)), executor, space, tally, self.cancel)
 
+    def _cropping(self, fed: Iterator[Task]) -> Iterator[Task]:
+        """The same tasks; the time that it takes to feed them counts for cropping."""
+        while True:
+            with self.watch("crop"):
+                task = next(fed, None)
+            if task is None:
+                return
+            yield task
 
-def _offset(progress: ProgressCallback, before: int, total: int) -> ProgressCallback:
-    """Progress of one region as progress of all: ``before`` frames of ``total`` were done when it began."""
-
-    def report(part: Progress) -> None:
-        progress(Progress(part.stage, before + part.done, total, part.unit))
-
-    return report
+    def _saved(self, plan: Plan) -> list[HintNames] | None:
+        """What pictures of hints are called, files first; None where none are saved."""
+        if self._folder is None:
+            return None
+        return hint_names_of(plan.crops, (*self._hints, *self.engine.capabilities.hints))

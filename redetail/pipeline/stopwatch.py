@@ -26,20 +26,32 @@ class PassTime:
 
 
 class Stopwatch:
-    """Seconds spent in each pass, by name."""
+    """Seconds spent in each pass, by name; passes may be nested, and time counts for the innermost alone."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._running: list[str] = []
+        self._since = 0.0
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Add the time spent in the context to the pass ``name``."""
-        started = time.perf_counter()
+        self._count()
+        self._running.append(name)
+        self.seconds.setdefault(name, 0.0)
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+            self._count()
+            self._running.pop()
 
     def passes(self, frames: int) -> dict[str, PassTime]:
         """The time of each pass over so many frames."""
         return {name: PassTime(seconds, frames) for name, seconds in self.seconds.items()}
+
+    def _count(self) -> None:
+        """Add what passed since the last change to the pass that runs."""
+        now = time.perf_counter()
+        if self._running:
+            self.seconds[self._running[-1]] += now - self._since
+        self._since = now

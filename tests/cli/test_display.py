@@ -66,6 +66,21 @@ def test_lines_announce_every_pass_even_one_of_unknown_length() -> None:
     ]
 
 
+def test_lines_of_passes_that_run_together_say_begin_and_end_once() -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines = Lines(stream, clock)
+    for done in range(4):
+        clock.now = float(done)
+        lines(Progress("crop", done, 3))
+        lines(Progress("detail", done, 3))
+    assert stream.getvalue().splitlines() == [
+        "Cropping: 3 frames to do",
+        "Detailing: 3 frames to do",
+        "Cropping: 3 frames in 3.0 s",
+        "Detailing: 3 frames in 3.0 s",
+    ]
+
+
 def test_a_pass_over_several_subjects_is_told_for_each() -> None:
     stream, clock = io.StringIO(), Clock()
     lines = Lines(stream, clock)

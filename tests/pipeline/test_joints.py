@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from redetail.pipeline.crop_store import CropStore
 from redetail.pipeline.joints import JoinedCrops
-from redetail.pipeline.spool import CropStore
 from redetail.pipeline.stretches import OVERLAP, Stretch, split
 
 
@@ -19,6 +19,7 @@ def stored(folder, stretches):
     """Random crops of 2x3 pixels for every stretch, and the stores that hold them."""
     stores = [CropStore(folder / f"{index}", (len(one), 2, 3, 3)) for index, one in enumerate(stretches)]
     for number, store in enumerate(stores):
+        store.create()
         store.write(0, np.random.default_rng(number).random(store.shape, np.float32))
     return [store.read(0, len(store)) for store in stores], stores
 

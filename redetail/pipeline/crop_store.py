@@ -1,0 +1,113 @@
+"""Crops on disk, kept as 16 bits a value."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from redetail.engines.base import Pixels
+from redetail.errors import OutputError
+
+Shape = tuple[int, int, int, int]
+
+# Two bytes a value: rounding to 1/65535 is 128 times finer than an 8-bit frame can show.
+_LEVELS = np.float32(65535)
+_BLOCK = 2**20
+_CHECKSUM_BYTES = 4
+
+
+class CropStore:
+    """(F, h, w, 3) crops in a file; read and written by frame ranges as float32 0..1."""
+
+    def __init__(self, path: Path, shape: Shape) -> None:
+        self.path, self.shape = path, shape
+        self._frame_bytes = 2 * shape[1] * shape[2] * shape[3]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> Pixels:
+        """The crop of one frame, (h, w, 3)."""
+        crop: Pixels = self.read(index, index + 1)[0]
+        return crop
+
+    @property
+    def bytes(self) -> int:
+        """Its size on disk."""
+        return stored_bytes(self.shape)
+
+    def create(self) -> None:
+        """Make an empty file."""
+        with _writing(self.path):
+            self.path.write_bytes(b"")
+
+    def read(self, start: int, stop: int) -> Pixels:
+        """Frames start..stop as a new array."""
+        count = (stop - start) * self._frame_bytes // 2
+        values = np.fromfile(self.path, dtype=np.uint16, count=count, offset=start * self._frame_bytes)
+        return values.reshape(stop - start, *self.shape[1:]).astype(np.float32) / _LEVELS
+
+    def write(self, start: int, crops: Pixels) -> None:
+        """Put crops (n, h, w, 3) at frames start..start+n; OutputError when the disk is full."""
+        values = np.rint(np.clip(crops, 0, 1) * _LEVELS).astype(np.uint16)
+        # A plain file, not a memory map: a full disk is then an error to report instead of a bus error.
+        with _writing(self.path), self.path.open("r+b") as file:
+            file.seek(start * self._frame_bytes)
+            file.write(values.tobytes())
+
+    def drop(self) -> None:
+        """Give its space back."""
+        self.path.unlink(missing_ok=True)
+
+    def seal(self, path: Path, *, durable: bool) -> None:
+        """Add a checksum and rename the file to ``path``; ``durable``: force it to disk first."""
+        with _writing(path), self.path.open("r+b") as file:
+            checksum = _checksum(self.path)
+            file.seek(0, os.SEEK_END)
+            file.write(checksum.to_bytes(_CHECKSUM_BYTES, "little"))
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        with _writing(path):
+            self.path.replace(path)
+
+    def sealed(self) -> bool:
+        """Whether the file is there, complete and undamaged."""
+        try:
+            if self.path.stat().st_size != self.bytes + _CHECKSUM_BYTES:
+                return False
+            with self.path.open("rb") as file:
+                file.seek(self.bytes)
+                return int.from_bytes(file.read(), "little") == _checksum(self.path, self.bytes)
+        except FileNotFoundError:
+            return False
+
+
+def stored_bytes(shape: Shape) -> int:
+    """What crops of that shape take on disk."""
+    return 2 * shape[0] * shape[1] * shape[2] * shape[3]
+
+
+def _checksum(path: Path, size: int | None = None) -> int:
+    """CRC-32 of the first ``size`` bytes (None: of all)."""
+    checksum, left = 0, path.stat().st_size if size is None else size
+    with path.open("rb") as file:
+        while left and (block := file.read(min(left, _BLOCK))):
+            checksum, left = zlib.crc32(block, checksum), left - len(block)
+    return checksum
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"Crops cannot be written to {path.parent} ({error.strerror}); free some space there or use a larger disk "
+            "(TMPDIR names the folder of temporary files)."
+        ) from error

@@ -1,0 +1,233 @@
+"""Tasks: one region over one stretch, which any process that sees the workspace can run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.engines.arrays import run_checked
+from redetail.engines.base import CropSource, Engine, Pixels, Request
+from redetail.engines.prompt import starting_at
+from redetail.imaging import masks, resample
+from redetail.imaging.colour import match_low_frequencies
+from redetail.pipeline.crop_store import CropStore, Shape
+from redetail.pipeline.hints import HintNames, computed_hints, save_hints
+from redetail.pipeline.plan import CropPlan, Plan
+from redetail.pipeline.stretches import Stretch
+from redetail.progress import CancelToken, Progress, ProgressCallback
+from redetail.region import Region
+from redetail.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished task leaves beside its result file: whose it is, and how many frames it enhanced."""
+
+    region: int
+    number: int
+    frames: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What tells its task from the others of the plan."""
+        return self.region, self.number
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One region over one stretch: reads source crops from the workspace's ``folder`` and writes its result there.
+
+    ``region`` is the region's place in the plan and ``number`` the stretch's in the region, both from 0; ``crop`` is
+    the region's plan, its region cut to the stretch. ``settings`` are those that the engine gets. ``hints`` are the
+    names of files of hints, whose crops the workspace holds too; ``saved`` says what the pictures of saved hints are
+    called (None: none are saved). ``durable``: force the result to disk, so that a loss of power cannot damage it.
+    """
+
+    folder: Path
+    region: int
+    number: int
+    crop: CropPlan
+    stretch: Stretch
+    settings: Settings
+    hints: tuple[str, ...] = ()
+    saved: HintNames | None = None
+    durable: bool = False
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What tells it from the other tasks of the plan."""
+        return self.region, self.number
+
+    @property
+    def start(self) -> int:
+        """Its first frame in the clip."""
+        return self.crop.region.start
+
+    @property
+    def stop(self) -> int:
+        """Index after its last frame in the clip."""
+        return self.crop.region.stop
+
+    @property
+    def shape(self) -> Shape:
+        """(F, h, w, 3) of its crops."""
+        return (len(self.stretch), *self.crop.working.shape, 3)
+
+    @property
+    def source(self) -> CropStore:
+        """The crops of the source."""
+        return self._store("sources", "")
+
+    @property
+    def hint_sources(self) -> dict[str, CropStore]:
+        """The crops of each file of hints."""
+        return {name: self._store("sources", f"-hint-{index}") for index, name in enumerate(self.hints, 1)}
+
+    @property
+    def result(self) -> CropStore:
+        """The enhanced crops, there once the task is done."""
+        return self._store("results", "")
+
+    @property
+    def source_bytes(self) -> int:
+        """Disk space of its source crops and hints."""
+        return self.result.bytes * (1 + len(self.hints))
+
+    def run(self, engine: Engine, report: Callable[[float], None], cancel: CancelToken | None = None) -> Outcome:
+        """Enhance the source crops and store the result; ``report`` takes what share of the work is done, 0..1."""
+        part = self._store("results", ".part")
+        try:
+            part.create()
+            run_checked(engine, self._request(part, _shares(report), cancel))
+            part.seal(self.result.path, durable=self.durable)
+        finally:
+            part.drop()  # nothing is left of it once it is sealed
+        return Outcome(self.region, self.number, len(self.stretch))
+
+    def _request(self, result: CropStore, progress: ProgressCallback, cancel: CancelToken | None) -> Request:
+        """Crops go to the engine padded, and come back without padding and with the source's colours."""
+        source, padding, settings = self.source, self.crop.padding, self.settings
+        noised = NoiseMasks(self.crop, settings.mask_feather)
+
+        def write(start: int, pixels: Pixels) -> None:
+            enhanced, stop = resample.unpad(pixels, padding), start + len(pixels)
+            if settings.color_match:
+                enhanced = match_low_frequencies(enhanced, source.read(start, stop), noised.read(start, stop))
+            result.write(start, enhanced)
+
+        crops = self._padded(source)
+        return Request(
+            crops=crops,
+            mask=lambda start, stop: resample.pad(noised.read(start, stop), padding),
+            write=write,
+            settings=settings,
+            first_frame=self.stretch.start,
+            hints=self._shown(crops),
+            progress=progress,
+            cancel=cancel,
+        )
+
+    def _shown(self, crops: CropSource) -> dict[str, CropSource]:
+        """The hints that the engine is given; where they are saved, those too that it would compute itself."""
+        given = {name: self._padded(store) for name, store in self.hint_sources.items()}
+        if self.saved is None:
+            return given
+        shown = {**given, **computed_hints([name for name in self.saved if name not in given], crops)}
+        first = self.stretch.shared
+        for name, hints in shown.items():
+            own = resample.unpad(hints.read(first, hints.frames), self.crop.padding)
+            save_hints(self.folder / "hints", self.saved[name], own, self.start + first)
+        return shown
+
+    def _padded(self, store: CropStore) -> CropSource:
+        padding = self.crop.padding
+        return CropSource(
+            lambda start, stop: resample.pad(store.read(start, stop), padding),
+            len(store),
+            padding.padded(self.crop.working),
+        )
+
+    def _store(self, kind: str, suffix: str) -> CropStore:
+        return CropStore(self.folder / kind / f"{self.region + 1}-{self.number + 1:05d}{suffix}.crops", self.shape)
+
+
+def plan_tasks(
+    plan: Plan,
+    folder: Path,
+    hints: tuple[str, ...] = (),
+    saved: Sequence[HintNames] | None = None,
+    *,
+    durable: bool = False,
+) -> list[Task]:
+    """Every task of a plan, in order of time: by the frame with which its source crops are complete.
+
+    ``saved``: what pictures of each region's hints are called, by its place in the plan.
+    """
+    tasks = []
+    for region, crop in enumerate(plan.crops):
+        settings = _engine_settings(crop)
+        for number, stretch in enumerate(crop.stretches):
+            own = replace(crop, region=_cut(crop.region, stretch), stretches=())
+            names = None if saved is None else saved[region]
+            tasks.append(Task(folder, region, number, own, stretch, settings, hints, names, durable))
+    return sorted(tasks, key=lambda task: (task.stop, task.region))
+
+
+class NoiseMasks:
+    """What is re-diffused in the frames of a region, 0..1 at working size.
+
+    Feathered in pixels of the source, then scaled: the order of the detailer node.
+    """
+
+    def __init__(self, crop: CropPlan, feather: int) -> None:
+        self._crop, self._feather = crop, feather
+        self._one = cache(self._computed)  # engine and colour matching read the same masks
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """The masks of frames start..stop, (n, h, w)."""
+        return np.stack([self._one(index) for index in range(start, stop)])
+
+    def _computed(self, index: int) -> NDArray[np.float32]:
+        return masks.resize_mask(masks.feather(self._crop.region.mask(index), self._feather), self._crop.working)
+
+
+def _engine_settings(crop: CropPlan) -> Settings:
+    """A region's settings as the engine gets them. A prompt's key frames are frames of the clip; the engine counts from
+    the region's first. A loop is closed only where the engine gets all frames together."""
+    settings = starting_at(crop.settings, crop.region.start)
+    if settings.context_loop and len(crop.stretches) > 1:
+        _LOG.warning("%s is too long for a closed loop, since it is enhanced in parts.", crop.region.label)
+        settings = replace(settings, context_loop=False)
+    return settings
+
+
+def _cut(region: Region, stretch: Stretch) -> Region:
+    """The region over the frames of a stretch, all that a task needs of it; it does not fade."""
+    some = slice(stretch.start, stretch.stop)
+    own = region.masks if region.masks is None or len(region.masks) == 1 else region.masks[some]
+    return replace(
+        region,
+        start=region.start + stretch.start,
+        path=region.path[some],
+        boxes=region.boxes[some],
+        masks=own,
+        fade_in=0,
+        fade_out=0,
+    )
+
+
+def _shares(report: Callable[[float], None]) -> ProgressCallback:
+    """Turns an engine's progress (model calls) into a share of the task."""
+
+    def share(progress: Progress) -> None:
+        report(progress.done / progress.total if progress.total else 0.0)
+
+    return share

@@ -1,0 +1,179 @@
+"""Workspaces: folders in which tasks find their source crops and leave their results."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from redetail.errors import InputError, OutputError
+from redetail.pipeline.manifest import Manifest
+from redetail.pipeline.tasks import Task
+
+_MANIFEST = "manifest.json"
+_FOLDERS = ("sources", "results", "hints")
+
+
+class Workspace:
+    """A folder for the tasks of one plan::
+
+        manifest.json   what the tasks belong to; written last, so that a folder with one is complete
+        masks-1 ...     masks of the plan's regions
+        sources/        source crops of stretches in work
+        results/        enhanced crops: a file for each finished task, complete and with a checksum
+        hints/          pictures of what ControlNets were shown
+
+    ``limit``: bytes that sources and results may take (None: what the disk has). ``durable``: results are forced to
+    disk, so that they can be relied on after a loss of power.
+    """
+
+    def __init__(
+        self, folder: Path, *, manifest: Manifest | None = None, limit: int | None = None, durable: bool = True
+    ) -> None:
+        self.folder, self.manifest, self.durable = folder, manifest, durable
+        self._limit = limit
+        for name in _FOLDERS:
+            (folder / name).mkdir(exist_ok=True)
+        for leftover in (*(folder / "sources").iterdir(), *(folder / "results").glob("*.part.crops")):
+            leftover.unlink()  # of a run that was stopped
+        self._used = sum(result.stat().st_size for result in (folder / "results").iterdir())
+
+    @classmethod
+    @contextmanager
+    def temporary(cls, parent: Path | None = None, limit: int | None = None) -> Iterator[Self]:
+        """A workspace without a manifest that is gone when the context ends."""
+        folder = Path(tempfile.mkdtemp(prefix="redetail-", dir=parent))
+        try:
+            yield cls(folder, limit=limit, durable=False)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @classmethod
+    def create(cls, folder: Path, manifest: Manifest, limit: int | None = None) -> Self:
+        """A new workspace; ``folder`` must be empty or not exist.
+
+        Raises :class:`~redetail.errors.OutputError`.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise OutputError(f"The workspace {folder} is not empty; choose another folder, or continue it.")
+            document, files = manifest.to_document()
+            for name, data in files.items():
+                _write(folder / name, data)
+            _write(folder / _MANIFEST, json.dumps(document).encode())
+            return cls(folder, manifest=manifest, limit=limit)
+        except OSError as error:
+            raise OutputError(
+                f"The workspace {folder} cannot be written ({error.strerror}); choose another folder."
+            ) from error
+
+    @classmethod
+    def open(cls, folder: Path, asked: Manifest | None = None, limit: int | None = None) -> Self:
+        """A workspace that a run left, with its finished tasks.
+
+        ``asked``: what it must have been started with (None: whatever it holds). Raises
+        :class:`~redetail.errors.InputError` where there is none, or it belongs to another version, plan, source, engine
+        or job.
+        """
+        manifest = _manifest(folder)
+        if asked is not None:
+            manifest.check(asked, folder)
+        try:
+            return cls(folder, manifest=manifest, limit=limit)
+        except OSError as error:
+            raise OutputError(
+                f"The workspace {folder} cannot be written ({error.strerror}); make it writable."
+            ) from error
+
+    @property
+    def hints(self) -> Path:
+        """The folder of hint pictures."""
+        return self.folder / "hints"
+
+    def check_room(self, tasks: Sequence[Task], in_flight: int = 1) -> None:
+        """Raise :class:`~redetail.errors.OutputError` where the tasks that are left, ``in_flight`` at once, do not fit
+        on the disk or into the limit."""
+        needed = estimated_bytes(tasks, in_flight)
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise OutputError(
+                f"The crops of this clip need {_gigabytes(needed)} of temporary space, but {self.folder.parent} has "
+                f"only {_gigabytes(free)} free; set TMPDIR to a larger disk, or detail a part with --start and --end."
+            )
+        if self._limit is not None and self._used + needed > self._limit:
+            raise OutputError(
+                f"The crops of this clip need {_gigabytes(self._used + needed)} of work space, but its limit is "
+                f"{_gigabytes(self._limit)}; raise the limit, or detail a part with --start and --end."
+            )
+
+    def done(self, task: Task) -> bool:
+        """Whether the task's result is there, complete and undamaged."""
+        return task.result.sealed()
+
+    def start(self, task: Task) -> None:
+        """Make room for a task and create the stores of its source crops; raises
+        :class:`~redetail.errors.OutputError` where the limit is reached."""
+        needed = task.source_bytes + task.result.bytes
+        if self._limit is not None and self._used + needed > self._limit:
+            raise OutputError(
+                f"The workspace {self.folder} holds {_gigabytes(self._used)} and would grow beyond its limit of "
+                f"{_gigabytes(self._limit)}; raise the limit."
+            )
+        self._used += needed
+        for store in (task.source, *task.hint_sources.values()):
+            store.create()
+
+    def finish(self, task: Task) -> None:
+        """Drop the source crops of a task that is done."""
+        self._used -= task.source_bytes
+        for store in (task.source, *task.hint_sources.values()):
+            store.drop()
+
+
+def estimated_bytes(tasks: Iterable[Task], in_flight: int = 1) -> int:
+    """Disk space for all results, and for the source crops that are there at once at most."""
+    tasks = list(tasks)
+    results = sum(task.result.bytes for task in tasks)
+    # A task's source crops grow from its first frame on and are dropped after its last one.
+    changes = sorted(
+        change for task in tasks for change in ((task.start, 1, task.source_bytes), (task.stop, 0, -task.source_bytes))
+    )
+    open_now = most = 0
+    for _, _, size in changes:
+        open_now += size
+        most = max(most, open_now)
+    waiting = sorted((task.source_bytes for task in tasks), reverse=True)[: in_flight - 1]
+    return results + most + sum(waiting)
+
+
+def _manifest(folder: Path) -> Manifest:
+    try:
+        document: Any = json.loads((folder / _MANIFEST).read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} is not a workspace of redetail; choose another folder.") from error
+    except OSError as error:
+        raise InputError(f"The workspace {folder} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise InputError(f"The manifest of the workspace {folder} is damaged ({error}); delete it.") from error
+    files = {path.name: path.read_bytes() for path in folder.glob("masks-*") if not path.name.endswith(".part")}
+    return Manifest.from_document(document, files, folder)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write beside, force to disk, rename."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"

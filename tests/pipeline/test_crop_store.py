@@ -1,0 +1,80 @@
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from redetail.errors import OutputError
+from redetail.pipeline.crop_store import CropStore
+
+SHAPE = (5, 4, 6, 3)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = CropStore(tmp_path / "a.part", SHAPE)
+    store.create()
+    return store
+
+
+def test_what_is_written_is_read_back_to_16_bits(store):
+    crops = np.random.default_rng(0).random(SHAPE, np.float32)
+    store.write(3, crops[3:])
+    store.write(0, crops[:3])
+    # Half a step of 16 bits, and float32 rounding of values below one.
+    assert np.abs(store.read(0, 5) - crops).max() <= 0.5 / 65535 + 1e-7
+    np.testing.assert_array_equal(store[4], store.read(4, 5)[0])
+    assert len(store) == 5
+    assert store.path.stat().st_size == store.bytes == 2 * 5 * 4 * 6 * 3
+
+
+def test_values_of_8_bits_survive_exactly(tmp_path):
+    levels = np.arange(256, dtype=np.float32)[:, None, None, None] / np.float32(255)
+    crops = np.broadcast_to(levels, (256, 1, 1, 3))
+    store = CropStore(tmp_path / "levels", crops.shape)
+    store.create()
+    store.write(0, crops)
+    np.testing.assert_array_equal(np.rint(store.read(0, 256) * 255), np.rint(crops * 255))
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_sealed_store_has_its_name_and_its_values(store, tmp_path, durable):
+    crops = np.random.default_rng(0).random(SHAPE, np.float32)
+    store.write(0, crops)
+    written = store.read(0, 5)
+    store.seal(tmp_path / "a", durable=durable)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    read = CropStore(tmp_path / "a", SHAPE)
+    assert read.sealed()
+    np.testing.assert_array_equal(read.read(0, 5), written)
+
+
+def test_what_is_missing_cut_or_changed_is_not_sealed(store, tmp_path):
+    store.write(0, np.full(SHAPE, 0.5, np.float32))
+    assert not store.sealed()
+    store.seal(tmp_path / "a", durable=False)
+    assert not store.sealed()
+    store = CropStore(tmp_path / "a", SHAPE)
+    whole = store.path.read_bytes()
+    for damaged in (whole[:-1], b"\1" + whole[1:], whole[:-1] + b"\1", b"", whole + b"\0"):
+        store.path.write_bytes(damaged)
+        assert not store.sealed()
+    store.drop()
+    assert not store.sealed()
+    store.drop()
+
+
+@pytest.mark.parametrize("method", ["create", "write", "seal"])
+def test_a_full_disk_is_one_sentence(store, tmp_path, monkeypatch, method):
+    def full(*_args, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    does = {
+        "create": store.create,
+        "write": lambda: store.write(0, np.zeros(SHAPE, np.float32)),
+        "seal": lambda: store.seal(tmp_path / "a", durable=True),
+    }
+    with pytest.raises(OutputError, match=r"Crops cannot be written to .* \(No space left on device\); free some"):
+        does[method]()
