@@ -40,7 +40,7 @@ $(COMFY_READY): $(READY) $(COMFY_NEEDS)
 comfy: $(COMFY_READY)
 
 test: lint $(COMFY_READY)
-	REDETAIL_TEST_COMFY=required $(BIN)/pytest
+	REDETAIL_TEST_COMFY=required $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadscope
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py

@@ -1,19 +1,44 @@
-"""Fixtures that every folder of tests shares."""
+"""Fixtures that every folder of tests shares, and how tests are shared out to processes."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.groups import GroupCounts
+
 Snapshot = Callable[[str, str], None]
+INSIDE = "tests/comfy/inside/"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        # One of several processes, each on its share of the cores; libraries read this when they are imported.
+        workers = config.workerinput["workercount"]
+        os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+    else:
+        config.pluginmanager.register(GroupCounts(), "groups")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests of a module stay together, since they share its fixtures; those in ComfyUI share a process of their own."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByModule(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return INSIDE if nodeid.startswith(INSIDE) else nodeid.partition("::")[0]
+
+    return ByModule(config, log)
 
 
 @pytest.fixture
 def snapshot() -> Snapshot:
     """Compare a text with the file of that name under tests/snapshots.
 
-    ``UPDATE_SNAPSHOTS=1 pytest ...`` writes the files anew; the difference is then reviewed like any other change.
+    ``UPDATE_SNAPSHOTS=1 pytest ...`` rewrites the files; review the difference like any other change.
     """
 
     def compare(name: str, text: str) -> None:
