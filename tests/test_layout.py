@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-CORE = "errors segs region settings progress geometry imaging sampling engines.base video.base"
+CORE = "errors files optional segs region settings progress geometry imaging sampling engines.base video.base"
 HEAVY = "diffusers transformers cv2 av PIL rich torchsde comfy accelerate scipy"
 
 # Imports every module of the named packages while the heavy ones cannot be imported, and prints how many those were.

@@ -17,10 +17,11 @@ from redetail.cli.request import job_of, selected
 from redetail.cli.summary import placement_summary, plan_summary, preset_summary, settings_summary, summary
 from redetail.errors import OutputError, SettingsError
 from redetail.evaluate.sheet import Picture, save_png
+from redetail.files import write_text
 from redetail.job import Job, to_toml
 from redetail.pipeline.outputs import check_names
 from redetail.pipeline.plan import Plan
-from redetail.pipeline.report import PlanReport, write_report, write_text
+from redetail.pipeline.report import PlanReport, write_report
 from redetail.progress import CancelToken, ProgressCallback, with_progress
 from redetail.settings import Settings
 from redetail.video import FrameSource, open_sink, open_source
@@ -65,7 +66,7 @@ def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: 
 def _save_job(job: Job, plan: Plan, path: Path | None) -> None:
     """Write the job that does the same again, with the settings that were planned."""
     if path is not None:
-        write_text(to_toml(job.as_run(plan.settings or Settings()).to_document()), path, "job")
+        write_text(path, to_toml(job.as_run(plan.settings or Settings()).to_document()))
 
 
 def _check_job_target(saved: Path, job: Job, others: Iterable[Path | None]) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.evaluate.sheet import Picture, contact_sheet, zoomed
+from redetail.optional import requires
 from redetail.region import Box, Region, Size
 from redetail.video import Frame
-from redetail.video.av_errors import requires
 
 COLORS = ("#50dc64", "#ffaa28", "#5aaaff", "#f05ac8", "#f0e650", "#966eff")
 """Of the first subject, the second, ...; then they begin anew."""
@@ -40,7 +40,7 @@ class _Pen:
     """Lines and text whose thickness fits the picture."""
 
     def __init__(self, pixels: Picture) -> None:
-        with requires("pillow", "PIL"):
+        with requires("PIL"):
             from PIL import Image, ImageDraw, ImageFont
 
         self._image = Image.fromarray(pixels)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.detection.base import RGB, import_cv2, to_uint8
+from redetail.detection.base import RGB, to_uint8
 from redetail.errors import ModelError, SettingsError
+from redetail.optional import require
 from redetail.region import Box, Detection, Size
 
 WEIGHTS = Path(__file__).parents[1] / "bundled" / "yunet" / "face_detection_yunet_2023mar.onnx"
@@ -50,7 +51,7 @@ class FaceDetector:
         if not 64 <= working_size <= 8192:
             raise SettingsError(f"The working size is {working_size}; it must lie between 64 and 8192 pixels.")
         self.threshold, self.min_size, self.working_size = threshold, min_size, working_size
-        self._cv2 = import_cv2()
+        self._cv2 = require("cv2")
         self._networks: dict[tuple[int, int], Any] = {}
 
     def detect(self, frame: RGB) -> list[Detection]:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.detection.base import RGB, import_cv2, to_uint8
+from redetail.detection.base import RGB, to_uint8
+from redetail.optional import require
 
 DIFFERENCE = 0.05
 """Least mean absolute difference of Lab colours, 0..1."""
@@ -81,7 +82,7 @@ def _difference(now: _Signature, before: _Signature) -> float:
 
 
 def _signature(rgb: NDArray[np.uint8]) -> _Signature:
-    cv2 = import_cv2()
+    cv2 = require("cv2")
     step = max(1, min(rgb.shape[:2]) // 256)  # averaging every pixel of a 4K frame would cost more than all the rest
     small = cv2.resize(rgb[::step, ::step], (64, 64), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from redetail.errors import DependencyError, ModelError
+from redetail.errors import ModelError
+from redetail.optional import require
 
 _LOG = logging.getLogger(__name__)
 # The diffusers layout without what is not needed: half-precision and EMA copies, pickles, the safety checker.
@@ -37,10 +37,7 @@ def checkpoint_path(checkpoint: str | Path) -> Path:
 
 def _hub_folder(name: str) -> Path:
     """What was fetched before, else it is fetched now, which is said."""
-    try:
-        hub = import_module("huggingface_hub")
-    except ImportError as error:
-        raise DependencyError("huggingface_hub", "standalone") from error
+    hub = require("huggingface_hub")
     failures = _failures(hub)
     try:
         return _snapshot(hub, name, local=True)

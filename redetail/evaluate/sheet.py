@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.errors import DependencyError, InputError, OutputError
+from redetail.errors import InputError
+from redetail.files import replacing
 from redetail.imaging.resample import crop, to_float
+from redetail.optional import require
 from redetail.region import Box, Size
 
 Picture = NDArray[np.uint8]
@@ -58,10 +59,8 @@ def zoomed(picture: NDArray[Any], box: Box, size: Size) -> Picture:
 
 def save_png(path: Path, picture: Picture) -> None:
     """Write a uint8 picture as PNG; raises :class:`~redetail.errors.OutputError` where it cannot be written."""
-    try:
-        _pillow("Image").fromarray(picture).save(path, "PNG")
-    except OSError as error:
-        raise OutputError(f"The picture {path} cannot be written: {error.strerror or error}.") from error
+    with replacing(path) as temporary:
+        require("PIL.Image").fromarray(picture).save(temporary, "PNG")
 
 
 def _at_height(picture: NDArray[Any], height: int) -> Picture:
@@ -108,19 +107,10 @@ def _labelled(picture: Picture, label: str) -> Picture:
     if not label:
         return picture
     size = max(11, picture.shape[0] // 24)
-    strip = _pillow("Image").fromarray(np.ascontiguousarray(picture[: 2 * size]))  # a label touches no more
-    draw = _pillow("ImageDraw").Draw(strip, "RGBA")
-    font = _pillow("ImageFont").load_default(size=size)
+    strip = require("PIL.Image").fromarray(np.ascontiguousarray(picture[: 2 * size]))  # a label touches no more
+    draw = require("PIL.ImageDraw").Draw(strip, "RGBA")
+    font = require("PIL.ImageFont").load_default(size=size)
     left, top, right, bottom = draw.textbbox((6, 4), label, font=font)
     draw.rectangle((left - 4, top - 3, right + 4, bottom + 3), fill=(0, 0, 0, 150))
     draw.text((6, 4), label, font=font, fill=_INK)
     return np.concatenate([np.asarray(strip, np.uint8), picture[2 * size :]])
-
-
-def _pillow(module: str) -> ModuleType:
-    import importlib
-
-    try:
-        return importlib.import_module(f"PIL.{module}")
-    except ImportError as error:
-        raise DependencyError("pillow", "standalone") from error

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.imaging.flow import Flow, dense_flow, opencv, warp
+from redetail.imaging.flow import Flow, dense_flow, warp
 from redetail.imaging.parallel import in_order
+from redetail.optional import require
 
 # A difference of more is a mistake of the flow or something that was hidden, not damage: it counts less and less.
 TRUSTED = 20 / 255
@@ -34,7 +35,7 @@ def frame_motion(frames: NDArray[Any]) -> Motion:
     """
     if not len(frames):
         return Motion([], [])
-    cv2 = opencv()
+    cv2 = require("cv2")
     height, width = frames.shape[1:3]
     size = (max(1, width // 2), max(1, height // 2))
     small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in _in_unit(frames)]
@@ -73,7 +74,7 @@ def aligned_differences(
 
 def _threads() -> int:
     """As many as OpenCV may use, whose functions do most of the work: one call of them keeps one thread busy."""
-    return min(_MOST_THREADS, int(opencv().getNumThreads()))
+    return min(_MOST_THREADS, int(require("cv2").getNumThreads()))
 
 
 def _influence(change: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -103,5 +104,5 @@ def _moved(picture: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
     """A picture (h, w, 3) along a flow of half its size; bicubic, which keeps what a linear mean would blur."""
     height, width = picture.shape[:2]
     scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-    cv2 = opencv()
+    cv2 = require("cv2")
     return warp(picture, cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale, cubic=True)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.errors import DependencyError
 from redetail.imaging.resample import from_float
+from redetail.optional import require
 
 Flow = NDArray[np.float32]
 
@@ -21,7 +21,7 @@ def dense_flow(first: NDArray[Any], second: NDArray[Any]) -> Flow:
     give no motion). Dense inverse search (Kroeger et al. 2016), the medium preset. Raises
     :class:`~redetail.errors.DependencyError` without OpenCV.
     """
-    cv2 = opencv()
+    cv2 = require("cv2")
     height, width = first.shape[:2]
     if min(height, width) < 16:
         return np.zeros((height, width, 2), np.float32)
@@ -35,7 +35,7 @@ def warp(picture: NDArray[Any], flow: Flow, *, cubic: bool = False) -> NDArray[n
     With ``flow = dense_flow(now, before)``, ``warp(before, flow)`` is what ``now`` should look like. Outside the
     picture its border repeats.
     """
-    cv2 = opencv()
+    cv2 = require("cv2")
     x, y = _positions(flow)
     kernel = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
     values = picture.astype(np.float32, copy=False)
@@ -70,12 +70,3 @@ def _grey(cv2: ModuleType, picture: NDArray[Any]) -> NDArray[np.uint8]:
         picture = from_float(picture, np.uint8)
     grey: NDArray[np.uint8] = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
     return grey
-
-
-def opencv() -> ModuleType:
-    """OpenCV; raises :class:`~redetail.errors.DependencyError` where it is not installed."""
-    try:
-        import cv2
-    except ImportError as error:
-        raise DependencyError("opencv-python-headless", "standalone") from error
-    return cv2

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.errors import UnknownNameError
-from redetail.imaging.flow import opencv
 from redetail.imaging.weights import gaussian
+from redetail.optional import require
 
 Pixels = NDArray[np.float32]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -58,7 +58,7 @@ def make_hint(name: str, crops: Pixels) -> Pixels:
 
 def _canny(crops: Pixels) -> Pixels:
     """Thresholds are shared by all frames: the gradient that few of the segment's pixels exceed."""
-    cv2 = opencv()
+    cv2 = require("cv2")
     grey = _blurred(_grey(crops), _width(crops, _CANNY_SIGMA))
     high = float(np.clip(_quantile(_steepness(grey), 1 - _STRONG_SHARE) * _SOBEL, *_STRONG_RANGE))
     edges = np.empty(grey.shape, np.float32)
@@ -77,7 +77,7 @@ def _lineart(crops: Pixels) -> Pixels:
     The texture goes by a bilateral filter (Tomasi and Manduchi 1998), which leaves edges where they are. What is
     darker than its surroundings is a line; the published line drawings are dark on white, and shown inverted.
     """
-    cv2, sigma = opencv(), _width(crops, _LINE_SIGMA)
+    cv2, sigma = require("cv2"), _width(crops, _LINE_SIGMA)
     reach = 2 * round(2 * sigma) + 1
     smooth = np.stack([cv2.bilateralFilter(one, reach, _TEXTURE, 2 * sigma) for one in _grey(crops)])
     darker = np.maximum(_blurred(smooth, 1.6 * sigma) - _blurred(smooth, sigma), 0)

@@ -14,12 +14,12 @@ import numpy as np
 
 from redetail.engines.base import CropSource, Pixels
 from redetail.errors import InputError
+from redetail.files import cannot_write
 from redetail.imaging import resample
 from redetail.imaging.hints import hint_names, make_hint
 from redetail.pipeline.plan import CropPlan
 from redetail.region import Box, Size
 from redetail.video import FrameSource, VideoInfo, open_source
-from redetail.video.av_errors import cannot_write
 from redetail.video.folder_sink import png
 from redetail.video.target import Target, check_target
 

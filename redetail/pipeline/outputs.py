@@ -12,12 +12,13 @@ import numpy as np
 
 from redetail.errors import OutputError, SettingsError
 from redetail.evaluate.sheet import side_by_side
+from redetail.files import replacing
 from redetail.pipeline.paste import PastedFrame
 from redetail.pipeline.plan import Plan
 from redetail.region import Size
 from redetail.video import EncodeOptions, FrameSink, FrameSource, VideoInfo, open_sink
 from redetail.video.base import RGB
-from redetail.video.target import Target, check_target
+from redetail.video.target import check_target
 
 Writer = Callable[[PastedFrame], None]
 LABELS = ("before", "after")
@@ -100,17 +101,8 @@ class Outputs:
     def _copy(self, output: Path) -> None:
         source = self._source.info.path
         assert source is not None  # _same_kind
-        target = Target(output)
-        target.create()
-        try:
-            shutil.copyfile(source, target.temporary)
-            target.commit()
-        except OSError as error:
-            target.discard()
-            raise OutputError(f"{output} cannot be written ({error.strerror}); choose another place.") from error
-        except BaseException:
-            target.discard()
-            raise
+        with replacing(output) as temporary:
+            shutil.copyfile(source, temporary)
 
 
 def check_names(written: Iterable[Path | None], read: Iterable[Path]) -> None:

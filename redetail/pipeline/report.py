@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from redetail._version import __version__
-from redetail.errors import OutputError
+from redetail.files import write_text
 from redetail.job import REPORT_VERSION, Job
 from redetail.pipeline.measure import RegionMeasures, Untouched
 from redetail.pipeline.plan import CropPlan, Plan
@@ -101,21 +100,4 @@ def _region(crop: CropPlan, base: Settings | None) -> dict[str, Any]:
 
 def write_report(report: PlanReport, path: Path) -> None:
     """Write a report as JSON; raises :class:`~redetail.errors.OutputError`."""
-    write_text(json.dumps(report.to_document(), indent=1, ensure_ascii=False) + "\n", path, "report")
-
-
-def write_text(text: str, path: Path, what: str) -> None:
-    """Write ``what`` beside its final name first, so that half of it is never seen, and an older one stays where it
-    fails; raises :class:`~redetail.errors.OutputError`.
-
-    Names of files may hold bytes that are no text; they are escaped as JSON reads them.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"The {what} {path} cannot be written: {error.strerror or error}; choose another place."
-        ) from error
+    write_text(path, json.dumps(report.to_document(), indent=1, ensure_ascii=False) + "\n")

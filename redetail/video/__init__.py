@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.errors import InputError, OutputError
-from redetail.video.av_errors import requires
+from redetail.optional import requires
 from redetail.video.base import Color, Frame, FrameSink, FrameSource, VideoInfo
 from redetail.video.inputs import check_input
 from redetail.video.options import EncodeOptions
@@ -41,7 +41,7 @@ def open_source(path: str | Path, *, rate: Fraction | float = DEFAULT_RATE) -> F
         raise InputError("The name of the input is empty; give a video file or a folder of images.")
     path = Path(path)
     check_input(path)
-    with requires("av", "av"), requires("pillow", "PIL"):
+    with requires("av", "PIL"):
         from redetail.video.file_source import FileSource
         from redetail.video.folder_source import IMAGE_SUFFIXES, FolderSource, images_in, is_still
         from redetail.video.webp_source import WebPSource, is_animated_webp
@@ -92,7 +92,7 @@ def open_sink(
         raise OutputError("The name of the output is empty; give a file name, such as out.mp4.")
     path = Path(path)
     source = Path(source_path) if source_path is not None else info.path
-    with requires("av", "av"):
+    with requires("av"):
         from redetail.video.opening import file_sink, folder_sink, webp_sink
 
         if path.suffix.lower() in ("", ".png"):

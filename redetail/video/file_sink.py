@@ -15,7 +15,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from redetail.errors import InputError, OutputError
-from redetail.video.av_errors import cannot_write
+from redetail.files import cannot_write
 from redetail.video.base import RGB, Frame, VideoInfo
 from redetail.video.color import Encoder
 from redetail.video.encoding import Encoding

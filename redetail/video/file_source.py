@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from redetail.errors import InputError
-from redetail.video.av_errors import reason
+from redetail.files import reason
 from redetail.video.base import Frame, VideoInfo
 from redetail.video.color import Decoder
 from redetail.video.matroska import matroska_is_cut_short

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from redetail.errors import OutputError
-from redetail.video.av_errors import cannot_write
+from redetail.files import cannot_write
 from redetail.video.base import RGB, Frame, VideoInfo
 from redetail.video.color import contiguous
 from redetail.video.file_sink import check_pixels

@@ -13,8 +13,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from redetail.errors import InputError
+from redetail.files import reason
 from redetail.region import Size
-from redetail.video.av_errors import reason
 from redetail.video.base import VideoInfo
 from redetail.video.color import color_of, is_rgb
 from redetail.video.orientation import Orientation, orientation_of

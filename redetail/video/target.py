@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
-import uuid
 from pathlib import Path
 
 from redetail.errors import OutputError
-from redetail.video.av_errors import cannot_write
+from redetail.files import cannot_write, hidden_name, rename
 
 _log = logging.getLogger(__name__)
 _RESERVE = 16 * 2**20
@@ -21,7 +19,7 @@ class Target:
 
     def __init__(self, path: Path, *, folder: bool = False) -> None:
         self.path, self.folder = path, folder
-        self.temporary = path.with_name(f".{path.stem[:80]}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+        self.temporary = hidden_name(path)
 
     def create(self) -> None:
         """Make the hidden file or folder, which proves that it can be made."""
@@ -36,15 +34,9 @@ class Target:
     def commit(self) -> None:
         """Force everything to disk and give it its wanted name."""
         try:
-            for file in sorted(self.temporary.iterdir()) if self.folder else [self.temporary]:
-                _sync(file)
-            if self.folder and self.path.is_dir():
-                self.path.rmdir()  # fails, as it should, if somebody filled it meanwhile
-            os.replace(self.temporary, self.path)
+            rename(self.temporary, self.path)
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        with contextlib.suppress(OSError):  # not every system lets a folder be synced
-            _sync(self.path.parent)
 
     def discard(self) -> None:
         """Remove what was written; the wanted path is left as it was."""
@@ -106,14 +98,6 @@ def _same(path: Path, source: Path) -> bool:
     if path.exists() and source.exists():
         return path.samefile(source)
     return path.resolve() == source.resolve()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _readable(size: int) -> str:

@@ -12,7 +12,7 @@ from typing import BinaryIO, Self
 import av
 
 from redetail.errors import OutputError
-from redetail.video.av_errors import cannot_write
+from redetail.files import cannot_write
 from redetail.video.base import RGB, Frame, VideoInfo
 from redetail.video.color import BT601, Encoder
 from redetail.video.file_sink import check_pixels

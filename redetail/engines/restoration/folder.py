@@ -20,6 +20,7 @@ from redetail.engines.restoration.codec import ResidualCodec
 from redetail.engines.restoration.config import NetworkConfig
 from redetail.engines.restoration.network import RestorationUNet
 from redetail.errors import ModelError
+from redetail.files import write_bytes, write_text
 
 
 class Loaded(NamedTuple):
@@ -53,9 +54,9 @@ def save(folder: Path | str, network: RestorationUNet, card: ModelCard, draft: R
             continue
         weights = {key: value.detach().cpu().half().contiguous() for key, value in part.state_dict().items()}
         # Not save_file: that makes a file which only its owner may read.
-        (folder / name).write_bytes(to_bytes(weights, metadata={"format": "pt"}))
-    (folder / CONFIG).write_text(network.config.to_json() + "\n", encoding="utf-8")
-    (folder / CARD).write_text(card.to_json(), encoding="utf-8")
+        write_bytes(folder / name, to_bytes(weights, metadata={"format": "pt"}))
+    write_text(folder / CONFIG, network.config.to_json() + "\n")
+    write_text(folder / CARD, card.to_json())
 
 
 def _network(path: Path, config: NetworkConfig, device: torch.device | str) -> RestorationUNet:

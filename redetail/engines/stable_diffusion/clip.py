@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from redetail.engines.architectures.stable_diffusion import TextEncoderLayout
 from redetail.engines.device import Placement
-from redetail.engines.stable_diffusion.libraries import require
 from redetail.engines.stable_diffusion.weights import Loose, fill, skeleton
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
+from redetail.optional import require
 
 Tensors = Mapping[str, Tensor]
 CLIP_TOKENS = 49408

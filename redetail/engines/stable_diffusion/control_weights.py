@@ -18,12 +18,13 @@ from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.files import open_as
 from redetail.engines.stable_diffusion.folder import open_part
-from redetail.engines.stable_diffusion.libraries import quiet, require
+from redetail.engines.stable_diffusion.libraries import quiet
 from redetail.engines.stable_diffusion.original import SIZES_WIDTH, unet_names
 from redetail.engines.stable_diffusion.parts import load_network
 from redetail.engines.stable_diffusion.weights import Loose, fill, skeleton
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
+from redetail.optional import require
 
 Shapes = Mapping[str, tuple[int, ...]]
 

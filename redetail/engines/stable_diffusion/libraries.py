@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
-from redetail.errors import DependencyError
+from redetail.optional import require
 
 _LIBRARY_LOGGERS = ("diffusers", "transformers")
-
-
-def require(package: str) -> ModuleType:
-    """Import an optional package; raises :class:`~redetail.errors.DependencyError` where it is not installed."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise DependencyError(package, "standalone") from error
 
 
 @contextmanager

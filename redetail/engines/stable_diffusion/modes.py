@@ -13,9 +13,9 @@ from redetail.engines.base import CropSource, Write
 from redetail.engines.device import Placement
 from redetail.engines.latent import Codec
 from redetail.engines.memory import Modes
-from redetail.engines.stable_diffusion.libraries import require
 from redetail.engines.stable_diffusion.parts import Parts
 from redetail.geometry.latent_grid import LatentGrid
+from redetail.optional import require
 
 _CPU = torch.device("cpu")
 # Heads of all frames of all rows that sliced attention computes at once.

@@ -15,8 +15,8 @@ from redetail.engines.architectures.stable_diffusion import Conventions
 from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.stable_diffusion.folder import Part
-from redetail.engines.stable_diffusion.libraries import require
 from redetail.errors import ModelError
+from redetail.optional import require
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,13 @@ from redetail.engines.device import Placement
 from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion.checkpoint import Checkpoint, open_checkpoint
 from redetail.engines.stable_diffusion.folder import check_text, open_part
-from redetail.engines.stable_diffusion.libraries import quiet, require
+from redetail.engines.stable_diffusion.libraries import quiet
 from redetail.engines.stable_diffusion.motion import add_motion_loras, motion_config, motion_tensors, open_motion
 from redetail.engines.stable_diffusion.parts import Parts, load_network
 from redetail.engines.stable_diffusion.vae import load_vae
 from redetail.engines.stable_diffusion.weights import Loose, fill, from_config, skeleton
 from redetail.errors import ModelError
+from redetail.optional import require
 
 
 def load_spec_parts(spec: ModelSpec, placement: Placement) -> Parts:

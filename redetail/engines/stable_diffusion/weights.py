@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from redetail.engines.device import Placement
-from redetail.engines.stable_diffusion.libraries import require
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
+from redetail.optional import require
 
 
 @dataclass(frozen=True, slots=True)

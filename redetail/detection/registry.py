@@ -1,0 +1,33 @@
+"""Detectors by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from redetail.detection.base import Detector
+from redetail.detection.face import FaceDetector
+from redetail.errors import SettingsError, UnknownNameError
+
+_DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType({"face": FaceDetector})
+
+
+def detector_names() -> tuple[str, ...]:
+    """Names that :func:`load_detector` knows."""
+    return tuple(_DETECTORS)
+
+
+def load_detector(name: str, **options: Any) -> Detector:
+    """The detector of that name; ``options`` are those of its class (``face``: :class:`~.face.FaceDetector`).
+
+    Raises :class:`~redetail.errors.UnknownNameError` for a name that does not exist,
+    :class:`~redetail.errors.SettingsError` for an option that it does not have, and
+    :class:`~redetail.errors.DependencyError` where its package is missing.
+    """
+    if name not in _DETECTORS:
+        raise UnknownNameError("detector", name, _DETECTORS)
+    try:
+        return _DETECTORS[name](**options)
+    except TypeError as error:
+        raise SettingsError(f"The detector {name!r} cannot be made with the options {options}: {error}.") from error

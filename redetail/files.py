@@ -1,0 +1,95 @@
+"""Write a file so that it is complete or not there: beside its place under a hidden name, then renamed.
+
+An older file of that name stays until the new one is complete, and where writing fails.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from redetail.errors import OutputError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def hidden_name(path: Path) -> Path:
+    """A free name beside ``path`` with the same suffix, short enough for any file system."""
+    return path.with_name(f".{path.stem[:80]}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+
+
+def rename(complete: Path, path: Path) -> None:
+    """Force a file or a folder of files to disk and give it its wanted name; raises OSError.
+
+    A file replaces one that is there; a folder replaces an empty one.
+    """
+    folder = complete.is_dir()
+    for file in sorted(complete.iterdir()) if folder else [complete]:
+        _sync(file, os.O_RDWR)  # Windows refuses to flush what was opened for reading
+    if folder and path.is_dir():
+        path.rmdir()  # fails, as it should, if somebody filled it meanwhile
+    os.replace(complete, path)
+    with suppress(OSError):  # not every system lets a folder be opened
+        _sync(path.parent, os.O_RDONLY)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """The hidden name to write in this block; at its end it becomes ``path``, after an error it is removed.
+
+    Raises :class:`~redetail.errors.OutputError` where the system does not let it be written.
+    """
+    temporary = hidden_name(path)
+    try:
+        yield temporary
+        rename(temporary, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8; raises :class:`~redetail.errors.OutputError`.
+
+    Names of files may hold bytes that are not text; they are escaped as JSON reads them.
+    """
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file; raises :class:`~redetail.errors.OutputError`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def reason(error: BaseException) -> str:
+    """The error's own words, without numbers and file names."""
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return words[:1].lower() + words[1:].rstrip(".")
+
+
+def cannot_write(path: Path, error: BaseException) -> OutputError:
+    """The error of an output that could not be written, with the way out that fits its cause."""
+    number = getattr(error, "errno", None)
+    if number in _FULL:
+        return OutputError(
+            f"{path} could not be written because the disk is full; free some space or choose another folder, "
+            "then run it again."
+        )
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(f"There is no permission to write {path}; choose another folder.")
+    return OutputError(f"{path} could not be written ({reason(error)}); choose another place or another format.")
+
+
+def _sync(path: Path, access: int) -> None:
+    descriptor = os.open(path, access)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

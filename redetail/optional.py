@@ -1,0 +1,37 @@
+"""Import an optional package, or say how to get it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+
+from redetail.errors import DependencyError
+
+# What to install, where it is not named as it is imported.
+_PACKAGES = {"cv2": "opencv-python-headless", "PIL": "pillow"}
+
+
+def require(module: str) -> ModuleType:
+    """Import ``module``; raises :class:`~redetail.errors.DependencyError` where its package cannot be imported."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise _missing(module) from error
+
+
+@contextmanager
+def requires(*modules: str) -> Iterator[None]:
+    """Import inside this block what needs these top-level modules: DependencyError where one is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in modules:
+            raise
+        raise _missing(error.name) from error
+
+
+def _missing(module: str) -> DependencyError:
+    name = module.partition(".")[0]
+    return DependencyError(_PACKAGES.get(name, name), "standalone")

@@ -1,0 +1,113 @@
+"""Files are complete or not there, on systems that differ."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from redetail import files
+from redetail.errors import OutputError
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_text_is_written_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for text in ("first", "secönd"):
+        files.write_text(path, text)
+        assert path.read_text(encoding="utf-8") == text
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_names_that_are_not_text_are_escaped(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "a", os.fsdecode(b"clip\xff.mp4"))
+    assert (tmp_path / "a").read_bytes() == b"clip\\udcff.mp4"
+
+
+def fail(error: BaseException) -> Callable[..., None]:
+    def raising(*_: object) -> None:
+        raise error
+
+    return raising
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "the disk is full; free some space"),
+        (errno.EACCES, "no permission to write"),
+        (errno.EIO, r"could not be written \(broken\)"),
+    ],
+)
+def test_the_older_file_stays_where_writing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int, words: str
+) -> None:
+    (tmp_path / "a").write_text("older")
+    monkeypatch.setattr(os, function, fail(OSError(number, "Broken")))
+    with pytest.raises(OutputError, match=words):
+        files.write_text(tmp_path / "a", "newer")
+    assert (tmp_path / "a").read_text() == "older"
+    assert names(tmp_path) == ["a"]
+
+
+def test_an_interrupted_block_leaves_nothing(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with files.replacing(tmp_path / "a") as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert names(tmp_path) == []
+
+
+def test_a_folder_replaces_an_empty_one_only(tmp_path: Path) -> None:
+    for name in ("made", "again", "wanted"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "made" / "0001.png").write_bytes(b"1")
+    files.rename(tmp_path / "made", tmp_path / "wanted")
+    assert names(tmp_path / "wanted") == ["0001.png"]
+    with pytest.raises(OSError, match="not empty"):
+        files.rename(tmp_path / "again", tmp_path / "wanted")
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flushing needs a descriptor for writing, and a folder cannot be opened."""
+    fsync, opened = os.fsync, os.open
+
+    def flush(descriptor: int) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        fsync(descriptor)
+
+    def open_file(path: Path, flags: int, *more: int) -> int:
+        if os.path.isdir(path):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, flags, *more)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(os, "open", open_file)
+
+
+@pytest.mark.usefixtures("windows")
+def test_windows(tmp_path: Path) -> None:
+    files.write_bytes(tmp_path / "a", b"1")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "b").write_bytes(b"2")
+    files.rename(tmp_path / "folder", tmp_path / "wanted")
+    assert names(tmp_path) == ["a", "wanted"]
+
+
+def test_hidden_names_fit_any_file_system() -> None:
+    hidden = files.hidden_name(Path("n" * 240 + ".mp4"))
+    assert len(hidden.name) < 255
+    assert hidden.name.startswith(".n")
+    assert hidden.suffix == ".mp4"
+    assert files.hidden_name(Path("a")) != files.hidden_name(Path("a"))
