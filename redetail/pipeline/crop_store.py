@@ -1,4 +1,4 @@
-"""Crops on disk, kept as 16 bits a value."""
+"""Crops on disk. Two bytes a value: rounding to 1/65535 is 128 times finer than an 8-bit frame can show."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import numpy as np
 
 from redetail.engines.base import Pixels
 from redetail.errors import OutputError
+from redetail.imaging import resample
 
 Shape = tuple[int, int, int, int]
 
-# Two bytes a value: rounding to 1/65535 is 128 times finer than an 8-bit frame can show.
-_LEVELS = np.float32(65535)
 _BLOCK = 2**20
 _CHECKSUM_BYTES = 4
 
@@ -50,11 +49,11 @@ class CropStore:
         """Frames start..stop as a new array."""
         count = (stop - start) * self._frame_bytes // 2
         values = np.fromfile(self.path, dtype=np.uint16, count=count, offset=start * self._frame_bytes)
-        return values.reshape(stop - start, *self.shape[1:]).astype(np.float32) / _LEVELS
+        return resample.to_float(values.reshape(stop - start, *self.shape[1:]))
 
     def write(self, start: int, crops: Pixels) -> None:
         """Put crops (n, h, w, 3) at frames start..start+n; OutputError when the disk is full."""
-        values = np.rint(np.clip(crops, 0, 1) * _LEVELS).astype(np.uint16)
+        values = resample.from_float(crops, np.uint16)
         # A plain file, not a memory map: a full disk is then an error to report instead of a bus error.
         with _writing(self.path), self.path.open("r+b") as file:
             file.seek(start * self._frame_bytes)

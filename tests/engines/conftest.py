@@ -105,10 +105,13 @@ def _stir(motion: torch.nn.Module) -> None:
 @pytest.fixture(scope="session")
 def restoration_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A restoration model of thin widths with seeded random weights."""
+    return write_restoration_folder(tmp_path_factory.mktemp("models") / "restoration")
+
+
+def write_restoration_folder(folder: Path) -> Path:
     from redetail.engines.restoration import ModelCard, NetworkConfig, RestorationUNet, save
 
     config = NetworkConfig(channels=(16, 24), down_blocks=(1, 1), up_blocks=(1, 1), motion_channels=(8, 8))
-    folder = tmp_path_factory.mktemp("models") / "restoration"
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(7)
         network = RestorationUNet(config)
