@@ -1,7 +1,8 @@
 """redetail: detail regions of a video with a diffusion model.
 
 :func:`detail` does everything in one call, :func:`run` does what a :class:`Job` says. :func:`detect`, :func:`track`,
-:func:`enhance` and :func:`paste` are the stages; :func:`plan` finds the subjects without detailing them.
+:func:`enhance` and :func:`paste` are the stages; :func:`plan` finds the subjects without detailing them;
+:func:`compare` measures what was gained.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from redetail.segs import Seg, Segs
 from redetail.settings import Settings
 
 if TYPE_CHECKING:
-    from redetail.api import Result, detail, detect, enhance, paste, plan, plan_job, run, track
+    from redetail.api import Result, compare, detail, detect, enhance, paste, plan, plan_job, run, track
     from redetail.engines.base import Capabilities, Engine
     from redetail.engines.loader import load_engine
     from redetail.engines.memory import Memory
     from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
+    from redetail.evaluate.comparison import Comparison
     from redetail.job import Job, Subject, read_job
     from redetail.pipeline.plan import Plan
     from redetail.pipeline.report import Report
@@ -41,13 +43,15 @@ if TYPE_CHECKING:
 # What needs torch, OpenCV or PyAV is imported when it is used, so that ``import redetail`` and ``--help`` are quick.
 _LAZY = {
     **dict.fromkeys(
-        ("Result", "detail", "detect", "enhance", "paste", "plan", "plan_job", "run", "track"), "redetail.api"
+        ("Result", "compare", "detail", "detect", "enhance", "paste", "plan", "plan_job", "run", "track"),
+        "redetail.api",
     ),
     **dict.fromkeys(("Capabilities", "Engine"), "redetail.engines.base"),
     "load_engine": "redetail.engines.loader",
     "Memory": "redetail.engines.memory",
     **dict.fromkeys(("ControlFile", "ModelSpec", "WeightedFile"), "redetail.engines.spec"),
     **dict.fromkeys(("Job", "Subject", "read_job"), "redetail.job"),
+    "Comparison": "redetail.evaluate.comparison",
     "EncodeOptions": "redetail.video.options",
     "Plan": "redetail.pipeline.plan",
     "Report": "redetail.pipeline.report",
@@ -59,6 +63,7 @@ __all__ = [
     "CancelToken",
     "Cancelled",
     "Capabilities",
+    "Comparison",
     "ControlFile",
     "DependencyError",
     "Detection",
@@ -88,6 +93,7 @@ __all__ = [
     "UnknownNameError",
     "WeightedFile",
     "__version__",
+    "compare",
     "detail",
     "detect",
     "enhance",

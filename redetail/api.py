@@ -5,7 +5,7 @@ Everything here is re-exported by :mod:`redetail`. Sources are files, folders of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from redetail.engines import load_engine
 from redetail.engines.base import Engine
 from redetail.engines.checks import check_preset
 from redetail.errors import SettingsError
+from redetail.evaluate.comparison import Comparison
+from redetail.evaluate.comparison import compare as compare_clips
+from redetail.evaluate.fidelity import vmaf_program
 from redetail.job import Job
 from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.paste import check_counts, pasted_frames
@@ -26,7 +29,7 @@ from redetail.pipeline.report import Report, write_report
 from redetail.pipeline.run import Run
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Region, Size
-from redetail.selection import Search
+from redetail.selection import Search, find_subjects
 from redetail.selection.detected import Detections, detect_frames, loaded, track_detections
 from redetail.settings import Settings, resolve
 from redetail.video import FrameSource
@@ -207,6 +210,42 @@ def paste(
         for pasted in pasted_frames(frames.frames(), regions, crops, paste_feather):
             write(pasted)
     return outputs.collected
+
+
+def compare(
+    source: Source,
+    results: Source | Mapping[str, Source],
+    *,
+    original: Source | None = None,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+    **options: Any,
+) -> Comparison:
+    """Measure what was done to the subjects of a clip, by this or any other tool.
+
+    ``results``: one, or several by name; ``original``: the clip as it should be, where there is one. All show the same
+    scene, at any size. ``options`` select the subjects as for :func:`detail`; they are looked for in the original where
+    there is one, else in the source, and boxes, masks and segments are in its pixels.
+
+    Raises :class:`redetail.InputError` for clips of another shape or length, and what :func:`detail` raises for
+    selections.
+    """
+    named = results if isinstance(results, Mapping) else {"result": results}
+    searched = _frames(source if original is None else original)
+    job = Job().overlay(source=searched, **options)
+    job.check()
+    crop_factor = resolve(job.settings, {}).crop_factor
+    found = find_subjects(job.selection, Search(searched, job.span, crop_factor, progress, cancel))
+    return compare_clips(
+        _frames(source),
+        {name: _frames(result) for name, result in named.items()},
+        found.regions,
+        None if original is None else searched,
+        framed=searched.info.size,
+        vmaf=vmaf_program(),
+        progress=progress,
+        cancel=cancel,
+    )
 
 
 def _run(

@@ -11,12 +11,13 @@ from pathlib import Path
 from redetail import api
 from redetail.cli.display import progress_display, tell
 from redetail.cli.draw import drawn_sheet, marked
+from redetail.cli.evaluate import evaluate
 from redetail.cli.models import models
 from redetail.cli.options import settings_of
+from redetail.cli.outputs import keep_existing, path_of, write_picture
 from redetail.cli.request import job_of, selected
 from redetail.cli.summary import placement_summary, plan_summary, preset_summary, settings_summary, summary
-from redetail.errors import OutputError, SettingsError
-from redetail.evaluate.sheet import Picture, save_png
+from redetail.errors import SettingsError
 from redetail.files import write_text
 from redetail.job import Job, to_toml
 from redetail.pipeline.outputs import check_names
@@ -25,18 +26,18 @@ from redetail.pipeline.report import PlanReport, write_report
 from redetail.progress import CancelToken, ProgressCallback, with_progress
 from redetail.settings import Settings
 from redetail.video import FrameSource, open_sink, open_source
-from redetail.video.target import Target, check_target
+from redetail.video.target import check_target
 
-__all__ = ["detail", "detect", "models"]
+__all__ = ["detail", "detect", "evaluate", "models"]
 
 
 def detail(options: argparse.Namespace, cancel: CancelToken) -> None:
     """``redetail detail``."""
-    job, saved = job_of(options), _path(options.save_job)
+    job, saved = job_of(options), path_of(options.save_job)
     outputs = {"output": job.output, "compare": job.compare, "report": job.report}
     if not options.dry_run and job.output is None:
         raise SettingsError("Say where the result goes: -o OUT.mp4 (or --dry-run to see what would be done).")
-    _keep_existing([*([] if options.dry_run else outputs.values()), saved], options.overwrite)
+    keep_existing([*([] if options.dry_run else outputs.values()), saved], options.overwrite)
     if saved is not None:
         _check_job_target(saved, job, outputs.values())
     if options.dry_run:
@@ -79,7 +80,7 @@ def _check_job_target(saved: Path, job: Job, others: Iterable[Path | None]) -> N
 def detect(options: argparse.Namespace, cancel: CancelToken) -> None:
     """``redetail detect``."""
     report, drawing = _detect_outputs(options)
-    _keep_existing([report, drawing], options.overwrite)
+    keep_existing([report, drawing], options.overwrite)
     source = open_source(Path(options.input).expanduser())
     _check_writable(source, report, drawing)
     job = Job().overlay(
@@ -98,16 +99,12 @@ def detect(options: argparse.Namespace, cancel: CancelToken) -> None:
         tell(plan_summary(plan, options.input) + "".join(written))
 
 
-def _path(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given).expanduser()
-
-
 def _detect_outputs(options: argparse.Namespace) -> tuple[Path | None, Path | None]:
     """Where report and drawing go; a report without a drawing of its own gets one beside it."""
     report = None
     if options.report is not None:
         report = Path(options.report or f"{Path(options.input).stem}.detect.json").expanduser()
-    drawing = _path(options.draw) or (report and report.with_suffix(".png"))
+    drawing = path_of(options.draw) or (report and report.with_suffix(".png"))
     return report, drawing
 
 
@@ -124,28 +121,12 @@ def _draw(source: FrameSource, plan: Plan, path: Path, progress: ProgressCallbac
     """Write a contact sheet (.png) or every frame (a video, or a folder of images)."""
     frames = with_progress(source.frames(plan.start, plan.stop), plan.stop - plan.start, "draw", progress, cancel)
     if path.suffix.lower() == ".png":
-        _write_picture(drawn_sheet(frames, plan.start, plan.stop, plan.regions), path)
+        write_picture(drawn_sheet(frames, plan.start, plan.stop, plan.regions), path)
         return
     info = replace(source.info, bit_depth=8)
     with open_sink(path, info, start=plan.start, stop=plan.stop) as sink:
         for frame in frames:
             sink.write(replace(frame, pixels=marked(frame.pixels, frame.index, plan.regions)))
-
-
-def _write_picture(picture: Picture, path: Path) -> None:
-    target = Target(path)
-    try:
-        save_png(target.temporary, picture)
-        target.commit()
-    finally:
-        target.discard()
-
-
-def _keep_existing(outputs: Iterable[str | Path | None], overwrite: bool) -> None:
-    """Raise OutputError where a file that is to be written exists and may not be replaced."""
-    for path in outputs:
-        if path and not overwrite and Path(path).expanduser().is_file():
-            raise OutputError(f"{path} exists; give another name, or --overwrite to replace it.")
 
 
 def _note(notices: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ TITLES = {
     "detail": "Detailing",
     "write": "Writing",
     "draw": "Drawing",
+    "evaluate": "Comparing",
 }
 STDOUT, STDERR = 1, 2
 LINE_EVERY = 15.0

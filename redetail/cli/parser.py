@@ -54,6 +54,7 @@ def build_parser() -> Parser:
     )
     _add_detail(commands)
     _add_detect(commands)
+    _add_evaluate(commands)
     _add_models(commands)
     return parser
 
@@ -148,6 +149,31 @@ def _add_detect(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_talk(parser)
 
 
+def _add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        prog="redetail evaluate",
+        usage="redetail evaluate SOURCE RESULT [RESULT ...] [--original CLIP] [options]",
+        help="measure what was gained, and at what price",
+        description="Compare results of redetail or of any other tool with the clip they were made from: sharpness,\n"
+        "noise, flicker, seams, colours; with an original also PSNR, SSIM and VMAF. Clips may differ in size.",
+        epilog="exit codes: 0 the figures are complete; 2 something must be changed, and the message says what\n",
+        formatter_class=_Help,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    group = parser.add_argument_group("clips")
+    group.add_argument("input", metavar="SOURCE", help="the video or folder of images that was detailed")
+    group.add_argument("results", metavar="RESULT", nargs="+", help="what became of it; NAME=FILE gives it a name")
+    group.add_argument("--original", metavar="CLIP", help="the same clip as it should be, where there is one")
+    _add_subjects(parser.add_argument_group("subjects"))
+    group = parser.add_argument_group("output")
+    group.add_argument("--report", metavar="OUT.json", help="also write all figures, frame by frame")
+    group.add_argument("--sheet", metavar="OUT.png", help="also write the subjects of all clips at a few moments")
+    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    _add_talk(parser)
+
+
 def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "models",
@@ -175,6 +201,11 @@ def _add_source(parser: Parser, *, optional: bool = False) -> None:
     group.add_argument("input", metavar="IN", nargs="?" if optional else None, help="a video, or a folder of images")
     if optional:
         group.add_argument("--job", metavar="JOB", help="a job file (.toml) or a report (.json); options override it")
+    _add_subjects(group)
+
+
+def _add_subjects(group: argparse._ArgumentGroup) -> None:
+    """Who is meant, and in which part of the clip."""
     for name, kind in kinds().items():
         action = "append" if kind.option.repeatable else "store"
         group.add_argument(

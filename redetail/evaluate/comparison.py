@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,9 @@ import numpy as np
 
 from redetail.errors import InputError
 from redetail.evaluate.fidelity import VmafMeter
-from redetail.evaluate.subjects import SubjectFigures, SubjectMeter
+from redetail.evaluate.subjects import FrameFigures, SubjectFigures, SubjectMeter
 from redetail.evaluate.temporal import SourceMotion
-from redetail.evaluate.verdict import Verdict, judge, score
+from redetail.evaluate.verdict import COLOUR, SEAM, SHARPER, Verdict, judge, score
 from redetail.imaging.resample import crop, to_float
 from redetail.progress import CancelToken, Progress, ProgressCallback, no_progress
 from redetail.region import Box, Region, Size
@@ -40,16 +40,29 @@ class ClipFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A frame that is worth a look: ``why`` in a few words, how many times as bad as usual (``weight``)."""
+
+    frame: int
+    subject: int
+    why: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """What :func:`compare` measured, at frames of ``size``: ``clips``, the source first.
 
-    ``original``: whether there was one; ``frames``: how many were compared.
+    ``original``: whether there was one; ``frames``: how many were compared; ``regions``: the subjects, in pixels of
+    frames of size ``framed``.
     """
 
     size: Size
     frames: int
     original: bool
     clips: tuple[ClipFigures, ...]
+    regions: tuple[Region, ...]
+    framed: Size
 
     @property
     def results(self) -> tuple[ClipFigures, ...]:
@@ -81,12 +94,38 @@ class Comparison:
         }
 
 
+def worst_moments(source: ClipFigures, clip: ClipFigures, most: int = 5) -> list[Moment]:
+    """The frames in which a result is worst, against the same frames of the source; the worst first, one a reason."""
+    found: list[Moment] = []
+    for before, after in zip(source.subjects, clip.subjects, strict=True):
+        if before is None or after is None:
+            continue
+        pairs = list(zip(before.frames, after.frames, strict=True))
+        for why, badness in _BADNESS.items():
+            rated = [(badness(own, other), other.frame) for own, other in pairs]
+            weight, frame = max(rated, default=(0.0, 0))
+            if weight > 1:
+                found.append(Moment(frame, after.subject, why, weight))
+    return sorted(found, key=lambda moment: -moment.weight)[:most]
+
+
+# How bad a frame of a result is beside the source's, 1 where it starts to count.
+_BADNESS: Mapping[str, Callable[[FrameFigures, FrameFigures], float]] = {
+    "flickers most": lambda own, other: (other.flicker or 0.0) / (1.5 * (own.flicker or 0.0) + 1.0),
+    "seam round the paste": lambda own, other: (other.seam or 0.0) / SEAM,
+    "colours shift": lambda own, other: max(map(abs, other.colour)) / COLOUR,
+    "softer than the source": lambda own, other: own.sharpness / max(other.sharpness, 1e-3) / SHARPER,
+    "furthest from the original": lambda own, other: 1 + (own.psnr or 0.0) - (other.psnr or 0.0),
+}
+
+
 def compare(
     source: FrameSource,
     results: Mapping[str, FrameSource],
     regions: Sequence[Region],
     original: FrameSource | None = None,
     *,
+    framed: Size | None = None,
     vmaf: str | None = None,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
@@ -94,7 +133,7 @@ def compare(
     """Measure every subject in the source and in the results, by name, frame by frame.
 
     Clips of another size are compared at the size of the largest, enlarged with Lanczos's filter. ``regions`` are in
-    pixels of the source. ``vmaf``: the program that measures VMAF (see
+    pixels of frames of size ``framed`` (None: the source's). ``vmaf``: the program that measures VMAF (see
     :func:`~redetail.evaluate.fidelity.vmaf_program`). Raises :class:`~redetail.errors.InputError` for clips of another
     shape, or with fewer frames than the regions span.
     """
@@ -117,13 +156,14 @@ def compare(
             true = pictures.pop() if original is not None else None
             for number, region in enumerate(regions):
                 if region.start <= index < region.stop:
-                    box = _scaled(region.box(index - region.start), source.info.size, size)
+                    box = _scaled(region.box(index - region.start), framed or source.info.size, size)
                     for name, picture in zip(clips, pictures, strict=True):
                         meters[name][number].add(index, box, pictures[0], picture, true)
         measured = {name: tuple(meter.figures() for meter in of_clip) for name, of_clip in meters.items()}
     progress(Progress(STAGE, stop - start, stop - start))
     judged = tuple(_judged(name, measured[name], measured[SOURCE]) for name in clips)
-    return Comparison(size, stop - start, original is not None, judged)
+    framed = framed or source.info.size
+    return Comparison(size, stop - start, original is not None, judged, tuple(regions), framed)
 
 
 class _Meter:

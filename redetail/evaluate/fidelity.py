@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.errors import DependencyError, InputError
+from redetail.errors import InputError
 from redetail.imaging.resample import to_float
+from redetail.optional import require
 
 _SIDE = 11  # pixels of SSIM's window
 
@@ -104,11 +105,7 @@ class VmafMeter:
 
 
 def _metrics() -> ModuleType:
-    try:
-        from skimage import metrics
-    except ImportError as error:
-        raise DependencyError("scikit-image", "standalone") from error
-    return metrics
+    return require("skimage.metrics")
 
 
 def _check_alike(picture: NDArray[Any], reference: NDArray[Any]) -> None:

@@ -5,7 +5,6 @@ Everything is measured on luma in levels of 8 bits (0..255, weights of BT.601), 
 
 from __future__ import annotations
 
-import importlib
 import math
 from types import ModuleType
 from typing import Any
@@ -13,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.errors import DependencyError
 from redetail.imaging.resample import to_float
+from redetail.optional import require
 
 Luma = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -29,10 +28,7 @@ _EDGE_BLUR, _EDGE_REACH = 2.0, 9  # sigma of the edge without its overshoot, and
 
 def ndimage() -> ModuleType:
     """SciPy's image filters; raises :class:`~redetail.errors.DependencyError` where SciPy is not installed."""
-    try:
-        return importlib.import_module("scipy.ndimage")
-    except ImportError as error:
-        raise DependencyError("scipy", "standalone") from error
+    return require("scipy.ndimage")
 
 
 def luma_levels(picture: NDArray[Any]) -> Luma:

@@ -1,0 +1,28 @@
+"""What commands write beside a video: names that may be written, and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from redetail.errors import OutputError
+from redetail.evaluate.sheet import Picture, save_png
+from redetail.files import replacing
+
+
+def path_of(given: str | Path | None) -> Path | None:
+    """A name as it was typed, with the home folder in place of ``~``."""
+    return None if given is None else Path(given).expanduser()
+
+
+def keep_existing(outputs: Iterable[str | Path | None], overwrite: bool) -> None:
+    """Raise OutputError where a file that is to be written exists and may not be replaced."""
+    for path in outputs:
+        if path and not overwrite and Path(path).expanduser().is_file():
+            raise OutputError(f"{path} exists; give another name, or --overwrite to replace it.")
+
+
+def write_picture(picture: Picture, path: Path) -> None:
+    """Write a PNG; raises OutputError."""
+    with replacing(path) as temporary:
+        save_png(temporary, picture)

@@ -1,0 +1,68 @@
+"""``redetail evaluate`` as a user types it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from redetail.video import open_sink, open_source
+
+BOX = ("--box", "20,20,60,60")
+
+
+@pytest.fixture
+def blurred(clip: Path) -> Path:
+    """The clip without its finest detail."""
+    path = clip.with_name("blurred.mkv")
+    source = open_source(clip)
+    with open_sink(path, source) as sink:
+        for frame in source.frames():
+            soft = sum(np.roll(frame.pixels.astype(np.float32), shift, (0, 1)) for shift in ((0, 0), (1, 0), (0, 1)))
+            sink.write(type(frame)(frame.index, frame.pts, (soft / 3).astype(np.uint8), frame.duration))
+    return path
+
+
+def test_a_table_a_verdict_a_report_and_a_sheet(run, clip: Path, blurred: Path) -> None:
+    report, sheet = clip.with_name("figures.json"), clip.with_name("sheet.png")
+    ran = run("evaluate", blurred, f"sharp={clip}", *BOX, "--original", clip, "--report", report, "--sheet", sheet)
+    assert ran.code == 0, ran.err
+    assert "best first: sharp, source" in ran.out
+    assert "PSNR" in ran.out
+    assert "sharp, box: Better" in ran.out
+    document = json.loads(report.read_text())
+    assert document["evaluation_version"] == 1
+    assert [one["name"] for one in document["clips"]] == ["source", "sharp"]
+    assert Image.open(sheet).size[0] >= 3 * 224  # source, sharp, original
+
+
+def test_nothing_is_replaced_and_no_input_is_written(run, clip: Path, blurred: Path) -> None:
+    clip.with_name("old.json").write_text("mine")
+    ran = run("evaluate", blurred, clip, *BOX, "--report", clip.with_name("old.json"))
+    assert ran.code == 2
+    assert "exists" in ran.err
+    before = blurred.read_bytes()
+    ran = run("evaluate", clip, blurred, *BOX, "--report", blurred, "--overwrite")
+    assert ran.code == 2
+    assert blurred.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.mp4"], "There is no file or folder missing.mp4"),
+        (["a=CLIP", "a=CLIP"], "Two clips are called 'a'; name them: NAME=FILE."),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(run, clip: Path, arguments: list[str], message: str) -> None:
+    ran = run("evaluate", clip, *(text.replace("CLIP", str(clip)) for text in arguments), *BOX)
+    assert ran.code == 2
+    assert ran.err.endswith(f"redetail: {message}\n") or message in ran.err
+    assert ran.err.count("redetail: ") == 1
+
+
+def test_where_nobody_is_found_there_is_nothing_to_compare(run, clip: Path) -> None:
+    ran = run("evaluate", clip, f"same={clip}")
+    assert ran.code == 0
+    assert "No subject was found" in ran.out
