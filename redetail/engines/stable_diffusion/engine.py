@@ -62,8 +62,8 @@ class LoraModel:
     while it is used."""
 
     def __init__(self, model: TextGuidedModel, networks: Sequence[Any], loras: Sequence[WeightedFile]) -> None:
-        self._model, self._networks, self._loras = model, networks, tuple(loras)
-        self._mixer: LoraMixer | None = None
+        self._model, self._loras = model, tuple(loras)
+        self._mixer = LoraMixer(*networks)
         self._mix(())  # a file that cannot be used is refused before any work
 
     @property
@@ -94,20 +94,11 @@ class LoraModel:
 
     def check(self, settings: Settings) -> None:
         """Raise what ``condition`` would raise for the LoRA and prompts of these settings."""
-        if settings.loras:
-            self._mixed().check([*map(WeightedFile.parse, settings.loras)])
+        self._mixer.check([*map(WeightedFile.parse, settings.loras)])
         self._model.check(settings)
 
     def _mix(self, more: Sequence[str]) -> None:
-        loras = [*self._loras, *map(WeightedFile.parse, more)]
-        if self._mixer is not None or loras:
-            self._mixed().use(loras)
-
-    def _mixed(self) -> LoraMixer:
-        """Made when the first LoRA is wanted: most runs have none."""
-        if self._mixer is None:
-            self._mixer = LoraMixer(*self._networks)
-        return self._mixer
+        self._mixer.use([*self._loras, *map(WeightedFile.parse, more)])
 
 
 def _model(parts: Parts, spec: ModelSpec, placement: Placement) -> LoraModel:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -27,14 +29,21 @@ class LoraMixer:
 
     The sum is made in float32 and rounded once to the precision of the weight: W + sum of strength * delta. The weights
     that LoRAs touch are kept as they were loaded, so that every state is reached from there and nothing adds up.
+    Threads change the networks one after another; who computes with them holds the lock of the engine.
     """
 
     def __init__(self, unet: nn.Module, text_encoder: nn.Module, text_encoder_2: nn.Module | None = None) -> None:
         self._unet = unet
-        self._layers = layers_of(unet, text_encoder, text_encoder_2)
+        self._text_encoders = text_encoder, text_encoder_2
+        self._lock = threading.Lock()
         self._originals: dict[tuple[Layer, str], Tensor] = {}
         self._current: tuple[tuple[str, int, float], ...] = ()
         self._said: set[Path] = set()
+
+    @cached_property
+    def _layers(self) -> dict[Layer, nn.Module]:
+        """Found when the first LoRA is wanted: most runs have none."""
+        return layers_of(self._unet, *self._text_encoders)
 
     @torch.inference_mode()
     def use(self, loras: Sequence[WeightedFile]) -> None:
@@ -46,8 +55,11 @@ class LoraMixer:
         """
         active = [lora for lora in loras if lora.strength != 0]
         wanted = tuple((str(lora.path), _changed(lora), lora.strength) for lora in active)
-        if wanted == self._current:
-            return
+        with self._lock:
+            if wanted != self._current:
+                self._change(active, wanted)
+
+    def _change(self, active: Sequence[WeightedFile], wanted: tuple[tuple[str, int, float], ...]) -> None:
         changes = [(change, lora.strength) for lora in active for change in self._changes(read_lora(lora.path))]
         by_weight: dict[tuple[Layer, str], list[tuple[_Change, float]]] = {}
         for change, strength in changes:
