@@ -79,7 +79,7 @@ def add_memory(group: argparse._ArgumentGroup) -> None:
     for flag, text in (
         ("--channels-last", "weights in the order that convolutions on GPUs like"),
         ("--compile", "compile the UNet: minutes at first, quicker steps then"),
-        ("--offload", "keep the VAE and the text encoder off the device while they rest"),
+        ("--offload", "keep the VAE and the text encoder off the device while they are idle"),
     ):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
     group.add_argument("--vae-batch", type=number, metavar="N", help="frames that go through the VAE at once")

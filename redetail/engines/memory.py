@@ -29,7 +29,7 @@ class Memory:
     the text encoder where it differs. ``attention``: "sdpa" is quickest, "sliced" takes least memory.
     ``channels_last``: weights in the order that convolutions on GPUs like. ``compile``: compile the UNet, which takes
     minutes at first. ``vae_batch``: frames that go through the VAE at once; ``vae_tile``: side of its tiles in pixels,
-    0 for whole frames. ``offload``: keep the VAE and the text encoder off the device while they rest.
+    0 for whole frames. ``offload``: keep the VAE and the text encoder off the device while they are idle.
 
     Raises :class:`~redetail.errors.SettingsError` for numbers that cannot be, and
     :class:`~redetail.errors.UnknownNameError` for an attention that does not exist. Precisions are checked by

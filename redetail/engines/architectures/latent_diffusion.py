@@ -30,7 +30,7 @@ _USABLE, _LOADABLE = ("", "sd15", "sd2", "sdxl"), ("sd15", "sdxl")
 _UNUSABLE_LAYOUTS = ("hotshot", "control-lora", "sparsectrl")
 # AnimateLCM's module comes without positions; its authors run it with 64 of them (arXiv:2402.00769).
 _ANIMATELCM_LIMIT = 64
-_INPAINTING_CHANNELS = 9
+INPAINTING_CHANNELS = 9
 _MOST_IN_EMBEDDING = 4
 
 
@@ -201,7 +201,7 @@ def _diffusers_unet(shapes: Shapes) -> Identity | None:
 def _checkpoint_identity(
     shapes: Shapes, prefix: str, channels: int, parts: tuple[str, ...], layout: str
 ) -> Identity:  # fmt: skip
-    base, inpainting = _base(shapes, prefix), channels == _INPAINTING_CHANNELS
+    base, inpainting = _base(shapes, prefix), channels == INPAINTING_CHANNELS
     prediction = "v" if "v_pred" in shapes else "" if base == "sd2" else "eps"
     details = {"layout": layout, "prefix": prefix, "in_channels": channels, "inpainting": inpainting, "parts": parts}
     if any("motion_modules." in name for name in shapes):

@@ -13,20 +13,24 @@ from typing import Any, Protocol
 from torch import nn
 
 from redetail.engines.architectures.base import CHECKPOINT
-from redetail.engines.architectures.latent_diffusion import VAE_PREFIX
+from redetail.engines.architectures.latent_diffusion import INPAINTING_CHANNELS, VAE_PREFIX
 from redetail.engines.architectures.stable_diffusion import WANTED, Conventions, TextEncoderLayout
 from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.files import FileFacts, open_as
 from redetail.engines.spec import ModelSpec
-from redetail.engines.stable_diffusion import original
-from redetail.engines.stable_diffusion.clip import CLIP_TOKENS, load_text_encoder
+from redetail.engines.stable_diffusion import conversion
+from redetail.engines.stable_diffusion.clip import CLIP_TOKENS, TextEncoder, load_text_encoder, load_tokenizer
 from redetail.engines.stable_diffusion.family import FAMILIES
-from redetail.engines.stable_diffusion.folder import ModelFolder, Part, open_folder, refiner_refused
-from redetail.engines.stable_diffusion.network import INPAINTING_CHANNELS
-from redetail.engines.stable_diffusion.parts import TextPart, load_network, load_tokenizer
+from redetail.engines.stable_diffusion.folder import (
+    ComponentFolder,
+    ModelFolder,
+    load_network,
+    open_folder,
+    refiner_refused,
+)
+from redetail.engines.stable_diffusion.state_dict import StateDict, renamed
 from redetail.engines.stable_diffusion.vae import load_vae_part, vae_in
-from redetail.engines.stable_diffusion.weights import Loose, renamed
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 
@@ -56,11 +60,11 @@ class Checkpoint(Protocol):
         """Whether the UNet has motion layers inside."""
         ...
 
-    def unet(self, placement: Placement) -> Loose:
+    def unet(self, placement: Placement) -> StateDict:
         """The UNet: 2-D, or with motion layers inside."""
         ...
 
-    def motion(self, placement: Placement) -> Loose:
+    def motion(self, placement: Placement) -> StateDict:
         """The motion layers that lie beside the UNet."""
         ...
 
@@ -68,7 +72,7 @@ class Checkpoint(Protocol):
         """The VAE, loaded."""
         ...
 
-    def texts(self, placement: Placement) -> tuple[TextPart, ...]:
+    def texts(self, placement: Placement) -> tuple[TextEncoder, ...]:
         """The text encoders of its family, loaded, with their tokenizers."""
         ...
 
@@ -128,17 +132,17 @@ class FileCheckpoint:
         ends = {"rescale_betas_zero_snr": True} if "ztsnr" in self._file.tensors else {}
         return {**self.family.betas, "prediction_type": _PREDICTIONS[self._facts.prediction], **ends}
 
-    def unet(self, placement: Placement) -> Loose:
+    def unet(self, placement: Placement) -> StateDict:
         """Its tensors under diffusers' names; they stay in the file until they are placed."""
         names = self._file.below(self._facts.details["prefix"])
         shapes = {short: self._file.shape(name) for short, name in names.items()}
         try:
-            config, new = original.unet_config(shapes), original.unet_names(shapes)
+            config, new = conversion.unet_config(shapes), conversion.unet_names(shapes)
         except (KeyError, StopIteration, IndexError) as error:
             raise ModelError(f"The UNet of {self.path} lacks blocks; copy or download it again.") from error
         return renamed(self._file, {names[short]: name for short, name in new.items()}, config, "UNet")
 
-    def motion(self, placement: Placement) -> Loose:
+    def motion(self, placement: Placement) -> StateDict:
         """There is none."""
         raise ModelError(f"{self.path} has no motion layers; name a motion module for it (--motion-module).")
 
@@ -146,14 +150,14 @@ class FileCheckpoint:
         """An AutoencoderKL."""
         return vae_in(self._file, VAE_PREFIX, placement, self.family)
 
-    def texts(self, placement: Placement) -> tuple[TextPart, ...]:
+    def texts(self, placement: Placement) -> tuple[TextEncoder, ...]:
         """With CLIP's tokenizer, which no single file holds."""
         return tuple(self._text(layout, placement) for layout in self.family.texts)
 
-    def _text(self, layout: TextEncoderLayout, placement: Placement) -> TextPart:
+    def _text(self, layout: TextEncoderLayout, placement: Placement) -> TextEncoder:
         encoder: Any = load_text_encoder(self._file, layout, _for_text(placement))
         with as_file(files("redetail.bundled") / "clip_tokenizer") as path:
-            return TextPart(encoder, load_tokenizer(path, encoder.config.vocab_size, layout.padding))
+            return TextEncoder(encoder, load_tokenizer(path, encoder.config.vocab_size, layout.padding))
 
 
 class FolderCheckpoint:
@@ -165,17 +169,17 @@ class FolderCheckpoint:
         self.scheduler = folder.scheduler
         self.has_motion = folder.unet.kind == "UNetMotionModel"
 
-    def unet(self, placement: Placement) -> Loose:
+    def unet(self, placement: Placement) -> StateDict:
         """A UNet2DConditionModel or UNetMotionModel."""
         network = load_network(self._folder.unet, placement.dtype)
-        return Loose(network.config, network.state_dict(), f"The unet of {self.path}")
+        return StateDict(network.config, network.state_dict(), f"The unet of {self.path}")
 
-    def motion(self, placement: Placement) -> Loose:
+    def motion(self, placement: Placement) -> StateDict:
         """The MotionAdapter of the folder."""
         if self._folder.motion_adapter is None:
             raise ModelError(f"{self.path} has no motion_adapter; name a motion module for it (--motion-module).")
         network = load_network(self._folder.motion_adapter, placement.dtype)
-        return Loose(network.config, network.state_dict(), f"The motion_adapter of {self.path}")
+        return StateDict(network.config, network.state_dict(), f"The motion_adapter of {self.path}")
 
     def vae(self, placement: Placement) -> nn.Module:
         """An AutoencoderKL or AutoencoderTiny."""
@@ -183,10 +187,10 @@ class FolderCheckpoint:
             raise ModelError(f"{self.path} has no vae; name one for it (--vae).")
         return load_vae_part(self._folder.vae, placement)
 
-    def texts(self, placement: Placement) -> tuple[TextPart, ...]:
+    def texts(self, placement: Placement) -> tuple[TextEncoder, ...]:
         """Each with the tokenizer in the folder."""
         loaded = [
-            TextPart(_placed(part, placement), load_tokenizer(path, part.config.get("vocab_size", CLIP_TOKENS)))
+            TextEncoder(_placed(part, placement), load_tokenizer(path, part.config.get("vocab_size", CLIP_TOKENS)))
             for part, path in zip(self._folder.texts, self._folder.tokenizers, strict=True)
         ]
         if any(one.tokenizer.get_vocab() != loaded[0].tokenizer.get_vocab() for one in loaded[1:]):
@@ -194,7 +198,7 @@ class FolderCheckpoint:
         return tuple(loaded)
 
 
-def _placed(part: Part, placement: Placement) -> nn.Module:
+def _placed(part: ComponentFolder, placement: Placement) -> nn.Module:
     """A text encoder on its device."""
     network = load_network(part, _for_text(placement).dtype)
     ready: nn.Module = network.to(placement.device).eval().requires_grad_(False)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from redetail.engines.architectures.stable_diffusion import TextEncoderLayout
 from redetail.engines.device import Placement
-from redetail.engines.stable_diffusion.weights import Loose, fill, skeleton
+from redetail.engines.stable_diffusion.folder import first_line
+from redetail.engines.stable_diffusion.state_dict import StateDict, fill, skeleton
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 from redetail.optional import require
@@ -36,6 +39,14 @@ _OPEN_ENDS = {
     "ln_final.weight": "final_layer_norm.weight",
     "ln_final.bias": "final_layer_norm.bias",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoder:
+    """A text encoder, a CLIPTextModel or one with a projection, and its CLIPTokenizer."""
+
+    encoder: Any
+    tokenizer: Any
 
 
 def load_text_encoder(file: WeightFile, layout: TextEncoderLayout, placement: Placement) -> nn.Module:
@@ -65,7 +76,7 @@ def _loaded(
     # transformers 4 names every tensor below "text_model", transformers 5 not those of a CLIPTextModel.
     lead = _LEAD if next(iter(network.state_dict())).startswith(_LEAD) else ""
     whole = {name if name.startswith("text_projection") else lead + name: tensor for name, tensor in tensors.items()}
-    return fill(network, Loose(config, whole, f"The text encoder of {file.path}"), placement)
+    return fill(network, StateDict(config, whole, f"The text encoder of {file.path}"), placement)
 
 
 def clip_tensors(given: Tensors) -> dict[str, Tensor]:
@@ -111,3 +122,19 @@ def clip_config(tensors: Tensors) -> dict[str, Any]:
         "eos_token_id": vocabulary - 1,
         "pad_token_id": vocabulary - 1,
     }
+
+
+def load_tokenizer(path: Path, known: int, padding: str | None = None) -> Any:
+    """The CLIP tokenizer in a folder, for a text encoder that knows so many tokens; ``padding``: the token that fills
+    up a prompt where the folder does not say it."""
+    said = {} if padding is None else {"pad_token": padding}
+    try:
+        tokenizer = require("transformers").CLIPTokenizer.from_pretrained(str(path), local_files_only=True, **said)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"The part {path} is no CLIP tokenizer: {first_line(error)}") from error
+    if len(tokenizer) > known:
+        raise ModelError(
+            f"The tokenizer {path} knows {len(tokenizer)} tokens, but its text_encoder {known}; "
+            "they belong to different models."
+        )
+    return tokenizer

@@ -15,7 +15,7 @@ from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.spec import ControlFile
 from redetail.engines.stable_diffusion.control_weights import load_controlnet
-from redetail.engines.stable_diffusion.modes import RestingNetwork, set_up
+from redetail.engines.stable_diffusion.memory import OffloadedNetwork, set_up
 from redetail.errors import SettingsError
 from redetail.geometry.context import Frames
 from redetail.imaging.hints import hint_names, make_hint
@@ -70,9 +70,9 @@ def load_controls(controls: Sequence[ControlFile], placement: Placement, unet: C
 
 
 def _ready(network: Any, placement: Placement) -> Any:
-    """A ControlNet set up as the UNet is; it rests wherever other parts do."""
+    """A ControlNet set up as the UNet is, offloaded where other networks are."""
     set_up(network, placement.modes)
-    return RestingNetwork(network, placement.device) if placement.modes.offload else network
+    return OffloadedNetwork(network, placement.device) if placement.modes.offload else network
 
 
 def show(

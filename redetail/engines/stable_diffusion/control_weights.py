@@ -17,11 +17,10 @@ from torch import nn
 from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.files import open_as
-from redetail.engines.stable_diffusion.folder import open_part
+from redetail.engines.stable_diffusion.conversion import SIZES_WIDTH, unet_names
+from redetail.engines.stable_diffusion.folder import load_network, open_component
 from redetail.engines.stable_diffusion.libraries import quiet
-from redetail.engines.stable_diffusion.original import SIZES_WIDTH, unet_names
-from redetail.engines.stable_diffusion.parts import load_network
-from redetail.engines.stable_diffusion.weights import Loose, fill, skeleton
+from redetail.engines.stable_diffusion.state_dict import StateDict, fill, skeleton
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 from redetail.optional import require
@@ -47,13 +46,13 @@ def load_controlnet(path: Path, placement: Placement, unet: Config) -> nn.Module
     """
     with quiet():
         if path.is_dir():
-            network = load_network(open_part(path, "controlnet"), placement.dtype)
+            network = load_network(open_component(path, "controlnet"), placement.dtype)
             _check_fit(path, network.config, unet)
             ready: nn.Module = network.to(placement.device).eval().requires_grad_(False)
             return ready
-        loose = _opened(path, unet)
-        _check_fit(path, loose.config, unet)
-        return fill(skeleton(lambda: _built(loose.config)), loose, placement)
+        state = _opened(path, unet)
+        _check_fit(path, state.config, unet)
+        return fill(skeleton(lambda: _built(state.config)), state, placement)
 
 
 def _built(config: Config) -> nn.Module:
@@ -61,7 +60,7 @@ def _built(config: Config) -> nn.Module:
     return network
 
 
-def _opened(path: Path, unet: Config) -> Loose:
+def _opened(path: Path, unet: Config) -> StateDict:
     """The tensors of a single file in diffusers' names, and the config that their shapes tell."""
     file, facts = open_as(path, ("controlnet",), _WANTED)
     if facts.details["layout"] in _UNSUPPORTED or "difference" in file.tensors:
@@ -69,17 +68,17 @@ def _opened(path: Path, unet: Config) -> Loose:
         raise ModelError(f"{path} is {what}, which is not supported; what is wanted here is {_WANTED}.")
     try:
         renamed = control_names({name: facts.shape for name, facts in file.tensors.items()})
-        return _loose(file, renamed, unet)
+        return _state_dict(file, renamed, unet)
     except (KeyError, StopIteration, IndexError) as error:
         raise ModelError(f"The ControlNet {path} lacks blocks; copy or download it again.") from error
 
 
-def _loose(file: WeightFile, renamed: Mapping[str, str], unet: Config) -> Loose:
+def _state_dict(file: WeightFile, renamed: Mapping[str, str], unet: Config) -> StateDict:
     config = control_config({new: file.shape(name) for name, new in renamed.items()}, unet)
     # Its authors' "shuffle" ControlNet averages its outputs over the picture; only its configuration says so.
     config["global_pool_conditions"] = "shuffle" in file.path.stem.lower()
     tensors = {renamed[name]: tensor for name, tensor in file.read(list(renamed)).items()}
-    return Loose(config, tensors, f"The ControlNet {file.path}")
+    return StateDict(config, tensors, f"The ControlNet {file.path}")
 
 
 def control_names(shapes: Shapes) -> dict[str, str]:

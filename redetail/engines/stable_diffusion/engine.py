@@ -14,15 +14,14 @@ from redetail.engines.latent import Codec, DenoiserFor, InpaintCondition, Latent
 from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.engines.stable_diffusion.checkpoint import open_checkpoint
 from redetail.engines.stable_diffusion.codec import VaeCodec
+from redetail.engines.stable_diffusion.components import Components, load_components
 from redetail.engines.stable_diffusion.conditions import Conditioner, PromptEncoder, StatesAlone, StatesWholeAndSize
 from redetail.engines.stable_diffusion.control import load_controls
 from redetail.engines.stable_diffusion.embedding import load_embeddings
 from redetail.engines.stable_diffusion.lora import LoraMixer
-from redetail.engines.stable_diffusion.modes import RestingCodec, RestingText, apply_modes
+from redetail.engines.stable_diffusion.memory import OffloadedCodec, OffloadedPromptEncoder, apply_modes
 from redetail.engines.stable_diffusion.network import MotionNetwork, TextGuidedModel
 from redetail.engines.stable_diffusion.noise import noise_table, prediction_of
-from redetail.engines.stable_diffusion.parts import Parts
-from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.engines.stable_diffusion.text import TextConditioner
 from redetail.errors import ModelError
 from redetail.sampling import NoisePath, StepIndex, VarianceExploding, sampler_names, scheduler_names
@@ -38,11 +37,11 @@ def load_stable_diffusion_engine(family: Architecture, spec: ModelSpec, placemen
     Raises :class:`~redetail.errors.ModelError` for files that cannot be used or do not fit one another, and
     :class:`~redetail.errors.DependencyError` without diffusers or transformers.
     """
-    parts = load_spec_parts(spec, placement)
-    model = _model(parts, spec, placement)
-    codec = _codec(parts.vae, placement)
-    refiner = None if spec.refiner_checkpoint is None else _refiner(spec, parts, placement)
-    longest = (TRAINED_FRAMES, parts.motion_limit, placement.modes.window or TRAINED_FRAMES)
+    components = load_components(spec, placement)
+    model = _model(components, spec, placement)
+    codec = _codec(components.vae, placement)
+    refiner = None if spec.refiner_checkpoint is None else _refiner(spec, components, placement)
+    longest = (TRAINED_FRAMES, components.motion_limit, placement.modes.window or TRAINED_FRAMES)
     capabilities = Capabilities(
         name=f"diffusers:{Path(spec.checkpoint or '').name}",
         size_multiple=codec.grid.spatial,
@@ -54,7 +53,7 @@ def load_stable_diffusion_engine(family: Architecture, spec: ModelSpec, placemen
         uses_loras="loras" in family.takes,
         hints=tuple(dict.fromkeys(control.hint for control in spec.controls)),
     )
-    return LatentEngine(codec, model, capabilities, placement, context_limit=parts.motion_limit, refiner=refiner)
+    return LatentEngine(codec, model, capabilities, placement, context_limit=components.motion_limit, refiner=refiner)
 
 
 class LoraModel:
@@ -101,26 +100,28 @@ class LoraModel:
         self._mixer.use([*self._loras, *map(WeightedFile.parse, more)])
 
 
-def _model(parts: Parts, spec: ModelSpec, placement: Placement) -> LoraModel:
-    """The latent model of loaded parts: text, ControlNets and LoRA around the network."""
-    apply_modes(parts, placement)
-    path = VarianceExploding(noise_table(parts.scheduler, parts.family.betas), prediction_of(parts.scheduler))
-    controls = load_controls(spec.controls, placement, parts.unet.config)
-    guided = TextGuidedModel(MotionNetwork(parts.unet, path), _text(parts, spec, placement), controls)
-    return LoraModel(guided, (parts.unet, *(text.encoder for text in parts.texts)), spec.loras)
+def _model(components: Components, spec: ModelSpec, placement: Placement) -> LoraModel:
+    """The latent model of loaded components: text, ControlNets and LoRA around the network."""
+    apply_modes(components, placement)
+    path = VarianceExploding(
+        noise_table(components.scheduler, components.family.betas), prediction_of(components.scheduler)
+    )
+    controls = load_controls(spec.controls, placement, components.unet.config)
+    guided = TextGuidedModel(MotionNetwork(components.unet, path), _text(components, spec, placement), controls)
+    return LoraModel(guided, (components.unet, *(text.encoder for text in components.texts)), spec.loras)
 
 
-def _text(parts: Parts, spec: ModelSpec, placement: Placement) -> Conditioner:
-    """What makes conditions of prompts, with embeddings; encoders that rest do so one by one."""
+def _text(components: Components, spec: ModelSpec, placement: Placement) -> Conditioner:
+    """What makes conditions of prompts, with embeddings; encoders are offloaded one by one."""
     encoders: list[PromptEncoder] = []
-    for text, layout in zip(parts.texts, parts.family.texts, strict=True):
+    for text, layout in zip(components.texts, components.family.texts, strict=True):
         embeddings = load_embeddings(spec.embeddings, int(text.encoder.config.hidden_size), layout.vectors)
-        one = TextConditioner(text.tokenizer, text.encoder, embeddings, normed=parts.family.normed)
-        encoders.append(RestingText(one, text.encoder, placement.device) if placement.modes.offload else one)
-    return StatesWholeAndSize(encoders) if parts.family.pooled else StatesAlone(encoders)
+        one = TextConditioner(text.tokenizer, text.encoder, embeddings, normed=components.family.normed)
+        encoders.append(OffloadedPromptEncoder(one, text.encoder, placement.device) if placement.modes.offload else one)
+    return StatesWholeAndSize(encoders) if components.family.pooled else StatesAlone(encoders)
 
 
-def _refiner(spec: ModelSpec, base: Parts, placement: Placement) -> LoraModel:
+def _refiner(spec: ModelSpec, base: Components, placement: Placement) -> LoraModel:
     """The refiner: another checkpoint with the same motion module and text embeddings, without LoRA and ControlNets."""
     own = ModelSpec(
         checkpoint=spec.refiner_checkpoint,
@@ -135,20 +136,20 @@ def _refiner(spec: ModelSpec, base: Parts, placement: Placement) -> LoraModel:
             f"The refiner {own.checkpoint} is of {family.name}, the checkpoint of {base.family.name}; "
             "use a refiner of the same kind of model."
         )
-    parts = load_spec_parts(own, placement)
-    _check_refiner(base, parts, own)
-    return _model(parts, own, placement)
+    components = load_components(own, placement)
+    _check_refiner(base, components, own)
+    return _model(components, own, placement)
 
 
-def _check_refiner(base: Parts, refiner: Parts, spec: ModelSpec) -> None:
+def _check_refiner(base: Components, refiner: Components, spec: ModelSpec) -> None:
     """Refuse a refiner that reads other latents than the base model: they go from one to the other as they are."""
     facts = [
         (
-            int(parts.unet.config.out_channels),
-            round(float(parts.vae.config.scaling_factor), 5),
-            round(float(getattr(parts.vae.config, "shift_factor", None) or 0), 5),
+            int(components.unet.config.out_channels),
+            round(float(components.vae.config.scaling_factor), 5),
+            round(float(getattr(components.vae.config, "shift_factor", None) or 0), 5),
         )
-        for parts in (base, refiner)
+        for components in (base, refiner)
     ]
     if facts[0] != facts[1]:
         (channels, scale, _), (own, other, _) = facts
@@ -161,4 +162,4 @@ def _check_refiner(base: Parts, refiner: Parts, spec: ModelSpec) -> None:
 def _codec(vae: Any, placement: Placement) -> Codec:
     modes = placement.modes
     codec = VaeCodec(vae, modes.vae_pixels, modes.vae_batch)
-    return RestingCodec(codec, vae, placement.device) if modes.offload else codec
+    return OffloadedCodec(codec, vae, placement.device) if modes.offload else codec

@@ -14,10 +14,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 
 from redetail.engines.architectures.sdxl import SDXL_CONVENTIONS
@@ -25,6 +28,7 @@ from redetail.engines.architectures.stable_diffusion import Conventions
 from redetail.engines.config import Config, class_name, read_config, read_text
 from redetail.engines.stable_diffusion.family import family_of
 from redetail.errors import ModelError
+from redetail.optional import require
 
 _CLASSES = {
     "unet": ("UNet2DConditionModel", "UNetMotionModel"),
@@ -40,7 +44,7 @@ _SIZES = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ComponentFolder:
     """One network of a model folder: where it lies, its config.json and which variant of its weights exists."""
 
     path: Path
@@ -62,10 +66,10 @@ class ModelFolder:
     """
 
     path: Path
-    unet: Part
-    motion_adapter: Part | None
-    vae: Part | None
-    texts: tuple[Part, ...]
+    unet: ComponentFolder
+    motion_adapter: ComponentFolder | None
+    vae: ComponentFolder | None
+    texts: tuple[ComponentFolder, ...]
     tokenizers: tuple[Path, ...]
     scheduler: Config
     family: Conventions
@@ -78,12 +82,12 @@ def open_folder(path: Path, needed: Sequence[str] = ("motion_adapter", "vae")) -
     a config that is no JSON, or a weight file that is truncated or damaged.
     """
     _check_present(path, needed)
-    unet = open_part(path / "unet", "unet")
+    unet = open_component(path / "unet", "unet")
     adapted = unet.kind == "UNet2DConditionModel" and "motion_adapter" in needed
-    motion_adapter = open_part(path / "motion_adapter", "motion_adapter") if adapted else None
-    vae = open_part(path / "vae", "vae") if "vae" in needed else None
+    motion_adapter = open_component(path / "motion_adapter", "motion_adapter") if adapted else None
+    vae = open_component(path / "vae", "vae") if "vae" in needed else None
     family = family_of(unet.config)
-    texts = tuple(open_part(path / layout.part, layout.part) for layout in family.texts)
+    texts = tuple(open_component(path / layout.part, layout.part) for layout in family.texts)
     tokenizers = tuple(_tokenizer(path / layout.tokenizer) for layout in family.texts)
     scheduler = read_config(path / "scheduler" / "scheduler_config.json")
     folder = ModelFolder(path, unet, motion_adapter, vae, texts, tokenizers, scheduler, family)
@@ -129,7 +133,7 @@ def _check_present(path: Path, needed: Sequence[str]) -> None:
         )
 
 
-def open_part(path: Path, role: str) -> Part:
+def open_component(path: Path, role: str) -> ComponentFolder:
     """One network of a folder, which must be of a class for this role; raises ModelError that says what it is."""
     config = read_config(path / "config.json")
     known = _CLASSES[role]
@@ -138,7 +142,7 @@ def open_part(path: Path, role: str) -> Part:
             f"The part {path} is a {class_name(config) or 'network of unknown kind'}; "
             f"supported here: {' or '.join(known)}."
         )
-    return Part(path, config, _variant(path))
+    return ComponentFolder(path, config, _variant(path))
 
 
 def _tokenizer(path: Path) -> Path:
@@ -234,3 +238,38 @@ def _check_motion(path: Path, unet: Config, motion: Config) -> None:
         )
     if motion.get("conv_in_channels"):
         raise ModelError(f"The motion_adapter of {path} takes extra input channels (PIA), which is not supported.")
+
+
+def load_network(part: ComponentFolder, dtype: torch.dtype) -> Any:
+    """One network from its folder, with every weight that its config asks for."""
+    options: dict[str, Any] = {"local_files_only": True, "output_loading_info": True, "use_safetensors": True}
+    if part.variant is not None:
+        options["variant"] = part.variant
+    if part.path.name.startswith("text_encoder"):
+        package, options["dtype"] = "transformers", dtype
+    else:
+        package, options["torch_dtype"] = "diffusers", dtype
+        options["low_cpu_mem_usage"] = importlib.util.find_spec("accelerate") is not None
+    network_class = getattr(require(package), part.kind)
+    try:
+        network, info = network_class.from_pretrained(str(part.path), **options)
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
+        raise ModelError(f"The part {part.path} cannot be loaded: {first_line(error)}") from error
+    _check_complete(part, info)
+    return network
+
+
+def _check_complete(part: ComponentFolder, info: Mapping[str, Any]) -> None:
+    """The libraries fill what is missing with random numbers; that would be noise in every frame."""
+    wrong = [str(key) for name in ("missing_keys", "mismatched_keys") for key in info.get(name, ())]
+    if wrong:
+        raise ModelError(
+            f"The weights of {part.path} do not fit its config.json: {len(wrong)} tensors are missing or of another "
+            f"shape, such as {sorted(wrong)[0]}; copy or download it again."
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's message: the rest is advice about its own options."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

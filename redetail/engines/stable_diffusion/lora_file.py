@@ -27,7 +27,7 @@ from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 
 Layer = tuple[str, str]
-"""Part ("unet", "text", "text_2") and flat name of a layer."""
+"""ComponentFolder ("unet", "text", "text_2") and flat name of a layer."""
 
 _ROLES = re.compile(
     r"^(?P<layer>.+?)[._](?P<role>"

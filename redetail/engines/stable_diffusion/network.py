@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from redetail.engines.architectures.latent_diffusion import INPAINTING_CHANNELS
 from redetail.engines.base import CropSource
 from redetail.engines.latent import DenoiserFor, InpaintCondition
 from redetail.engines.prompt import prompts_of
@@ -16,8 +17,6 @@ from redetail.engines.stable_diffusion.control import Control, ShownControls, sh
 from redetail.geometry.context import Frames
 from redetail.sampling import Guidance, NoisePath, StepIndex
 from redetail.settings import Settings
-
-INPAINTING_CHANNELS = 9
 
 
 class MotionNetwork:

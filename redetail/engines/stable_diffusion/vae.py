@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from redetail.engines.architectures.stable_diffusion import Conventions
+from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.files import open_as
-from redetail.engines.stable_diffusion import original
+from redetail.engines.stable_diffusion import conversion
 from redetail.engines.stable_diffusion.family import FAMILIES
-from redetail.engines.stable_diffusion.folder import Part, open_part
-from redetail.engines.stable_diffusion.parts import load_network, vae_dtype
-from redetail.engines.stable_diffusion.weights import Loose, fill, from_config, renamed, skeleton
+from redetail.engines.stable_diffusion.folder import ComponentFolder, load_network, open_component
+from redetail.engines.stable_diffusion.state_dict import StateDict, fill, from_config, renamed, skeleton
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 
@@ -26,7 +27,7 @@ def load_vae(path: Path, placement: Placement, family: Conventions) -> nn.Module
     Raises :class:`~redetail.errors.ModelError` that says what the file is and what was wanted.
     """
     if path.is_dir():
-        part = open_part(path, "vae")
+        part = open_component(path, "vae")
         _check_family(part, family)
         return load_vae_part(part, placement)
     file, facts = open_as(path, ("vae",), "a VAE of Stable Diffusion")
@@ -40,14 +41,14 @@ def load_vae(path: Path, placement: Placement, family: Conventions) -> nn.Module
     )
 
 
-def load_vae_part(part: Part, placement: Placement) -> nn.Module:
+def load_vae_part(part: ComponentFolder, placement: Placement) -> nn.Module:
     """The VAE of a model folder, in the precision that its config asks for."""
     network = load_network(part, vae_dtype(part.config, part.kind, placement))
     ready: nn.Module = network.to(placement.device).eval().requires_grad_(False)
     return ready
 
 
-def _check_family(part: Part, family: Conventions) -> None:
+def _check_family(part: ComponentFolder, family: Conventions) -> None:
     """Refuse a VAE whose config says that its latents are scaled for models of another family."""
     scale = part.config.get("scaling_factor")
     other = next((one for one in FAMILIES.values() if one is not family and one.vae_scale == scale), None)
@@ -61,15 +62,23 @@ def _check_family(part: Part, family: Conventions) -> None:
 def vae_in(file: WeightFile, prefix: str, placement: Placement, family: Conventions) -> nn.Module:
     """The AutoencoderKL whose names in a file begin with ``prefix``, for a model of this family."""
     names = file.below(prefix)
-    new = original.vae_names({short: file.shape(name) for short, name in names.items()})
+    new = conversion.vae_names({short: file.shape(name) for short, name in names.items()})
     shapes = {name: file.shape(names[short]) for short, name in new.items()}
-    config = original.vae_config(shapes, family.vae_scale)
-    loose = renamed(file, {names[short]: name for short, name in new.items()}, config, "VAE")
+    config = conversion.vae_config(shapes, family.vae_scale)
+    state = renamed(file, {names[short]: name for short, name in new.items()}, config, "VAE")
     dtype = vae_dtype(config, "AutoencoderKL", placement)
-    return fill(skeleton(lambda: from_config("AutoencoderKL", config)), loose, replace(placement, dtype=dtype))
+    return fill(skeleton(lambda: from_config("AutoencoderKL", config)), state, replace(placement, dtype=dtype))
 
 
 def _tiny(file: WeightFile, placement: Placement) -> nn.Module:
     """TAESD, which its author publishes in one size only."""
-    loose = Loose({}, file.read(), f"The tiny VAE {file.path}")
-    return fill(skeleton(lambda: from_config("AutoencoderTiny", {})), loose, placement)
+    state = StateDict({}, file.read(), f"The tiny VAE {file.path}")
+    return fill(skeleton(lambda: from_config("AutoencoderTiny", {})), state, placement)
+
+
+def vae_dtype(config: Config, kind: str, placement: Placement) -> torch.dtype:
+    """What was asked for, else float32 where the VAE overflows in half precision; AutoencoderKL's own default is that
+    it does."""
+    if placement.vae_dtype is not None:
+        return placement.vae_dtype
+    return torch.float32 if config.get("force_upcast", kind == "AutoencoderKL") else placement.dtype

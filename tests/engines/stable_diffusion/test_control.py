@@ -21,13 +21,12 @@ from redetail.engines.latent import LatentEngine
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ControlFile, ModelSpec
 from redetail.engines.stable_diffusion.codec import VaeCodec
+from redetail.engines.stable_diffusion.components import Components, load_components
 from redetail.engines.stable_diffusion.conditions import StatesAlone
 from redetail.engines.stable_diffusion.control import Control, load_controls, show
 from redetail.engines.stable_diffusion.control_weights import control_config, control_names, load_controlnet
 from redetail.engines.stable_diffusion.network import MotionNetwork, TextGuidedModel
 from redetail.engines.stable_diffusion.noise import noise_table
-from redetail.engines.stable_diffusion.parts import Parts
-from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.engines.stable_diffusion.text import TextConditioner
 from redetail.errors import ModelError, SettingsError
 from redetail.imaging.hints import make_hint
@@ -73,8 +72,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def parts(folder: Path) -> Parts:
-    return load_spec_parts(ModelSpec(checkpoint=folder / "base.safetensors", motion_module=folder / "motion.ckpt"), CPU)
+def parts(folder: Path) -> Components:
+    return load_components(ModelSpec(checkpoint=folder / "base.safetensors", motion_module=folder / "motion.ckpt"), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +82,7 @@ def crops() -> Array:
     return smooth.repeat(8, axis=1).repeat(8, axis=2)
 
 
-def engine(parts: Parts, controls: tuple[Control, ...] = (), context: int | None = None) -> LatentEngine:
+def engine(parts: Components, controls: tuple[Control, ...] = (), context: int | None = None) -> LatentEngine:
     path = VarianceExploding(noise_table(LINEAR, SD_CONVENTIONS.betas))
     text = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder)
     abilities = Capabilities(
@@ -103,7 +102,9 @@ def asked(**more: Any) -> Settings:
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".ckpt"])
 @pytest.mark.parametrize("prefix", ["", "control_model."])
-def test_original_files_give_what_diffusers_converts(tmp_path: Path, parts: Parts, suffix: str, prefix: str) -> None:
+def test_original_files_give_what_diffusers_converts(
+    tmp_path: Path, parts: Components, suffix: str, prefix: str
+) -> None:
     tensors = control_tensors(prefix=prefix)
     network = load_controlnet(originals.save(tmp_path / f"net{suffix}", tensors), CPU, parts.unet.config)
     expected = converted(tensors)
@@ -126,7 +127,7 @@ def assert_same_outputs(ours: Any, theirs: Any) -> None:
         assert a.abs().max() > 1e-3
 
 
-def test_a_folder_and_a_single_file_in_the_diffusers_layout(tmp_path: Path, parts: Parts) -> None:
+def test_a_folder_and_a_single_file_in_the_diffusers_layout(tmp_path: Path, parts: Components) -> None:
     expected = converted(control_tensors())
     expected.save_pretrained(tmp_path / "folder")
     single = tmp_path / "folder" / "diffusion_pytorch_model.safetensors"
@@ -134,13 +135,13 @@ def test_a_folder_and_a_single_file_in_the_diffusers_layout(tmp_path: Path, part
         assert_same_outputs(load_controlnet(path, CPU, parts.unet.config), expected)
 
 
-def test_linear_projections_are_told_from_the_shapes(tmp_path: Path, parts: Parts) -> None:
+def test_linear_projections_are_told_from_the_shapes(tmp_path: Path, parts: Components) -> None:
     tensors = control_tensors(linear=True)
     network = load_controlnet(originals.save(tmp_path / "net.safetensors", tensors), CPU, parts.unet.config)
     assert_same_outputs(network, converted(tensors, use_linear_projection=True))
 
 
-def test_half_precision_files_are_computed_as_placed(tmp_path: Path, parts: Parts) -> None:
+def test_half_precision_files_are_computed_as_placed(tmp_path: Path, parts: Components) -> None:
     tensors = {name: tensor.half() for name, tensor in control_tensors().items()}
     network = load_controlnet(originals.save(tmp_path / "net.safetensors", tensors), CPU, parts.unet.config)
     assert network.dtype == torch.float32
@@ -148,7 +149,7 @@ def test_half_precision_files_are_computed_as_placed(tmp_path: Path, parts: Part
     assert not any(weight.requires_grad for weight in network.parameters())
 
 
-def test_other_files_are_named(folder: Path, parts: Parts) -> None:
+def test_other_files_are_named(folder: Path, parts: Components) -> None:
     with pytest.raises(ModelError, match=r"is a Stable Diffusion 1.x checkpoint; what is wanted here is a ControlNet"):
         load_controlnet(folder / "base.safetensors", CPU, parts.unet.config)
     with pytest.raises(ModelError, match="There is no weight file"):
@@ -156,20 +157,20 @@ def test_other_files_are_named(folder: Path, parts: Parts) -> None:
 
 
 @pytest.mark.parametrize(("key", "what"), [("lora_controlnet", "a Control-LoRA"), ("difference", "as the difference")])
-def test_kinds_that_are_not_supported_are_named(tmp_path: Path, parts: Parts, key: str, what: str) -> None:
+def test_kinds_that_are_not_supported_are_named(tmp_path: Path, parts: Components, key: str, what: str) -> None:
     path = originals.save(tmp_path / "net.safetensors", {**control_tensors(), key: torch.zeros(1)})
     with pytest.raises(ModelError, match=f"is .*{what}.* which .*not supported"):
         load_controlnet(path, CPU, parts.unet.config)
 
 
 @pytest.mark.parametrize("options", [{"context": 96}, {"widths": (32, 64)}])
-def test_a_controlnet_for_another_base_is_refused(tmp_path: Path, parts: Parts, options: dict[str, Any]) -> None:
+def test_a_controlnet_for_another_base_is_refused(tmp_path: Path, parts: Components, options: dict[str, Any]) -> None:
     path = originals.save(tmp_path / "net.safetensors", control_tensors(**options))
     with pytest.raises(ModelError, match=r"was made for a UNet of widths .* use a ControlNet of the same base model"):
         load_controlnet(path, CPU, parts.unet.config)
 
 
-def test_missing_blocks_are_named(tmp_path: Path, parts: Parts) -> None:
+def test_missing_blocks_are_named(tmp_path: Path, parts: Components) -> None:
     tensors = control_tensors()
     del tensors["zero_convs.3.0.bias"]
     path = originals.save(tmp_path / "net.safetensors", tensors)
@@ -177,7 +178,7 @@ def test_missing_blocks_are_named(tmp_path: Path, parts: Parts) -> None:
         load_controlnet(path, CPU, parts.unet.config)
 
 
-def test_a_folder_of_another_class_is_named(tmp_path: Path, parts: Parts) -> None:
+def test_a_folder_of_another_class_is_named(tmp_path: Path, parts: Components) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"_class_name": "T2IAdapter"}))
     with pytest.raises(ModelError, match="is a T2IAdapter; supported here: ControlNetModel"):
         load_controlnet(tmp_path, CPU, parts.unet.config)
@@ -218,7 +219,7 @@ def test_names_and_shapes_at_full_size(options: dict[str, Any], heads: Any) -> N
     ids=["one", "two for a part of the steps"],
 )
 def test_the_engine_agrees_with_diffusers_pipeline(
-    folder: Path, parts: Parts, crops: Array, controls: list[tuple[Any, ...]], cfg: float
+    folder: Path, parts: Components, crops: Array, controls: list[tuple[Any, ...]], cfg: float
 ) -> None:
     """Four Euler steps from pure noise over the same weights, hints from outside."""
     diffusers = pytest.importorskip("diffusers")
@@ -275,13 +276,13 @@ class Counting(torch.nn.Module):
         return self.network(sample, **inputs)
 
 
-def counted(folder: Path, parts: Parts, **options: Any) -> tuple[Control, Counting]:
+def counted(folder: Path, parts: Components, **options: Any) -> tuple[Control, Counting]:
     (control,) = load_controls([ControlFile(folder / "edges.safetensors", **options)], CPU, parts.unet.config)
     network = Counting(control.network)
     return Control(control.file, network), network
 
 
-def test_strength_zero_is_exactly_no_controlnet(folder: Path, parts: Parts, crops: Array) -> None:
+def test_strength_zero_is_exactly_no_controlnet(folder: Path, parts: Components, crops: Array) -> None:
     controls = load_controls([ControlFile(folder / "edges.safetensors", 0.0)], CPU, parts.unet.config)
     assert controls[0].network is None  # not even loaded
     steered = enhance_arrays(engine(parts, controls), crops, WHOLE, asked())
@@ -292,7 +293,7 @@ def test_strength_zero_is_exactly_no_controlnet(folder: Path, parts: Parts, crop
     ("start", "end", "steps"), [(0.0, 1.0, [0, 1, 2, 3]), (0.5, 1.0, [2, 3]), (0.0, 0.5, [0, 1]), (0.0, 0.0, [])]
 )
 def test_it_acts_for_its_share_of_the_steps_alone(
-    folder: Path, parts: Parts, crops: Array, start: float, end: float, steps: list[int]
+    folder: Path, parts: Components, crops: Array, start: float, end: float, steps: list[int]
 ) -> None:
     control, network = counted(folder, parts, start=start, end=end)
     shown = show((control,), CropSource.of(crops), {}, INDEX)
@@ -306,13 +307,13 @@ def test_it_acts_for_its_share_of_the_steps_alone(
     assert len(network.calls) == len(steps)
 
 
-def test_guidance_runs_both_conditions_in_one_call(folder: Path, parts: Parts, crops: Array) -> None:
+def test_guidance_runs_both_conditions_in_one_call(folder: Path, parts: Components, crops: Array) -> None:
     control, network = counted(folder, parts)
     enhance_arrays(engine(parts, (control,)), crops, WHOLE, asked(steps=2, cfg=3.0))
     assert [rows for rows, _ in network.calls] == [2 * FRAMES] * 2
 
 
-def test_windows_slice_the_hints(folder: Path, parts: Parts) -> None:
+def test_windows_slice_the_hints(folder: Path, parts: Components) -> None:
     """The frame of a hint can be read off its level; windows of a loop take the first frames again."""
     crops = np.linspace(0.1, 0.9, 5, dtype=np.float32)[:, None, None, None] * np.ones((5, SIZE, SIZE, 3), np.float32)
     control, network = counted(folder, parts, hint="tile")
@@ -323,7 +324,7 @@ def test_windows_slice_the_hints(folder: Path, parts: Parts) -> None:
     assert frames == [[0, 1], [1, 2], [3, 4]]
 
 
-def test_several_controlnets_add_up(folder: Path, parts: Parts, crops: Array) -> None:
+def test_several_controlnets_add_up(folder: Path, parts: Components, crops: Array) -> None:
     names = ("edges.safetensors", "depth.pth")
     both = load_controls([ControlFile(folder / name) for name in names], CPU, parts.unet.config)
     rows = torch.randn(1, 4, FRAMES, 8, 8, generator=torch.manual_seed(0))
@@ -340,13 +341,13 @@ def test_several_controlnets_add_up(folder: Path, parts: Parts, crops: Array) ->
         torch.testing.assert_close(whole, one + other)
 
 
-def test_a_file_that_is_used_twice_is_loaded_once(folder: Path, parts: Parts) -> None:
+def test_a_file_that_is_used_twice_is_loaded_once(folder: Path, parts: Components) -> None:
     path = folder / "edges.safetensors"
     one, two = load_controls([ControlFile(path, hint="canny"), ControlFile(path)], CPU, parts.unet.config)
     assert one.network is two.network
 
 
-def test_sliced_attention_gives_the_same_numbers(folder: Path, parts: Parts) -> None:
+def test_sliced_attention_gives_the_same_numbers(folder: Path, parts: Components) -> None:
     path = folder / "edges.safetensors"
     sliced = place("cpu", "float32", Memory(attention="sliced"))
     one, two = (load_controls([ControlFile(path)], where, parts.unet.config)[0].network for where in (CPU, sliced))
@@ -354,14 +355,14 @@ def test_sliced_attention_gives_the_same_numbers(folder: Path, parts: Parts) -> 
     assert_same_outputs(one, two)
 
 
-def test_hints_are_computed_from_the_crops(folder: Path, parts: Parts, crops: Array) -> None:
+def test_hints_are_computed_from_the_crops(folder: Path, parts: Components, crops: Array) -> None:
     control, network = counted(folder, parts, hint="softedge")
     enhance_arrays(engine(parts, (control,)), crops, WHOLE, asked(steps=1, cfg=1.0))
     expected = torch.from_numpy(make_hint("softedge", crops)).movedim(-1, 1)
     torch.testing.assert_close(network.calls[0][1], expected, atol=0, rtol=0)
 
 
-def test_hints_that_nobody_asks_for_or_nobody_gave(folder: Path, parts: Parts, crops: Array) -> None:
+def test_hints_that_nobody_asks_for_or_nobody_gave(folder: Path, parts: Components, crops: Array) -> None:
     control, _ = counted(folder, parts, hint="depth.mp4")
     with pytest.raises(SettingsError, match=r"shown 'depth.mp4', which is neither a hint that can be computed"):
         enhance_arrays(engine(parts, (control,)), crops, WHOLE, asked(steps=1))

@@ -16,12 +16,11 @@ from redetail.engines.architectures.stable_diffusion import SD_CONVENTIONS
 from redetail.engines.device import Placement
 from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion.codec import VaeCodec
+from redetail.engines.stable_diffusion.components import Components, load_components
 from redetail.engines.stable_diffusion.conditions import TextCondition
 from redetail.engines.stable_diffusion.folder import open_folder
 from redetail.engines.stable_diffusion.network import MotionNetwork
 from redetail.engines.stable_diffusion.noise import noise_table, prediction_of
-from redetail.engines.stable_diffusion.parts import Parts
-from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.errors import ModelError
 from redetail.geometry.latent_grid import LatentGrid
 from redetail.sampling import NoiseTable, VarianceExploding, initial_noise
@@ -38,8 +37,8 @@ def no_tick() -> None:
 
 
 @pytest.fixture(scope="module")
-def parts(model_folder: Path) -> Parts:
-    return load_spec_parts(ModelSpec(checkpoint=model_folder), CPU)
+def parts(model_folder: Path) -> Components:
+    return load_components(ModelSpec(checkpoint=model_folder), CPU)
 
 
 def crops_of(frames: int, height: int = 16, width: int = 24) -> Array:
@@ -60,7 +59,7 @@ def test_the_engine_agrees_with_the_animatediff_pipeline(model_folder: Path, cfg
     )
     ours = enhance_arrays(load_engine(model_folder, device="cpu"), crops, np.ones((1, 16, 24), np.float32), settings)
 
-    peers = load_spec_parts(ModelSpec(checkpoint=model_folder), CPU)
+    peers = load_components(ModelSpec(checkpoint=model_folder), CPU)
     scheduler = diffusers.EulerDiscreteScheduler(**LINEAR, timestep_spacing="linspace")
     pipeline = diffusers.AnimateDiffPipeline(
         peers.vae, peers.texts[0].encoder, peers.texts[0].tokenizer, peers.unet, _no_adapter(diffusers), scheduler
@@ -91,7 +90,7 @@ def _no_adapter(diffusers: Any) -> Any:
     return diffusers.MotionAdapter(block_out_channels=(8,), motion_norm_num_groups=4, motion_num_attention_heads=1)
 
 
-def test_the_network_is_fed_as_it_was_trained(parts: Parts) -> None:
+def test_the_network_is_fed_as_it_was_trained(parts: Components) -> None:
     """One condition at a time, by hand: x0 = x - sigma * eps(x / sqrt(sigma^2 + 1), t)."""
     path = VarianceExploding.animatediff()
     network = MotionNetwork(parts.unet, path)
@@ -107,7 +106,7 @@ def test_the_network_is_fed_as_it_was_trained(parts: Parts) -> None:
     assert (both[0] - both[1]).abs().max() > 1e-4
 
 
-def test_joining_gives_what_diffusers_joins(model_folder: Path, parts: Parts) -> None:
+def test_joining_gives_what_diffusers_joins(model_folder: Path, parts: Components) -> None:
     diffusers = pytest.importorskip("diffusers")
     unet = diffusers.UNet2DConditionModel.from_pretrained(model_folder / "unet")
     adapter = diffusers.MotionAdapter.from_pretrained(model_folder / "motion_adapter")
@@ -119,7 +118,7 @@ def test_joining_gives_what_diffusers_joins(model_folder: Path, parts: Parts) ->
     assert not any(buffer.is_meta for buffer in parts.unet.buffers())
 
 
-def test_frames_see_one_another(parts: Parts) -> None:
+def test_frames_see_one_another(parts: Components) -> None:
     network = MotionNetwork(parts.unet, VarianceExploding.animatediff())
     x = torch.randn(4, 4, 4, 4, generator=torch.manual_seed(0))
     text = TextCondition(torch.zeros(1, 77, 32))
@@ -136,7 +135,7 @@ def test_text_of_each_frame_follows_the_window() -> None:
     assert shared.at(slice(2, 4)).states is shared.states
 
 
-def test_vae_batches_change_nothing(parts: Parts) -> None:
+def test_vae_batches_change_nothing(parts: Components) -> None:
     crops = crops_of(5)
     whole, pieces = VaeCodec(parts.vae), VaeCodec(parts.vae, pixels_per_batch=2 * 16 * 24)
     with torch.no_grad():
@@ -150,7 +149,7 @@ def test_vae_batches_change_nothing(parts: Parts) -> None:
     assert VaeCodec(parts.vae, pixels_per_batch=1).calls(crops.shape) == 10
 
 
-def test_latents_are_the_scaled_mean(parts: Parts) -> None:
+def test_latents_are_the_scaled_mean(parts: Components) -> None:
     crops = crops_of(2)
     with torch.no_grad():
         images = torch.from_numpy(crops).movedim(-1, 1) * 2 - 1
@@ -204,7 +203,7 @@ def test_betas_of_its_own_are_refused() -> None:
         noise_table({**LINEAR, "trained_betas": [0.1, 0.2]}, SD_CONVENTIONS.betas)
 
 
-def test_a_unet_with_motion_layers_inside(model_folder: Path, parts: Parts, tmp_path: Path) -> None:
+def test_a_unet_with_motion_layers_inside(model_folder: Path, parts: Components, tmp_path: Path) -> None:
     """The folder that diffusers writes of a joined model gives what the two parts give."""
     folder = Path(shutil.copytree(model_folder, tmp_path / "joined"))
     shutil.rmtree(folder / "unet")

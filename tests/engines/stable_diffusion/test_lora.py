@@ -21,11 +21,10 @@ from redetail.engines.base import ChecksSettings
 from redetail.engines.device import Placement
 from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.engines.stable_diffusion import lora as lora_module
+from redetail.engines.stable_diffusion.components import Components, load_components
 from redetail.engines.stable_diffusion.lora import LoraMixer
 from redetail.engines.stable_diffusion.lora_delta import weight_delta
 from redetail.engines.stable_diffusion.lora_layers import original_names
-from redetail.engines.stable_diffusion.parts import Parts
-from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.errors import ModelError, RedetailError
 from redetail.settings import Settings
 
@@ -51,22 +50,22 @@ Pairs = dict[tuple[str, str], tuple[Tensor, Tensor]]
 
 
 @pytest.fixture(scope="module")
-def loaded(model_folder: Path) -> Parts:
-    return load_spec_parts(ModelSpec(checkpoint=model_folder), Placement(torch.device("cpu"), torch.float32))
+def loaded(model_folder: Path) -> Components:
+    return load_components(ModelSpec(checkpoint=model_folder), Placement(torch.device("cpu"), torch.float32))
 
 
 @pytest.fixture
-def parts(loaded: Parts) -> Parts:
+def parts(loaded: Components) -> Components:
     """Networks that a test may change."""
     return replace(loaded, unet=copy.deepcopy(loaded.unet), texts=copy.deepcopy(loaded.texts))
 
 
-def layer(parts: Parts, part: str, name: str) -> nn.Module:
+def layer(parts: Components, part: str, name: str) -> nn.Module:
     network: nn.Module = parts.unet if part == "unet" else parts.texts[0].encoder
     return next(module for found, module in network.named_modules() if found.removeprefix("text_model.") == name)
 
 
-def pairs(parts: Parts, seed: int = 0) -> Pairs:
+def pairs(parts: Components, seed: int = 0) -> Pairs:
     """down and up for each layer, convolutions with their kernel in down."""
     generator = torch.Generator().manual_seed(seed)
     found: Pairs = {}
@@ -83,7 +82,7 @@ def delta(down: Tensor, up: Tensor) -> Tensor:
     return (up.flatten(1) @ down.flatten(1)).reshape(up.shape[0], *down.shape[1:])
 
 
-def state(parts: Parts) -> dict[str, Tensor]:
+def state(parts: Components) -> dict[str, Tensor]:
     return {
         f"{part}.{name}": tensor.clone()
         for part, network in (("unet", parts.unet), ("text", parts.texts[0].encoder))
@@ -164,7 +163,7 @@ LAYOUTS: dict[str, Callable[[Pairs], dict[str, Tensor]]] = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_adds_its_product(parts: Parts, tmp_path: Path, layout: str) -> None:
+def test_every_layout_adds_its_product(parts: Components, tmp_path: Path, layout: str) -> None:
     found, before = pairs(parts), state(parts)
     path = write(tmp_path / "style.safetensors", LAYOUTS[layout](found))
     LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path, 0.7)])
@@ -179,7 +178,7 @@ def test_every_layout_adds_its_product(parts: Parts, tmp_path: Path, layout: str
         torch.testing.assert_close(after[name], expected, rtol=0, atol=1e-6)
 
 
-def test_the_output_is_that_of_adapters_beside_the_layers(parts: Parts, tmp_path: Path) -> None:
+def test_the_output_is_that_of_adapters_beside_the_layers(parts: Components, tmp_path: Path) -> None:
     """As programs run a LoRA that is not merged: y + strength * alpha / rank * up(down(x)), layer by layer."""
     found = pairs(parts)
     beside = copy.deepcopy(parts.unet)
@@ -208,7 +207,7 @@ def _add_beside(module: nn.Module, down: Tensor, up: Tensor, scale: float) -> No
     module.register_forward_hook(both)
 
 
-def test_a_file_as_diffusers_rewrites_it_is_the_same(parts: Parts, tmp_path: Path) -> None:
+def test_a_file_as_diffusers_rewrites_it_is_the_same(parts: Components, tmp_path: Path) -> None:
     """diffusers' own converter of kohya's names is the oracle for the names of both layouts."""
     utils = pytest.importorskip("diffusers.loaders.lora_conversion_utils")
     # It knows neither kernels nor the embedding of time.
@@ -222,7 +221,7 @@ def test_a_file_as_diffusers_rewrites_it_is_the_same(parts: Parts, tmp_path: Pat
 
 
 def test_original_block_names_are_the_inverse_of_the_conversion_of_checkpoints() -> None:
-    from redetail.engines.stable_diffusion.original import unet_names
+    from redetail.engines.stable_diffusion.conversion import unet_names
     from tests.engines.originals import UNET, sd1_shapes
 
     shapes = {n.removeprefix(UNET): s for n, s in sd1_shapes().items() if n.startswith(UNET)}
@@ -232,7 +231,7 @@ def test_original_block_names_are_the_inverse_of_the_conversion_of_checkpoints()
         assert old in original_names(new, 2), new
 
 
-def test_strength_zero_and_no_files_change_no_bit(parts: Parts, tmp_path: Path) -> None:
+def test_strength_zero_and_no_files_change_no_bit(parts: Components, tmp_path: Path) -> None:
     before = state(parts)
     one, two = (write(tmp_path / f"{seed}.safetensors", kohya(pairs(parts, seed))) for seed in (1, 2))
     mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
@@ -244,7 +243,7 @@ def test_strength_zero_and_no_files_change_no_bit(parts: Parts, tmp_path: Path) 
     assert same(before, state(parts))
 
 
-def test_several_add_up_and_history_leaves_no_trace(parts: Parts, tmp_path: Path) -> None:
+def test_several_add_up_and_history_leaves_no_trace(parts: Components, tmp_path: Path) -> None:
     found = [pairs(parts, seed) for seed in (1, 2)]
     one, two = (write(tmp_path / f"{n}.safetensors", kohya(pair)) for n, pair in enumerate(found))
     key = ("unet", UNET_LAYERS[0])
@@ -261,7 +260,7 @@ def test_several_add_up_and_history_leaves_no_trace(parts: Parts, tmp_path: Path
     assert same(both, state(parts))
 
 
-def test_a_file_touches_what_another_left(parts: Parts, tmp_path: Path) -> None:
+def test_a_file_touches_what_another_left(parts: Components, tmp_path: Path) -> None:
     """Layers that only the first file has go back to their originals when the second takes over."""
     found = pairs(parts)
     first = write(tmp_path / "first.safetensors", kohya({k: found[k] for k in list(found)[:5]}))
@@ -275,7 +274,7 @@ def test_a_file_touches_what_another_left(parts: Parts, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_rounded_once(parts: Parts, tmp_path: Path, dtype: torch.dtype) -> None:
+def test_half_precision_is_rounded_once(parts: Components, tmp_path: Path, dtype: torch.dtype) -> None:
     parts.unet.to(dtype)
     parts.texts[0].encoder.to(dtype)
     before, found = state(parts), pairs(parts)
@@ -291,7 +290,9 @@ def test_half_precision_is_rounded_once(parts: Parts, tmp_path: Path, dtype: tor
     assert same(before, state(parts))
 
 
-def test_nothing_is_read_when_nothing_changed(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_read_when_nothing_changed(
+    parts: Components, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, reads = write(tmp_path / "style.safetensors", kohya(pairs(parts))), []
     real = lora_module.read_lora
     monkeypatch.setattr(lora_module, "read_lora", lambda path: reads.append(path) or real(path))
@@ -354,7 +355,7 @@ def test_kronecker_products() -> None:
 
 
 @pytest.mark.parametrize("kind", ["hada", "lokr", "diff"])
-def test_other_kinds_are_merged_from_files(parts: Parts, tmp_path: Path, kind: str) -> None:
+def test_other_kinds_are_merged_from_files(parts: Components, tmp_path: Path, kind: str) -> None:
     name = UNET_LAYERS[0]
     weight = layer(parts, "unet", name).weight.clone()
     size, stem = weight.shape[0], f"lora_unet_{name.replace('.', '_')}"
@@ -382,7 +383,7 @@ def test_other_kinds_are_merged_from_files(parts: Parts, tmp_path: Path, kind: s
     ],
 )
 def test_what_peft_states_once_for_all_layers(
-    parts: Parts, tmp_path: Path, stated: dict[str, Any], scale: float
+    parts: Components, tmp_path: Path, stated: dict[str, Any], scale: float
 ) -> None:
     name = UNET_LAYERS[0]
     weight, (down, up) = layer(parts, "unet", name).weight.clone(), pairs(parts)["unet", name]
@@ -392,7 +393,7 @@ def test_what_peft_states_once_for_all_layers(
     torch.testing.assert_close(layer(parts, "unet", name).weight, weight + scale * delta(down, up), rtol=0, atol=1e-6)
 
 
-def test_an_adapter_of_peft_with_its_config_beside_it(parts: Parts, tmp_path: Path) -> None:
+def test_an_adapter_of_peft_with_its_config_beside_it(parts: Components, tmp_path: Path) -> None:
     name = UNET_LAYERS[0]
     weight, pair = layer(parts, "unet", name).weight.clone(), pairs(parts)["unet", name]
     path = write(tmp_path / "adapter_model.safetensors", peft_adapter({("unet", name): pair}))
@@ -410,7 +411,7 @@ def foreign(width: int, stem: str = f"lora_unet_{ATTENTION}attn2.to_k") -> dict[
     return {f"{stem}.lora_down.weight": torch.ones(4, width), f"{stem}.lora_up.weight": torch.ones(32, 4)}
 
 
-def refused(parts: Parts, path: Path) -> str:
+def refused(parts: Components, path: Path) -> str:
     before = state(parts)
     with pytest.raises(ModelError) as caught:
         LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path)])
@@ -419,13 +420,13 @@ def refused(parts: Parts, path: Path) -> str:
 
 
 @pytest.fixture
-def sd15(parts: Parts) -> Iterator[Parts]:
+def sd15(parts: Components) -> Iterator[Components]:
     """The networks say that they are Stable Diffusion 1.x, which reads text of 768 features."""
     parts.unet.register_to_config(cross_attention_dim=768)
     return parts
 
 
-def test_a_lora_of_another_base(sd15: Parts, tmp_path: Path) -> None:
+def test_a_lora_of_another_base(sd15: Components, tmp_path: Path) -> None:
     message = refused(sd15, write(tmp_path / "xl.safetensors", foreign(2048)))
     assert "xl.safetensors is a LoRA for Stable Diffusion XL, but this model is Stable Diffusion 1.x" in message
     message = refused(sd15, write(tmp_path / "two.safetensors", foreign(1024)))
@@ -434,19 +435,19 @@ def test_a_lora_of_another_base(sd15: Parts, tmp_path: Path) -> None:
     assert "Stable Diffusion XL" in refused(sd15, write(tmp_path / "text.safetensors", text))
 
 
-def test_a_layer_of_another_shape(parts: Parts, tmp_path: Path) -> None:
+def test_a_layer_of_another_shape(parts: Components, tmp_path: Path) -> None:
     message = refused(parts, write(tmp_path / "wide.safetensors", foreign(48)))
     assert "attn2_to_k is for weights of 32x48, not 32x32" in message
 
 
-def test_a_lora_that_fits_nothing(parts: Parts, tmp_path: Path) -> None:
+def test_a_lora_that_fits_nothing(parts: Components, tmp_path: Path) -> None:
     tensors = foreign(32, "lora_unet_down_blocks.7.attentions.0.proj_in")
     message = refused(parts, write(tmp_path / "other.safetensors", tensors))
     assert "None of the 1 layers" in message
     assert "down_blocks_7_attentions_0_proj_in" in message
 
 
-def test_what_fits_in_part_is_said_once(parts: Parts, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_fits_in_part_is_said_once(parts: Components, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tensors = (
         kohya(pairs(parts)) | foreign(32, "lora_unet_down_blocks.7.proj_in") | {"lora_unet_x.oft_diag": torch.ones(2)}
     )
@@ -460,14 +461,14 @@ def test_what_fits_in_part_is_said_once(parts: Parts, tmp_path: Path, caplog: py
     assert "down_blocks_7_proj_in, lora_unet_x.oft_diag" in record.getMessage()
 
 
-def test_a_dora(parts: Parts, tmp_path: Path) -> None:
+def test_a_dora(parts: Components, tmp_path: Path) -> None:
     tensors = kohya(pairs(parts))
     stem = next(iter(tensors)).split(".")[0]
     path = write(tmp_path / "dora.safetensors", tensors | {f"{stem}.dora_scale": torch.ones(32, 1)})
     assert "is a DoRA" in refused(parts, path)
 
 
-def test_what_is_no_lora(parts: Parts, tmp_path: Path) -> None:
+def test_what_is_no_lora(parts: Components, tmp_path: Path) -> None:
     (tmp_path / "notes.safetensors").write_text("a note")
     assert "text file" in refused(parts, tmp_path / "notes.safetensors")
     assert "There is no weight file" in refused(parts, tmp_path / "none.safetensors")
@@ -477,14 +478,14 @@ def test_what_is_no_lora(parts: Parts, tmp_path: Path) -> None:
     )
 
 
-def test_values_that_are_not_finite(parts: Parts, tmp_path: Path) -> None:
+def test_values_that_are_not_finite(parts: Components, tmp_path: Path) -> None:
     tensors = kohya(pairs(parts))
     last = list(tensors)[-2]
     tensors[last] = torch.full_like(tensors[last], torch.inf)
     assert "not finite" in refused(parts, write(tmp_path / "broken.safetensors", tensors))
 
 
-def test_a_failure_leaves_the_loras_that_were_there(parts: Parts, tmp_path: Path) -> None:
+def test_a_failure_leaves_the_loras_that_were_there(parts: Components, tmp_path: Path) -> None:
     good, bad = write(tmp_path / "good.safetensors", kohya(pairs(parts))), tmp_path / "none.safetensors"
     mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
     mixer.use([WeightedFile(good)])
@@ -496,7 +497,7 @@ def test_a_failure_leaves_the_loras_that_were_there(parts: Parts, tmp_path: Path
     assert same(with_good, state(parts))
 
 
-def test_a_check_reads_but_changes_nothing(parts: Parts, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_check_reads_but_changes_nothing(parts: Components, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     before, mixer = state(parts), LoraMixer(parts.unet, parts.texts[0].encoder)
     tensors = kohya(pairs(parts)) | foreign(32, "lora_unet_down_blocks.7.proj_in")
     part = WeightedFile(write(tmp_path / "part.safetensors", tensors))
@@ -529,7 +530,7 @@ def test_the_engine_tells_beforehand_what_it_refuses(model_folder: Path, tmp_pat
 
 
 def test_the_engine_uses_files_of_the_model_and_of_the_settings(
-    model_folder: Path, loaded: Parts, tmp_path: Path
+    model_folder: Path, loaded: Components, tmp_path: Path
 ) -> None:
     """Per subject: what one call is given is gone in the next; strength 0 changes no bit of the output."""
     path = write(tmp_path / "style.safetensors", kohya(pairs(loaded)))
@@ -550,7 +551,7 @@ def test_the_engine_uses_files_of_the_model_and_of_the_settings(
         load_engine(ModelSpec(checkpoint=model_folder, loras=(WeightedFile(tmp_path / "none"),)), device="cpu")
 
 
-def test_the_engine_reads_embeddings(model_folder: Path, loaded: Parts, tmp_path: Path) -> None:
+def test_the_engine_reads_embeddings(model_folder: Path, loaded: Components, tmp_path: Path) -> None:
     """The vectors of a word under another name are that word."""
     tokens = loaded.texts[0].tokenizer("face", add_special_tokens=False).input_ids
     vectors = loaded.texts[0].encoder.get_input_embeddings().weight[tokens].clone()

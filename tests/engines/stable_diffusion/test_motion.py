@@ -13,9 +13,9 @@ from torch import Tensor
 
 from redetail.engines.device import Placement
 from redetail.engines.spec import ModelSpec, WeightedFile
+from redetail.engines.stable_diffusion.components import load_components
 from redetail.engines.stable_diffusion.motion import module_name, sinusoids
 from redetail.engines.stable_diffusion.noise import noise_table
-from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.errors import ModelError
 from redetail.sampling import NoiseTable
 from tests.engines import originals as made
@@ -40,13 +40,13 @@ def motion_file(path: Path, version: str, **tensors: Tensor) -> Path:
 
 
 def motion_state(spec: ModelSpec) -> dict[str, Tensor]:
-    state = load_spec_parts(spec, CPU).unet.state_dict()
+    state = load_components(spec, CPU).unet.state_dict()
     return {name: tensor for name, tensor in state.items() if "motion_modules" in name}
 
 
 def refused(spec: ModelSpec) -> str:
     with pytest.raises(ModelError) as caught:
-        load_spec_parts(spec, CPU)
+        load_components(spec, CPU)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -58,7 +58,7 @@ def refused(spec: ModelSpec) -> str:
 def test_every_version_agrees_with_diffusers(checkpoint: Path, tmp_path: Path, version: str, limit: int) -> None:
     diffusers = pytest.importorskip("diffusers")
     path = motion_file(tmp_path / "mm.ckpt", version)
-    parts = load_spec_parts(ModelSpec(checkpoint=checkpoint, motion_module=path), CPU)
+    parts = load_components(ModelSpec(checkpoint=checkpoint, motion_module=path), CPU)
     config = {
         "_class_name": "MotionAdapter", "block_out_channels": WIDTHS, "motion_layers_per_block": 1,
         "motion_max_seq_length": limit, "use_motion_mid_block": version in ("v2", "lcm"),
@@ -81,7 +81,7 @@ def motion_state_of(unet: Any) -> dict[str, Tensor]:
 def test_the_longest_window_is_the_limit(checkpoint: Path, tmp_path: Path) -> None:
     """As many frames as there are positions go through, one more does not."""
     spec = ModelSpec(checkpoint=checkpoint, motion_module=motion_file(tmp_path / "mm.ckpt", "v1"))
-    parts = load_spec_parts(spec, CPU)
+    parts = load_components(spec, CPU)
     for frames, fits in ((24, True), (25, False)):
         latents, text = torch.zeros(1, 4, frames, 2, 2), torch.zeros(frames, 77, made.TEXT_WIDTH)
         with torch.no_grad():
@@ -237,7 +237,7 @@ def test_alpha_over_rank_scales(spec: ModelSpec, tmp_path: Path) -> None:
 def test_a_motion_lora_leaves_the_files_alone(spec: ModelSpec, tmp_path: Path) -> None:
     assert spec.motion_module is not None
     before = spec.motion_module.read_bytes()
-    load_spec_parts(replace(spec, motion_loras=(WeightedFile(lora_file(tmp_path / "p.ckpt", "original")),)), CPU)
+    load_components(replace(spec, motion_loras=(WeightedFile(lora_file(tmp_path / "p.ckpt", "original")),)), CPU)
     assert spec.motion_module.read_bytes() == before
 
 

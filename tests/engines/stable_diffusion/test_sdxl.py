@@ -22,9 +22,8 @@ from redetail.engines.memory import GIB
 from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion.checkpoint import open_checkpoint
 from redetail.engines.stable_diffusion.codec import VaeCodec
+from redetail.engines.stable_diffusion.components import Components, load_components
 from redetail.engines.stable_diffusion.noise import noise_table
-from redetail.engines.stable_diffusion.parts import Parts
-from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.errors import ModelError
 from redetail.sampling import NoiseTable, initial_noise
 from redetail.settings import Settings, resolve
@@ -57,8 +56,8 @@ MOTION_CONFIG: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def parts(xl_spec: ModelSpec) -> Parts:
-    return load_spec_parts(xl_spec, CPU)
+def parts(xl_spec: ModelSpec) -> Components:
+    return load_components(xl_spec, CPU)
 
 
 def refused(spec: ModelSpec) -> str:
@@ -80,7 +79,7 @@ def converted(kind: str, file: Path, config: dict[str, Any], folder: Path) -> An
 # --- the same as diffusers
 
 
-def test_unet_and_motion_module_agree_with_diffusers(xl_folder: Path, parts: Parts, tmp_path: Path) -> None:
+def test_unet_and_motion_module_agree_with_diffusers(xl_folder: Path, parts: Components, tmp_path: Path) -> None:
     diffusers = pytest.importorskip("diffusers")
     flat = converted("UNet2DConditionModel", xl_folder / "xl.safetensors", UNET_CONFIG, tmp_path / "unet")
     adapter = converted("MotionAdapter", xl_folder / "mm.ckpt", MOTION_CONFIG, tmp_path / "motion")
@@ -98,7 +97,7 @@ def test_unet_and_motion_module_agree_with_diffusers(xl_folder: Path, parts: Par
     assert ours.std() > 0.01
 
 
-def test_the_second_text_encoder_agrees_with_diffusers(xl_folder: Path, parts: Parts) -> None:
+def test_the_second_text_encoder_agrees_with_diffusers(xl_folder: Path, parts: Components) -> None:
     """OpenCLIP's fused projections, through diffusers' own converter."""
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("diffusers")
@@ -120,7 +119,7 @@ def test_the_second_text_encoder_agrees_with_diffusers(xl_folder: Path, parts: P
     torch.testing.assert_close(ours.hidden_states[-2], theirs.hidden_states[-2], atol=1e-5, rtol=0)
 
 
-def test_prompts_are_padded_as_each_encoder_was_trained(parts: Parts) -> None:
+def test_prompts_are_padded_as_each_encoder_was_trained(parts: Components) -> None:
     one, two = (
         text.tokenizer("a face", padding="max_length", max_length=77).input_ids[:6] for text in parts.texts
     )  # fmt: skip
@@ -134,7 +133,7 @@ def crops_of(frames: int = 3, height: int = 64, width: int = 48) -> NDArray[np.f
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' scheduler, numpy 2
 @pytest.mark.parametrize("negative", ["blur", ""])
-def test_the_engine_agrees_with_the_pipeline(xl_spec: ModelSpec, parts: Parts, negative: str) -> None:
+def test_the_engine_agrees_with_the_pipeline(xl_spec: ModelSpec, parts: Components, negative: str) -> None:
     """Three Euler steps from pure noise: prompts, pooled text, sizes, noise levels and VAE, all at once.
 
     diffusers' pipeline starts from latents that it is given, ours from the encoded crops and the noise of the seed. No
@@ -166,7 +165,7 @@ def test_the_engine_agrees_with_the_pipeline(xl_spec: ModelSpec, parts: Parts, n
     assert ours.std() > 0.01
 
 
-def test_the_noise_is_that_of_the_motion_module(parts: Parts) -> None:
+def test_the_noise_is_that_of_the_motion_module(parts: Components) -> None:
     """AnimateDiff's authors sample it with scaled-linear betas that end at 0.020; diffusers' example is linear."""
     diffusers = pytest.importorskip("diffusers")
     peer = diffusers.EulerDiscreteScheduler(**BETAS).alphas_cumprod.double()
@@ -197,11 +196,11 @@ def test_predictions_are_told(xl_thinnest: ModelSpec, tmp_path: Path, marks: tup
 
 
 def test_the_vae_has_its_scale_and_its_precision(xl_thinnest: ModelSpec, tmp_path: Path) -> None:
-    half = load_spec_parts(xl_thinnest, replace(CPU, dtype=torch.bfloat16))
+    half = load_components(xl_thinnest, replace(CPU, dtype=torch.bfloat16))
     assert (half.unet.dtype, half.vae.dtype) == (torch.bfloat16, torch.float32)
     assert [text.encoder.dtype for text in half.texts] == [torch.bfloat16, torch.bfloat16]
     path = made.save(tmp_path / "vae.safetensors", made.filled(made.vae_shapes(prefix=""), 4))
-    for vae in (half.vae, load_spec_parts(replace(xl_thinnest, vae=path), CPU).vae):
+    for vae in (half.vae, load_components(replace(xl_thinnest, vae=path), CPU).vae):
         assert vae.config.scaling_factor == 0.13025
 
 
@@ -219,7 +218,7 @@ def test_defaults_are_those_of_the_family(xl_thinnest: ModelSpec, monkeypatch: p
 
 
 @pytest.fixture(scope="module")
-def saved(parts: Parts, xl_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(parts: Components, xl_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The thin model as the hub has such models, with the motion module beside it."""
     diffusers = pytest.importorskip("diffusers")
     root = tmp_path_factory.mktemp("hub")

@@ -17,14 +17,13 @@ from redetail.engines import enhance_arrays, load_engine
 from redetail.engines.base import CropSource
 from redetail.engines.device import Placement
 from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
+from redetail.engines.stable_diffusion.components import Components, load_components
 from redetail.engines.stable_diffusion.conditions import StatesWholeAndSize, TextCondition, joined
 from redetail.engines.stable_diffusion.control import load_controls, show
 from redetail.engines.stable_diffusion.embedding import load_embeddings
 from redetail.engines.stable_diffusion.lora import LoraMixer
 from redetail.engines.stable_diffusion.network import MotionNetwork
 from redetail.engines.stable_diffusion.noise import noise_table
-from redetail.engines.stable_diffusion.parts import Parts
-from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.engines.stable_diffusion.text import TextConditioner
 from redetail.errors import ModelError, RedetailError, SettingsError
 from redetail.sampling import StepIndex, VarianceExploding
@@ -36,8 +35,8 @@ SHAPE = (5, 64, 48, 3)
 
 
 @pytest.fixture(scope="module")
-def parts(xl_spec: ModelSpec) -> Parts:
-    return load_spec_parts(xl_spec, CPU)
+def parts(xl_spec: ModelSpec) -> Components:
+    return load_components(xl_spec, CPU)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +45,7 @@ def no_gradients() -> Iterator[None]:
         yield
 
 
-def conditioner(parts: Parts, *embeddings: Path) -> StatesWholeAndSize:
+def conditioner(parts: Components, *embeddings: Path) -> StatesWholeAndSize:
     """As the engine makes it."""
     loaded = [load_embeddings(embeddings, width, key) for width, key in ((64, "clip_l"), (96, "clip_g"))]
     return StatesWholeAndSize([
@@ -55,7 +54,7 @@ def conditioner(parts: Parts, *embeddings: Path) -> StatesWholeAndSize:
     ])  # fmt: skip
 
 
-def outputs(parts: Parts, prompt: str) -> list[Any]:
+def outputs(parts: Components, prompt: str) -> list[Any]:
     """What both encoders make of a short prompt, as their libraries run them."""
     made_of = []
     for text in parts.texts:
@@ -64,14 +63,14 @@ def outputs(parts: Parts, prompt: str) -> list[Any]:
     return made_of
 
 
-def side_by_side(parts: Parts, prompt: str, layer: int = -2) -> Tensor:
+def side_by_side(parts: Components, prompt: str, layer: int = -2) -> Tensor:
     return torch.cat([one.hidden_states[layer] for one in outputs(parts, prompt)], -1)
 
 
 # --- prompts
 
 
-def test_both_encoders_are_read_before_their_last_layer(parts: Parts) -> None:
+def test_both_encoders_are_read_before_their_last_layer(parts: Components) -> None:
     positive, negative = conditioner(parts).pair("a face", "blur", SHAPE, clip_skip=2)
     torch.testing.assert_close(positive.states, side_by_side(parts, "a face"), atol=1e-5, rtol=0)
     torch.testing.assert_close(negative.states, side_by_side(parts, "blur"), atol=1e-5, rtol=0)
@@ -83,14 +82,14 @@ def test_both_encoders_are_read_before_their_last_layer(parts: Parts) -> None:
     assert torch.equal(last.added["text_embeds"], positive.added["text_embeds"])
 
 
-def test_no_negative_is_zeros_and_an_empty_prompt_is_not(parts: Parts) -> None:
+def test_no_negative_is_zeros_and_an_empty_prompt_is_not(parts: Components) -> None:
     positive, negative = conditioner(parts).pair("", " ", SHAPE, clip_skip=2)
     assert not negative.states.any()
     assert not negative.added["text_embeds"].any()
     torch.testing.assert_close(positive.states, side_by_side(parts, ""), atol=1e-5, rtol=0)
 
 
-def test_weights_act_on_the_states_of_both(parts: Parts) -> None:
+def test_weights_act_on_the_states_of_both(parts: Components) -> None:
     """state = empty + weight * (state - empty) at the place of the word (the third token)."""
     plain, weighted = (conditioner(parts).pair(text, "", SHAPE, clip_skip=2)[0] for text in ("a face", "a (face:1.3)"))
     expected, empty = side_by_side(parts, "a face"), side_by_side(parts, "")
@@ -100,7 +99,7 @@ def test_weights_act_on_the_states_of_both(parts: Parts) -> None:
 
 
 @pytest.mark.parametrize("text", ["face " * 75 + "smile", "face " * 75 + "BREAK smile"])
-def test_long_prompts_go_on_in_chunks_of_both(parts: Parts, text: str) -> None:
+def test_long_prompts_go_on_in_chunks_of_both(parts: Components, text: str) -> None:
     positive, negative = conditioner(parts).pair(text, "blur", SHAPE, clip_skip=2)
     assert positive.states.shape == negative.states.shape == (1, 154, 160)
     torch.testing.assert_close(positive.states[:, :77], side_by_side(parts, "face " * 75), atol=1e-5, rtol=0)
@@ -108,7 +107,7 @@ def test_long_prompts_go_on_in_chunks_of_both(parts: Parts, text: str) -> None:
     torch.testing.assert_close(positive.added["text_embeds"], outputs(parts, "face " * 75)[1].text_embeds)
 
 
-def test_prompts_over_time(parts: Parts) -> None:
+def test_prompts_over_time(parts: Components) -> None:
     """States of every frame; of the whole text a window has one, the mean of its frames."""
     smile, laugh = (outputs(parts, word)[1].text_embeds for word in ("smile", "laugh"))
     changing, still = conditioner(parts).pair("0: smile; 4: laugh", "blur", SHAPE, clip_skip=2)
@@ -123,12 +122,12 @@ def test_prompts_over_time(parts: Parts) -> None:
     assert added["time_ids"].shape == (2, 6)
 
 
-def test_the_layer_must_exist_in_both(parts: Parts) -> None:
+def test_the_layer_must_exist_in_both(parts: Components) -> None:
     with pytest.raises(SettingsError, match="clip-skip is 3; this model's text encoder has the layers 1 to 2"):
         conditioner(parts).check("a", clip_skip=3)
 
 
-def test_embeddings_have_vectors_for_both(parts: Parts, tmp_path: Path) -> None:
+def test_embeddings_have_vectors_for_both(parts: Components, tmp_path: Path) -> None:
     """The vectors of a known word under another name are that word."""
     ids = parts.texts[0].tokenizer("face", add_special_tokens=False).input_ids
     one, two = (text.encoder.get_input_embeddings().weight[ids].clone() for text in parts.texts)
@@ -194,7 +193,7 @@ ENDS = {"sgm": ("lora_down.weight", "lora_up.weight"), "kohya": ("lora_down.weig
         "peft": ("lora_A.weight", "lora_B.weight")}  # fmt: skip
 
 
-def networks(parts: Parts) -> dict[str, nn.Module]:
+def networks(parts: Components) -> dict[str, nn.Module]:
     """Copies that a test may change."""
     return {
         "unet": copy.deepcopy(parts.unet),
@@ -207,7 +206,7 @@ def layer(network: nn.Module, name: str) -> Any:
     return next(module for found, module in network.named_modules() if found.removeprefix("text_model.") == name)
 
 
-def lora_file(parts: Parts, path: Path, layout: str) -> tuple[Path, dict[tuple[str, str], Tensor]]:
+def lora_file(parts: Components, path: Path, layout: str) -> tuple[Path, dict[tuple[str, str], Tensor]]:
     """A file in this layout, and what it adds to each layer at strength 1."""
     generator, tensors, deltas = torch.Generator().manual_seed(3), dict[str, Tensor](), {}
     own = {"unet": parts.unet, "text": parts.texts[0].encoder, "text_2": parts.texts[1].encoder}
@@ -223,7 +222,9 @@ def lora_file(parts: Parts, path: Path, layout: str) -> tuple[Path, dict[tuple[s
 
 
 @pytest.mark.parametrize("layout", ["sgm", "kohya", "peft"])
-def test_a_lora_in_every_layout(parts: Parts, tmp_path: Path, layout: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_lora_in_every_layout(
+    parts: Components, tmp_path: Path, layout: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """W + 0.7 * alpha / rank * up @ down in the UNet and both encoders, and back to the bits that were loaded."""
     path, deltas = lora_file(parts, tmp_path / "style.safetensors", layout)
     own = networks(parts)
@@ -241,7 +242,7 @@ def test_a_lora_in_every_layout(parts: Parts, tmp_path: Path, layout: str, caplo
             assert all(torch.equal(tensor, before[part][name]) for name, tensor in network.state_dict().items())
 
 
-def test_a_strength_of_zero_changes_no_bit_of_a_run(parts: Parts, xl_spec: ModelSpec, tmp_path: Path) -> None:
+def test_a_strength_of_zero_changes_no_bit_of_a_run(parts: Components, xl_spec: ModelSpec, tmp_path: Path) -> None:
     path, _ = lora_file(parts, tmp_path / "style.safetensors", "sgm")
     crops, mask = np.random.default_rng(3).random((2, 32, 32, 3), dtype=np.float32), np.ones((1, 32, 32), np.float32)
     engine, settings = load_engine(xl_spec, device="cpu"), Settings(prompt="a", steps=1, clip_skip=2)
@@ -301,7 +302,7 @@ def controls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["original.safetensors", "folder", "folder/diffusion_pytorch_model.safetensors"])
-def test_a_controlnet_is_told_what_the_unet_is(parts: Parts, controls: Path, name: str) -> None:
+def test_a_controlnet_is_told_what_the_unet_is(parts: Components, controls: Path, name: str) -> None:
     """One call by hand: every frame of every row is a picture with the text, the whole and the sizes of its row."""
     diffusers = pytest.importorskip("diffusers")
     peer = diffusers.ControlNetModel.from_pretrained(controls / "folder").eval()
@@ -336,7 +337,7 @@ def test_a_controlnet_is_told_what_the_unet_is(parts: Parts, controls: Path, nam
         assert (x0 - plain).abs().max() > 1e-2
 
 
-def test_controlnets_of_the_other_base(parts: Parts, xl_thinnest: ModelSpec, tmp_path: Path) -> None:
+def test_controlnets_of_the_other_base(parts: Components, xl_thinnest: ModelSpec, tmp_path: Path) -> None:
     path = made.save(tmp_path / "sd15.safetensors", made.filled(made.control_shapes(), 5))
     with pytest.raises(ModelError, match=r"made for a UNet of widths \(32, 64, 64, 64\) .* use a ControlNet of the"):
         load_engine(replace(xl_thinnest, controls=(ControlFile(path),)), device="cpu")

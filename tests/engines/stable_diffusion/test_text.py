@@ -17,11 +17,10 @@ from redetail.engines.base import CropSource
 from redetail.engines.device import Placement
 from redetail.engines.prompt import literal, read_prompt
 from redetail.engines.spec import ModelSpec
+from redetail.engines.stable_diffusion.components import Components, load_components
 from redetail.engines.stable_diffusion.conditions import StatesAlone, TextCondition
 from redetail.engines.stable_diffusion.embedding import Embedding
 from redetail.engines.stable_diffusion.network import MotionNetwork, TextGuidedModel
-from redetail.engines.stable_diffusion.parts import Parts
-from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.engines.stable_diffusion.text import TextConditioner, matched
 from redetail.engines.stable_diffusion.tokens import PromptTokenizer
 from redetail.errors import SettingsError, UnknownNameError
@@ -33,12 +32,12 @@ BEGIN, END = 512, 513
 
 
 @pytest.fixture(scope="module")
-def parts(model_folder: Path) -> Parts:
-    return load_spec_parts(ModelSpec(checkpoint=model_folder), CPU)
+def parts(model_folder: Path) -> Components:
+    return load_components(ModelSpec(checkpoint=model_folder), CPU)
 
 
 @pytest.fixture(scope="module")
-def text(parts: Parts) -> TextConditioner:
+def text(parts: Components) -> TextConditioner:
     return TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder)
 
 
@@ -48,7 +47,7 @@ def no_gradients() -> Iterator[None]:
         yield
 
 
-def plain(parts: Parts, prompt: str) -> Tensor:
+def plain(parts: Components, prompt: str) -> Tensor:
     """(1, 77, width) as the libraries encode a short prompt."""
     tokens = parts.texts[0].tokenizer(prompt, truncation=True, max_length=77, padding="max_length", return_tensors="pt")
     states: Tensor = parts.texts[0].encoder(tokens.input_ids).last_hidden_state
@@ -56,14 +55,14 @@ def plain(parts: Parts, prompt: str) -> Tensor:
 
 
 @pytest.mark.parametrize("prompt", ["", "a face", "A  Face,\tsmiling!", "x" * 75, "(a:1.0) [(face:1)]", "don't 8k"])
-def test_without_weights_it_is_the_plain_encoding(parts: Parts, text: TextConditioner, prompt: str) -> None:
+def test_without_weights_it_is_the_plain_encoding(parts: Components, text: TextConditioner, prompt: str) -> None:
     words = " ".join(piece.text for section in read_prompt(prompt).sections for piece in section)
     assert torch.equal(text(prompt), plain(parts, words))
 
 
 @settings(max_examples=40, deadline=None)
 @given(words=st.text(max_size=30))
-def test_words_one_by_one_are_the_tokens_of_the_whole(parts: Parts, words: str) -> None:
+def test_words_one_by_one_are_the_tokens_of_the_whole(parts: Components, words: str) -> None:
     found = PromptTokenizer(parts.texts[0].tokenizer, (), 1000).chunks(read_prompt(literal(words)).sections)
     if "BREAK" not in words:
         expected = (
@@ -72,7 +71,7 @@ def test_words_one_by_one_are_the_tokens_of_the_whole(parts: Parts, words: str) 
         assert [token.index for chunk in found for token in chunk] == expected
 
 
-def test_weights_move_states_away_from_the_empty_prompt(parts: Parts, text: TextConditioner) -> None:
+def test_weights_move_states_away_from_the_empty_prompt(parts: Components, text: TextConditioner) -> None:
     """state = empty + weight * (state - empty) of the tokens of the word, each at its own place."""
     states, empty = plain(parts, "a face up"), plain(parts, "")
     expected = states.clone()
@@ -85,7 +84,7 @@ def test_weights_move_states_away_from_the_empty_prompt(parts: Parts, text: Text
     assert torch.equal(text("a (face:0) up")[:, 2:6], empty[:, 2:6])
 
 
-def test_a_long_prompt_goes_on_in_chunks_of_its_own(parts: Parts, text: TextConditioner) -> None:
+def test_a_long_prompt_goes_on_in_chunks_of_its_own(parts: Components, text: TextConditioner) -> None:
     words = " ".join(["abcde"] * 31)  # 155 tokens: fifteen words of five fill a chunk
     states = text(words)
     assert states.shape == (1, 3 * 77, 32)
@@ -94,7 +93,7 @@ def test_a_long_prompt_goes_on_in_chunks_of_its_own(parts: Parts, text: TextCond
         assert torch.equal(states[:, 77 * chunk : 77 * (chunk + 1)], expected)
 
 
-def test_short_words_stay_whole_at_the_end_of_a_chunk(parts: Parts) -> None:
+def test_short_words_stay_whole_at_the_end_of_a_chunk(parts: Components) -> None:
     tokens = PromptTokenizer(parts.texts[0].tokenizer, (), 75)
 
     def lengths(prompt: str) -> list[int]:
@@ -110,7 +109,7 @@ def test_short_words_stay_whole_at_the_end_of_a_chunk(parts: Parts) -> None:
     assert lengths("") == [0]
 
 
-def test_a_row_has_its_begin_end_and_padding(parts: Parts) -> None:
+def test_a_row_has_its_begin_end_and_padding(parts: Components) -> None:
     tokens = PromptTokenizer(parts.texts[0].tokenizer, (), 75)
     (chunk,) = tokens.chunks(read_prompt("a").sections)
     row = [token.index for token in tokens.row(chunk)]
@@ -134,7 +133,7 @@ def test_what_does_not_change_is_one_row(text: TextConditioner) -> None:
     assert torch.equal(text("0: a; 24: b", range(30, 40)), text("b"))
 
 
-def test_repeating_text_is_nothing_to_attention(parts: Parts, text: TextConditioner) -> None:
+def test_repeating_text_is_nothing_to_attention(parts: Components, text: TextConditioner) -> None:
     """What a short prompt is given, so that it can be in one batch with a long one."""
     positive, negative = text.pair("a face", "x" * 100)
     assert positive.shape == negative.shape == (1, 154, 32)
@@ -155,7 +154,7 @@ def test_lengths_with_a_distant_multiple_are_filled_up() -> None:
     assert [one.shape[1] // 77 for one in matched([states[0][:, : 77 * 2], states[0][:, : 77 * 3]], empty)] == [6, 6]
 
 
-def test_vectors_of_a_known_word_are_that_word(parts: Parts) -> None:
+def test_vectors_of_a_known_word_are_that_word(parts: Components) -> None:
     tokens = parts.texts[0].tokenizer("face", add_special_tokens=False).input_ids
     vectors = parts.texts[0].encoder.get_input_embeddings().weight[tokens].clone()
     text = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder, [Embedding("my-Face", vectors)])
@@ -167,7 +166,7 @@ def test_vectors_of_a_known_word_are_that_word(parts: Parts) -> None:
     assert torch.equal(text("a face"), plain(parts, "a face"))
 
 
-def test_an_embedding_that_is_not_loaded(parts: Parts, text: TextConditioner) -> None:
+def test_an_embedding_that_is_not_loaded(parts: Components, text: TextConditioner) -> None:
     with pytest.raises(SettingsError, match="'easynegative', but none is loaded"):
         text("bad (embedding:easynegative:1.2)")
     some = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder, [Embedding("good", torch.zeros(1, 32))])
@@ -175,7 +174,7 @@ def test_an_embedding_that_is_not_loaded(parts: Parts, text: TextConditioner) ->
         some("embedding:better")
 
 
-def test_layers_before_the_last(parts: Parts, text: TextConditioner) -> None:
+def test_layers_before_the_last(parts: Components, text: TextConditioner) -> None:
     tokens = parts.texts[0].tokenizer("a face", padding="max_length", max_length=77, return_tensors="pt").input_ids
     hidden = parts.texts[0].encoder(tokens, output_hidden_states=True).hidden_states
     norm = next(module for name, module in parts.texts[0].encoder.named_modules() if name.endswith("final_layer_norm"))
@@ -185,7 +184,7 @@ def test_layers_before_the_last(parts: Parts, text: TextConditioner) -> None:
         text("a face", clip_skip=3)
 
 
-def test_notes_are_said_once(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
+def test_notes_are_said_once(parts: Components, caplog: pytest.LogCaptureFixture) -> None:
     text = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder)
     with caplog.at_level(logging.WARNING):
         text("a (face")
@@ -195,7 +194,7 @@ def test_notes_are_said_once(parts: Parts, caplog: pytest.LogCaptureFixture) -> 
     ]
 
 
-def test_the_model_reads_the_prompt_of_each_frame(parts: Parts) -> None:
+def test_the_model_reads_the_prompt_of_each_frame(parts: Components) -> None:
     """A prompt over time gives every frame, in any window, what that frame's text alone would be."""
     text = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder)
     seen: list[Tensor] = []
@@ -216,7 +215,7 @@ def test_the_model_reads_the_prompt_of_each_frame(parts: Parts) -> None:
     assert torch.equal(seen[1], whole[[0, 2, 5]])
 
 
-def test_the_layer_is_a_setting(parts: Parts) -> None:
+def test_the_layer_is_a_setting(parts: Components) -> None:
     text, seen = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder), list[Tensor]()
 
     class Network:

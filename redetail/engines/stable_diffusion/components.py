@@ -1,30 +1,52 @@
-"""``load_spec_parts``: the networks of an engine from the files that its :class:`ModelSpec` names.
+"""``load_components``: the networks of an engine from the files that its :class:`ModelSpec` names.
 
-A motion module and a VAE of their own take the place of those of the checkpoint. Nothing is fetched.
+A motion module and a VAE of their own replace those of the checkpoint. Nothing is fetched.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
 
+from redetail.engines.architectures.stable_diffusion import Conventions
 from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion.checkpoint import Checkpoint, open_checkpoint
-from redetail.engines.stable_diffusion.folder import check_text, open_part
+from redetail.engines.stable_diffusion.clip import TextEncoder
+from redetail.engines.stable_diffusion.folder import check_text, load_network, open_component
 from redetail.engines.stable_diffusion.libraries import quiet
 from redetail.engines.stable_diffusion.motion import add_motion_loras, motion_config, motion_tensors, open_motion
-from redetail.engines.stable_diffusion.parts import Parts, load_network
+from redetail.engines.stable_diffusion.state_dict import StateDict, fill, from_config, skeleton
 from redetail.engines.stable_diffusion.vae import load_vae
-from redetail.engines.stable_diffusion.weights import Loose, fill, from_config, skeleton
 from redetail.errors import ModelError
 from redetail.optional import require
 
 
-def load_spec_parts(spec: ModelSpec, placement: Placement) -> Parts:
+@dataclass(frozen=True, slots=True)
+class Components:
+    """The loaded networks of a model, in evaluation mode on their device.
+
+    ``unet`` is a UNetMotionModel; ``vae`` an AutoencoderKL or AutoencoderTiny in float32 where its config asks for
+    it; ``texts``: the text encoders, each with its tokenizer; ``scheduler``: the noise that the UNet was trained on, in
+    the terms of a scheduler_config.json.
+    """
+
+    unet: Any
+    vae: Any
+    texts: tuple[TextEncoder, ...]
+    family: Conventions
+    scheduler: Config = field(default_factory=dict)
+
+    @property
+    def motion_limit(self) -> int:
+        """The most frames that the motion layers can count."""
+        return int(self.unet.config.motion_max_seq_length)
+
+
+def load_components(spec: ModelSpec, placement: Placement) -> Components:
     """Load UNet with motion layers, VAE, text encoders and tokenizers of ``spec``, on their device.
 
     Raises :class:`~redetail.errors.ModelError` that says what a file is and what was wanted, and
@@ -37,7 +59,7 @@ def load_spec_parts(spec: ModelSpec, placement: Placement) -> Parts:
         vae = checkpoint.vae(placement) if spec.vae is None else load_vae(spec.vae, placement, family)
         texts = checkpoint.texts(placement)
     check_text(unet.config, [text.encoder.config.to_dict() for text in texts], checkpoint.path)
-    return Parts(unet, vae, texts, family, checkpoint.scheduler)
+    return Components(unet, vae, texts, family, checkpoint.scheduler)
 
 
 def _moving_unet(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) -> nn.Module:
@@ -59,20 +81,20 @@ def _moving_unet(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) 
     return fill(network, replace(unet, tensors=tensors), placement)
 
 
-def _motion(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) -> Loose:
+def _motion(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) -> StateDict:
     """The motion layers: those of a file or folder of their own, else of the checkpoint."""
     path = spec.motion_module
     if path is None:
         return checkpoint.motion(placement)
     if path.is_dir():
-        network = load_network(open_part(path, "motion_adapter"), placement.dtype)
-        return Loose(network.config, network.state_dict(), f"The motion module {path}")
+        network = load_network(open_component(path, "motion_adapter"), placement.dtype)
+        return StateDict(network.config, network.state_dict(), f"The motion module {path}")
     file, facts = open_motion(path, checkpoint.family)
     tensors = motion_tensors(file, facts)
-    return Loose(motion_config(facts, tensors), tensors, f"The motion module {path}")
+    return StateDict(motion_config(facts, tensors), tensors, f"The motion module {path}")
 
 
-def join(unet: Loose, motion: Loose, placement: Placement) -> nn.Module:
+def join(unet: StateDict, motion: StateDict, placement: Placement) -> nn.Module:
     """A UNetMotionModel of a 2-D UNet and the motion layers of an adapter.
 
     Raises :class:`~redetail.errors.ModelError` where one was made for a UNet of another shape.
@@ -87,7 +109,7 @@ def join(unet: Loose, motion: Loose, placement: Placement) -> nn.Module:
         joined = skeleton(lambda: _joined(unet.config, motion.config))
     except (ValueError, RuntimeError, TypeError) as error:
         raise ModelError(f"{motion.origin} does not fit {unet.origin}: {str(error).splitlines()[0]}") from error
-    both = Loose({}, {**unet.tensors, **motion.tensors}, f"{unet.origin} with {motion.origin}")
+    both = StateDict({}, {**unet.tensors, **motion.tensors}, f"{unet.origin} with {motion.origin}")
     return fill(joined, both, placement)
 
 

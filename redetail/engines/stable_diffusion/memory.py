@@ -1,4 +1,4 @@
-"""How the networks use the machine: attention, memory format, compilation, tiles, and parts that rest elsewhere."""
+"""How the networks use the machine: attention, memory format, compilation, tiles and offloading."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redetail.engines.base import CropSource, Write
 from redetail.engines.device import Placement
 from redetail.engines.latent import Codec
 from redetail.engines.memory import Modes
-from redetail.engines.stable_diffusion.parts import Parts
+from redetail.engines.stable_diffusion.components import Components
 from redetail.geometry.latent_grid import LatentGrid
 from redetail.optional import require
 
@@ -22,23 +22,23 @@ _CPU = torch.device("cpu")
 _SLICE = 8
 
 
-def apply_modes(parts: Parts, placement: Placement) -> None:
+def apply_modes(components: Components, placement: Placement) -> None:
     """Set the loaded networks up as ``placement`` says; the numbers stay those of the plain networks, to rounding."""
     modes = placement.modes
     if placement.vae_dtype is not None:
-        parts.vae.to(placement.vae_dtype)
+        components.vae.to(placement.vae_dtype)
     if placement.text_dtype is not None:
-        for text in parts.texts:
+        for text in components.texts:
             text.encoder.to(placement.text_dtype)
-    set_up(parts.unet, modes)
+    set_up(components.unet, modes)
     if modes.channels_last:
-        parts.vae.to(memory_format=torch.channels_last)
+        components.vae.to(memory_format=torch.channels_last)
     if modes.vae_tile:
-        parts.vae.enable_tiling()
-        parts.vae.tile_sample_min_size = modes.vae_tile
-        parts.vae.tile_latent_min_size = modes.vae_tile // 8
+        components.vae.enable_tiling()
+        components.vae.tile_sample_min_size = modes.vae_tile
+        components.vae.tile_latent_min_size = modes.vae_tile // 8
     if modes.offload:
-        for network in (parts.vae, *(text.encoder for text in parts.texts)):
+        for network in (components.vae, *(text.encoder for text in components.texts)):
             network.to(_CPU)
 
 
@@ -54,7 +54,7 @@ def set_up(network: Any, modes: Modes) -> None:
 
 
 @contextmanager
-def awake(network: Any, device: torch.device) -> Iterator[None]:
+def on_device(network: Any, device: torch.device) -> Iterator[None]:
     """The network on ``device`` while the context lasts, on the CPU afterwards."""
     network.to(device)
     try:
@@ -63,7 +63,7 @@ def awake(network: Any, device: torch.device) -> Iterator[None]:
         network.to(_CPU)
 
 
-class RestingCodec:
+class OffloadedCodec:
     """A codec whose network is on ``device`` only while it works."""
 
     def __init__(self, codec: Codec, vae: Any, device: torch.device) -> None:
@@ -80,16 +80,16 @@ class RestingCodec:
 
     def encode(self, crops: CropSource, tick: Callable[[], None]) -> Tensor:
         """Crops 0..1 -> (F, C, h', w')."""
-        with awake(self._vae, self._device):
+        with on_device(self._vae, self._device):
             return self._codec.encode(crops, tick)
 
     def decode(self, latents: Tensor, crops: CropSource, write: Write, tick: Callable[[], None]) -> None:
         """(F, C, h', w') -> pixels 0..1."""
-        with awake(self._vae, self._device):
+        with on_device(self._vae, self._device):
             self._codec.decode(latents, crops, write, tick)
 
 
-class RestingNetwork:
+class OffloadedNetwork:
     """A network that is on ``device`` only while it is called."""
 
     def __init__(self, network: Any, device: torch.device) -> None:
@@ -103,11 +103,11 @@ class RestingNetwork:
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """What the network gives."""
-        with awake(self._network, self._device):
+        with on_device(self._network, self._device):
             return self._network(*arguments, **options)
 
 
-class RestingText:
+class OffloadedPromptEncoder:
     """A text conditioner whose encoder is on ``device`` only while it works."""
 
     def __init__(self, text: Any, encoder: Any, device: torch.device) -> None:
@@ -119,18 +119,18 @@ class RestingText:
 
     def __call__(self, prompt: str, frames: Sequence[int] = (0,), **options: Any) -> Tensor:
         """States of a prompt."""
-        with awake(self._encoder, self._device):
+        with on_device(self._encoder, self._device):
             states: Tensor = self._text(prompt, frames, **options)
             return states
 
     def pooled(self, prompt: str, frames: Sequence[int] = (0,)) -> Tensor:
         """A prompt as a whole."""
-        with awake(self._encoder, self._device):
+        with on_device(self._encoder, self._device):
             whole: Tensor = self._text.pooled(prompt, frames)
             return whole
 
     def pair(self, positive: str, negative: str, frames: Sequence[int] = (0,), **options: Any) -> tuple[Tensor, Tensor]:
         """States of two prompts, of the same number of tokens."""
-        with awake(self._encoder, self._device):
+        with on_device(self._encoder, self._device):
             pair: tuple[Tensor, Tensor] = self._text.pair(positive, negative, frames, **options)
             return pair

@@ -16,11 +16,10 @@ from redetail.engines import enhance_arrays, load_engine
 from redetail.engines.device import Placement
 from redetail.engines.memory import Memory, Modes
 from redetail.engines.spec import ControlFile, ModelSpec
-from redetail.engines.stable_diffusion import control, modes
+from redetail.engines.stable_diffusion import control, memory
 from redetail.engines.stable_diffusion.codec import VaeCodec
-from redetail.engines.stable_diffusion.modes import apply_modes, awake, set_up
-from redetail.engines.stable_diffusion.parts import Parts
-from redetail.engines.stable_diffusion.single import load_spec_parts
+from redetail.engines.stable_diffusion.components import Components, load_components
+from redetail.engines.stable_diffusion.memory import apply_modes, on_device, set_up
 from redetail.geometry.latent_grid import LatentGrid
 from redetail.settings import Settings
 from tests.engines.coding import decoded
@@ -70,7 +69,7 @@ def test_half_precision_of_single_parts_stays_near(model_folder: Path, plain: ND
 def test_tiles_are_used_for_crops_that_are_larger(model_folder: Path) -> None:
     """What tiles decode differs a little where they are blended, and hardly elsewhere."""
     vae = parts_with(model_folder, replace(CPU, modes=Modes(vae_tile=64))).vae
-    codec, untiled = VaeCodec(vae), VaeCodec(load_spec_parts(ModelSpec(checkpoint=model_folder), CPU).vae)
+    codec, untiled = VaeCodec(vae), VaeCodec(load_components(ModelSpec(checkpoint=model_folder), CPU).vae)
     latents = torch.randn(1, 4, 12, 12, generator=torch.Generator().manual_seed(0))
     large, small = np.zeros((1, 96, 96, 3), np.float32), np.zeros((1, 64, 64, 3), np.float32)
     with torch.inference_mode():
@@ -82,7 +81,7 @@ def test_tiles_are_used_for_crops_that_are_larger(model_folder: Path) -> None:
 
 
 def test_a_batch_of_the_vae_has_so_many_frames(model_folder: Path) -> None:
-    vae = load_spec_parts(ModelSpec(checkpoint=model_folder), CPU).vae
+    vae = load_components(ModelSpec(checkpoint=model_folder), CPU).vae
     assert VaeCodec(vae, None, 3).calls((7, 64, 64, 3)) == 2 * 3
     assert VaeCodec(vae, 64 * 64 * 2).calls((7, 64, 64, 3)) == 2 * 4
 
@@ -138,14 +137,14 @@ def test_modes_reach_controlnets_and_the_numbers_stay(
 def test_a_controlnet_is_channels_last_compiled_and_asleep(steered: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[str] = []
     monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
-    unet = load_spec_parts(ModelSpec(checkpoint=steered.checkpoint), CPU).unet
+    unet = load_components(ModelSpec(checkpoint=steered.checkpoint), CPU).unet
     ready = replace(CPU, modes=Modes(channels_last=True, compile=True))
     (loaded,) = control.load_controls(steered.controls, ready, unet.config)
     assert compiled == ["ControlNetModel"]
     assert loaded.network.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
-    (resting,) = control.load_controls(steered.controls, replace(CPU, modes=Modes(offload=True)), unet.config)
-    assert isinstance(resting.network, modes.RestingNetwork)
-    assert resting.network.dtype == torch.float32
+    (offloaded,) = control.load_controls(steered.controls, replace(CPU, modes=Modes(offload=True)), unet.config)
+    assert isinstance(offloaded.network, memory.OffloadedNetwork)
+    assert offloaded.network.dtype == torch.float32
 
 
 def test_a_network_wakes_when_it_is_called() -> None:
@@ -158,8 +157,8 @@ def test_a_network_wakes_when_it_is_called() -> None:
             return x, self.places[-1]
 
     network = Works()
-    resting = modes.RestingNetwork(network, torch.device("cuda"))
-    assert resting(3) == (3, "cuda")
+    offloaded = memory.OffloadedNetwork(network, torch.device("cuda"))
+    assert offloaded(3) == (3, "cuda")
     assert network.places == ["cpu", "cuda", "cpu"]
 
 
@@ -175,10 +174,10 @@ class Movable:
 
 def test_a_part_is_awake_only_while_it_works() -> None:
     network = Movable()
-    with awake(network, torch.device("cuda")):
+    with on_device(network, torch.device("cuda")):
         assert network.places == ["cuda"]
     assert network.places == ["cuda", "cpu"]
-    with pytest.raises(ValueError, match="broken"), awake(network, torch.device("cuda")):
+    with pytest.raises(ValueError, match="broken"), on_device(network, torch.device("cuda")):
         raise ValueError("broken")
     assert network.places[-1] == "cpu"
 
@@ -201,8 +200,8 @@ def test_the_codec_and_the_text_wake_their_networks(monkeypatch: pytest.MonkeyPa
         encode = pair = pooled = __call__
 
     network, device = Movable(), torch.device("cuda")
-    codec = modes.RestingCodec(Works(), network, device)
-    text = modes.RestingText(Works(), network, device)
+    codec = memory.OffloadedCodec(Works(), network, device)
+    text = memory.OffloadedPromptEncoder(Works(), network, device)
     assert (codec.grid.spatial, codec.calls((1, 8, 8, 3))) == (8, 5)
     coded: list[Any] = [codec.encode(CROPS, print)]
     codec.decode(None, CROPS, coded.append, print)
@@ -210,7 +209,7 @@ def test_the_codec_and_the_text_wake_their_networks(monkeypatch: pytest.MonkeyPa
     assert network.places == ["cuda", "cpu"] * 5
 
 
-def parts_with(folder: Path, placement: Placement) -> Parts:
-    parts = load_spec_parts(ModelSpec(checkpoint=folder), placement)
+def parts_with(folder: Path, placement: Placement) -> Components:
+    parts = load_components(ModelSpec(checkpoint=folder), placement)
     apply_modes(parts, placement)
     return parts

@@ -16,7 +16,7 @@ from redetail.optional import require
 
 
 @dataclass(frozen=True, slots=True)
-class Loose:
+class StateDict:
     """A network that is not put together: its config, its tensors by name, and the words that name it in an error."""
 
     config: Mapping[str, Any]
@@ -36,13 +36,13 @@ def from_config(kind: str, config: Mapping[str, Any]) -> nn.Module:
     return network
 
 
-def renamed(file: WeightFile, names: Mapping[str, str], config: Mapping[str, Any], part: str) -> Loose:
+def renamed(file: WeightFile, names: Mapping[str, str], config: Mapping[str, Any], part: str) -> StateDict:
     """The tensors of a file under new names."""
     read = file.read(list(names))
-    return Loose(config, {names[name]: tensor for name, tensor in read.items()}, f"The {part} of {file.path}")
+    return StateDict(config, {names[name]: tensor for name, tensor in read.items()}, f"The {part} of {file.path}")
 
 
-def fill(network: nn.Module, loose: Loose, placement: Placement) -> nn.Module:
+def fill(network: nn.Module, state: StateDict, placement: Placement) -> nn.Module:
     """Give a skeleton its tensors, in evaluation mode on their device; the network is changed and returned.
 
     A tensor that has its place and precision already is taken as it is, mapped from disk; any other is converted alone,
@@ -50,31 +50,31 @@ def fill(network: nn.Module, loose: Loose, placement: Placement) -> nn.Module:
     missing, left over or of another shape: the libraries would fill what is missing with random numbers.
     """
     wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    _check_names(wanted, loose)
-    ready = {name: _placed(loose.tensors[name], shape, name, loose, placement) for name, shape in wanted.items()}
+    _check_names(wanted, state)
+    ready = {name: _placed(state.tensors[name], shape, name, state, placement) for name, shape in wanted.items()}
     network.load_state_dict(ready, assign=True)
     _fill_counters(network, placement)
     return network.eval().requires_grad_(False)
 
 
-def _check_names(wanted: Mapping[str, torch.Size], loose: Loose) -> None:
-    missing, extra = sorted(wanted.keys() - loose.tensors.keys()), sorted(loose.tensors.keys() - wanted.keys())
+def _check_names(wanted: Mapping[str, torch.Size], state: StateDict) -> None:
+    missing, extra = sorted(wanted.keys() - state.tensors.keys()), sorted(state.tensors.keys() - wanted.keys())
     if missing:
-        raise ModelError(f"{loose.origin} lacks {len(missing)} tensors, such as {missing[0]}; download it again.")
+        raise ModelError(f"{state.origin} lacks {len(missing)} tensors, such as {missing[0]}; download it again.")
     if extra:
         raise ModelError(
-            f"{loose.origin} has {len(extra)} tensors that have no place in such a network, such as {extra[0]}; "
+            f"{state.origin} has {len(extra)} tensors that have no place in such a network, such as {extra[0]}; "
             "it is of a kind that is not supported."
         )
 
 
-def _placed(tensor: Tensor, shape: torch.Size, name: str, loose: Loose, placement: Placement) -> Tensor:
+def _placed(tensor: Tensor, shape: torch.Size, name: str, state: StateDict, placement: Placement) -> Tensor:
     """A tensor where and as it is needed; a convolution of one pixel is a matrix in another shape."""
     if tensor.shape != shape and tensor.numel() == shape.numel() and tensor.squeeze().shape == shape:
         tensor = tensor.reshape(shape)
     if tensor.shape != shape:
         raise ModelError(
-            f"{loose.origin} has {name} in the shape {tuple(tensor.shape)}, where {tuple(shape)} fits the rest of it; "
+            f"{state.origin} has {name} in the shape {tuple(tensor.shape)}, where {tuple(shape)} fits the rest of it; "
             "it is damaged, or of a kind that is not supported."
         )
     return tensor.to(placement.device, placement.dtype)

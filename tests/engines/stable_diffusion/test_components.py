@@ -15,10 +15,9 @@ import torch
 from redetail.engines import enhance_arrays, load_engine
 from redetail.engines.device import Placement
 from redetail.engines.spec import ModelSpec
+from redetail.engines.stable_diffusion.components import Components, load_components
 from redetail.engines.stable_diffusion.conditions import TextCondition
 from redetail.engines.stable_diffusion.network import MotionNetwork
-from redetail.engines.stable_diffusion.parts import Parts
-from redetail.engines.stable_diffusion.single import load_spec_parts
 from redetail.errors import ModelError
 from redetail.sampling import VarianceExploding
 from redetail.settings import Settings
@@ -64,8 +63,8 @@ def spec(folder: Path) -> ModelSpec:
 
 
 @pytest.fixture(scope="module")
-def parts(spec: ModelSpec) -> Parts:
-    return load_spec_parts(spec, CPU)
+def parts(spec: ModelSpec) -> Components:
+    return load_components(spec, CPU)
 
 
 def converted(kind: str, file: Path, config: Path) -> Any:
@@ -83,7 +82,7 @@ def settings_of(network: Any) -> Any:
 def refused(spec: ModelSpec) -> str:
     """The message; one sentence on one line."""
     with pytest.raises(ModelError) as caught:
-        load_spec_parts(spec, CPU)
+        load_components(spec, CPU)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -91,7 +90,7 @@ def refused(spec: ModelSpec) -> str:
 # --- the same as diffusers
 
 
-def test_unet_and_motion_module_agree_with_diffusers(folder: Path, parts: Parts) -> None:
+def test_unet_and_motion_module_agree_with_diffusers(folder: Path, parts: Components) -> None:
     diffusers = pytest.importorskip("diffusers")
     flat = converted("UNet2DConditionModel", folder / "sd.safetensors", folder / "unet")
     adapter = converted("MotionAdapter", folder / "mm.ckpt", folder / "motion")
@@ -107,7 +106,7 @@ def test_unet_and_motion_module_agree_with_diffusers(folder: Path, parts: Parts)
     assert settings_of(parts.unet) == settings_of(peer)
 
 
-def test_the_vae_agrees_with_diffusers(folder: Path, parts: Parts) -> None:
+def test_the_vae_agrees_with_diffusers(folder: Path, parts: Components) -> None:
     peer = converted("AutoencoderKL", folder / "sd.safetensors", folder / "vae")
     images = torch.rand(2, 3, 16, 24, generator=torch.manual_seed(0)) * 2 - 1
     with torch.no_grad():
@@ -118,7 +117,7 @@ def test_the_vae_agrees_with_diffusers(folder: Path, parts: Parts) -> None:
     assert parts.vae.dtype == torch.float32
 
 
-def test_the_text_encoder_is_clip(folder: Path, parts: Parts) -> None:
+def test_the_text_encoder_is_clip(folder: Path, parts: Components) -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.CLIPTextConfig(
         hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=1, eos_token_id=49407
@@ -138,7 +137,7 @@ def test_the_text_encoder_is_clip(folder: Path, parts: Parts) -> None:
         torch.testing.assert_close(parts.texts[0].encoder(ids)[0], peer(ids)[0], atol=1e-5, rtol=0)
 
 
-def test_the_tokenizer_is_clips(parts: Parts) -> None:
+def test_the_tokenizer_is_clips(parts: Components) -> None:
     """The numbers that CLIP gives "a photo of an astronaut riding a horse", known from its documentation."""
     ids = parts.texts[0].tokenizer("a photo of an astronaut riding a horse").input_ids
     assert ids == [49406, 320, 1125, 539, 550, 18376, 6765, 320, 4558, 49407]
@@ -146,8 +145,8 @@ def test_the_tokenizer_is_clips(parts: Parts) -> None:
     assert parts.texts[0].tokenizer("x", padding="max_length", max_length=77).input_ids[2:] == [49407] * 75
 
 
-def test_both_formats_give_the_same_bits(folder: Path, parts: Parts, spec: ModelSpec) -> None:
-    other = load_spec_parts(replace(spec, checkpoint=folder / "sd.ckpt"), CPU)
+def test_both_formats_give_the_same_bits(folder: Path, parts: Components, spec: ModelSpec) -> None:
+    other = load_components(replace(spec, checkpoint=folder / "sd.ckpt"), CPU)
     for one, two in (
         (parts.unet, other.unet),
         (parts.vae, other.vae),
@@ -158,14 +157,14 @@ def test_both_formats_give_the_same_bits(folder: Path, parts: Parts, spec: Model
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
-def test_nothing_is_left_without_values(parts: Parts) -> None:
+def test_nothing_is_left_without_values(parts: Components) -> None:
     for network in (parts.unet, parts.vae, parts.texts[0].encoder):
         tensors = [*network.parameters(), *network.buffers()]
         assert not any(tensor.is_meta or tensor.requires_grad for tensor in tensors)
         assert not network.training
 
 
-def test_tensors_that_fit_are_used_from_the_file_itself(folder: Path, parts: Parts) -> None:
+def test_tensors_that_fit_are_used_from_the_file_itself(folder: Path, parts: Components) -> None:
     """Of those in the right precision none is copied: they are mapped, so they lie in no memory of this process."""
     if not sys.platform.startswith("linux"):
         pytest.skip("reads what this process has mapped from /proc")
@@ -179,7 +178,7 @@ def test_tensors_that_fit_are_used_from_the_file_itself(folder: Path, parts: Par
 
 
 def test_half_precision_and_the_vae_in_full(thin: ModelSpec) -> None:
-    half = load_spec_parts(thin, replace(CPU, dtype=torch.bfloat16))
+    half = load_components(thin, replace(CPU, dtype=torch.bfloat16))
     assert (half.unet.dtype, half.texts[0].encoder.dtype, half.vae.dtype) == (
         torch.bfloat16,
         torch.bfloat16,
@@ -190,7 +189,7 @@ def test_half_precision_and_the_vae_in_full(thin: ModelSpec) -> None:
 def test_precisions_of_single_parts_lose_nothing_on_the_way(thin: ModelSpec) -> None:
     """Text in float32 beside a half-precision UNet has the file's own values, not rounded ones."""
     mixed = replace(CPU, dtype=torch.bfloat16, text_dtype=torch.float32, vae_dtype=torch.bfloat16)
-    parts = load_spec_parts(thin, mixed)
+    parts = load_components(thin, mixed)
     assert (parts.unet.dtype, parts.vae.dtype) == (torch.bfloat16, torch.bfloat16)
     weight = made.filled(THIN, 1)[f"{made.TEXT}final_layer_norm.weight"]
     found = [
@@ -236,8 +235,8 @@ def saved(path: Path, shapes: made.Shapes, seed: int = 1) -> Path:
 def test_early_files_name_the_text_encoder_otherwise(tmp_path: Path, thin: ModelSpec) -> None:
     tensors = made.filled(THIN, 1)
     renamed = {name.replace("transformer.text_model.", "transformer."): tensor for name, tensor in tensors.items()}
-    early = load_spec_parts(replace(thin, checkpoint=made.save(tmp_path / "x.ckpt", renamed)), CPU)
-    ours, theirs = early.texts[0].encoder.state_dict(), load_spec_parts(thin, CPU).texts[0].encoder.state_dict()
+    early = load_components(replace(thin, checkpoint=made.save(tmp_path / "x.ckpt", renamed)), CPU)
+    ours, theirs = early.texts[0].encoder.state_dict(), load_components(thin, CPU).texts[0].encoder.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
@@ -248,7 +247,7 @@ def test_other_widths_and_depths(tmp_path: Path) -> None:
         checkpoint=saved(tmp_path / "sd.safetensors", shapes),
         motion_module=saved(tmp_path / "mm.safetensors", motion),
     )
-    parts = load_spec_parts(spec, CPU)
+    parts = load_components(spec, CPU)
     assert tuple(parts.unet.config.block_out_channels) == (32, 96)
     assert parts.vae.config.layers_per_block == 1
     assert parts.texts[0].encoder.config.hidden_size == 96
@@ -263,7 +262,7 @@ def test_the_noise_is_told(
     tmp_path: Path, spec: ModelSpec, marks: tuple[str, ...], prediction: str, zero: bool
 ) -> None:
     shapes = made.sd1_shapes() | dict.fromkeys(marks, (1,))
-    parts = load_spec_parts(replace(spec, checkpoint=saved(tmp_path / "x.safetensors", shapes)), CPU)
+    parts = load_components(replace(spec, checkpoint=saved(tmp_path / "x.safetensors", shapes)), CPU)
     assert parts.scheduler == {
         "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "num_train_timesteps": 1000,
         "prediction_type": prediction,
@@ -271,9 +270,9 @@ def test_the_noise_is_told(
 
 
 @pytest.mark.parametrize("prefix", [made.VAE, ""])
-def test_a_vae_of_its_own(tmp_path: Path, parts: Parts, thin: ModelSpec, prefix: str) -> None:
+def test_a_vae_of_its_own(tmp_path: Path, parts: Components, thin: ModelSpec, prefix: str) -> None:
     path = saved(tmp_path / "vae.safetensors", made.vae_shapes(prefix=prefix), seed=9)
-    other = load_spec_parts(replace(thin, vae=path), CPU).vae.state_dict()
+    other = load_components(replace(thin, vae=path), CPU).vae.state_dict()
     ours = parts.vae.state_dict()
     assert ours.keys() == other.keys()
     assert not torch.equal(ours["decoder.conv_in.weight"], other["decoder.conv_in.weight"])
@@ -282,12 +281,12 @@ def test_a_vae_of_its_own(tmp_path: Path, parts: Parts, thin: ModelSpec, prefix:
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_a_vae_in_the_diffusers_layout(tmp_path: Path, parts: Parts, thin: ModelSpec, old: bool) -> None:
+def test_a_vae_in_the_diffusers_layout(tmp_path: Path, parts: Components, thin: ModelSpec, old: bool) -> None:
     tensors = dict(parts.vae.state_dict())
     names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"} if old else {}
     for new, name in names.items():
         tensors = {key.replace(f"attentions.0.{new}.", f"attentions.0.{name}."): t for key, t in tensors.items()}
-    other = load_spec_parts(replace(thin, vae=made.save(tmp_path / "vae.safetensors", tensors)), CPU)
+    other = load_components(replace(thin, vae=made.save(tmp_path / "vae.safetensors", tensors)), CPU)
     assert all(torch.equal(tensor, other.vae.state_dict()[name]) for name, tensor in parts.vae.state_dict().items())
 
 
@@ -296,14 +295,14 @@ def test_a_tiny_vae_in_one_file(tmp_path: Path, thin: ModelSpec) -> None:
     diffusers = pytest.importorskip("diffusers")
     peer = diffusers.AutoencoderTiny()
     path = made.save(tmp_path / "taesd.safetensors", peer.state_dict())
-    loaded = load_spec_parts(replace(thin, vae=path), CPU).vae
+    loaded = load_components(replace(thin, vae=path), CPU).vae
     assert type(loaded).__name__ == "AutoencoderTiny"
     assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in peer.state_dict().items())
 
 
-def test_a_vae_folder(tmp_path: Path, parts: Parts, thin: ModelSpec) -> None:
+def test_a_vae_folder(tmp_path: Path, parts: Components, thin: ModelSpec) -> None:
     parts.vae.save_pretrained(tmp_path / "my-vae")
-    other = load_spec_parts(replace(thin, vae=tmp_path / "my-vae"), CPU)
+    other = load_components(replace(thin, vae=tmp_path / "my-vae"), CPU)
     assert all(torch.equal(tensor, other.vae.state_dict()[name]) for name, tensor in parts.vae.state_dict().items())
 
 
@@ -312,10 +311,10 @@ def test_a_checkpoint_without_a_vae_takes_one(tmp_path: Path, thin: ModelSpec) -
     bare = replace(thin, checkpoint=saved(tmp_path / "sd.safetensors", shapes))
     assert "without a VAE (name one with --vae)" in refused(bare)
     vae = saved(tmp_path / "vae.safetensors", made.vae_shapes(prefix=""))
-    assert load_spec_parts(replace(bare, vae=vae), CPU).vae is not None
+    assert load_components(replace(bare, vae=vae), CPU).vae is not None
 
 
-def test_a_folder_with_a_motion_module_of_its_own(tmp_path: Path, parts: Parts, folder: Path) -> None:
+def test_a_folder_with_a_motion_module_of_its_own(tmp_path: Path, parts: Components, folder: Path) -> None:
     """A Stable Diffusion folder as the hub has them, without motion_adapter, beside an AnimateDiff file."""
     diffusers = pytest.importorskip("diffusers")
     flat = converted("UNet2DConditionModel", folder / "sd.safetensors", folder / "unet")
@@ -325,7 +324,7 @@ def test_a_folder_with_a_motion_module_of_its_own(tmp_path: Path, parts: Parts, 
     parts.texts[0].tokenizer.save_pretrained(tmp_path / "sd" / "tokenizer")
     diffusers.DDIMScheduler().save_pretrained(tmp_path / "sd" / "scheduler")
     assert "lacks motion_adapter" in refused(ModelSpec(checkpoint=tmp_path / "sd"))
-    joined = load_spec_parts(ModelSpec(checkpoint=tmp_path / "sd", motion_module=folder / "mm.ckpt"), CPU)
+    joined = load_components(ModelSpec(checkpoint=tmp_path / "sd", motion_module=folder / "mm.ckpt"), CPU)
     ours, theirs = joined.unet.state_dict(), parts.unet.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -355,7 +354,7 @@ def test_an_inpainting_checkpoint_sees_what_is_kept(tmp_path: Path, thin: ModelS
 def test_the_kept_follows_the_latents(thin: ModelSpec, tmp_path: Path) -> None:
     """One call by hand: the network gets latents, mask and kept latents in this order, for every condition alike."""
     path = saved(tmp_path / "x.safetensors", THIN | made.unet_shapes((32, 64), 32, layers=1, in_channels=9))
-    unet = load_spec_parts(replace(thin, checkpoint=path), CPU).unet
+    unet = load_components(replace(thin, checkpoint=path), CPU).unet
     noise_path = VarianceExploding.animatediff()
     network = MotionNetwork(unet, noise_path)
     assert network.inpaints
