@@ -39,7 +39,9 @@ class WeightedFile:
         return cls(path, *numbers)
 
     def __str__(self) -> str:
-        return str(self.path) if self.strength == 1.0 else f"{self.path}:{self.strength!r}"
+        """Text that :meth:`parse` reads; a name that ends like a strength keeps its strength of 1."""
+        plain = self.strength == 1.0 and not _split(str(self.path), 1)[1]
+        return str(self.path) if plain else f"{self.path}:{self.strength!r}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from redetail.errors import SettingsError
         ("a:+2e-3", "a", 0.002),
         ("a:0.00001", "a", 0.00001),
         ("a:0.123456789", "a", 0.123456789),
+        ("a:1:1", "a:1", 1.0),
+        ("a:1:0.5", "a:1", 0.5),
     ],
 )
 def test_a_file_and_its_strength(text: str, path: str, strength: float) -> None:
