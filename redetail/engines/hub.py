@@ -7,13 +7,14 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+from redetail.engines.architectures import hub_patterns
 from redetail.errors import ModelError
 from redetail.optional import require
 
 _LOG = logging.getLogger(__name__)
-# The diffusers layout without what is not needed: half-precision and EMA copies, pickles, the safety checker.
-_PARTS = ("unet", "motion_adapter", "vae", "text_encoder", "text_encoder_2")
-_WANTED = ["*.json", "*/*.json", "*/*.txt", *(f"{part}/*.safetensors" for part in _PARTS)]
+# Beside the weights that the families name. Left out are copies in half precision, averaged copies (EMA) and the
+# safety checker.
+_WANTED = ("*.json", "*/*.json", "*/*.txt")
 _UNWANTED = ["*.fp16*", "*non_ema*", "safety_checker/*"]
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
@@ -38,7 +39,7 @@ def checkpoint_path(checkpoint: str | Path) -> Path:
 def _hub_folder(name: str) -> Path:
     """What was fetched before, else it is fetched now, which is said."""
     hub = require("huggingface_hub")
-    failures = _failures(hub)
+    failures = _failures()
     try:
         return _snapshot(hub, name, local=True)
     except failures:
@@ -54,11 +55,13 @@ def _hub_folder(name: str) -> Path:
 
 
 def _snapshot(hub: ModuleType, name: str, *, local: bool) -> Path:
-    folder = hub.snapshot_download(name, allow_patterns=_WANTED, ignore_patterns=_UNWANTED, local_files_only=local)
+    wanted = [*_WANTED, *hub_patterns()]
+    folder = hub.snapshot_download(name, allow_patterns=wanted, ignore_patterns=_UNWANTED, local_files_only=local)
     return Path(folder)
 
 
-def _failures(hub: ModuleType) -> tuple[type[Exception], ...]:
+def _failures() -> tuple[type[Exception], ...]:
     """What fetching may raise; some of the hub's errors, and those of its HTTP client, descend from nothing else."""
-    named = (getattr(hub.errors, name, OSError) for name in ("HTTPError", "EntryNotFoundError", "XetDownloadError"))
+    errors = require("huggingface_hub.errors")
+    named = (getattr(errors, name, OSError) for name in ("HTTPError", "EntryNotFoundError", "XetDownloadError"))
     return (OSError, ValueError, RuntimeError, *named)

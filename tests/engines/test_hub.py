@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +16,8 @@ import pytest
 
 from redetail.engines.hub import checkpoint_path
 from redetail.errors import ModelError
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 hub = pytest.importorskip("huggingface_hub")
 
@@ -24,9 +33,7 @@ class Snapshots:
         assert {"unet/*.safetensors", "text_encoder_2/*.safetensors"} <= {*options["allow_patterns"]}
         if name in (self.cached if local_files_only else self.online):
             return f"/cache/{name}"
-        raise (
-            hub.errors.LocalEntryNotFoundError("not in the cache") if local_files_only else OSError("no route\nat all")
-        )
+        raise (FileNotFoundError("not in the cache") if local_files_only else OSError("no route\nat all"))
 
 
 @pytest.fixture
@@ -69,3 +76,100 @@ def test_what_is_no_hub_name_is_not_asked_for(snapshots: Snapshots, name: str | 
     with pytest.raises(ModelError, match="There is no checkpoint"):
         checkpoint_path(name)
     assert snapshots.asked == []
+
+
+# --- a hub on this machine
+
+
+@pytest.fixture
+def endpoint(restoration_folder: Path) -> Iterator[str]:
+    """The address of a server with the part of the hub's interface that fetching uses; it has one model."""
+    files = {path.name: path.read_bytes() for path in restoration_folder.iterdir()} | {"other.safetensors": b"unwanted"}
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            asked.append(path)
+            if path.startswith("/api/models/owner/model/tree/"):
+                self._answer(
+                    json.dumps(
+                        [{"type": "file", "path": name, "size": len(data), "oid": name} for name, data in files.items()]
+                    ).encode()
+                )
+            elif path.startswith("/api/models/owner/model"):
+                siblings = [{"rfilename": name} for name in files]
+                self._answer(json.dumps({"id": "owner/model", "sha": COMMIT, "siblings": siblings}).encode())
+            elif path.startswith(f"/owner/model/resolve/{COMMIT}/") and path.rpartition("/")[2] in files:
+                name = path.rpartition("/")[2]
+                self._answer(files[name], {"ETag": f'"{name}"', "X-Repo-Commit": COMMIT})
+            else:
+                self._answer(b"{}", {"X-Error-Code": "RepoNotFound"}, 404)
+
+        def _answer(self, body: bytes, headers: dict[str, str] | None = None, status: int = 200) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def fetched(name: str, endpoint: str, cache: Path) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: the hub's package reads its environment when it is imported."""
+    code = (
+        "import sys\n"
+        "from redetail.engines.hub import checkpoint_path\n"
+        "from redetail.errors import ModelError\n"
+        "try: print(checkpoint_path(sys.argv[1]))\n"
+        "except ModelError as error: print(f'refused: {error}')\n"
+    )
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(cache),
+        "NO_PROXY": "*",
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code, name],
+        env=environment,
+        cwd=cache,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_name_is_fetched_over_the_network_and_then_found_without_it(endpoint: str, tmp_path: Path) -> None:
+    first = fetched("owner/model", endpoint, tmp_path)
+    assert first.returncode == 0, first.stderr
+    folder = Path(first.stdout.strip())
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "config.json", "model.safetensors"]
+    again = fetched("owner/model", "http://127.0.0.1:9", tmp_path)
+    assert again.stdout == first.stdout, again.stderr
+
+
+def test_a_name_that_the_hub_does_not_have(endpoint: str, tmp_path: Path) -> None:
+    ran = fetched("owner/none", endpoint, tmp_path)
+    assert ran.stdout.startswith("refused: There is no file or folder owner/none, and no model of that name"), (
+        ran.stderr
+    )
+    assert len(ran.stdout.splitlines()) == 1

@@ -78,6 +78,11 @@ def families_with_preset(name: str) -> tuple[str, ...]:
     return tuple(family.name for family in ARCHITECTURES if name in family.presets)
 
 
+def hub_patterns() -> tuple[str, ...]:
+    """Patterns of the weight files that are fetched of a model on the hub, whichever family it is of."""
+    return tuple(dict.fromkeys(pattern for family in ARCHITECTURES for pattern in family.hub_weights))
+
+
 def known_models() -> Iterator[KnownModel]:
     """Published weights that are known to work, family by family; nothing is ever fetched from here."""
     return (model for family in ARCHITECTURES for model in family.known)

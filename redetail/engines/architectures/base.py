@@ -109,7 +109,8 @@ class Architecture:
 
     ``defaults``: settings that differ from those of the detailer node; ``presets``: settings that belong together, by
     name, which means the same in every family that has it. ``footprint``: None where the weights alone count.
-    ``known``: published weights that work. ``mixed_precision``: whether the networks run under autocast. ``bundled``:
+    ``known``: published weights that work; ``hub_weights``: patterns of the weight files that are fetched of a model on
+    the hub. ``mixed_precision``: whether the networks run under autocast. ``bundled``:
     the folder below ``redetail/bundled`` of the model that is used where none is named.
     """
 
@@ -126,5 +127,6 @@ class Architecture:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     footprint: Footprint | None = None
     known: tuple[KnownModel, ...] = ()
+    hub_weights: tuple[str, ...] = ()
     mixed_precision: bool = False
     bundled: str = ""

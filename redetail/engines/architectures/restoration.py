@@ -59,6 +59,7 @@ RESTORATION = Architecture(
     folder_of=_folder_of,
     describe=_describe,
     load=_load,
+    hub_weights=(WEIGHTS, DRAFT),
     mixed_precision=True,
     bundled="restoration",
 )

@@ -15,6 +15,7 @@ from redetail.engines.architectures.stable_diffusion import (
     TextEncoderLayout,
     describe,
     has_added_conditions,
+    hub_weights,
     load,
 )
 
@@ -55,6 +56,7 @@ SDXL = Architecture(
     # The size of the pictures it was trained on, and the layer before the last, unnormed, which it was trained to read.
     defaults={"guide_size": 1024.0, "max_size": 1024.0, "clip_skip": 2},
     presets=PRESETS,
+    hub_weights=hub_weights("unet", "motion_adapter", "vae", "text_encoder", "text_encoder_2"),
     # mm_sdxl_v10_beta, which has three levels and no middle.
     footprint=Footprint(
         side=1024, cell=8, bytes_per_cell=UNET_BYTES_PER_CELL, parameters=238_000_000, companion="a motion module"

@@ -102,6 +102,11 @@ def is_sdxl(unet: Mapping[str, Any]) -> bool:
     return unet.get("addition_embed_type") == "text_time"
 
 
+def hub_weights(*parts: str) -> tuple[str, ...]:
+    """Patterns of the weight files in these folders of a model; pickles are left out."""
+    return tuple(f"{part}/*.safetensors" for part in parts)
+
+
 def describe(folder: Path) -> FileFacts:
     """What the UNet of a folder is, with the size of all parts."""
     from redetail.engines.files import identify, with_parts
@@ -142,6 +147,7 @@ STABLE_DIFFUSION = Architecture(
     describe=describe,
     load=load,
     presets=PRESETS,
+    hub_weights=hub_weights("unet", "motion_adapter", "vae", "text_encoder"),
     # AnimateDiff v2 and v3, and AnimateLCM: 417 to 454 million.
     footprint=Footprint(
         side=512, cell=8, bytes_per_cell=UNET_BYTES_PER_CELL, parameters=454_000_000, companion="a motion module"
