@@ -186,11 +186,11 @@ def detailed_segs(header: tuple[int, int], frames: Tensor, segments: Sequence[Se
 
 
 def as_array(value: Any) -> Any:
-    """A tensor as an array; bfloat16, which numpy lacks, as float32."""
-    if not isinstance(value, Tensor):
-        return value
-    tensor = value.detach().cpu()
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    """A tensor as an array; half precision, of tensors and arrays, as float32."""
+    if isinstance(value, Tensor):
+        tensor = value.detach().cpu()
+        return (tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor).numpy()
+    return value.astype(np.float32) if getattr(value, "dtype", None) == np.float16 else value
 
 
 def _stills(images: Any, frames: int, name: str) -> Pixels | None:

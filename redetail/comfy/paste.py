@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,13 +25,13 @@ def pasted(
     alpha: float = 255,
     reference: Tensor | None = None,
 ) -> Tensor:
-    """New frames (F, H, W, C) with every segment's crops blended in, in order; those given are not changed.
+    """New frames (F, H, W, C) float32 with every segment's crops blended in, in order; those given are not changed.
 
     ``alpha`` 0..255 is how strongly; ``reference``: frames whose pixels are pasted in the place of the segments' own
     crops. A segment with neither is skipped. Raises :class:`~redetail.errors.RegionError` naming the segment where
     crops or masks are not as many as the frames.
     """
-    out = frames.clone()
+    out = frames.to(torch.float32, copy=True)
     header, segments = segs
     for number, segment in enumerate(segments):
         if isinstance(segment, TrackedSeg) and reference is None:

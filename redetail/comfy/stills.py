@@ -58,9 +58,9 @@ def seg_on(segment: Any, header: tuple[int, int], picture: Size, number: int) ->
 
 
 def cut_images(images: Tensor, region: Sequence[int]) -> Tensor:
-    """The crop of every frame (F, h, w, C), a copy."""
+    """The crop of every frame (F, h, w, C) float32, a copy."""
     x1, y1, x2, y2 = (int(side) for side in region)
-    return images[:, y1:y2, x1:x2].clone(memory_format=torch.contiguous_format)
+    return images[:, y1:y2, x1:x2].to(torch.float32, copy=True, memory_format=torch.contiguous_format)
 
 
 def carried_images(segment: Any, number: int) -> Tensor | None:
