@@ -23,7 +23,7 @@ from redetail.region import Region, Size
 from redetail.segs import Segs
 from redetail.selection.detected import detect_frames, track_detections
 from redetail.tracking import regions_from_masks
-from redetail.tracking.given import fixed_region
+from redetail.tracking.given import VISIBLE, fixed_region
 
 logger = logging.getLogger(__name__)
 
@@ -72,24 +72,33 @@ def tracked_from_detector(
 
 
 def tracked_from_masks(frames: Tensor, masks: Any, choice: Choice) -> Segs:
-    """The one subject that masks (1 or F, H, W) show; masks of another size than the frames are scaled."""
+    """The one subject that masks (1 or F, H, W) show, if it reaches the least size in any frame; masks of another size
+    than the frames are scaled. Black masks are no error: a batch of clips goes on, and the log says so."""
     size = frame_size(frames)
     stack = masks_for(mask_frames(masks, "masks"), len(frames), use_maximum=choice.unite_masks)
     pictures = stack if stack.shape[1:] == size.shape else resize_mask(stack, size)
-    return _tracked(regions_from_masks(_bytes(pictures), size, 0, len(frames), choice.crop_factor), frames)
+    if not _shows_anything(pictures):
+        logger.warning("The masks of %d frames are black; the clip stays as it is.", len(frames))
+        return size.shape, []
+    regions = regions_from_masks(_bytes(pictures), size, 0, len(frames), choice.crop_factor)
+    large = [region for region in regions if _shorter_side(region) >= choice.min_size]
+    if not large:
+        logger.warning("What the masks show is smaller than %g pixels (min_size).", choice.min_size)
+    return _tracked(large, frames)
 
 
 def tracked_from_segs(frames: Tensor, segs: Any, choice: Choice) -> Segs:
     """Anyone's SEGS, the largest first: one with a mask for each frame is followed, others stay where they are.
 
-    Segments that are tracked already stay as they are.
+    Segments that are tracked already stay as they are; small ones and those with black masks are left out.
     """
     header, segments = segs_from(segs)
-    found = [
+    tracked = (
         _tracked_seg(segment, header, frames, number, choice)
         for number, segment in enumerate(segments)
         if not _too_small(segment, choice.min_size)
-    ]
+    )
+    found = [segment for segment in tracked if segment is not None]
     found.sort(key=lambda tracked: -float(np.prod(tracked.region.boxes[:, 2:] - tracked.region.boxes[:, :2], 1).sum()))
     return frame_size(frames).shape, list(found[: choice.most])
 
@@ -105,10 +114,16 @@ def region_of(segment: Segment, frames: int) -> Region:
     return fixed_region(label, confidence, placed.window, box, 0, frames, masks)
 
 
-def _tracked_seg(segment: Any, header: tuple[int, int], frames: Tensor, number: int, choice: Choice) -> TrackedSeg:
+def _tracked_seg(
+    segment: Any, header: tuple[int, int], frames: Tensor, number: int, choice: Choice
+) -> TrackedSeg | None:
+    """The subject of one segment; None, and a note in the log, where its masks are black."""
     if isinstance(segment, TrackedSeg):
         return segment.fitted(frames.numpy(), "image_frames")
     placed = segment_for(segment, header, frames, number, use_maximum=choice.unite_masks)
+    if not _shows_anything(placed.placed.masks):
+        logger.warning("%s is left out: its mask is black.", placed.name)
+        return None
     region = region_of(placed, len(frames))
     if len(placed.placed.masks) > 1:
         try:
@@ -127,6 +142,16 @@ def _too_small(segment: Any, least: float) -> bool:
         return False
     x1, y1, x2, y2 = segment.bbox
     return bool(min(x2 - x1, y2 - y1) < least)
+
+
+def _shorter_side(region: Region) -> float:
+    """Of the subject's box where that is longest."""
+    return float((region.boxes[:, 2:] - region.boxes[:, :2]).min(axis=1).max())
+
+
+def _shows_anything(masks: NDArray[np.float32]) -> bool:
+    """Whether a pixel of masks 0..1 is as bright as a subject must be."""
+    return bool(np.rint(masks.max() * 255) >= VISIBLE)
 
 
 def _on_frames(segment: Segment, size: Size) -> Iterator[NDArray[np.uint8]]:

@@ -114,8 +114,42 @@ def test_another_number_of_masks_is_united_only_on_request() -> None:
     masks[0, 10:20, 10:20] = masks[2, 10:20, 30:40] = 1
     with pytest.raises(RegionError, match="3 masks for 12 frames"):
         tracked_from_masks(frames(), masks, CHOICE)
-    _, (seg,) = tracked_from_masks(frames(), masks, Choice(crop_factor=2.0, unite_masks=True))
+    _, (seg,) = tracked_from_masks(frames(), masks, Choice(crop_factor=2.0, unite_masks=True, min_size=1))
     assert seg.bbox == (10, 10, 40, 20)
+
+
+def square(count: int, side: int, value: float = 1.0) -> Tensor:
+    """Masks (count, 80, 120) with a square in the middle."""
+    masks = torch.zeros(count, 80, 120)
+    masks[:, 30 : 30 + side, 40 : 40 + side] = value
+    return masks
+
+
+@pytest.mark.parametrize("count", [1, 12])
+@pytest.mark.parametrize("value", [0.0, 0.001])
+def test_black_masks_are_no_subject_and_no_error(caplog: pytest.LogCaptureFixture, count: int, value: float) -> None:
+    assert tracked_from_masks(frames(), square(count, 20, value), CHOICE) == ((80, 120), [])
+    assert "The masks of 12 frames are black" in caplog.text
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_segment_with_a_black_mask_is_left_out(caplog: pytest.LogCaptureFixture, moving: bool) -> None:
+    shape = (12, 20, 20) if moving else (20, 20)
+    black = Seg(None, np.zeros(shape, np.float32), 0.9, (30, 20, 50, 40), (30, 20, 50, 40), "dark")
+    white = black._replace(cropped_mask=np.ones(shape, np.float32), label="light")
+    _, segments = tracked_from_segs(frames(), ((80, 120), [black, white]), Choice(crop_factor=2.0, subjects=0))
+    assert [segment.label for segment in segments] == ["light"]
+    assert "Segment 0 ('dark') is left out: its mask is black" in caplog.text
+
+
+@pytest.mark.parametrize("count", [1, 12])
+@pytest.mark.parametrize(("side", "kept"), [(15, 0), (16, 1)])
+def test_what_masks_show_must_be_large_enough(
+    caplog: pytest.LogCaptureFixture, count: int, side: int, kept: int
+) -> None:
+    _, segments = tracked_from_masks(frames(), square(count, side), Choice(crop_factor=2.0, min_size=16))
+    assert len(segments) == kept
+    assert ("smaller than 16 pixels" in caplog.text) == (not kept)
 
 
 def test_segments_with_a_mask_for_each_frame_move_and_others_stay() -> None:

@@ -255,6 +255,24 @@ def test_alpha_does_not_change_what_is_done(name: str) -> None:
     check_equal(*(colours(outcome(name, Given(torch.float32, channels=count))) for count in (3, 4)))
 
 
+WITH_SEGS = [name for name in CALLS if "segs" in CALLS[name](Given(torch.float32))]
+
+
+@pytest.mark.parametrize("header", [(HEIGHT, WIDTH), (0, 0)])
+@pytest.mark.parametrize("name", WITH_SEGS)
+def test_no_segments_are_no_error(name: str, header: tuple[int, int]) -> None:
+    given = Given(torch.float32)
+    result = NODES[name]().doit(**{**CALLS[name](given), "segs": (header, [])})
+    values = result["result"] if isinstance(result, dict) else result
+    for kind, value in zip(NODES[name].RETURN_TYPES, values, strict=True):
+        if kind == "SEGS":
+            assert value[1] == []
+        elif kind == "IMAGE" and "Paste" in name:
+            assert torch.equal(value, given.image())
+        elif kind == "MASK":
+            assert all(float(mask.max()) == 0 and mask.numel() > 0 for mask in tensors(value))
+
+
 def colours(value: Any) -> Any:
     """Pictures without their alpha."""
     if isinstance(value, list):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from redetail.comfy.convert import mask_frames, mask_tensor, segs_from
 from redetail.comfy.mask_segs import Cutting, clip_segs_of_masks, combined_mask, segs_of_masks
 from redetail.comfy.schema import MAX_RESOLUTION, Input, Inputs, Node, number, socket, toggle
+from redetail.comfy.stills import EMPTY_SIDE
 from redetail.imaging.masks import Mask
 from redetail.segs import Segs
 
@@ -114,7 +116,10 @@ class SegsToCombinedMask(Node):
     @staticmethod
     def doit(segs: Any) -> tuple[Tensor]:
         """The united mask (1 or F, H, W)."""
-        return (mask_tensor(combined_mask(*segs_from(segs))),)
+        header, segments = segs_from(segs)
+        if not segments and not all(header):
+            return (torch.zeros(1, EMPTY_SIDE, EMPTY_SIDE),)
+        return (mask_tensor(combined_mask(header, segments)),)
 
 
 def _header(masks: Mask) -> tuple[int, int]:
