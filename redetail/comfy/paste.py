@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from redetail.comfy.tracked import TrackedSeg
 from redetail.errors import RegionError
 from redetail.imaging import blend
 from redetail.imaging.masks import feather as feathered
-from redetail.pipeline.paste import paste_crop
+from redetail.pipeline.paste import crop_layer, paste_layers
 from redetail.region import Box
 
 
@@ -33,16 +35,19 @@ def pasted(
     """
     out = frames.to(torch.float32, copy=True)
     header, segments = segs
-    for number, segment in enumerate(segments):
-        if isinstance(segment, TrackedSeg) and reference is None:
-            _paste_tracked(out.numpy(), segment, feather, alpha)
+    for tracked, group in groupby(
+        enumerate(segments), lambda item: reference is None and isinstance(item[1], TrackedSeg)
+    ):
+        if tracked:
+            _paste_tracked(out.numpy(), [segment for _, segment in group], feather, alpha)
             continue
-        if reference is None and segment.cropped_image is None:
-            continue
-        _check_count(segment, number, len(frames), reference)
-        placed = segment_for(segment, header, frames, number)
-        source = placed if reference is None else _without_stills(placed)
-        _paste(out.numpy(), placed, crop_reader(frames if reference is None else reference, source), feather, alpha)
+        for number, segment in group:
+            if reference is None and segment.cropped_image is None:
+                continue
+            _check_count(segment, number, len(frames), reference)
+            placed = segment_for(segment, header, frames, number)
+            source = placed if reference is None else _without_stills(placed)
+            _paste(out.numpy(), placed, crop_reader(frames if reference is None else reference, source), feather, alpha)
     return out
 
 
@@ -59,18 +64,19 @@ def _paste(out: NDArray[Any], segment: Segment, read: ReadCrops, feather: int, a
         under[...] = blend.paste(under, crop, mask, whole)
 
 
-def _paste_tracked(out: NDArray[Any], segment: TrackedSeg, feather: int, alpha: float) -> None:
-    """Paste what was changed under a moving window into ``out``, frame by frame and in place."""
-    fitted = segment.fitted(out, "the image")
-    region, crops = fitted.region, fitted.crops
-    if crops is None:
-        return
-    for index in range(len(region)):
-        frame = out[region.start + index, ..., :3]
-        pasted, _, box = paste_crop(frame, region, index, crops[index], feather)
-        rows, columns = slice(int(box.y1), int(box.y2)), slice(int(box.x1), int(box.x2))
-        under, over = frame[rows, columns], pasted[rows, columns]
-        under[...] = over if alpha == 255 else under + np.float32(alpha / 255) * (over - under)
+def _paste_tracked(out: NDArray[Any], segments: Sequence[TrackedSeg], feather: int, alpha: float) -> None:
+    """Paste what was changed under moving windows into ``out``, frame by frame and in place: changes add up."""
+    changed = [(fitted.region, fitted.crops) for fitted in (one.fitted(out, "the image") for one in segments)]
+    for index in range(len(out)):
+        frame = out[index, ..., :3]
+        layers = [
+            crop_layer(frame, region, index - region.start, crops[index - region.start], feather)
+            for region, crops in changed
+            if crops is not None and region.start <= index < region.stop
+        ]
+        if layers:
+            pasted = paste_layers(frame, layers)
+            frame[...] = pasted if alpha == 255 else frame + np.float32(alpha / 255) * (pasted - frame)
 
 
 def _check_count(segment: Any, number: int, frames: int, reference: Tensor | None) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -39,6 +42,49 @@ def paste_change(frame: NDArray[Any], change: Pixels, mask: NDArray[np.float32],
     rows, columns = _window(frame, change, mask, box)
     peak, alpha = _peak(frame.dtype), mask[..., None].astype(np.float32)
     return _replaced(frame, rows, columns, frame[rows, columns] + alpha * (change * peak), alpha)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One change (h, w, C) of a frame, of either sign, under its mask (h, w) 0..1, over the whole pixels of ``box``."""
+
+    change: Pixels
+    mask: NDArray[np.float32]
+    box: Box
+
+
+def composited(layers: Sequence[Layer]) -> Sequence[Layer]:
+    """The same changes as layers whose masks do not overlap, whatever their order.
+
+    Where masks overlap, changes add up, limited to a mean: each counts by its mask and by how much it changes. So one
+    that changes nothing takes nothing from another, two halves make a whole, and the same change twice is made once.
+    Masks that do not overlap come back as they are.
+    """
+    if len(layers) < 2:
+        return layers
+    whole = reduce(Box.union, (layer.box for layer in layers))
+    shape = int(whole.height), int(whole.width)
+    total = np.zeros((*shape, layers[0].change.shape[-1]), np.float32)
+    covered, weight, strongest = (np.zeros(shape, np.float32) for _ in range(3))
+    for layer in layers:
+        inside = _slices(layer.box, whole)
+        strength = np.abs(layer.change).max(axis=-1) * (layer.mask > 0)
+        total[inside] += layer.mask[..., None] * layer.change
+        weight[inside] += layer.mask * strength
+        covered[inside] += layer.mask > 0
+        strongest[inside] = np.maximum(strongest[inside], strength)
+    if covered.max() <= 1:
+        return layers
+    # Masks that sum up to more than 1, each as strong as its change is beside the strongest.
+    excess: Pixels = np.maximum(1, np.divide(weight, strongest, out=np.ones_like(weight), where=strongest > 0))
+    total /= excess[..., None]
+    return [Layer(total, (covered > 0).astype(np.float32), whole)]
+
+
+def _slices(box: Box, whole: Box) -> tuple[slice, slice]:
+    """Rows and columns of a box inside the one around it."""
+    y, x = int(box.y1 - whole.y1), int(box.x1 - whole.x1)
+    return slice(y, y + int(box.height)), slice(x, x + int(box.width))
 
 
 def _replaced(

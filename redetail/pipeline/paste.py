@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from redetail.engines.base import Pixels
 from redetail.errors import RegionError
 from redetail.imaging import blend, masks, resample
+from redetail.imaging.blend import Layer
 from redetail.region import Box, Region, Size
 from redetail.video.base import RGB, Frame
 
@@ -45,24 +46,40 @@ class PastedFrame:
 def pasted_frames(
     frames: Iterable[Frame], regions: Sequence[Region], crops: Sequence[Crops], feather: int | Sequence[int]
 ) -> Iterator[PastedFrame]:
-    """Every frame with its regions pasted in order; ``crops`` holds those of each region, at any size; ``feather`` is
-    one for all or one for each."""
+    """Every frame with its regions pasted; ``crops`` holds those of each region, at any size.
+
+    ``feather`` is one for all or one for each. Where masks overlap, changes add up; see
+    :func:`redetail.imaging.blend.composited`.
+    """
     feathers = [feather] * len(regions) if isinstance(feather, int) else feather
     for frame in frames:
-        pixels: RGB = frame.pixels
-        patches = []
+        layers, patches = [], []
         for number, (region, enhanced, soft) in enumerate(zip(regions, crops, feathers, strict=True)):
             index = frame.index - region.start
             if 0 <= index < len(region):
-                pixels, mask, box = paste_crop(pixels, region, index, enhanced[index], soft)
-                patches.append(Patch(number, mask, box))
-        yield PastedFrame(frame, replace(frame, pixels=pixels), tuple(patches))
+                layer = crop_layer(frame.pixels, region, index, enhanced[index], soft)
+                layers.append(layer)
+                patches.append(Patch(number, layer.mask, layer.box))
+        yield PastedFrame(frame, replace(frame, pixels=paste_layers(frame.pixels, layers)), tuple(patches))
+
+
+def paste_layers(frame: RGB, layers: Sequence[Layer]) -> RGB:
+    """A new frame with the changes of all layers, whatever their order; the frame itself where there are none."""
+    for layer in blend.composited(layers):
+        frame = blend.paste_change(frame, layer.change, layer.mask, layer.box)
+    return frame
 
 
 def paste_crop(
     frame: RGB, region: Region, index: int, crop: Pixels, feather: int
 ) -> tuple[RGB, NDArray[np.float32], Box]:
-    """A new frame with one crop (h, w, 3) pasted; also the mask that was used and the pixels that it lies over.
+    """A new frame with one crop (h, w, 3) pasted; also the mask that was used and the pixels that it lies over."""
+    layer = crop_layer(frame, region, index, crop, feather)
+    return paste_layers(frame, [layer]), layer.mask, layer.box
+
+
+def crop_layer(frame: NDArray[Any], region: Region, index: int, crop: Pixels, feather: int) -> Layer:
+    """What a crop (h, w, 3) changes of its frame, and under which mask.
 
     What is pasted is the change: the crop less what the frame shows at the crop's own size. Where nothing was changed
     the frame keeps its bits, and the frame's own pixels are not blurred by a way there and back.
@@ -72,7 +89,7 @@ def paste_crop(
     soft = masks.feather(region.mask(index), feather) * np.float32(region.strength(index))
     mask, box = masks.place_mask(soft, window, size)
     change, _ = placed_change(frame, crop, window, window, size)
-    return blend.paste_change(frame, change, mask, box), mask, box
+    return Layer(change, mask, box)
 
 
 def placed_change(frame: NDArray[Any], crop: Pixels, window: Box, onto: Box, size: Size) -> tuple[Pixels, Box]:

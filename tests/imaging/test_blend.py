@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from redetail.errors import RegionError
-from redetail.imaging.blend import paste, paste_change
+from redetail.imaging.blend import Layer, composited, paste, paste_change
 from redetail.imaging.masks import feather, place_mask, resize_mask
 from redetail.imaging.resample import crop, place
 from redetail.region import Box, Size
@@ -154,3 +154,42 @@ def test_nan_under_the_mask_is_an_error() -> None:
 def test_what_does_not_fit_is_named(box: Box, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(RegionError, match=message):
         paste(picture(0, np.uint8), np.zeros(shape, np.float32), np.ones((4, 4), np.float32), box)
+
+
+def layers_of(*levels):
+    """Layers over the same 2x2 pixels: (change, mask) each."""
+    box = Box(3, 5, 5, 7)
+    return [
+        Layer(np.full((2, 2, 3), change, np.float32), np.full((2, 2), mask, np.float32), box) for change, mask in levels
+    ]
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        ([(0.4, 1)], 0.4),
+        ([(0.4, 1), (0, 1)], 0.4),  # a change of nothing takes nothing
+        ([(0.4, 0.5), (0.4, 0.5)], 0.4),  # two halves are a whole
+        ([(0.4, 1), (0.4, 1)], 0.4),  # the same twice is made once
+        ([(0.4, 1), (0.4, 1), (0.4, 1)], 0.4),
+        ([(0.4, 1), (-0.4, 1)], 0),
+        ([(0.4, 0.25), (0.2, 0.5)], 0.2),  # masks that sum up to less than 1 add
+        ([(0.4, 1), (0.2, 1)], 0.6 / 1.5),
+    ],
+)
+def test_changes_under_overlapping_masks_add_up_to_a_mean(levels, expected):
+    total = sum(layer.change * layer.mask[..., None] for layer in composited(layers_of(*levels)))
+    np.testing.assert_allclose(total, np.full((2, 2, 3), expected), atol=1e-6)
+
+
+def test_a_faint_change_barely_weakens_a_strong_one():
+    """What is composited depends continuously on what is pasted: nothing flips between almost nothing and nothing."""
+    (layer,) = composited(layers_of((0.4, 1), (1e-4, 1)))
+    np.testing.assert_allclose(layer.change, 0.4, atol=2e-4)
+
+
+def test_layers_that_only_overlap_outside_their_masks_come_back_as_they_are():
+    first, second = layers_of((0.4, 1), (0.2, 1))
+    first.mask[:, 0] = second.mask[:, 1] = 0
+    assert composited([first, second]) == [first, second]
+    assert composited([]) == []

@@ -48,15 +48,65 @@ def test_pixels_outside_the_mask_keep_their_bits_and_inside_shows_the_crop():
     assert abs(center.mean() - 127.5) < 4
 
 
-def test_later_regions_lie_on_top_and_frames_outside_are_passed_on():
-    first, second = region(), region()
+def in_frame(subject, level, dtype=np.uint8):
+    """The crop of frame 2 with ``level`` added."""
+    return (resample.crop(FRAME, subject.window(0), Size(48, 50)) + np.float32(level))[None]
+
+
+def pasted_frame(subjects, crops, feather=0):
+    (frame,) = pasted_frames([Frame(2, 2, FRAME)], subjects, crops, feather)
+    return frame.result.pixels.astype(float)
+
+
+def test_frames_outside_every_region_are_passed_on():
     frames = [Frame(index, index, FRAME) for index in range(4)]
-    crops = [np.zeros((1, 25, 24, 3), np.float32), np.ones((1, 25, 24, 3), np.float32)]
-    pasted = list(pasted_frames(frames, [first, second], crops, 0))
+    pasted = list(pasted_frames(frames, [region(), region()], [np.ones((1, 25, 24, 3), np.float32)] * 2, 0))
     assert [len(frame.patches) for frame in pasted] == [0, 0, 2, 0]
     assert pasted[0].result.pixels is FRAME
-    assert pasted[2].result.pixels[20, 22].mean() > 220
     assert pasted[2].source.pixels is FRAME
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_subject_that_changes_nothing_does_not_reset_another(order):
+    """Windows and masks overlap; what the first changes stays, whichever is pasted first."""
+    subjects = [region(), region(12.8, 9.1)]
+    crops = [np.ones((1, 25, 24, 3), np.float32), in_frame(subjects[1], 0)]
+    both = pasted_frame(subjects[::order], crops[::order])
+    alone = pasted_frame(subjects[:1], crops[:1])
+    assert np.abs(alone - FRAME).max() > 200
+    np.testing.assert_allclose(both, alone, atol=1)  # rounding: the mask of both is applied to their sum
+
+
+def test_changes_do_not_depend_on_the_order():
+    subjects = [region(), region(12.8, 9.1), region(6.2, 11.5)]
+    crops = [np.zeros((1, 25, 24, 3), np.float32), np.ones((1, 25, 24, 3), np.float32), in_frame(subjects[2], 0.1)]
+    forwards, backwards = pasted_frame(subjects, crops, 5), pasted_frame(subjects[::-1], crops[::-1], 5)
+    np.testing.assert_allclose(forwards, backwards, atol=1)
+
+
+def test_the_same_change_twice_is_made_once():
+    subjects = [region(x=10, y=8), region(x=10, y=8)]
+    crops = [in_frame(one, 0.1) for one in subjects]
+    np.testing.assert_allclose(pasted_frame(subjects, crops), pasted_frame(subjects[:1], crops[:1]), atol=1)
+
+
+def test_masks_that_meet_softly_make_a_whole_change():
+    """Two halves of a subject, each with a soft edge in the middle: no seam between them."""
+    ramp = np.clip(np.linspace(1.5, -0.5, 24), 0, 1) * 255
+    left = np.broadcast_to(np.rint(ramp).astype(np.uint8), (25, 24))
+    subjects = [region(10, 8, masks=[left]), region(10, 8, masks=[255 - left])]
+    crops = [in_frame(one, 0.1) for one in subjects]
+    whole = region(10, 8, masks=[np.full((25, 24), 255, np.uint8)])
+    np.testing.assert_allclose(pasted_frame(subjects, crops), pasted_frame([whole], crops[:1]), atol=1)
+
+
+def test_masks_that_do_not_overlap_are_pasted_as_each_would_be_alone():
+    """Their windows overlap."""
+    first, second = region(10, 8), region(26, 8)
+    crops = [in_frame(first, 0.2), in_frame(second, -0.2)]
+    both = pasted_frame([first, second], crops)
+    changes = [pasted_frame([one], [crop]) - FRAME for one, crop in ((first, crops[0]), (second, crops[1]))]
+    np.testing.assert_array_equal(both, FRAME + sum(changes))
 
 
 def test_a_subject_lost_in_mid_shot_fades():
