@@ -35,6 +35,20 @@ def feather(masks: Mask, feather: int, sigma: float = _SIGMA) -> Mask:
     return _filtered(masks, gaussian(height, taps, sigma), gaussian(width, taps, sigma))
 
 
+def fade_to_border(mask: Mask, window: Box, frame: Size, feather: int) -> Mask:
+    """A mask (h, w) of a window that falls linearly to zero over ``feather`` pixels towards each side of the window.
+
+    A side that the window shares with its frame stays as it is, since nothing lies beyond it; one that comes within
+    ``feather`` pixels of the frame's falls by as much less, so that nothing jumps when the window moves.
+    """
+    if feather == 0:
+        return mask
+    height, width = mask.shape
+    down = _border_ramp(height, feather, window.y1, frame.height - window.y2)
+    across = _border_ramp(width, feather, window.x1, frame.width - window.x2)
+    return mask * np.minimum(down[:, None], across)
+
+
 def resize_mask(masks: Mask, size: Size) -> Mask:
     """Masks (h, w) or (F, h, w) at another size: bilinear, pixel areas aligned, without antialiasing."""
     height, width = masks.shape[-2:]
@@ -95,6 +109,14 @@ def masks_for(masks: Mask, frames: int, *, use_maximum: bool = False) -> Mask:
     raise RegionError(
         f"There are {len(stack)} masks for {frames} frames; give one mask for all frames or one for each."
     )
+
+
+def _border_ramp(length: int, feather: int, before: float, after: float) -> Mask:
+    """Factors 0..1 of ``length`` pixels between borders that lie ``before`` and ``after`` pixels from the frame's."""
+    cells = np.arange(length, dtype=np.float32) / np.float32(feather)
+    first, last = (np.float32(1 - np.clip(gap / feather, 0, 1)) for gap in (before, after))
+    ramp: Mask = np.minimum(np.minimum(np.maximum(cells, first), np.maximum(cells[::-1], last)), np.float32(1))
+    return ramp
 
 
 def _unit_range(array: NDArray[Any]) -> Mask:

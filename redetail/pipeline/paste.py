@@ -82,12 +82,13 @@ def crop_layer(frame: NDArray[Any], region: Region, index: int, crop: Pixels, fe
     """What a crop (h, w, 3) changes of its frame, and under which mask.
 
     What is pasted is the change: the crop less what the frame shows at the crop's own size. Where nothing was changed
-    the frame keeps its bits, and the frame's own pixels are not blurred by a way there and back.
+    the frame keeps its bits, and the frame's own pixels are not blurred by a way there and back. The mask is soft
+    towards the window's border too, where that lies inside the frame: a subject that fills its window has no edge.
     """
     height, width = frame.shape[:2]
     size, window = Size(width, height), region.window(index)
     soft = masks.feather(region.mask(index), feather) * np.float32(region.strength(index))
-    mask, box = masks.place_mask(soft, window, size)
+    mask, box = masks.place_mask(masks.fade_to_border(soft, window, size, feather), window, size)
     change, _ = placed_change(frame, crop, window, window, size)
     return Layer(change, mask, box)
 

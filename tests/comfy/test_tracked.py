@@ -147,8 +147,9 @@ def test_pasted_as_a_plain_seg_it_gives_what_we_paste() -> None:
     np.testing.assert_array_equal(given.numpy(), frames)
     assert float((ours - given).abs().max()) == pytest.approx(0.1, abs=2e-3)
     # The mask is blurred before it is placed in one way and after in the other: a fraction of a pixel at its edge.
+    # Ours also falls to zero at the border of the window.
     assert float((ours - theirs).abs().max()) < 0.1 * 0.12
-    assert float((ours - theirs).abs().mean()) < 1e-4
+    assert float((ours - theirs).abs().mean()) < 1.2e-4
 
 
 def test_weaker_strength_shows_a_part_of_the_change() -> None:

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from redetail.errors import RegionError
-from redetail.imaging.masks import feather, masks_for, noise_mask, normalise_mask, place_mask, resize_mask
+from redetail.imaging.masks import (
+    fade_to_border,
+    feather,
+    masks_for,
+    noise_mask,
+    normalise_mask,
+    place_mask,
+    resize_mask,
+)
 from redetail.region import Box, Size
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -156,3 +164,32 @@ def test_a_noise_mask_is_feathered_before_it_is_scaled() -> None:
     expected = resize_mask(feather(mask, 3), Size(64, 48))
     np.testing.assert_array_equal(noise_mask(mask, Size(64, 48), 3), expected)
     assert (noise_mask(mask, Size(64, 48), 3) != feather(resize_mask(mask, Size(64, 48)), 3)).any()
+
+
+@given(
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.integers(0, 20),
+    st.floats(-5, 60),
+    st.floats(-5, 60),
+)
+@settings(deadline=None, max_examples=60)
+def test_a_mask_falls_to_zero_at_its_window_s_border_inside_the_frame(width, height, soft, x, y):
+    window, frame = Box(x, y, x + width, y + height), Size(64, 64)
+    mask = fade_to_border(np.ones((height, width), np.float32), window, frame, soft)
+    assert mask.min() >= 0
+    assert mask.max() <= 1
+    if soft == 0:
+        assert mask.min() == 1
+        return
+    for side, gap in ((mask[0], y), (mask[-1], 64 - y - height), (mask[:, 0], x), (mask[:, -1], 64 - x - width)):
+        assert side.max() <= np.float32(1 - np.clip(gap / soft, 0, 1)) + 1e-6
+    # From the border on, no step is higher than that of a ramp over ``soft`` pixels.
+    for axis in (0, 1):
+        assert np.abs(np.diff(mask, axis=axis)).max(initial=0) <= 1 / soft + 1e-6
+
+
+def test_a_mask_that_is_zero_near_the_border_keeps_its_bits():
+    mask = np.zeros((20, 24), np.float32)
+    mask[5:15, 5:19] = np.random.default_rng(0).random((10, 14), np.float32)
+    np.testing.assert_array_equal(fade_to_border(mask, Box(9, 9, 33, 29), Size(64, 64), 5), mask)

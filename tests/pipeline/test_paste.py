@@ -109,6 +109,39 @@ def test_masks_that_do_not_overlap_are_pasted_as_each_would_be_alone():
     np.testing.assert_array_equal(both, FRAME + sum(changes))
 
 
+def test_a_subject_that_fills_its_window_has_a_soft_edge():
+    """Crop factor 1: the mask is 1 all over the window."""
+    full = region(10, 8, masks=[np.full((25, 24), 255, np.uint8)])
+    _, mask, _ = paste_crop(FRAME, full, 0, np.ones((25, 24, 3), np.float32), 5)
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    assert border.max() == 0
+    assert mask[12, 12] == 1
+    assert np.abs(np.diff(mask[12])).max() <= 0.21
+    _, hard, _ = paste_crop(FRAME, full, 0, np.ones((25, 24, 3), np.float32), 0)
+    assert hard.min() == 1
+
+
+def test_a_window_at_the_frame_s_border_keeps_its_edge_there():
+    corner = replace(region(masks=[np.full((25, 24), 255, np.uint8)]), path=np.zeros((1, 2)))
+    _, mask, _ = paste_crop(FRAME, corner, 0, np.ones((25, 24, 3), np.float32), 5)
+    assert mask[0, 0] == mask[12, 0] == mask[0, 12] == 1
+    assert mask[-1].max() == mask[:, -1].max() == 0
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_edge_does_not_jump_when_the_window_leaves_the_frame_s_border(axis):
+    full, previous = region(masks=[np.full((25, 24), 255, np.uint8)]), None
+    for position in np.linspace(0, 8, 33):
+        path = np.zeros((1, 2))
+        path[0, axis] = position
+        _, mask, box = paste_crop(FRAME, replace(full, path=path), 0, np.ones((25, 24, 3), np.float32), 5)
+        whole = np.zeros(FRAME.shape[:2], np.float32)
+        whole[int(box.y1) : int(box.y2), int(box.x1) : int(box.x2)] = mask
+        # The window covers a quarter of a pixel less, and the ramp of 5 pixels moves by a quarter of one.
+        assert previous is None or np.abs(whole - previous).max() < 0.25 + 0.25 / 5
+        previous = whole
+
+
 def test_a_subject_lost_in_mid_shot_fades():
     subject = replace(region(frames=6), fade_in=0, fade_out=3)
     white = np.ones((25, 24, 3), np.float32)
