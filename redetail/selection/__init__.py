@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from redetail.documents import named
+from redetail.errors import SettingsError
 from redetail.selection.base import Found, Search, Selection, find_subjects
 from redetail.selection.boxes import BoxSelection
 from redetail.selection.detected import DetectorSelection
@@ -47,26 +48,38 @@ def kinds() -> Mapping[str, type[Selection]]:
 def selections_from_options(options: Mapping[str, Any]) -> tuple[Selection, ...]:
     """What keywords or typed options select, by the names of :func:`kinds`; empty where they select nothing.
 
-    Raises :class:`~redetail.errors.RedetailError` for a value that selects nothing usable.
+    Raises :class:`~redetail.errors.RedetailError` for a value that selects nothing usable, and for a detector beside
+    something else.
     """
     given = {name: options[name] for name in kinds() if options.get(name) is not None}
     made = (kinds()[name].from_option(value) for name, value in given.items())
-    return _without_unused_detector([selection for selection in made if selection is not None])
+    selections = tuple(selection for selection in made if selection is not None)
+    _check_detector_alone(selections)
+    return selections
 
 
 def selections_from_document(table: Mapping[str, Any], folder: Path) -> tuple[Selection, ...]:
     """What a document selects; file names are relative to ``folder``.
 
-    Raises :class:`~redetail.errors.SettingsError` for a value of the wrong kind.
+    Raises :class:`~redetail.errors.SettingsError` for a value of the wrong kind, and for a detector beside something
+    else. Documents without a version were written with the detector that was not used; there it is left out.
     """
 
     def read(name: str) -> Selection:
         return named(name, lambda value: kinds()[name].from_document(value, folder), table[name])
 
-    return _without_unused_detector([read(name) for name in kinds() if name in table])
+    selections = tuple(read(name) for name in kinds() if name in table)
+    if "job_version" in table:
+        _check_detector_alone(selections)
+        return selections
+    return tuple(one for one in selections if not isinstance(one, DetectorSelection)) or selections
 
 
-def _without_unused_detector(selections: list[Selection]) -> tuple[Selection, ...]:
-    """A detector is not used where something else says who is to be detailed."""
-    others = tuple(one for one in selections if not isinstance(one, DetectorSelection))
-    return others or tuple(selections)
+def _check_detector_alone(selections: tuple[Selection, ...]) -> None:
+    """Refuse a detector beside boxes, masks or segments: it would not be used."""
+    others = [one.name for one in selections if not isinstance(one, DetectorSelection)]
+    if others and len(others) < len(selections):
+        raise SettingsError(
+            f"detect and {others[0]} were both given, but a detector is not used where something else says who is "
+            "detailed; give one of them."
+        )

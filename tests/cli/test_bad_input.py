@@ -132,6 +132,12 @@ def test_what_is_wrong_with_a_subject_is_told_before_the_clip_is_read(
     assert ran.err.startswith("redetail: ")
 
 
+@pytest.mark.parametrize("command", ["detail", "detect"])
+def test_a_detector_beside_a_box(refused, tmp_path: Path, clip: Path, command: str) -> None:
+    output = ("-o", tmp_path / "out.mp4") if command == "detail" else ()
+    assert "detect and box were both given" in refused(command, clip, *output, *BOX, "--detect", "face")
+
+
 def test_missing_mask(refused, tmp_path: Path, clip: Path) -> None:
     assert "no-mask.png" in refused(*detail(clip, tmp_path, "--mask", tmp_path / "no-mask.png"))
 

@@ -146,6 +146,15 @@ def test_files_that_are_read(tmp_path):
     assert job.files == (Path("m.png"), Path("s.json"), Path("v.pt"))
 
 
+def test_a_detector_beside_a_box_is_refused():
+    """It would not be used, whichever of the two was meant."""
+    with pytest.raises(SettingsError, match="detect and box were both given"):
+        Job().overlay(detect="face", box=(1, 2, 3, 4))
+    with pytest.raises(SettingsError, match="detect and mask were both given"):
+        Job().overlay(detect="face", mask="m.png")
+    assert Job().overlay(detect="face").overlay(box=(1, 2, 3, 4)).selection == (BoxSelection((Box(1, 2, 3, 4),)),)
+
+
 NAMES = st.text("abcä /", min_size=1).map(lambda text: f"/{text.strip('/ ') or 'x'}")
 
 
