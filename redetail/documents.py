@@ -94,3 +94,12 @@ def each(read: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
         return tuple(read(value) for value in values)
 
     return all_of
+
+
+def is_text(value: str) -> bool:
+    """Whether a text can be written as UTF-8: one that came from bytes that are not has lone surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from redetail.documents import is_text
 from redetail.errors import SettingsError, UnknownNameError
 
 MAX_RESOLUTION = 16384
@@ -156,6 +157,8 @@ def _checked(item: Field[Any], value: Any) -> Any:
     if not isinstance(value, type(item.default)):
         wanted = "text" if isinstance(item.default, str) else "true or false"
         raise SettingsError(f"{display_name(item.name)} must be {wanted}, not {value!r}.")
+    if isinstance(value, str) and not is_text(value):
+        raise SettingsError(f"{display_name(item.name)} is {value!r}, which is not valid UTF-8; type it again as text.")
     return value
 
 

@@ -19,7 +19,7 @@ from redetail.cli.request import job_of, selected
 from redetail.cli.summary import placement_summary, plan_summary, preset_summary, settings_summary, summary
 from redetail.errors import SettingsError
 from redetail.files import write_text
-from redetail.job import Job, to_toml
+from redetail.job import Job, text_of
 from redetail.pipeline.outputs import check_names
 from redetail.pipeline.plan import Plan
 from redetail.pipeline.report import PlanReport, write_report
@@ -67,7 +67,7 @@ def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: 
 def _save_job(job: Job, plan: Plan, path: Path | None) -> None:
     """Write the job that does the same again, with the settings that were planned."""
     if path is not None:
-        write_text(path, to_toml(job.as_run(plan.settings or Settings()).to_document()))
+        write_text(path, text_of(job.as_run(plan.settings or Settings()).to_document(), path))
 
 
 def _check_job_target(saved: Path, job: Job, others: Iterable[Path | None]) -> None:
@@ -75,6 +75,7 @@ def _check_job_target(saved: Path, job: Job, others: Iterable[Path | None]) -> N
     source = [job.source] if isinstance(job.source, Path) else []
     check_names([saved, *others], [*source, *job.files])
     check_target(saved, None)
+    text_of(job.to_document(), saved)
 
 
 def detect(options: argparse.Namespace, cancel: CancelToken) -> None:

@@ -3,6 +3,6 @@
 from redetail.job.files import REPORT_VERSION, read_job
 from redetail.job.job import Job
 from redetail.job.requested import RequestedSettings, Subject
-from redetail.job.writing import to_toml
+from redetail.job.writing import text_of, to_toml
 
-__all__ = ["REPORT_VERSION", "Job", "RequestedSettings", "Subject", "read_job", "to_toml"]
+__all__ = ["REPORT_VERSION", "Job", "RequestedSettings", "Subject", "read_job", "text_of", "to_toml"]

@@ -1,4 +1,4 @@
-"""A job as a document, for reports and job files, and documents as TOML."""
+"""A job as a document, for reports and job files, and documents as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from redetail.documents import is_text
 from redetail.engines.spec import ModelSpec, WeightedFile, as_spec
+from redetail.errors import SettingsError
 from redetail.job.requested import Subject
 from redetail.video.options import EncodeOptions
 
@@ -90,6 +92,24 @@ def _where(given: str | Path | None) -> str | None:
 def _filled(table: Mapping[str, Any]) -> dict[str, Any]:
     """The table without what was not given."""
     return {name: value for name, value in table.items() if value is not None and value not in ({}, [])}
+
+
+def text_of(document: Mapping[str, Any], path: Path) -> str:
+    """A job as the text of a file of that name: JSON for .json, else TOML.
+
+    Names of files may hold bytes that are not UTF-8 (in Python: lone surrogates). JSON keeps them as escapes; TOML has
+    none for them. Raises :class:`~redetail.errors.SettingsError` for a name that TOML cannot hold.
+    """
+    if path.suffix.lower() == ".json":
+        return json.dumps(document, indent=1) + "\n"
+    text = to_toml(document)
+    if not is_text(text):
+        broken = next(line for line in text.splitlines() if not is_text(line))
+        raise SettingsError(
+            f"The job cannot be written to {path}: {broken.partition(' =')[0]} is not valid UTF-8, which TOML demands; "
+            f"save it as {path.with_suffix('.json').name}."
+        )
+    return text
 
 
 def to_toml(document: Mapping[str, Any]) -> str:

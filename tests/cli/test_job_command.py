@@ -1,12 +1,14 @@
 """``redetail detail --job``: subjects of their own, and a report that is run again."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from redetail.job import read_job
 from redetail.video import open_source
 from tests.clips import CLIPS
 
@@ -150,6 +152,25 @@ def test_a_job_is_never_saved_over_what_the_run_reads_or_writes(run, clip: Path,
     assert Path(name).name in ran.err
     assert len(ran.err.splitlines()) == 1
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are bytes on POSIX systems only")
+def test_a_job_with_a_name_that_is_not_utf_8(run, clip: Path, fake_engine) -> None:
+    """Refused for TOML before any work, and kept by JSON."""
+    output = clip.with_name(os.fsdecode(b"a\xff.mkv"))
+    ran = run("detail", clip, "-o", output, *BOXES, *QUICK, "--save-job", clip.with_name("kept.toml"))
+    assert ran.code == 2
+    assert "output is not valid UTF-8, which TOML demands; save it as kept.json." in ran.err
+    assert not output.exists()
+    kept = clip.with_name("kept.json")
+    assert run("detail", clip, "-o", output, *BOXES, *QUICK, "--dry-run", "--save-job", kept).code == 0
+    assert read_job(kept).output == output
+
+
+def test_a_prompt_that_is_not_utf_8(run, clip: Path, fake_engine) -> None:
+    ran = run("detail", clip, "-o", clip.with_name("a.mkv"), *BOXES, "--prompt", os.fsdecode(b"a\xff"))
+    assert ran.code == 2
+    assert "prompt is 'a\\udcff', which is not valid UTF-8" in ran.err
 
 
 def test_a_job_that_was_run_may_be_replaced_by_what_was_typed_over_it(run, clip: Path, fake_engine, job: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
 from redetail.errors import InputError, SettingsError
-from redetail.job import Job, Subject, read_job, to_toml
+from redetail.job import Job, Subject, read_job, text_of, to_toml
 from redetail.region import Box
 from redetail.selection.boxes import BoxSelection
 from redetail.settings import Settings
@@ -210,6 +210,21 @@ def test_a_report_of_an_older_program_names_the_detector_beside_the_boxes(tmp_pa
         written(tmp_path, '{"report_version": 1, "job": {"detect": "face", "box": [[1, 2, 3, 4]]}}', "a.json")
     )
     assert job.selection == (BoxSelection((Box(1, 2, 3, 4),)),)
+
+
+def test_a_name_that_is_not_utf_8_is_kept_by_json_and_refused_for_toml(tmp_path):
+    """Names of files are bytes; Python shows those that are not UTF-8 as lone surrogates."""
+    job = Job(source=tmp_path / "a\udcff.mp4", output=tmp_path / "out.mp4")
+    text = text_of(job.to_document(), Path("job.json"))
+    assert read_job(written(tmp_path, text, "job.json")) == job
+    with pytest.raises(SettingsError, match=r"source is not valid UTF-8, which TOML demands; save it as job\.json\."):
+        text_of(job.to_document(), Path("job.toml"))
+
+
+def test_the_suffix_decides_the_form(tmp_path):
+    job = Job(source=tmp_path / "in.mp4", settings={"prompt": 'a\x7f\n"b\u2028ä'})
+    for name in ("job.toml", "job.json", "job"):
+        assert read_job(written(tmp_path, text_of(job.to_document(), Path(name)), name)) == job
 
 
 VALUES = st.one_of(
