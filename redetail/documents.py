@@ -7,12 +7,86 @@ noticed after an hour's work.
 from __future__ import annotations
 
 import difflib
+import json
+import math
+import reprlib
+import stat
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar
 
-from redetail.errors import SettingsError
+from redetail.errors import InputError, SettingsError
 
 T = TypeVar("T")
+Form = Literal["JSON", "TOML"]
+
+LARGEST: Mapping[Form, int] = MappingProxyType({"JSON": 256 * 2**20, "TOML": 2**20})
+"""Bytes of a file: reports of long clips and segments with masks are large, what a person types is not."""
+DIGITS = 40
+"""Of a whole number: seeds have 20."""
+
+_QUOTE = reprlib.Repr()
+_QUOTE.maxlevel, _QUOTE.maxstring, _QUOTE.maxother, _QUOTE.maxlong = 3, 100, 100, DIGITS
+
+
+def shown(value: object) -> str:
+    """A value as messages quote it: shortened where it is long or deeply nested."""
+    try:
+        return _QUOTE.repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of thousands of digits"
+
+
+def load(path: Path, form: Form, what: str, advice: str) -> Any:
+    """The content of a document file; messages call it ``what`` and end in ``advice``.
+
+    Raises :class:`~redetail.errors.InputError` where it cannot be read, is not such a document, or is too large, too
+    deeply nested or holds a number of too many digits to be one that was meant.
+    """
+    text = _content(path, form, what)
+    try:
+        if form == "JSON":
+            return json.loads(text, parse_int=_whole_number)
+        document = tomllib.loads(text)
+        _check_numbers(document)
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply; {advice}.") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not a {form} document ({error}); {advice}.") from error
+    return document
+
+
+def _content(path: Path, form: Form, what: str) -> str:
+    try:
+        status = path.stat()
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # a device or a pipe may have no end
+            raise InputError(f"The {what} {path} is not a file on disk; save it as a file first.")
+        if status.st_size > LARGEST[form]:
+            most = LARGEST[form] // 2**20
+            raise InputError(f"The {what} {path} has more than {most} MB; a {form} document of that kind is smaller.")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"The {what} {path} cannot be read ({error.strerror}); check the name.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"The {what} {path} is not UTF-8 text ({error.reason}); save it as UTF-8.") from error
+    except ValueError as error:  # a name that no file can have
+        raise InputError(f"The {what} {str(path)!r} cannot be read ({error}); check the name.") from error
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _check_numbers(value: Any) -> None:
+    if isinstance(value, int) and value.bit_length() > DIGITS * math.log2(10):
+        raise ValueError(f"a number of more than {DIGITS} digits")
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_numbers(inner)
 
 
 class WrongKindError(Exception):
@@ -33,15 +107,17 @@ def known(
     where a key belongs. Raises :class:`~redetail.errors.SettingsError` for a key that does not exist.
     """
     if not isinstance(table, Mapping):
-        raise SettingsError(f"{where} must be a table, not {table!r}.")
+        raise SettingsError(f"{where} must be a table, not {shown(table)}.")
     declared, taken = tuple(names), {}
     for key, value in table.items():
         plain = key.replace("-", "_")
         name = (aliases or {}).get(plain, plain)
         if name not in declared:
-            raise SettingsError(f"there is no key {key!r} in {where}; {_instead(plain, declared, elsewhere or {})}.")
+            raise SettingsError(
+                f"there is no key {shown(key)} in {where}; {_instead(plain, declared, elsewhere or {})}."
+            )
         if name in taken:
-            raise SettingsError(f"{name} stands in {where} twice, once as {key!r}; keep one.")
+            raise SettingsError(f"{name} stands in {where} twice, once as {shown(key)}; keep one.")
         taken[name] = value
     return taken
 
@@ -61,7 +137,7 @@ def named(name: str, read: Callable[[Any], T], value: Any) -> T:
     try:
         return read(value)
     except WrongKindError as error:
-        raise SettingsError(f"{name} must be {error}, not {value!r}.") from error
+        raise SettingsError(f"{name} must be {error}, not {shown(value)}.") from error
 
 
 def text(value: Any) -> str:
@@ -75,7 +151,10 @@ def number(value: Any) -> float:
     """A number, not true or false."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise WrongKindError("a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise WrongKindError("a number of at most 300 digits") from error
 
 
 def truth(value: Any) -> bool:

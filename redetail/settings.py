@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from redetail.documents import is_text
+from redetail.documents import is_text, shown
 from redetail.errors import SettingsError, UnknownNameError
 
 MAX_RESOLUTION = 16384
@@ -156,9 +156,11 @@ def _checked(item: Field[Any], value: Any) -> Any:
         raise UnknownNameError(display_name(item.name), value, item.metadata["choices"])
     if not isinstance(value, type(item.default)):
         wanted = "text" if isinstance(item.default, str) else "true or false"
-        raise SettingsError(f"{display_name(item.name)} must be {wanted}, not {value!r}.")
+        raise SettingsError(f"{display_name(item.name)} must be {wanted}, not {shown(value)}.")
     if isinstance(value, str) and not is_text(value):
-        raise SettingsError(f"{display_name(item.name)} is {value!r}, which is not valid UTF-8; type it again as text.")
+        raise SettingsError(
+            f"{display_name(item.name)} is {shown(value)}, which is not valid UTF-8; type it again as text."
+        )
     return value
 
 
@@ -166,12 +168,14 @@ def _checked_number(name: str, value: Any, limits: Mapping[str, Any], default: A
     """The value as the default's type; raises SettingsError where it is no number or out of range."""
     whole = isinstance(default, int)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SettingsError(f"{display_name(name)} must be a number, not {value!r}.")
-    if not math.isfinite(value) or (whole and value != int(value)):
-        raise SettingsError(f"{display_name(name)} must be a {'whole' if whole else 'finite'} number, not {value}.")
+        raise SettingsError(f"{display_name(name)} must be a number, not {shown(value)}.")
+    if (isinstance(value, float) and not math.isfinite(value)) or (whole and value != int(value)):
+        raise SettingsError(
+            f"{display_name(name)} must be a {'whole' if whole else 'finite'} number, not {shown(value)}."
+        )
     if not limits["low"] <= value <= limits["high"]:
         raise SettingsError(
-            f"{display_name(name)} is {value}; it must lie between {limits['low']} and {limits['high']}."
+            f"{display_name(name)} is {shown(value)}; it must lie between {limits['low']} and {limits['high']}."
         )
     return int(value) if whole else float(value)
 
@@ -179,5 +183,5 @@ def _checked_number(name: str, value: Any, limits: Mapping[str, Any], default: A
 def _checked_texts(name: str, value: Any) -> tuple[str, ...]:
     """The value as a tuple; raises SettingsError where it is no list of texts."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, str) for one in value):
-        raise SettingsError(f"{display_name(name)} must be a list of texts, not {value!r}.")
+        raise SettingsError(f"{display_name(name)} must be a list of texts, not {shown(value)}.")
     return tuple(value)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from redetail.documents import load, shown
 from redetail.errors import InputError, RedetailError, SettingsError
 from redetail.job.job import Job
 
@@ -30,23 +29,16 @@ def read_job(path: str | Path) -> Job:
 
 
 def _document(path: Path) -> Mapping[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise InputError(f"The job {path} cannot be read ({error.strerror}); check the name.") from error
-    except ValueError as error:  # of JSON, of TOML and of text in another coding
-        kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
-        raise InputError(f"{path} is no {kind} document ({error}); docs/jobs.md shows a job.") from error
+    document = load(path, "JSON" if path.suffix.lower() == ".json" else "TOML", "job", "docs/jobs.md shows a job")
     if isinstance(document, dict) and "report_version" in document:
         version, document = document["report_version"], document.get("job")
         if version != REPORT_VERSION:
             raise InputError(
-                f"{path} is a report of version {version!r}; this redetail reads version {REPORT_VERSION}; write it "
-                "anew."
+                f"{path} is a report of version {shown(version)}; this redetail reads version {REPORT_VERSION}; write "
+                "it again."
             )
         if document is None:
-            raise InputError(f"{path} is a report without a job: its source, model or mask was no file, so give them.")
+            raise InputError(f"{path} is a report without a job: its source, mask or engine was an object in memory.")
     if not isinstance(document, dict):
         raise InputError(f"{path} must hold an object, not {type(document).__name__}; docs/jobs.md shows a job.")
     return document

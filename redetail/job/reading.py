@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from redetail import documents
-from redetail.documents import WrongKindError, each, named, number, text, truth
+from redetail.documents import WrongKindError, each, named, number, shown, text, truth
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
 from redetail.errors import SettingsError
@@ -59,7 +59,7 @@ def fields_of(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _check_version(version: Any) -> None:
     if version != VERSION:
-        raise SettingsError(f"it is a job of version {version!r}; this redetail reads version {VERSION}.")
+        raise SettingsError(f"it is a job of version {shown(version)}; this redetail reads version {VERSION}.")
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class _Reader:
         taken = _known(table, ("track", "skip", *_SETTINGS), "[[subject]]", _ALIASES)
         track, skip = taken.pop("track", None), taken.pop("skip", False)
         if not isinstance(track, int | str) or isinstance(track, bool):
-            raise SettingsError(f"a [[subject]] needs its track: a number or a label, not {track!r}.")
+            raise SettingsError(f"a [[subject]] needs its track: a number or a label, not {shown(track)}.")
         if not isinstance(skip, bool):
-            raise SettingsError(f"skip of subject {track} must be true or false, not {skip!r}.")
+            raise SettingsError(f"skip of subject {shown(track)} must be true or false, not {shown(skip)}.")
         return Subject(track, skip, self._settings(taken))
 
     def _checkpoint(self, value: Any) -> str | Path:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from redetail.documents import WrongKindError, number
+from redetail.documents import WrongKindError, number, shown
 from redetail.errors import RegionError
 from redetail.region import Box, Region, Size
 from redetail.selection.base import CommandOption, Search, Selection
@@ -77,8 +77,8 @@ def _boxes(given: BoxLike | Sequence[BoxLike]) -> Iterator[Box]:
     try:
         rows = [box.as_tuple() if isinstance(box, Box) else box for box in given]
         sides = np.array(rows, np.float64)
-    except (TypeError, ValueError):  # no sequence, no numbers, or rows of another length
+    except (TypeError, ValueError, OverflowError):  # no sequence, no numbers, or rows of another length
         sides = np.empty(())
     if isinstance(given, str) or sides.ndim not in (1, 2) or sides.shape[-1] not in (0, 4):
-        raise RegionError(f"box is {given!r}; give x1, y1, x2, y2, or a list of such.")
+        raise RegionError(f"box is {shown(given)}; give x1, y1, x2, y2, or a list of such.")
     yield from (Box(*row) for row in sides.reshape(-1, 4).tolist())

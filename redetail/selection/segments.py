@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from redetail.errors import InputError, RegionError
+from redetail.documents import load
+from redetail.errors import RegionError
 from redetail.region import Region, Size
 from redetail.selection.base import CommandOption, Search
 from redetail.selection.files import FileSelection
@@ -35,14 +35,7 @@ class SegmentSelection(FileSelection[Mapping[str, Any]]):
     def _document(self) -> Mapping[str, Any]:
         if not isinstance(self.given, Path):
             return self.given.value
-        try:
-            document = json.loads(self.given.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"The segments {self.given} cannot be read ({error.strerror}); check the name.") from error
-        except ValueError as error:
-            raise InputError(
-                f"{self.given} is not a JSON document ({error}); write segments as docs/segs.md shows."
-            ) from error
+        document = load(self.given, "JSON", "segments file", "write segments as docs/segs.md shows")
         if not isinstance(document, dict):
             raise RegionError(f"{self.given} must hold an object with size and segs, not {type(document).__name__}.")
         return document

@@ -8,10 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from redetail.documents import shown
 from redetail.errors import InputError, SettingsError
 from redetail.video.base import Frame, FrameSource, VideoInfo
 
 Position = float | int | str
+FURTHEST = 10**9
+"""Seconds or frames: thirty years."""
+NEAREST = 1e-9
+"""Seconds after the beginning that are told apart from it."""
+LONGEST = 40
+"""Characters of a position."""
 _CLOCK = re.compile(r"(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d*)?)")
 
 
@@ -84,7 +91,19 @@ class Span:
 
 
 def _mark(name: str, position: Position) -> _Mark:
-    text = str(position).strip()
+    mark = None if isinstance(position, int) and abs(position) > FURTHEST else _parsed(str(position).strip())
+    if mark is None or max(mark.seconds or 0, mark.frame or 0) > FURTHEST:
+        raise SettingsError(
+            f"{name} is {shown(position)}; give seconds (2.5), a "
+            "clock time (1:02:03.5) or a frame (120f), counted from the beginning."
+        )
+    return mark
+
+
+def _parsed(text: str) -> _Mark | None:
+    """What a text means; None where it means no position."""
+    if len(text) > LONGEST:
+        return None
     if re.fullmatch(r"\d+f", text):
         return _Mark(None, int(text[:-1]))
     clock = _CLOCK.fullmatch(text)
@@ -94,10 +113,8 @@ def _mark(name: str, position: Position) -> _Mark:
     try:
         value = float(text)
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or value < 0:
-        raise SettingsError(
-            f"{name} is {text!r}; give seconds (2.5), a clock time (1:02:03.5) or a frame (120f), counted from the "
-            "beginning."
-        )
-    return _Mark(Fraction(text), None)  # 0.4 itself, not the nearest binary number above it
+        return None
+    if not 0 <= value <= FURTHEST:
+        return None
+    # 0.4 itself, not the nearest binary number above it; a fraction of 1e-99999999 would fill the memory.
+    return _Mark(Fraction(text) if value > NEAREST else Fraction(0), None)

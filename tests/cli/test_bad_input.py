@@ -169,6 +169,43 @@ def test_segments_that_cannot_be_read(refused, tmp_path: Path, clip: Path, text:
     assert "segs.json" in refused(*detail(clip, tmp_path, "--segs", path))
 
 
+HOSTILE = [
+    ("job.toml", "start = " + "[" * 100_000, "job.toml"),
+    ("job.toml", "settings = {steps = " + "9" * 400 + "}", "a number of more than 40 digits"),
+    ("job.toml", "settings = {steps = 0x" + "f" * 20_000 + "}", "a number of more than 40 digits"),
+    ("job.toml", 'end = "1e-99999999"', "must come after the start"),
+    ("job.toml", "source = '" + "a" * 2**20 + "'", "has more than 1 MB"),
+    ("job.json", "[" * 100_000, "nested too deeply"),
+    ("job.json", '{"a": ' * 100_000, "nested too deeply"),
+    ("job.json", '{"settings": {"steps": ' + "9" * 400 + "}}", "a number of 400 digits"),
+    ("job.json", '{"settings": {"steps": ' + "9" * 5000 + "}}", "a number of 5000 digits"),
+    ("segs.json", "[" * 100_000, "nested too deeply"),
+    ("segs.json", '{"size": [' + "9" * 400 + ", 80]}", "a number of 400 digits"),
+    ("segs.json", '{"size": [1e400, 80], "segs": []}', "finite"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "part"), HOSTILE, ids=[f"{case[0]}-{case[2]}" for case in HOSTILE])
+def test_hostile_documents(refused, tmp_path: Path, clip: Path, name: str, text: str, part: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    option = "--segs" if name == "segs.json" else "--job"
+    sentence = refused(*detail(clip, tmp_path, option, path))
+    assert part in sentence
+    assert len(sentence) < 500
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a file without an end")
+@pytest.mark.parametrize("option", ["--job", "--segs"])
+def test_a_document_without_an_end(refused, tmp_path: Path, clip: Path, option: str) -> None:
+    assert "/dev/zero is not a file on disk" in refused(*detail(clip, tmp_path, option, "/dev/zero"))
+
+
+@pytest.mark.parametrize("option", ["--steps", "--seed", "--denoise", "--start", "--end", "--quality"])
+def test_numbers_of_400_digits(refused, tmp_path: Path, clip: Path, option: str) -> None:
+    assert option[2:] in refused(*detail(clip, tmp_path, *BOX, option, "9" * 400))
+
+
 def test_segments_outside_the_frame(refused, tmp_path: Path, clip: Path) -> None:
     path = tmp_path / "segs.json"
     seg = {"crop_region": [200, 200, 240, 240], "bbox": [200, 200, 240, 240], "confidence": 1, "label": "face"}

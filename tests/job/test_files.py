@@ -163,8 +163,8 @@ def test_what_cannot_be_is_refused_in_one_sentence(tmp_path, text, sentence):
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("job.toml", "a = ", "is no TOML document"),
-        ("job.json", "{", "is no JSON document"),
+        ("job.toml", "a = ", "is not a TOML document"),
+        ("job.json", "{", "is not a JSON document"),
         ("job.json", "[1]", "must hold an object, not list"),
         ("job.json", '{"report_version": 1, "job": null}', "is a report without a job"),
         ("job.json", '{"report_version": 1}', "is a report without a job"),

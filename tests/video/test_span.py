@@ -55,13 +55,33 @@ def test_time_is_judged_by_time_stamps_and_not_by_the_rate():
     assert chosen(1, None, Timed([0, 10, 300, 310])) == [2, 3]
 
 
-@pytest.mark.parametrize("text", ["soon", "-1", "nan", "1:2:3:4", "f", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "soon",
+        "-1",
+        "nan",
+        "1:2:3:4",
+        "f",
+        "",
+        True,
+        "1e400",
+        "9" * 400,
+        "9" * 400 + "f",
+        10**400,
+        "9999999999:00",
+        "1e10",
+        "\ud800",
+    ],
+)
 def test_what_is_no_position_is_refused(text):
     with pytest.raises(SettingsError, match="start"):
         Span(text, None)
 
 
-@pytest.mark.parametrize(("start", "end"), [(3, 2), ("5f", "5f"), (2, 2), (None, "0f")])
+@pytest.mark.parametrize(
+    ("start", "end"), [(3, 2), ("5f", "5f"), (2, 2), (None, "0f"), (None, "1e-99999999"), (None, "0e99999999")]
+)
 def test_the_end_comes_after_the_start(start, end):
     with pytest.raises(SettingsError, match="after"):
         Span(start, end)
