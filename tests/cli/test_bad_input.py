@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -307,10 +306,10 @@ def test_output_that_cannot_be_written(refused, tmp_path: Path, clip: Path, opti
 @pytest.mark.parametrize(("full", "way_out"), [("output", "another folder"), ("temporary", "TMPDIR")])
 def test_too_little_disk(refused, tmp_path: Path, clip: Path, monkeypatch, full: str, way_out: str) -> None:
     usage = shutil.disk_usage(tmp_path)
-    folder = tmp_path if full == "output" else Path(tempfile.gettempdir())
 
     def disk_usage(path: Path) -> object:
-        return usage._replace(free=1000) if Path(path) == folder else usage
+        of_output = Path(path) == tmp_path
+        return usage._replace(free=1000) if of_output == (full == "output") else usage
 
     monkeypatch.setattr(shutil, "disk_usage", disk_usage)
     assert way_out in refused(*detail(clip, tmp_path, *BOX))
