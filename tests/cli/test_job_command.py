@@ -92,7 +92,7 @@ def test_a_dry_run_says_where_it_would_compute(run, clip: Path) -> None:
 def test_a_preset_is_refused_for_a_model_that_has_none(run, clip: Path) -> None:
     ran = run("detail", clip, "-o", clip.with_name("out.mp4"), *BOXES, "--preset", "lcm")
     assert ran.code == 2
-    assert "The preset lcm is for Stable Diffusion models; leave it out" in ran.err
+    assert "The preset lcm is for Stable Diffusion 1.x and Stable Diffusion XL; leave it out" in ran.err
 
 
 def test_a_report_is_run_again_and_gives_the_same_bits(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
