@@ -34,6 +34,7 @@ from degrade import Degradation
 from losses import clip_flows, restoration_loss, warped_loss
 from noise import SIGMA_MAX, draw_sigmas, noisy_input
 
+from redetail.engines.base import CropSource
 from redetail.engines.restoration import Loaded, NetworkConfig, ResidualCodec, RestorationUNet, load
 from redetail.engines.restoration.draft import drafts
 from redetail.engines.restoration.layers import cell_basis
@@ -107,7 +108,8 @@ class Drafter:
             neighbours = (row.astype(np.float32) * CHANGE_UNIT for row in changes)
             seen = self.network.look(self.codec.condition(crops, neighbours))
             length = 1 if alone else WINDOW
-            made = drafts(self.network, self.codec, crops, seen, context_windows(len(crops), length, length // 4))
+            windows = context_windows(len(crops), length, length // 4)
+            made = drafts(self.network, self.codec, CropSource.of(crops), seen, windows).all()
         return np.asarray(np.rint(made * 255), np.uint8)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,25 +27,26 @@ class Motion:
     after: list[Flow | None]
     before: list[Flow | None]
 
+    def part(self, start: int, stop: int) -> Motion:
+        """That of frames ``start`` to ``stop`` (excluded); the ends still say where they move to."""
+        return Motion(self.after[start:stop], self.before[start:stop])
 
-def frame_motion(frames: NDArray[Any]) -> Motion:
-    """How the picture moves in frames (F, h, w, 3) RGB, uint8 or float 0..1.
+
+def frame_motion(frames: Iterable[NDArray[Any]]) -> Motion:
+    """How the picture moves in frames (h, w, 3) RGB of one size, uint8 or float 0..1; they may pass one by one.
 
     Raises :class:`~redetail.errors.DependencyError` without OpenCV.
     """
-    if not len(frames):
+    small = [_halved(frame) for frame in frames]
+    if not small:
         return Motion([], [])
-    cv2 = require("cv2")
-    height, width = frames.shape[1:3]
-    size = (max(1, width // 2), max(1, height // 2))
-    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in _in_unit(frames)]
     pairs = list(itertools.pairwise(small))
     flows = list(in_order(lambda pair: dense_flow(*pair), [*pairs, *(pair[::-1] for pair in pairs)], _threads()))
     return Motion([*flows[: len(pairs)], None], [None, *flows[len(pairs) :]])
 
 
 def aligned_differences(
-    frames: NDArray[Any], reach: int, motion: Motion | None = None
+    frames: NDArray[Any], reach: int, motion: Motion | None = None, some: range | None = None
 ) -> Iterator[NDArray[np.float32]]:
     """For each frame, how its neighbours at -reach..-1 and 1..reach differ from it: (2 * reach, h, w, 3) float32.
 
@@ -54,7 +55,7 @@ def aligned_differences(
     d * exp(-(d / TRUSTED)**2), the influence of Welsch's robust estimator (Holland and Welsch 1977). Zeros stand for
     neighbours before the first frame and after the last one. What is random in the frames, as compression is in part,
     averages out over the neighbours; where they agree against the frame, it is the frame that is damaged. ``motion``:
-    that of the frames, where it is known.
+    that of the frames, where it is known; ``some``: the frames wanted (None: all), where these are a part of a clip.
 
     Raises :class:`~redetail.errors.DependencyError` without OpenCV.
     """
@@ -69,7 +70,15 @@ def aligned_differences(
                 np.multiply(change, _influence(change), out=result[place])
         return result
 
-    return in_order(differences, range(len(frames)), _threads())
+    return in_order(differences, range(len(frames)) if some is None else some, _threads())
+
+
+def _halved(frame: NDArray[Any]) -> NDArray[np.float32]:
+    """A frame at half its size, at least a pixel a side."""
+    cv2 = require("cv2")
+    height, width = frame.shape[:2]
+    size = (max(1, width // 2), max(1, height // 2))
+    return np.asarray(cv2.resize(_in_unit(frame), size, interpolation=cv2.INTER_AREA))
 
 
 def _threads() -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from redetail.engines.base import CropSource
 from redetail.engines.restoration import ModelCard, ResidualCodec, load, save
 from redetail.engines.restoration.draft import drafts
 
@@ -161,7 +162,7 @@ def test_training_and_engine_make_the_same_drafts(train: ModuleType, script, fir
     crops = coded.astype(np.float32) / 255
     codec = ResidualCodec(network.config)
     seen = network.look(codec.condition(crops))
-    expected = drafts(network, codec, crops, seen, train.context_windows(5, train.WINDOW, 4))
+    expected = drafts(network, codec, CropSource.of(crops), seen, train.context_windows(5, train.WINDOW, 4)).all()
     assert np.abs(expected * 255 - coded).mean() > 0.5
     assert np.abs(made - expected * 255).mean() < 0.25 * np.abs(expected * 255 - coded).mean()  # bytes and bfloat16
 

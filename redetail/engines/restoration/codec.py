@@ -20,7 +20,8 @@ from redetail.errors import RegionError
 from redetail.geometry.latent_grid import LatentGrid
 from redetail.imaging.align import Motion, aligned_differences, frame_motion
 
-_TOGETHER = 16  # frames of pixels in memory while latents are decoded
+TOGETHER = 16
+"""Frames whose pixels and whose neighbours are in memory at once: neighbours take the most."""
 
 
 def no_tick() -> None:
@@ -52,24 +53,31 @@ class ResidualCodec:
         C is the config's ``condition_channels``: the crop in -1..1, then the neighbours' aligned differences. These are
         the next of ``neighbours``, where the crops are a part of a clip.
         """
-        return self._beside(self._cells(crops) * 2 - 1, neighbours or self.neighbours(crops))
+        return self._beside(self._cells(crops) * 2 - 1, neighbours or self.neighbours(CropSource.of(crops)))
 
     def drafted(self, drafts: Pixels, crops: Pixels, neighbours: Iterator[Pixels]) -> Tensor:
         """The same of drafts (F, h, w, 3) of the crops: their residual in place of the crop, their ``neighbours``."""
         return self._beside((self._cells(drafts) - self._cells(crops)) * 2, neighbours)
 
-    def motion(self, crops: Pixels) -> Motion:
-        """How the picture moves from each crop (F, h, w, 3) to the one beside it; nothing if no neighbour is seen."""
-        return frame_motion(crops if self.config.reach else crops[:0])
+    def motion(self, crops: CropSource) -> Motion:
+        """How the picture moves from each crop to the one beside it; nothing if no neighbour is seen."""
+        if not self.config.reach:
+            return Motion([], [])
+        return frame_motion(crop for start, stop in crops.ranges(TOGETHER) for crop in crops.read(start, stop))
 
-    def neighbours(self, crops: Pixels, motion: Motion | None = None) -> Iterator[Pixels]:
-        """For each crop (F, h, w, 3) how those beside it differ from it; see :mod:`redetail.imaging.align`.
+    def neighbours(self, crops: CropSource, motion: Motion | None = None) -> Iterator[Pixels]:
+        """For each crop how those beside it differ from it; see :mod:`redetail.imaging.align`.
 
         Nothing if no neighbour is seen: then OpenCV is not needed.
         """
-        if not self.config.reach:
-            return iter(())
-        return aligned_differences(crops, self.config.reach, motion)
+        reach = self.config.reach
+        if not reach:
+            return
+        motion = motion or self.motion(crops)
+        for start, stop in crops.ranges(TOGETHER):
+            first, last = max(0, start - reach), min(crops.frames, stop + reach)
+            some = range(start - first, stop - first)
+            yield from aligned_differences(crops.read(first, last), reach, motion.part(first, last), some)
 
     def _beside(self, own: Tensor, neighbours: Iterator[Pixels]) -> Tensor:
         """Cells of pictures (F, C, h, w) and those of their neighbours' differences, which are the next of a clip's."""
@@ -95,12 +103,12 @@ class ResidualCodec:
         """(N, h, w, 3) -> a view of (N, 3, u, u, h/u, w/u) on the device."""
         frames, height, width = self._checked(pictures)
         cell = self.config.unshuffle
-        pixels = torch.from_numpy(np.ascontiguousarray(pictures, np.float32)).to(self.device)
+        pixels = torch.from_numpy(np.require(pictures, np.float32, ["C", "W"])).to(self.device)
         return pixels.view(frames, height // cell, cell, width // cell, cell, 3).permute(0, 5, 2, 4, 1, 3)
 
     def decode(self, latents: Tensor, crops: CropSource, write: Write, tick: Callable[[], None] = no_tick) -> None:
         """(F, 48, h/4, w/4) -> the crops plus their residual, float32 0..1."""
-        for start, stop in crops.ranges(_TOGETHER):
+        for start, stop in crops.ranges(TOGETHER):
             write(start, self.restored(latents[start:stop], crops.read(start, stop)))
 
     def restored(self, latents: Tensor, crops: Pixels) -> Pixels:

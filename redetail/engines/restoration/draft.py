@@ -8,11 +8,12 @@ Zhao et al. 2021, "Recursive Fusion and Deformable Spatiotemporal Attention for 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from redetail.engines.base import CropSource, Pixels
+from redetail.engines.base import CropSource
 from redetail.engines.restoration.codec import ResidualCodec, no_tick
 from redetail.engines.restoration.network import RestorationUNet
 from redetail.geometry.context import ContextWindow, Frames
@@ -22,12 +23,12 @@ from redetail.sampling import Denoiser, NoiseTable, WindowedDenoiser
 def drafts(
     network: RestorationUNet,
     codec: ResidualCodec,
-    crops: Pixels,
+    crops: CropSource,
     seen: Tensor,
     windows: Sequence[ContextWindow],
     tick: Callable[[], None] = no_tick,
-) -> Pixels:
-    """Crops (F, h, w, 3) 0..1 restored in one step, (F, h, w, 3) float32 0..1.
+) -> CropSource:
+    """Crops restored in one step, decoded when they are read; they take the memory of their latents.
 
     ``seen`` (F, C, h/u, w/u): what the network's `look` made of them; ``windows``: those its motion layers see at once.
     ``tick`` is called after each of them. The step starts at the highest noise level with no noise, so that a draft is
@@ -43,5 +44,5 @@ def drafts(
 
         return denoise
 
-    clean = codec.encode(CropSource.of(crops))
-    return codec.restored(WindowedDenoiser(denoiser, windows)(clean, highest), crops)
+    latents = WindowedDenoiser(denoiser, windows)(codec.encode(crops), highest)
+    return replace(crops, read=lambda start, stop: codec.restored(latents[start:stop], crops.read(start, stop)))

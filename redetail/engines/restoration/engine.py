@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from redetail.engines.base import Capabilities, CropSource, Pixels
+from redetail.engines.base import Capabilities, CropSource
 from redetail.engines.checks import context_windows_for
 from redetail.engines.device import Placement
 from redetail.engines.latent import DenoiserFor, LatentEngine
+from redetail.engines.restoration.codec import TOGETHER
 from redetail.engines.restoration.draft import drafts
 from redetail.engines.restoration.folder import Loaded, load
 from redetail.engines.restoration.tasks import task_weights
 from redetail.geometry.context import ContextWindow
 from redetail.sampling import Denoiser, VarianceExploding, sampler_names, scheduler_names
 from redetail.settings import Settings
-
-_TOGETHER = 16  # frames whose neighbours are held at once: they take the most memory
 
 
 class RestorationModel:
@@ -45,7 +43,7 @@ class RestorationModel:
         """Looks at the crops, a few at a time; with drafts as many again, and one for each context window."""
         if not self._weights(settings).any():
             return 0
-        looks = sum(1 for _ in _parts(frames))
+        looks = -(-frames // TOGETHER)
         return looks if self._draft is None else 2 * looks + len(self._windows(frames, settings))
 
     def condition(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
@@ -53,24 +51,24 @@ class RestorationModel:
         weights = self._weights(settings)
         if not weights.any():
             return lambda frames: _unchanged
-        seen = cache(lambda: self._seen(np.array(crops.all(), np.float32), settings, tick))  # crops may be read-only
+        seen = cache(lambda: self._seen(crops, settings, tick))
         return lambda frames: self._denoiser(seen()[frames], weights)
 
     def _windows(self, frames: int, settings: Settings) -> list[ContextWindow]:
         return context_windows_for(frames, settings, self._context_length)
 
-    def _seen(self, crops: Pixels, settings: Settings, tick: Callable[[], None]) -> Tensor:
+    def _seen(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> Tensor:
         """What the network takes from all crops of a segment, and from their drafts."""
         motion = self._codec.motion(crops)
         beside = self._codec.neighbours(crops, motion)
-        told = (self._codec.condition(crops[some], beside) for some in _parts(len(crops)))
+        told = (self._codec.condition(crops.read(*some), beside) for some in crops.ranges(TOGETHER))
         if self._draft is None:
             return self._looked(told, tick, self._network.look)[0]
         seen, first = self._looked(told, tick, self._network.look, self._draft.look)
         with self._precision:
-            made = drafts(self._draft, self._codec, crops, first, self._windows(len(crops), settings), tick)
+            made = drafts(self._draft, self._codec, crops, first, self._windows(crops.frames, settings), tick)
         beside = self._codec.neighbours(made, motion)
-        told = (self._codec.drafted(made[some], crops[some], beside) for some in _parts(len(crops)))
+        told = (self._codec.drafted(made.read(*some), crops.read(*some), beside) for some in crops.ranges(TOGETHER))
         return seen + self._looked(told, tick, self._network.look_at_draft)[0]
 
     def _looked(
@@ -111,11 +109,6 @@ class RestorationModel:
 def _unchanged(x: Tensor, sigma: float, /) -> Tensor:
     """The denoiser that leaves the crops as they are."""
     return torch.zeros_like(x)
-
-
-def _parts(frames: int) -> Iterator[slice]:
-    """A clip's frames, a few at a time."""
-    return (slice(first, first + _TOGETHER) for first in range(0, frames, _TOGETHER))
 
 
 def load_restoration_engine(path: Path, placement: Placement) -> LatentEngine:

@@ -1,12 +1,16 @@
 """The codec: residual latents and back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from redetail.engines.base import CropSource
 from redetail.engines.restoration import NetworkConfig, ResidualCodec
+from redetail.engines.restoration.codec import TOGETHER
 from redetail.errors import RegionError
-from redetail.imaging.align import TRUSTED, Motion
+from redetail.imaging.align import TRUSTED, Motion, aligned_differences
 from tests.engines.coding import decoded, encoded
 
 CODEC = ResidualCodec(NetworkConfig(residual_std=0.1))
@@ -62,7 +66,7 @@ def test_a_draft_is_told_as_its_residual_and_its_own_neighbours() -> None:
     codec = ResidualCodec(NetworkConfig(residual_std=0.1, reach=1))
     crops, drafts = np.full((3, 32, 48, 3), 0.5, np.float32), np.full((3, 32, 48, 3), 0.6, np.float32)
     drafts[2] += 0.02
-    told = codec.drafted(drafts, crops, codec.neighbours(drafts, codec.motion(crops)))
+    told = codec.drafted(drafts, crops, codec.neighbours(CropSource.of(drafts), codec.motion(CropSource.of(crops))))
     assert told.shape == codec.condition(crops).shape
     torch.testing.assert_close(told[:2, :48], torch.full((2, 48, 8, 12), 0.2))
     torch.testing.assert_close(told[2, :48], torch.full((48, 8, 12), 0.24))
@@ -75,13 +79,28 @@ def test_a_part_of_a_clip_is_told_the_neighbours_it_has_in_the_whole() -> None:
     pytest.importorskip("cv2")
     codec = ResidualCodec(NetworkConfig(residual_std=0.1, reach=2))
     crops = pixels(5, frames=7)
-    neighbours = codec.neighbours(crops, codec.motion(crops))
+    neighbours = codec.neighbours(CropSource.of(crops))
     parts = [codec.condition(crops[some], neighbours) for some in (slice(0, 3), slice(3, 6), slice(6, 9))]
     assert torch.equal(torch.cat(parts), codec.condition(crops))
 
 
+def test_neighbours_of_a_long_clip_are_found_a_few_frames_at_a_time() -> None:
+    pytest.importorskip("cv2")
+    clip, longest = pixels(8, frames=TOGETHER + 5), 0
+
+    def read(start: int, stop: int) -> np.ndarray:
+        nonlocal longest
+        longest = max(longest, stop - start)
+        return clip[start:stop]
+
+    codec = ResidualCodec(NetworkConfig(reach=2))
+    found = np.stack(list(codec.neighbours(replace(CropSource.of(clip), read=read))))
+    np.testing.assert_array_equal(found, np.stack(list(aligned_differences(clip, 2))))
+    assert longest == TOGETHER + 2
+
+
 def test_where_no_neighbour_is_seen_no_motion_is_looked_for() -> None:
-    assert CODEC.motion(pixels(6)) == Motion([], [])
+    assert CODEC.motion(CropSource.of(pixels(6))) == Motion([], [])
 
 
 @pytest.mark.parametrize("shape", [(2, 30, 48, 3), (2, 32, 40, 3), (32, 48, 3), (2, 32, 48, 4)])

@@ -120,9 +120,11 @@ def test_clips_of_any_length_are_taken(tmp_path: Path, frames: int) -> None:
 
 
 def test_what_is_seen_in_parts_is_what_is_seen_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from redetail.engines.restoration import engine as module
+    from redetail.engines.restoration import codec as codec_module
+    from redetail.engines.restoration import engine as engine_module
 
     crops, model = clip(9), engine(tmp_path, network(2, False))
     at_once = restored(model, crops)
-    monkeypatch.setattr(module, "_TOGETHER", 4)
+    for module in (codec_module, engine_module):
+        monkeypatch.setattr(module, "TOGETHER", 4)
     np.testing.assert_allclose(restored(model, crops), at_once, atol=1e-6)
