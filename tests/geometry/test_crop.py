@@ -1,7 +1,6 @@
 """The crop window: recorded vectors and what holds for every box."""
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
@@ -10,8 +9,9 @@ from hypothesis import strategies as st
 from redetail.errors import RegionError
 from redetail.geometry.crop import crop_region
 from redetail.region import Box, Size
+from tests import recordings
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden/masks.json").read_text())["crop_region"]
+GOLDEN = json.loads((recordings.GOLDEN / "masks.json").read_text())["crop_region"]
 EMPTY = [case for case in GOLDEN if case["result"][0] == case["result"][2] or case["result"][1] == case["result"][3]]
 
 

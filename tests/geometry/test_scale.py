@@ -1,7 +1,6 @@
 """The working size: recorded vectors, the closed form, and what it promises for every input."""
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +10,9 @@ from redetail.errors import RegionError
 from redetail.geometry.scale import working_crop, working_size
 from redetail.region import Size
 from redetail.settings import Settings
+from tests import recordings
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden/masks.json").read_text())["upscale"]
+GOLDEN = json.loads((recordings.GOLDEN / "masks.json").read_text())["upscale"]
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"{case['w']}x{case['h']}-{case['guide_size']:g}")

@@ -1,7 +1,6 @@
 """Pasting: recorded vectors, and the promise that nothing else changes."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,9 @@ from redetail.imaging.blend import Layer, composited, paste, paste_change
 from redetail.imaging.masks import feather, place_mask, resize_mask
 from redetail.imaging.resample import crop, place
 from redetail.region import Box, Size
+from tests import recordings
 
-FOLDER = Path(__file__).parents[1] / "golden"
+FOLDER = recordings.GOLDEN
 CASES = json.loads((FOLDER / "node.json").read_text())["cases"]
 TENSORS = load_file(FOLDER / "node.safetensors")
 

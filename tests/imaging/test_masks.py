@@ -1,7 +1,6 @@
 """Masks: recorded vectors, flat areas that stay exactly flat, anyone's types, sub-pixel placement."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,8 +20,9 @@ from redetail.imaging.masks import (
     resize_mask,
 )
 from redetail.region import Box, Size
+from tests import recordings
 
-FOLDER = Path(__file__).parents[1] / "golden"
+FOLDER = recordings.GOLDEN
 CASES = json.loads((FOLDER / "masks.json").read_text())
 TENSORS = load_file(FOLDER / "masks.safetensors")
 TOLERANCE = 5e-6  # float32 rounding of the recording and of ours

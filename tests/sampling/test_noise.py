@@ -14,16 +14,16 @@ from redetail.sampling.brownian import BrownianNoise
 from redetail.sampling.noise import TOGETHER, NoiseFrames, NormalStream, PlainNoise
 from tests.sampling.toy import recorded, tensors
 
-SEED = recorded()["defaults"]["seed"]
+SEED, RECORDED = recorded()["defaults"]["seed"], tuple(tensors()["noise"].shape)
 
 
 def test_the_noise_is_the_recorded_draw() -> None:
-    assert torch.equal(initial_noise((6, 4, 8, 8), SEED), tensors()["noise"])
-    assert torch.equal(NoiseFrames((6, 4, 8, 8), SEED).initial(1), tensors()["noise_seed_plus_1"])
+    assert torch.equal(initial_noise(RECORDED, SEED), tensors()["noise"])
+    assert torch.equal(NoiseFrames(RECORDED, SEED).initial(1), tensors()["noise_seed_plus_1"])
 
 
 def test_plain_requests_are_the_recorded_draws() -> None:
-    plain = PlainNoise(NoiseFrames((6, 4, 8, 8), SEED))
+    plain = PlainNoise(NoiseFrames(RECORDED, SEED))
     for reference in tensors()["plain_draws"]:
         assert torch.equal(plain(1.0, 0.5), reference)
 

@@ -17,7 +17,7 @@ from redetail.sampling import (
 from redetail.sampling.schedulers import part, step_range
 from tests.sampling.toy import path, schedules
 
-MODELS = ("sd15", "animatediff")
+MODELS = tuple(schedules()["models"])
 PAIRS = list(itertools.product(MODELS, scheduler_names()))
 PATH = VarianceExploding.stable_diffusion()
 # Recorded in float32; where float32 functions of another processor round differently, a few last bits.

@@ -8,7 +8,7 @@ from redetail.errors import SettingsError
 from redetail.sampling import NoiseTable
 from tests.sampling.toy import schedules, table
 
-MODELS = ("sd15", "animatediff")
+MODELS = tuple(schedules()["models"])
 
 
 @pytest.mark.parametrize("model", MODELS)

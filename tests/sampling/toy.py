@@ -6,7 +6,6 @@ import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,9 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from redetail.sampling import Guidance, NoisePath, NoiseTable, SamplingRequest, Stage, VarianceExploding
+from redetail.sampling.schedulers import Scheduler
+from tests.recordings import GOLDEN, LATENT_SCALE, schedule_function
 
-GOLDEN = Path(__file__).parents[1] / "golden"
-LATENT_SCALE = 0.18215
 # Rounding of float32 in the recorded run: golden/SAMPLING.md, "Tolerances".
 TOLERANCE = 3e-5
 
@@ -92,16 +91,18 @@ def stage(settings: dict[str, Any], constants: str = "base") -> Stage:
 def request(settings: dict[str, Any]) -> SamplingRequest:
     return SamplingRequest(
         sampler=settings["sampler"],
-        scheduler=geometric if "scheduler_func" in settings else settings["scheduler"],
+        scheduler=scheduler(settings),
         steps=settings["steps"],
         denoise=settings["denoise"],
         seed=recorded()["defaults"]["seed"],
     )
 
 
-def geometric(_: NoisePath, n: int) -> list[float]:
-    """The recorded scheduler_func."""
-    return [*(10.0 * (0.03 / 10.0) ** (i / (n - 1)) for i in range(n)), 0.0]
+def scheduler(settings: dict[str, Any]) -> Scheduler:
+    if "scheduler_func" not in settings:
+        return str(settings["scheduler"])
+    made = schedule_function(settings["scheduler_func"])
+    return lambda _, steps: made(steps)
 
 
 def latents() -> Tensor:

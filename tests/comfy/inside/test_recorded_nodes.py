@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable
 from functools import cache
 from inspect import signature
-from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any
@@ -25,8 +24,8 @@ from torch import Tensor
 
 from redetail.region import Box, Size
 from redetail.segs import Seg
+from tests.recordings import GOLDEN, paste_settings, schedule_function
 
-GOLDEN = Path(__file__).parents[2] / "golden"
 # Eight cells in the middle of this mask are 1, but 0.9999996 after the original's blur: it opens them a step too late.
 ROUNDED_AWAY = {"saturated_mask": (slice(12 - 4, 20 + 4), slice(16 - 4, 32 + 4))}  # and as far as scaling spreads them
 
@@ -66,14 +65,16 @@ def segs_of(case: dict[str, Any]) -> tuple[tuple[int, int], list[Seg]]:
     return (height, width), [seg(data) for data in case["segs"]]
 
 
-def geometric(model: Any, sampler: str, steps: int) -> Tensor:
-    """The scheduler function of the recordings: from 9 down to 0.04 by a constant factor, then 0."""
-    return torch.cat([9.0 * (0.04 / 9.0) ** (torch.arange(steps) / (steps - 1)), torch.zeros(1)])
+def scheduler_of(case: dict[str, Any]) -> Callable[[Any, str, int], Tensor] | None:
+    if "scheduler_func" not in case:
+        return None
+    made = schedule_function(case["scheduler_func"])
+    return lambda model, sampler, steps: torch.tensor(made(steps))
 
 
 def seeded_noise(x: Tensor, seed: int | None = None) -> Callable[..., Tensor]:
     """The noise of a step as ComfyUI draws it since 2025; before it came from the global generator."""
-    generator = torch.Generator().manual_seed(777)
+    generator = torch.Generator().manual_seed(recorded()[0][CASES[0]]["settings"]["seed"])
     return lambda *sigmas: torch.randn(x.shape, generator=generator)
 
 
@@ -96,7 +97,7 @@ def detailed(
             segs=segs_of(case),
             basic_pipe=toys.pipe(toys.model_of(betas=betas)),
             refiner_basic_pipe_opt=toys.refiner_pipe(betas) if refined else None,
-            scheduler_func_opt=geometric if "scheduler_func" in case else None,
+            scheduler_func_opt=scheduler_of(case),
             **asked,
         )
 
@@ -152,7 +153,7 @@ def differences(name: str, segs: Any, cut: Callable[[Any], Any]) -> NDArray[np.f
 
 
 @pytest.mark.usefixtures("as_recorded")
-@pytest.mark.parametrize("name", [name for name in CASES if f"{name}.pasted_alpha255" in recorded()[1]])
+@pytest.mark.parametrize("name", [name for name in CASES if paste_settings(recorded()[0][name])])
 def test_the_paste_gives_the_recorded_pixels(name: str, nodes: dict[str, type], toys: ModuleType) -> None:
     case, tensors = recorded()[0][name], recorded()[1]
     frames = frames_of(name)
@@ -160,10 +161,10 @@ def test_the_paste_gives_the_recorded_pixels(name: str, nodes: dict[str, type], 
     (header, segments), _ = detailed(name, nodes, toys)
     crops = [tensors[f"{name}.seg{index}.out_u8"] / np.float32(255) for index in range(len(segments))]
     segs = header, [seg._replace(cropped_image=crop) for seg, crop in zip(segments, crops, strict=True)]
-    for alpha in (255, 128):
+    for key, feather, alpha in paste_settings(case):
         with torch.inference_mode():
-            (pasted,) = nodes["SEGSPaste"]().doit(image=frames, segs=segs, feather=5, alpha=alpha)
-        facts = case[f"paste_feather5_alpha{alpha}"]
+            (pasted,) = nodes["SEGSPaste"]().doit(image=frames, segs=segs, feather=feather, alpha=alpha)
+        facts = case[key]
         x1, y1, x2, y2 = facts["rect_xyxy"]
         part = pasted[facts["frames"], y1:y2, x1:x2].numpy()
         # A rounding of the blend; see tests/golden/README.md, section 9.

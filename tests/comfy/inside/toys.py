@@ -6,6 +6,7 @@ tests/golden/README.md, sections 3 and 7.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,12 +19,14 @@ import comfy.taesd.taesd
 import torch
 from torch import Tensor, nn
 
+from tests.recordings import GOLDEN
+
+TOY = json.loads((GOLDEN / "node.json").read_text())["toy"]
+BASE, REFINER = TOY["base"], TOY["refiner"]
+POSITIVE, NEGATIVE = TOY["positive"], TOY["negative"]
 # "f", which the recordings have as 1, is how much the frames differ for the network.
-BASE = {"A": 1.0, "q": 0.0, "s2": 0.2, "kt": 0.2, "kn": 0.3}
-REFINER = {"A": 0.9, "q": 0.6, "s2": 0.35, "kt": 0.1, "kn": 0.2}
-POSITIVE, NEGATIVE = (0.5, 0.5, 0.3, 0.4), (0.4, 0.48, 0.28, 0.4)
 BLIND = {**BASE, "kn": 0.0, "f": 0.0}  # every frame by itself
-REFINER_POSITIVE, REFINER_NEGATIVE = (0.45, 0.45, 0.35, 0.3), (0.4, 0.42, 0.3, 0.3)
+REFINER_POSITIVE, REFINER_NEGATIVE = TOY["refiner_positive"], TOY["refiner_negative"]
 CPU = torch.device("cpu")
 
 
