@@ -66,6 +66,7 @@ class Detailer:
             control=segment.source.control_net_wrapper,
             preview=bar.previewed(self.pipe.model),
             skip_closed=False,
+            handover="composited",
         )
         box, asked, masks = segment.placed.box, self.settings, segment.placed.masks
         working, padding = working_crop(segment.size, (box.width, box.height), asked, engine.capabilities.size_multiple)

@@ -18,7 +18,6 @@ from redetail.comfy.codec import ComfyCodec
 from redetail.comfy.convert import Pipe
 from redetail.comfy.sampling import (
     ConditionedModel,
-    DifferentialMask,
     LatentRequest,
     SchedulerFunction,
     check_interrupted,
@@ -33,7 +32,7 @@ from redetail.engines.checks import checked, hand_back, refuse_hints
 from redetail.engines.exclusive import exclusive
 from redetail.engines.masks import LatentMask, latent_mask
 from redetail.engines.meter import Meter
-from redetail.settings import Settings
+from redetail.sampling import Handover
 
 _COMFYUI = threading.Lock()  # ComfyUI's models, memory and random numbers are those of the process
 
@@ -48,8 +47,9 @@ class ComfyEngine:
     ``refiner``: a second pipe over the same latents, whose model and conditioning take over the last steps (its VAE is
     not used); ``scheduler``: a SCHEDULER_FUNC instead of the settings' scheduler; ``control``: a SEG's
     control_net_wrapper, whose hint images are kept in ``images``; ``preview`` gets the predicted clean latents, in the
-    model's units, after every step. ``skip_closed``: whether crops come back as they are where the whole mask is zero;
-    the drop-in nodes encode and decode them all the same, as the original does.
+    model's units, after every step. The drop-in nodes do as the original does: without ``skip_closed`` crops are
+    encoded and decoded even where the whole mask is zero, and ``handover`` "composited" is its rule for a refiner under
+    a mask (see :func:`redetail.sampling.sample_refined`).
     """
 
     def __init__(
@@ -61,9 +61,11 @@ class ComfyEngine:
         control: Any = None,
         preview: Callable[[Tensor], None] = no_preview,
         skip_closed: bool = True,
+        handover: Handover = "carried",
     ) -> None:
         self._pipe, self._refiner, self._scheduler = pipe, refiner, scheduler
         self._control, self._preview, self._skip_closed = control, preview, skip_closed
+        self._handover = handover
         self._codec = ComfyCodec(pipe.vae, check_interrupted)
         self.images: list[Tensor] = []
 
@@ -111,8 +113,9 @@ class ComfyEngine:
                 mask=_mask_of(latents, mask),
                 scheduler=self._scheduler,
                 on_step=on_step,
+                handover=self._handover,
             )
-            return rediffused(base._replace(model=_masked(base.model, request.settings)), refiner, asked)
+            return rediffused(base, refiner, asked)
 
     def _conditioned(self, pipe: Pipe, frames: int) -> ConditionedModel:
         model = pipe.model if self._codec.video else with_context_windows(pipe.model, frames)
@@ -139,15 +142,6 @@ def _mask_of(latents: Tensor, mask: LatentMask) -> Tensor:
     if latents.ndim == 4:
         return mask.values[:, None]
     return mask.values.expand(latents.shape[2], -1, -1)[None, None].clone()
-
-
-def _masked(model: Any, settings: Settings) -> Any:
-    """The model with differential diffusion where the mask is feathered; a mask function of the user's own stays."""
-    if settings.mask_feather <= 0 or "denoise_mask_function" in model.model_options:
-        return model
-    clone = model.clone()
-    clone.set_model_denoise_mask_function(DifferentialMask())
-    return clone
 
 
 def _patch(model: Any) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
@@ -19,6 +19,7 @@ from redetail.errors import SettingsError, UnknownNameError
 from redetail.sampling import noise as sampling_noise
 from redetail.sampling.mask import composited, opened
 from redetail.sampling.path import VarianceExploding
+from redetail.sampling.run import Handover
 from redetail.sampling.samplers import find_sampler, sampler_names
 from redetail.sampling.schedulers import find_scheduler, refined_parts, sampled_part, scheduler_names, step_range
 from redetail.settings import Settings
@@ -40,7 +41,10 @@ class ConditionedModel(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LatentRequest:
-    """What base model and refiner share. ``noise`` and ``mask`` fit ``latents``; mask None: everything changes."""
+    """What base model and refiner share. ``noise`` and ``mask`` fit ``latents``; mask None: everything changes.
+
+    ``handover``: see :func:`redetail.sampling.sample_refined`; "composited" is what the original node does.
+    """
 
     settings: Settings
     latents: Tensor
@@ -48,6 +52,12 @@ class LatentRequest:
     mask: Tensor | None
     scheduler: SchedulerFunction | None = None
     on_step: OnStep | None = None
+    handover: Handover = "carried"
+
+    @property
+    def differential(self) -> bool:
+        """Whether the mask opens gradually."""
+        return self.settings.mask_feather > 0
 
 
 def comfy_samplers() -> tuple[str, ...]:
@@ -72,14 +82,21 @@ def rediffused(base: ConditionedModel, refiner: ConditionedModel | None, request
     whole = schedule(base.model, settings, total, request.scheduler)
     if refiner is None:
         sigmas = sampled_part(whole, settings.steps, settings.denoise)
-        return _walk(base, request, whole, sigmas, request.latents, request.noise).x0 if sigmas else request.latents
+        return _walk(_opening(base, request, sigmas), request, whole, sigmas).x0 if sigmas else request.latents
     refined = schedule(refiner.model, settings, total, request.scheduler)
     before, after = refined_parts(whole, refined, settings.steps, settings.denoise, settings.refiner_ratio)
-    handed = request.latents
-    if before:
-        x = _walk(base, request, whole, before, handed, request.noise).x
-        handed = composited(handed, x, request.mask)
-    return _walk(refiner, request, refined, after, handed, torch.zeros_like(request.noise)).x0 if after else handed
+    if request.handover == "composited":
+        handed = request.latents
+        if before:
+            x = _walk(_opening(base, request, before), request, whole, before).x
+            handed = composited(handed, x, request.mask)
+        again = replace(request, latents=handed, noise=torch.zeros_like(request.noise))
+        return _walk(refiner, again, refined, after).x0 if after else handed
+    base, refiner = (_opening(model, request, [*before, *after[bool(before) :]]) for model in (base, refiner))
+    walked = _walk(base, request, whole, before) if before else None
+    if after:
+        walked = _walk(refiner, request, refined, after, None if walked is None else walked.state)
+    return request.latents if walked is None else walked.x0
 
 
 def schedule(model: Any, settings: Settings, steps: int, function: SchedulerFunction | None) -> list[float]:
@@ -121,12 +138,17 @@ def check_interrupted() -> None:
 class DifferentialMask:
     """A soft mask as a schedule, in ComfyUI's form; see :class:`redetail.sampling.mask.DifferentialMask`.
 
-    Threshold and timesteps are those of the model that samples (Levin and Fried 2023, arXiv 2306.00950).
+    Timesteps are those of the model that samples (Levin and Fried 2023, arXiv 2306.00950). ``sigmas``: those over which
+    the mask opens; None: all that the model samples.
     """
+
+    def __init__(self, sigmas: Sequence[float] | None = None) -> None:
+        self._sigmas = None if sigmas is None else torch.tensor(sigmas, dtype=torch.float32)
 
     def __call__(self, sigma: Tensor, denoise_mask: Tensor, extra_options: dict[str, Any]) -> Tensor:
         """The binary mask at ``sigma``."""
         sampling, sigmas = extra_options["model"].inner_model.model_sampling, extra_options["sigmas"]
+        sigmas = sigmas if self._sigmas is None else self._sigmas.to(sigmas)
         last = torch.as_tensor(sampling.sigma_min, device=sigmas.device)
         levels = sigmas[0], torch.maximum(sigmas[-1], last), sigma[0]
         start, end, now = (torch.as_tensor(sampling.timestep(level)) for level in levels)
@@ -134,10 +156,11 @@ class DifferentialMask:
 
 
 class _Walked(NamedTuple):
-    """Where a model ended: its noisy latents, and the clean ones that it predicted last."""
+    """Where a model ended: its noisy latents, the clean ones that it predicted last, and its state in model units."""
 
     x: Tensor
     x0: Tensor
+    state: Tensor
 
 
 class _Watch:
@@ -165,33 +188,60 @@ def _walk(
     request: LatentRequest,
     whole: Sequence[float],
     sigmas: Sequence[float],
-    clean: Tensor,
-    noise: Tensor,
+    state: Tensor | None = None,
 ) -> _Walked:
-    """From clean latents down a part of the schedule."""
+    """Down a part of the schedule, from ``state`` or else from the latents with noise."""
     import comfy.sample
 
     model = conditioned.model.clone()
     model.set_model_sampler_pre_cfg_function(_Watch.between_calls)
     seed = request.settings.seed
     watch = _Watch(request.on_step)
+    sampler = _Resumed(_sampler(model, request.settings.sampler, whole, request.noise, seed), state)
     x = comfy.sample.sample_custom(
         model,
-        noise,
+        request.noise,
         request.settings.cfg,
-        _sampler(model, request.settings.sampler, whole, noise, seed),
+        sampler.sampler,
         torch.tensor(sigmas, dtype=torch.float32),
         conditioned.positive,
         conditioned.negative,
-        clean,
+        request.latents,
         noise_mask=request.mask,
         callback=watch,
         disable_pbar=True,
         seed=seed,
     )
-    if watch.x0 is None:
-        return _Walked(x, x)
-    return _Walked(x, model.model.process_latent_out(watch.x0.float()).to(x.device))
+    x0 = x if watch.x0 is None else model.model.process_latent_out(watch.x0.float()).to(x.device)
+    return _Walked(x, x0, x if sampler.state is None else sampler.state)
+
+
+class _Resumed:
+    """A sampler of ComfyUI that starts from ``state``, where there is one, and keeps the state that it ends in.
+
+    ComfyUI makes the state at the start from latents and noise, and needs both for the mask: so they stay what they
+    are, and the state is exchanged on its way into the sampler's function.
+    """
+
+    def __init__(self, sampler: Any, state: Tensor | None) -> None:
+        self.sampler, self.state = sampler, state
+        self._function = sampler.sampler_function
+        sampler.sampler_function = self._sample
+
+    def _sample(self, model: Any, x: Tensor, sigmas: Tensor, **options: Any) -> Tensor:
+        self.state = cast(
+            "Tensor", self._function(model, x if self.state is None else self.state.to(x), sigmas, **options)
+        )
+        return self.state
+
+
+def _opening(conditioned: ConditionedModel, request: LatentRequest, sigmas: Sequence[float]) -> ConditionedModel:
+    """The model with a mask that opens over ``sigmas`` where it is feathered; a mask function of the user's stays."""
+    if not request.differential or "denoise_mask_function" in conditioned.model.model_options:
+        return conditioned
+    model = conditioned.model.clone()
+    model.set_model_denoise_mask_function(DifferentialMask(sigmas))
+    return conditioned._replace(model=model)
 
 
 def _sampler(model: Any, name: str, whole: Sequence[float], noise: Tensor, seed: int) -> Any:

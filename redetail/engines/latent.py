@@ -30,6 +30,7 @@ from redetail.geometry.context import ContextWindow, Frames
 from redetail.geometry.latent_grid import LatentGrid
 from redetail.sampling import (
     Denoiser,
+    Handover,
     NoisePath,
     SamplingRequest,
     Stage,
@@ -123,7 +124,7 @@ class LatentEngine:
     ``context_limit``: the longest context window that the motion layers can take (None: any); ``refiner``: a second
     model over the same latents that takes over the last steps, as many as ``settings.refiner_ratio`` says;
     ``differential``: whether a feathered mask opens step by step; a model of one or two steps has too few for that
-    and takes it softly.
+    and takes it softly; ``handover``: see :func:`~redetail.sampling.sample_refined`.
     """
 
     def __init__(
@@ -136,10 +137,11 @@ class LatentEngine:
         context_limit: int | None = None,
         refiner: LatentModel | None = None,
         differential: bool = True,
+        handover: Handover = "carried",
     ) -> None:
         self._codec, self._model, self._refiner = codec, model, refiner
         self._capabilities, self._limit = _with_overlap(capabilities, placement), context_limit
-        self._differential = differential
+        self._differential, self._handover = differential, handover
         self.placement = placement
         self._lock = threading.Lock()  # networks are moved and patched while a request runs
 
@@ -212,7 +214,10 @@ class LatentEngine:
         if self._refiner is None or ratio == 0:
             return sample(base.denoiser, latents, base.path, segment.request, mask=mask, differential=differential)
         refiner = segment.refined.stage(self._refiner, meter, inpaint)
-        return sample_refined(base, refiner, latents, segment.request, ratio, mask=mask, differential=differential)
+        return sample_refined(
+            base, refiner, latents, segment.request, ratio,
+            mask=mask, differential=differential, handover=self._handover,
+        )  # fmt: skip
 
     def _inpaint_condition(self, segment: _Segment, mask: Tensor) -> Tensor:
         """The mask and the crops without what lies under it, as inpainting checkpoints were trained to see them

@@ -18,7 +18,7 @@ from redetail.sampling.guidance import Guidance
 from redetail.sampling.mask import DifferentialMask, MaskedDenoiser, snapped
 from redetail.sampling.noise import initial_noise
 from redetail.sampling.path import NoisePath, PredictionType, RectifiedFlow, VarianceExploding, prediction_type
-from redetail.sampling.run import SamplingRequest, Stage, sample, sample_refined
+from redetail.sampling.run import Handover, SamplingRequest, Stage, sample, sample_refined
 from redetail.sampling.samplers import Sampler, find_sampler, sampler_names
 from redetail.sampling.schedulers import effective_noise_level, sampled_sigmas, schedule, scheduler_names
 from redetail.sampling.step_index import StepIndex
@@ -31,6 +31,7 @@ __all__ = [
     "DifferentialMask",
     "Guidance",
     "GuidedDenoiser",
+    "Handover",
     "MaskedDenoiser",
     "NetworkDenoiser",
     "NoisePath",

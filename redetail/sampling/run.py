@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,6 +45,10 @@ class SamplingRequest:
     free_noise: tuple[int, int] | None = None
 
 
+Handover = Literal["carried", "composited"]
+"""How a refiner takes over under a mask; see :func:`sample_refined`."""
+
+
 class Stage(NamedTuple):
     """A denoiser and the noise path of its model."""
 
@@ -79,7 +83,7 @@ def sample(
     if not sigmas:
         return run.clean.clone()
     run.expect(sigmas)
-    return run.walk(Stage(denoiser, path), whole, sigmas, run.clean, differential=differential).x0
+    return run.walk(Stage(denoiser, path), whole, sigmas, opening=sigmas if differential else None).x0
 
 
 @torch.no_grad()
@@ -92,23 +96,33 @@ def sample_refined(
     *,
     mask: Tensor | None = None,
     differential: bool = False,
+    handover: Handover = "carried",
     on_call: CallCallback | None = None,
     cancel: CancelToken | None = None,
 ) -> Tensor:
     """As :func:`sample`, with the last ``ratio`` (0..1) of the steps taken over by a refiner.
 
-    The base model samples down to the split and keeps the noise that is left; its latents are composited over the clean
-    ones with the mask; the refiner goes on from there with no noise added, the mask acting softly.
+    ``handover`` "carried": the refiner goes on from the state that the base model leaves, with the same clean latents,
+    noise and mask, as if one run changed its network. "composited" is the rule of the original detailer node, for
+    results equal to its own: the state, noise and all, is composited over the clean latents and passes for clean from
+    there on, so that a soft mask leaves noise in its feather; the mask opens gradually for the base model alone; and a
+    refiner that takes over every step starts without noise. Without a mask both are the same but for the last.
     """
     run = _Run(request, latents, mask, on_call, cancel)
     base_whole, refiner_whole = run.schedule(base.path), run.schedule(refiner.path)
     before, after = refined_parts(base_whole, refiner_whole, request.steps, request.denoise, ratio)
     run.expect(before, after)
-    handed = run.clean
-    if before:
-        x = run.walk(base, base_whole, before, handed, differential=differential).x
-        handed = composited(run.clean, base.path.finish(x, before[-1]), run.mask)
-    return run.walk(refiner, refiner_whole, after, handed, add_noise=False).x0 if after else handed.clone()
+    if handover == "composited":
+        handed = run.clean
+        if before:
+            x = run.walk(base, base_whole, before, opening=before if differential else None).x
+            handed = composited(run.clean, base.path.finish(x, before[-1]), run.mask)
+        return run.walk(refiner, refiner_whole, after, clean=handed, add_noise=False).x0 if after else handed.clone()
+    opening = [*before, *after[bool(before) :]] if differential else None
+    step = run.walk(base, base_whole, before, opening=opening) if before else None
+    if after:
+        step = run.walk(refiner, refiner_whole, after, opening=opening, state=None if step is None else step.x)
+    return run.clean.clone() if step is None else step.x0
 
 
 class _Run:
@@ -151,20 +165,25 @@ class _Run:
         stage: Stage,
         whole: list[float],
         sigmas: list[float],
-        clean: Tensor,
         *,
+        clean: Tensor | None = None,
         add_noise: bool = True,
-        differential: bool = False,
+        opening: Sequence[float] | None = None,
+        state: Tensor | None = None,
     ) -> Step:
-        """The last step of the way down ``sigmas`` from ``clean``."""
+        """The last step of the way down ``sigmas``, from ``state`` or else from ``clean`` (the run's) with noise.
+
+        ``opening``: the sigmas over which the mask opens gradually; None: it acts softly.
+        """
+        clean = self.clean if clean is None else clean
         noise = self.frames.initial().to(clean) if add_noise else clean.new_zeros(1, 1, 1, 1)
         denoiser = stage.denoiser
         if self.mask is not None:
-            mask = DifferentialMask(self.mask, stage.path, sigmas) if differential else self.mask
+            mask = self.mask if opening is None else DifferentialMask(self.mask, stage.path, opening)
             offset = self.sampler.mask_seed_offset
             shown = self.frames.initial(offset).to(clean) if add_noise and offset else noise
             denoiser = MaskedDenoiser(denoiser, mask, clean, shown, stage.path)
-        x = stage.path.start(clean, noise, sigmas[0])
+        x = stage.path.start(clean, noise, sigmas[0]) if state is None else state
         function = self.sampler.function
         if self.sampler.needs_path:
             function = partial(function, path=stage.path)

@@ -134,7 +134,7 @@ def toy_engine(case: dict[str, Any]) -> tuple[LatentEngine, ToyCodec]:
         samplers=sampler_names(),
         schedulers=scheduler_names(),
     )
-    return LatentEngine(codec, model, abilities, place("cpu"), refiner=refiner), codec
+    return LatentEngine(codec, model, abilities, place("cpu"), refiner=refiner, handover="composited"), codec
 
 
 def node_settings(asked: dict[str, Any]) -> Settings:

@@ -36,6 +36,7 @@ def test_the_result_and_the_number_of_model_calls_are_the_recorded_ones(name: st
         result = sample(base.denoiser, latents(), base.path, request(settings), **given)
     else:
         refiner = stage(settings, "refiner")
+        given["handover"] = "composited"
         result = sample_refined(base, refiner, latents(), request(settings), settings["refiner_ratio"], **given)
     assert worst(result / LATENT_SCALE, tensors()[f"{name}.out"]) < TOLERANCES.get(settings["sampler"], TOLERANCE)
     calls = sum(call["model_calls"] for call in case["calls"])

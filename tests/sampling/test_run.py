@@ -10,6 +10,8 @@ from redetail.errors import Cancelled, RegionError, SettingsError, UnknownNameEr
 from redetail.geometry.context import context_windows
 from redetail.progress import CancelToken
 from redetail.sampling import (
+    NoisePath,
+    RectifiedFlow,
     SamplingRequest,
     Stage,
     VarianceExploding,
@@ -133,10 +135,47 @@ def test_ratio_0_never_asks_the_refiner_and_ratio_1_never_the_base() -> None:
     sample_refined(Stage(never, PATH), Stage(model, PATH), latents(), REQUEST, 1.0)
 
 
-def test_a_refiner_equal_to_the_base_goes_on_where_it_stopped() -> None:
+def soft_mask() -> Tensor:
+    return torch.rand(6, 1, *latents().shape[2:], generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("given", [{}, {"mask": True}, {"mask": True, "differential": True}])
+def test_a_refiner_equal_to_the_base_goes_on_where_it_stopped(ratio: float, given: dict[str, Any]) -> None:
     both = Stage(guided(3.0), PATH)
+    given = {**given, "mask": soft_mask()} if given else {}
     # Euler has no memory of earlier steps, so handing over changes nothing.
-    assert worst(sample_refined(both, both, latents(), REQUEST, 0.5), run(latents())) < TOLERANCE
+    assert worst(sample_refined(both, both, latents(), REQUEST, ratio, **given), run(latents(), **given)) < TOLERANCE
+
+
+@pytest.mark.parametrize("ratio", [0.2, 0.5, 1.0])
+@pytest.mark.parametrize("path", [PATH, RectifiedFlow.wan()])
+@pytest.mark.parametrize("differential", [False, True])
+@pytest.mark.parametrize("name", ["euler", "heun", "dpmpp_2m"])
+def test_models_that_predict_the_crop_change_nothing_under_a_soft_mask(
+    name: str, differential: bool, path: NoisePath, ratio: float
+) -> None:
+    crop = Stage(lambda x, sigma: latents(), path)
+    request = SamplingRequest(sampler=name, steps=6, denoise=0.5, seed=7)
+    result = sample_refined(crop, crop, latents(), request, ratio, mask=soft_mask(), differential=differential)
+    # Rounding of the blend.
+    torch.testing.assert_close(result, latents(), rtol=0, atol=1e-6)
+
+
+def test_the_rule_of_the_original_node_leaves_noise_in_the_feather() -> None:
+    crop = Stage(lambda x, sigma: latents(), PATH)
+    given: dict[str, Any] = {"mask": soft_mask(), "handover": "composited"}
+    result = sample_refined(crop, crop, latents(), REQUEST, 0.5, **given)
+    assert (result - latents()).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("name", sampler_names())
+@pytest.mark.parametrize("path", [PATH, RectifiedFlow.wan(3.0)])
+def test_one_step_is_sampled(name: str, path: NoisePath) -> None:
+    request = SamplingRequest(sampler=name, scheduler="simple", steps=1, denoise=0.5, seed=7)
+    result = sample(lambda x, sigma: x / (1 + sigma), latents(), path, request)
+    assert result.isfinite().all()
+    assert (result - latents()).abs().max() > 1e-3
 
 
 def test_unknown_names_list_what_exists() -> None:

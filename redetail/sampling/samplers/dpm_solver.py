@@ -15,6 +15,9 @@ from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
 from redetail.sampling.samplers.base import Step, Steps, add, slope
 
+# Ways in lambda that are as good as none.
+_NO_WAY = 1e-5
+
 
 class Solver:
     """One step from ``lam`` over ``h``; network calls are made when first needed, and shared between orders."""
@@ -83,11 +86,15 @@ def dpm_adaptive(
 ) -> Steps:
     """DPM-Solver-23 with step size control, appendix C of the paper: the step is halved or grown until orders agree.
 
-    The controller is integral, its factor limited smoothly (Soderlind and Wang 2006): 1 + atan(factor - 1).
+    A schedule of one step to 0 leaves no way to go: its first sigma is the last above 0, and is evaluated once. The
+    controller is integral, its factor limited smoothly (Soderlind and Wang 2006): 1 + atan(factor - 1).
     """
     lam, stop = _ends(sigmas)
+    if stop - lam <= _NO_WAY:
+        yield Step(x, denoise(x, sigmas[0]))
+        return
     previous = x
-    while lam < stop - 1e-5:
+    while lam < stop - _NO_WAY:
         solver = Solver(denoise, x, lam, min(h, stop - lam))
         low, high = solver.second(1 / 3), solver.third()
         scale = torch.clamp(rtol * torch.maximum(low.abs(), previous.abs()), min=atol)
