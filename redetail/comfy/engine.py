@@ -24,6 +24,7 @@ from redetail.comfy.sampling import (
     comfy_samplers,
     comfy_schedulers,
     initial_noise,
+    place_of,
     rediffused,
 )
 from redetail.comfy.windows import with_context_windows
@@ -105,11 +106,13 @@ class ComfyEngine:
             self._preview(x0)
             meter.tick()
 
+        place = place_of(latents, request)
         with torch.random.fork_rng(devices=[]):  # ComfyUI seeds the generator that all share
             asked = LatentRequest(
                 settings=request.settings,
                 latents=latents,
-                noise=initial_noise(latents, request.settings.seed, request.first_frame),
+                noise=initial_noise(latents, request.settings.seed, place),
+                place=place,
                 mask=_mask_of(latents, mask),
                 scheduler=self._scheduler,
                 on_step=on_step,

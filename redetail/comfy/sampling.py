@@ -15,11 +15,12 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from redetail.engines.base import Request
 from redetail.errors import SettingsError, UnknownNameError
-from redetail.sampling import noise as sampling_noise
 from redetail.sampling.mask import composited, opened
+from redetail.sampling.noise import NoiseFrames
 from redetail.sampling.path import VarianceExploding
-from redetail.sampling.run import Handover
+from redetail.sampling.run import Handover, step_noise
 from redetail.sampling.samplers import find_sampler, sampler_names
 from redetail.sampling.schedulers import find_scheduler, refined_parts, sampled_part, scheduler_names, step_range
 from redetail.settings import Settings
@@ -43,7 +44,8 @@ class ConditionedModel(NamedTuple):
 class LatentRequest:
     """What base model and refiner share. ``noise`` and ``mask`` fit ``latents``; mask None: everything changes.
 
-    ``handover``: see :func:`redetail.sampling.sample_refined`; "composited" is what the original node does.
+    ``handover``: see :func:`redetail.sampling.sample_refined`; "composited" is what the original node does. ``place``:
+    where these frames lie in a segment that is sampled in parts; None: ComfyUI's samplers draw noise as they do.
     """
 
     settings: Settings
@@ -53,6 +55,7 @@ class LatentRequest:
     scheduler: SchedulerFunction | None = None
     on_step: OnStep | None = None
     handover: Handover = "carried"
+    place: NoiseFrames | None = None
 
     @property
     def differential(self) -> bool:
@@ -119,12 +122,20 @@ def schedule(model: Any, settings: Settings, steps: int, function: SchedulerFunc
     return sigmas
 
 
-def initial_noise(latents: Tensor, seed: int, first_frame: int = 0) -> Tensor:
-    """ComfyUI's noise of a segment, or of its part from ``first_frame`` on where frames are the batch."""
+def place_of(latents: Tensor, request: Request) -> NoiseFrames | None:
+    """Where latents lie in a segment that is sampled in parts; None where they are all of it, or one clip."""
+    whole = request.first_frame == 0 and request.total_frames in (None, request.crops.frames)
+    if whole or latents.ndim != 4:
+        return None
+    return NoiseFrames(tuple(latents.shape), request.settings.seed, request.first_frame, request.total_frames)
+
+
+def initial_noise(latents: Tensor, seed: int, place: NoiseFrames | None = None) -> Tensor:
+    """ComfyUI's noise of a segment, or that of a part of it."""
     import comfy.sample
 
-    if first_frame and latents.ndim == 4:
-        return sampling_noise.initial_noise(latents.shape, seed, first_frame=first_frame).to(latents.dtype)
+    if place is not None:
+        return place.initial().to(latents.dtype)
     return cast("Tensor", comfy.sample.prepare_noise(latents, seed))
 
 
@@ -197,7 +208,7 @@ def _walk(
     model.set_model_sampler_pre_cfg_function(_Watch.between_calls)
     seed = request.settings.seed
     watch = _Watch(request.on_step)
-    sampler = _Resumed(_sampler(model, request.settings.sampler, whole, request.noise, seed), state)
+    sampler = _Resumed(_sampler(model, request, whole, sigmas), state)
     x = comfy.sample.sample_custom(
         model,
         request.noise,
@@ -244,12 +255,15 @@ def _opening(conditioned: ConditionedModel, request: LatentRequest, sigmas: Sequ
     return conditioned._replace(model=model)
 
 
-def _sampler(model: Any, name: str, whole: Sequence[float], noise: Tensor, seed: int) -> Any:
+def _sampler(model: Any, request: LatentRequest, whole: Sequence[float], sigmas: Sequence[float]) -> Any:
     """ComfyUI's sampler of that name."""
     import comfy.samplers
 
+    name = request.settings.sampler
     if name not in comfy.samplers.KSampler.SAMPLERS:
         raise UnknownNameError("sampler", name, comfy.samplers.KSampler.SAMPLERS)
+    if request.place is not None and name in sampler_names() and find_sampler(name).noise != "none":
+        return comfy.samplers.ksampler(name, {"noise_sampler": _noise_of_part(request, name, whole, sigmas)})
     if not _known(name, "noise", "brownian"):
         return comfy.samplers.sampler_object(name)
     # Their noise path spans the whole schedule, not the part that is sampled: recorded from the original.
@@ -257,9 +271,18 @@ def _sampler(model: Any, name: str, whole: Sequence[float], noise: Tensor, seed:
 
     positive = [sigma for sigma in whole if sigma > 0]
     low, high = torch.tensor(min(positive)), torch.tensor(max(positive))
-    x = noise.to(model.load_device)
-    path = BrownianTreeNoiseSampler(x, low, high, seed=seed, cpu=not name.endswith("_gpu"))
+    x = request.noise.to(model.load_device)
+    path = BrownianTreeNoiseSampler(x, low, high, seed=request.settings.seed, cpu=not name.endswith("_gpu"))
     return comfy.samplers.ksampler(name, extra_options={"noise_sampler": path})
+
+
+def _noise_of_part(
+    request: LatentRequest, name: str, whole: Sequence[float], sigmas: Sequence[float]
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """A noise sampler that gives a part of a segment the noise that it would have in the whole."""
+    assert request.place is not None
+    source = step_noise(find_sampler(name), request.place, whole, sigmas)
+    return lambda sigma, sigma_next: source(float(sigma), float(sigma_next)).to(sigma.device)
 
 
 def _known(sampler: str, attribute: str, value: object) -> bool:

@@ -103,10 +103,10 @@ class Request:
     ``crops``: sides are multiples of the engine's ``size_multiple``. ``mask``: reads masks (n, h, w) float32 0..1 at
     the crops' size; 0 keeps a pixel, 1 re-diffuses it; with ``shared_mask`` there is a single one, ``mask(0, 1)``, for
     all frames. ``write``: takes the result; every frame is written exactly once, in ascending order. ``first_frame``:
-    position of the first crop in its region, so that a region enhanced in several parts gets the noise that it would
-    have got in one. ``hints``: what ControlNets are shown, by the name that their
-    :class:`~redetail.engines.spec.ControlFile` gives; what is left out and can be computed from the crops is.
-    ``progress`` counts model calls.
+    position of the first crop in its region, and ``total_frames``: frames of the region (None: it ends with these
+    crops), so that a region enhanced in several parts gets the noise that it would have got in one. ``hints``: what
+    ControlNets are shown, by the name that their :class:`~redetail.engines.spec.ControlFile` gives; what is left out
+    and can be computed from the crops is. ``progress`` counts model calls.
     """
 
     crops: CropSource
@@ -115,6 +115,7 @@ class Request:
     settings: Settings
     shared_mask: bool = False
     first_frame: int = 0
+    total_frames: int | None = None
     hints: Mapping[str, CropSource] = field(default_factory=dict)
     progress: ProgressCallback = no_progress
     cancel: CancelToken | None = None

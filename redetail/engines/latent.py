@@ -262,6 +262,7 @@ class _Segment:
             denoise=self.settings.denoise,
             seed=self.settings.seed,
             first_frame=self.asked.first_frame,
+            total_frames=self.asked.total_frames,
             free_noise=self.free_noise,
         )
 

@@ -46,7 +46,8 @@ class Task:
     """One region over one stretch: reads source crops from the workspace's ``folder`` and writes its result there.
 
     ``region`` is the region's place in the plan and ``number`` the stretch's in the region, both from 0; ``crop`` is
-    the region's plan, its region cut to the stretch. ``settings`` are those that the engine gets. ``hints`` are the
+    the region's plan, its region cut to the stretch. ``settings`` are those that the engine gets; ``total`` is the
+    number of frames of the whole region. ``hints`` are the
     names of files of hints, whose crops the workspace holds too; ``saved`` says what the pictures of saved hints are
     called (None: none are saved). ``durable``: force the result to disk, so that a loss of power cannot damage it.
     """
@@ -57,6 +58,7 @@ class Task:
     crop: CropPlan
     stretch: Stretch
     settings: Settings
+    total: int
     hints: tuple[str, ...] = ()
     saved: HintNames | None = None
     durable: bool = False
@@ -130,6 +132,7 @@ class Task:
             write=write,
             settings=settings,
             first_frame=self.stretch.start,
+            total_frames=self.total,
             hints=self._shown(crops),
             progress=progress,
             cancel=cancel,
@@ -177,7 +180,7 @@ def plan_tasks(
         for number, stretch in enumerate(crop.stretches):
             own = replace(crop, region=_cut(crop.region, stretch), stretches=())
             names = None if saved is None else saved[region]
-            tasks.append(Task(folder, region, number, own, stretch, settings, hints, names, durable))
+            tasks.append(Task(folder, region, number, own, stretch, settings, len(crop.region), hints, names, durable))
     return sorted(tasks, key=lambda task: (task.stop, task.region))
 
 

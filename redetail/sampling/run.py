@@ -18,7 +18,7 @@ from redetail.sampling.denoiser import Denoiser, Prediction, predict_both
 from redetail.sampling.mask import DifferentialMask, MaskedDenoiser, composited
 from redetail.sampling.noise import NoiseFrames, NoiseSource, PlainNoise
 from redetail.sampling.path import NoisePath
-from redetail.sampling.samplers import Step, find_sampler
+from redetail.sampling.samplers import Sampler, Step, find_sampler
 from redetail.sampling.schedulers import Scheduler, refined_parts, sampled_part, schedule, step_range
 
 CallCallback = Callable[[int, int], None]
@@ -187,19 +187,22 @@ class _Run:
         function = self.sampler.function
         if self.sampler.needs_path:
             function = partial(function, path=stage.path)
-        steps = function(ObservedDenoiser(denoiser, self.calls), x, sigmas, self._step_noise(whole, sigmas, clean))
+        noises = step_noise(self.sampler, self.frames, whole, sigmas)
+        steps = function(ObservedDenoiser(denoiser, self.calls), x, sigmas, lambda *ends: noises(*ends).to(clean))
         return deque(steps, maxlen=1).pop()
 
-    def _step_noise(self, whole: list[float], sigmas: list[float], like: Tensor) -> NoiseSource:
-        """The sampler's own noise, on the device of ``like``."""
-        if self.sampler.noise == "none":
+
+def step_noise(sampler: Sampler, frames: NoiseFrames, whole: Sequence[float], sigmas: Sequence[float]) -> NoiseSource:
+    """The noise that a sampler adds at its steps down ``sigmas``, a part of the ``whole`` schedule; on the CPU."""
+    match sampler.noise:
+        case "none":
             return _no_noise
-        source: NoiseSource = PlainNoise(self.frames)
-        if self.sampler.noise == "brownian":
-            source = BrownianNoise(self.frames, whole)
-        elif self.sampler.noise == "brownian_part":
-            source = BrownianNoise(self.frames, sigmas)
-        return lambda sigma, sigma_next: source(sigma, sigma_next).to(like)
+        case "plain":
+            return PlainNoise(frames)
+        case "brownian":
+            return BrownianNoise(frames, whole)
+        case "brownian_part":
+            return BrownianNoise(frames, sigmas)
 
 
 class _Calls:

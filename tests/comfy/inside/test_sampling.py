@@ -1,4 +1,4 @@
-"""The refiner takes over in ComfyUI as it does in our own sampling."""
+"""Sampling through ComfyUI follows the rules of our own: the refiner's hand-over, and the noise of parts."""
 
 from types import ModuleType
 from typing import Any
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from redetail.comfy.sampling import ConditionedModel, LatentRequest, initial_noise, rediffused
+from redetail.sampling.noise import NoiseFrames
 from redetail.settings import Settings
 from tests.recordings import LATENT_SCALE
 
@@ -56,3 +57,22 @@ def test_a_refiner_equal_to_the_base_goes_on_where_it_stopped(toys: ModuleType, 
     given: dict[str, Any] = {"sampler": "euler", "mask_feather": feather, "cfg": 3.0}
     together, alone = detailed(toy, toy, latents, refiner_ratio=ratio, **given), detailed(toy, None, latents, **given)
     torch.testing.assert_close(together, alone, rtol=0, atol=3e-5 * float(alone.abs().max()))
+
+
+@pytest.mark.parametrize("sampler", ["euler", "euler_ancestral", "lcm", "dpmpp_2m_sde", "dpmpp_sde"])
+def test_a_part_gets_the_noise_of_the_whole(toys: ModuleType, sampler: str) -> None:
+    blind = model(toys, toys.BLIND)  # every frame by itself
+    settings = Settings(sampler=sampler, steps=4, denoise=0.5, cfg=1.0, seed=3)
+    shape = (6, *SHAPE[1:])
+    latents = torch.randn(shape, generator=torch.Generator().manual_seed(2)) / LATENT_SCALE
+
+    def run(first: int, stop: int) -> Tensor:
+        part = latents[first:stop]
+        place = NoiseFrames(tuple(part.shape), 3, first, len(latents))
+        noise = initial_noise(part, 3, place)
+        with torch.inference_mode():
+            return rediffused(
+                blind, None, LatentRequest(settings=settings, latents=part, noise=noise, mask=None, place=place)
+            )
+
+    torch.testing.assert_close(run(2, 5), run(0, 6)[2:5], rtol=0, atol=1e-5)
