@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import numpy as np
 
 from redetail.engines.base import Pixels
 from redetail.errors import OutputError
+from redetail.files import reason, rename
 from redetail.imaging import resample
 
 Shape = tuple[int, int, int, int]
@@ -64,16 +64,14 @@ class CropStore:
         self.path.unlink(missing_ok=True)
 
     def seal(self, path: Path, *, durable: bool) -> None:
-        """Add a checksum and rename the file to ``path``; ``durable``: force it to disk first."""
-        with _writing(path), self.path.open("r+b") as file:
-            checksum = _checksum(self.path)
-            file.seek(0, os.SEEK_END)
-            file.write(checksum.to_bytes(_CHECKSUM_BYTES, "little"))
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
+        """Add a checksum and rename the file to ``path``; ``durable``: force both to disk."""
         with _writing(path):
-            self.path.replace(path)
+            with self.path.open("ab") as file:
+                file.write(_checksum(self.path).to_bytes(_CHECKSUM_BYTES, "little"))
+            if durable:
+                rename(self.path, path)
+            else:
+                self.path.replace(path)
 
     def sealed(self) -> bool:
         """Whether the file is there, complete and undamaged."""
@@ -107,6 +105,6 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"Crops cannot be written to {path.parent} ({error.strerror}); free some space there or use a larger disk "
+            f"Crops cannot be written to {path.parent} ({reason(error)}); free some space there or use a larger disk "
             "(TMPDIR names the folder of temporary files)."
         ) from error

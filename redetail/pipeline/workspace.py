@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from redetail.errors import InputError, OutputError
+from redetail.files import reason, write_bytes
 from redetail.pipeline.manifest import Manifest
 from redetail.pipeline.tasks import Task
 
@@ -47,7 +47,12 @@ class Workspace:
     @contextmanager
     def temporary(cls, parent: Path | None = None, limit: int | None = None) -> Iterator[Self]:
         """A workspace without a manifest that is gone when the context ends."""
-        folder = Path(tempfile.mkdtemp(prefix="redetail-", dir=parent))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="redetail-", dir=parent))
+        except OSError as error:
+            raise OutputError(
+                f"No folder for temporary files can be made ({reason(error)}); set TMPDIR to a folder with space."
+            ) from error
         try:
             yield cls(folder, limit=limit, durable=False)
         finally:
@@ -63,14 +68,14 @@ class Workspace:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise OutputError(f"The workspace {folder} is not empty; choose another folder, or continue it.")
-            document, files = manifest.to_document()
-            for name, data in files.items():
-                _write(folder / name, data)
-            _write(folder / _MANIFEST, json.dumps(document).encode())
+            document, masks = manifest.to_document()
+            for name, data in masks.items():
+                write_bytes(folder / name, data)
+            write_bytes(folder / _MANIFEST, json.dumps(document).encode())
             return cls(folder, manifest=manifest, limit=limit)
         except OSError as error:
             raise OutputError(
-                f"The workspace {folder} cannot be written ({error.strerror}); choose another folder."
+                f"The workspace {folder} cannot be written ({reason(error)}); choose another folder."
             ) from error
 
     @classmethod
@@ -88,7 +93,7 @@ class Workspace:
             return cls(folder, manifest=manifest, limit=limit)
         except OSError as error:
             raise OutputError(
-                f"The workspace {folder} cannot be written ({error.strerror}); make it writable."
+                f"The workspace {folder} cannot be written ({reason(error)}); make it writable."
             ) from error
 
     @property
@@ -158,21 +163,11 @@ def _manifest(folder: Path) -> Manifest:
     except FileNotFoundError as error:
         raise InputError(f"{folder} is not a workspace of redetail; choose another folder.") from error
     except OSError as error:
-        raise InputError(f"The workspace {folder} cannot be read ({error.strerror}).") from error
+        raise InputError(f"The workspace {folder} cannot be read ({reason(error)}).") from error
     except ValueError as error:
         raise InputError(f"The manifest of the workspace {folder} is damaged ({error}); delete it.") from error
-    files = {path.name: path.read_bytes() for path in folder.glob("masks-*") if not path.name.endswith(".part")}
-    return Manifest.from_document(document, files, folder)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write beside, force to disk, rename."""
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    masks = {path.name: path.read_bytes() for path in folder.glob("masks-*")}
+    return Manifest.from_document(document, masks, folder)
 
 
 def _gigabytes(count: int) -> str:

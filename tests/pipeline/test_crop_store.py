@@ -76,5 +76,5 @@ def test_a_full_disk_is_one_sentence(store, tmp_path, monkeypatch, method):
         "write": lambda: store.write(0, np.zeros(SHAPE, np.float32)),
         "seal": lambda: store.seal(tmp_path / "a", durable=True),
     }
-    with pytest.raises(OutputError, match=r"Crops cannot be written to .* \(No space left on device\); free some"):
+    with pytest.raises(OutputError, match=r"Crops cannot be written to .* \(no space left on device\); free some"):
         does[method]()

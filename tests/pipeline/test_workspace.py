@@ -110,14 +110,14 @@ def test_a_full_disk_leaves_a_workspace_that_can_be_continued(tmp_path, expected
 
     def until_full(path, mode="r", **options):
         nonlocal left
-        left -= mode == "r+b"
+        left -= mode in ("r+b", "ab")
         if left < 0:
             raise OSError(errno.ENOSPC, "No space left on device")
         return opened(path, mode, **options)
 
     with monkeypatch.context() as full:
         full.setattr(Path, "open", until_full)
-        with pytest.raises(OutputError, match=r"Crops cannot be written to .* \(No space left on device\)"):
+        with pytest.raises(OutputError, match=r"Crops cannot be written to .* \(no space left on device\)"):
             pixels(FakeEngine(), PLAN, workspace=space)
     done = list((tmp_path / "work" / "results").glob("*.crops"))
     assert (len(done) > 0) == (writes > 27)
@@ -244,6 +244,16 @@ def test_a_temporary_workspace_is_gone_after_an_error(tmp_path):
     with pytest.raises(ZeroDivisionError):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    with (
+        pytest.raises(
+            OutputError, match=r"No folder for temporary files can be made \(no such file or directory\); set"
+        ),
+        Workspace.temporary(tmp_path / "missing"),
+    ):
+        pass
 
 
 def test_the_fingerprint_of_a_file_changes_with_its_size_its_ends_and_its_time(tmp_path):
