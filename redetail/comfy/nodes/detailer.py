@@ -72,11 +72,36 @@ class SEGSDetailerForAnimateDiff(Node):
     ) -> tuple[Segs, list[Tensor]]:
         """The segments with their detailed crops, and the hint images. ``inpaint_model`` changes nothing here: a model
         that wants the masked picture asks ComfyUI for it by itself."""
+        asked = {name: value for name, value in locals().items() if name != "self"}
+        detailed, images = self.do_detail(**asked)
+        return detailed, hint_images(images)
+
+    @staticmethod
+    def do_detail(
+        image_frames: Any,
+        segs: Any,
+        guide_size: float,
+        guide_size_for: bool,
+        max_size: float,
+        seed: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        denoise: float,
+        basic_pipe: Any,
+        refiner_ratio: float | None = None,
+        refiner_basic_pipe_opt: Any = None,
+        noise_mask_feather: int = 0,
+        scheduler_func_opt: Any = None,
+        inpaint_model: bool = False,
+    ) -> tuple[Segs, list[Tensor]]:
+        """What ``doit`` does, for packs and scripts that call the class: the images are none without a ControlNet."""
         detailer = Detailer(settings=node_settings(locals()), **detailer_pipes(locals()))
         header, segments = segs_from(segs)
         frames = frames_of(image_frames)
         results, images = detailer.detail(frames, header, segments)
-        return detailed_segs(header, frames, results), hint_images(images)
+        return detailed_segs(header, frames, results), images
 
 
 class DetailerForEachPipeForAnimateDiff(Node):
@@ -137,6 +162,31 @@ class DetailerForEachPipeForAnimateDiff(Node):
         scheduler_func_opt: Any = None,
     ) -> tuple[Tensor, Segs, Any, list[Tensor]]:
         """The frames with all segments pasted, the segments, the pipe, and the hint images."""
+        frames, detailed, pipe, images = DetailerForEachPipeForAnimateDiff.do_detail(**locals())
+        return frames, detailed, pipe, hint_images(images)
+
+    @staticmethod
+    def do_detail(
+        image_frames: Any,
+        segs: Any,
+        guide_size: float,
+        guide_size_for: bool,
+        max_size: float,
+        seed: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        denoise: float,
+        feather: int,
+        basic_pipe: Any,
+        refiner_ratio: float | None = None,
+        detailer_hook: Any = None,
+        refiner_basic_pipe_opt: Any = None,
+        noise_mask_feather: int = 0,
+        scheduler_func_opt: Any = None,
+    ) -> tuple[Tensor, Segs, Any, list[Tensor]]:
+        """What ``doit`` does, for packs and scripts that call the class: the images are none without a ControlNet."""
         detailer = Detailer(settings=node_settings(locals()), **detailer_pipes(locals()))
         header, segments = segs_from(segs)
         frames, bar = frames_of(image_frames), ClipBar(len(segments))
@@ -148,7 +198,7 @@ class DetailerForEachPipeForAnimateDiff(Node):
                 frames = frames_of(detailer_hook.post_paste(frames), "What detailer_hook gave back")
             results.extend(detailed)
             images.extend(shown)
-        return frames, detailed_segs(header, frames, results), basic_pipe, hint_images(images)
+        return frames, detailed_segs(header, frames, results), basic_pipe, images
 
 
 NODES: tuple[type[Node], ...] = (SEGSDetailerForAnimateDiff, DetailerForEachPipeForAnimateDiff)

@@ -374,3 +374,41 @@ def test_another_packs_control_net_gets_the_scaled_crop(detail: Detail) -> None:
     assert wrapper.given["use_acn"]
     assert [tuple(hint.shape) for hint in hints] == [(1, 64, 96, 3), (2, 64, 96, 3)]
     assert out.control_net_wrapper is None
+
+
+def called(name: str, nodes: dict[str, type], segments: Any, *more: Any) -> Any:
+    """A detailer's ``do_detail`` with everything by position, as other packs call it, and without an instance."""
+    widgets = (64.0, False, 768.0, 777, 4, 3.0, "euler", "normal", 0.5)
+    with torch.inference_mode():
+        return nodes[name].do_detail(pattern(3), segments, *widgets, *more)
+
+
+def test_other_packs_call_do_detail(detail: Detail, nodes: dict[str, type], toys: ModuleType) -> None:
+    """Positions, defaults and the answer of the contract: no placeholder where there is no ControlNet."""
+    given = segs(seg(full_mask()), seg(centre_mask()))
+    answer, images = called("SEGSDetailerForAnimateDiff", nodes, given, toys.pipe())
+    assert images == []
+    expected, (placeholder,) = detail(pattern(3), given, noise_mask_feather=0)
+    assert placeholder.shape == (1, 64, 64, 3)
+    for index in range(2):
+        np.testing.assert_array_equal(pictures((answer, images), index), pictures((expected, []), index))
+    refined = (toys.pipe(), 0.5, toys.refiner_pipe(), 20, None)
+    by_name = {"refiner_ratio": 0.5, "refiner_basic_pipe_opt": toys.refiner_pipe(), "noise_mask_feather": 20}
+    assert np.array_equal(
+        pictures(called("SEGSDetailerForAnimateDiff", nodes, given, *refined)),
+        pictures(detail(pattern(3), given, **by_name)),
+    )
+
+
+def test_the_detailer_that_pastes_has_do_detail_too(nodes: dict[str, type], toys: ModuleType) -> None:
+    given, pipe = segs(seg(full_mask())), toys.pipe()
+    frames, (_, (out,)), passed, images = called("DetailerForEachPipeForAnimateDiff", nodes, given, 5, pipe)
+    assert (images, passed) == ([], pipe)
+    assert frames.shape == pattern(3).shape
+    assert np.asarray(out.cropped_image).shape == (3, 32, 48, 3)
+    node = nodes["DetailerForEachPipeForAnimateDiff"]
+    widgets = (64.0, False, 768.0, 777, 4, 3.0, "euler", "normal", 0.5, 5)
+    with torch.inference_mode():
+        through_doit = node.doit(pattern(3), given, *widgets, pipe)
+    assert torch.equal(through_doit[0], frames)
+    assert [tuple(image.shape) for image in through_doit[3]] == [(1, 64, 64, 3)]
