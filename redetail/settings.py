@@ -24,20 +24,28 @@ Presets = Mapping[str, Mapping[str, Any]]
 _TYPED: Mapping[str, str] = {"loras": "lora"}
 
 
-def _number(default: float, low: float, high: float, text: str, step: float | None = None) -> Any:
-    return field(default=default, metadata={"low": low, "high": high, "help": text, "step": step})
+LOOK, CROP, SAMPLING = "what it should look like", "size of the crop", "sampling"
+WINDOWS, REFINER, EDGES = "context windows", "refiner", "softness of the edges"
+"""Groups of settings, as the help of the command line has them."""
 
 
-def _choice(default: Any, choices: tuple[str, ...], text: str) -> Any:
-    return field(default=default, metadata={"choices": choices, "help": text})
+def _number(
+    group: str, default: float, low: float, high: float, text: str, *, step: float | None = None, unit: str = ""
+) -> Any:
+    limits = {"low": low, "high": high, "step": step, "unit": unit}
+    return field(default=default, metadata={"group": group, "help": text, **limits})
 
 
-def _value(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+def _choice(group: str, default: Any, choices: tuple[str, ...], text: str) -> Any:
+    return field(default=default, metadata={"group": group, "help": text, "choices": choices})
 
 
-def _several(form: str, text: str) -> Any:
-    return field(default=(), metadata={"several": form, "help": text})
+def _value(group: str, default: Any, text: str) -> Any:
+    return field(default=default, metadata={"group": group, "help": text})
+
+
+def _several(group: str, form: str, text: str) -> Any:
+    return field(default=(), metadata={"group": group, "help": text, "several": form})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,48 +57,71 @@ class Settings:
     """
 
     prompt: str = _value(
-        "", "what the subject should look like; takes (word:1.2) and key frames, 0: smiling; 24: laughing"
+        LOOK, "", "what the subject should look like; takes (word:1.2) and key frames, 0: smiling; 24: laughing"
     )
-    negative: str = _value("", "what it should not look like")
-    refiner_prompt: str = _value("", "what the refiner is told, where that differs from the prompt")
-    refiner_negative: str = _value("", "the refiner's own negative prompt")
-    loras: tuple[str, ...] = _several("FILE[:STRENGTH]", "LoRA for the model, beside the model's own; several add up")
-    clip_skip: int = _number(1, 1, 24, "layer of the text encoder that is read, counted from its end; 1: the last", 1)
+    negative: str = _value(LOOK, "", "what it should not look like")
+    loras: tuple[str, ...] = _several(
+        LOOK, "FILE[:STRENGTH]", "LoRA for the model, beside the model's own; several add up"
+    )
+    clip_skip: int = _number(
+        LOOK, 1, 1, 24, "layer of the text encoder that is read, counted from its end; 1: the last", step=1
+    )
+    seed: int = _number(LOOK, 0, 0, 2**64 - 1, "seed of the noise: equal seeds give equal results", step=1)
+    denoise: float = _number(LOOK, 0.5, 0.0001, 1, "how much is invented: 0 keeps the crop, 1 forgets it", step=0.01)
+    color_match: bool = _value(
+        LOOK, True, "keep the source's own colours: low frequencies of the result follow the crop"
+    )
     guide_size: float = _number(
+        CROP,
         512.0,
         1,
         MAX_RESOLUTION,
-        "scale the crop up until the shorter side of the box (or of the crop, see guide-size-for) has this many pixels",
-        8,
+        "length to which the shorter side of the box (or of the crop, see guide-size-for) is scaled up",
+        step=8,
+        unit="pixels",
     )
-    guide_size_for: GuideSizeFor = _choice("bbox", ("bbox", "crop_region"), "what guide-size measures")
-    max_size: float = _number(768.0, 1, MAX_RESOLUTION, "longest side of the scaled crop, in pixels", 8)
-    crop_factor: float = _number(3.0, 1, 100, "side of the crop window as a multiple of the subject's box", 0.1)
-    seed: int = _number(0, 0, 2**64 - 1, "seed of the noise: equal seeds give equal results", 1)
-    steps: int = _number(20, 1, 10000, "sampling steps", 1)
-    cfg: float = _number(8.0, 0, 100, "guidance: how strongly the prompt is followed; 1 needs half the work", 0.1)
-    sampler: str = _value("euler", "name of the sampler")
-    scheduler: str = _value("normal", "name of the noise schedule")
-    denoise: float = _number(0.5, 0.0001, 1, "how much is invented: 0 keeps the crop, 1 forgets it", 0.01)
-    mask_feather: int = _number(20, 0, 100, "softness of the area that is re-diffused, in pixels of the crop", 1)
-    paste_feather: int = _number(5, 0, 1000, "softness of the edge of the paste, in pixels of the frame", 1)
-    refiner_ratio: float = _number(0.2, 0, 1, "share of the steps that the refiner takes over", 0.01)
-    color_match: bool = _value(True, "keep the source's own colours: low frequencies of the result follow the crop")
-    context_length: int = _number(0, 0, 4096, "frames that the motion layers see together; 0: the model's own", 1)
-    context_overlap: int = _number(4, 0, 4096, "frames that neighbouring context windows share", 1)
+    guide_size_for: GuideSizeFor = _choice(CROP, "bbox", ("bbox", "crop_region"), "what guide-size measures")
+    max_size: float = _number(CROP, 768.0, 1, MAX_RESOLUTION, "longest side of the scaled crop", step=8, unit="pixels")
+    crop_factor: float = _number(
+        CROP, 3.0, 1, 100, "side of the crop window as a multiple of the subject's box", step=0.1
+    )
+    steps: int = _number(SAMPLING, 20, 1, 10000, "sampling steps", step=1)
+    cfg: float = _number(
+        SAMPLING, 8.0, 0, 100, "guidance: how strongly the prompt is followed; 1 needs half the work", step=0.1
+    )
+    sampler: str = _value(SAMPLING, "euler", "name of the sampler")
+    scheduler: str = _value(SAMPLING, "normal", "name of the noise schedule")
+    context_length: int = _number(
+        WINDOWS, 0, 0, 4096, "what the motion layers see together (0: the model's own)", step=1, unit="frames"
+    )
+    context_overlap: int = _number(
+        WINDOWS, 4, 0, 4096, "what neighbouring context windows share", step=1, unit="frames"
+    )
     context_stride: int = _number(
+        WINDOWS,
         1,
         1,
         256,
         "in the first half of the steps also windows over every 2nd, 4th ... up to every so many-th frame, each about "
         "doubling their work; 1: neighbouring frames alone",
-        1,
+        step=1,
     )
-    context_loop: bool = _value(False, "the segment is a closed loop: windows go on from its end to its beginning")
+    context_loop: bool = _value(
+        WINDOWS, False, "the segment is a closed loop: windows go on from its end to its beginning"
+    )
     context_blend: ContextBlend = _choice(
-        "ramp", ("ramp", "pyramid", "flat"), "how overlapping context windows fade into one another"
+        WINDOWS, "ramp", ("ramp", "pyramid", "flat"), "how overlapping context windows fade into one another"
     )
-    free_noise: bool = _value(False, "later context windows get the noise of the first, shuffled (FreeNoise)")
+    free_noise: bool = _value(WINDOWS, False, "later context windows get the noise of the first, shuffled (FreeNoise)")
+    refiner_ratio: float = _number(REFINER, 0.2, 0, 1, "share of the steps that the refiner takes over", step=0.01)
+    refiner_prompt: str = _value(REFINER, "", "prompt of the refiner, where it differs from the prompt")
+    refiner_negative: str = _value(REFINER, "", "the refiner's own negative prompt")
+    mask_feather: int = _number(
+        EDGES, 20, 0, 100, "softness of the area that is re-diffused", step=1, unit="pixels of the crop"
+    )
+    paste_feather: int = _number(
+        EDGES, 5, 0, 1000, "softness of the edge of the paste", step=1, unit="pixels of the frame"
+    )
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -104,6 +135,23 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """All values by name, ready for JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def setting(name: str) -> Field[Any]:
+    """The declaration of a setting: its default, and in ``metadata`` its group, help, unit and limits."""
+    return next(item for item in fields(Settings) if item.name == name)
+
+
+def settings_by_group() -> dict[str, list[Field[Any]]]:
+    """The declarations of all settings under the title of their group, in order."""
+    titles = dict.fromkeys(item.metadata["group"] for item in fields(Settings))
+    return {title: [item for item in fields(Settings) if item.metadata["group"] == title] for title in titles}
+
+
+def described(item: Field[Any]) -> str:
+    """What a setting means, with the unit of its number."""
+    unit = item.metadata.get("unit")
+    return f"{item.metadata['help']}, in {unit}" if unit else str(item.metadata["help"])
 
 
 def display_name(name: str) -> str:

@@ -8,42 +8,24 @@ from dataclasses import Field, fields
 from typing import Any
 
 from redetail.engines.architectures import all_presets
-from redetail.settings import Settings, display_name
+from redetail.settings import REFINER, SAMPLING, Settings, described, display_name, settings_by_group
 from redetail.video.options import CODECS, EncodeOptions
-
-CROP, SAMPLING, REFINER = "size of the crop", "sampling", "refiner"
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    "what it should look like": ("prompt", "negative", "loras", "clip_skip", "seed", "denoise", "color_match"),
-    CROP: ("guide_size", "guide_size_for", "max_size", "crop_factor"),
-    SAMPLING: ("steps", "cfg", "sampler", "scheduler"),
-    "context windows": (
-        "context_length",
-        "context_overlap",
-        "context_stride",
-        "context_loop",
-        "context_blend",
-        "free_noise",
-    ),
-    REFINER: ("refiner_ratio", "refiner_prompt", "refiner_negative"),
-    "softness of the edges": ("mask_feather", "paste_feather"),
-}
-"""Where each field of the settings stands in ``--help``."""
 
 _ENCODING: Mapping[str, str] = {"preset": "encode_speed"}
 """Fields of EncodeOptions that are typed under another name."""
 
 
-def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] = tuple(GROUPS)) -> None:
-    """Add an option for every setting in the groups of these titles."""
-    by_name = {item.name: item for item in fields(Settings)}
-    for title in titles:
+def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] | None = None) -> None:
+    """Add an option for every setting in the groups of these titles; None: in all."""
+    groups = settings_by_group()
+    for title in groups if titles is None else titles:
         group = parser.add_argument_group(title)
         if title == SAMPLING:
             group.add_argument("--preset", metavar="|".join(all_presets()), help=_presets_help())
         if title == REFINER:
             group.add_argument("--refiner-checkpoint", metavar="FILE", help="checkpoint that takes over the last steps")
-        for name in GROUPS[title]:
-            _add_setting(group, by_name[name])
+        for item in groups[title]:
+            _add_setting(group, item)
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -109,7 +91,7 @@ def encoding_of(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add_setting(group: argparse._ArgumentGroup, item: Field[Any]) -> None:
-    flag, text = f"--{display_name(item.name)}", item.metadata["help"]
+    flag, text = f"--{display_name(item.name)}", described(item)
     if isinstance(item.default, bool):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
     elif "choices" in item.metadata:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from redetail import __version__
-from redetail.cli.options import CROP, add_encoding, add_memory, add_model, add_settings
+from redetail.cli.options import add_encoding, add_memory, add_model, add_settings
 from redetail.engines.architectures import either, family_names
 from redetail.errors import SettingsError
 from redetail.selection import kinds
+from redetail.settings import CROP
 
 EXAMPLES = """\
 examples:

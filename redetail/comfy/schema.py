@@ -6,11 +6,12 @@ Every input has a tooltip; defaults and ranges come first so that a declaration 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, ClassVar
 
-from redetail.settings import MAX_RESOLUTION
+from redetail.settings import MAX_RESOLUTION, Settings, described, display_name, setting
 
-__all__ = ["MAX_RESOLUTION", "Inputs", "Node", "choice", "number", "socket", "text", "toggle"]
+__all__ = ["MAX_RESOLUTION", "Inputs", "Node", "choice", "number", "socket", "text", "toggle", "widget"]
 
 Input = tuple[Any, dict[str, Any]]
 Inputs = dict[str, dict[str, Input]]
@@ -62,6 +63,29 @@ def toggle(default: bool, tooltip: str, on: str | None = None, off: str | None =
 def choice(options: Sequence[str], tooltip: str, default: str | None = None) -> Input:
     """One of ``options``; the first is chosen where no default is named."""
     return list(options), {**({} if default is None else {"default": default}), "tooltip": tooltip}
+
+
+def widget(name: str, *, more: str = "", **changes: float | None) -> Input:
+    """The input for a setting, with the default, limits, step and meaning that :class:`Settings` declares.
+
+    ``more`` ends the tooltip. ``changes`` are what a node of another pack had otherwise, by ComfyUI's names
+    (``default``, ``min``, ``max``, ``step``; None: it had none), since saved workflows and their editors know that.
+    """
+    item = setting(name)
+    tooltip = _as_inputs(described(item)) + (f"; {more}." if more else ".")
+    if isinstance(item.default, bool):
+        return toggle(item.default, tooltip)
+    limits = {"default": item.default, "min": item.metadata["low"], "max": item.metadata["high"]}
+    kept = {**limits, "step": item.metadata["step"], **changes}
+    whole = "INT" if isinstance(item.default, int) else "FLOAT"
+    return whole, {**{key: value for key, value in kept.items() if value is not None}, "tooltip": tooltip}
+
+
+def _as_inputs(meaning: str) -> str:
+    """A meaning as the beginning of a tooltip: names of other settings are spelled like inputs."""
+    for name in sorted((item.name for item in fields(Settings) if "_" in item.name), key=len, reverse=True):
+        meaning = meaning.replace(display_name(name), name)
+    return meaning[:1].upper() + meaning[1:]
 
 
 def text(

@@ -4,11 +4,11 @@ from dataclasses import fields
 
 import pytest
 
-from redetail.cli.options import GROUPS, encoding_of, number, settings_of
+from redetail.cli.options import encoding_of, number, settings_of
 from redetail.cli.parser import build_parser, joined_values
 from redetail.engines.architectures import all_presets
 from redetail.errors import SettingsError
-from redetail.settings import Settings, resolve
+from redetail.settings import Settings, resolve, settings_by_group
 
 
 def settings_from(*arguments: str) -> dict[str, object]:
@@ -16,7 +16,7 @@ def settings_from(*arguments: str) -> dict[str, object]:
 
 
 def test_every_setting_stands_in_exactly_one_group() -> None:
-    grouped = [name for names in GROUPS.values() for name in names]
+    grouped = [item.name for group in settings_by_group().values() for item in group]
     assert sorted(grouped) == sorted(item.name for item in fields(Settings))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -9,45 +10,62 @@ from torch import Tensor
 
 from redetail.comfy.convert import pipe_from
 from redetail.comfy.sampling import comfy_samplers, comfy_schedulers
-from redetail.comfy.schema import MAX_RESOLUTION, Input, choice, number, socket, toggle
+from redetail.comfy.schema import Input, choice, socket, toggle, widget
 from redetail.settings import Settings
 
+ORIGINAL: Mapping[str, Mapping[str, float | None]] = {
+    "guide_size": {"min": 64},
+    "max_size": {"min": 64},
+    "seed": {"step": None},
+    "steps": {"step": None},
+    "cfg": {"step": None},
+    "refiner_ratio": {"step": None},
+    "paste_feather": {"max": 100},
+}
+"""Where a widget of the original nodes differs from the setting that it stands for: saved workflows hold it so."""
 
-def detailer_inputs(max_size: float) -> dict[str, Input]:
-    """The inputs of the detailers for AnimateDiff, from ``image_frames`` to ``denoise``."""
+
+def original_widget(name: str, **changes: Any) -> Input:
+    """The input for a setting as the original nodes have it."""
+    return widget(name, **{**ORIGINAL.get(name, {}), **changes})
+
+
+def detailer_inputs(widget_of: Callable[..., Input], **max_size: float) -> dict[str, Input]:
+    """The inputs of the detailers, from ``image_frames`` to ``denoise``; ``widget_of`` makes that of a setting."""
     return {
         "image_frames": socket("IMAGE", "All frames of the clip; they are detailed together."),
         "segs": socket("SEGS", "What to detail. Each segment is cropped from every frame."),
-        "guide_size": number(
-            512, 64, MAX_RESOLUTION, "The crop is scaled up until the shorter side has this many pixels.", step=8
-        ),
+        "guide_size": widget_of("guide_size"),
         "guide_size_for": toggle(
             True, "What guide_size measures: the subject's own box, or the whole crop.", "bbox", "crop_region"
         ),
-        "max_size": number(max_size, 64, MAX_RESOLUTION, "Longest side of the scaled crop, in pixels.", step=8),
-        "seed": number(0, 0, 2**64 - 1, "Equal seeds give equal results; every segment starts from it.", whole=True),
-        "steps": number(20, 1, 10000, "Sampling steps.", whole=True),
-        "cfg": number(8.0, 0.0, 100.0, "How strongly the prompt is followed; 1 needs half the work."),
+        "max_size": widget_of("max_size", **max_size),
+        "seed": widget_of("seed", more="every segment starts from it"),
+        "steps": widget_of("steps"),
+        "cfg": widget_of("cfg"),
         "sampler_name": choice(comfy_samplers(), "How the noise is removed."),
         "scheduler": choice(comfy_schedulers(), "How much noise each step removes."),
-        "denoise": number(0.5, 0.0001, 1.0, "How much is painted anew: low keeps the crop, 1 forgets it.", step=0.01),
+        "denoise": widget_of("denoise"),
     }
 
 
 PIPE = socket("BASIC_PIPE", "Model (with its motion model), CLIP, VAE and prompts.")
-REFINER_RATIO = number(0.2, 0.0, 1.0, "Share of the steps that the refiner takes over; without a refiner unused.")
+
+
+def refiner_ratio(widget_of: Callable[..., Input]) -> Input:
+    """The share of the refiner."""
+    return widget_of("refiner_ratio", more="without a refiner unused")
 
 
 def refining_inputs() -> dict[str, Input]:
     """The optional inputs of the detailers for AnimateDiff."""
     return {
         "refiner_basic_pipe_opt": socket("BASIC_PIPE", "A second model over the same latents for the last steps."),
-        "noise_mask_feather": number(
-            20, 0, 100, "Softness of the area that is painted, in pixels of the crop; above 0 it opens step by step "
-            "(differential diffusion).", step=1, whole=True
+        "noise_mask_feather": original_widget(
+            "mask_feather", more="above 0 it opens step by step (differential diffusion)"
         ),
         "scheduler_func_opt": socket("SCHEDULER_FUNC", "Replaces scheduler."),
-    }  # fmt: skip
+    }
 
 
 def node_settings(values: dict[str, Any]) -> Settings:

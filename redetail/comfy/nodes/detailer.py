@@ -11,16 +11,17 @@ from redetail.comfy.convert import image_frames as frames_of
 from redetail.comfy.detailer import Detailer
 from redetail.comfy.nodes.common import (
     PIPE,
-    REFINER_RATIO,
     detailer_inputs,
     detailer_pipes,
     hint_images,
     node_settings,
+    original_widget,
+    refiner_ratio,
     refining_inputs,
 )
 from redetail.comfy.paste import pasted
 from redetail.comfy.progress import ClipBar
-from redetail.comfy.schema import Inputs, Node, number, socket
+from redetail.comfy.schema import Inputs, Node, socket
 from redetail.segs import Segs
 
 
@@ -46,7 +47,11 @@ class SEGSDetailerForAnimateDiff(Node):
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
         return {
-            "required": {**detailer_inputs(768), "basic_pipe": PIPE, "refiner_ratio": REFINER_RATIO},
+            "required": {
+                **detailer_inputs(original_widget),
+                "basic_pipe": PIPE,
+                "refiner_ratio": refiner_ratio(original_widget),
+            },
             "optional": refining_inputs(),
         }
 
@@ -129,10 +134,10 @@ class DetailerForEachPipeForAnimateDiff(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                **detailer_inputs(1024),
-                "feather": number(5, 0, 100, "Softness of the edge of the paste, in pixels.", step=1, whole=True),
+                **detailer_inputs(original_widget, default=1024),
+                "feather": original_widget("paste_feather"),
                 "basic_pipe": PIPE,
-                "refiner_ratio": REFINER_RATIO,
+                "refiner_ratio": refiner_ratio(original_widget),
             },
             "optional": {
                 "detailer_hook": socket("DETAILER_HOOK", "Another pack's hook; its post_paste gets the frames."),

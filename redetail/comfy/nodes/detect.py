@@ -6,7 +6,7 @@ from typing import Any
 
 from redetail.comfy.detectors import FaceBBoxDetector
 from redetail.comfy.needs import told_for_comfy
-from redetail.comfy.schema import MAX_RESOLUTION, Inputs, Node, number, socket
+from redetail.comfy.schema import MAX_RESOLUTION, Inputs, Node, number, socket, widget
 from redetail.segs import Segs
 
 
@@ -41,7 +41,7 @@ class RedetailDetect(Node):
                     step=1,
                     whole=True,
                 ),
-                "crop_factor": number(3.0, 1.0, 100.0, "Side of the crop as a multiple of the face's box.", step=0.1),
+                "crop_factor": widget("crop_factor"),
                 "min_size": number(
                     16, 1, MAX_RESOLUTION, "Faces whose shorter side has fewer pixels are left out.", step=1, whole=True
                 ),

@@ -14,7 +14,7 @@ from redetail.comfy.detecting import (
     simple_segs,
     with_labels,
 )
-from redetail.comfy.schema import MAX_RESOLUTION, Input, Inputs, Node, choice, number, socket, text
+from redetail.comfy.schema import MAX_RESOLUTION, Input, Inputs, Node, choice, number, socket, text, widget
 from redetail.errors import InputError
 from redetail.segs import Segs
 
@@ -35,7 +35,7 @@ def _search_inputs(farthest: int) -> dict[str, Input]:
     return {
         "bbox_threshold": number(0.5, 0.0, 1.0, "How sure the detector must be.", step=0.01),
         "bbox_dilation": number(0, -farthest, farthest, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
-        "crop_factor": number(3.0, 1.0, 100, "How many times as long as the box the crop is.", step=0.1),
+        "crop_factor": widget("crop_factor"),
         "drop_size": number(
             10, 1, MAX_RESOLUTION, "Subjects no wider or no higher than this are left out.", step=1, whole=True
         ),
@@ -55,7 +55,7 @@ def _search_inputs(farthest: int) -> dict[str, Input]:
 _LABELLED_SEARCH: dict[str, Input] = {
     "threshold": number(0.5, 0.0, 1.0, "How sure the detector must be.", step=0.01),
     "dilation": number(10, -512, 512, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
-    "crop_factor": number(3.0, 1.0, 100, "How many times as long as the box the crop is.", step=0.1),
+    "crop_factor": widget("crop_factor"),
     "drop_size": number(
         10, 1, MAX_RESOLUTION, "Subjects no wider or no higher than this are left out.", step=1, whole=True
     ),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from redetail.comfy.convert import mask_frames, mask_tensor, segs_from
 from redetail.comfy.mask_segs import Cutting, clip_segs_of_masks, combined_mask, segs_of_masks
-from redetail.comfy.schema import MAX_RESOLUTION, Input, Inputs, Node, number, socket, toggle
+from redetail.comfy.schema import MAX_RESOLUTION, Input, Inputs, Node, number, socket, toggle, widget
 from redetail.comfy.stills import EMPTY_SIDE
 from redetail.imaging.masks import Mask
 from redetail.segs import Segs
@@ -22,7 +22,7 @@ def _inputs(mask: Input) -> Inputs:
             "combined": toggle(
                 False, "Make one segment of all that is masked instead of one for each connected part.", "True", "False"
             ),
-            "crop_factor": number(3.0, 1.0, 100, "How many times as long as the part's box the crop is.", step=0.1),
+            "crop_factor": widget("crop_factor"),
             "bbox_fill": toggle(False, "Mask the whole box of the part.", "enabled", "disabled"),
             "drop_size": number(
                 10, 1, MAX_RESOLUTION, "Parts no wider or no higher than this are left out.", step=1, whole=True

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from redetail.comfy.convert import image_frames, segs_from
+from redetail.comfy.nodes.common import original_widget
 from redetail.comfy.paste import pasted
 from redetail.comfy.schema import Inputs, Node, number, socket
 
@@ -31,7 +32,7 @@ class SEGSPaste(Node):
             "required": {
                 "image": socket("IMAGE", "The frames to paste into; they are not changed themselves."),
                 "segs": socket("SEGS", "Detailed segments: one crop for each frame."),
-                "feather": number(5, 0, 100, "Softness of the edge of the paste, in pixels.", step=1, whole=True),
+                "feather": original_widget("paste_feather"),
                 "alpha": number(255, 0, 255, "How strongly the crops show, 255 is fully.", step=1, whole=True),
             },
             "optional": {

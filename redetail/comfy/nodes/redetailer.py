@@ -12,15 +12,15 @@ from redetail.comfy.convert import frame_size, segs_from
 from redetail.comfy.frames import float_frames
 from redetail.comfy.needs import told_for_comfy
 from redetail.comfy.nodes.common import (
-    REFINER_RATIO,
     detailer_inputs,
     detailer_pipes,
     hint_images,
     node_settings,
+    refiner_ratio,
     refining_inputs,
 )
 from redetail.comfy.paste import pasted
-from redetail.comfy.schema import Inputs, Node, number, socket, toggle
+from redetail.comfy.schema import Inputs, Node, number, socket, toggle, widget
 from redetail.segs import Segs
 
 
@@ -48,12 +48,10 @@ class RedetailDetailer(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                **detailer_inputs(768),
-                "refiner_ratio": REFINER_RATIO,
+                **detailer_inputs(widget),
+                "refiner_ratio": refiner_ratio(widget),
                 "noise_mask_feather": refining_inputs()["noise_mask_feather"],
-                "color_match": toggle(
-                    True, "Keep the colours of the clip: low frequencies of the result follow the crop."
-                ),
+                "color_match": widget("color_match"),
                 "bundled_settings": toggle(
                     True,
                     "Only without a basic_pipe: sample the bundled model as its card says (one step; of the widgets "
@@ -128,9 +126,7 @@ class RedetailPaste(Node):
             "required": {
                 "image_frames": socket("IMAGE", "The frames to paste into; they are not changed themselves."),
                 "segs": socket("SEGS", "Detailed subjects. Those without crops are skipped."),
-                "feather": number(
-                    5, 0, 100, "Softness of the edge of the paste, in pixels of the frame.", step=1, whole=True
-                ),
+                "feather": widget("paste_feather"),
                 "strength": number(
                     1.0, 0.0, 1.0, "How much of the change shows: 0 keeps the clip, 1 shows all of it.", step=0.01
                 ),

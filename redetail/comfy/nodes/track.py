@@ -8,7 +8,7 @@ from redetail.comfy.follow import SHARES, Choice, tracked_from_detector, tracked
 from redetail.comfy.frames import float_frames
 from redetail.comfy.needs import told_for_comfy
 from redetail.comfy.progress import ClipBar
-from redetail.comfy.schema import MAX_RESOLUTION, Inputs, Node, choice, number, socket, toggle
+from redetail.comfy.schema import MAX_RESOLUTION, Inputs, Node, choice, number, socket, toggle, widget
 from redetail.errors import InputError
 from redetail.segs import Segs
 
@@ -38,13 +38,10 @@ class RedetailTrack(Node):
         return {
             "required": {
                 "image_frames": socket("IMAGE", "All frames of the clip, in order."),
-                "crop_factor": number(
-                    2.0,
-                    1.0,
-                    100.0,
-                    "Side of the crop window as a multiple of the subject's box: more shows the model more of what is "
-                    "around, less gives the subject more pixels.",
-                    step=0.1,
+                "crop_factor": widget(
+                    "crop_factor",
+                    default=2.0,
+                    more="more shows the model more of what is around, less gives the subject more pixels",
                 ),
                 "subjects": number(
                     1,
