@@ -189,7 +189,7 @@ def with_preset(requested: Mapping[str, Any], presets: Presets) -> dict[str, Any
     preset = given.pop("preset", None)
     if preset is None:
         return given
-    if preset not in presets:
+    if not isinstance(preset, str) or preset not in presets:
         raise UnknownNameError("preset", preset, presets or ("none, since this model has no presets",))
     return {**presets[preset], **given}
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from redetail.documents import shown
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ModelSpec, as_spec
-from redetail.errors import InputError, SettingsError
+from redetail.errors import InputError, SettingsError, UnknownNameError
 from redetail.job import reading, writing
 from redetail.job.requested import RequestedSettings, Subject
 from redetail.selection import DEFAULT, Selection, kinds, selections_from_options
@@ -57,11 +59,14 @@ class Job:
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", _source(self.source))
         for name in _PATHS:
-            given = getattr(self, name)
-            object.__setattr__(self, name, None if given is None else Path(given).expanduser())
+            object.__setattr__(self, name, _path(name, getattr(self, name)))
         object.__setattr__(self, "model", None if self.model is None else as_spec(self.model))
+        _check_kind("settings", self.settings, Mapping, "a dict")
         object.__setattr__(self, "settings", RequestedSettings(self.settings))
-        object.__setattr__(self, "subjects", tuple(self.subjects))
+        for name, kind in _SEVERAL.items():
+            object.__setattr__(self, name, _several(name, getattr(self, name), *kind))
+        for name, kind in _KINDS.items():
+            _check_kind(name, getattr(self, name), *kind)
 
     def overlay(self, **options: Any) -> Self:
         """This job with options laid over it, by the keywords of :func:`redetail.detail`; None leaves a value as it is.
@@ -141,19 +146,72 @@ class Job:
 
 _PLAIN = ("source", "device", "subjects")
 _TABLES: Mapping[str, Any] = {"model": ModelSpec(), "memory": Memory(), "encode": EncodeOptions()}
+_SEVERAL: Mapping[str, tuple[type, str]] = {
+    "selection": (Selection, "a selection"),
+    "subjects": (Subject, "a redetail.Subject"),
+}
+_KINDS: Mapping[str, tuple[type, str]] = {
+    "span": (Span, "a Span"),
+    "device": (str, "a name such as 'cpu' or 'cuda'"),
+    "memory": (Memory, "a redetail.Memory"),
+    "encode": (EncodeOptions, "a redetail.EncodeOptions"),
+}
 
 
 def _laid_over(base: V, given: Any) -> V:
     """The value with the fields of a mapping replaced, or what was given where it is whole."""
-    return replace(base, **given) if isinstance(given, Mapping) else given
+    if not isinstance(given, Mapping):
+        return given  # type: ignore[no-any-return]  # its kind is checked where it is kept
+    known = [item.name for item in fields(base) if item.init]
+    for name in given:
+        if name not in known:
+            raise UnknownNameError(f"field of {type(base).__name__}", name, known)
+    return replace(base, **given)
 
 
 def _source(given: Any) -> Path | FrameSource | None:
+    if given is None or (hasattr(given, "frames") and hasattr(given, "info")):
+        source: FrameSource | None = given
+        return source
     if isinstance(given, np.ndarray):
         return array_source(given)
-    if isinstance(given, str):
-        if not given:
-            raise InputError("The name of the input is empty; give a video file or a folder of images.")
+    if not isinstance(given, str | Path):
+        raise InputError(f"The source is {shown(given)}; give a file, a folder of images or an array (F, H, W, 3).")
+    if not str(given):
+        raise InputError("The name of the input is empty; give a video file or a folder of images.")
+    return _path("source", given)
+
+
+def _path(name: str, given: Any) -> Path | None:
+    """The path that a name means; raises :class:`~redetail.errors.SettingsError` for what no file can be named."""
+    if given is None:
+        return None
+    if not isinstance(given, str | Path):
+        raise SettingsError(f"{name} is {shown(given)}; it must be the name of a file or folder.")
+    try:
+        named = b"\0" not in os.fsencode(given)
+    except UnicodeEncodeError:
+        named = False
+    if not named:
+        raise SettingsError(f"{name} is {shown(str(given))}, which no file can be named; choose another name.")
+    try:
         return Path(given).expanduser()
-    source: Path | FrameSource | None = given
-    return source
+    except RuntimeError as error:
+        raise SettingsError(
+            f"{name} is {shown(str(given))}, but there is no such user; write the whole path."
+        ) from error
+
+
+def _several(name: str, given: Any, kind: type, word: str) -> tuple[Any, ...]:
+    """What was given, as a tuple of values of this kind."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise SettingsError(f"{name} is {shown(given)}; give a list, each one {word}.")
+    values = tuple(given)
+    for value in values:
+        _check_kind(name, value, kind, word)
+    return values
+
+
+def _check_kind(name: str, value: Any, kind: type, word: str) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise SettingsError(f"{name} is {shown(value)}; give {word}.")

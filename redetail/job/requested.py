@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Self
 
+from redetail.documents import shown
 from redetail.engines.architectures import all_presets
 from redetail.errors import SettingsError
 from redetail.settings import Settings, check_given, display_name, resolve, with_preset
@@ -54,8 +55,9 @@ class RequestedSettings(Mapping[str, Any]):
         """These settings without the named ones, even where a preset stands for them."""
         if not names:
             return self
-        presets = all_presets()
-        expanded = with_preset(self, presets) if names & set(presets.get(self.get("preset", ""), ())) else self
+        expanded = with_preset(self, all_presets()) if "preset" in self else self
+        if not names & {*expanded, *self}:
+            return self
         return RequestedSettings({name: value for name, value in expanded.items() if name not in names})
 
 
@@ -82,6 +84,8 @@ class Subject:
     settings: Mapping[str, Any] = field(default_factory=RequestedSettings)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.settings, Mapping):
+            raise SettingsError(f"The settings of subject {shown(self.track)} are {shown(self.settings)}; give a dict.")
         object.__setattr__(self, "settings", RequestedSettings(self.settings))
         for name in SHARED:
             if name in self.settings:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from redetail.detection import CutDetector, Detector, detector_names, load_detector
-from redetail.documents import text
-from redetail.errors import UnknownNameError
+from redetail.documents import shown, text
+from redetail.errors import SettingsError, UnknownNameError
 from redetail.region import Detection, Region, Size
 from redetail.selection.base import CommandOption, Search, Selection
 from redetail.tracking import Tracker, regions_from_tracks
@@ -36,6 +36,8 @@ class DetectorSelection(Selection):
         # By its name alone: where boxes or masks select, no detector is loaded, nor OpenCV with it.
         if isinstance(self.detector, str) and self.detector not in detector_names():
             raise UnknownNameError("detector", self.detector, detector_names())
+        if not isinstance(self.detector, str) and not callable(getattr(self.detector, "detect", None)):
+            raise SettingsError(f"detect is {shown(self.detector)}; give a detector's name or an object with detect().")
 
     @classmethod
     def from_option(cls, value: Any) -> Self | None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from redetail.documents import shown
 from redetail.errors import RegionError
 from redetail.imaging.masks import normalise_mask
 from redetail.imaging.resample import to_float
 from redetail.region import Region, Size
-from redetail.selection.base import CommandOption, Search
+from redetail.selection.base import CommandOption, InMemory, Search
 from redetail.selection.files import FileSelection
 from redetail.tracking import regions_from_masks
 from redetail.video import open_source
@@ -27,6 +28,21 @@ class MaskSelection(FileSelection[NDArray[Any]]):
 
     name: ClassVar[str] = "mask"
     option: ClassVar[CommandOption] = CommandOption("MASK", "picture or video: white is detailed")
+
+    @classmethod
+    def from_option(cls, value: Any) -> Self | None:
+        """A file's name, or an array, a tensor or a list of rows; (F, 1, H, W) is read as (F, H, W)."""
+        if isinstance(value, str | Path):
+            return super().from_option(value)
+        try:
+            mask = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+        except ValueError as error:  # rows of another length
+            raise RegionError("The mask has rows of unequal length; give (H, W) or (F, H, W).") from error
+        if mask.dtype.kind not in "biuf":
+            raise RegionError(f"mask is {shown(value)}; give a file's name or an array of numbers.")
+        if mask.ndim == 4 and mask.shape[1] == 1:
+            mask = mask[:, 0]
+        return cls(InMemory(mask))
 
     def check(self, size: Size) -> None:
         """Refuse a file of another size than the frames."""

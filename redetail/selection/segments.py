@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from redetail.documents import load
+from redetail.documents import load, shown
 from redetail.errors import RegionError
 from redetail.region import Region, Size
 from redetail.selection.base import CommandOption, Search
@@ -21,6 +21,13 @@ class SegmentSelection(FileSelection[Mapping[str, Any]]):
 
     name: ClassVar[str] = "segs"
     option: ClassVar[CommandOption] = CommandOption("SEGS.json", "segments from another tool")
+
+    @classmethod
+    def from_option(cls, value: Any) -> Self | None:
+        """A file's name, or a document."""
+        if not isinstance(value, str | Path | Mapping):
+            raise RegionError(f"segs is {shown(value)}; give a file's name or a dict with size and segs.")
+        return super().from_option(value)
 
     def check(self, size: Size) -> None:
         """Refuse a file that is not a document."""

@@ -1,6 +1,7 @@
 """``Job``: made of options, laid over one another, compared, written."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import redetail
 from redetail.engines.architectures.stable_diffusion import PRESETS
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ModelSpec
-from redetail.errors import InputError, SettingsError
+from redetail.errors import InputError, RedetailError, SettingsError
 from redetail.job import Job, RequestedSettings, Subject
 from redetail.region import Box
 from redetail.selection.boxes import BoxSelection
@@ -123,7 +124,7 @@ def test_a_job_without_a_source_cannot_be_run():
         ({"source": np.zeros((1, 8, 8, 3), np.uint8)}, "source"),
         ({"source": "in.mp4", "mask": np.ones((8, 8))}, "mask"),
         ({"source": "in.mp4", "segs": {"size": [8, 8]}}, "segs"),
-        ({"source": "in.mp4", "detect": object()}, "detect"),
+        ({"source": "in.mp4", "detect": SimpleNamespace(detect=list)}, "detect"),
     ],
 )
 def test_an_object_in_memory_cannot_be_written(options, name):
@@ -153,6 +154,54 @@ def test_a_detector_beside_a_box_is_refused():
     with pytest.raises(SettingsError, match="detect and mask were both given"):
         Job().overlay(detect="face", mask="m.png")
     assert Job().overlay(detect="face").overlay(box=(1, 2, 3, 4)).selection == (BoxSelection((Box(1, 2, 3, 4),)),)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "part"),
+    [
+        ("source", 5, "The source is 5"),
+        ("source", "a\0b", "which no file can be named"),
+        ("source", "a\ud800", "which no file can be named"),
+        ("source", "~nobody-of-this-name/a", "there is no such user"),
+        ("output", 5, "output is 5; it must be the name of a file"),
+        ("compare", ["a"], "compare is ['a']"),
+        ("box", 5, "box is 5"),
+        ("mask", object(), "mask is <object"),
+        ("mask", [[1, 0], [1]], "rows of unequal length"),
+        ("segs", [1], "segs is [1]"),
+        ("detect", 5, "detect is 5"),
+        ("start", [1], "start is [1]"),
+        ("model", {"vea": "a"}, "no field of ModelSpec named 'vea'"),
+        ("device", 5, "device is 5; give a name"),
+        ("memory", "little", "memory is 'little'; give a redetail.Memory"),
+        ("memory", {"dtpye": "a"}, "no field of Memory named 'dtpye'"),
+        ("encode", 5, "encode is 5; give a redetail.EncodeOptions"),
+        ("subjects", 5, "subjects is 5; give a list, each one a redetail.Subject"),
+        ("subjects", [5], "subjects is 5; give a redetail.Subject"),
+        ("steps", object(), "steps must be a number"),
+        ("prompt", 5, "prompt must be text"),
+        ("preset", 5, "preset"),
+        ("preset", [5], "preset"),
+        ("loras", 5, "lora must be a list"),
+    ],
+)
+def test_arguments_of_the_wrong_type_are_refused_in_one_sentence(option, value, part):
+    arguments = {"source": np.zeros((1, 8, 8, 3), np.uint8), "box": (1, 1, 7, 7), option: value}
+    if option in ("mask", "segs", "detect"):
+        del arguments["box"]
+    with pytest.raises(RedetailError) as caught:
+        redetail.detail(**arguments)
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "mask", [[[0, 1], [1, 1]], np.array([[[[0, 1], [1, 1]]]]), np.array([[False, True], [True, True]])]
+)
+def test_masks_come_in_many_forms(mask):
+    frames = np.zeros((1, 2, 2, 3), np.uint8)
+    (region,) = redetail.plan(frames, mask=mask, engine=redetail.engines.FakeEngine()).regions
+    assert (region.mask(0) > 0).tolist() == [[False, True], [True, True]]
 
 
 NAMES = st.text("abcä /", min_size=1).map(lambda text: f"/{text.strip('/ ') or 'x'}")
