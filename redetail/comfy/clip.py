@@ -20,9 +20,10 @@ from redetail.comfy.follow import region_of
 from redetail.comfy.frames import ImageSource
 from redetail.comfy.progress import ClipBar
 from redetail.comfy.sampling import SchedulerFunction
-from redetail.comfy.tracked import HeldCrops, TrackedSeg
+from redetail.comfy.tracked import TrackedSeg
 from redetail.engines import load_engine
 from redetail.engines.base import Capabilities, Engine, Request
+from redetail.pipeline.crop_store import HeldCrops
 from redetail.pipeline.joints import JoinedCrops
 from redetail.pipeline.run import Run
 from redetail.region import Box, Size
@@ -151,7 +152,7 @@ def _detailed(frames: Tensor, subject: _Subject, engine: Engine, settings: Setti
 def _held(joined: JoinedCrops) -> HeldCrops:
     crops = HeldCrops(joined.shape)
     for index in range(len(joined)):
-        crops[index] = joined[index]
+        crops.write(index, joined.read(index, index + 1))
     return crops
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.errors import RegionError
-from redetail.imaging import resample
 from redetail.imaging.masks import resize_mask
+from redetail.pipeline.crop_store import HeldCrops
 from redetail.pipeline.paste import placed_change
 from redetail.region import Box, Region, Size
 from redetail.segs import Seg
@@ -23,23 +23,6 @@ from redetail.tracking.segments import bounds, seg_from_region, union_window
 
 Pixels = NDArray[np.float32]
 _FREE = {"confidence", "label", "control_net_wrapper"}  # fields that say nothing about where the subject is
-
-
-class HeldCrops:
-    """Crops of one region in memory, (F, h, w, 3), with 16 bits a value: half of what float32 takes."""
-
-    def __init__(self, shape: tuple[int, int, int, int]) -> None:
-        self._values = np.zeros(shape, np.uint16)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __getitem__(self, index: int) -> Pixels:
-        """(h, w, 3) float32 0..1."""
-        return resample.to_float(self._values[index])
-
-    def __setitem__(self, index: int, crop: Pixels) -> None:
-        self._values[index] = resample.from_float(crop, np.uint16)
 
 
 class TrackedSeg(Seg):

@@ -1,13 +1,18 @@
-"""Crops on disk. Two bytes a value: rounding to 1/65535 is 128 times finer than an 8-bit frame can show."""
+"""Crops that are kept, on disk or in memory.
+
+Two bytes a value: rounding to 1/65535 is 128 times finer than an 8-bit frame can show.
+"""
 
 from __future__ import annotations
 
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from redetail.engines.base import Pixels
 from redetail.errors import OutputError
@@ -20,12 +25,11 @@ _BLOCK = 2**20
 _CHECKSUM_BYTES = 4
 
 
-class CropStore:
-    """(F, h, w, 3) crops in a file; read and written by frame ranges as float32 0..1."""
+class StoredCrops(ABC):
+    """(F, h, w, 3) crops of 16 bits a value, read and written by frame ranges as float32 0..1."""
 
-    def __init__(self, path: Path, shape: Shape) -> None:
-        self.path, self.shape = path, shape
-        self._frame_bytes = 2 * shape[1] * shape[2] * shape[3]
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -34,6 +38,43 @@ class CropStore:
         """The crop of one frame, (h, w, 3)."""
         crop: Pixels = self.read(index, index + 1)[0]
         return crop
+
+    def read(self, start: int, stop: int) -> Pixels:
+        """Frames start..stop as a new array."""
+        return resample.to_float(self._levels(start, stop))
+
+    def write(self, start: int, crops: Pixels) -> None:
+        """Put crops (n, h, w, 3) at frames start..start+n."""
+        self._keep(start, resample.from_float(crops, np.uint16))
+
+    @abstractmethod
+    def _levels(self, start: int, stop: int) -> NDArray[np.uint16]: ...
+
+    @abstractmethod
+    def _keep(self, start: int, levels: NDArray[np.uint16]) -> None: ...
+
+
+class HeldCrops(StoredCrops):
+    """Crops in memory, zeros until they are written: half of what float32 takes."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        self._values = np.zeros(shape, np.uint16)
+
+    def _levels(self, start: int, stop: int) -> NDArray[np.uint16]:
+        return self._values[start:stop]
+
+    def _keep(self, start: int, levels: NDArray[np.uint16]) -> None:
+        self._values[start : start + len(levels)] = levels
+
+
+class CropStore(StoredCrops):
+    """Crops in a file. Writing raises :class:`~redetail.errors.OutputError` when the disk is full."""
+
+    def __init__(self, path: Path, shape: Shape) -> None:
+        super().__init__(shape)
+        self.path = path
+        self._frame_bytes = 2 * shape[1] * shape[2] * shape[3]
 
     @property
     def bytes(self) -> int:
@@ -45,19 +86,16 @@ class CropStore:
         with _writing(self.path):
             self.path.write_bytes(b"")
 
-    def read(self, start: int, stop: int) -> Pixels:
-        """Frames start..stop as a new array."""
+    def _levels(self, start: int, stop: int) -> NDArray[np.uint16]:
         count = (stop - start) * self._frame_bytes // 2
         values = np.fromfile(self.path, dtype=np.uint16, count=count, offset=start * self._frame_bytes)
-        return resample.to_float(values.reshape(stop - start, *self.shape[1:]))
+        return values.reshape(stop - start, *self.shape[1:])
 
-    def write(self, start: int, crops: Pixels) -> None:
-        """Put crops (n, h, w, 3) at frames start..start+n; OutputError when the disk is full."""
-        values = resample.from_float(crops, np.uint16)
+    def _keep(self, start: int, levels: NDArray[np.uint16]) -> None:
         # A plain file, not a memory map: a full disk is then an error to report instead of a bus error.
         with _writing(self.path), self.path.open("r+b") as file:
             file.seek(start * self._frame_bytes)
-            file.write(values.tobytes())
+            file.write(levels.tobytes())
 
     def drop(self) -> None:
         """Give its space back."""

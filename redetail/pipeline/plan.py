@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redetail.geometry.padding import Padding
-from redetail.geometry.scale import working_size
+from redetail.geometry.scale import working_crop
 from redetail.pipeline.stretches import Budgets, Stretch, stretches_of
 from redetail.region import Region, Size
 from redetail.settings import Settings
@@ -82,10 +82,7 @@ def crop_plan(
     # The largest box of the track decides: one window has one scale, or the subject would change sharpness.
     sides = region.boxes[:, 2:] - region.boxes[:, :2]
     width, height = map(float, sides.max(axis=0))
-    working = working_size(
-        region.size, (width, height), settings.guide_size, settings.guide_size_for, settings.max_size
-    )
-    padding = Padding.to_multiple(working, size_multiple)
+    working, padding = working_crop(region.size, (width, height), settings, size_multiple)
     if budgets is None:
         return CropPlan(region, working, padding, settings, track)
     stretches = stretches_of(len(region), padding.padded(working), budgets, settings)

@@ -185,10 +185,7 @@ def plan_tasks(
 
 
 class NoiseMasks:
-    """What is re-diffused in the frames of a region, 0..1 at working size.
-
-    Feathered in pixels of the source, then scaled: the order of the detailer node.
-    """
+    """What is re-diffused in the frames of a region, 0..1 at working size."""
 
     def __init__(self, crop: CropPlan, feather: int) -> None:
         self._crop, self._feather = crop, feather
@@ -199,7 +196,7 @@ class NoiseMasks:
         return np.stack([self._one(index) for index in range(start, stop)])
 
     def _computed(self, index: int) -> NDArray[np.float32]:
-        return masks.resize_mask(masks.feather(self._crop.region.mask(index), self._feather), self._crop.working)
+        return masks.noise_mask(self._crop.region.mask(index), self._crop.working, self._feather)
 
 
 def _engine_settings(crop: CropPlan) -> Settings:

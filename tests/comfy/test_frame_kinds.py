@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from redetail.comfy.registry import all_nodes
-from redetail.comfy.tracked import HeldCrops, TrackedSeg
+from redetail.comfy.tracked import TrackedSeg
 from redetail.imaging import resample
+from redetail.pipeline.crop_store import HeldCrops
 from redetail.region import Region, Size
 from redetail.segs import Seg
 from tests.clips import clip_frames
@@ -85,7 +86,8 @@ class Given:
         frames = self.image().float().numpy()
         crops = HeldCrops((self.count, 20, 24, 3))
         for index in range(self.count):
-            crops[index] = resample.crop(frames[index, ..., :3], region.window(index), region.size) * np.float32(0.5)
+            shown = resample.crop(frames[index, ..., :3], region.window(index), region.size)
+            crops.write(index, shown[None] * np.float32(0.5))
         return (HEIGHT, WIDTH), [TrackedSeg(region, Size(WIDTH, HEIGHT), self.count).with_crops(frames, crops)]
 
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from redetail.comfy.registry import node_mappings
-from redetail.comfy.tracked import HeldCrops, TrackedSeg
+from redetail.comfy.tracked import TrackedSeg
 from redetail.errors import InputError, RegionError, UnknownNameError
+from redetail.pipeline.crop_store import HeldCrops
 from redetail.segs import Seg
 
 FRAMES, HEIGHT, WIDTH = 9, 72, 104
@@ -122,7 +123,7 @@ def test_a_second_detailer_goes_on_from_the_first(own: dict[str, type], toys: Mo
     header, (seg,) = tracked(own)
     bright = HeldCrops((FRAMES, *seg.region.size.shape, 3))
     for index in range(FRAMES):
-        bright[index] = np.full((*seg.region.size.shape, 3), 0.9, np.float32)
+        bright.write(index, np.full((1, *seg.region.size.shape, 3), 0.9, np.float32))
     first = header, [seg.with_crops(frames().numpy(), bright)]
     low = {"denoise": 0.05, "steps": 1, "noise_mask_feather": 0, "color_match": False}
     second, alone = (detailed(own, segs, basic_pipe=toys.pipe(), **low)[0][1][0] for segs in (first, (header, [seg])))
