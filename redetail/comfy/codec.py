@@ -62,6 +62,7 @@ class ComfyCodec:
                 raise ModelError(
                     f"The VAE gave back {len(pictures)} of {stop - start} frames; use the VAE of the model."
                 )
+            _check_finite(pictures, "The VAE gave pictures", "start ComfyUI with --fp32-vae or --bf16-vae")
             write(start, _at_size(pictures.float().clamp_(0, 1).cpu().numpy(), crops.size))
 
     def _together(self, crops: CropSource) -> int:
@@ -77,7 +78,18 @@ class ComfyCodec:
             raise ModelError(
                 f"The VAE gave {type(latents).__name__} instead of latents; use a VAE for images or video."
             )
+        _check_finite(latents, "The VAE gave latents", "start ComfyUI with --fp32-vae or --bf16-vae")
         return latents
+
+
+def check_latents(latents: Tensor) -> None:
+    """Raise :class:`~redetail.errors.ModelError` for latents of a model that overflowed."""
+    _check_finite(latents, "The model gave latents", "start ComfyUI with --force-fp32, or use another sampler")
+
+
+def _check_finite(values: Tensor, what: str, remedy: str) -> None:
+    if not torch.isfinite(values).all():
+        raise ModelError(f"{what} that are not finite numbers; {remedy}.")
 
 
 def _grid(vae: Any, video: bool) -> LatentGrid:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redetail.comfy.codec import ComfyCodec
+from redetail.comfy.codec import ComfyCodec, check_latents
 from redetail.comfy.convert import Pipe
 from redetail.comfy.sampling import (
     ConditionedModel,
@@ -91,7 +91,9 @@ class ComfyEngine:
             meter = Meter(request.progress, request.cancel, request.settings.steps, "steps")
             mask = latent_mask(request, self._codec.grid)
             if mask.opened or not self._skip_closed:
-                self._codec.decode(self._sampled(request, mask, meter), request.crops, request.write)
+                latents = self._sampled(request, mask, meter)
+                check_latents(latents)
+                self._codec.decode(latents, request.crops, request.write)
             else:
                 hand_back(request)
             meter.finish()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from redetail.engines.base import CropSource, Engine, Pixels, Request
+from redetail.engines.base import Capabilities, CropSource, Engine, Pixels, Request
 from redetail.engines.checks import check_hint, check_mask
 from redetail.errors import InputError, ModelError
 from redetail.progress import CancelToken, ProgressCallback, no_progress
@@ -16,7 +16,7 @@ from redetail.settings import Settings
 
 def run_checked(engine: Engine, request: Request) -> None:
     """``engine.run(request)``, with :class:`~redetail.errors.ModelError` where the engine does not write every frame
-    once, in order, as floating point pixels of the crops' size."""
+    once, in order, as finite floating point pixels of the crops' size."""
     name, shape = engine.capabilities.name, request.crops.shape
     done = 0
 
@@ -28,12 +28,23 @@ def run_checked(engine: Engine, request: Request) -> None:
                 f"The engine {name} gave pixels of shape {pixels.shape} of {pixels.dtype} for frame {start} after "
                 f"{done} of {shape[0]} frames; it must give floating point numbers of shape {shape}."
             )
+        if not np.isfinite([pixels.min(), pixels.max()]).all():
+            raise ModelError(_not_finite(engine.capabilities, start))
         request.write(start, pixels)
         done = stop
 
     engine.run(replace(request, write=write))
     if done != shape[0]:
         raise ModelError(f"The engine {name} gave back {done} of {shape[0]} frames; it must give all of them.")
+
+
+def _not_finite(capabilities: Capabilities, start: int) -> str:
+    placement = capabilities.placement
+    where = f", computed on {placement['device']} in {placement['dtype']}" if "dtype" in placement else ""
+    return (
+        f"The engine {capabilities.name} gave values that are not finite numbers from frame {start} on{where}; "
+        "use dtype float32, or another sampler or scheduler."
+    )
 
 
 def enhance_arrays(

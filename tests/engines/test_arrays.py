@@ -44,6 +44,14 @@ def test_pixels_of_another_shape_or_place_name_the_engine(give: Callable[[Reques
         enhance_arrays(Wrong(give), CROPS, MASK, Settings())
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_no_black_frames(value: float) -> None:
+    spoiled = CROPS.copy()
+    spoiled[1, 3, 4, 1] = value
+    with pytest.raises(ModelError, match="The engine fake gave values that are not finite numbers from frame 0"):
+        enhance_arrays(Wrong(lambda request: request.write(0, spoiled)), CROPS, MASK, Settings())
+
+
 @pytest.mark.parametrize("frames", [0, 2])
 def test_frames_that_are_missing_name_the_engine(frames: int) -> None:
     with pytest.raises(ModelError, match=f"The engine fake gave back {frames} of 3 frames"):

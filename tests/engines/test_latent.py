@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from redetail.engines import LatentEngine, enhance_arrays
-from redetail.engines.base import Capabilities, CropSource, Write
+from redetail.engines import LatentEngine, Request, enhance_arrays
+from redetail.engines.base import Capabilities, CropSource, Read, Write
 from redetail.engines.device import place
 from redetail.engines.latent import DenoiserFor, InpaintCondition, LatentModel
 from redetail.engines.prompt import KeyFrame, key_frames
@@ -180,6 +181,47 @@ def test_an_overflowing_network_is_an_error_not_a_black_frame() -> None:
     model = Position(lambda frame: float("nan") if frame else 0.0)
     with pytest.raises(ModelError, match="not finite numbers, computed on cpu in float32"):
         enhance_arrays(engine(model), crops, full(crops), Settings(steps=1))
+
+
+def test_an_overflowing_codec_is_an_error_not_a_black_frame() -> None:
+    crops, model = crops_of(2), Position()
+
+    class Spoiled(EveryOther):
+        def decode(self, latents: Tensor, crops: CropSource, write: Write, tick: Callable[[], None]) -> None:
+            super().decode(latents * float("nan"), crops, write, tick)
+
+    abilities = engine(model).capabilities
+    spoiled = LatentEngine(Spoiled(), model, abilities, place("cpu"))
+    with pytest.raises(ModelError, match=r"not finite numbers .* computed on cpu in float32; use dtype float32"):
+        enhance_arrays(spoiled, crops, full(crops), Settings(steps=1))
+
+
+def test_pixels_pass_through_a_few_frames_at_a_time() -> None:
+    """A codec that takes one frame at a time is all that decides how many are in memory."""
+    crops, longest = crops_of(100), [0, 0, 0]
+
+    def pieces(place: int, pixels: Array) -> Read:
+        def read(start: int, stop: int) -> Array:
+            longest[place] = max(longest[place], stop - start)
+            return pixels[start:stop]
+
+        return read
+
+    class OneByOne(EveryOther):
+        def encode(self, crops: CropSource, tick: Callable[[], None]) -> Tensor:
+            return torch.cat(
+                [EveryOther.encode(self, CropSource.of(crops.read(*one)), tick) for one in crops.ranges(1)]
+            )
+
+    request = Request(
+        crops=replace(CropSource.of(crops), read=pieces(0, crops)),
+        mask=pieces(1, np.repeat(full(crops), 100, axis=0)),
+        write=lambda start, pixels: longest.__setitem__(2, max(longest[2], len(pixels))),
+        settings=Settings(steps=1),
+    )
+    abilities = engine(Position(), 16).capabilities
+    LatentEngine(OneByOne(), Position(), abilities, place("cpu")).run(request)
+    assert longest == [1, 16, 1]
 
 
 def test_full_memory_names_what_did_not_fit() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,10 @@ import torch
 from torch import Tensor
 
 from redetail.engines.base import CropSource, Write
+from redetail.errors import ModelError
 from redetail.geometry.latent_grid import LatentGrid
+
+_LOG = logging.getLogger(__name__)
 
 # Activations of the full-resolution layers of Stable Diffusion's VAE take about 2 kB a pixel in float32.
 PIXELS_PER_BATCH = {"cuda": 8 * 512 * 512, "mps": 512 * 512, "cpu": 512 * 512}
@@ -31,6 +36,7 @@ class VaeCodec:
         self._scale = float(vae.config.scaling_factor)
         self._shift = float(getattr(vae.config, "shift_factor", None) or 0.0)
         self._tiny = type(vae).__name__ == "AutoencoderTiny"
+        self._noted = False
         self.grid = LatentGrid(2 ** (len(_widths(vae)) - 1))
 
     def calls(self, shape: tuple[int, ...]) -> int:
@@ -41,24 +47,69 @@ class VaeCodec:
         """Crops 0..1 -> (F, C, h/8, w/8) float32 on the VAE's device."""
         latents = []
         for start, stop in crops.ranges(self._batch(crops.shape)):
-            batch = np.clip(crops.read(start, stop), 0, 1)
-            images = torch.from_numpy(batch).to(self._vae.device, self._vae.dtype).movedim(-1, 1) * 2 - 1
-            encoded = self._vae.encode(images.contiguous())
-            mean = encoded.latents if self._tiny else encoded.latent_dist.mode()
-            latents.append((mean.float() - self._shift) * self._scale)
+            batch = torch.from_numpy(np.clip(crops.read(start, stop), 0, 1))
+            latents.append(self._finite(self._encoded, batch))
             tick()
         return torch.cat(latents)
 
     def decode(self, latents: Tensor, crops: CropSource, write: Write, tick: Callable[[], None]) -> None:
         """(F, C, h/8, w/8) -> pixels float32 0..1; of ``crops`` only the shape matters."""
         for start, stop in crops.ranges(self._batch(crops.shape)):
-            batch = latents[start:stop] / self._scale + self._shift
-            images = self._vae.decode(batch.to(self._vae.dtype)).sample.float()
+            images = self._finite(self._decoded, latents[start:stop])
             write(start, (images / 2 + 0.5).clamp(0, 1).movedim(1, -1).cpu().numpy())
             tick()
 
+    def _encoded(self, pixels: Tensor) -> Tensor:
+        images = pixels.to(self._vae.device, self._vae.dtype).movedim(-1, 1) * 2 - 1
+        encoded = self._vae.encode(images.contiguous())
+        mean: Tensor = encoded.latents if self._tiny else encoded.latent_dist.mode()
+        return (mean.float() - self._shift) * self._scale
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        batch = latents / self._scale + self._shift
+        images: Tensor = self._vae.decode(batch.to(self._vae.dtype)).sample.float()
+        return images
+
+    def _finite(self, compute: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+        """What the VAE makes of a batch; where half precision overflows, in float32.
+
+        Its weights are put back afterwards, so that a batch gives the same whichever came before it. Raises
+        :class:`~redetail.errors.ModelError` where float32 overflows too.
+        """
+        result, dtype = compute(batch), self._vae.dtype
+        if torch.isfinite(result).all():
+            return result
+        if dtype != torch.float32:
+            with _in_float32(self._vae):
+                result = compute(batch)
+            self._note(dtype)
+        if not torch.isfinite(result).all():
+            raise ModelError("The VAE gave values that are not finite numbers, in float32 too; use another VAE.")
+        return result
+
+    def _note(self, dtype: torch.dtype) -> None:
+        if not self._noted:
+            self._noted = True
+            _LOG.warning(
+                "The VAE overflowed in %s and was run again in float32; with vae-dtype float32 it is not run twice.",
+                str(dtype).removeprefix("torch."),
+            )
+
     def _batch(self, shape: tuple[int, ...]) -> int:
         return self._frames or max(1, self._pixels // (shape[1] * shape[2]))
+
+
+@contextmanager
+def _in_float32(vae: Any) -> Iterator[None]:
+    """The VAE's weights in float32 while the context lasts; halves come back from it exactly."""
+    dtype = vae.dtype
+    with torch.inference_mode(False), torch.no_grad():
+        vae.to(torch.float32)
+    try:
+        yield
+    finally:
+        with torch.inference_mode(False), torch.no_grad():
+            vae.to(dtype)
 
 
 def _widths(vae: Any) -> Any:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from redetail.errors import InputError, RegionError, UnknownNameError
+from redetail.errors import InputError, ModelError, RegionError, UnknownNameError
 from redetail.segs import Seg
 
 HEIGHT, WIDTH = 96, 112
@@ -291,6 +291,22 @@ def test_nothing_of_the_users_changes(detail: Detail, toys: ModuleType) -> None:
 def state(model: Any) -> Any:
     options = {key: dict(value) if isinstance(value, dict) else value for key, value in model.model_options.items()}
     return options, dict(model.patches), dict(model.object_patches), id(model.model.model_sampling)
+
+
+@pytest.mark.parametrize("part", ["encode", "decode"])
+def test_a_vae_that_overflows_is_an_error_not_a_black_frame(detail: Detail, toys: ModuleType, part: str) -> None:
+    vae = toys.vae_of()
+    sound = getattr(vae.first_stage_model, part)
+    setattr(vae.first_stage_model, part, lambda values: sound(values) * float("nan"))
+    with pytest.raises(ModelError, match=r"The VAE gave .* not finite numbers; start ComfyUI with --fp32-vae"):
+        detail(pattern(2), segs(seg(full_mask())), toys.pipe(vae=vae))
+
+
+def test_a_model_that_overflows_is_an_error_not_a_black_frame(detail: Detail, toys: ModuleType) -> None:
+    pipe = toys.pipe()
+    pipe[0].model.denoised = lambda x, sigmas, texts: x * float("nan")
+    with pytest.raises(ModelError, match="The model gave latents that are not finite numbers; start ComfyUI"):
+        detail(pattern(2), segs(seg(full_mask())), pipe)
 
 
 def test_stop_takes_effect_within_a_step(detail: Detail, toys: ModuleType) -> None:
