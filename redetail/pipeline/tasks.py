@@ -189,11 +189,12 @@ class NoiseMasks:
 
     def __init__(self, crop: CropPlan, feather: int) -> None:
         self._crop, self._feather = crop, feather
+        self._still = crop.region.masks is not None and len(crop.region.masks) == 1
         self._one = cache(self._computed)  # engine and colour matching read the same masks
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """The masks of frames start..stop, (n, h, w)."""
-        return np.stack([self._one(index) for index in range(start, stop)])
+        return np.stack([self._one(0 if self._still else index) for index in range(start, stop)])
 
     def _computed(self, index: int) -> NDArray[np.float32]:
         return masks.noise_mask(self._crop.region.mask(index), self._crop.working, self._feather)

@@ -8,6 +8,7 @@ import pytest
 
 from redetail.engines.fake import FakeEngine
 from redetail.errors import Cancelled
+from redetail.pipeline import tasks as module
 from redetail.pipeline.tasks import NoiseMasks, plan_tasks
 from redetail.progress import CancelToken
 from redetail.region import Size
@@ -67,6 +68,18 @@ def test_masks_follow_the_subject_below_a_pixel():
     assert masks.shape == (5, 28, 36)
     assert masks.min() == 0
     assert masks.max() == 1
+
+
+@pytest.mark.parametrize(("count", "times"), [(1, 1), (4, 4)])
+def test_a_mask_is_feathered_once_even_where_it_is_read_twice(monkeypatch, count, times):
+    calls, crop = [], crop_plan(4)
+    pictures = list(np.random.default_rng(0).integers(0, 256, (count, 14, 18), np.uint8))
+    masks = NoiseMasks(replace(crop, region=replace(crop.region, masks=pictures)), 3)
+    feather = module.masks.feather
+    monkeypatch.setattr(module.masks, "feather", lambda *given: calls.append(1) or feather(*given))
+    whole = masks.read(0, 4)
+    np.testing.assert_array_equal(masks.read(1, 3), whole[1:3])
+    assert len(calls) == times
 
 
 def test_tasks_come_in_order_of_time_and_hold_their_own_frames_alone(tmp_path):
