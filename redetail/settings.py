@@ -90,7 +90,7 @@ class Settings:
         SAMPLING, 8.0, 0, 100, "guidance: how strongly the prompt is followed; 1 needs half the work", step=0.1
     )
     sampler: str = _value(SAMPLING, "euler", "name of the sampler")
-    scheduler: str = _value(SAMPLING, "normal", "name of the noise schedule")
+    scheduler: str = _value(SAMPLING, "normal", "name of the noise schedule, or its sigmas")
     context_length: int = _number(
         WINDOWS, 0, 0, 4096, "what the motion layers see together (0: the model's own)", step=1, unit="frames"
     )

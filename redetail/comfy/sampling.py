@@ -22,7 +22,8 @@ from redetail.sampling.noise import NoiseFrames
 from redetail.sampling.path import VarianceExploding
 from redetail.sampling.run import Handover, step_noise
 from redetail.sampling.samplers import find_sampler, sampler_names
-from redetail.sampling.schedulers import find_scheduler, refined_parts, sampled_part, scheduler_names, step_range
+from redetail.sampling.schedulers import refined_parts, sampled_part, scheduler_names, step_range
+from redetail.sampling.schedulers import schedule as known_schedule
 from redetail.settings import Settings
 
 SchedulerFunction = Callable[[Any, str, int], Any]
@@ -108,18 +109,17 @@ def schedule(model: Any, settings: Settings, steps: int, function: SchedulerFunc
         return _falling(function(model, settings.sampler, steps))
     import comfy.samplers
 
-    dropped = _known(settings.sampler, "drop_penultimate", True)
-    if settings.scheduler in comfy.samplers.KSampler.SCHEDULERS:
+    name, dropped = settings.scheduler, _known(settings.sampler, "drop_penultimate", True)
+    if name in comfy.samplers.KSampler.SCHEDULERS:
         sampling = model.get_model_object("model_sampling")
-        sigmas = _falling(comfy.samplers.calculate_sigmas(sampling, settings.scheduler, steps + dropped))
-    elif settings.scheduler in comfy_schedulers():
-        # These are published tables of sigmas: they do not ask the model.
-        sigmas = list(find_scheduler(settings.scheduler)(VarianceExploding.stable_diffusion(), steps + dropped))
-    else:
-        raise UnknownNameError("scheduler", settings.scheduler, comfy_schedulers())
-    if dropped:
-        del sigmas[-2]
-    return sigmas
+        sigmas = _falling(comfy.samplers.calculate_sigmas(sampling, name, steps + dropped))
+        if dropped:
+            del sigmas[-2]
+        return sigmas
+    if name in scheduler_names() and name not in comfy_schedulers():
+        raise UnknownNameError("scheduler", name, comfy_schedulers())
+    # Published tables and typed sigmas: they do not ask the model.
+    return known_schedule(name, VarianceExploding.stable_diffusion(), steps, drop_penultimate=dropped)
 
 
 def place_of(latents: Tensor, request: Request) -> NoiseFrames | None:

@@ -16,6 +16,8 @@ from redetail.engines.prompt import key_frames, prompts_of
 from redetail.engines.spec import WeightedFile
 from redetail.errors import InputError, RegionError, SettingsError, UnknownNameError
 from redetail.geometry.context import ContextWindow, context_windows
+from redetail.sampling.schedulers import find_scheduler
+from redetail.sampling.typed import is_typed
 from redetail.settings import Settings
 
 # Resampling with a sharp kernel overshoots 0..1 a little at edges; beyond this the frames are on another scale.
@@ -60,8 +62,7 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
     """
     if settings.sampler not in capabilities.samplers:
         raise UnknownNameError("sampler", settings.sampler, capabilities.samplers)
-    if settings.scheduler not in capabilities.schedulers:
-        raise UnknownNameError("scheduler", settings.scheduler, capabilities.schedulers)
+    check_scheduler(settings.scheduler, capabilities)
     if settings.loras and not capabilities.uses_loras:
         raise SettingsError(
             f"The model {capabilities.name} takes no LoRA such as {settings.loras[0]}; leave it out, or give a Stable "
@@ -72,6 +73,15 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
             open_as(lora.path, ("lora",), "a LoRA")
     for prompt in prompts_of(settings).values():
         key_frames(prompt)
+
+
+def check_scheduler(name: str, capabilities: Capabilities) -> None:
+    """Refuse a scheduler that is neither one of the engine's nor GITS with another coefficient, nor sigmas as text."""
+    if name in capabilities.schedulers:
+        return
+    if not is_typed(name) and not name.startswith("GITS["):
+        raise UnknownNameError("scheduler", name, capabilities.schedulers)
+    find_scheduler(name)
 
 
 def check_size(crops: CropSource, multiple: int) -> None:

@@ -18,14 +18,15 @@ import torch
 
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.sampling.path import NoisePath
-from redetail.sampling.published import align_your_steps, gits
+from redetail.sampling.published import GITS_STEPS, align_your_steps, gits, gits_sigmas
 from redetail.sampling.quantiles import symmetric_beta_quantiles
+from redetail.sampling.typed import is_typed, parsed_sigmas, resampled
 
 Schedule = Callable[[NoisePath, int], Sequence[float]]
 """Path and number of steps in, falling sigmas that end with 0 out."""
 
 Scheduler = str | Schedule | Sequence[float]
-"""A scheduler's name, a function, or the sigmas themselves."""
+"""A scheduler's name, a function, or the sigmas themselves, as text too."""
 
 
 def normal(path: NoisePath, steps: int) -> list[float]:
@@ -125,15 +126,21 @@ def scheduler_names() -> tuple[str, ...]:
 
 
 def find_scheduler(name: str) -> Schedule:
-    """The scheduler of that name: those of :func:`scheduler_names`, and GITS with coefficient 0.8, 0.85 ... 1.5.
+    """The scheduler of that name: those of :func:`scheduler_names`, GITS with coefficient 0.8, 0.85 ... 1.5, and sigmas
+    as text ("14.6, 7.2, 3.1, 0"), which other numbers of steps follow along their curve.
 
-    Raises :class:`~redetail.errors.UnknownNameError`, which lists those that exist.
+    Raises :class:`~redetail.errors.UnknownNameError`, which lists those that exist, and
+    :class:`~redetail.errors.SettingsError` for sigmas that do not fall.
     """
     if name in SCHEDULERS:
         return SCHEDULERS[name]
+    if is_typed(name):
+        sigmas = parsed_sigmas(name)
+        return lambda path, steps: resampled(sigmas, steps)
     given = re.fullmatch(r"GITS\[coeff=(\d+(?:\.\d+)?)\]", name)
     if given is None:
         raise UnknownNameError("scheduler", name, SCHEDULERS)
+    gits_sigmas(GITS_STEPS[0], float(given[1]))  # refuses a coefficient that the table does not have
     return partial(gits, coefficient=float(given[1]))
 
 
@@ -141,11 +148,13 @@ def schedule(scheduler: Scheduler, path: NoisePath, steps: int, *, drop_penultim
     """The whole schedule of ``steps`` steps.
 
     ``drop_penultimate`` is the rule of some two-call samplers: one step more is made, and the last non-zero sigma taken
-    out. A function or a list is used as it is. Raises
+    out. A function or a list, typed or not, is used as it is. Raises
     :class:`~redetail.errors.UnknownNameError` for an unknown name, :class:`~redetail.errors.SettingsError` for sigmas
     that do not fall or are not finite.
     """
-    if isinstance(scheduler, str):
+    if isinstance(scheduler, str) and is_typed(scheduler):
+        sigmas = list(find_scheduler(scheduler)(path, steps))
+    elif isinstance(scheduler, str):
         sigmas = list(find_scheduler(scheduler)(path, steps + drop_penultimate))
         if drop_penultimate:
             del sigmas[-2]

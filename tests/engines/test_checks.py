@@ -33,3 +33,21 @@ def test_a_file_that_is_no_lora(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"is a textual inversion embedding .* wanted here is a LoRA"):
         check_settings(Settings(loras=(f"{other}:0.5",)), ABILITIES)
     check_settings(Settings(loras=(f"{missing}:0",)), ABILITIES)
+
+
+@pytest.mark.parametrize("name", ["normal", "GITS[coeff=0.85]", "14.6, 7.2, 3.1, 0"])
+def test_schedulers_that_can_be_computed_are_accepted(name: str) -> None:
+    check_settings(Settings(scheduler=name), ABILITIES)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("karas", "no scheduler named 'karas'; choose one of: normal"),
+        ("GITS[coeff=0.99]", r"no GITS coefficient named .*0\.99.*; choose one of: 0\.80, 0\.85"),
+        ("14.6, 20, 0", "sigmas has 20 at place 2, after 14.6"),
+    ],
+)
+def test_other_schedulers_are_refused_before_any_work(name: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        check_settings(Settings(scheduler=name), ABILITIES)

@@ -6,8 +6,9 @@ from typing import Literal
 
 from redetail.comfy.sampling import SchedulerFunction, comfy_schedulers
 from redetail.comfy.schema import Inputs, Node, choice, text
-from redetail.comfy.sigmas import fixed_schedule, named_schedule, parsed_sigmas
+from redetail.comfy.sigmas import fixed_schedule, named_schedule
 from redetail.errors import SettingsError
+from redetail.sampling.typed import parsed_sigmas
 
 
 class RedetailScheduler(Node):
