@@ -31,10 +31,11 @@ __all__ = [
 ]
 
 
-def open_source(path: str | Path, *, rate: Fraction | float = DEFAULT_RATE) -> FrameSource:
+def open_source(path: str | Path, *, rate: Fraction | float = DEFAULT_RATE, strict: bool = False) -> FrameSource:
     """A video file, an animation, a folder of images (in natural order) or one image, as frames.
 
-    ``rate`` is the frames a second of images, which have none of their own; videos keep theirs. Raises
+    ``rate`` is the frames a second of images, which have none of their own; videos keep theirs. Frames that are missing
+    or damaged are passed over and listed in ``faults``; ``strict`` refuses them. Raises
     :class:`~redetail.errors.InputError` where there is nothing that can be read.
     """
     if not str(path):
@@ -52,7 +53,7 @@ def open_source(path: str | Path, *, rate: Fraction | float = DEFAULT_RATE) -> F
             return WebPSource(path)
         if path.suffix.lower() in IMAGE_SUFFIXES and is_still(path):
             return FolderSource(path, [path], _rate(rate))
-        return FileSource(path)
+        return FileSource(path, strict=strict)
 
 
 def array_source(

@@ -80,6 +80,11 @@ class FrameSource(Protocol):
         """What is known before decoding."""
         ...
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Sentences about what the passes so far found missing or damaged; a sound source has none."""
+        ...
+
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Frames start (included) to stop (excluded) in display order; each call begins anew."""
         ...

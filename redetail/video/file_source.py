@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,17 +13,21 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from redetail.errors import InputError
 from redetail.files import reason
 from redetail.video.base import Frame, VideoInfo
 from redetail.video.color import Decoder
+from redetail.video.fingerprint import Fingerprint
 from redetail.video.matroska import matroska_is_cut_short
 from redetail.video.probe import opened, probe, size_of
 from redetail.video.seeking import FIRST, KeyFrame, go_to_index, go_to_pts, lists_all
+from redetail.video.tally import Tally
 from redetail.video.timing import Clock, step_of, with_next
 
+_UNREADABLE = (errno.EIO, errno.ENXIO, errno.ETIMEDOUT)  # by the disk or the network: the file may be sound
 _LONGEST_STILL = 60  # seconds; what a container says beyond that about its last frame is not believed
 
 
@@ -30,12 +35,21 @@ class FileSource:
     """A video file in any container and codec that FFmpeg reads; satisfies ``FrameSource``.
 
     Making one decodes the first frame, so that a file that cannot be used is known at once. Memory does not grow
-    with the length of the clip. Raises :class:`~redetail.errors.InputError`.
+    with the length of the clip. What is damaged is passed over and told by :attr:`faults`, or refused where ``strict``.
+    Raises :class:`~redetail.errors.InputError`.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, strict: bool = False) -> None:
+        self._path, self._strict = path, strict
+        self._fingerprint = Fingerprint.of(path)
         self._probed = probe(path)
+        self._faults: tuple[str, ...] = ()
+        self._total: int | None = None
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Sentences about what the passes so far found missing or damaged."""
+        return self._faults
 
     @property
     def info(self) -> VideoInfo:
@@ -47,11 +61,13 @@ class FileSource:
 
         Where the container lists its frames, decoding begins at a key frame shortly before ``start``.
         """
+        self._fingerprint.check()
         orientation = self._probed.orientation
         decoder = Decoder(self.info.bit_depth > 8)
         clock = self._clock()
         with self._opened_at(partial(go_to_index, index=start)) as (container, key):
-            decoded = enumerate(with_next(self._decoded(container, key)), key.index)
+            tally = Tally(self.info, key.index)
+            decoded = enumerate(with_next(self._decoded(container, key, tally)), key.index)
             for index, (frame, following) in islice(decoded, None if stop is None else max(0, stop - key.index)):
                 pts = clock(frame.pts)
                 if index < start:
@@ -59,6 +75,21 @@ class FileSource:
                 self._check_size(frame, index)
                 pixels = orientation.upright(decoder(frame))
                 yield Frame(index, pts, pixels, self._duration(container, frame, following))
+            self._finish(tally, container)
+
+    def _finish(self, tally: Tally, container: InputContainer) -> None:
+        """Judge a pass; raises :class:`~redetail.errors.InputError` where it contradicts an earlier one."""
+        self._fingerprint.check()
+        if tally.ended and self._total not in (None, tally.frames):
+            raise InputError(
+                f"{self._path} had {self._total} frames at first and has {tally.frames} now; run it again."
+            )
+        self._total = tally.frames if tally.ended else self._total
+        faults = tuple(tally.faults(self._path, container, self._stream(container)))
+        if faults and self._strict:
+            raise InputError(f"{faults[0].split(';')[0].rstrip('.')}; use a sound copy, or leave out strict.")
+        if tally.ended or not self._faults:
+            self._faults = faults
 
     def index_at(self, seconds: Fraction) -> int:
         """The first frame at ``seconds`` or later, by the time stamps; how many there are if none is."""
@@ -106,38 +137,54 @@ class FileSource:
         left = (stream.start_time or 0) + stream.duration - frame.pts
         return left if 0 < left * self.info.time_base <= _LONGEST_STILL else None
 
-    def _decoded(self, container: InputContainer, key: KeyFrame) -> Iterator[av.VideoFrame]:
+    def _decoded(self, container: InputContainer, key: KeyFrame, tally: Tally | None = None) -> Iterator[av.VideoFrame]:
         """Frames as they are shown from the key frame on, at which the container stands."""
         stream = self._stream(container)
-        count, packets = key.index, key.number
-        try:
-            for packet in container.demux(stream):
-                if packet.is_corrupt and packet.size:
-                    raise self._damaged(count, "the file ends in the middle of a frame")
-                packets += bool(packet.size)
-                for frame in self._decode(packet, count):
-                    if key.pts is not None and frame.pts is not None and frame.pts < key.pts:
-                        continue  # of an open group: it needs frames that were passed over
-                    count += 1
-                    yield frame
-        except av.error.FFmpegError as error:
-            raise self._damaged(count, reason(error)) from error
+        tally = tally or Tally(self.info, key.index)
+        packets = key.number
+        for packet in self._packets(container, stream, tally):
+            packets += packet is not None and bool(packet.size)
+            for frame in self._decode(stream, packet, tally):
+                if key.pts is not None and frame.pts is not None and frame.pts < key.pts:
+                    continue  # of an open group: it needs frames that were passed over
+                tally.frame(frame)
+                yield frame
         listed = len(stream.index_entries)
         if lists_all(container) and packets < listed:
-            raise self._damaged(count, f"{listed - packets} of its {listed} frames are missing")
+            raise self._cut_short(tally.frames, f"{listed - packets} of its {listed} frames are missing")
         if "matroska" in container.format.name and matroska_is_cut_short(self._path):
-            raise self._damaged(count, "the file is shorter than its header says")
+            raise self._cut_short(tally.frames, "the file is shorter than its header says")
+        tally.ended = True
 
-    def _decode(self, packet: av.Packet[VideoStream], count: int) -> list[av.VideoFrame]:
-        """Frames of a packet; what comes before the first decodable frame is passed over, as when probing."""
+    def _packets(
+        self, container: InputContainer, stream: VideoStream, tally: Tally
+    ) -> Iterator[Packet[VideoStream] | None]:
+        """Packets of the picture; None where the container breaks off and the decoder is to give what it holds."""
         try:
-            return list(packet.decode())
+            for packet in container.demux(stream, *container.streams.audio):
+                if packet.stream.index != stream.index:
+                    tally.sound(packet)
+                    continue
+                if packet.is_corrupt and packet.size and lists_all(container):
+                    raise self._cut_short(tally.frames, "the file ends in the middle of a frame")
+                tally.packet(packet)
+                yield packet  # type: ignore[misc]  # of the picture
+        except av.error.FFmpegError as error:
+            if not tally.frames or error.errno in _UNREADABLE:
+                raise self._cut_short(tally.frames, reason(error)) from error
+            tally.broke_off()
+            yield None
+
+    def _decode(self, stream: VideoStream, packet: Packet[VideoStream] | None, tally: Tally) -> list[av.VideoFrame]:
+        """Frames of a packet; those that cannot be decoded are passed over, as players do."""
+        try:
+            return list(stream.codec_context.decode(packet))
         except av.error.FFmpegError:
-            if count:
-                raise
+            if tally.frames:  # before the first frame it is the rest of a group that was cut, as when probing
+                tally.refused()
             return []
 
-    def _damaged(self, count: int, cause: str) -> InputError:
+    def _cut_short(self, count: int, cause: str) -> InputError:
         of = f" of about {self.info.frames}" if self.info.frames > count else ""
         return InputError(
             f"{self._path} is damaged or cut short: {count}{of} frames can be decoded ({cause}); use a sound copy, "

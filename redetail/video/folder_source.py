@@ -11,6 +11,8 @@ from pathlib import Path
 from redetail.errors import InputError
 from redetail.video.base import RGB, Color, Frame, VideoInfo
 from redetail.video.color import Decoder
+from redetail.video.fingerprint import Fingerprint
+from redetail.video.inputs import check_input
 from redetail.video.orientation import orientation_of
 from redetail.video.probe import decode_first, opened, picture_stream, probe
 from redetail.video.timing import even_index
@@ -47,6 +49,9 @@ class FolderSource:
 
     def __init__(self, path: Path, images: Sequence[Path], rate: Fraction) -> None:
         self._images = tuple(images)
+        for image in images:
+            check_input(image)
+        self._fingerprints = tuple(map(Fingerprint.of, images))
         first = probe(self._images[0]).info
         self._info = replace(
             first,
@@ -69,10 +74,16 @@ class FolderSource:
         """The files, in order."""
         return self._images
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Nothing: a damaged image is refused."""
+        return ()
+
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Images ``start`` to ``stop`` (excluded), upright."""
         decoder = Decoder(self.info.bit_depth > 8)
         for index in range(*slice(start, stop).indices(len(self._images))):
+            self._fingerprints[index].check()
             yield Frame(index, index, self._read(self._images[index], decoder), 1)
 
     def index_at(self, seconds: Fraction) -> int:

@@ -1,26 +1,54 @@
-"""The one thing about Matroska files that FFmpeg does not tell: whether their end is missing."""
+"""What FFmpeg does not tell of Matroska files: whether their end is missing, or a part in the middle cannot be parsed.
+
+The structure is that of RFC 8794 (EBML) and RFC 9559 (Matroska). FFmpeg's demuxer passes over what it cannot parse
+without an error, so a file whose second half is zeros looks like a shorter file.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import BinaryIO
 
-_EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
+_EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
+_TOP = {_CLUSTER, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367, 0xEC, 0xBF}
+_IN_CLUSTER = {0xE7, 0xA3, 0xA0, 0xA7, 0xAB, 0x5854, 0xAF, 0xEC, 0xBF}
+_BUFFER = 4096  # few bytes are read of each block, and blocks are far apart
 
 
 def matroska_is_cut_short(path: Path) -> bool:
-    """Whether a .mkv or .webm is shorter than its segment says (RFC 8794, RFC 9559); live recordings say nothing."""
+    """Whether a .mkv or .webm is shorter than its segment says; live recordings do not say it."""
     with path.open("rb") as file:
-        if _number(file, keep_marker=True) != _EBML:
-            return False
-        header = _number(file)
-        if header is None:
-            return False
-        file.seek(header, 1)
-        if _number(file, keep_marker=True) != _SEGMENT:
-            return False
-        length = _number(file)
+        length = _segment(file)
         return length is not None and file.tell() + length > path.stat().st_size
+
+
+def matroska_is_broken(path: Path) -> bool:
+    """Whether the elements of a .mkv or .webm do not follow each other up to its end, down to the single block."""
+    end = path.stat().st_size
+    with path.open("rb", _BUFFER) as file:
+        length = _segment(file)
+        stop = end if length is None else min(end, file.tell() + length)
+        while file.tell() < stop:
+            kind, size = _number(file, keep_marker=True), _number(file)
+            if kind == _CLUSTER:  # its blocks follow; whatever ends them begins the next element
+                continue
+            if kind not in _TOP and kind not in _IN_CLUSTER:
+                return True
+            if size is None:
+                return file.tell() < stop  # an unknown length, which no element but a cluster may have
+            file.seek(size, 1)
+        return file.tell() > end
+
+
+def _segment(file: BinaryIO) -> int | None:
+    """Go to where the segment's content begins; its length, or None where that is not known or there is none."""
+    if _number(file, keep_marker=True) != _EBML:
+        return None
+    header = _number(file)
+    if header is None:
+        return None
+    file.seek(header, 1)
+    return None if _number(file, keep_marker=True) != _SEGMENT else _number(file)
 
 
 def _number(file: BinaryIO, *, keep_marker: bool = False) -> int | None:

@@ -32,6 +32,11 @@ class ArraySource:
         """What is known of the frames."""
         return self._info
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Nothing: frames in memory are complete."""
+        return ()
+
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Frames ``start`` to ``stop`` (excluded)."""
         for index in range(*slice(start, stop).indices(len(self._frames))):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import av
@@ -22,6 +23,14 @@ from redetail.video.timing import DEFAULT_RATE
 
 _TEXT_ART = ("tty", "ansi", "bin", "xbin", "adf", "idf")  # FFmpeg draws any text file with these
 _SILLY_RATE = 1000
+# Demuxers that open other files than the one that they are given, or read scripts.
+_REFERRING = {
+    "hls", "applehttp", "dash", "webm_dash_manifest", "concat", "imf", "vobsub", "sdp", "rtsp", "rtp", "sap",
+    "avisynth", "vapoursynth", "lavfi",
+}  # fmt: skip
+LARGEST_SIDE, LARGEST_PICTURE = 1 << 15, 1 << 26
+"""Pixels of a side and of a frame: twice what 8K video has. Beyond, a few bytes could take gigabytes of memory."""
+_LIMITS = {"max_pixels": str(LARGEST_PICTURE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +44,20 @@ class Probed:
 
 
 def open_input(path: Path) -> InputContainer:
-    """An open container; raises :class:`~redetail.errors.InputError` if FFmpeg knows no such format."""
+    """An open container; raises :class:`~redetail.errors.InputError` if FFmpeg knows no such format.
+
+    No other file is opened than this one: playlists are refused, and a number in a name is not a pattern.
+    """
+    options = {"format_whitelist": _own_formats(), "protocol_whitelist": "file", "pattern_type": "none"}
     try:
         # "file:" keeps a colon in the name from being taken for a protocol.
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = av.open(f"file:{path}", metadata_errors="replace", container_options=options, options=_LIMITS)
     except av.error.PermissionError as error:
         raise InputError(f"There is no permission to read {path}; change its permissions.") from error
+    except av.error.ArgumentError as error:
+        raise InputError(
+            f"{path} is not a video but a playlist, which names other files, or is damaged; give the video itself."
+        ) from error
     except av.error.FFmpegError as error:
         raise InputError(
             f"{path} cannot be read as a video ({reason(error)}); it is of another kind, damaged, or its recording or "
@@ -50,6 +67,12 @@ def open_input(path: Path) -> InputContainer:
         container.close()
         raise InputError(f"{path} is text, not a video; give a video file or a folder of images.")
     return container
+
+
+@cache
+def _own_formats() -> str:
+    """The demuxers that read one file, as FFmpeg takes their names."""
+    return ",".join(name for name in sorted(av.formats_available) if not _REFERRING & set(name.split(",")))
 
 
 @contextmanager
@@ -68,7 +91,20 @@ def picture_stream(container: InputContainer, path: Path) -> VideoStream:
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
         raise InputError(f"{path} has {_held(container)} but no video; give a file with pictures in it.")
-    return max(streams, key=lambda stream: (stream.width or 0) * (stream.height or 0))
+    stream = max(streams, key=lambda stream: (stream.width or 0) * (stream.height or 0))
+    check_size(stream.width or 0, stream.height or 0, path)
+    if not stream.codec_context.is_open:
+        stream.codec_context.options = dict(_LIMITS)
+    return stream
+
+
+def check_size(width: int, height: int, path: Path) -> None:
+    """Raise :class:`~redetail.errors.InputError` for pictures that are too large to be decoded."""
+    if width * height > LARGEST_PICTURE or max(width, height) > LARGEST_SIDE:
+        raise InputError(
+            f"The pictures of {path} are {width}x{height}; at most {LARGEST_PICTURE >> 20} million pixels can be read, "
+            "so scale it down first."
+        )
 
 
 def probe(path: Path) -> Probed:
@@ -88,6 +124,11 @@ def decode_first(container: InputContainer, stream: VideoStream, path: Path) -> 
     try:
         frame = _first_frame(container, stream)
     except av.error.FFmpegError as error:
+        if not stream.width:  # FFmpeg gave up before it said a size
+            raise InputError(
+                f"{path} is damaged, or its pictures have more than {LARGEST_PICTURE >> 20} million pixels; use a "
+                "sound copy, or scale it down first."
+            ) from error
         raise InputError(
             f"{path} is damaged: not even its first frame can be decoded ({reason(error)}); copy or download it again."
         ) from error

@@ -15,6 +15,8 @@ from PIL import Image, UnidentifiedImageError
 from redetail.errors import InputError
 from redetail.region import Size
 from redetail.video.base import Frame, VideoInfo
+from redetail.video.fingerprint import Fingerprint
+from redetail.video.probe import check_size
 
 _TIME_BASE = Fraction(1, 1000)
 _UNSAID = 100  # milliseconds that browsers give a frame whose duration is zero
@@ -25,6 +27,8 @@ class WebPSource:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._fingerprint = Fingerprint.of(path)
+        check_size(*_canvas(path), path)
         self._durations = _durations(path)
         with self._open() as image:
             size = Size(*image.size)
@@ -46,8 +50,14 @@ class WebPSource:
         """What is known before decoding."""
         return self._info
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Nothing: a damaged animation is refused."""
+        return ()
+
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Frames ``start`` to ``stop`` (excluded); each call decodes anew."""
+        self._fingerprint.check()
         with self._open() as image:
             pts = sum(self._durations[:start])
             for index in range(*slice(start, stop).indices(len(self._durations))):
@@ -61,6 +71,7 @@ class WebPSource:
                     ) from error
                 yield Frame(index, pts, pixels, self._durations[index])
                 pts += self._durations[index]
+        self._fingerprint.check()
 
     def index_at(self, seconds: Fraction) -> int:
         """The first frame at ``seconds`` or later; how many there are if none is."""
@@ -79,6 +90,13 @@ def is_animated_webp(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(21)
     return len(head) == 21 and head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
+
+
+def _canvas(path: Path) -> tuple[int, int]:
+    """Width and height, from the header of an animation."""
+    with path.open("rb") as file:
+        head = file.read(30)
+    return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
 
 
 def _durations(path: Path) -> tuple[int, ...]:

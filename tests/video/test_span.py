@@ -21,6 +21,11 @@ class Timed:
     def __init__(self, stamps: Sequence[int]) -> None:
         self._stamps = stamps
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Nothing: x."""
+        return ()
+
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         for index in range(*slice(start, stop).indices(len(self._stamps))):
             yield Frame(index, self._stamps[index], PIXELS)
