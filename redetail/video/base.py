@@ -102,6 +102,11 @@ class FrameSink(Protocol):
         """Sentences for the user: what of the source the output cannot hold. Complete once the sink is open."""
         ...
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Sentences about what of the source's other streams was damaged. Complete once the sink is closed."""
+        ...
+
     def write(self, frame: Frame) -> None:
         """Append a frame of the source's size and depth, with its source's pts."""
         ...

@@ -49,6 +49,7 @@ class FileSink:
         self._copy_from = copy_from
         self._target = Target(path)
         self._notices = list(encoding.notices)
+        self._copy: StreamCopy | None = None
         self._held: Frame | None = None
         self._shift = Fraction(0)
         self._clock = Clock(step_of(info.rate, info.time_base), path.name)
@@ -58,6 +59,11 @@ class FileSink:
     def notices(self) -> tuple[str, ...]:
         """What of the source the output cannot hold; complete once the sink is open."""
         return tuple(self._notices)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What of the source's other streams was damaged; complete once the sink is closed."""
+        return () if self._copy is None else self._copy.faults
 
     def __enter__(self) -> Self:
         self._target.create()
@@ -179,7 +185,7 @@ class FileSink:
         self._target.commit()
 
     def _abandon(self) -> None:
-        for part in (getattr(self, "_copy", None), getattr(self, "_output", None)):
+        for part in (self._copy, getattr(self, "_output", None)):
             if part is not None:
                 with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
                     part.close()

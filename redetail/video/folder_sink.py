@@ -34,6 +34,11 @@ class FolderSink:
         """Sound is all that images cannot hold."""
         return ("Images hold no sound; the source's is left out.",) if self._info.has_audio else ()
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Nothing: no other stream is copied."""
+        return ()
+
     def __enter__(self) -> Self:
         self._target.create()
         return self

@@ -15,6 +15,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from redetail.video.probe import open_input, opened, picture_stream
+from redetail.video.steady import Steady
 
 if TYPE_CHECKING:
     from av.container import Chapter
@@ -28,6 +29,7 @@ _PLAIN_KEYS = {
     "track", "disc", "creation_time", "language", "handler_name", "vendor_id", "timecode", "year", "author",
     "make", "model",
 }  # fmt: skip
+_DAMAGED = (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError)
 _SLACK = Fraction(10)  # seconds by which containers interleave their streams, at most
 
 
@@ -42,12 +44,23 @@ class StreamCopy:
         self._input = open_input(path)
         self._output = output
         self.notices: list[str] = []
+        self._steady, self._refused = Steady(), 0
         self._picture = picture_stream(self._input, path)
         self._streams = {stream.index: copy for stream, copy in self._copies()}
         self._packets = self._demuxed()
         self._pending: Packet[Any] | None = None
         self._shift = Fraction(0)
         self._first: Fraction | None = None
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Sentences about what of the copied streams was damaged; complete once all is copied."""
+        told = {
+            "time stamps were repaired": self._steady.repaired,
+            "what cannot be copied is left out": self._refused,
+        }
+        name = Path(self._input.name).name
+        return tuple(f"{name} has damaged sound; {what} ({_packets(count)})." for what, count in told.items() if count)
 
     @property
     def picture(self) -> Stream:
@@ -100,9 +113,14 @@ class StreamCopy:
         if not self._streams:
             return
         streams = [self._input.streams[index] for index in self._streams]
-        for packet in self._input.demux(*streams):
-            if packet.size and (packet.pts is not None or packet.dts is not None):
-                yield packet
+        yield from self._steady(packet for packet in self._demuxed_packets(streams) if packet.size)
+
+    def _demuxed_packets(self, streams: list[Stream]) -> Iterator[Packet[Any]]:
+        """What the demuxer gives; where a damaged file breaks off, the copy ends."""
+        try:
+            yield from self._input.demux(*streams)
+        except (av.error.InvalidDataError, av.error.BlockingIOError) as error:
+            _log.debug("%s breaks off (%s).", self._input.name, error)
 
     def _write(self, packet: Packet[Any]) -> None:
         if self._first is not None and _time(packet) < self._first and not self._trimmed(packet):
@@ -111,7 +129,10 @@ class StreamCopy:
         packet.pts = None if packet.pts is None else packet.pts - ticks
         packet.dts = None if packet.dts is None else packet.dts - ticks
         packet.stream = self._streams[packet.stream.index]
-        self._output.mux(packet)
+        try:
+            self._output.mux(packet)
+        except _DAMAGED:
+            self._refused += 1
 
     def _trimmed(self, packet: Packet[Any]) -> bool:
         """Move the start of a subtitle that is on screen at the cut; whether there was something to move."""
@@ -185,6 +206,10 @@ def _cut_chapters(chapters: list[Chapter], first: Fraction, end: Fraction | None
         if start < stop:
             begin, finish = round((start - shift) / tick), round((stop - shift) / tick)
             yield {**chapter, "start": begin, "end": finish}
+
+
+def _packets(count: int) -> str:
+    return "1 packet" if count == 1 else f"{count} packets"
 
 
 def _time(packet: Packet[Any]) -> Fraction:

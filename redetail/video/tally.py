@@ -39,6 +39,8 @@ class Tally:
         self._first: int | None = None
         self.ended = self._fields = self._broke_off = False
         self._end = self._sound = Fraction(0)
+        self._stamps: dict[int, int] = {}
+        self._damaged_sound = 0
 
     def packet(self, packet: Packet[Any]) -> None:
         """Take a packet of the picture."""
@@ -54,8 +56,14 @@ class Tally:
 
     def sound(self, packet: Packet[Any]) -> None:
         """Take a packet of sound."""
-        if packet.pts is not None and packet.time_base:
-            self._sound = max(self._sound, (packet.pts + (packet.duration or 0)) * packet.time_base)
+        if not packet.size:
+            return
+        last = self._stamps.get(packet.stream.index)
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        self._damaged_sound += packet.is_corrupt or stamp is None or (last is not None and stamp < last)
+        if stamp is not None:
+            self._stamps[packet.stream.index] = stamp
+            self._sound = max(self._sound, (stamp + (packet.duration or 0)) * Fraction(packet.time_base))
 
     def refused(self) -> None:
         """Take an error of the decoder."""
@@ -91,6 +99,8 @@ class Tally:
         damaged = max(self._damaged_packets, self._damaged_frames)
         if damaged:
             yield f"{path.name} is damaged: data is missing in {_count(damaged)}, which may show errors."
+        if self._damaged_sound:
+            yield f"{path.name} has damaged sound; it is repaired or left out ({self._damaged_sound} packets)."
 
     def _lost(self, stream: VideoStream) -> int:
         """Frames that are stored and were not shown."""

@@ -50,6 +50,11 @@ class WebPSink:
         """What of the source the output cannot hold."""
         return self._notices
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Nothing: no other stream is copied."""
+        return ()
+
     def __enter__(self) -> Self:
         self._target.create()
         try:
