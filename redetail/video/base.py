@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +27,15 @@ class Frame:
     """One decoded picture.
 
     ``pts`` counts in the source's time base and increases from frame to frame (None: one step of the average rate
-    after the frame before). ``duration`` is how long it stays, in the same unit, where that is known.
+    after the frame before). ``duration`` is how long it stays, in the same unit, where that is known. ``native`` is the
+    decoded frame that the pixels come from, which a sink passes on where the pixels were not changed.
     """
 
     index: int
     pts: int | None
     pixels: RGB
     duration: int | None = None
+    native: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,11 @@ class VideoInfo:
 
     ``frames`` is an estimate for progress bars (0: unknown); ``rate`` is the average in frames a second.
     ``notices`` are sentences for the user: what of the source cannot be kept (alpha, for one). ``chroma`` is the
-    sampling of the source's colours ("420", "422", "444", or "rgb" where there is no matrix), ``pixel_aspect`` the
-    width of an upright pixel over its height, ``path`` the file or folder the frames come from (None: arrays).
+    sampling of the source's colours ("420", "422", "444", or "rgb" where there is no matrix), ``pixel_format`` what
+    holds its upright samples without a change (FFmpeg's name; empty where that is RGB of ``bit_depth`` bits),
+    ``siting`` where its decoder takes shared chroma to lie ("left", "center", or empty where that is not known),
+    ``pixel_aspect`` the width of an upright pixel over its height, ``path`` the file or folder the frames come from
+    (None: arrays).
     """
 
     size: Size
@@ -68,6 +73,8 @@ class VideoInfo:
     notices: tuple[str, ...] = ()
     color: Color = field(default_factory=Color)
     chroma: str = "rgb"
+    pixel_format: str = ""
+    siting: str = ""
     pixel_aspect: Fraction = Fraction(1)
     path: Path | None = None
 

@@ -6,6 +6,7 @@ written back without a name too, so that a player's guess is the same before and
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -18,10 +19,12 @@ from numpy.typing import NDArray
 
 from redetail.region import Size
 from redetail.video.base import RGB, Color
+from redetail.video.native import NativeFrame, keep_native, stored_format
 
 _KNOWN = (1, 4, 5, 6, 7, 9)  # matrices of H.273 that the scaler can apply
 _LIMITED, _FULL = 1, 2
 _UNNAMED = 2
+_DEPTH = re.compile(r"(?<=[py])\d+le$")
 _EXACT = (
     Interpolation.BICUBIC
     | Interpolation.ACCURATE_RND
@@ -92,10 +95,22 @@ class Encoder:
         self._range = color.range or _LIMITED
         self._scaler = VideoReformatter()
 
-    def __call__(self, pixels: RGB) -> VideoFrame:
-        """A frame without time stamps."""
+    def __call__(self, pixels: RGB, native: NativeFrame | None = None) -> VideoFrame:
+        """A frame without time stamps; samples of ``native`` are kept where its pixels were not changed."""
+        coded = self._converted(pixels)
+        same = None if native is None or not self._holds(native) else native.unchanged(pixels)
+        if native is not None and same is not None:
+            keep_native(coded, native, same)
+        return coded
+
+    def _holds(self, native: NativeFrame) -> bool:
+        """Whether samples of the source mean the same in the output."""
+        alike = stored_format(native.picture.format.name, native.orientation) == self._format
+        return alike and (is_rgb(self._format) or (color_of(native.picture).range or _LIMITED) == self._range)
+
+    def _converted(self, pixels: RGB) -> VideoFrame:
         layout = "rgb24" if pixels.dtype == np.uint8 else "rgb48le"
-        if is_rgb(self._format):
+        if is_rgb(self._format):  # no matrix, and a range of its own
             frame = VideoFrame.from_ndarray(contiguous(pixels), format=layout)
             return self._scaler.reformat(frame, format=self._format, interpolation=_EXACT)
         frame = self._filled(pixels, layout)
@@ -120,7 +135,7 @@ class Encoder:
 
     def _full(self, frame: VideoFrame) -> VideoFrame:
         """Full range by way of 16 bits of limited range: libswscale's own conversion rounds colour down."""
-        fine = self._scaled(frame, f"{self._format.removesuffix('10le').removesuffix('12le')}16le")
+        fine = self._scaled(frame, f"{re.sub(_DEPTH, '', self._format)}16le")
         coded = VideoFrame(frame.width, frame.height, self._format)
         bits = coded.format.components[0].bits
         for index, (source, target) in enumerate(zip(fine.planes, coded.planes, strict=True)):

@@ -11,7 +11,8 @@ import av
 
 from redetail.errors import OutputError, SettingsError
 from redetail.video.base import Color, VideoInfo
-from redetail.video.color import BT709
+from redetail.video.color import BT709, is_rgb
+from redetail.video.lossless import RGB_ENCODER, exact_format, lossless_codec
 from redetail.video.options import EncodeOptions
 
 CONTAINERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -44,7 +45,7 @@ _FINE = 10_000  # ticks a second
 class Encoding:
     """Everything an output container and its encoder need to be opened.
 
-    ``tick``: time base of the time stamps that are handed to the encoder.
+    ``siting``: where shared chroma lies; ``tick``: time base of the time stamps that are handed to the encoder.
     """
 
     container: str
@@ -56,11 +57,7 @@ class Encoding:
     container_options: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     palette: bool = False
-
-    @property
-    def siting(self) -> str:
-        """Where a decoder of this codec takes shared chroma to lie, if nothing says so."""
-        return "left" if self.encoder in ("libx264", "libx265") else "center"
+    siting: str = "left"
 
     @property
     def holds_streams(self) -> bool:
@@ -82,9 +79,11 @@ def choose(path: Path, info: VideoInfo, options: EncodeOptions) -> Encoding:
     container, codecs = CONTAINERS[path.suffix.lower()]
     codec = _codec(path, codecs, info, options)
     encoder = _ENCODERS[codec]
+    pixel_format, notices = _pixel_format(codec, info, options)
+    if encoder == "libx264" and is_rgb(pixel_format):
+        encoder = RGB_ENCODER
     if encoder not in av.codecs_available:
         raise OutputError(f"This FFmpeg has no {encoder} encoder, which {path} needs; choose another suffix or codec.")
-    pixel_format, notices = _pixel_format(codec, info, options)
     color = info.color if info.chroma != "rgb" and info.color.matrix != 0 else BT709
     return Encoding(
         container=container,
@@ -92,14 +91,24 @@ def choose(path: Path, info: VideoInfo, options: EncodeOptions) -> Encoding:
         pixel_format=pixel_format,
         color=color,
         tick=_tick(container, info),
-        options=_encoder_options(codec, info, options, pixel_format),
+        options={**_siting_option(codec, info), **_encoder_options(codec, info, options, pixel_format)},
         container_options=_container_options(container, info),
         notices=(*notices, *_time_notices(container, info)),
         palette=codec == "gif",
+        siting=info.siting or _usual_siting(codec),
     )
 
 
+def _usual_siting(codec: str) -> str:
+    """Where a decoder of this codec takes shared chroma to lie, if nothing says so."""
+    return "left" if codec in ("h264", "h265") else "center"
+
+
 def _codec(path: Path, codecs: tuple[str, ...], info: VideoInfo, options: EncodeOptions) -> str:
+    suffix = path.suffix.lower()
+    if options.lossless and (options.codec in (None, *codecs)) and suffix != ".apng":
+        containers = {name: held for name, (_, held) in CONTAINERS.items() if held or name == suffix}
+        return lossless_codec(suffix, options.codec, containers, info)
     if not codecs:
         if options.codec is not None:
             raise SettingsError(f"{path.suffix} is a codec of its own; leave out codec {options.codec!r}.")
@@ -110,8 +119,6 @@ def _codec(path: Path, codecs: tuple[str, ...], info: VideoInfo, options: Encode
         if options.codec == "h265" and not _fits_h265(info):
             raise SettingsError(f"h265 needs at least 64x64 pixels, and the source has {info.size}; choose h264.")
         return options.codec
-    if options.lossless and "ffv1" in codecs:
-        return "ffv1"
     if info.bit_depth > 8 and "h265" in codecs and _fits_h265(info):
         return "h265"
     return codecs[0]
@@ -127,6 +134,9 @@ def _pixel_format(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[
     deep = info.bit_depth > 8
     if codec in ("gif", "apng"):
         return _animation_format(codec, deep)
+    exact = exact_format(codec, info) if options.lossless or codec == "ffv1" else None
+    if exact is not None:
+        return exact, ()
     if codec == "ffv1":
         return ("gbrp16le" if deep else "bgr0"), ()
     if codec == "prores":
@@ -150,8 +160,6 @@ def _animation_format(codec: str, deep: bool) -> tuple[str, tuple[str, ...]]:
 def _chroma(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[str, tuple[str, ...]]:
     """Chroma sampling of the output. Odd sizes cannot be halved, so they are kept whole rather than cropped."""
     wanted = "420" if info.chroma == "rgb" else info.chroma
-    if options.lossless and info.chroma == "rgb":
-        wanted = "444"
     if codec == "av1":
         return "420", ()
     odd_width, odd_height = info.size.width % 2, info.size.height % 2
@@ -216,6 +224,12 @@ def _encoder_options(codec: str, info: VideoInfo, options: EncodeOptions, pixel_
     if codec == "prores":
         return {"profile": "4" if pixel_format.startswith("yuv444") else "3"}
     return {}
+
+
+def _siting_option(codec: str, info: VideoInfo) -> dict[str, str]:
+    """Says where the source's chroma lies, where a decoder would not take it to lie there by itself."""
+    said = info.siting and info.chroma in ("420", "422") and info.siting != _usual_siting(codec)
+    return {"chroma_sample_location": info.siting} if said else {}
 
 
 def _or(value: float | None, default: float) -> float:

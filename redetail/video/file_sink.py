@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ from av.video.stream import VideoStream
 from redetail.errors import InputError, OutputError
 from redetail.files import cannot_write
 from redetail.video.base import RGB, Frame, VideoInfo
-from redetail.video.color import Encoder
+from redetail.video.color import Encoder, is_rgb
 from redetail.video.encoding import Encoding
 from redetail.video.palette import Palette
 from redetail.video.stream_copy import StreamCopy, has_uncommon_keys, kept_metadata
@@ -77,7 +78,7 @@ class FileSink:
     def write(self, frame: Frame) -> None:
         """Append a frame; it is encoded when the next one says how long it stays."""
         _check(frame, self._info)
-        frame = Frame(frame.index, self._clock(frame.pts), frame.pixels, frame.duration)
+        frame = replace(frame, pts=self._clock(frame.pts))
         try:
             if self._held is None:
                 self._begin(frame)
@@ -138,7 +139,7 @@ class FileSink:
         context.sample_aspect_ratio = self._info.pixel_aspect
         if encoding.encoder == "libx265" and encoding.container in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # the tag that Apple's players want
-        if not encoding.pixel_format.startswith(("rgb", "bgr", "gbr", "pal8")):
+        if not is_rgb(encoding.pixel_format):
             context.colorspace, context.color_range = encoding.color.matrix, encoding.color.range
             context.color_primaries, context.color_trc = encoding.color.primaries, encoding.color.transfer
         return stream
@@ -155,7 +156,7 @@ class FileSink:
 
     def _encode(self, frame: Frame, following: int) -> None:
         """Encode a frame that stays until ``following`` ticks of the source."""
-        picture = self._encoder(frame.pixels)
+        picture = self._encoder(frame.pixels, frame.native)
         begin, end = self._in_ticks(_pts(frame)), self._in_ticks(following)
         picture.pts, picture.time_base = self._ticks(begin), self._encoding.tick
         picture.duration = max(1, end - begin)

@@ -22,6 +22,7 @@ from redetail.video.base import Frame, VideoInfo
 from redetail.video.color import Decoder
 from redetail.video.fingerprint import Fingerprint
 from redetail.video.matroska import matroska_is_cut_short
+from redetail.video.native import NativeFrame
 from redetail.video.probe import opened, probe, size_of
 from redetail.video.seeking import FIRST, KeyFrame, go_to_index, go_to_pts, lists_all
 from redetail.video.tally import Tally
@@ -74,7 +75,8 @@ class FileSource:
                     continue
                 self._check_size(frame, index)
                 pixels = orientation.upright(decoder(frame))
-                yield Frame(index, pts, pixels, self._duration(container, frame, following))
+                native = NativeFrame(frame, orientation, pixels) if self.info.pixel_format else None
+                yield Frame(index, pts, pixels, self._duration(container, frame, following), native)
             self._finish(tally, container)
 
     def _finish(self, tally: Tally, container: InputContainer) -> None:

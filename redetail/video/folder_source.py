@@ -60,6 +60,8 @@ class FolderSource:
             frames=len(images),
             color=Color(),
             chroma="rgb",
+            pixel_format="",
+            siting="",
             has_audio=False,
             path=path,
         )

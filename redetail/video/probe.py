@@ -18,6 +18,7 @@ from redetail.files import reason
 from redetail.region import Size
 from redetail.video.base import VideoInfo
 from redetail.video.color import color_of, is_rgb
+from redetail.video.native import stored_format
 from redetail.video.orientation import Orientation, orientation_of
 from redetail.video.timing import DEFAULT_RATE
 
@@ -28,6 +29,8 @@ _REFERRING = {
     "hls", "applehttp", "dash", "webm_dash_manifest", "concat", "imf", "vobsub", "sdp", "rtsp", "rtp", "sap",
     "avisynth", "vapoursynth", "lavfi",
 }  # fmt: skip
+# Where decoders take chroma to lie, if the stream does not say so; of others the scaler centres it.
+_SITING = {**dict.fromkeys(("h264", "hevc", "mpeg2video", "mpeg4"), "left"), "mjpeg": "center"}
 LARGEST_SIDE, LARGEST_PICTURE = 1 << 15, 1 << 26
 """Pixels of a side and of a frame: twice what 8K video has. Beyond, a few bytes could take gigabytes of memory."""
 _LIMITS = {"max_pixels": str(LARGEST_PICTURE)}
@@ -175,6 +178,8 @@ def _info(
         notices=tuple(notices),
         color=color_of(frame),
         chroma=chroma_of(frame),
+        siting=_SITING.get(stream.codec_context.name, "") if chroma_of(frame) == "420" else "",
+        pixel_format=stored_format(frame.format.name, orientation) or "",
         pixel_aspect=1 / aspect if orientation.turns % 2 else aspect,
         path=path,
     )
