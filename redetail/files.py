@@ -12,27 +12,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from redetail import claims
 from redetail.errors import OutputError
 
+KEPT = "kept as "
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def hidden_name(path: Path) -> Path:
-    """A free name beside ``path`` with the same suffix, short enough for any file system."""
-    return path.with_name(f".{path.stem[:80]}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    """A free name beside ``path`` with the same suffix, short enough for any file system; a link is followed."""
+    return claims.hidden_name(followed(path), uuid.uuid4().hex[:8], f"part{path.suffix}")
+
+
+def followed(path: Path) -> Path:
+    """What a link leads to: that is replaced, and the link stays."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def rename(complete: Path, path: Path) -> None:
     """Force a file or a folder of files to disk and give it its wanted name; raises OSError.
 
-    A file replaces one that is there; a folder replaces an empty one.
+    A file replaces one that is there, a link is followed; a folder replaces an empty one.
     """
+    path = followed(path)
     folder = complete.is_dir()
     for file in sorted(complete.iterdir()) if folder else [complete]:
         _sync(file, os.O_RDWR)  # Windows refuses to flush what was opened for reading
     if folder and path.is_dir():
         path.rmdir()  # fails, as it should, if somebody filled it meanwhile
-    os.replace(complete, path)
+    _replace(complete, path)
     with suppress(OSError):  # not every system lets a folder be opened
         _sync(path.parent, os.O_RDONLY)
 
@@ -45,8 +53,10 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = hidden_name(path)
     try:
-        yield temporary
-        rename(temporary, path)
+        temporary.touch(exist_ok=False)
+        with claims.held(temporary):
+            yield temporary
+            rename(temporary, path)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
@@ -82,9 +92,25 @@ def cannot_write(path: Path, error: BaseException) -> OutputError:
             f"{path} could not be written because the disk is full; free some space or choose another folder, "
             "then run it again."
         )
+    if number == errno.EACCES and reason(error).startswith(KEPT):
+        return OutputError(
+            f"{path} cannot be replaced, perhaps because another program has it open; the result is {reason(error)}."
+        )
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"There is no permission to write {path}; choose another folder.")
     return OutputError(f"{path} could not be written ({reason(error)}); choose another place or another format.")
+
+
+def _replace(complete: Path, path: Path) -> None:
+    """Rename over ``path``. Windows refuses that while another program has it open: then the work must not be lost."""
+    try:
+        os.replace(complete, path)
+    except PermissionError as error:
+        if complete.is_dir() or not path.exists():
+            raise
+        kept = path.with_name(f"{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+        os.replace(complete, kept)
+        raise PermissionError(error.errno, f"{KEPT}{kept}") from error
 
 
 def _sync(path: Path, access: int) -> None:

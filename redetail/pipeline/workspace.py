@@ -6,10 +6,11 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from redetail import claims
 from redetail.errors import InputError, OutputError
 from redetail.files import reason, write_bytes
 from redetail.pipeline.manifest import Manifest
@@ -47,16 +48,16 @@ class Workspace:
     @contextmanager
     def temporary(cls, parent: Path | None = None, limit: int | None = None) -> Iterator[Self]:
         """A workspace without a manifest that is gone when the context ends."""
-        try:
-            folder = Path(tempfile.mkdtemp(prefix="redetail-", dir=parent))
-        except OSError as error:
-            raise OutputError(
-                f"No folder for temporary files can be made ({reason(error)}); set TMPDIR to a folder with space."
-            ) from error
-        try:
+        parent = parent or usable_temp()
+        claims.remove(claims.leftovers(parent))
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(claims.temporary_folder(parent))
+            except OSError as error:
+                raise OutputError(
+                    f"No folder for temporary files can be made ({reason(error)}); set TMPDIR to a folder with space."
+                ) from error
             yield cls(folder, limit=limit, durable=False)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     @classmethod
     def create(cls, folder: Path, manifest: Manifest, limit: int | None = None) -> Self:
@@ -168,6 +169,20 @@ def _manifest(folder: Path) -> Manifest:
         raise InputError(f"The manifest of the workspace {folder} is damaged ({error}); delete it.") from error
     masks = {path.name: path.read_bytes() for path in folder.glob("masks-*")}
     return Manifest.from_document(document, masks, folder)
+
+
+def usable_temp() -> Path:
+    """The folder of temporary files; OutputError where the one that was named cannot be used.
+
+    Python would silently take another one, which may be a small disk.
+    """
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        named = os.environ.get(name)
+        if named:
+            if not (os.path.isdir(named) and os.access(named, os.W_OK | os.X_OK)):
+                raise OutputError(f"{name} is {named}, which is not a folder that can be written to; set it to one.")
+            return Path(named)
+    return Path(tempfile.gettempdir())
 
 
 def _gigabytes(count: int) -> str:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
+from redetail import claims
 from redetail.errors import OutputError
-from redetail.files import cannot_write, hidden_name, rename
+from redetail.files import cannot_write, followed, hidden_name, rename
 
 _log = logging.getLogger(__name__)
 _RESERVE = 16 * 2**20
+WINDOWS = os.name == "nt"
+LONGEST_NAME = 255  # bytes, on nearly every file system
+_LONGEST_PATH = 240  # characters of a path on Windows, hidden names included, unless it was set up for longer ones
+_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 
 
 class Target:
@@ -20,6 +26,7 @@ class Target:
     def __init__(self, path: Path, *, folder: bool = False) -> None:
         self.path, self.folder = path, folder
         self.temporary = hidden_name(path)
+        self._hold = ExitStack()
 
     def create(self) -> None:
         """Make the hidden file or folder, which proves that it can be made."""
@@ -28,6 +35,7 @@ class Target:
                 self.temporary.mkdir()
             else:
                 self.temporary.touch(exist_ok=False)
+            self._hold.enter_context(claims.held(self.temporary))
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
@@ -37,9 +45,11 @@ class Target:
             rename(self.temporary, self.path)
         except OSError as error:
             raise cannot_write(self.path, error) from error
+        self._hold.close()
 
     def discard(self) -> None:
         """Remove what was written; the wanted path is left as it was."""
+        self._hold.close()
         if self.folder:
             shutil.rmtree(self.temporary, ignore_errors=True)
             return
@@ -54,6 +64,8 @@ def check_target(path: Path, source: Path | None, *, folder: bool = False) -> No
 
     ``source`` is what the frames are read from; links are followed, so that it is not overwritten by another name.
     """
+    check_name(path)
+    path = followed(path)
     parent = path.parent
     if not parent.exists():
         raise OutputError(f"The folder {parent} for the output {path.name} does not exist; make it first.")
@@ -71,10 +83,35 @@ def check_target(path: Path, source: Path | None, *, folder: bool = False) -> No
         raise OutputError(f"There is no permission to write in the folder {parent}; choose another folder.")
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"The output {path} exists and is write-protected; choose another name.")
+    if not folder:
+        claims.remove(claims.leftovers(parent))
     # Some file systems refuse what their permissions allow, so only trying tells.
     probe = Target(path, folder=folder)
     probe.create()
     probe.discard()
+
+
+def check_name(path: Path, *, windows: bool = WINDOWS) -> None:
+    """Raise :class:`~redetail.errors.OutputError` for a name that no file of this system can have."""
+    name = path.name
+    if "\0" in str(path):
+        raise OutputError(f"The output name {str(path)!r} has a zero character in it; give another name.")
+    if path.is_symlink() and not os.path.exists(os.path.realpath(path).rsplit(os.sep, 1)[0]):
+        raise OutputError(f"The output {path} is a link that leads nowhere; remove it or choose another name.")
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        raise OutputError(f"The output name {name[:40]}... is too long; choose one of at most {LONGEST_NAME} bytes.")
+    if not windows:
+        return
+    if name.split(".")[0].rstrip().upper() in _RESERVED:
+        raise OutputError(f"{name} is the name of a device on Windows; choose another name.")
+    odd = next((sign for sign in name if sign in '<>:"|?*' or ord(sign) < 32), None)
+    if odd is not None or name != name.rstrip(". "):
+        what = f"contains {odd!r}" if odd is not None else "ends in a dot or a space"
+        raise OutputError(f"The output name {name!r} {what}, which Windows does not allow; choose another name.")
+    if len(str(path.absolute())) > _LONGEST_PATH:
+        raise OutputError(
+            f"The path of {name} is longer than {_LONGEST_PATH} characters; choose a folder nearer the root."
+        )
 
 
 def check_space(path: Path, needed: int) -> None:
