@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from redetail.claims import claimed
 from redetail.detection import Detector
 from redetail.engines import load_engine
 from redetail.engines.base import Engine
@@ -41,11 +42,15 @@ Source = str | Path | NDArray[Any] | FrameSource
 
 @dataclass(frozen=True)
 class Result:
-    """What :func:`detail` did. ``frames`` are the result where no output was named, else None."""
+    """What :func:`detail` did. ``frames`` are the result where no output was named, else None.
+
+    ``faults`` are sentences about what of the source is missing or damaged; they are among the notices, too.
+    """
 
     output: Path | None
     report: Report
     frames: RGB | None = None
+    faults: tuple[str, ...] = ()
 
     @property
     def regions(self) -> list[Region]:
@@ -82,6 +87,7 @@ def detail(
     - ``compare``: also write before and after side by side; ``report``: also write the report as JSON; ``save_hints``:
       also write pictures of what ControlNets were shown into this folder.
     - ``encode``: :class:`redetail.EncodeOptions`, how the output is coded (None: as suits source and container).
+    - ``strict``: refuse a source that is damaged or shorter than it announces, instead of going on with a fault.
     - every setting of :class:`redetail.Settings`, and ``preset``, one of those that the model's
       family has (``engine.capabilities.presets``).
 
@@ -103,10 +109,12 @@ def run(
     job.check()
     frames = job.open_source()
     outputs = Outputs(frames, job.output, job.compare, job.report, job.encode, job.files)
-    started = _run(job, frames, engine, progress, cancel)
-    planned = started.plan(job.selection, job.span)
-    with started.enhanced(planned) as crops, outputs.opened(planned, job.span.whole) as write:
-        measures = started.write(planned, crops, write)
+    with claimed(outputs.named):
+        started = _run(job, frames, engine, progress, cancel)
+        planned = started.plan(job.selection, job.span)
+        with started.enhanced(planned) as crops, outputs.opened(planned, job.span.whole) as write:
+            measures = started.write(planned, crops, write)
+    faults = tuple(dict.fromkeys((*frames.faults, *outputs.faults)))
     capabilities, done = started.engine.capabilities, job.as_run(started.settings)
     report = Report(
         plan=planned,
@@ -116,12 +124,12 @@ def run(
         passes=started.watch.passes(len(planned)),
         regions=measures.regions,
         untouched=measures.untouched,
-        notices=tuple(dict.fromkeys((*planned.notices, *outputs.notices))),
+        notices=tuple(dict.fromkeys((*planned.notices, *outputs.notices, *faults))),
         job=None if engine or done.unnamed else done,
     )
     if job.report is not None:
         write_report(report, job.report)
-    return Result(job.output, report, outputs.collected)
+    return Result(job.output, report, outputs.collected, faults)
 
 
 def plan(

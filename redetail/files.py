@@ -24,6 +24,16 @@ def hidden_name(path: Path) -> Path:
     return claims.hidden_name(followed(path), uuid.uuid4().hex[:8], f"part{path.suffix}")
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with the home folder in place of ``~``; a user that does not exist stays as it is, to be looked for."""
+    return Path(os.path.expanduser(path))
+
+
+def resolved(path: str | Path) -> Path:
+    """The whole path without links; links in a circle stay as they are, to be refused when they are opened."""
+    return Path(os.path.realpath(expanded(path)))
+
+
 def followed(path: Path) -> Path:
     """What a link leads to: that is replaced, and the link stays."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path

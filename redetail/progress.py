@@ -37,6 +37,8 @@ class CancelToken:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self.checked = False
+        """Whether work that can be stopped between its steps has started."""
 
     def cancel(self) -> None:
         """Ask the work to stop at its next check."""
@@ -49,6 +51,7 @@ class CancelToken:
 
     def check(self) -> None:
         """Raise :class:`~redetail.errors.Cancelled` if somebody asked to stop."""
+        self.checked = True
         if self._event.is_set():
             raise Cancelled("Stopped on request.")
 

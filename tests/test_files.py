@@ -111,3 +111,35 @@ def test_hidden_names_fit_any_file_system() -> None:
     assert hidden.name.startswith(".n")
     assert hidden.suffix == ".mp4"
     assert files.hidden_name(Path("a")) != files.hidden_name(Path("a"))
+
+
+def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:
+    real, link = tmp_path / "disk" / "real.json", tmp_path / "link.json"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    for text in ("first", "second"):  # at first it leads to nothing
+        files.write_text(link, text)
+        assert real.read_text() == text
+        assert link.is_symlink()
+    assert names(real.parent) == ["real.json"]
+
+
+def test_a_result_is_kept_where_its_name_is_open_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows lets nobody replace a file that another program has open."""
+    path, replace = tmp_path / "out.json", os.replace
+    path.write_text("in use")
+
+    def windows(source: Path, target: Path) -> None:
+        if target == path:
+            raise PermissionError(errno.EACCES, "Access is denied")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", windows)
+    with pytest.raises(OutputError, match=r"another program has it open; the result is kept as .*out-\w{8}\.json\."):
+        files.write_text(path, "hours of work")
+    assert sorted(one.read_text() for one in tmp_path.iterdir()) == ["hours of work", "in use"]
+
+
+def test_the_home_of_nobody_is_a_name_like_others() -> None:
+    assert files.expanded("~nobody-of-that-name/a.mp4") == Path("~nobody-of-that-name/a.mp4")
+    assert files.expanded("~/a.mp4") == Path.home() / "a.mp4"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from redetail import api
+from redetail.cli.clean import clean
 from redetail.cli.display import progress_display, tell
 from redetail.cli.draw import drawn_sheet, marked
 from redetail.cli.evaluate import evaluate
@@ -18,7 +19,7 @@ from redetail.cli.outputs import keep_existing, path_of, write_picture
 from redetail.cli.request import job_of, selected
 from redetail.cli.summary import placement_summary, plan_summary, preset_summary, settings_summary, summary
 from redetail.errors import SettingsError
-from redetail.files import write_text
+from redetail.files import expanded, write_text
 from redetail.job import Job, text_of
 from redetail.pipeline.outputs import check_names
 from redetail.pipeline.plan import Plan
@@ -28,21 +29,25 @@ from redetail.settings import Settings
 from redetail.video import FrameSource, open_sink, open_source
 from redetail.video.target import check_target
 
-__all__ = ["detail", "detect", "evaluate", "models"]
+COMPLETE, INCOMPLETE = 0, 3
+
+__all__ = ["clean", "detail", "detect", "evaluate", "models"]
 
 
-def detail(options: argparse.Namespace, cancel: CancelToken) -> None:
+def detail(options: argparse.Namespace, cancel: CancelToken) -> int:
     """``redetail detail``."""
     job, saved = job_of(options), path_of(options.save_job)
     outputs = {"output": job.output, "compare": job.compare, "report": job.report}
     if not options.dry_run and job.output is None:
         raise SettingsError("Say where the result goes: -o OUT.mp4 (or --dry-run to see what would be done).")
     keep_existing([*([] if options.dry_run else outputs.values()), saved], options.overwrite)
+    _check_read(options, job, saved, outputs.values())
     if saved is not None:
-        _check_job_target(saved, job, outputs.values())
+        check_target(saved, None)
+        text_of(job.to_document(), saved)
     if options.dry_run:
         _dry_run(options, job, saved, cancel)
-        return
+        return COMPLETE
     with progress_display(options.quiet) as progress:
         result = api.run(job, progress=progress, cancel=cancel)
     _save_job(job, result.report.plan, saved)
@@ -51,6 +56,7 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> None:
         shown = {name: None if path is None else str(path) for name, path in outputs.items()}
         shown["job"] = options.save_job
         tell(summary(result.report, str(job.source), shown) + preset_summary(job.settings))
+    return INCOMPLETE if result.faults else COMPLETE
 
 
 def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: CancelToken) -> None:
@@ -70,19 +76,22 @@ def _save_job(job: Job, plan: Plan, path: Path | None) -> None:
         write_text(path, text_of(job.as_run(plan.settings or Settings()).to_document(), path))
 
 
-def _check_job_target(saved: Path, job: Job, others: Iterable[Path | None]) -> None:
-    """Raise where the job could not be written, or would replace what the run reads or writes."""
+def _check_read(options: argparse.Namespace, job: Job, saved: Path | None, outputs: Iterable[Path | None]) -> None:
+    """Raise where something that is written would replace what the run reads.
+
+    The job itself may only be replaced by what was typed over it, with --save-job.
+    """
     source = [job.source] if isinstance(job.source, Path) else []
-    check_names([saved, *others], [*source, *job.files])
-    check_target(saved, None)
-    text_of(job.to_document(), saved)
+    check_names([saved, *outputs], [*source, *job.files])
+    if options.job:
+        check_names(outputs, [Path(options.job)])
 
 
-def detect(options: argparse.Namespace, cancel: CancelToken) -> None:
+def detect(options: argparse.Namespace, cancel: CancelToken) -> int:
     """``redetail detect``."""
     report, drawing = _detect_outputs(options)
     keep_existing([report, drawing], options.overwrite)
-    source = open_source(Path(options.input).expanduser())
+    source = open_source(expanded(options.input), strict=bool(options.strict))
     _check_writable(source, report, drawing)
     job = Job().overlay(
         source=source, start=options.start, end=options.end, **selected(options), **settings_of(options)
@@ -98,13 +107,14 @@ def detect(options: argparse.Namespace, cancel: CancelToken) -> None:
     if not options.quiet:
         written = [f"  {name}: {path}\n" for name, path in (("report", report), ("drawing", drawing)) if path]
         tell(plan_summary(plan, options.input) + "".join(written))
+    return INCOMPLETE if source.faults else COMPLETE
 
 
 def _detect_outputs(options: argparse.Namespace) -> tuple[Path | None, Path | None]:
     """Where report and drawing go; a report without a drawing of its own gets one beside it."""
     report = None
     if options.report is not None:
-        report = Path(options.report or f"{Path(options.input).stem}.detect.json").expanduser()
+        report = expanded(options.report or f"{Path(options.input).stem}.detect.json")
     drawing = path_of(options.draw) or (report and report.with_suffix(".png"))
     return report, drawing
 

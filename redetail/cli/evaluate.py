@@ -16,7 +16,7 @@ from redetail.errors import SettingsError
 from redetail.evaluate.comparison import SOURCE, ClipFigures, Comparison, worst_moments
 from redetail.evaluate.sheet import Picture, contact_sheet, zoomed
 from redetail.evaluate.subjects import SubjectFigures
-from redetail.files import write_text
+from redetail.files import expanded, write_text
 from redetail.pipeline.outputs import check_names
 from redetail.progress import CancelToken
 from redetail.region import Box, Region, Size
@@ -33,7 +33,7 @@ def evaluate(options: argparse.Namespace, cancel: CancelToken) -> None:
     report, sheet = path_of(options.report), path_of(options.sheet)
     keep_existing([report, sheet], options.overwrite)
     names = _named(options.results)
-    clips = [Path(options.input).expanduser(), *names.values()]
+    clips = [expanded(options.input), *names.values()]
     original = path_of(options.original)
     check_names([report, sheet], [*clips, *([] if original is None else [original])])
     for path in (report, sheet):
@@ -63,8 +63,8 @@ def _named(results: Sequence[str]) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for text in results:
         name, equals, file = text.partition("=")
-        path = Path(text).expanduser() if not equals or Path(text).expanduser().exists() else Path(file).expanduser()
-        name = path.stem if str(path) == str(Path(text).expanduser()) else name
+        path = expanded(text) if not equals or expanded(text).exists() else expanded(file)
+        name = path.stem if str(path) == str(expanded(text)) else name
         if name in named or name == SOURCE:
             raise SettingsError(f"Two clips are called {name!r}; name them: NAME=FILE.")
         named[name] = path

@@ -1,37 +1,44 @@
-"""Ctrl-C: the first one lets the current step finish, the second one stops at once."""
+"""Ctrl-C and other signals to stop: the first one lets the current step finish, the second one stops at once."""
 
 from __future__ import annotations
 
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from redetail.progress import CancelToken
 
 MESSAGE = "Stopping after this step; Ctrl-C again stops at once.\n"
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
+"""Those of this system: Windows has no SIGHUP, and SIGBREAK in its place."""
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[CancelToken]:
-    """A token that Ctrl-C (SIGINT) or SIGTERM cancels; what was set for these signals before is restored at the end.
+    """A token that Ctrl-C (SIGINT), SIGTERM or SIGHUP cancels; what was set for them before is restored at the end.
 
-    A second signal raises KeyboardInterrupt, so that temporary files are still removed; a third one ends the
-    process wherever it is.
+    Before work has started, which is when the token is checked first, there is no step to finish: then the first signal
+    stops at once, also where a job or a list of segments is read from a pipe that nobody writes to. A second signal
+    raises KeyboardInterrupt, so that temporary files are still removed; a third one ends the process wherever it is.
     """
     token = CancelToken()
 
     def first(number: int, _: FrameType | None) -> None:
         token.cancel()
-        sys.stderr.write(MESSAGE)
-        signal.signal(number, second)
+        for each in SIGNALS:
+            signal.signal(each, second)
+        if not token.checked:
+            raise KeyboardInterrupt
+        with suppress(RuntimeError, OSError):  # the signal came in the middle of a message
+            sys.stderr.write(MESSAGE)
 
     def second(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, first) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, first) for number in SIGNALS}
     try:
         yield token
     finally:

@@ -9,41 +9,41 @@ import warnings
 from collections.abc import Sequence
 
 from redetail import __version__
-from redetail.cli.display import STDERR, STDOUT, mute
 from redetail.cli.interrupt import stop_on_signal
 from redetail.cli.parser import build_parser, joined_values
+from redetail.cli.streams import make_lenient
 from redetail.errors import Cancelled, RedetailError
+from redetail.progress import CancelToken
 
-COMPLETE, BUG, REFUSED, STOPPED, UNHEARD = 0, 1, 2, 130, 141
+COMPLETE, BUG, REFUSED, STOPPED = 0, 1, 2, 130
 log = logging.getLogger("redetail")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 complete, 2 refused in one sentence, 130 stopped, 1 a bug,
-    141 where the messages could not be written because their reader has gone."""
+    """Run one command and return its exit code: 0 complete, 2 refused in one sentence, 3 complete but for what
+    is missing in a damaged source, 130 stopped, 1 a bug."""
+    if arguments is None:
+        make_lenient()
     given = joined_values(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
-        options = build_parser().parse_args(given)
-        _set_up_messages(debug)
-        return _run(options)
+        with stop_on_signal() as token:
+            options = build_parser().parse_args(given)
+            _set_up_messages(debug)
+            return _run(options, token)
     except RedetailError as error:
         return _say(str(error), REFUSED, debug)
     except (Cancelled, KeyboardInterrupt):
         return _say("Stopped; nothing was written.", STOPPED, debug)
-    except BrokenPipeError:  # whoever read our messages has gone, as after `2>&1 | head`
-        mute(STDOUT, STDERR)
-        return UNHEARD
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug must not look like a refusal
         return _say(_bug(error), BUG, debug)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, token: CancelToken) -> int:
     from redetail.cli import commands  # imports the library's machinery, which --help can do without
 
-    with stop_on_signal() as token:
-        getattr(commands, options.command)(options, token)
-    return COMPLETE
+    code: int | None = getattr(commands, options.command)(options, token)
+    return COMPLETE if code is None else code
 
 
 def _say(sentence: str, code: int, debug: bool) -> int:

@@ -14,6 +14,7 @@ from redetail.engines.device import Placement, place
 from redetail.engines.files import FileFacts, identify
 from redetail.engines.memory import GIB, device_memory
 from redetail.errors import ModelError, SettingsError
+from redetail.files import expanded
 from redetail.progress import CancelToken
 
 # Details that help nobody to use a file: names inside of it.
@@ -37,7 +38,7 @@ def inspect(options: argparse.Namespace, cancel: CancelToken) -> None:
     for path in map(Path, options.files):
         cancel.check()
         try:
-            tell("\n".join(_inspected(path.expanduser(), placement)) + "\n")
+            tell("\n".join(_inspected(expanded(path), placement)) + "\n")
         except ModelError as error:
             if len(options.files) == 1:
                 raise

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from redetail.errors import OutputError
 from redetail.evaluate.sheet import Picture, save_png
-from redetail.files import replacing
+from redetail.files import expanded, replacing
 
 
 def path_of(given: str | Path | None) -> Path | None:
     """A name as it was typed, with the home folder in place of ``~``."""
-    return None if given is None else Path(given).expanduser()
+    return None if given is None else expanded(given)
 
 
 def keep_existing(outputs: Iterable[str | Path | None], overwrite: bool) -> None:
     """Raise OutputError where a file that is to be written exists and may not be replaced."""
     for path in outputs:
-        if path and not overwrite and Path(path).expanduser().is_file():
+        if path and not overwrite and expanded(path).is_file():
             raise OutputError(f"{path} exists; give another name, or --overwrite to replace it.")
 
 

@@ -26,7 +26,8 @@ examples:
 """
 
 EXIT_CODES = """\
-exit codes: 0 the output is complete; 2 something must be changed, and the message says what; 130 stopped with Ctrl-C
+exit codes: 0 the output is complete; 2 something must be changed, and the message says what; 3 the output holds what
+            could be read of a damaged source, and notes say what is missing; 130 stopped with Ctrl-C or a signal
 """
 
 
@@ -57,6 +58,7 @@ def build_parser() -> Parser:
     _add_detect(commands)
     _add_evaluate(commands)
     _add_models(commands)
+    _add_clean(commands)
     return parser
 
 
@@ -196,10 +198,30 @@ def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_talk(parser)
 
 
+def _add_clean(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "clean",
+        prog="redetail clean",
+        usage="redetail clean [FOLDER ...]",
+        help="remove what killed runs left behind",
+        description="Remove hidden temporary files of runs that were killed, here or in the folders given, and\n"
+        "temporary crops in the folder that TMPDIR names. What belongs to a run that still works is left alone.",
+        epilog=EXIT_CODES,
+        formatter_class=_Help,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument("folders", nargs="*", metavar="FOLDER", help="where outputs were written [this folder]")
+    _add_talk(parser)
+
+
 def _add_source(parser: Parser, *, optional: bool = False) -> None:
     """What is detailed; it is ``optional`` where a job may say it."""
     group = parser.add_argument_group("what to detail")
     group.add_argument("input", metavar="IN", nargs="?" if optional else None, help="a video, or a folder of images")
+    group.add_argument(
+        "--strict", action="store_true", default=None, help="refuse a source of which something is damaged or missing"
+    )
     if optional:
         group.add_argument("--job", metavar="JOB", help="a job file (.toml) or a report (.json); options override it")
     _add_subjects(group)

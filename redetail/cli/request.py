@@ -11,10 +11,11 @@ from redetail.cli.options import encoding_of, settings_of
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ControlFile, WeightedFile
 from redetail.errors import SettingsError
+from redetail.files import expanded
 from redetail.job import Job, read_job
 from redetail.selection import kinds
 
-_PLAIN = ("output", "compare", "report", "start", "end", "device", "save_hints")
+_PLAIN = ("output", "compare", "report", "start", "end", "device", "save_hints", "strict")
 
 
 def job_of(options: argparse.Namespace) -> Job:
@@ -44,7 +45,7 @@ def _model(options: argparse.Namespace) -> dict[str, Any]:
         "motion_module": _path(options.motion_module),
         "motion_loras": tuple(map(WeightedFile.parse, options.motion_lora or ())),
         "vae": _path(options.vae),
-        "embeddings": tuple(Path(path).expanduser() for path in options.embedding or ()),
+        "embeddings": tuple(expanded(path) for path in options.embedding or ()),
         "controls": _controls(options.controlnet or [], options.control or []),
         "refiner_checkpoint": options.refiner_checkpoint,
     }
@@ -65,4 +66,4 @@ def _controls(networks: list[str], hints: list[str]) -> tuple[ControlFile, ...]:
 
 
 def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text).expanduser()
+    return None if text is None else expanded(text)

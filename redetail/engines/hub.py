@@ -9,6 +9,7 @@ from types import ModuleType
 
 from redetail.engines.architectures import hub_patterns
 from redetail.errors import ModelError
+from redetail.files import expanded
 from redetail.optional import require
 
 _LOG = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def checkpoint_path(checkpoint: str | Path) -> Path:
     Only a text of the form ``owner/name`` can be a hub name. Raises :class:`~redetail.errors.ModelError` where there is
     neither, and :class:`~redetail.errors.DependencyError` without huggingface_hub.
     """
-    path = Path(checkpoint).expanduser()
+    path = expanded(checkpoint)
     if path.exists():
         return path
     if isinstance(checkpoint, str) and _NAME.fullmatch(checkpoint) and path.suffix.lower() not in _FILES:

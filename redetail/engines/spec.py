@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from redetail.errors import SettingsError
+from redetail.files import expanded
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
@@ -134,7 +135,7 @@ def _several(spec: ModelSpec, name: str) -> Sequence[Any]:
 def _path(name: str, given: Any) -> Path:
     if not isinstance(given, str | Path):
         raise SettingsError(f"{name} is {given!r}; it must be the name of a file.")
-    return Path(given).expanduser()
+    return expanded(given)
 
 
 def _weighted(name: str, given: Any) -> WeightedFile:
@@ -157,4 +158,4 @@ def _split(text: str, most: int) -> tuple[Path, list[float]]:
     path = ":".join(parts)
     if not path:
         raise SettingsError(f"{text!r} names no file; give FILE or FILE:strength.")
-    return Path(path).expanduser(), numbers
+    return expanded(path), numbers

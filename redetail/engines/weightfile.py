@@ -26,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from redetail.errors import ModelError
+from redetail.files import expanded
 
 _AGAIN = "copy or download it again"
 # Where programs put the tensors of a checkpoint, in the order in which they are looked for.
@@ -81,7 +82,7 @@ def open_weights(path: str | Path) -> WeightFile:
     Raises :class:`~redetail.errors.ModelError` in one sentence for a file that is missing, empty, truncated or a text,
     for an archive without a checkpoint, and for a pickle with anything but tensors in it, which never runs.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     start, size = _start(path)
     header = int.from_bytes(start[:8], "little")  # first: the length of a header may begin like a pickle
     if size >= 8 and header <= _LONGEST_HEADER and start[8:9] == b"{":

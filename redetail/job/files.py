@@ -8,6 +8,7 @@ from typing import Any
 
 from redetail.documents import load, shown
 from redetail.errors import InputError, RedetailError, SettingsError
+from redetail.files import expanded, resolved
 from redetail.job.job import Job
 
 REPORT_VERSION = 1
@@ -20,10 +21,10 @@ def read_job(path: str | Path) -> Job:
     Raises :class:`~redetail.errors.InputError` where the file cannot be read, and
     :class:`~redetail.errors.SettingsError` for a key that does not exist or a value of the wrong kind.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     document = _document(path)
     try:
-        return Job.from_document(document, path.resolve().parent)
+        return Job.from_document(document, resolved(path).parent)
     except (RedetailError, TypeError) as error:
         raise SettingsError(f"{path}: {error}") from error
 

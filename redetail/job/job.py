@@ -12,7 +12,7 @@ import numpy as np
 
 from redetail.documents import shown
 from redetail.engines.memory import Memory
-from redetail.engines.spec import ModelSpec, as_spec
+from redetail.engines.spec import ModelSpec, WeightedFile, as_spec
 from redetail.errors import InputError, SettingsError, UnknownNameError
 from redetail.job import reading, writing
 from redetail.job.requested import RequestedSettings, Subject
@@ -34,6 +34,7 @@ class Job:
     ``memory`` say what is loaded and how it uses the machine (None: the bundled model, what suits the machine).
     ``settings``: those that were asked for, a preset among them; ``subjects``: what differs for single subjects.
     ``output``, ``compare``, ``report`` and ``save_hints`` are what is written, ``encode`` how the output is coded.
+    ``strict``: a damaged source is refused.
 
     Jobs are equal where they ask for the same; arrays and other objects in memory are equal only to themselves.
     :meth:`overlay` makes a job of another one, :meth:`to_document` and :meth:`from_document` write and read one.
@@ -55,6 +56,7 @@ class Job:
     report: Path | None = None
     save_hints: Path | None = None
     encode: EncodeOptions | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", _source(self.source))
@@ -103,13 +105,15 @@ class Job:
         """The frames; raises :class:`~redetail.errors.InputError` where they cannot be read."""
         if self.source is None:
             raise SettingsError("The job names no source; give a video file, a folder of images or an array of frames.")
-        return open_source(self.source) if isinstance(self.source, Path) else self.source
+        return open_source(self.source, strict=self.strict) if isinstance(self.source, Path) else self.source
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Files and folders that are read beside the source; names on the hub are among them."""
         selected = (path for selection in self.selection for path in selection.files)
-        return (*selected, *as_spec(self.model).files)
+        settings = (RequestedSettings(self.settings), *(subject.settings for subject in self.subjects))
+        loras = (WeightedFile.parse(str(text)).path for one in settings for text in one.get("loras") or ())
+        return (*selected, *as_spec(self.model).files, *loras)
 
     @property
     def unnamed(self) -> tuple[str, ...]:
@@ -144,7 +148,7 @@ class Job:
         return cls(**reading.fields_of(document, folder))
 
 
-_PLAIN = ("source", "device", "subjects")
+_PLAIN = ("source", "device", "subjects", "strict")
 _TABLES: Mapping[str, Any] = {"model": ModelSpec(), "memory": Memory(), "encode": EncodeOptions()}
 _SEVERAL: Mapping[str, tuple[type, str]] = {
     "selection": (Selection, "a selection"),
@@ -152,6 +156,7 @@ _SEVERAL: Mapping[str, tuple[type, str]] = {
 }
 _KINDS: Mapping[str, tuple[type, str]] = {
     "span": (Span, "a Span"),
+    "strict": (bool, "True or False"),
     "device": (str, "a name such as 'cpu' or 'cuda'"),
     "memory": (Memory, "a redetail.Memory"),
     "encode": (EncodeOptions, "a redetail.EncodeOptions"),

@@ -12,6 +12,7 @@ from redetail.documents import WrongKindError, each, named, number, shown, text,
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
 from redetail.errors import SettingsError
+from redetail.files import expanded
 from redetail.job.requested import RequestedSettings, Subject
 from redetail.job.writing import VERSION
 from redetail.selection import DEFAULT, kinds, selections_from_document
@@ -39,6 +40,7 @@ def fields_of(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     readers: dict[str, Callable[[Any], Any]] = {
         **dict.fromkeys(_FILES, reader.path),
         "device": text,
+        "strict": truth,
         "model": reader.model,
         "memory": lambda table: Memory(**_switched(table, _names(Memory), "[memory]")),
         "encode": lambda table: EncodeOptions(**_switched(table, _names(EncodeOptions), "[encode]")),
@@ -69,7 +71,7 @@ class _Reader:
     folder: Path
 
     def path(self, value: Any) -> Path:
-        return self.folder / Path(text(value)).expanduser()
+        return self.folder / expanded(text(value))
 
     def model(self, table: Any) -> ModelSpec:
         readers: dict[str, Callable[[Any], Any]] = {
@@ -127,7 +129,7 @@ class _Reader:
 
 def _top() -> tuple[str, ...]:
     """The keys that stand before all tables."""
-    return ("job_version", *_FILES, *kinds(), "device", *_SPAN)
+    return ("job_version", *_FILES, *kinds(), "device", "strict", *_SPAN)
 
 
 def _known(table: Any, names: Iterable[str], where: str, aliases: Mapping[str, str] | None = None) -> dict[str, Any]:

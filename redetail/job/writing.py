@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from redetail.documents import is_text
 from redetail.engines.spec import ModelSpec, WeightedFile, as_spec
 from redetail.errors import SettingsError
+from redetail.files import expanded, resolved
 from redetail.job.requested import Subject
 from redetail.video.options import EncodeOptions
 
@@ -33,7 +34,7 @@ def document(job: Job) -> dict[str, Any]:
                 **{name: _whole(path) for name, path in paths.items()},
                 "save_hints": _whole(job.save_hints),
                 **{selection.name: selection.to_document() for selection in job.selection},
-                **{"start": job.span.start, "end": job.span.end, "device": job.device},
+                **{"start": job.span.start, "end": job.span.end, "device": job.device, "strict": job.strict or None},
                 "model": _filled(_model(as_spec(job.model))),
                 "memory": job.memory.as_dict() if job.memory else {},
                 "settings": _settings(job.settings),
@@ -76,16 +77,16 @@ def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole(path: str | Path | None) -> str | None:
-    return None if path is None else str(Path(path).expanduser().resolve())
+    return None if path is None else str(resolved(path))
 
 
 def _whole_weighted(file: WeightedFile) -> str:
-    return str(WeightedFile(file.path.expanduser().resolve(), file.strength))
+    return str(WeightedFile(resolved(file.path), file.strength))
 
 
 def _where(given: str | Path | None) -> str | None:
     """The whole path of what is on this machine; the name of a model on the hub or of a hint stays as it is."""
-    there = given is not None and Path(given).expanduser().exists()
+    there = given is not None and expanded(given).exists()
     return _whole(given) if there or given is None else str(given)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from redetail.engines.base import CropSource, Pixels
 from redetail.errors import InputError
-from redetail.files import cannot_write
+from redetail.files import cannot_write, expanded
 from redetail.imaging import resample
 from redetail.imaging.hints import hint_names, make_hint
 from redetail.pipeline.plan import CropPlan
@@ -39,7 +39,7 @@ def open_hints(names: Iterable[str], info: VideoInfo) -> dict[str, FrameSource]:
 
 
 def _opened(name: str, info: VideoInfo) -> FrameSource:
-    path = Path(name).expanduser()
+    path = expanded(name)
     if not path.exists():
         raise InputError(
             f"The hint {name!r} is neither one that can be computed ({', '.join(hint_names())}) nor a video or folder "

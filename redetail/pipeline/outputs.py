@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,7 @@ import numpy as np
 
 from redetail.errors import OutputError, SettingsError
 from redetail.evaluate.sheet import side_by_side
-from redetail.files import replacing
+from redetail.files import expanded, replacing
 from redetail.pipeline.paste import PastedFrame
 from redetail.pipeline.plan import Plan
 from redetail.region import Size
@@ -44,12 +45,19 @@ class Outputs:
         self.output, self._compare, self.report = output, compare, report
         self._frames: list[RGB] = []
         self.notices: list[str] = []
-        check_names([output, compare, report], read)
+        self.faults: list[str] = []
+        folder = [source.info.path] if source.info.path is not None and source.info.path.is_dir() else []
+        check_names(self.named, [*read, *folder])
         for path, info, options in ((output, source.info, encode), (compare, _wide(source.info), None)):
             if path is not None:
                 open_sink(path, info, options=options)
         if report is not None:
             check_target(report, source.info.path)
+
+    @property
+    def named(self) -> tuple[Path, ...]:
+        """The files and folders that will be written."""
+        return tuple(path for path in (self.output, self._compare, self.report) if path is not None)
 
     @property
     def collected(self) -> RGB | None:
@@ -81,7 +89,9 @@ class Outputs:
 
     def _video(self, stack: ExitStack, path: Path, plan: Plan, whole: bool) -> Writer:
         info = self._source.info
-        sink = stack.enter_context(_sink(path, info, plan, whole, self._encode))
+        sink = _sink(path, info, plan, whole, self._encode)
+        stack.callback(lambda: self.faults.extend(sink.faults))  # once it is closed
+        stack.enter_context(sink)
         self.notices += sink.notices
         return lambda frame: sink.write(frame.result)
 
@@ -111,14 +121,27 @@ def check_names(written: Iterable[Path | None], read: Iterable[Path]) -> None:
     Raises :class:`~redetail.errors.SettingsError` where two have the same name, and
     :class:`~redetail.errors.OutputError` where an output is an input.
     """
-    inputs = {path.expanduser().resolve() for path in read if path.expanduser().is_file()}
-    seen: set[Path] = set()
-    for path in (path.resolve() for path in written if path is not None):
-        if path in seen:
+    inputs = [expanded(path) for path in read]
+    seen: set[str] = set()
+    for path in written:
+        if path is None:
+            continue
+        real = os.path.realpath(path)
+        if real in seen:
             raise SettingsError(f"Two outputs have the same name, {path}; give each its own.")
-        if path in inputs:
+        if any(_is_read(Path(real), given) for given in inputs):
             raise OutputError(f"The output {path} is an input of this run; choose another name.")
-        seen.add(path)
+        seen.add(real)
+
+
+def _is_read(path: Path, given: Path) -> bool:
+    """Whether an existing file is one that is read, by whatever name, or lies in a folder that is."""
+    try:
+        if not path.is_file() or not given.exists():
+            return False
+        return path.samefile(given) or (given.is_dir() and path.is_relative_to(os.path.realpath(given)))
+    except OSError:
+        return False
 
 
 def _sink(path: Path, info: VideoInfo, plan: Plan, whole: bool, encode: EncodeOptions | None = None) -> FrameSink:

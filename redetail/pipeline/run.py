@@ -72,7 +72,7 @@ class Run:
             search = Search(self.source, span, self.settings.crop_factor, self.progress, self.cancel)
             found = find_subjects(selection, search)
         crops = self._crops(found.regions)
-        notices = (*self.source.info.notices, *found.notices)
+        notices = (*self.source.info.notices, *self.source.faults, *found.notices)
         placement, size = self.engine.capabilities.placement, self.source.info.size
         return Plan(found.start, found.stop, size, crops, notices, self.settings, placement, self._budgets)
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from redetail.documents import text
 from redetail.errors import RegionError
+from redetail.files import expanded
 from redetail.selection.base import InMemory, Selection
 
 T = TypeVar("T")
@@ -24,12 +25,12 @@ class FileSelection(Selection, Generic[T]):
     @classmethod
     def from_option(cls, value: Any) -> Self | None:
         """A file's name, or the object."""
-        return cls(Path(value).expanduser() if isinstance(value, str | Path) else InMemory(value))
+        return cls(expanded(value) if isinstance(value, str | Path) else InMemory(value))
 
     @classmethod
     def from_document(cls, value: Any, folder: Path) -> Self:
         """A file's name."""
-        return cls(folder / Path(text(value)).expanduser())
+        return cls(folder / expanded(text(value)))
 
     def to_document(self) -> str | None:
         """The file's whole path."""

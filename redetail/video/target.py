@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redetail import claims
 from redetail.errors import OutputError
-from redetail.files import cannot_write, followed, hidden_name, rename
+from redetail.files import cannot_write, followed, hidden_name, rename, resolved
 
 _log = logging.getLogger(__name__)
 _RESERVE = 16 * 2**20
@@ -66,6 +66,8 @@ def check_target(path: Path, source: Path | None, *, folder: bool = False) -> No
     """
     check_name(path)
     path = followed(path)
+    if path.is_symlink():
+        raise OutputError(f"The output {path} is a link that leads to itself; remove it or choose another name.")
     parent = path.parent
     if not parent.exists():
         raise OutputError(f"The folder {parent} for the output {path.name} does not exist; make it first.")
@@ -94,11 +96,15 @@ def check_target(path: Path, source: Path | None, *, folder: bool = False) -> No
 def check_name(path: Path, *, windows: bool = WINDOWS) -> None:
     """Raise :class:`~redetail.errors.OutputError` for a name that no file of this system can have."""
     name = path.name
+    try:
+        length = len(os.fsencode(name))
+    except UnicodeEncodeError as error:
+        raise OutputError(f"The output name {name!r} has characters that no file name can have; rename it.") from error
     if "\0" in str(path):
         raise OutputError(f"The output name {str(path)!r} has a zero character in it; give another name.")
-    if path.is_symlink() and not os.path.exists(os.path.realpath(path).rsplit(os.sep, 1)[0]):
-        raise OutputError(f"The output {path} is a link that leads nowhere; remove it or choose another name.")
-    if len(os.fsencode(name)) > LONGEST_NAME:
+    if name == "-":
+        raise OutputError("The output is written to a file, not to standard output; give a name such as out.mp4.")
+    if length > LONGEST_NAME:
         raise OutputError(f"The output name {name[:40]}... is too long; choose one of at most {LONGEST_NAME} bytes.")
     if not windows:
         return
@@ -134,7 +140,7 @@ def _check_folder(path: Path) -> None:
 def _same(path: Path, source: Path) -> bool:
     if path.exists() and source.exists():
         return path.samefile(source)
-    return path.resolve() == source.resolve()
+    return resolved(path) == resolved(source)
 
 
 def _readable(size: int) -> str:

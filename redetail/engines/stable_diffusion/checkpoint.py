@@ -33,6 +33,7 @@ from redetail.engines.stable_diffusion.state_dict import StateDict, renamed
 from redetail.engines.stable_diffusion.vae import load_vae_part, vae_in
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
+from redetail.files import expanded
 
 _PREDICTIONS = {"eps": "epsilon", "v": "v_prediction"}
 
@@ -84,7 +85,7 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
     """
     if spec.checkpoint is None:
         raise ModelError(f"A motion module, LoRA or VAE acts on a checkpoint; name one with them: {WANTED}.")
-    path = Path(spec.checkpoint).expanduser()
+    path = expanded(spec.checkpoint)
     if path.is_dir():
         needed = tuple(name for name, own in (("motion_adapter", spec.motion_module), ("vae", spec.vae)) if own is None)
         return FolderCheckpoint(open_folder(path, needed))

@@ -1,0 +1,51 @@
+"""Standard output and error that never fail the work: closed, full, without a reader, or in another encoding."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import Any, TextIO
+
+from redetail.cli.display import STDERR, STDOUT, mute
+
+
+class Lenient:
+    """A stream that is written to as long as that works, and to nowhere from then on."""
+
+    def __init__(self, stream: TextIO, descriptor: int) -> None:
+        self._stream, self._descriptor = stream, descriptor
+
+    def write(self, text: str) -> int:
+        """Write at once, so that an error shows here and not when the process ends."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # no space, no reader, closed
+            self._mute()
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _mute(self) -> None:
+        with suppress(OSError):
+            mute(self._descriptor)
+        with suppress(OSError, ValueError):
+            self._stream.flush()  # what the buffer still holds
+
+
+def make_lenient() -> None:
+    """Replace both streams of this process; characters that their encoding lacks are escaped."""
+    for name, descriptor in (("stdout", STDOUT), ("stderr", STDERR)):
+        stream = getattr(sys, name)
+        if stream is None:  # closed before the process began
+            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it lasts as long as the process
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+        setattr(sys, name, Lenient(stream, descriptor))
