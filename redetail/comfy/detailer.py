@@ -21,8 +21,7 @@ from redetail.comfy.progress import ClipBar
 from redetail.comfy.sampling import SchedulerFunction
 from redetail.engines.arrays import run_checked
 from redetail.engines.base import CropSource, Request
-from redetail.geometry.padding import Padding
-from redetail.geometry.scale import working_crop
+from redetail.geometry.crop import Padding, working_crop
 from redetail.imaging import resample
 from redetail.imaging.masks import noise_mask
 from redetail.region import Box, Size

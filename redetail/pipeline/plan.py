@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from redetail.geometry.padding import Padding
-from redetail.geometry.scale import working_crop
+from redetail.geometry.crop import Padding, working_crop
 from redetail.pipeline.stretches import Budgets, Stretch, stretches_of
 from redetail.region import Region, Size
 from redetail.settings import Settings

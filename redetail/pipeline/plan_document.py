@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.errors import InputError, RedetailError
-from redetail.geometry.padding import Padding
+from redetail.geometry.crop import Padding
 from redetail.pipeline.plan import CropPlan, Plan
 from redetail.pipeline.stretches import Budgets, Stretch
 from redetail.region import Region, Size

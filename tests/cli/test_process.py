@@ -56,7 +56,7 @@ def test_faces_are_detailed_and_nothing_else(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_equal_seeds_give_equal_pictures(tmp_path: Path) -> None:
-    """In two processes, and in this one."""
+    """In two processes with one seed, and in this one with two."""
     asked = ("detail", CLIP, "--end", "3f", *SMALL)
     for name in ("first", "second"):
         done = redetail(*asked, "-o", tmp_path / name, "--seed", 5)

@@ -7,7 +7,7 @@ import numpy as np
 
 from redetail.cli.summary import plan_summary, preset_summary, settings_summary, summary
 from redetail.evaluate.temporal import Jitter, TemporalFigures
-from redetail.geometry.padding import Padding
+from redetail.geometry.crop import Padding
 from redetail.pipeline.measure import RegionMeasures, Untouched
 from redetail.pipeline.plan import CropPlan, Plan
 from redetail.pipeline.report import Report

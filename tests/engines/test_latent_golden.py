@@ -24,8 +24,8 @@ from redetail.engines import LatentEngine, enhance_arrays
 from redetail.engines.base import Capabilities, CropSource, Write
 from redetail.engines.device import place
 from redetail.engines.latent import DenoiserFor
+from redetail.geometry.crop import working_size
 from redetail.geometry.latent_grid import LatentGrid
-from redetail.geometry.scale import working_size
 from redetail.imaging.masks import feather, resize_mask
 from redetail.region import Size
 from redetail.sampling import Guidance, VarianceExploding, sampler_names, scheduler_names

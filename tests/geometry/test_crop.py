@@ -1,4 +1,4 @@
-"""The crop window: recorded vectors and what holds for every box."""
+"""The crop: its window, its working size and its padding, as recorded and by what holds for every input."""
 
 import json
 
@@ -7,12 +7,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from redetail.errors import RegionError
-from redetail.geometry.crop import crop_region
+from redetail.geometry.crop import Padding, crop_region, working_crop, working_size
 from redetail.region import Box, Size
+from redetail.settings import Settings
 from tests import recordings
 
-GOLDEN = json.loads((recordings.GOLDEN / "masks.json").read_text())["crop_region"]
-EMPTY = [case for case in GOLDEN if case["result"][0] == case["result"][2] or case["result"][1] == case["result"][3]]
+RECORDED = json.loads((recordings.GOLDEN / "masks.json").read_text())
+WINDOWS = RECORDED["crop_region"]
+EMPTY = [case for case in WINDOWS if case["result"][0] == case["result"][2] or case["result"][1] == case["result"][3]]
 
 
 def recorded(case: dict) -> Box:
@@ -20,7 +22,7 @@ def recorded(case: dict) -> Box:
     return crop_region(frame, Box(*case["bbox"]), case["crop_factor"], case["crop_min_size"] or 0)
 
 
-@pytest.mark.parametrize("case", [case for case in GOLDEN if case not in EMPTY], ids=lambda case: str(case["bbox"]))
+@pytest.mark.parametrize("case", [case for case in WINDOWS if case not in EMPTY], ids=lambda case: str(case["bbox"]))
 def test_recorded_windows(case: dict) -> None:
     assert list(recorded(case).as_tuple()) == case["result"]
 
@@ -79,3 +81,97 @@ def test_whole_pixels_inside_the_frame_that_hold_the_visible_box(frame, x, y, wi
     assert window.y1 < visible.y1 + 1
     assert window.x2 > visible.x2 - 2
     assert window.y2 > visible.y2 - 2
+
+
+# Padding -----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_added_to_a_multiple() -> None:
+    assert Padding.to_multiple(Size(64, 128), 8) == (0, 0, 0, 0)
+
+
+def test_an_odd_pixel_goes_right_and_below() -> None:
+    assert Padding.to_multiple(Size(61, 37), 8) == Padding(left=1, top=1, right=2, bottom=2)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.builds(Size, st.integers(1, 999), st.integers(1, 999)), st.integers(1, 64))
+def test_the_least_that_makes_both_sides_multiples(size: Size, multiple: int) -> None:
+    padding = Padding.to_multiple(size, multiple)
+    padded = padding.padded(size)
+    assert padded.width % multiple == padded.height % multiple == 0
+    assert 0 <= padded.width - size.width < multiple
+    assert 0 <= padded.height - size.height < multiple
+    assert 0 <= padding.right - padding.left <= 1
+    assert 0 <= padding.bottom - padding.top <= 1
+
+
+# Working size ------------------------------------------------------------------------------------------------
+
+
+SIZES = RECORDED["upscale"]
+
+
+@pytest.mark.parametrize("case", SIZES, ids=lambda case: f"{case['w']}x{case['h']}-{case['guide_size']:g}")
+def test_recorded_sizes(case: dict) -> None:
+    size = working_size(
+        Size(case["w"], case["h"]),
+        (case["bbox_w"], case["bbox_h"]),
+        case["guide_size"],
+        case["guide_size_for"],
+        case["max_size"],
+    )
+    assert size == Size(case["new_w"], case["new_h"])
+
+
+def test_the_shorter_side_of_the_box_becomes_the_guide_size() -> None:
+    assert working_size(Size(120, 180), (40, 60), 80, "bbox", 10_000) == Size(240, 360)
+
+
+def test_the_shorter_side_of_the_crop_becomes_the_guide_size() -> None:
+    assert working_size(Size(120, 180), (40, 60), 240, "crop_region", 10_000) == Size(240, 360)
+
+
+def test_the_longest_side_stays_within_max_size() -> None:
+    assert working_size(Size(120, 180), (40, 60), 512, "bbox", 768) == Size(512, 768)
+
+
+def test_a_crop_that_is_large_enough_keeps_its_size() -> None:
+    assert working_size(Size(900, 700), (600, 500), 300, "bbox", 768) == Size(900, 700)
+
+
+@pytest.mark.parametrize("box", [(0.0, 30.0), (30.0, 0.0), (float("nan"), 30.0)])
+def test_a_box_without_a_side_is_named(box: tuple[float, float]) -> None:
+    with pytest.raises(RegionError, match=rf"box is {box[0]:g}x{box[1]:g} pixels"):
+        working_size(Size(64, 64), box, 512, "bbox", 768)
+
+
+def test_a_box_without_a_side_does_not_matter_when_the_crop_is_measured() -> None:
+    assert working_size(Size(64, 64), (0, 0), 128, "crop_region", 768) == Size(128, 128)
+
+
+sides = st.integers(1, 4000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.builds(Size, sides, sides),
+    st.tuples(st.floats(0.5, 4000), st.floats(0.5, 4000)),
+    st.floats(64, 4096),
+    st.sampled_from(["bbox", "crop_region"]),
+    st.floats(64, 4096),
+)
+def test_never_smaller_than_the_crop_nor_larger_than_allowed(crop, box, guide_size, measure, max_size) -> None:
+    size = working_size(crop, box, guide_size, measure, max_size)
+    if size != crop:
+        # The recorded rule divides by the side after it was cut to whole pixels, so a pixel may be left over.
+        assert max(size.width, size.height) <= max_size + 1
+        assert size.width >= crop.width
+        assert size.height >= crop.height
+
+
+def test_a_working_crop_is_padded_for_its_engine() -> None:
+    asked = Settings(guide_size=100, guide_size_for="crop_region", max_size=500)
+    working, padding = working_crop(Size(60, 50), (20, 20), asked, 16)
+    assert working == working_size(Size(60, 50), (20, 20), 100, "crop_region", 500) == Size(120, 100)
+    assert padding.padded(working) == Size(128, 112)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redetail.errors import RegionError
-from redetail.geometry.padding import Padding
+from redetail.geometry.crop import Padding
 from redetail.imaging.resample import crop, from_float, pad, place, to_float, touched, unpad
 from redetail.region import Box, Size
 

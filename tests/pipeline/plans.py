@@ -13,7 +13,7 @@ from random import Random
 import numpy as np
 
 from redetail.engines.base import Engine
-from redetail.geometry.padding import Padding
+from redetail.geometry.crop import Padding
 from redetail.pipeline.executor import Report
 from redetail.pipeline.plan import CropPlan, Plan
 from redetail.pipeline.run import Run

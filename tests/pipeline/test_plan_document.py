@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from redetail.errors import InputError
-from redetail.geometry.padding import Padding
+from redetail.geometry.crop import Padding
 from redetail.pipeline.plan import CropPlan, Plan
 from redetail.pipeline.plan_document import PackedMasks, plan_from_document, plan_to_document
 from redetail.pipeline.stretches import Budgets, Stretch

@@ -28,7 +28,7 @@ def _folder_of(path: Path) -> Path | None:
 
 def _describe(folder: Path) -> FileFacts:
     from redetail.engines.files import FileFacts, identify, with_parts
-    from redetail.engines.restoration.card import read_card
+    from redetail.engines.restoration.config import read_card
 
     parts = [identify(folder / name) for name in (WEIGHTS, DRAFT) if (folder / name).is_file()]
     card, size = read_card(folder / CARD), with_parts(parts[0], parts)

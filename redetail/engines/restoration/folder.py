@@ -15,9 +15,8 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 from redetail.engines.architectures.restoration import CARD, CONFIG, DRAFT, WEIGHTS
-from redetail.engines.restoration.card import ModelCard
 from redetail.engines.restoration.codec import ResidualCodec
-from redetail.engines.restoration.config import NetworkConfig
+from redetail.engines.restoration.config import ModelCard, NetworkConfig
 from redetail.engines.restoration.network import RestorationUNet
 from redetail.errors import ModelError
 from redetail.files import write_bytes, write_text
