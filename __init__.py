@@ -16,9 +16,10 @@ if "redetail" not in sys.modules:
     sys.modules["redetail"] = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(sys.modules["redetail"])
 
-from redetail.comfy.registry import node_mappings  # only now can it be found
+from redetail.comfy.registry import keep_ids, node_mappings  # only now can it be found
 
 NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS = node_mappings()
+keep_ids(NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS)
 WEB_DIRECTORY = "./redetail/comfy/web"
 
 __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]

@@ -55,6 +55,23 @@ def node_mappings() -> tuple[dict[str, type[Node]], dict[str, str]]:
     return classes, {name: node.NAME for name, node in classes.items()}
 
 
+def keep_ids(classes: Mapping[str, type[Node]], names: Mapping[str, str]) -> None:
+    """Make sure that ComfyUI answers to all these ids with our nodes where ``original`` was asked for.
+
+    Of two packs with one id ComfyUI keeps the one that it loads last, and it loads them in no certain order. So ours
+    are entered again when its server starts, which is after all packs are loaded.
+    """
+    server, nodes = sys.modules.get("server"), sys.modules.get("nodes")
+    if os.environ.get(VARIABLE) != "original" or server is None or nodes is None:
+        return
+
+    async def enter(_: object) -> None:
+        nodes.NODE_CLASS_MAPPINGS.update(classes)
+        nodes.NODE_DISPLAY_NAME_MAPPINGS.update(names)
+
+    server.PromptServer.instance.app.on_startup.append(enter)
+
+
 def _own(node: type[Node]) -> type[Node]:
     """The same node in our own category, under our own id."""
     changes = {

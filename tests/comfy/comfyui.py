@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -40,11 +41,19 @@ NODE_CLASS_MAPPINGS = {"ToyText": ToyText}
 class ComfyUI:
     """A running ComfyUI with this repository among its custom nodes; ``folder`` is what it may write to.
 
-    ``packs`` are other packs beside it, by the name of their folder.
+    ``packs`` are other packs beside it, by the name of their folder; ``variables`` are added to its environment.
     """
 
-    def __init__(self, checkout: Path, python: str, folder: Path, packs: Mapping[str, Path] | None = None) -> None:
+    def __init__(
+        self,
+        checkout: Path,
+        python: str,
+        folder: Path,
+        packs: Mapping[str, Path] | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder, self._checkout, self._python = folder, checkout, python
+        self._variables = dict(variables or {})
         for name in ("custom_nodes/toys", "input", "output", "user", "front", "models/checkpoints"):
             (folder / name).mkdir(parents=True)
         (folder / "front/index.html").write_text("<html></html>")
@@ -61,7 +70,7 @@ class ComfyUI:
         command += ["--base-directory", str(self.folder), "--user-directory", str(self.folder / "user")]
         command += ["--front-end-root", str(self.folder / "front"), "--disable-auto-launch", "--disable-api-nodes"]
         command += ["--database-url", f"sqlite:///{self.folder}/user/comfyui.db"]
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **self._variables}
         with (self.folder / "log.txt").open("wb") as log:
             self._process = subprocess.Popen(
                 command, cwd=self._checkout, env=environment, stdout=log, stderr=subprocess.STDOUT
@@ -85,7 +94,8 @@ class ComfyUI:
 
     @property
     def log(self) -> str:
-        return (self.folder / "log.txt").read_text(errors="replace")
+        """What it said, without the colours that newer versions give to the level of a line."""
+        return re.sub(r"\x1b\[[0-9;]*m", "", (self.folder / "log.txt").read_text(errors="replace"))
 
     def get(self, path: str) -> Any:
         """The JSON at a path of the server."""

@@ -15,8 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from redetail.comfy.registry import all_nodes
 from tests.comfy.comfyui import CHECKOUT, PYTHON, ComfyUI
+from tests.comfy.test_checkout import workflow
+from tests.comfy.test_checkout import write_clip as write_animation
 from tests.comfy.test_workflows import write_clip
+from tests.comfy.toy_checkpoint import write_checkpoint
 
 PACK = "REDETAIL_IMPACT_PACK"
 pytestmark = pytest.mark.skipif(
@@ -108,3 +112,24 @@ def test_the_face_detector_serves_the_detector_nodes_of_the_impact_pack(comfyui:
         rows, columns = np.nonzero(mask[0])
         assert 150 < columns.mean() < 270  # the face is right of the middle, and high up
         assert rows.mean() < 150
+
+
+def test_our_nodes_keep_the_ids_that_were_asked_for(tmp_path: Path) -> None:
+    """Whichever pack is loaded last: ComfyUI lists them in no certain order, so the other one is there several times."""
+    server = ComfyUI(
+        Path(os.environ[CHECKOUT]),
+        os.environ.get(PYTHON, sys.executable),
+        tmp_path / "base",
+        {name: Path(os.environ[PACK]) for name in ("impact", "the-same-again", "another-copy", "zz-impact")},
+        {"REDETAIL_NODE_IDS": "original"},
+    )
+    write_checkpoint(server.folder / "models/checkpoints/toy.safetensors")
+    write_animation(server.folder / "input/clip.png")
+    with server:
+        described = server.get("/object_info")
+        ours = [name for name, info in described.items() if info["python_module"] == "custom_nodes.redetail"]
+        assert {node.ID for node in all_nodes()} <= set(ours)
+        assert described["FaceDetailer"]["python_module"] != "custom_nodes.redetail"
+        # The original's detailer fails here wherever noise_mask_feather is above 0.
+        assert workflow()["detailer"]["inputs"]["noise_mask_feather"] > 0
+        server.run(workflow())
