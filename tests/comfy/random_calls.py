@@ -135,6 +135,24 @@ def calls() -> list[tuple[str, int, Inputs]]:
     ]
 
 
+def calls_per_frame() -> list[tuple[str, Inputs]]:
+    """Calls with a mask for each of three frames that the original fails on: masks are tensors, as they are where
+    nodes for clips make them."""
+    draw = np.random.default_rng(7)
+    several = segs(draw, 2, 2, frames=3, picture=False, tensor=True)
+    one = several[2][0]
+    return [
+        ("ImpactDilateMaskInSEGS", {"segs": several, "dilation": 3}),
+        ("ImpactDilate_Mask_SEG_ELT", {"seg_elt": one, "dilation": 3}),
+        ("ImpactScaleBy_BBOX_SEG_ELT", {"seg": one, "scale_by": 0.5}),
+        ("ImpactSegsAndMask", {"segs": several, "mask": mask(draw)}),
+        ("ImpactSegsAndMaskForEach", {"segs": several, "masks": mask(draw, 2)}),
+        ("ImpactSEGSMerge", {"segs": several}),
+        ("ImpactSEGSPicker", {"picks": "1", "segs": several, "fallback_image_opt": picture(draw)}),
+        ("ImpactMakeTileSEGS", {**tiling(draw), "filter_in_segs_opt": several, "filter_segs_dilation": 0}),
+    ]
+
+
 def ours(name: str, inputs: Inputs) -> list[Any]:
     """What our node gives, in the same form."""
 

@@ -115,7 +115,7 @@ def test_the_face_detector_serves_the_detector_nodes_of_the_impact_pack(comfyui:
 
 
 def test_our_nodes_keep_the_ids_that_were_asked_for(tmp_path: Path) -> None:
-    """Whichever pack is loaded last: ComfyUI lists them in no certain order, so the other one is there several times."""
+    """Whichever pack is loaded last: ComfyUI lists them in no certain order, so there are several copies."""
     server = ComfyUI(
         Path(os.environ[CHECKOUT]),
         os.environ.get(PYTHON, sys.executable),

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from tests.comfy.comfyui import CHECKOUT, PYTHON
-from tests.comfy.random_calls import FILTERED, MAKERS, ROUNDS, Inputs, calls, digest, nonsense, ours
+from tests.comfy.random_calls import FILTERED, MAKERS, ROUNDS, calls, calls_per_frame, digest, nonsense, ours
 from tests.comfy.test_other_packs import PACK
 from tests.comfy.test_recorded_segs_nodes import RECORDED
 
@@ -27,10 +27,12 @@ pytestmark = pytest.mark.skipif(
     CHECKOUT not in os.environ or PACK not in os.environ, reason=f"{CHECKOUT} and {PACK} name no ComfyUI and no pack"
 )
 
+PER_FRAME = "masks for each frame"
+
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Inputs, tuple[str, Any]]]]:
-    """For every id the calls, and what the original answers."""
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Any, tuple[str, Any]]]]:
+    """For every id the inputs of its calls, and what the original answers; also that of ``calls_per_frame``."""
     asked = calls()
     folder = tmp_path_factory.mktemp("original")
     for name in ("custom_nodes", "user"):
@@ -40,16 +42,25 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[In
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [str(part) for part in command],
-        input=pickle.dumps([(name, inputs) for name, _, inputs in asked]),
+        input=pickle.dumps([(name, inputs) for name, _, inputs in asked] + calls_per_frame()),
         capture_output=True,
         check=False,
         env=environment,
     )
     assert done.returncode == 0, done.stderr.decode()[-4000:]
-    results: dict[str, list[tuple[Inputs, tuple[str, Any]]]] = {name: [] for name in MAKERS}
-    for (name, _, inputs), answered in zip(asked, pickle.loads(done.stdout), strict=True):
-        results[name].append((inputs, answered))
+    results: dict[str, list[tuple[Any, tuple[str, Any]]]] = {name: [] for name in MAKERS}
+    answered = pickle.loads(done.stdout)
+    for (name, _, inputs), answer in zip(asked, answered[: len(asked)], strict=True):
+        results[name].append((inputs, answer))
+    results[PER_FRAME] = list(zip(calls_per_frame(), answered[len(asked) :], strict=True))
     return results
+
+
+def test_masks_for_each_frame_are_an_error_of_the_original(answers: Any) -> None:
+    """As docs/comfyui.md says; ours takes them, see test_recorded_segs_nodes.py."""
+    assert {name: outcome for (name, _), (outcome, _) in answers[PER_FRAME]} == {
+        name: "failed" for name, _ in calls_per_frame()
+    }
 
 
 def assert_equal(one: Any, other: Any, where: str) -> None:
