@@ -281,7 +281,7 @@ def _noise_of_part(
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """A noise sampler that gives a part of a segment the noise that it would have in the whole."""
     assert request.place is not None
-    source = step_noise(find_sampler(name), request.place, whole, sigmas)
+    source = step_noise(find_sampler(name), VarianceExploding.stable_diffusion(), request.place, whole, sigmas)
     return lambda sigma, sigma_next: source(float(sigma), float(sigma_next)).to(sigma.device)
 
 

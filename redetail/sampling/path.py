@@ -18,7 +18,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeVar, get_args
+from typing import ClassVar, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -46,7 +46,16 @@ def prediction_type(name: str) -> PredictionType:
 
 
 class NoisePath(ABC):
-    """The noise levels that a network was trained on, and the arithmetic of its states."""
+    """The noise levels that a network was trained on, and the arithmetic of its states.
+
+    ``variance_exploding``: whether alpha is 1 everywhere. ``noise_seed_offset``: added to a run's seed for the plain
+    noise of its steps, and ``whole_brownian``: whether a Brownian path spans the whole schedule or the part that is
+    sampled; both as recorded for the networks of this kind.
+    """
+
+    variance_exploding: ClassVar[bool] = False
+    noise_seed_offset: ClassVar[int] = 0
+    whole_brownian: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -107,6 +116,10 @@ class NoisePath(ABC):
         alpha = self.alpha(sigma)
         return sigma / alpha if alpha else math.inf
 
+    @abstractmethod
+    def sigma_of_noise_to_signal(self, ratio: float) -> float:
+        """The noise level with that :meth:`noise_to_signal`."""
+
     def noise_level(self, sigma: float) -> float:
         """Share of the noise in a state, sigma / (alpha + sigma): 0 is clean, 1 pure noise, on any path."""
         return sigma / (self.alpha(sigma) + sigma)
@@ -129,6 +142,7 @@ class VarianceExploding(NoisePath):
 
     table: NoiseTable
     prediction: PredictionType = "eps"
+    variance_exploding: ClassVar[bool] = True
 
     @classmethod
     def stable_diffusion(cls, prediction: PredictionType = "eps") -> VarianceExploding:
@@ -160,6 +174,10 @@ class VarianceExploding(NoisePath):
     def alpha(self, sigma: float) -> float:
         """Always 1."""
         return 1.0
+
+    def sigma_of_noise_to_signal(self, ratio: float) -> float:
+        """The ratio itself."""
+        return ratio
 
     def add_noise(self, clean: Tensor, noise: Tensor, sigma: float) -> Tensor:
         """clean + sigma * noise."""
@@ -205,6 +223,8 @@ class RectifiedFlow(NoisePath):
     shift: float
     entries: int = 1000
     timesteps: float = 1000.0
+    noise_seed_offset: ClassVar[int] = 1
+    whole_brownian: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.shift) and self.shift > 0):
@@ -246,6 +266,10 @@ class RectifiedFlow(NoisePath):
     def alpha(self, sigma: float) -> float:
         """1 - sigma."""
         return 1 - sigma
+
+    def sigma_of_noise_to_signal(self, ratio: float) -> float:
+        """ratio / (1 + ratio)."""
+        return ratio / (1 + ratio)
 
     def add_noise(self, clean: Tensor, noise: Tensor, sigma: float) -> Tensor:
         """(1 - sigma) * clean + sigma * noise."""

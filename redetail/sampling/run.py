@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -18,7 +17,7 @@ from redetail.sampling.denoiser import Denoiser, Prediction, predict_both
 from redetail.sampling.mask import DifferentialMask, MaskedDenoiser, composited
 from redetail.sampling.noise import NoiseFrames, NoiseSource, PlainNoise
 from redetail.sampling.path import NoisePath
-from redetail.sampling.samplers import Sampler, Step, find_sampler
+from redetail.sampling.samplers import Sampler, Step, find_sampler, sampler_steps
 from redetail.sampling.schedulers import Scheduler, refined_parts, sampled_part, schedule, step_range
 
 CallCallback = Callable[[int, int], None]
@@ -32,7 +31,9 @@ class SamplingRequest:
     ``sampler``: a name; ``scheduler``: a name, a function (path, steps) -> sigmas, or the sigmas; ``denoise``: 0..1,
     how far up the schedule it starts. ``first_frame`` and ``total_frames`` say which part of its segment the latents
     are, so that a segment sampled in parts gets the noise that it would get in one (None: it ends with these latents).
-    ``free_noise``: (window, step), see :class:`~redetail.sampling.noise.NoiseFrames`.
+    ``free_noise``: (window, step), see :class:`~redetail.sampling.noise.NoiseFrames`. ``noise_seed_offset``: added to
+    the seed for the plain noise of steps, so that the first draw is not the noise of the start; None: what the model's
+    path has (ComfyUI since 0.33 adds 1, before it 0: see docs/samplers.md).
     """
 
     sampler: str = "euler"
@@ -43,6 +44,7 @@ class SamplingRequest:
     first_frame: int = 0
     total_frames: int | None = None
     free_noise: tuple[int, int] | None = None
+    noise_seed_offset: int | None = None
 
 
 Handover = Literal["carried", "composited"]
@@ -160,6 +162,14 @@ class _Run:
         if self.sampler.calls is not None:
             self.calls.total = sum(self.sampler.calls(len(sigmas) - 1) for sigmas in lists if sigmas)
 
+    def step_frames(self, path: NoisePath) -> NoiseFrames:
+        """The noise that a sampler draws at its steps: of the run's seed, or of another for plain noise."""
+        offset = self.request.noise_seed_offset
+        offset = path.noise_seed_offset if offset is None else offset
+        if self.sampler.noise != "plain" or offset == 0:
+            return self.frames
+        return replace(self.frames, seed=(self.frames.seed + offset) % 2**64)
+
     def walk(
         self,
         stage: Stage,
@@ -184,24 +194,24 @@ class _Run:
             shown = self.frames.initial(offset).to(clean) if add_noise and offset else noise
             denoiser = MaskedDenoiser(denoiser, mask, clean, shown, stage.path)
         x = stage.path.start(clean, noise, sigmas[0]) if state is None else state
-        function = self.sampler.function
-        if self.sampler.needs_path:
-            function = partial(function, path=stage.path)
-        noises = step_noise(self.sampler, self.frames, whole, sigmas)
-        steps = function(ObservedDenoiser(denoiser, self.calls), x, sigmas, lambda *ends: noises(*ends).to(clean))
+        drawn = step_noise(self.sampler, stage.path, self.step_frames(stage.path), whole, sigmas)
+        observed = ObservedDenoiser(denoiser, self.calls)
+        steps = sampler_steps(self.sampler, stage.path, observed, x, sigmas, lambda *ends: drawn(*ends).to(clean))
         return deque(steps, maxlen=1).pop()
 
 
-def step_noise(sampler: Sampler, frames: NoiseFrames, whole: Sequence[float], sigmas: Sequence[float]) -> NoiseSource:
+def step_noise(
+    sampler: Sampler, path: NoisePath, frames: NoiseFrames, whole: Sequence[float], sigmas: Sequence[float]
+) -> NoiseSource:
     """The noise that a sampler adds at its steps down ``sigmas``, a part of the ``whole`` schedule; on the CPU."""
     match sampler.noise:
         case "none":
             return _no_noise
         case "plain":
             return PlainNoise(frames)
-        case "brownian":
+        case "brownian" if path.whole_brownian:
             return BrownianNoise(frames, whole)
-        case "brownian_part":
+        case "brownian" | "brownian_part":
             return BrownianNoise(frames, sigmas)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from redetail.sampling import VarianceExploding, find_sampler, sampler_names
-from redetail.sampling.samplers import Step
+from redetail.sampling.samplers import Step, sampler_steps
 from redetail.sampling.samplers.dpm_solver import dpm_adaptive
 
 START, END = 10.0, 1.0
@@ -53,7 +53,7 @@ def curved(steps: int) -> list[float]:
 
 def walk(name: str, sigmas: list[float]) -> list[Step]:
     x = torch.ones(1, 1, 1, 1, dtype=torch.float64)
-    return list(find_sampler(name).function(denoiser, x, sigmas, no_noise))
+    return list(sampler_steps(find_sampler(name), VarianceExploding.stable_diffusion(), denoiser, x, sigmas, no_noise))
 
 
 def order(name: str, spacing: Spacing, steps: int, before_end: int) -> float:
@@ -75,6 +75,7 @@ CASES = [
     ("heun", curved, 64, 0, 2),
     ("heunpp2", curved, 64, 0, 1),  # its weights are not those of a quadrature
     ("dpm_2", curved, 64, 0, 2),
+    ("exp_heun_2_x0", even_in_log, 128, 0, 2),
     ("lms", curved, 128, 0, 4),
     ("dpm_fast", curved, 143, 0, 3),  # 3k + 2 calls: with 3k or 3k + 1 the last step is of order 1
     ("dpmpp_2m", curved, 128, 0, 2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser, predict_both
+from redetail.sampling.noise import NoiseSource
+from redetail.sampling.path import NoisePath
 
 
 class Step(NamedTuple):
@@ -40,7 +43,9 @@ class Sampler:
     evaluations for n steps that end in 0 (None: as many as it takes). ``noise``: "plain" draws or a "brownian" path
     over the whole schedule ("brownian_part": over the sampled part). ``drop_penultimate``: whether its schedules leave
     out the last sigma before 0. ``mask_seed_offset``: added to the seed of the noise that masked surroundings show.
-    ``needs_path``: whether the function takes the model's noise path, as keyword ``path``.
+    ``needs_path``: whether the function takes the model's noise path, as keyword ``path``. ``scaled``: whether it is
+    written for a variance exploding path, and on others works on states divided by alpha (see
+    :mod:`redetail.sampling.samplers.scaled`).
     """
 
     name: str
@@ -52,6 +57,7 @@ class Sampler:
     drop_penultimate: bool = False
     mask_seed_offset: int = 0
     needs_path: bool = False
+    scaled: bool = False
 
 
 def intervals(sigmas: Sequence[float]) -> Iterable[tuple[float, float]]:
@@ -87,6 +93,35 @@ def ancestral(sigma: float, sigma_next: float, eta: float = 1.0) -> tuple[float,
     return (sigma_next**2 - up**2) ** 0.5, up
 
 
+class Ancestral(NamedTuple):
+    """A step with noise: without noise to ``down``, then times ``scale``, plus noise of ``up``."""
+
+    down: float
+    scale: float
+    up: float
+
+
+def ancestral_on(path: NoisePath | None, sigma: float, sigma_next: float, eta: float = 1.0) -> Ancestral:
+    """The ancestral step on a path; None: the rule of variance exploding paths, which some samplers keep as recorded.
+
+    On a rectified flow ``down`` is sigma'^2 / sigma for ``eta`` 1, as it is there, and the state is scaled so that the
+    clean latents keep the weight that they have at ``sigma_next``.
+    """
+    if path is None or path.variance_exploding:
+        down, up = ancestral(sigma, sigma_next, eta)
+        return Ancestral(down, 1.0, up)
+    down = sigma_next * (1 + (sigma_next / sigma - 1) * eta)
+    scale = path.alpha(sigma_next) / path.alpha(down)
+    return Ancestral(down, scale, math.sqrt(max(sigma_next**2 - (down * scale) ** 2, 0.0)))
+
+
+def renoised(x: Tensor, step: Ancestral, noise: NoiseSource, sigma: float, sigma_next: float) -> Tensor:
+    """The noisy end of an ancestral step from latents at its ``down``; draws only where there is noise to add."""
+    if step.up <= 0:
+        return x
+    return add(x if step.scale == 1 else step.scale * x, step.up, noise(sigma, sigma_next))
+
+
 class Evaluation(NamedTuple):
     """A network call as a sampler uses it.
 
@@ -108,11 +143,11 @@ def directly(denoise: Denoiser, x: Tensor, sigma: float) -> Evaluation:
     return Evaluation(x, x0, x0)
 
 
-def cfg_pp(denoise: Denoiser, x: Tensor, sigma: float) -> Evaluation:
+def cfg_pp(denoise: Denoiser, x: Tensor, sigma: float, alpha: float = 1.0) -> Evaluation:
     """CFG++ (Chung et al. 2024, arXiv 2406.08070): the guided prediction, re-noised with the negative one's noise.
 
-    x0 + sigma' * (x - negative) / sigma is the ordinary step from x + (x0 - negative): so the start is shifted, and
-    every sampler can do the rest as usual.
+    alpha' * x0 + sigma' * (x - alpha * negative) / sigma is the ordinary step from x + alpha * (x0 - negative): so the
+    start is shifted, and every sampler can do the rest as usual. ``alpha`` is that of the path at ``sigma``.
     """
     guided, negative = predict_both(denoise, x, sigma)
-    return Evaluation(x + (guided - negative), guided, negative)
+    return Evaluation(x + alpha * (guided - negative), guided, negative)

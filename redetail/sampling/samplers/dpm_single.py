@@ -13,21 +13,44 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser, predict_both
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Step, Steps, add, ancestral, cfg_pp, intervals, toward
+from redetail.sampling.path import NoisePath
+from redetail.sampling.samplers.base import (
+    Step,
+    Steps,
+    add,
+    ancestral,
+    ancestral_on,
+    cfg_pp,
+    intervals,
+    renoised,
+    toward,
+)
+
+# What the middle of a step from pure noise of a flow is taken to be, as recorded: its lambda has no bound.
+_MIDDLE_FROM_PURE_NOISE = 0.9999
 
 
-def dpmpp_2s_ancestral(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
+def _middle(path: NoisePath, sigma: float, sigma_next: float) -> float:
+    """The noise level halfway in lambda."""
+    if path.alpha(sigma) <= 0:
+        return _MIDDLE_FROM_PURE_NOISE
+    ratio = math.sqrt(path.noise_to_signal(sigma) * path.noise_to_signal(sigma_next))
+    return path.sigma_of_noise_to_signal(ratio)
+
+
+def dpmpp_2s_ancestral(
+    denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource, *, path: NoisePath
+) -> Steps:
     """DPM-Solver++(2S) to below the next sigma, then noise up to it."""
     for sigma, sigma_next in intervals(sigmas):
         x0 = denoise(x, sigma)
-        down, up = ancestral(sigma, sigma_next)
-        if down == 0:
+        step = ancestral_on(path, sigma, sigma_next)
+        if step.down == 0:
             x = x0
         else:
-            middle = math.sqrt(sigma * down)
-            x = toward(denoise(toward(x0, x, middle / sigma), middle), x, down / sigma)
-        if up > 0:
-            x = add(x, up, noise(sigma, sigma_next))
+            middle = _middle(path, sigma, step.down)
+            x = toward(denoise(toward(x0, x, middle / sigma), middle), x, step.down / sigma)
+        x = renoised(x, step, noise, sigma, sigma_next)
         yield Step(x, x0)
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
-from redetail.sampling.samplers.base import Step, Steps, add, ancestral, intervals, slope, toward
+from redetail.sampling.path import NoisePath
+from redetail.sampling.samplers.base import Step, Steps, add, ancestral_on, intervals, renoised, slope, toward
 
 
 def heun(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
@@ -50,20 +51,27 @@ def heunpp2(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseS
         yield Step(x, x0)
 
 
-def dpm_2(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource, *, eta: float = 0.0) -> Steps:
+def dpm_2(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Sequence[float],
+    noise: NoiseSource,
+    *,
+    eta: float = 0.0,
+    path: NoisePath | None = None,
+) -> Steps:
     """The slope at the midpoint in ln sigma (DPM-Solver-2, Lu et al. 2022, arXiv 2206.00927, as in arXiv 2206.00364).
 
     ``eta`` 1 is dpm_2_ancestral: the same step to below the next sigma, then noise up to it.
     """
     for sigma, sigma_next in intervals(sigmas):
         x0 = denoise(x, sigma)
-        down, up = ancestral(sigma, sigma_next, eta)
-        if down == 0:
+        step = ancestral_on(path, sigma, sigma_next, eta)
+        if step.down == 0:
             x = x0
         else:
-            middle = math.sqrt(sigma * down)
+            middle = math.sqrt(sigma * step.down)
             trial = toward(x0, x, middle / sigma)
-            x = add(x, down - sigma, slope(trial, denoise(trial, middle), middle))
-        if up > 0:
-            x = add(x, up, noise(sigma, sigma_next))
+            x = add(x, step.down - sigma, slope(trial, denoise(trial, middle), middle))
+        x = renoised(x, step, noise, sigma, sigma_next)
         yield Step(x, x0)

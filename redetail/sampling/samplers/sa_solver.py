@@ -45,7 +45,8 @@ def sa_solver(
     The noisy part is where the next sigma lies between those at 0.2 and 0.8 of the way. A step's corrector uses the
     noise of its predictor. ``evaluate_corrected`` is sa_solver_pece: the corrected latents are evaluated once more.
     """
-    low, high = (path.sigma_at(progress) * slack for progress, slack in ((0.8, 1 - 1e-6), (0.2, 1 + 1e-6)))
+    low = path.noise_to_signal(path.sigma_at(0.8)) * (1 - 1e-6)
+    high = path.noise_to_signal(path.sigma_at(0.2)) * (1 + 1e-6)
     start, tau = x, 0.0
     shock: Tensor | float = 0.0
     nodes: list[float] = []
