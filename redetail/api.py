@@ -30,7 +30,7 @@ from redetail.pipeline.report import Report, write_report
 from redetail.pipeline.run import Run
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Region, Size
-from redetail.selection import Search, find_subjects
+from redetail.selection import Search, select_regions
 from redetail.selection.detected import Detections, detect_frames, loaded, track_detections
 from redetail.settings import Settings, resolve
 from redetail.video import FrameSource
@@ -243,7 +243,7 @@ def compare(
     job = Job().overlay(source=searched, **options)
     job.check()
     crop_factor = resolve(job.settings, {}).crop_factor
-    found = find_subjects(job.selection, Search(searched, job.span, crop_factor, progress, cancel))
+    found = select_regions(job.selection, Search(searched, job.span, crop_factor, progress, cancel))
     return compare_clips(
         _frames(source),
         {name: _frames(result) for name, result in named.items()},

@@ -15,7 +15,7 @@ from redetail.region import Box, Region, Size
 from redetail.video import Frame
 
 COLORS = ("#50dc64", "#ffaa28", "#5aaaff", "#f05ac8", "#f0e650", "#966eff")
-"""Of the first subject, the second, ...; then they begin anew."""
+"""Of the first subject, the second, ...; then they start again."""
 SHEET_FRAMES = 9
 SHEET_TILE = 480
 """Longest side in pixels of a picture on the contact sheet."""

@@ -33,7 +33,7 @@ from redetail.pipeline.tasks import Task, plan_tasks
 from redetail.pipeline.workspace import Workspace
 from redetail.progress import CancelToken, ProgressCallback, no_progress, with_progress
 from redetail.region import Region
-from redetail.selection import Search, Selection, find_subjects
+from redetail.selection import Search, Selection, select_regions
 from redetail.settings import Settings
 from redetail.video import Frame, FrameSource
 from redetail.video.span import Span
@@ -70,7 +70,7 @@ class Run:
         """Pass 1: find the subjects and decide how each is cropped and scaled."""
         with self._pass("detect"):
             search = Search(self.source, span, self.settings.crop_factor, self.progress, self.cancel)
-            found = find_subjects(selection, search)
+            found = select_regions(selection, search)
         crops = self._crops(found.regions)
         notices = (*self.source.info.notices, *self.source.faults, *found.notices)
         placement, size = self.engine.capabilities.placement, self.source.info.size

@@ -9,7 +9,7 @@ from typing import Any
 
 from redetail.documents import named
 from redetail.errors import SettingsError
-from redetail.selection.base import Found, Search, Selection, find_subjects
+from redetail.selection.base import Search, SelectedRegions, Selection, select_regions
 from redetail.selection.boxes import BoxSelection
 from redetail.selection.detected import DetectorSelection
 from redetail.selection.masks import MaskSelection
@@ -17,11 +17,11 @@ from redetail.selection.segments import SegmentSelection
 
 __all__ = [
     "DEFAULT",
-    "Found",
     "Search",
+    "SelectedRegions",
     "Selection",
-    "find_subjects",
     "kinds",
+    "select_regions",
     "selections_from_document",
     "selections_from_options",
 ]

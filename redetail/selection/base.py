@@ -128,7 +128,7 @@ class Selection(ABC):
 
 
 @dataclass(frozen=True)
-class Found:
+class SelectedRegions:
     """Frames ``start`` to ``stop`` that exist, and the subjects in them."""
 
     start: int
@@ -137,7 +137,7 @@ class Found:
     notices: tuple[str, ...] = ()
 
 
-def find_subjects(selections: Sequence[Selection], search: Search) -> Found:
+def select_regions(selections: Sequence[Selection], search: Search) -> SelectedRegions:
     """Read the frames of a part of a clip once and find the subjects in them.
 
     Raises :class:`~redetail.errors.InputError` where the part holds no frame, and what the selections raise; what is
@@ -147,4 +147,4 @@ def find_subjects(selections: Sequence[Selection], search: Search) -> Found:
         selection.check(search.size)
     regions = [region for selection in selections for region in selection.find(search)]
     notices = () if regions else tuple(selection.nothing_found for selection in selections)
-    return Found(*search.frame_range(), regions, notices)
+    return SelectedRegions(*search.frame_range(), regions, notices)

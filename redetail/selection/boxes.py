@@ -24,7 +24,7 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
     try:
         x1, y1, x2, y2 = map(float, text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no box; give four numbers as x1,y1,x2,y2") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a box; give four numbers as x1,y1,x2,y2") from None
     return x1, y1, x2, y2
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from redetail.errors import InputError
 from redetail.region import Box, Region
-from redetail.selection import Search, find_subjects
+from redetail.selection import Search, select_regions
 from redetail.selection.base import InMemory
 from redetail.selection.boxes import BoxSelection
 from redetail.selection.detected import DetectorSelection
@@ -35,7 +35,7 @@ def test_the_range_is_read_not_believed() -> None:
 def test_frames_are_read_once_for_all_selections() -> None:
     reports = []
     both = (BoxSelection((Box(5, 5, 20, 20),)), DetectorSelection(Nobody()))
-    found = find_subjects(both[::-1], Search(SOURCE, Span(), 2.0, reports.append))
+    found = select_regions(both[::-1], Search(SOURCE, Span(), 2.0, reports.append))
     assert (found.start, found.stop, [region.label for region in found.regions]) == (0, 3, ["box"])
     assert [report.done for report in reports] == [0, 1, 2, 3, 3]
 
@@ -44,12 +44,12 @@ def test_whatever_is_wrong_is_refused_before_a_frame_is_read() -> None:
     reports = []
     selections = (DetectorSelection(Nobody()), BoxSelection((Box(200, 200, 300, 300),)))
     with pytest.raises(Exception, match="outside the frame"):
-        find_subjects(selections, Search(SOURCE, Span(), 2.0, reports.append))
+        select_regions(selections, Search(SOURCE, Span(), 2.0, reports.append))
     assert reports == []
 
 
 def test_nobody_found_is_said() -> None:
-    found = find_subjects((DetectorSelection(Nobody()),), search())
+    found = select_regions((DetectorSelection(Nobody()),), search())
     assert found.regions == []
     assert found.notices == (
         "No subject was found, so nothing was detailed; say where the subject is with --box or --mask.",
@@ -66,6 +66,6 @@ def test_values_in_memory_are_equal_to_themselves_only() -> None:
 def test_all_kinds_find_regions() -> None:
     mask = np.zeros((40, 60))
     mask[10:20, 10:20] = 1
-    found = find_subjects((BoxSelection((Box(5, 5, 20, 20),)), MaskSelection(InMemory(mask))), search())
+    found = select_regions((BoxSelection((Box(5, 5, 20, 20),)), MaskSelection(InMemory(mask))), search())
     assert [region.label for region in found.regions] == ["box", "mask"]
     assert all(isinstance(region, Region) for region in found.regions)

@@ -5,7 +5,7 @@ import pytest
 
 from redetail.errors import UnknownNameError
 from redetail.region import Box, Detection, Size
-from redetail.selection import detected, find_subjects
+from redetail.selection import detected, select_regions
 from redetail.selection.base import Search
 from redetail.selection.boxes import BoxSelection
 from redetail.selection.detected import FADE, Detections, DetectorSelection, detect_frames, track_detections
@@ -48,5 +48,5 @@ def test_a_detector_that_does_not_exist_is_refused_by_its_name():
 def test_no_detector_is_loaded_where_a_box_says_where_the_subject_is(monkeypatch):
     monkeypatch.setattr(detected, "load_detector", lambda name: pytest.fail("a detector was loaded"))
     source = array_source(np.zeros((3, 40, 60, 3), np.uint8))
-    found = find_subjects((BoxSelection((Box(5, 5, 20, 20),)),), Search(source, Span(), 2.0))
+    found = select_regions((BoxSelection((Box(5, 5, 20, 20),)),), Search(source, Span(), 2.0))
     assert (found.start, found.stop, len(found.regions)) == (0, 3, 1)
