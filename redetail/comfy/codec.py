@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from redetail.engines.base import CropSource, Pixels, Write
+from redetail.engines.checks import all_finite
 from redetail.errors import ModelError
 from redetail.geometry.latent_grid import LatentGrid
 from redetail.imaging.resample import crop
@@ -88,7 +89,7 @@ def check_latents(latents: Tensor) -> None:
 
 
 def _check_finite(values: Tensor, what: str, remedy: str) -> None:
-    if not torch.isfinite(values).all():
+    if not all_finite(values):
         raise ModelError(f"{what} that are not finite numbers; {remedy}.")
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from redetail.engines.base import Capabilities, ChecksSettings, CropSource, Pixels, Request, Write
-from redetail.engines.checks import check_settings, checked, context_windows_for, hand_back, refuse_hints
+from redetail.engines.checks import all_finite, check_settings, checked, context_windows_for, hand_back, refuse_hints
 from redetail.engines.device import Placement, memory_errors
 from redetail.engines.exclusive import exclusive
 from redetail.engines.masks import LatentMask, latent_mask
@@ -314,7 +314,7 @@ def _with_overlap(capabilities: Capabilities, placement: Placement) -> Capabilit
 
 
 def _finite(latents: Tensor, placement: Placement) -> Tensor:
-    if not torch.isfinite(latents).all():
+    if not all_finite(latents):
         raise ModelError(
             f"The model gave values that are not finite numbers, computed on {placement}; "
             "use dtype float32, or another sampler or scheduler."

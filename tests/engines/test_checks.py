@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from redetail.engines.base import Capabilities
-from redetail.engines.checks import check_settings
+from redetail.engines.checks import all_finite, check_settings
 from redetail.errors import ModelError, SettingsError
 from redetail.settings import Settings
 
@@ -51,3 +51,12 @@ def test_schedulers_that_can_be_computed_are_accepted(name: str) -> None:
 def test_other_schedulers_are_refused_before_any_work(name: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         check_settings(Settings(scheduler=name), ABILITIES)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_one_value_that_is_not_finite_is_found(value: float, dtype: torch.dtype) -> None:
+    values = torch.linspace(-2, 2, 60, dtype=dtype).reshape(3, 4, 5)
+    assert all_finite(values)
+    values[1, 2, 3] = value
+    assert not all_finite(values)

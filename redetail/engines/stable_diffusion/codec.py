@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from redetail.engines.base import CropSource, Write
+from redetail.engines.checks import all_finite
 from redetail.errors import ModelError
 from redetail.geometry.latent_grid import LatentGrid
 
@@ -77,13 +78,13 @@ class VaeCodec:
         :class:`~redetail.errors.ModelError` where float32 overflows too.
         """
         result, dtype = compute(batch), self._vae.dtype
-        if torch.isfinite(result).all():
+        if all_finite(result):
             return result
         if dtype != torch.float32:
             with _in_float32(self._vae):
                 result = compute(batch)
             self._note(dtype)
-        if not torch.isfinite(result).all():
+        if not all_finite(result):
             raise ModelError("The VAE gave values that are not finite numbers, in float32 too; use another VAE.")
         return result
 
