@@ -2,12 +2,13 @@
 
 import re
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest
 
 from redetail.cli.parser import build_parser, joined_values
+from tests.cli.conftest import write_video
+from tests.clips import clip_frames
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "redetail").rglob("*.md")])
@@ -46,7 +47,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_the_lines_of_the_library_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copy(CLIP, tmp_path / "in.mp4")
+    write_video(tmp_path / "in.mp4", clip_frames("guitarist")[:8])
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(ROOT / "README.md", "python")
     names: dict[str, object] = {}
