@@ -74,8 +74,11 @@ def add_encoding(group: argparse._ArgumentGroup) -> None:
     """Add the options of :class:`~redetail.video.options.EncodeOptions`."""
     group.add_argument("--codec", metavar="NAME", help=f"{', '.join(CODECS)} [what suits OUT and the source]")
     group.add_argument(
-        "--quality", type=number, metavar="N", help="0 (best) to 63, like -crf of FFmpeg [14, VP9 and AV1 18]"
-    )
+        "--quality",
+        type=number,
+        metavar="N",
+        help="0 (best) to 63, like -crf of FFmpeg [near the source's own: 13 to 18, VP9 and AV1 18 to 23]",
+    )  # fmt: skip
     group.add_argument(
         "--encode-speed", dest="encode_speed", metavar="NAME",
         help="preset of h264 and h265, ultrafast to veryslow [medium]",

@@ -97,7 +97,7 @@ def _measured(measured: RegionMeasures) -> str:
 
 def _untouched(untouched: Untouched) -> str:
     changed = untouched.changed_pixels
-    return f"{_count(changed, 'pixel')} changed" if changed else "no pixel changed"
+    return f"{_count(changed, 'pixel')} changed before encoding" if changed else "no pixel changed before encoding"
 
 
 def _times(passes: Mapping[str, PassTime], frames: int) -> str:

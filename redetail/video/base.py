@@ -51,6 +51,18 @@ class Color:
     range: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Hdr:
+    """HDR10 metadata, each part empty where it is not said.
+
+    ``display``: x and y of red, green, blue and white of the mastering display, then its darkest and its brightest
+    luminance in cd/m2; ``levels``: the brightest pixel and the brightest average of a frame, in cd/m2.
+    """
+
+    display: tuple[Fraction, ...]
+    levels: tuple[int, ...]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoInfo:
     """What is known of a source before it is decoded. ``size`` is upright: rotation is already honoured.
@@ -59,7 +71,8 @@ class VideoInfo:
     ``notices`` are sentences for the user: what of the source cannot be kept (alpha, for one). ``chroma`` is the
     sampling of the source's colours ("420", "422", "444", or "rgb" where there is no matrix), ``pixel_format`` what
     holds its upright samples without a change (FFmpeg's name; empty where that is RGB of ``bit_depth`` bits),
-    ``siting`` where its decoder takes shared chroma to lie ("left", "center", or empty where that is not known),
+    ``siting`` where its decoder takes shared chroma to lie ("left", "center", "top", "bottom", or empty: not known),
+    ``bits_per_pixel`` how finely it is coded (as H.264 would be; 0: not known), ``hdr`` its HDR10 metadata,
     ``pixel_aspect`` the width of an upright pixel over its height, ``path`` the file or folder the frames come from
     (None: arrays).
     """
@@ -75,6 +88,8 @@ class VideoInfo:
     chroma: str = "rgb"
     pixel_format: str = ""
     siting: str = ""
+    bits_per_pixel: float = 0.0
+    hdr: Hdr | None = None
     pixel_aspect: Fraction = Fraction(1)
     path: Path | None = None
 

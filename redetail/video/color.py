@@ -84,10 +84,14 @@ class Decoder:
 class Encoder:
     """Turns upright RGB into frames of the pixel format that an encoder takes, tagged as the source was.
 
-    ``siting``: where shared chroma lies, "left" as video decoders take it or "center" as WebP does.
+    ``siting``: where shared chroma lies, "left" as video decoders take it or "center" as WebP does. ``exact``: keep the
+    source's samples even where no tag can say where their chroma lies.
     """
 
-    def __init__(self, pixel_format: str, color: Color, size: Size, siting: str = "left") -> None:
+    def __init__(
+        self, pixel_format: str, color: Color, size: Size, siting: str = "left", *, exact: bool = False
+    ) -> None:
+        self._exact = exact
         self._size, self._siting = size, siting
         self._sources: dict[str, VideoFrame] = {}
         self._format, self._color = pixel_format, color
@@ -105,6 +109,8 @@ class Encoder:
 
     def _holds(self, native: NativeFrame) -> bool:
         """Whether samples of the source mean the same in the output."""
+        if not (self._exact or native.sited):
+            return False
         alike = stored_format(native.picture.format.name, native.orientation) == self._format
         return alike and (is_rgb(self._format) or (color_of(native.picture).range or _LIMITED) == self._range)
 

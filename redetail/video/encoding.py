@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,6 +13,7 @@ import av
 from redetail.errors import OutputError, SettingsError
 from redetail.video.base import Color, VideoInfo
 from redetail.video.color import BT709, is_rgb
+from redetail.video.hdr import encoder_options
 from redetail.video.lossless import RGB_ENCODER, exact_format, lossless_codec
 from redetail.video.options import EncodeOptions
 
@@ -38,6 +40,8 @@ _ENCODERS = {
 }
 
 
+_FINEST: Mapping[str, float] = {"h264": 13, "h265": 14}  # constant rate factors; 18 of others
+_FINE_BITS, _COARSEST = 0.45, 5
 _FINE = 10_000  # ticks a second
 
 
@@ -45,7 +49,8 @@ _FINE = 10_000  # ticks a second
 class Encoding:
     """Everything an output container and its encoder need to be opened.
 
-    ``siting``: where shared chroma lies; ``tick``: time base of the time stamps that are handed to the encoder.
+    ``siting``: where shared chroma lies; ``exact``: nothing may be lost.
+    ``tick``: time base of the time stamps that are handed to the encoder.
     """
 
     container: str
@@ -58,6 +63,7 @@ class Encoding:
     notices: tuple[str, ...] = ()
     palette: bool = False
     siting: str = "left"
+    exact: bool = False
 
     @property
     def holds_streams(self) -> bool:
@@ -84,6 +90,7 @@ def choose(path: Path, info: VideoInfo, options: EncodeOptions) -> Encoding:
         encoder = RGB_ENCODER
     if encoder not in av.codecs_available:
         raise OutputError(f"This FFmpeg has no {encoder} encoder, which {path} needs; choose another suffix or codec.")
+    coded, left_out = _hdr_options(encoder, info, _encoder_options(codec, info, options, pixel_format))
     color = info.color if info.chroma != "rgb" and info.color.matrix != 0 else BT709
     return Encoding(
         container=container,
@@ -91,11 +98,12 @@ def choose(path: Path, info: VideoInfo, options: EncodeOptions) -> Encoding:
         pixel_format=pixel_format,
         color=color,
         tick=_tick(container, info),
-        options={**_siting_option(codec, info), **_encoder_options(codec, info, options, pixel_format)},
+        options={**_siting_option(codec, info), **coded},
         container_options=_container_options(container, info),
-        notices=(*notices, *_time_notices(container, info)),
+        notices=(*notices, *left_out, *_time_notices(container, info)),
         palette=codec == "gif",
         siting=info.siting or _usual_siting(codec),
+        exact=options.lossless,
     )
 
 
@@ -204,21 +212,22 @@ def _container_options(container: str, info: VideoInfo) -> dict[str, str]:
 
 def _encoder_options(codec: str, info: VideoInfo, options: EncodeOptions, pixel_format: str) -> dict[str, str]:
     preset = options.preset or "medium"
-    quality = options.quality
+    finest = _FINEST.get(codec, 18)
+    rate = f"{_near_source(finest, info) if options.quality is None else options.quality:g}"
     if codec == "h264":
         # Macroblock trees make libx264 give another file each time on processors with AVX-512; a little quality
         # instead keeps equal input equal.
-        rate = {"qp": "0"} if options.lossless else {"crf": f"{_or(quality, 13):g}"}
-        return {"preset": preset, "mbtree": "0", **rate}
+        quality = {"qp": "0"} if options.lossless else {"crf": rate}
+        return {"preset": preset, "mbtree": "0", **quality}
     if codec == "h265":
         quiet = "log-level=none"
         params = f"{quiet}:lossless=1" if options.lossless else quiet
-        return {"preset": preset, "crf": f"{_or(quality, 14):g}", "x265-params": params}
+        return {"preset": preset, "crf": rate, "x265-params": params}
     if codec == "vp9":
         speed = {"deadline": "good", "cpu-used": "2", "row-mt": "1"}
-        return {**speed, "lossless": "1"} if options.lossless else {**speed, "crf": f"{_or(quality, 18):g}", "b": "0"}
+        return {**speed, "lossless": "1"} if options.lossless else {**speed, "crf": rate, "b": "0"}
     if codec == "av1":
-        return {"crf": f"{_or(quality, 18):g}", "preset": "6"}
+        return {"crf": rate, "preset": "6"}
     if codec == "ffv1":
         return {"level": "3", "slicecrc": "1"}
     if codec == "prores":
@@ -228,9 +237,27 @@ def _encoder_options(codec: str, info: VideoInfo, options: EncodeOptions, pixel_
 
 def _siting_option(codec: str, info: VideoInfo) -> dict[str, str]:
     """Says where the source's chroma lies, where a decoder would not take it to lie there by itself."""
-    said = info.siting and info.chroma in ("420", "422") and info.siting != _usual_siting(codec)
+    said = info.siting != "" and info.chroma in ("420", "422") and info.siting != _usual_siting(codec)
     return {"chroma_sample_location": info.siting} if said else {}
 
 
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
+def _near_source(finest: float, info: VideoInfo) -> float:
+    """The constant rate factor for a source that was coded more coarsely: six steps halve the bits.
+
+    At ``_FINE_BITS`` a pixel the finest one gives a file of about the source's size (measured on three clips).
+    """
+    if not info.bits_per_pixel:
+        return finest
+    return finest + min(_COARSEST, max(0, round(6 * math.log2(_FINE_BITS / info.bits_per_pixel))))
+
+
+def _hdr_options(encoder: str, info: VideoInfo, options: dict[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The encoder's options with the source's HDR10 metadata, and a notice where it cannot be written."""
+    if info.hdr is None:
+        return options, ()
+    added = encoder_options(encoder, info.hdr)
+    if added is None:
+        return options, (f"The HDR10 metadata is left out: {encoder} cannot write it; h265 can.",)
+    key = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}[encoder]
+    given = [options[key]] if key in options else []
+    return {**options, key: ":".join([*given, *(f"{name}={value}" for name, value in added.items())])}, ()

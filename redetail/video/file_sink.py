@@ -113,7 +113,9 @@ class FileSink:
                 container_options=options,
             )
             self._stream = self._add_stream()
-            self._encoder = Encoder(encoding.pixel_format, encoding.color, self._info.size, encoding.siting)
+            self._encoder = Encoder(
+                encoding.pixel_format, encoding.color, self._info.size, encoding.siting, exact=encoding.exact
+            )
             self._palette = Palette(self._info.size, encoding.tick) if encoding.palette else None
             self._copy = None if self._copy_from is None else StreamCopy(self._copy_from, self._output)
         except (av.error.FFmpegError, OSError, ValueError) as error:

@@ -37,6 +37,12 @@ class NativeFrame:
         same: NDArray[np.bool_] = (pixels == self.pixels).all(axis=-1)
         return same
 
+    @property
+    def sited(self) -> bool:
+        """Whether a tag can say where its chroma lies once it is upright: there is none for the right-hand side."""
+        whole = self.picture.format.chroma_width(16) == 16
+        return whole or not (self.orientation.mirrored or self.orientation.turns == 2)
+
     def planes(self) -> list[Samples]:
         """Its planes, upright; alpha is left out."""
         kept = self.picture.planes[: len(self.picture.format.components) - has_alpha(self.picture.format.name)]

@@ -14,9 +14,9 @@ PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "sl
 class EncodeOptions:
     """How the output is coded; every None means: what suits the container and the source.
 
-    ``codec``: one of ``CODECS``. ``quality``: constant rate factor, 0 (best) to 63; about 14 cannot be told from the
-    source. ``preset``: speed of H.264 and H.265, ``PRESETS``. ``lossless``: keep every value (FFV1 in .mkv and .avi,
-    lossless H.264 in .mp4 and .mov, exact pixels in .webp).
+    ``codec``: one of ``CODECS``. ``quality``: constant rate factor, 0 (best) to 63; None chooses it near the source's
+    own bit rate. ``preset``: speed of H.264 and H.265, ``PRESETS``. ``lossless``: keep every sample of what was not
+    pasted, whatever the container, or refuse it where no codec of the container can.
     """
 
     codec: str | None = None

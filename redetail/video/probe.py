@@ -18,6 +18,7 @@ from redetail.files import reason
 from redetail.region import Size
 from redetail.video.base import VideoInfo
 from redetail.video.color import color_of, is_rgb
+from redetail.video.hdr import hdr_of
 from redetail.video.native import stored_format
 from redetail.video.orientation import Orientation, orientation_of
 from redetail.video.timing import DEFAULT_RATE
@@ -31,6 +32,7 @@ _REFERRING = {
 }  # fmt: skip
 # Where decoders take chroma to lie, if the stream does not say so; of others the scaler centres it.
 _SITING = {**dict.fromkeys(("h264", "hevc", "mpeg2video", "mpeg4"), "left"), "mjpeg": "center"}
+_EFFICIENT, _SAVES = {"hevc", "vp9", "av1", "libdav1d"}, 1.5  # codecs that need fewer bits than H.264, by about that
 LARGEST_SIDE, LARGEST_PICTURE = 1 << 15, 1 << 26
 """Pixels of a side and of a frame: twice what 8K video has. Beyond, a few bytes could take gigabytes of memory."""
 _LIMITS = {"max_pixels": str(LARGEST_PICTURE)}
@@ -94,7 +96,8 @@ def picture_stream(container: InputContainer, path: Path) -> VideoStream:
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
         raise InputError(f"{path} has {_held(container)} but no video; give a file with pictures in it.")
-    stream = max(streams, key=lambda stream: (stream.width or 0) * (stream.height or 0))
+    # Of an animated AVIF, the still of the same size comes first.
+    stream = max(streams, key=lambda stream: ((stream.width or 0) * (stream.height or 0), stream.frames > 1))
     check_size(stream.width or 0, stream.height or 0, path)
     if not stream.codec_context.is_open:
         stream.codec_context.options = dict(_LIMITS)
@@ -168,17 +171,20 @@ def _info(
     aspect = stream.sample_aspect_ratio or Fraction(1)
     if aspect <= 0:
         aspect = Fraction(1)
+    frames = stream.frames or _estimated_frames(container, stream, rate)
     return VideoInfo(
         size=orientation.size(frame.width, frame.height),
         rate=rate,
         time_base=stream.time_base or 1 / rate,
-        frames=stream.frames or _estimated_frames(container, stream, rate),
+        frames=frames,
+        bits_per_pixel=_bits_per_pixel(container, stream, frames),
+        hdr=hdr_of(frame),
         bit_depth=depth_of(frame),
         has_audio=bool(container.streams.audio),
         notices=tuple(notices),
         color=color_of(frame),
         chroma=chroma_of(frame),
-        siting=_SITING.get(stream.codec_context.name, "") if chroma_of(frame) == "420" else "",
+        siting=_siting(stream, frame, orientation),
         pixel_format=stored_format(frame.format.name, orientation) or "",
         pixel_aspect=1 / aspect if orientation.turns % 2 else aspect,
         path=path,
@@ -241,8 +247,32 @@ def _notices(container: InputContainer, stream: VideoStream, frame: av.VideoFram
         yield f"{name} is interlaced and is treated as whole frames; de-interlace it first for clean edges."
     others = len(container.streams.video) - 1
     covers = sum(bool(s.disposition & av.stream.Disposition.attached_pic) for s in container.streams.video)
-    if others > covers:
+    if others > covers and not _is_animation(container):
         yield f"{name} has {others - covers + 1} video streams; only the largest is read."
+
+
+def _siting(stream: VideoStream, frame: av.VideoFrame, orientation: Orientation) -> str:
+    """Where shared chroma lies in the upright picture; empty where that is not known or has no name."""
+    stored = _SITING.get(stream.codec_context.name, "") if chroma_of(frame) == "420" else ""
+    if stored != "left":
+        return stored
+    return "" if orientation.mirrored else ("left", "bottom", "", "top")[orientation.turns]
+
+
+def _is_animation(container: InputContainer) -> bool:
+    """Whether it is an animated AVIF, which holds a still beside its frames."""
+    return container.metadata.get("major_brand") == "avis"
+
+
+def _bits_per_pixel(container: InputContainer, stream: VideoStream, frames: int) -> float:
+    """Coded bits of the picture for each pixel, as H.264 would need them; 0 where that is not known."""
+    pixels = frames * (stream.width or 0) * (stream.height or 0)
+    rate = stream.codec_context.bit_rate
+    if rate and stream.duration and stream.time_base:
+        bits = float(rate * stream.duration * stream.time_base)
+    else:
+        bits = max(0.0, container.size * 8.0)
+    return bits / pixels * (_SAVES if stream.codec_context.name in _EFFICIENT else 1) if pixels else 0.0
 
 
 def _held(container: InputContainer) -> str:

@@ -39,7 +39,7 @@ def test_what_was_done() -> None:
         "out.mp4: 1 subject detailed in 69 frames of in.mp4",
         "  face 1 (0.93): frames 3 to 59, crop 240x240 worked at 512x512",
         "    changed by 3.2 of 255 levels on average, flicker 1.02 times the source's own",
-        "  outside the pasted masks no pixel changed",
+        "  outside the pasted masks no pixel changed before encoding",
         "  time: 1:09, 1.0 frames a second (finding subjects 3.0 s, detailing 1:06)",
         "  report: r.json",
     ]
@@ -60,7 +60,7 @@ def test_figures_that_could_not_be_measured_are_left_out() -> None:
 
 def test_a_change_outside_the_masks_is_told() -> None:
     text = summary(replace(REPORT, untouched=Untouched(69, 7)), "in.mp4", {"output": "out.mp4"})
-    assert "  outside the pasted masks 7 pixels changed\n" in text
+    assert "  outside the pasted masks 7 pixels changed before encoding\n" in text
 
 
 def test_what_would_be_done() -> None:
