@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redetail import api
 from redetail.cli.clean import clean
-from redetail.cli.display import progress_display, tell
+from redetail.cli.display import plain, progress_display, tell
 from redetail.cli.draw import drawn_sheet, marked
 from redetail.cli.evaluate import evaluate
 from redetail.cli.models import models
@@ -142,4 +142,4 @@ def _draw(source: FrameSource, plan: Plan, path: Path, progress: ProgressCallbac
 
 def _note(notices: Sequence[str]) -> None:
     for notice in notices:
-        sys.stderr.write(f"Note: {notice}\n")
+        sys.stderr.write(plain(f"Note: {notice}\n"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ TITLES = {
     "draw": "Drawing",
     "evaluate": "Comparing",
 }
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 STDOUT, STDERR = 1, 2
 LINE_EVERY = 15.0
 """Seconds between two lines where no bar can be drawn: rare enough for a log file."""
@@ -79,10 +81,15 @@ class Lines:
         self._stream.flush()
 
 
+def plain(text: str) -> str:
+    """Text without what would steer a terminal: names of files and labels may hold anything."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 def tell(text: str) -> None:
     """Write a result to standard output. That nobody reads it to its end (``| head``) is no failure of the work."""
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(plain(text))
         sys.stdout.flush()
     except BrokenPipeError:
         mute(STDOUT)

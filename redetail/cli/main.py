@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 
 from redetail import __version__
+from redetail.cli.display import plain
 from redetail.cli.interrupt import stop_on_signal
 from redetail.cli.parser import build_parser, joined_values
 from redetail.cli.streams import make_lenient
@@ -50,7 +51,7 @@ def _say(sentence: str, code: int, debug: bool) -> int:
     if debug:
         log.exception("%s", sentence)
     else:
-        sys.stderr.write(f"redetail: {sentence}\n")
+        sys.stderr.write(plain(f"redetail: {sentence}\n"))
     return code
 
 
@@ -66,7 +67,7 @@ class _Notices(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if logging.WARNING <= record.levelno < logging.ERROR:
-            sys.stderr.write(f"Note: {record.getMessage()}\n")
+            sys.stderr.write(plain(f"Note: {record.getMessage()}\n"))
 
 
 def _set_up_messages(debug: bool) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from redetail.cli.display import tell
+from redetail.cli.display import plain, tell
 from redetail.engines.architectures import architecture_of, bundled_architecture, known_models, model_folder
 from redetail.engines.device import Placement, place
 from redetail.engines.files import FileFacts, identify
@@ -42,7 +42,7 @@ def inspect(options: argparse.Namespace, cancel: CancelToken) -> None:
         except ModelError as error:
             if len(options.files) == 1:
                 raise
-            sys.stderr.write(f"redetail: {error}\n")
+            sys.stderr.write(plain(f"redetail: {error}\n"))
             refused.append(error)
     if refused:
         raise ModelError(f"{len(refused)} of {len(options.files)} files are none that can be used, as was said.")

@@ -63,6 +63,13 @@ def folder_sink(path: Path, info: VideoInfo, source: Path | None, *, single: boo
 
 
 def _bytes(info: VideoInfo, bits: float, start: int, stop: int | None) -> int:
-    """A low estimate of the output's size: it must not stop work that would have fitted."""
+    """A low estimate of the output's size: it must not stop work that would have fitted.
+
+    The number of frames may be a guess from the length, and one wrong time stamp can make that years; so the length of
+    the source limits the estimate.
+    """
     frames = max(0, (info.frames if stop is None else min(stop, info.frames or stop)) - start)
-    return int(info.size.width * info.size.height * frames * bits / 8)
+    needed = int(info.size.width * info.size.height * frames * bits / 8)
+    if info.path is None or not info.path.is_file():
+        return needed
+    return min(needed, int(info.path.stat().st_size * max(1.0, bits / _BITS_OF_LOSSY)))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from redetail.cli.display import LINE_EVERY, Lines, duration, progress_display
+from redetail.cli.display import LINE_EVERY, Lines, duration, progress_display, tell
 from redetail.progress import Progress
 
 
@@ -120,3 +120,8 @@ def test_a_reader_that_leaves_gets_no_traceback(redirection: str) -> None:
     script = f'{sys.executable} -c "{code}"{redirection} | head -c 1; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "x", "")
+
+
+def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    tell("\x1b]0;owned\x07face\x9b2J\r 1\tx\n")
+    assert capsys.readouterr().out == "\\x1b]0;owned\\x07face\\x9b2J\\x0d 1\tx\n"

@@ -422,6 +422,15 @@ def test_too_little_disk_is_said_before_any_work(tmp_path, gradients, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_gap_in_time_is_not_taken_for_terabytes(make_clip, gradients, tmp_path):
+    """The number of frames is guessed from a length of weeks; the file has ten."""
+    pts = [*range(0, 200, 40), *range(2_000_000_000, 2_000_000_200, 40)]
+    source = open_source(make_clip("gap.mkv", gradients(10, 32, 32), pts=pts, time_base=MILLI))
+    assert source.info.frames > 10**6
+    copy(source, tmp_path / "out.mkv", options=LOSSLESS)
+    assert [frame.pts for frame in open_source(tmp_path / "out.mkv").frames()] == pts
+
+
 FULL_DISK = """
 import resource, signal, sys
 import numpy as np
