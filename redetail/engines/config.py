@@ -1,39 +1,137 @@
-"""Configuration files of model folders, read and checked."""
+"""Configuration files of model folders, read with bounds and checked by schema.
+
+A schema is a mapping from keys to readers as in :mod:`redetail.documents`. Sizes have limits far beyond every published
+model, so that a file which asks for a million blocks is refused before a network is built.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from redetail.documents import WrongKindError
 from redetail.errors import ModelError
 
 Config = Mapping[str, Any]
+Reader = Callable[[Any], Any]
+Schema = Mapping[str, Reader]
+
+_LARGEST_FILE = 2**20
+_AGAIN = "copy or download it again"
 
 
-def read_text(path: Path) -> str:
-    """The text of a file; raises :class:`~redetail.errors.ModelError` where it cannot be read."""
+def read_text(path: Path, largest: int = _LARGEST_FILE) -> str:
+    """The text of a file of at most ``largest`` bytes; raises :class:`~redetail.errors.ModelError`."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            raw = file.read(largest + 1)
+        if len(raw) > largest:
+            raise ModelError(f"The model file {path} is larger than {largest:,} bytes; {_AGAIN}.")
+        return raw.decode("utf-8")
     except OSError as error:
         raise ModelError(f"The model file {path} cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
-        raise ModelError(f"The model file {path} is no text; copy or download it again.") from error
+        raise ModelError(f"The model file {path} is not text; {_AGAIN}.") from error
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path, largest: int = _LARGEST_FILE) -> Config:
     """A JSON object from a file; raises :class:`~redetail.errors.ModelError` where there is none."""
+    return parsed(read_text(path, largest), f"The model file {path}")
+
+
+def parsed(text: str | bytes, what: str) -> dict[str, Any]:
+    """A JSON object; raises :class:`~redetail.errors.ModelError` that begins with ``what``."""
     try:
-        config = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise ModelError(f"The model file {path} is no JSON ({error}); copy or download it again.") from error
+        config = json.loads(text)
+    except RecursionError as error:
+        raise ModelError(f"{what} is nested too deeply; {_AGAIN}.") from error
+    except ValueError as error:  # not JSON, not text, or a number of thousands of digits
+        raise ModelError(f"{what} is not JSON ({str(error).splitlines()[0]}); {_AGAIN}.") from error
     if not isinstance(config, dict):
-        raise ModelError(f"The model file {path} should hold a JSON object; copy or download it again.")
+        raise ModelError(f"{what} should hold a JSON object; {_AGAIN}.")
     return config
 
 
 def class_name(config: Config) -> str:
     """The class that wrote a config: diffusers says it in ``_class_name``, transformers in ``architectures``."""
-    architectures = config.get("architectures") or [""]
-    return str(config.get("_class_name") or architectures[0])
+    architectures = config.get("architectures")
+    first = architectures[0] if isinstance(architectures, list) and architectures else ""
+    name = config.get("_class_name") or first
+    return name if isinstance(name, str) else shown(name)
+
+
+def check_keys(config: Config, schema: Schema, where: str) -> None:
+    """Raise :class:`~redetail.errors.ModelError` for a value that is not what the schema says of its key.
+
+    Keys may be missing. ``where``: the file, in words.
+    """
+    for key, read in schema.items():
+        if key not in config:
+            continue
+        try:
+            read(config[key])
+        except WrongKindError as error:
+            raise ModelError(f"{key} in {where} is {shown(config[key])}; it must be {error}.") from error
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it, however large it is."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxdict, short.maxlist, short.maxstring, short.maxlong = 2, 3, 4, 60, 24
+    return short.repr(value)
+
+
+def whole(low: int, high: int) -> Reader:
+    """A reader of whole numbers in a range."""
+
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise WrongKindError(f"a whole number from {low} to {high}")
+        return value
+
+    return read
+
+
+def between(low: float, high: float) -> Reader:
+    """A reader of numbers in a range."""
+
+    def read(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise WrongKindError(f"a number from {low:g} to {high:g}")
+        return float(value)
+
+    return read
+
+
+def several(read: Reader, most: int, least: int = 0) -> Reader:
+    """A reader of lists of at most so many values."""
+
+    def all_of(values: Any) -> tuple[Any, ...]:
+        if not isinstance(values, list) or not least <= len(values) <= most:
+            raise WrongKindError(f"a list of {least} to {most} values")
+        try:
+            return tuple(read(value) for value in values)
+        except WrongKindError as error:
+            raise WrongKindError(f"a list, each {error}") from error
+
+    return all_of
+
+
+def either(*readers: Reader) -> Reader:
+    """A reader of what one of the readers reads; null is what is not given."""
+
+    def read(value: Any) -> Any:
+        wanted = []
+        for one in readers if value is not None else ():
+            try:
+                return one(value)
+            except WrongKindError as error:
+                wanted.append(str(error))
+        if wanted:
+            raise WrongKindError(" or ".join(wanted))
+        return None
+
+    return read

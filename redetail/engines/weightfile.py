@@ -10,7 +10,6 @@ takes no memory of its own. The mapping is private, so nothing that is done to a
 
 from __future__ import annotations
 
-import json
 import math
 import pickle
 import re
@@ -25,6 +24,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from redetail.documents import text
+from redetail.engines.config import Schema, check_keys, parsed, several, shown, whole
 from redetail.errors import ModelError
 from redetail.files import expanded
 
@@ -32,7 +33,8 @@ _AGAIN = "copy or download it again"
 # Where programs put the tensors of a checkpoint, in the order in which they are looked for.
 _WRAPPERS = ("state_dict", "params_ema", "params", "module", "model")
 _DATA_PARALLEL = "module."
-_LONGEST_HEADER = 100_000_000
+# The largest published ones take 3 MB; JSON takes ten times its length in memory.
+_LONGEST_HEADER = 8_000_000
 _ZIP, _PICKLE, _LFS = b"PK\x03\x04", b"\x80", b"version https://git-lfs"
 
 
@@ -137,11 +139,8 @@ def _open_safetensors(path: Path, length: int, size: int) -> WeightFile:
         file.seek(8)
         entries = _header(path, file.read(length))
     metadata = entries.pop("__metadata__", {})
-    try:
-        tensors = {str(name): TensorFacts(tuple(entry["shape"]), entry["dtype"]) for name, entry in entries.items()}
-        end = 8 + length + max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
-    except (TypeError, KeyError, IndexError) as error:
-        raise ModelError(f"The weight file {path} is damaged: its header describes no tensors; {_AGAIN}.") from error
+    tensors = {name: _tensor_facts(path, name, entry) for name, entry in entries.items()}
+    end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     if size < end:
         raise ModelError(f"The weight file {path} is truncated: {size:,} of {end:,} bytes are there; {_AGAIN}.")
     try:
@@ -153,12 +152,24 @@ def _open_safetensors(path: Path, length: int, size: int) -> WeightFile:
 
 def _header(path: Path, raw: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(raw)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"The weight file {path} is damaged: its header cannot be read; {_AGAIN}.") from error
-    if not isinstance(header, dict):
-        raise ModelError(f"The weight file {path} is damaged: its header names no tensors; {_AGAIN}.")
-    return header
+        return parsed(raw, "its header")
+    except ModelError as error:
+        raise ModelError(f"The weight file {path} is damaged: {error}") from error
+
+
+_ENTRY: Schema = {
+    "dtype": text,
+    "shape": several(whole(0, 2**48), 16),
+    "data_offsets": several(whole(0, 2**60), 2, 2),
+}
+
+
+def _tensor_facts(path: Path, name: str, entry: Any) -> TensorFacts:
+    """What a header says of one tensor."""
+    if not isinstance(entry, dict) or not _ENTRY.keys() <= entry.keys():
+        raise ModelError(f"The weight file {path} is damaged: its header does not describe {shown(name)}; {_AGAIN}.")
+    check_keys(entry, _ENTRY, f"the header of {path} for {shown(name)}")
+    return TensorFacts(tuple(entry["shape"]), entry["dtype"])
 
 
 # --- pickles
@@ -172,10 +183,15 @@ def _open_zip(path: Path) -> WeightFile:
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            entries = archive.infolist()
     except (zipfile.BadZipFile, OSError) as error:
         raise ModelError(f"The weight file {path} is damaged ({error}); {_AGAIN}.") from error
-    if not any(name.endswith("data.pkl") for name in names):
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ModelError(
+            f"{path} is a compressed archive, which PyTorch does not write and which may grow without limit; "
+            "unpack it, and give what it holds."
+        )
+    if not any(entry.filename.endswith("data.pkl") for entry in entries):
         raise ModelError(
             f"{path} is a zip archive without a PyTorch checkpoint in it; unpack it, and give what it holds."
         )

@@ -155,7 +155,7 @@ def _header_without_tensors(path: Path) -> None:
         (lambda path: path.write_bytes(bytes(range(256)) * 8), "no weight file"),
         (_no_pickle, "no pickle of tensors"),
         (_zip, "zip archive without a PyTorch checkpoint"),
-        (_header_without_tensors, "describes no tensors"),
+        (_header_without_tensors, "does not describe 'a'"),
         (lambda path: path.mkdir(), "is a folder"),
         (lambda path: None, "There is no weight file"),
     ],

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redetail.engines.config import read_text
-from redetail.errors import ModelError
+from redetail.documents import WrongKindError, text, truth
+from redetail.engines.config import Schema, between, check_keys, parsed, read_text, several, shown, whole
+from redetail.errors import ModelError, SettingsError
+from redetail.settings import resolve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +73,59 @@ class NetworkConfig:
         return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> NetworkConfig:
-        """Read what `to_json` wrote; unknown keys raise TypeError."""
-        read: dict[str, Any] = json.loads(text)
+    def from_json(cls, raw: str, where: str = "config.json") -> NetworkConfig:
+        """Read what `to_json` wrote, from the file ``where``.
+
+        Raises :class:`~redetail.errors.ModelError` that names the key for anything else.
+        """
+        read = parsed(raw, where)
+        unknown = next((key for key in read if key not in _NETWORK), None)
+        if unknown is not None:
+            raise ModelError(f"{where} does not describe a restoration network: there is no key {shown(unknown)}.")
+        check_keys(read, _NETWORK, where)
         values: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in read.items()}
-        return cls(**values)
+        config = cls(**values)
+        config.check(where)
+        return config
+
+    def check(self, where: str) -> None:
+        """Raise :class:`~redetail.errors.ModelError` where the levels or scales do not fit one another."""
+        levels, cells = len(self.channels), self.latent_channels
+        for name in _PER_LEVEL:
+            count = len(getattr(self, name))
+            if count < levels:  # what is beyond the last level is not used
+                raise ModelError(f"{name} in {where} has {count} values; it must have {levels}, one for each level.")
+        for name in _PER_CELL:
+            count = len(getattr(self, name))
+            if count not in (0, cells):
+                raise ModelError(f"{name} in {where} has {count} values; it must have {cells}, or none.")
+        if any(width % heads for width, heads in zip(self.motion_channels, self.motion_heads, strict=False)):
+            raise ModelError(
+                f"motion_heads in {where} is {self.motion_heads}; each must divide its number of motion_channels, "
+                f"{self.motion_channels}."
+            )
+
+
+_PER_LEVEL = ("down_blocks", "up_blocks", "motion_channels", "motion_heads")
+_PER_CELL = ("latent_scale", "condition_scale", "neighbour_scale")
+_LEVELS, _WIDEST, _SCALES = 8, 4096, 3 * 16**2
+_NETWORK: Schema = {
+    "unshuffle": whole(1, 16),
+    "channels": several(whole(1, _WIDEST), _LEVELS, 1),
+    "down_blocks": several(whole(1, 64), _LEVELS, 1),
+    "up_blocks": several(whole(1, 64), _LEVELS, 1),
+    "motion_channels": several(whole(0, _WIDEST), _LEVELS, 1),
+    "motion_heads": several(whole(1, 256), _LEVELS, 1),
+    "residual_std": between(1e-6, 1e3),
+    "latent_scale": several(between(1e-9, 1e6), _SCALES),
+    "condition_scale": several(between(1e-9, 1e6), _SCALES),
+    "tasks": several(text, 64),
+    "reach": whole(0, 16),
+    "fused_channels": whole(1, _WIDEST),
+    "neighbour_scale": several(between(1e-9, 1e6), _SCALES),
+    "drafted": truth,
+}
+"""What config.json may hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,14 +148,38 @@ class ModelCard:
         return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> ModelCard:
-        """Read what :meth:`to_json` wrote. Raises :class:`~redetail.errors.ModelError` for anything else."""
+    def from_json(cls, raw: str, where: str = "card.json") -> ModelCard:
+        """Read what :meth:`to_json` wrote. Raises :class:`~redetail.errors.ModelError` that names the key for anything
+        else."""
+        read = parsed(raw, where)
+        unknown = next((key for key in read if key not in _CARD), None)
+        if unknown is not None:
+            raise ModelError(f"{where} is not the card of a restoration model: there is no key {shown(unknown)}.")
+        check_keys(read, _CARD, where)
+        card = cls(**read)
         try:
-            return cls(**json.loads(text))
-        except (json.JSONDecodeError, TypeError) as error:
-            raise ModelError(f"card.json is no card of a restoration model: {error}.") from error
+            resolve({}, card.defaults)
+        except SettingsError as error:
+            raise ModelError(f"The defaults in {where} cannot be used: {error}") from error
+        return card
+
+
+def _mapping(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise WrongKindError("an object")
+    return value
+
+
+_CARD: Schema = {
+    "name": text,
+    "version": text,
+    "licence": text,
+    "context_length": whole(1, 4096),
+    "defaults": _mapping,
+    "trained": _mapping,
+}
 
 
 def read_card(path: Path) -> ModelCard:
     """The card in a file; raises :class:`~redetail.errors.ModelError` where there is none."""
-    return ModelCard.from_json(read_text(path))
+    return ModelCard.from_json(read_text(path), str(path))

@@ -6,18 +6,19 @@ A model that takes drafts has draft.safetensors too: a network of the same shape
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 from redetail.engines.architectures.restoration import CARD, CONFIG, DRAFT, WEIGHTS
+from redetail.engines.config import read_text
 from redetail.engines.restoration.codec import ResidualCodec
-from redetail.engines.restoration.config import ModelCard, NetworkConfig
+from redetail.engines.restoration.config import ModelCard, NetworkConfig, read_card
 from redetail.engines.restoration.network import RestorationUNet
+from redetail.engines.weightfile import WeightFile, open_weights
 from redetail.errors import ModelError
 from redetail.files import write_bytes, write_text
 
@@ -37,10 +38,10 @@ def load(folder: Path | str, device: torch.device | str = "cpu") -> Loaded:
     Raises :class:`~redetail.errors.ModelError` for a folder in which something is missing or does not fit together.
     """
     folder = Path(folder)
-    config = _config(_text(folder / CONFIG))
+    config = NetworkConfig.from_json(read_text(folder / CONFIG), str(folder / CONFIG))
     network = _network(folder / WEIGHTS, config, device)
     draft = _network(folder / DRAFT, dataclasses.replace(config, drafted=False), device) if config.drafted else None
-    return Loaded(network, draft, ResidualCodec(config, device), ModelCard.from_json(_text(folder / CARD)))
+    return Loaded(network, draft, ResidualCodec(config, device), read_card(folder / CARD))
 
 
 def save(folder: Path | str, network: RestorationUNet, card: ModelCard, draft: RestorationUNet | None = None) -> None:
@@ -59,26 +60,35 @@ def save(folder: Path | str, network: RestorationUNet, card: ModelCard, draft: R
 
 
 def _network(path: Path, config: NetworkConfig, device: torch.device | str) -> RestorationUNet:
+    file = open_weights(path)
+    _check_shapes(file, config)
     network = RestorationUNet(config)
-    try:
-        weights = {name: value.float() for name, value in load_file(path).items()}
-        network.load_state_dict(weights)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ModelError(f"{path} does not hold the weights that {CONFIG} describes: {error}") from error
+    network.load_state_dict({name: value.float() for name, value in file.read().items()})
     network = network.eval().requires_grad_(False).to(torch.device(device))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 
-def _text(path: Path) -> str:
+def _check_shapes(file: WeightFile, config: NetworkConfig) -> None:
+    """Refuse a config of another network before that is built, which might take any amount of memory."""
+    given = {name: facts.shape for name, facts in file.tensors.items()}
+    for block in _last_blocks(config):  # without memory, but not without time: no more blocks than the file has
+        if not any(name.startswith(block) for name in given):
+            raise ModelError(f"{file.path} does not hold the weights that {CONFIG} describes: there is no {block}*.")
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path} cannot be read; a model folder has {CONFIG}, {WEIGHTS} and {CARD}.") from error
+        with torch.device("meta"):
+            wanted = {name: tuple(value.shape) for name, value in RestorationUNet(config).state_dict().items()}
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"{CONFIG} beside {file.path} describes a network that cannot be: {error}.") from error
+    wrong = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
+    if wrong:
+        raise ModelError(
+            f"{file.path} does not hold the weights that {CONFIG} describes: {len(wrong)} tensors are missing, left "
+            f"over or of another shape, such as {' and '.join(wrong[:2])}; copy both files again."
+        )
 
 
-def _config(text: str) -> NetworkConfig:
-    try:
-        return NetworkConfig.from_json(text)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ModelError(f"{CONFIG} does not describe a restoration network: {error}.") from error
+def _last_blocks(config: NetworkConfig) -> Iterator[str]:
+    """What the names of the last block of each level begin with."""
+    for side, blocks in (("down", config.down_blocks), ("up", config.up_blocks)):
+        yield from (f"{side}.{level}.{blocks[level] - 1}." for level in range(len(config.channels)))

@@ -3,6 +3,7 @@
 import pytest
 
 from redetail.engines.restoration import NetworkConfig
+from redetail.errors import ModelError
 
 
 def test_configuration_survives_json() -> None:
@@ -18,5 +19,7 @@ def test_sizes_follow_from_the_cell_and_the_levels() -> None:
 
 
 def test_an_unknown_key_is_no_configuration() -> None:
-    with pytest.raises(TypeError, match="colour"):
+    with pytest.raises(
+        ModelError, match=r"config\.json does not describe a restoration network: there is no key 'colour'"
+    ):
         NetworkConfig.from_json('{"colour": 1}')
