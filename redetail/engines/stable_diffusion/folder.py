@@ -25,8 +25,9 @@ from safetensors import SafetensorError, safe_open
 
 from redetail.engines.architectures.sdxl import SDXL_CONVENTIONS
 from redetail.engines.architectures.stable_diffusion import Conventions
-from redetail.engines.config import Config, class_name, read_config, read_text
+from redetail.engines.config import Config, check_keys, class_name, read_config, read_text, shown
 from redetail.engines.stable_diffusion.family import family_of
+from redetail.engines.stable_diffusion.schema import NETWORK, SCHEDULER
 from redetail.errors import ModelError
 from redetail.optional import require
 
@@ -38,6 +39,8 @@ _CLASSES = {
     "text_encoder_2": ("CLIPTextModelWithProjection",),
     "controlnet": ("ControlNetModel",),
 }
+# The vocabulary of CLIP has 1 MB, that of larger tokenizers some 20; an index names every tensor of a network.
+_LARGEST_LIST = 32 * 2**20
 _VARIANTS = (None, "fp16")
 # Numbers that say where a picture comes from: two sizes and a corner.
 _SIZES = 6
@@ -90,6 +93,7 @@ def open_folder(path: Path, needed: Sequence[str] = ("motion_adapter", "vae")) -
     texts = tuple(open_component(path / layout.part, layout.part) for layout in family.texts)
     tokenizers = tuple(_tokenizer(path / layout.tokenizer) for layout in family.texts)
     scheduler = read_config(path / "scheduler" / "scheduler_config.json")
+    check_keys(scheduler, SCHEDULER, f"{path / 'scheduler' / 'scheduler_config.json'}")
     folder = ModelFolder(path, unet, motion_adapter, vae, texts, tokenizers, scheduler, family)
     _check_fit(folder)
     return folder
@@ -136,6 +140,7 @@ def _check_present(path: Path, needed: Sequence[str]) -> None:
 def open_component(path: Path, role: str) -> ComponentFolder:
     """One network of a folder, which must be of a class for this role; raises ModelError that says what it is."""
     config = read_config(path / "config.json")
+    check_keys(config, NETWORK, f"{path / 'config.json'}")
     known = _CLASSES[role]
     if class_name(config) not in known:
         raise ModelError(
@@ -147,21 +152,26 @@ def open_component(path: Path, role: str) -> ComponentFolder:
 
 def _tokenizer(path: Path) -> Path:
     """Checked here because the tokenizer library has no error of its own for damaged files."""
-    vocabulary, merges, whole = path / "vocab.json", path / "merges.txt", path / "tokenizer.json"
-    if whole.is_file():
-        read_config(whole)
+    vocabulary, merges, complete = path / "vocab.json", path / "merges.txt", path / "tokenizer.json"
+    if complete.is_file():
+        read_config(complete, _LARGEST_LIST)
     elif not (vocabulary.is_file() and merges.is_file()):
         raise ModelError(f"The part {path} has neither vocab.json and merges.txt nor tokenizer.json; copy it again.")
-    if vocabulary.is_file() and not all(isinstance(index, int) for index in read_config(vocabulary).values()):
+    words = read_config(vocabulary, _LARGEST_LIST) if vocabulary.is_file() else {}
+    if not all(isinstance(index, int) for index in words.values()):
         raise ModelError(f"The model file {vocabulary} does not number its tokens; copy or download it again.")
     if merges.is_file():
-        _check_merges(merges, read_config(vocabulary) if vocabulary.is_file() else {})
+        _check_merges(merges, words)
     return path
 
 
 def _check_merges(path: Path, vocabulary: Config) -> None:
     """Every line merges two known tokens; the first may be a comment."""
-    pairs = [line.split() for line in read_text(path).splitlines() if line.strip() and not line.startswith("#version")]
+    pairs = [
+        line.split()
+        for line in read_text(path, _LARGEST_LIST).splitlines()
+        if line.strip() and not line.startswith("#version")
+    ]
     wrong = next((pair for pair in pairs if len(pair) != 2 or not vocabulary.keys() >= {*pair}), None)
     if wrong is not None and vocabulary:
         raise ModelError(
@@ -169,8 +179,20 @@ def _check_merges(path: Path, vocabulary: Config) -> None:
         )
 
 
+def _check_index(path: Path) -> None:
+    """A network in several files has an index that says which tensor is in which of them."""
+    for index in path.glob("*.safetensors.index.json"):
+        names = read_config(index, _LARGEST_LIST).get("weight_map")
+        if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+            raise ModelError(f"weight_map in {index} is {shown(names)}; it must name a file for every tensor.")
+        missing = next((name for name in names.values() if not (path / name).is_file()), None)
+        if missing is not None:
+            raise ModelError(f"The part {path} lacks {shown(missing)}, which {index.name} names; copy it again.")
+
+
 def _variant(path: Path) -> str | None:
     """Which weights to load: full precision where both exist. Every file of the variant is checked."""
+    _check_index(path)
     files = sorted(path.glob("*.safetensors"))
     for variant in _VARIANTS:
         chosen = [file for file in files if (".fp16" in file.name) == (variant == "fp16")]
@@ -253,7 +275,7 @@ def load_network(part: ComponentFolder, dtype: torch.dtype) -> Any:
     network_class = getattr(require(package), part.kind)
     try:
         network, info = network_class.from_pretrained(str(part.path), **options)
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, SafetensorError) as error:
         raise ModelError(f"The part {part.path} cannot be loaded: {first_line(error)}") from error
     _check_complete(part, info)
     return network

@@ -56,6 +56,46 @@ def test_all_missing_parts_are_named_at_once(folder: Path) -> None:
     assert "lacks vae, motion_adapter;" in refused(folder)
 
 
+@pytest.mark.parametrize(
+    ("file", "key", "value", "part"),
+    [
+        ("unet/config.json", "block_out_channels", [8] * 1_000, "a list of 0 to 16 values"),
+        ("unet/config.json", "block_out_channels", [10**400, 8], "a list, each a whole number from 1 to 131072"),
+        ("unet/config.json", "layers_per_block", 1_000_000, "a whole number from 1 to 256"),
+        ("unet/config.json", "cross_attention_dim", "32", "a whole number from 1 to 131072"),
+        ("unet/config.json", "addition_embed_type", 3, "text"),
+        ("motion_adapter/config.json", "motion_max_seq_length", 10**9, "a whole number from 1 to 4096"),
+        ("vae/config.json", "scaling_factor", "0.18", "a number from 1e-06 to 1e+06"),
+        ("text_encoder/config.json", "num_hidden_layers", 10**6, "a whole number from 1 to 256"),
+        ("scheduler/scheduler_config.json", "num_train_timesteps", 10**400, "a whole number from 2 to 100000"),
+        ("scheduler/scheduler_config.json", "beta_end", None, "a number from 0 to 1"),
+    ],
+)
+def test_a_config_that_cannot_be_names_the_key(folder: Path, file: str, key: str, value: Any, part: str) -> None:
+    edit(folder / file, **{key: value})
+    message = refused(folder)
+    assert message.startswith(f"{key} in {folder / file} is ")
+    assert part in message
+
+
+@pytest.mark.parametrize(
+    ("index", "part"),
+    [
+        ("[]", "should hold a JSON object"),
+        ("{}", "weight_map in"),
+        ('{"weight_map": ["a"]}', "weight_map in"),
+        ('{"weight_map": {"a": 3}}', "weight_map in"),
+        ('{"weight_map": {"a": "none.safetensors"}}', "lacks 'none.safetensors', which"),
+    ],
+)
+def test_an_index_that_cannot_be(folder: Path, index: str, part: str) -> None:
+    name = "diffusion_pytorch_model.safetensors.index.json"
+    (folder / "unet" / name).write_text(index)
+    message = refused(folder)
+    assert part in message
+    assert name in message
+
+
 def _truncate(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
