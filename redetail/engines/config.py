@@ -7,12 +7,11 @@ model, so that a file which asks for a million blocks is refused before a networ
 from __future__ import annotations
 
 import json
-import reprlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from redetail.documents import WrongKindError
+from redetail.documents import WrongKindError, shown
 from redetail.errors import ModelError
 
 Config = Mapping[str, Any]
@@ -75,13 +74,6 @@ def check_keys(config: Config, schema: Schema, where: str) -> None:
             read(config[key])
         except WrongKindError as error:
             raise ModelError(f"{key} in {where} is {shown(config[key])}; it must be {error}.") from error
-
-
-def shown(value: Any) -> str:
-    """A value as a message shows it, however large it is."""
-    short = reprlib.Repr()
-    short.maxlevel, short.maxdict, short.maxlist, short.maxstring, short.maxlong = 2, 3, 4, 60, 24
-    return short.repr(value)
 
 
 def whole(low: int, high: int) -> Reader:

@@ -24,8 +24,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from redetail.documents import text
-from redetail.engines.config import Schema, check_keys, parsed, several, shown, whole
+from redetail.documents import shown, text
+from redetail.engines.config import Schema, check_keys, parsed, several, whole
 from redetail.errors import ModelError
 from redetail.files import expanded
 

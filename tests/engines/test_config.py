@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import torch
 
+from redetail.documents import shown
 from redetail.engines import load_engine
-from redetail.engines.config import class_name, read_config, shown
+from redetail.engines.config import class_name, read_config
 from redetail.engines.files import identify
 from redetail.engines.restoration.folder import load
 from redetail.errors import ModelError

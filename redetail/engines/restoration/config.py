@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redetail.documents import WrongKindError, text, truth
-from redetail.engines.config import Schema, between, check_keys, parsed, read_text, several, shown, whole
+from redetail.documents import WrongKindError, shown, text, truth
+from redetail.engines.config import Schema, between, check_keys, parsed, read_text, several, whole
 from redetail.errors import ModelError, SettingsError
 from redetail.settings import resolve
 

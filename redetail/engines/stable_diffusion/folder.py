@@ -23,9 +23,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from redetail.documents import shown
 from redetail.engines.architectures.sdxl import SDXL_CONVENTIONS
 from redetail.engines.architectures.stable_diffusion import Conventions
-from redetail.engines.config import Config, check_keys, class_name, read_config, read_text, shown
+from redetail.engines.config import Config, check_keys, class_name, read_config, read_text
 from redetail.engines.stable_diffusion.family import family_of
 from redetail.engines.stable_diffusion.schema import NETWORK, SCHEDULER
 from redetail.errors import ModelError
