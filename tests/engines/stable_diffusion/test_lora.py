@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import random
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -300,6 +303,28 @@ def test_nothing_is_read_when_nothing_changed(
     for _ in range(3):
         mixer.use([WeightedFile(path), WeightedFile(tmp_path / "none.safetensors", 0.0)])
     assert reads == [path]
+
+
+def test_threads_leave_whole_states(parts: Components, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that ask for different files at once: the weights are those of one of them, and nothing adds up."""
+    before, set_weight, delays = state(parts), LoraMixer._set, random.Random(1)
+
+    def set_slowly(*arguments: Any) -> None:
+        time.sleep(delays.uniform(0, 1e-3))  # other threads get their turn between two weights
+        set_weight(*arguments)
+
+    monkeypatch.setattr(LoraMixer, "_set", set_slowly)
+    files = [WeightedFile(write(tmp_path / f"{n}.safetensors", kohya(pairs(parts, n)))) for n in range(3)]
+    mixer, wholes = LoraMixer(parts.unet, parts.texts[0].encoder), []
+    for file in files:
+        mixer.use([file])
+        wholes.append(state(parts))
+    with ThreadPoolExecutor(len(files)) as pool:
+        for _ in range(5):
+            list(pool.map(lambda file: mixer.use([file]), files))
+            assert any(same(state(parts), whole) for whole in wholes)
+    mixer.use([])
+    assert same(before, state(parts))
 
 
 # --- what else low-rank files can be
