@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from redetail.job import Job, Subject, read_job
     from redetail.pipeline.plan import Plan
     from redetail.pipeline.report import Report
+    from redetail.pipeline.work import Work
     from redetail.selection.detected import Detections
     from redetail.video.options import EncodeOptions
 
@@ -55,6 +56,7 @@ _LAZY = {
     "EncodeOptions": "redetail.video.options",
     "Plan": "redetail.pipeline.plan",
     "Report": "redetail.pipeline.report",
+    "Work": "redetail.pipeline.work",
     "Detections": "redetail.selection.detected",
 }
 
@@ -92,6 +94,7 @@ __all__ = [
     "Subject",
     "UnknownNameError",
     "WeightedFile",
+    "Work",
     "__version__",
     "compare",
     "detail",

@@ -5,7 +5,8 @@ Everything here is re-exported by :mod:`redetail`. Sources are files, folders of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,14 @@ from redetail.evaluate.comparison import Comparison
 from redetail.evaluate.comparison import compare as compare_clips
 from redetail.evaluate.fidelity import vmaf_program
 from redetail.job import Job
+from redetail.pipeline.measure import Measures
 from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.paste import check_counts, pasted_frames
 from redetail.pipeline.plan import Plan, crop_plans
 from redetail.pipeline.report import Report, write_report
 from redetail.pipeline.run import Run
+from redetail.pipeline.work import KeptWork, Work
+from redetail.pipeline.workspace import Workspace
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Region, Size
 from redetail.selection import Search, select_regions
@@ -102,34 +106,66 @@ def run(
     job: Job,
     *,
     engine: Engine | None = None,
+    work: Work | None = None,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Result:
-    """Do what a job asks for; arguments and errors are those of :func:`detail`."""
+    """Do what a job asks for; arguments and errors are those of :func:`detail`.
+
+    ``work``: keep what is done until the output is complete, so that a run that is stopped, however it is, can go on
+    (None: temporary files). Raises :class:`redetail.InputError` where a stopped run of the same output left work that
+    is not to be resumed, or belongs to another source, job or version.
+    """
     job.check()
     frames = job.open_source()
     outputs = Outputs(frames, job.output, job.compare, job.report, job.encode, job.files)
     with claimed(outputs.named):
+        kept = None if work is None else KeptWork(work, job, frames.info)
         started = _run(job, frames, engine, progress, cancel)
-        planned = started.plan(job.selection, job.span)
-        with started.enhanced(planned) as crops, outputs.opened(planned, job.span.whole) as write:
-            measures = started.write(planned, crops, write)
-    faults = tuple(dict.fromkeys((*frames.faults, *outputs.faults)))
+        with _planned(started, job, kept) as (planned, space), started.enhanced(planned, space) as crops:
+            if kept is not None:
+                kept.mark_writing()
+            with outputs.opened(planned, job.span.whole) as write:
+                measures = started.write(planned, crops, write)
+            report = _report(started, job, planned, measures, outputs, given=engine is not None)
+            if job.report is not None:
+                write_report(report, job.report)
+    return Result(job.output, report, outputs.collected, _faults(frames, outputs))
+
+
+@contextmanager
+def _planned(started: Run, job: Job, kept: KeptWork | None) -> Iterator[tuple[Plan, Workspace | None]]:
+    """The plan, and where its work is kept (None: in temporary files)."""
+
+    def make() -> Plan:
+        return started.plan(job.selection, job.span)
+
+    if kept is None:
+        yield make(), None
+        return
+    with kept.opened(started, make) as (planned, space):
+        yield planned, space
+
+
+def _report(started: Run, job: Job, planned: Plan, measures: Measures, outputs: Outputs, *, given: bool) -> Report:
+    """What a run did; ``given``: its engine was an object in memory, so that no job names it."""
     capabilities, done = started.engine.capabilities, job.as_run(started.settings)
-    report = Report(
+    faults = _faults(started.source, outputs)
+    return Report(
         plan=planned,
-        source=frames.info,
+        source=started.source.info,
         engine=capabilities.name,
         placement=capabilities.placement,
         passes=started.watch.passes(len(planned)),
         regions=measures.regions,
         untouched=measures.untouched,
         notices=tuple(dict.fromkeys((*planned.notices, *outputs.notices, *faults))),
-        job=None if engine or done.unnamed else done,
+        job=None if given or done.unnamed else done,
     )
-    if job.report is not None:
-        write_report(report, job.report)
-    return Result(job.output, report, outputs.collected, faults)
+
+
+def _faults(frames: FrameSource, outputs: Outputs) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*frames.faults, *outputs.faults)))
 
 
 def plan(

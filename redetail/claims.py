@@ -24,6 +24,7 @@ if sys.platform != "win32":
 
 MARK = "redetail"
 _LEFTOVER = re.compile(rf"\..*\.{MARK}-[0-9a-f]{{8}}\.(part(\.\w+)?|claim)|\.{MARK}-\w{{8}}\.crops")
+_WORK = re.compile(rf"\..*\.{MARK}-[0-9a-f]{{8}}\.work")
 _FRESH = 2.0  # seconds: a process may not yet have locked what it just made
 _LONGEST = 100  # bytes of a name that hidden names take over, so that they stay below 255
 
@@ -57,11 +58,24 @@ def claimed(paths: Iterable[Path]) -> Iterator[None]:
         yield
 
 
+def work_name(path: Path, folder: Path | None = None) -> Path:
+    """The hidden folder in which a run that writes ``path`` keeps its work: beside it, or in ``folder``."""
+    real = Path(os.path.realpath(path))
+    if folder is None:
+        return hidden_name(real, _key(real.name), "work")
+    return hidden_name(folder / real.name, _key(str(real)), "work")  # outputs of several folders meet there
+
+
 def leftovers(folder: Path) -> list[Path]:
     """Temporary files and folders in ``folder`` of runs that do not run any more."""
-    with suppress(OSError):
-        return [path for path in sorted(folder.iterdir()) if _LEFTOVER.fullmatch(path.name) and _abandoned(path)]
-    return []
+    return _abandoned_ones(folder, _LEFTOVER)
+
+
+def stopped_work(folder: Path) -> list[Path]:
+    """Folders of work in ``folder`` (or that folder itself) whose runs do not run any more."""
+    if _WORK.fullmatch(folder.name):
+        return [folder] if _abandoned(folder) else []
+    return _abandoned_ones(folder, _WORK)
 
 
 @contextmanager
@@ -88,8 +102,7 @@ def remove(paths: Iterable[Path]) -> None:
 @contextmanager
 def _claimed(path: Path) -> Iterator[None]:
     real = Path(os.path.realpath(path))
-    key = f"{zlib.crc32(os.fsencode(os.path.normcase(real.name))):08x}"
-    claim = hidden_name(real, key, "claim")
+    claim = hidden_name(real, _key(real.name), "claim")
     descriptor = _taken(claim, path)
     try:
         yield
@@ -98,6 +111,10 @@ def _claimed(path: Path) -> Iterator[None]:
             with suppress(OSError):
                 claim.unlink()  # before the lock is given back: it is ours until then
             os.close(descriptor)
+
+
+def _key(name: str) -> str:
+    return f"{zlib.crc32(os.fsencode(os.path.normcase(name))):08x}"
 
 
 def _taken(claim: Path, path: Path) -> int | None:
@@ -138,6 +155,12 @@ def _same(path: Path, descriptor: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except OSError:
         return False
+
+
+def _abandoned_ones(folder: Path, names: re.Pattern[str]) -> list[Path]:
+    with suppress(OSError):
+        return [path for path in sorted(folder.iterdir()) if names.fullmatch(path.name) and _abandoned(path)]
+    return []
 
 
 def _abandoned(path: Path) -> bool:

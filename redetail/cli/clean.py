@@ -1,8 +1,9 @@
-"""``redetail clean``: remove what runs that were killed have left behind."""
+"""``redetail clean``: list or remove what stopped and killed runs have left behind."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from redetail import claims
 from redetail.cli.display import tell
@@ -18,7 +19,13 @@ def clean(options: argparse.Namespace, cancel: CancelToken) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"There is no folder {folder}; check the name.")
-    found = [path for folder in dict.fromkeys((*folders, usable_temp())) for path in claims.leftovers(folder)]
-    claims.remove(found)
+    found = [path for folder in dict.fromkeys((*folders, usable_temp())) for path in _left_in(folder)]
+    if not options.dry_run:
+        claims.remove(found)
     if not options.quiet:
-        tell("".join(f"removed {path}\n" for path in found) or "Nothing was left behind.\n")
+        done = "would remove" if options.dry_run else "removed"
+        tell("".join(f"{done} {path}\n" for path in found) or "Nothing was left behind.\n")
+
+
+def _left_in(folder: Path) -> list[Path]:
+    return [*claims.leftovers(folder), *claims.stopped_work(folder)]

@@ -16,7 +16,7 @@ from redetail.cli.evaluate import evaluate
 from redetail.cli.models import models
 from redetail.cli.options import settings_of
 from redetail.cli.outputs import keep_existing, path_of, write_picture
-from redetail.cli.request import job_of, selected
+from redetail.cli.request import job_of, selected, work_of
 from redetail.cli.summary import placement_summary, plan_summary, preset_summary, settings_summary, summary
 from redetail.errors import SettingsError
 from redetail.files import expanded, write_text
@@ -40,7 +40,10 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> int:
     outputs = {"output": job.output, "compare": job.compare, "report": job.report}
     if not options.dry_run and job.output is None:
         raise SettingsError("Say where the result goes: -o OUT.mp4 (or --dry-run to see what would be done).")
-    keep_existing([*([] if options.dry_run else outputs.values()), saved], options.overwrite)
+    work = work_of(options)
+    if not options.dry_run:
+        keep_existing(outputs.values(), options.overwrite or work.may_replace(job.output))
+    keep_existing([saved], options.overwrite)
     _check_read(options, job, saved, outputs.values())
     if saved is not None:
         check_target(saved, None)
@@ -49,7 +52,7 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> int:
         _dry_run(options, job, saved, cancel)
         return COMPLETE
     with progress_display(options.quiet) as progress:
-        result = api.run(job, progress=progress, cancel=cancel)
+        result = api.run(job, work=work, progress=progress, cancel=cancel)
     _save_job(job, result.report.plan, saved)
     _note(result.notices)
     if not options.quiet:

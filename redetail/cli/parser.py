@@ -111,6 +111,7 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     add_encoding(group)
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
     group.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    _add_work(parser)
     group = parser.add_argument_group("model")
     group.add_argument(
         "--checkpoint", "--model", metavar="FILE",
@@ -202,17 +203,27 @@ def _add_clean(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "clean",
         prog="redetail clean",
-        usage="redetail clean [FOLDER ...]",
-        help="remove what killed runs left behind",
-        description="Remove hidden temporary files of runs that were killed, here or in the folders given, and\n"
-        "temporary crops in the folder that TMPDIR names. What belongs to a run that still works is left alone.",
+        usage="redetail clean [FOLDER ...] [--dry-run]",
+        help="remove what stopped and killed runs left behind",
+        description="Remove the work that stopped runs left for --resume and hidden temporary files of runs that were\n"
+        "killed, here or in the folders given, and temporary crops in the folder that TMPDIR names.\n"
+        "What belongs to a run that still works is left alone.",
         epilog=EXIT_CODES,
         formatter_class=_Help,
         allow_abbrev=False,
         add_help=False,
     )
     parser.add_argument("folders", nargs="*", metavar="FOLDER", help="where outputs were written [this folder]")
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be removed")
     _add_talk(parser)
+
+
+def _add_work(parser: Parser) -> None:
+    """The options of :class:`redetail.Work`."""
+    group = parser.add_argument_group("runs that were stopped")
+    group.add_argument("--resume", action="store_true", help="go on where the same command was stopped")
+    group.add_argument("--work-dir", metavar="FOLDER", help="keep unfinished work here [beside OUT]")
+    group.add_argument("--keep-work", action="store_true", help="leave the work in place when the run is complete")
 
 
 def _add_source(parser: Parser, *, optional: bool = False) -> None:

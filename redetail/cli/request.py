@@ -13,6 +13,7 @@ from redetail.engines.spec import ControlFile, WeightedFile
 from redetail.errors import SettingsError
 from redetail.files import expanded
 from redetail.job import Job, read_job
+from redetail.pipeline.work import Work
 from redetail.selection import kinds
 
 _PLAIN = ("output", "compare", "report", "start", "end", "device", "save_hints", "strict")
@@ -31,6 +32,11 @@ def job_of(options: argparse.Namespace) -> Job:
     if job.source is None:
         raise SettingsError("Say which video: redetail detail IN -o OUT; see: redetail detail --help")
     return job
+
+
+def work_of(options: argparse.Namespace) -> Work:
+    """How the run keeps its work."""
+    return Work(folder=_path(options.work_dir), resume=options.resume, keep=options.keep_work)
 
 
 def selected(options: argparse.Namespace) -> dict[str, Any]:

@@ -144,5 +144,5 @@ def _writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(
             f"Crops cannot be written to {path.parent} ({reason(error)}); free some space there or use a larger disk "
-            "(TMPDIR names the folder of temporary files)."
+            "(--work-dir, or TMPDIR for temporary files)."
         ) from error

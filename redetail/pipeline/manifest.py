@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ VERSION = 1
 
 _FORMAT = "redetail workspace"
 _ENDS = 2**20  # bytes at each end of a source that its fingerprint holds
+_COMPUTES = ("dtype", "vae_dtype", "text_dtype", "vae_tile", "window")
+"""What of an engine's placement a viewer could see; the rest, such as the card's number, changes rounding at most."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,16 @@ class Manifest:
     """What the tasks of a workspace belong to.
 
     ``source`` is the fingerprint of the clip (None: not known), ``engine`` the identity of the engine, ``job`` the
-    job's document, if there is one. All are values for JSON.
+    job's document, if there is one, ``files`` fingerprints of what else it reads, by name. All are values for JSON.
+    ``version`` is that of redetail.
     """
 
     plan: Plan
     source: Mapping[str, Any] | None
     engine: Mapping[str, Any]
     job: Mapping[str, Any] | None = None
+    files: Mapping[str, Any] = field(default_factory=dict)
+    version: str = __version__
 
     def to_document(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The manifest, ready for JSON, and the files of masks that it refers to, by name."""
@@ -42,10 +47,11 @@ class Manifest:
         document = {
             "format": _FORMAT,
             "version": VERSION,
-            "redetail": __version__,
+            "redetail": self.version,
             "source": self.source,
             "engine": self.engine,
             "job": self.job,
+            "files": self.files,
             "plan": plan,
         }
         return document, files
@@ -63,37 +69,58 @@ class Manifest:
             )
         try:
             plan = plan_from_document(document["plan"], files)
-            return cls(plan, document["source"], document["engine"], document["job"])
+            values = [document[name] for name in ("source", "engine", "job", "files", "redetail")]
+            return cls(plan, *values)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"The manifest of the workspace {folder} is damaged ({error}); delete it.") from error
 
     def check(self, asked: Manifest, folder: Path) -> None:
-        """Raise :class:`~redetail.errors.InputError` unless ``asked`` continues the same work: plan, source, engine and
-        job."""
-        mine, masks = self.to_document()
-        theirs, other_masks = asked.to_document()
-        for name in ("source", "engine", "job", "plan"):
+        """Raise :class:`~redetail.errors.InputError` unless ``asked`` continues the same work: version, source, files,
+        engine, job and plan."""
+        self.check_values(
+            folder,
+            version=asked.version,
+            source=asked.source,
+            files=asked.files,
+            engine=asked.engine,
+            job=asked.job,
+        )
+        if plan_to_document(self.plan) != plan_to_document(asked.plan):
+            raise _other("plan", folder)
+
+    def check_values(self, folder: Path, **asked: Any) -> None:
+        """The same for single fields, before the rest of a manifest is known."""
+        for name, value in asked.items():
             # As JSON: what was read has lists where what is asked may have tuples.
-            same = json.dumps(mine[name]) == json.dumps(theirs[name])
-            if not same or (name == "plan" and masks != other_masks):
-                raise InputError(
-                    f"The workspace {folder} was started with another {name}, so its results cannot be used; choose "
-                    "another folder, or delete it."
-                )
+            if json.dumps(getattr(self, name), sort_keys=True) != json.dumps(value, sort_keys=True):
+                raise _other("version of redetail" if name == "version" else name, folder)
+
+
+def _other(name: str, folder: Path) -> InputError:
+    what = "other input files" if name == "files" else f"another {name}"
+    return InputError(
+        f"The workspace {folder} was started with {what}, so its results cannot be used; choose another folder, or "
+        f"drop it with: redetail clean {folder}"
+    )
 
 
 def source_fingerprint(info: VideoInfo) -> dict[str, Any] | None:
-    """What tells one source from another without reading all of it; None for frames in memory.
+    """What tells one source from another without reading all of it; None for frames in memory."""
+    return None if info.path is None else fingerprint(info.path)
 
-    A file's size, time of change and digest of both its ends; for a folder the digest of its files' names, sizes and
-    times.
-    """
-    if info.path is None:
-        return None
-    if info.path.is_dir():
-        return {"folder": _folder_digest(info.path)}
-    status = info.path.stat()
-    with info.path.open("rb") as file:
+
+def file_fingerprints(files: Iterable[Path]) -> dict[str, Any]:
+    """Fingerprints by name; what is not there, such as a name on the hub, is told by its name alone."""
+    return {str(path): fingerprint(path) if path.exists() else None for path in files}
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """A file's size, time of change and digest of both its ends; for a folder the digest of its files' names, sizes and
+    times."""
+    if path.is_dir():
+        return {"folder": _folder_digest(path)}
+    status = path.stat()
+    with path.open("rb") as file:
         digest = hashlib.sha256(file.read(_ENDS))
         file.seek(max(0, status.st_size - _ENDS))
         digest.update(file.read(_ENDS))
@@ -101,10 +128,15 @@ def source_fingerprint(info: VideoInfo) -> dict[str, Any] | None:
 
 
 def engine_identity(capabilities: Capabilities) -> dict[str, Any]:
-    """What of an engine decides its results, as far as it says."""
+    """What of an engine decides its results, as far as it says.
+
+    Attention, offloading, batches and the number of a card are left out: they may depend on the memory of the moment,
+    and a run that goes on with others gives the same pictures.
+    """
+    placement = capabilities.placement
     return {
         "name": capabilities.name,
-        "placement": dict(capabilities.placement),
+        "computes": {name: placement[name] for name in _COMPUTES if placement.get(name) is not None},
         "size_multiple": capabilities.size_multiple,
         "hints": list(capabilities.hints),
     }

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -22,7 +21,7 @@ from redetail.pipeline.executor import Executor, SerialExecutor
 from redetail.pipeline.feed import feed
 from redetail.pipeline.hints import HintFolder, HintFrames, HintNames, hint_names_of, open_hints
 from redetail.pipeline.joints import JoinedCrops
-from redetail.pipeline.manifest import Manifest, engine_identity, source_fingerprint
+from redetail.pipeline.manifest import engine_identity, source_fingerprint
 from redetail.pipeline.measure import Measures
 from redetail.pipeline.overrides import check_subjects, region_settings
 from redetail.pipeline.paste import Crops, PastedFrame, pasted_frames
@@ -82,10 +81,6 @@ class Run:
         last = max((region.stop for region in regions), default=0)
         return Plan(first, last, self.source.info.size, self._crops(regions), budgets=self._budgets)
 
-    def manifest(self, plan: Plan, job: Mapping[str, Any] | None = None) -> Manifest:
-        """What a workspace of this plan must be continued with."""
-        return Manifest(plan, source_fingerprint(self.source.info), engine_identity(self.engine.capabilities), job)
-
     @contextmanager
     def enhanced(
         self, plan: Plan, workspace: Workspace | None = None, executor: Executor | None = None
@@ -97,7 +92,9 @@ class Run:
         """
         with Workspace.temporary() if workspace is None else nullcontext(workspace) as space:
             if space.manifest is not None:
-                space.manifest.check(self.manifest(plan, space.manifest.job), space.folder)
+                own = source_fingerprint(self.source.info), engine_identity(self.engine.capabilities)
+                asked = replace(space.manifest, plan=plan, source=own[0], engine=own[1])
+                space.manifest.check(asked, space.folder)
             tasks = plan_tasks(plan, space.folder, tuple(self._hints), self._saved(plan), durable=space.durable)
             self._enhance(tasks, space, executor or SerialExecutor(self.engine))
             yield joined(plan, tasks)

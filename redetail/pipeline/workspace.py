@@ -98,6 +98,21 @@ class Workspace:
                 f"The workspace {folder} cannot be written ({reason(error)}); make it writable."
             ) from error
 
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether there is a workspace that was made completely."""
+        return (folder / _MANIFEST).is_file()
+
+    @staticmethod
+    def read(folder: Path) -> Manifest:
+        """What the workspace in ``folder`` belongs to; raises :class:`~redetail.errors.InputError`."""
+        return _manifest(folder)
+
+    @property
+    def has_results(self) -> bool:
+        """Whether a task is done."""
+        return any((self.folder / "results").iterdir())
+
     @property
     def hints(self) -> Path:
         """The folder of hint pictures."""
@@ -109,9 +124,11 @@ class Workspace:
         needed = estimated_bytes(tasks, in_flight)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
+            larger = "set TMPDIR to" if self.manifest is None else "name with --work-dir"
             raise OutputError(
                 f"The crops of this clip need {_gigabytes(needed)} of temporary space, but {self.folder.parent} has "
-                f"only {_gigabytes(free)} free; set TMPDIR to a larger disk, or detail a part with --start and --end."
+                f"only {_gigabytes(free)} free; {larger} a folder on a larger disk, or detail a part with --start and "
+                "--end."
             )
         if self._limit is not None and self._used + needed > self._limit:
             raise OutputError(

@@ -204,7 +204,9 @@ def _container_options(container: str, info: VideoInfo) -> dict[str, str]:
         whole = str(ticks * -(-_FINE // ticks))
         return {"movflags": "+faststart", "video_track_timescale": str(ticks), "movie_timescale": whole}
     if container in ("matroska", "webm"):
-        return {"avoid_negative_ts": "disabled"}  # else sound that starts early (AAC) delays the picture
+        # Sound that starts early (AAC) would delay the picture; and without bitexact the muxer numbers the file and its
+        # tracks by chance, so that equal runs give unequal files.
+        return {"avoid_negative_ts": "disabled", "fflags": "+bitexact"}
     if container == "gif":
         return {"loop": "0"}
     return {"plays": "0"} if container == "apng" else {}

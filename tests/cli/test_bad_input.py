@@ -303,7 +303,7 @@ def test_output_that_cannot_be_written(refused, tmp_path: Path, clip: Path, opti
     assert "/proc" in refused("detail", clip, option, "/proc/out.mp4", *more, *BOX)
 
 
-@pytest.mark.parametrize(("full", "way_out"), [("output", "another folder"), ("temporary", "TMPDIR")])
+@pytest.mark.parametrize(("full", "way_out"), [("output", "another folder"), ("work", "--work-dir")])
 def test_too_little_disk(refused, tmp_path: Path, clip: Path, monkeypatch, full: str, way_out: str) -> None:
     usage = shutil.disk_usage(tmp_path)
 

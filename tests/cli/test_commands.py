@@ -132,7 +132,7 @@ def test_detect_names_its_report_itself(run, clip: Path, fake_engine, monkeypatc
     assert run("detect", "clip.mp4", *BOX, "--report").code == 2
 
 
-def test_ctrl_c_stops_within_a_step_and_leaves_nothing(run, clip: Path, fake_engine, monkeypatch) -> None:
+def test_ctrl_c_stops_within_a_step_and_leaves_what_was_finished(run, clip: Path, fake_engine, monkeypatch) -> None:
     def interrupted(pixels: np.ndarray) -> np.ndarray:
         signal.raise_signal(signal.SIGINT)
         return pixels
@@ -142,7 +142,9 @@ def test_ctrl_c_stops_within_a_step_and_leaves_nothing(run, clip: Path, fake_eng
     assert ran.code == 130
     assert "Stopping after this step" in ran.err
     assert ran.err.endswith("redetail: Stopped; nothing was written.\n")
-    assert names(clip.parent) == {"clip.mp4"}
+    (work,) = names(clip.parent) - {"clip.mp4"}
+    assert f"or drop it with: redetail clean {clip.parent / work}" in ran.err
+    assert run("clean", clip.with_name(work)).code == 0
 
 
 def test_a_second_ctrl_c_stops_at_once(run, clip: Path, fake_engine, monkeypatch) -> None:

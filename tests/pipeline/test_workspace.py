@@ -230,7 +230,7 @@ def test_too_little_disk_is_said_before_work_starts(tmp_path):
     huge = replace(crop_plan(5), working=replace(FRAME, width=10**7, height=10**7))
     with (
         Workspace.temporary(tmp_path) as space,
-        pytest.raises(OutputError, match=r"of temporary space, but .* has only .* free; set TMPDIR to a larger disk"),
+        pytest.raises(OutputError, match=r"of temporary space, but .* has only .* free; set TMPDIR to a folder"),
     ):
         space.check_room(plan_tasks(plan_of(huge), space.folder))
 

@@ -1,0 +1,130 @@
+"""Work that outlives its run: a hidden folder from which a run that was stopped goes on."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redetail import claims
+from redetail.errors import InputError, SettingsError
+from redetail.files import cannot_write
+from redetail.job import Job
+from redetail.pipeline.manifest import Manifest, engine_identity, file_fingerprints, source_fingerprint
+from redetail.pipeline.plan import Plan
+from redetail.pipeline.run import Run
+from redetail.pipeline.workspace import Workspace
+from redetail.video import VideoInfo
+
+_LOG = logging.getLogger(__name__)
+_WRITING = "writing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """How the work of a run is kept while it runs.
+
+    ``folder``: an existing folder in which the run makes its own (None: beside the output); ``resume``: go on with
+    what a stopped run of the same output left; ``keep``: leave the work in place after a run that ended well;
+    ``limit``: bytes that it may take (None: what the disk has).
+    """
+
+    folder: Path | None = None
+    resume: bool = False
+    keep: bool = False
+    limit: int | None = None
+
+    def folder_of(self, output: Path) -> Path:
+        """The folder that a run keeps its work in; raises :class:`~redetail.errors.InputError` where there is no place
+        for it."""
+        if self.folder is not None and not self.folder.is_dir():
+            raise InputError(f"There is no folder {self.folder} for work files; make it first.")
+        return claims.work_name(output, self.folder)
+
+    def may_replace(self, output: Path | None) -> bool:
+        """Whether an output that exists is that of the very run that goes on: it had started to write."""
+        return self.resume and output is not None and (self.folder_of(output) / _WRITING).exists()
+
+
+class KeptWork:
+    """The work of one run of a job: what a stopped run left is found when it is made, before an engine is loaded.
+
+    Raises :class:`~redetail.errors.InputError` where there is work that is not to be resumed or belongs to another
+    source, job or version, and :class:`~redetail.errors.SettingsError` for a job without an output or a document.
+    """
+
+    def __init__(self, work: Work, job: Job, info: VideoInfo) -> None:
+        if job.output is None:
+            raise SettingsError("Work is kept for an output; name one.")
+        self.folder, self._work = work.folder_of(job.output), work
+        self._asked: dict[str, Any] = {
+            "source": source_fingerprint(info),
+            "files": file_fingerprints(job.files),
+            "job": job.to_document(),
+        }
+        self._manifest = self._left(job.output)
+
+    @contextmanager
+    def opened(self, run: Run, make_plan: Callable[[], Plan]) -> Iterator[tuple[Plan, Workspace]]:
+        """The plan and the workspace of the run, those of the stopped one where it goes on.
+
+        The folder is gone at the end. After an error it stays, if there is a finished task in it.
+        """
+        space = self._resumed(run) if self._manifest is not None else self._created(run, make_plan())
+        assert space.manifest is not None  # both have one
+        with claims.held(self.folder):
+            try:
+                yield space.manifest.plan, space
+            except BaseException:
+                if space.has_results:
+                    _LOG.warning(
+                        "The work so far is kept: go on with --resume, or drop it with: redetail clean %s", self.folder
+                    )
+                else:
+                    self._drop()
+                raise
+            if not self._work.keep:
+                self._drop()
+
+    def mark_writing(self) -> None:
+        """Note that from now on an output of the wanted name is that of this run."""
+        try:
+            (self.folder / _WRITING).touch()
+        except OSError as error:
+            raise cannot_write(self.folder / _WRITING, error) from error
+
+    def _left(self, output: Path) -> Manifest | None:
+        """What the work of a stopped run belongs to, once it is found to be that of this job."""
+        if not Workspace.exists(self.folder):
+            claims.remove([self.folder])  # stopped before there was anything to keep
+            if self._work.resume:
+                _LOG.warning("There is no work of a stopped run of %s; it starts from the beginning.", output)
+            return None
+        if not self._work.resume:
+            raise InputError(
+                f"A run of {output} was stopped before its end; go on with --resume, or drop what it left with: "
+                f"redetail clean {self.folder}"
+            )
+        manifest = Workspace.read(self.folder)
+        manifest.check_values(self.folder, version=Manifest.version, **self._asked)
+        return manifest
+
+    def _resumed(self, run: Run) -> Workspace:
+        assert self._manifest is not None
+        self._manifest.check_values(self.folder, engine=engine_identity(run.engine.capabilities))
+        return Workspace.open(self.folder, limit=self._work.limit)
+
+    def _created(self, run: Run, plan: Plan) -> Workspace:
+        manifest = Manifest(plan, engine=engine_identity(run.engine.capabilities), **self._asked)
+        return Workspace.create(self.folder, manifest, limit=self._work.limit)
+
+    def _drop(self) -> None:
+        """Remove the folder. It gets the name of a leftover first, so that half of it is never taken for work."""
+        gone = claims.hidden_name(self.folder, uuid.uuid4().hex[:8], "part")
+        with suppress(OSError):
+            self.folder.replace(gone)
+        claims.remove([gone, self.folder])
