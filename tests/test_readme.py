@@ -12,7 +12,6 @@ from tests.clips import clip_frames
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "redetail").rglob("*.md")])
-CLIP = ROOT / "tests" / "data" / "clips" / "guitarist.mp4"
 
 
 def blocks(page: Path, language: str) -> list[str]:

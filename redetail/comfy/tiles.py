@@ -104,8 +104,10 @@ def _starts(first: int, length: int, limit: int, side: int, overlap: float) -> l
     if shared == side:
         count = 1
     places = [first + index * (side - shared) for index in range(count)]
-    # Flush with the end already where a single pixel would be left over.
-    return [place if place + side < limit - 1 else limit - side for place in places]
+    # Flush with the end already where a single pixel would be left over, but not the first of several tiles: it would
+    # leave the first pixel uncovered (the original does).
+    inner = places[0] if count > 1 else None
+    return [place if place == inner or place + side < limit - 1 else limit - side for place in places]
 
 
 class _Edges:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -68,35 +69,82 @@ def refining_inputs() -> dict[str, Input]:
     }
 
 
-def node_settings(values: dict[str, Any]) -> Settings:
-    """The settings that a detailer node's widgets stand for.
+@dataclass(frozen=True)
+class _Widgets:
+    """What the detailers for AnimateDiff share, in the order in which scripts call ``do_detail``."""
 
-    Raises :class:`~redetail.errors.SettingsError` for a value out of range, which a workflow posted as text may hold.
-    """
-    return Settings(
-        guide_size=values["guide_size"],
-        guide_size_for="bbox" if values["guide_size_for"] else "crop_region",
-        max_size=values["max_size"],
-        seed=values["seed"],
-        steps=values["steps"],
-        cfg=values["cfg"],
-        sampler=values["sampler_name"],
-        scheduler=values["scheduler"],
-        denoise=values["denoise"],
-        mask_feather=values["noise_mask_feather"],
-        refiner_ratio=0.2 if values["refiner_ratio"] is None else values["refiner_ratio"],
-        color_match=False,
-    )
+    image_frames: Any
+    segs: Any
+    guide_size: float
+    guide_size_for: bool
+    max_size: float
+    seed: int
+    steps: int
+    cfg: float
+    sampler_name: str
+    scheduler: str
+    denoise: float
 
 
-def detailer_pipes(values: dict[str, Any]) -> dict[str, Any]:
-    """What is connected to a detailer node: ``pipe``, ``refiner`` and ``scheduler`` of a detailer."""
-    refiner = values["refiner_basic_pipe_opt"]
-    return {
-        "pipe": pipe_from(values["basic_pipe"]),
-        "refiner": None if refiner is None else pipe_from(refiner, "refiner_basic_pipe_opt"),
-        "scheduler": values["scheduler_func_opt"],
-    }
+@dataclass(frozen=True)
+class DetailerInputs(_Widgets):
+    """What a detailer for AnimateDiff is given."""
+
+    basic_pipe: Any = None
+    refiner_ratio: float | None = None
+    refiner_basic_pipe_opt: Any = None
+    noise_mask_feather: int = 0
+    scheduler_func_opt: Any = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the widgets stand for.
+
+        Raises :class:`~redetail.errors.SettingsError` for a value out of range, which a workflow posted as text may
+        hold.
+        """
+        return Settings(
+            guide_size=self.guide_size,
+            guide_size_for="bbox" if self.guide_size_for else "crop_region",
+            max_size=self.max_size,
+            seed=self.seed,
+            steps=self.steps,
+            cfg=self.cfg,
+            sampler=self.sampler_name,
+            scheduler=self.scheduler,
+            denoise=self.denoise,
+            mask_feather=self.noise_mask_feather,
+            refiner_ratio=0.2 if self.refiner_ratio is None else self.refiner_ratio,
+            color_match=False,
+        )
+
+    @property
+    def pipes(self) -> dict[str, Any]:
+        """What is connected: ``pipe``, ``refiner`` and ``scheduler`` of a detailer."""
+        refiner = self.refiner_basic_pipe_opt
+        return {
+            "pipe": pipe_from(self.basic_pipe),
+            "refiner": None if refiner is None else pipe_from(refiner, "refiner_basic_pipe_opt"),
+            "scheduler": self.scheduler_func_opt,
+        }
+
+
+@dataclass(frozen=True)
+class PastingInputs(_Widgets):
+    """What the detailer that pastes is given."""
+
+    feather: int
+    basic_pipe: Any
+    refiner_ratio: float | None = None
+    detailer_hook: Any = None
+    refiner_basic_pipe_opt: Any = None
+    noise_mask_feather: int = 0
+    scheduler_func_opt: Any = None
+
+    @property
+    def detailer(self) -> DetailerInputs:
+        """Its part that every detailer is given."""
+        return DetailerInputs(**{item.name: getattr(self, item.name) for item in fields(DetailerInputs)})
 
 
 def hint_images(images: list[Tensor]) -> list[Tensor]:

@@ -11,10 +11,10 @@ from redetail.comfy.convert import image_frames as frames_of
 from redetail.comfy.detailer import Detailer
 from redetail.comfy.nodes.common import (
     PIPE,
+    DetailerInputs,
+    PastingInputs,
     detailer_inputs,
-    detailer_pipes,
     hint_images,
-    node_settings,
     original_widget,
     refiner_ratio,
     refining_inputs,
@@ -55,57 +55,21 @@ class SEGSDetailerForAnimateDiff(Node):
             "optional": refining_inputs(),
         }
 
-    def doit(
-        self,
-        image_frames: Any,
-        segs: Any,
-        guide_size: float,
-        guide_size_for: bool,
-        max_size: float,
-        seed: int,
-        steps: int,
-        cfg: float,
-        sampler_name: str,
-        scheduler: str,
-        denoise: float,
-        basic_pipe: Any,
-        refiner_ratio: float | None = None,
-        refiner_basic_pipe_opt: Any = None,
-        inpaint_model: bool = False,
-        noise_mask_feather: int = 0,
-        scheduler_func_opt: Any = None,
-    ) -> tuple[Segs, list[Tensor]]:
-        """The segments with their detailed crops, and the hint images. ``inpaint_model`` changes nothing here: a model
-        that wants the masked picture asks ComfyUI for it by itself."""
-        asked = {name: value for name, value in locals().items() if name != "self"}
-        detailed, images = self.do_detail(**asked)
+    def doit(self, *given: Any, **named: Any) -> tuple[Segs, list[Tensor]]:
+        """The segments with their detailed crops, and the hint images; takes what ``do_detail`` takes."""
+        detailed, images = self.do_detail(*given, **named)
         return detailed, hint_images(images)
 
     @staticmethod
-    def do_detail(
-        image_frames: Any,
-        segs: Any,
-        guide_size: float,
-        guide_size_for: bool,
-        max_size: float,
-        seed: int,
-        steps: int,
-        cfg: float,
-        sampler_name: str,
-        scheduler: str,
-        denoise: float,
-        basic_pipe: Any,
-        refiner_ratio: float | None = None,
-        refiner_basic_pipe_opt: Any = None,
-        noise_mask_feather: int = 0,
-        scheduler_func_opt: Any = None,
-        inpaint_model: bool = False,
-    ) -> tuple[Segs, list[Tensor]]:
-        """What ``doit`` does, for packs and scripts that call the class: the images are none without a ControlNet."""
-        detailer = Detailer(settings=node_settings(locals()), **detailer_pipes(locals()))
-        header, segments = segs_from(segs)
-        frames = frames_of(image_frames)
-        results, images = detailer.detail(frames, header, segments)
+    def do_detail(*given: Any, inpaint_model: bool = False, **named: Any) -> tuple[Segs, list[Tensor]]:
+        """What ``doit`` does, for packs and scripts that call the class with
+        :class:`~redetail.comfy.nodes.common.DetailerInputs` by place or by name: the images are none without a
+        ControlNet. ``inpaint_model`` changes nothing here: a model that wants the masked picture asks ComfyUI for it by
+        itself."""
+        inputs = DetailerInputs(*given, **named)
+        header, segments = segs_from(inputs.segs)
+        frames = frames_of(inputs.image_frames)
+        results, images = Detailer(settings=inputs.settings, **inputs.pipes).detail(frames, header, segments)
         return detailed_segs(header, frames, results), images
 
 
@@ -146,64 +110,29 @@ class DetailerForEachPipeForAnimateDiff(Node):
         }
 
     @staticmethod
-    def doit(
-        image_frames: Any,
-        segs: Any,
-        guide_size: float,
-        guide_size_for: bool,
-        max_size: float,
-        seed: int,
-        steps: int,
-        cfg: float,
-        sampler_name: str,
-        scheduler: str,
-        denoise: float,
-        feather: int,
-        basic_pipe: Any,
-        refiner_ratio: float | None = None,
-        detailer_hook: Any = None,
-        refiner_basic_pipe_opt: Any = None,
-        noise_mask_feather: int = 0,
-        scheduler_func_opt: Any = None,
-    ) -> tuple[Tensor, Segs, Any, list[Tensor]]:
+    def doit(*given: Any, **named: Any) -> tuple[Tensor, Segs, Any, list[Tensor]]:
         """The frames with all segments pasted, the segments, the pipe, and the hint images."""
-        frames, detailed, pipe, images = DetailerForEachPipeForAnimateDiff.do_detail(**locals())
+        frames, detailed, pipe, images = DetailerForEachPipeForAnimateDiff.do_detail(*given, **named)
         return frames, detailed, pipe, hint_images(images)
 
     @staticmethod
-    def do_detail(
-        image_frames: Any,
-        segs: Any,
-        guide_size: float,
-        guide_size_for: bool,
-        max_size: float,
-        seed: int,
-        steps: int,
-        cfg: float,
-        sampler_name: str,
-        scheduler: str,
-        denoise: float,
-        feather: int,
-        basic_pipe: Any,
-        refiner_ratio: float | None = None,
-        detailer_hook: Any = None,
-        refiner_basic_pipe_opt: Any = None,
-        noise_mask_feather: int = 0,
-        scheduler_func_opt: Any = None,
-    ) -> tuple[Tensor, Segs, Any, list[Tensor]]:
-        """What ``doit`` does, for packs and scripts that call the class: the images are none without a ControlNet."""
-        detailer = Detailer(settings=node_settings(locals()), **detailer_pipes(locals()))
-        header, segments = segs_from(segs)
-        frames, bar = frames_of(image_frames), ClipBar(len(segments))
+    def do_detail(*given: Any, **named: Any) -> tuple[Tensor, Segs, Any, list[Tensor]]:
+        """What ``doit`` does, for packs and scripts that call the class with
+        :class:`~redetail.comfy.nodes.common.PastingInputs` by place or by name: the images are none without a
+        ControlNet."""
+        inputs = PastingInputs(*given, **named)
+        detailer = Detailer(settings=inputs.detailer.settings, **inputs.detailer.pipes)
+        header, segments = segs_from(inputs.segs)
+        frames, bar = frames_of(inputs.image_frames), ClipBar(len(segments))
         results, images = [], []
         for segment in segments:
             detailed, shown = detailer.detail(frames, header, [segment], bar)
-            frames = pasted(frames, detailed_segs(header, frames, detailed), feather)
-            if hasattr(detailer_hook, "post_paste"):
-                frames = frames_of(detailer_hook.post_paste(frames), "What detailer_hook gave back")
+            frames = pasted(frames, detailed_segs(header, frames, detailed), inputs.feather)
+            if hasattr(inputs.detailer_hook, "post_paste"):
+                frames = frames_of(inputs.detailer_hook.post_paste(frames), "What detailer_hook gave back")
             results.extend(detailed)
             images.extend(shown)
-        return frames, detailed_segs(header, frames, results), basic_pipe, images
+        return frames, detailed_segs(header, frames, results), inputs.basic_pipe, images
 
 
 NODES: tuple[type[Node], ...] = (SEGSDetailerForAnimateDiff, DetailerForEachPipeForAnimateDiff)

@@ -12,10 +12,9 @@ from redetail.comfy.convert import frame_size, segs_from
 from redetail.comfy.frames import float_frames
 from redetail.comfy.needs import told_for_comfy
 from redetail.comfy.nodes.common import (
+    DetailerInputs,
     detailer_inputs,
-    detailer_pipes,
     hint_images,
-    node_settings,
     refiner_ratio,
     refining_inputs,
 )
@@ -72,36 +71,18 @@ class RedetailDetailer(Node):
 
     @staticmethod
     @told_for_comfy
-    def doit(
-        image_frames: Any,
-        segs: Any,
-        guide_size: float,
-        guide_size_for: bool,
-        max_size: float,
-        seed: int,
-        steps: int,
-        cfg: float,
-        sampler_name: str,
-        scheduler: str,
-        denoise: float,
-        refiner_ratio: float,
-        noise_mask_feather: int,
-        color_match: bool,
-        bundled_settings: bool,
-        basic_pipe: Any = None,
-        refiner_basic_pipe_opt: Any = None,
-        scheduler_func_opt: Any = None,
-    ) -> tuple[Segs, list[Tensor]]:
+    def doit(color_match: bool, bundled_settings: bool, **named: Any) -> tuple[Segs, list[Tensor]]:
         """The subjects with their crops, and the hint images."""
-        settings = replace(node_settings(locals()), color_match=color_match)
-        frames = float_frames(image_frames, "image_frames")
-        header, segments = segs_from(segs)
+        inputs = DetailerInputs(**named)
+        settings = replace(inputs.settings, color_match=color_match)
+        frames = float_frames(inputs.image_frames, "image_frames")
+        header, segments = segs_from(inputs.segs)
         images: list[Tensor] = []
-        if basic_pipe is None:
-            results = detailed_with_bundled(frames, header, segments, {"seed": seed} if bundled_settings else settings)
+        if inputs.basic_pipe is None:
+            asked = {"seed": inputs.seed} if bundled_settings else settings
+            results = detailed_with_bundled(frames, header, segments, asked)
         else:
-            detailer = PipeDetailer(settings=settings, **detailer_pipes(locals()))
-            results, images = detailer.detail(frames, header, segments)
+            results, images = PipeDetailer(settings=settings, **inputs.pipes).detail(frames, header, segments)
         return (frame_size(frames).shape, list(results)), hint_images(images)
 
 
