@@ -15,7 +15,8 @@ class Steady:
     """Passes packets of several streams on; those of sound get time stamps that never step back.
 
     A packet of sound is held until the next one of its stream shows which of two time stamps is wrong. ``repaired``
-    counts the packets that were changed. Subtitles are passed on at once: the next one may be minutes away.
+    counts the packets that were wrong by more than a packet's duration. Subtitles are passed on at once: the next one
+    may be minutes away.
     """
 
     def __init__(self) -> None:
@@ -46,7 +47,8 @@ class Steady:
         behind = stamp is not None and low is not None and stamp < low
         ahead = stamp is not None and high is not None and _jumps_ahead(stamp, high, low, step)
         if stamp is None or behind or ahead:
-            self.repaired += 1
+            # Containers round, and give no time to packets that they store together: that is not damage.
+            self.repaired += ahead or (stamp is not None and low is not None and low - stamp > step)
             stamp = _between(low, step, high, packet.duration or 0)
             if stamp is None:
                 return False

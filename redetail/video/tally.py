@@ -60,7 +60,9 @@ class Tally:
             return
         last = self._stamps.get(packet.stream.index)
         stamp = packet.dts if packet.dts is not None else packet.pts
-        self._damaged_sound += packet.is_corrupt or stamp is None or (last is not None and stamp < last)
+        # Containers round, and give no time to packets that they store together: that is not damage.
+        stepped = last is not None and stamp is not None and last - stamp > (packet.duration or 0)
+        self._damaged_sound += packet.is_corrupt or stepped
         if stamp is not None:
             self._stamps[packet.stream.index] = stamp
             self._sound = max(self._sound, (stamp + (packet.duration or 0)) * Fraction(packet.time_base))
