@@ -254,3 +254,21 @@ def test_a_pipe_with_the_name_of_a_picture_is_refused_at_once(tmp_path):
     (tmp_path / "a.png").write_bytes(png_of(2, 2))
     with pytest.raises(InputError, match=r"not a file on disk|damaged"):
         open_source(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {"x264-params": "keyint=12:open-gop=1:bframes=3"}),
+        ("libx265", {"x265-params": "keyint=12:open-gop=1:bframes=3:log-level=none"}),
+        ("mpeg2video", {"g": "12", "bf": "2"}),
+    ],
+)
+def test_a_recording_that_begins_in_the_middle_of_a_group_is_sound(make_clip, codec, options):
+    """Frames whose references came before the cut are not shown; nothing of that is a fault."""
+    path = make_clip("cut.ts", NOISE, codec=codec, options=options, audio="aac", audio_seconds=2.4)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: 3 * PACKET] + whole[len(whole) // PACKET // 3 * PACKET :])
+    source = open_source(path, strict=True)
+    assert 30 < sum(1 for _ in source.frames()) < 45
+    assert source.faults == ()
