@@ -90,6 +90,8 @@ def detail(
     - ``subjects``: :class:`redetail.Subject`, settings of single subjects.
     - ``compare``: also write before and after side by side; ``report``: also write the report as JSON; ``save_hints``:
       also write pictures of what ControlNets were shown into this folder.
+    - ``scale``: how much larger the output is than the source: a factor from 1 to 8, or its height in pixels (16 and
+      more). Frames are enlarged with Lanczos's filter; subjects are pasted at the output's size.
     - ``encode``: :class:`redetail.EncodeOptions`, how the output is coded (None: as suits source and container).
     - ``strict``: refuse a source that is damaged or shorter than it announces, instead of going on with a fault.
     - every setting of :class:`redetail.Settings`, and ``preset``, one of those that the model's
@@ -118,7 +120,8 @@ def run(
     """
     job.check()
     frames = job.open_source()
-    outputs = Outputs(frames, job.output, job.compare, job.report, job.encode, job.files)
+    size = job.scale.size(frames.info.size)
+    outputs = Outputs(frames, job.output, job.compare, job.report, job.encode, job.files, size)
     with claimed(outputs.named):
         kept = None if work is None else KeptWork(work, job, frames.info)
         started = _run(job, frames, engine, progress, cancel)
@@ -126,7 +129,7 @@ def run(
             if kept is not None:
                 kept.mark_writing()
             with outputs.opened(planned, job.span.whole) as write:
-                measures = started.write(planned, crops, write)
+                measures = started.write(planned, crops, write, size)
             report = _report(started, job, planned, measures, outputs, given=engine is not None)
             if job.report is not None:
                 write_report(report, job.report)
@@ -154,6 +157,7 @@ def _report(started: Run, job: Job, planned: Plan, measures: Measures, outputs: 
     return Report(
         plan=planned,
         source=started.source.info,
+        size=job.scale.size(planned.size),
         engine=capabilities.name,
         placement=capabilities.placement,
         passes=started.watch.passes(len(planned)),

@@ -69,7 +69,9 @@ def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: 
     _save_job(job, plan, saved)
     _note(plan.notices)
     settings = {} if plan.settings is None else plan.settings.as_dict()
-    lines = plan_summary(plan, str(job.source)), settings_summary(settings), preset_summary(job.settings)
+    size = job.scale.size(plan.size)
+    enlarged = "" if size == plan.size else f"  output: {size}\n"
+    lines = plan_summary(plan, str(job.source)), enlarged, settings_summary(settings), preset_summary(job.settings)
     tell("".join(lines) + placement_summary(plan.placement))
 
 

@@ -108,6 +108,9 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("--report", metavar="REPORT.json", help="also write tracks, settings, timings and measures")
     group.add_argument("--save-hints", metavar="FOLDER", help="also write what ControlNets were shown")
     group.add_argument("--save-job", metavar="JOB.toml", help="also write what was asked for, to be run with --job")
+    group.add_argument(
+        "--scale", metavar="N", help="enlarge: a factor from 1 to 8, or the height in pixels, as in 720 [1]"
+    )
     add_encoding(group)
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
     group.add_argument("--dry-run", action="store_true", help="only say what would be done")

@@ -16,7 +16,7 @@ from redetail.job import Job, read_job
 from redetail.pipeline.work import Work
 from redetail.selection import kinds
 
-_PLAIN = ("output", "compare", "report", "start", "end", "device", "save_hints", "strict")
+_PLAIN = ("output", "compare", "report", "start", "end", "device", "save_hints", "scale", "strict")
 
 
 def job_of(options: argparse.Namespace) -> Job:

@@ -68,7 +68,10 @@ def _summary(report: Report, source: str, outputs: Mapping[str, str | None]) -> 
     if plan.crops:
         yield f"{output}: {_count(len(plan.crops), 'subject')} detailed in {_count(len(plan), 'frame')} of {source}"
     else:
-        yield f"{output}: a copy of {source}; nothing was detailed"
+        alike = "a copy" if report.size == plan.size else "an enlarged copy"
+        yield f"{output}: {alike} of {source}; nothing was detailed"
+    if report.size != plan.size:
+        yield f"  enlarged from {plan.size} to {report.size}"
     for crop, measured in zip(plan.crops, report.regions, strict=True):
         yield _subject(crop)
         yield f"    {_measured(measured)}"

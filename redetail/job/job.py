@@ -14,6 +14,7 @@ from redetail.documents import shown
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ModelSpec, WeightedFile, as_spec
 from redetail.errors import InputError, SettingsError, UnknownNameError
+from redetail.geometry.scale import Scale
 from redetail.job import reading, writing
 from redetail.job.requested import RequestedSettings, Subject
 from redetail.selection import DEFAULT, Selection, kinds, selections_from_options
@@ -33,7 +34,8 @@ class Job:
     an object); ``selection``: who is detailed; ``span``: in which part of the clip. ``model``, ``device`` and
     ``memory`` say what is loaded and how it uses the machine (None: the bundled model, what suits the machine).
     ``settings``: those that were asked for, a preset among them; ``subjects``: what differs for single subjects.
-    ``output``, ``compare``, ``report`` and ``save_hints`` are what is written, ``encode`` how the output is coded.
+    ``output``, ``compare``, ``report`` and ``save_hints`` are what is written, ``encode`` how the output is coded,
+    ``scale`` how much larger it is than the source (a number is read by :meth:`redetail.geometry.scale.Scale.of`).
     ``strict``: a damaged source is refused.
 
     Jobs are equal where they ask for the same; arrays and other objects in memory are equal only to themselves.
@@ -56,6 +58,7 @@ class Job:
     report: Path | None = None
     save_hints: Path | None = None
     encode: EncodeOptions | None = None
+    scale: Scale = Scale()
     strict: bool = False
 
     def __post_init__(self) -> None:
@@ -63,6 +66,7 @@ class Job:
         for name in _PATHS:
             object.__setattr__(self, name, _path(name, getattr(self, name)))
         object.__setattr__(self, "model", None if self.model is None else as_spec(self.model))
+        object.__setattr__(self, "scale", Scale.of(self.scale))
         _check_kind("settings", self.settings, Mapping, "a dict")
         object.__setattr__(self, "settings", RequestedSettings(self.settings))
         for name, kind in _SEVERAL.items():
@@ -148,7 +152,7 @@ class Job:
         return cls(**reading.fields_of(document, folder))
 
 
-_PLAIN = ("source", "device", "subjects", "strict")
+_PLAIN = ("source", "device", "subjects", "scale", "strict")
 _TABLES: Mapping[str, Any] = {"model": ModelSpec(), "memory": Memory(), "encode": EncodeOptions()}
 _SEVERAL: Mapping[str, tuple[type, str]] = {
     "selection": (Selection, "a selection"),

@@ -40,6 +40,7 @@ def fields_of(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     readers: dict[str, Callable[[Any], Any]] = {
         **dict.fromkeys(_FILES, reader.path),
         "device": text,
+        "scale": number,
         "strict": truth,
         "model": reader.model,
         "memory": lambda table: Memory(**_switched(table, _names(Memory), "[memory]")),
@@ -129,7 +130,7 @@ class _Reader:
 
 def _top() -> tuple[str, ...]:
     """The keys that stand before all tables."""
-    return ("job_version", *_FILES, *kinds(), "device", "strict", *_SPAN)
+    return ("job_version", *_FILES, *kinds(), "device", "scale", "strict", *_SPAN)
 
 
 def _known(table: Any, names: Iterable[str], where: str, aliases: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from redetail.documents import is_text
 from redetail.engines.spec import ModelSpec, WeightedFile, as_spec
 from redetail.errors import SettingsError
 from redetail.files import expanded, resolved
+from redetail.geometry.scale import Scale
 from redetail.job.requested import Subject
 from redetail.video.options import EncodeOptions
 
@@ -35,6 +36,7 @@ def document(job: Job) -> dict[str, Any]:
                 "save_hints": _whole(job.save_hints),
                 **{selection.name: selection.to_document() for selection in job.selection},
                 **{"start": job.span.start, "end": job.span.end, "device": job.device, "strict": job.strict or None},
+                "scale": None if job.scale == Scale() else job.scale.value,
                 "model": _filled(_model(as_spec(job.model))),
                 "memory": job.memory.as_dict() if job.memory else {},
                 "settings": _settings(job.settings),

@@ -54,10 +54,13 @@ class Untouched:
 
 
 class Measures:
-    """Watches pasted frames; holds one earlier frame and sums, whatever the length of the clip."""
+    """Watches pasted frames; holds one earlier frame and sums, whatever the length of the clip.
 
-    def __init__(self, regions: Sequence[Region]) -> None:
-        self._regions = regions
+    ``scale``: pixels of the pasted frames per pixel of the regions' coordinates, across and down.
+    """
+
+    def __init__(self, regions: Sequence[Region], scale: tuple[float, float] = (1.0, 1.0)) -> None:
+        self._regions, self._scale = regions, scale
         self._flicker = [WarpedError() for _ in regions]
         self._changed = [_Change() for _ in regions]
         self._untouched = UntouchedCheck()
@@ -70,7 +73,7 @@ class Measures:
             rows, columns = slice(int(patch.box.y1), int(patch.box.y2)), slice(int(patch.box.x1), int(patch.box.x2))
             touched[rows, columns] |= patch.mask > 0
             region = self._regions[patch.region]
-            subject = region.box(frame.source.index - region.start)
+            subject = region.box(frame.source.index - region.start).scaled(*self._scale)
             self._flicker[patch.region].add(frame.source.index, before, after, subject)
             self._changed[patch.region].add(before[rows, columns], after[rows, columns], patch.mask)
         self._untouched.add(before, after, touched)

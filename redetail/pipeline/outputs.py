@@ -28,8 +28,9 @@ LABELS = ("before", "after")
 class Outputs:
     """The outputs of one run; making it checks that all of them could be written, before hours of work.
 
-    ``read``: files that the run reads beside its source. Raises :class:`~redetail.errors.OutputError` where one could
-    not, :class:`~redetail.errors.SettingsError` where two have the same name.
+    ``read``: files that the run reads beside its source; ``size``: of the frames that will be written (None: the
+    source's). Raises :class:`~redetail.errors.OutputError` where one could not be written,
+    :class:`~redetail.errors.SettingsError` where two have the same name.
     """
 
     def __init__(
@@ -40,15 +41,17 @@ class Outputs:
         report: Path | None = None,
         encode: EncodeOptions | None = None,
         read: Iterable[Path] = (),
+        size: Size | None = None,
     ) -> None:
         self._source, self._encode = source, encode
+        self._info = source.info if size is None else replace(source.info, size=size)
         self.output, self._compare, self.report = output, compare, report
         self._frames: list[RGB] = []
         self.notices: list[str] = []
         self.faults: list[str] = []
         folder = [source.info.path] if source.info.path is not None and source.info.path.is_dir() else []
         check_names(self.named, [*read, *folder])
-        for path, info, options in ((output, source.info, encode), (compare, _wide(source.info), None)):
+        for path, info, options in ((output, self._info, encode), (compare, _wide(self._info), None)):
             if path is not None:
                 open_sink(path, info, options=options)
         if report is not None:
@@ -74,7 +77,7 @@ class Outputs:
             writers: list[Writer] = []
             if self.output is None:
                 writers.append(lambda frame: self._frames.append(frame.result.pixels))
-            elif not plan.crops and whole and self._encode is None and self._same_kind(self.output):
+            elif not plan.crops and whole and self._encode is None and self._unaltered(self.output):
                 self._copy(self.output)
             else:
                 writers.append(self._video(stack, self.output, plan, whole))
@@ -88,15 +91,14 @@ class Outputs:
             yield write
 
     def _video(self, stack: ExitStack, path: Path, plan: Plan, whole: bool) -> Writer:
-        info = self._source.info
-        sink = _sink(path, info, plan, whole, self._encode)
+        sink = _sink(path, self._info, plan, whole, self._encode)
         stack.callback(lambda: self.faults.extend(sink.faults))  # once it is closed
         stack.enter_context(sink)
         self.notices += sink.notices
         return lambda frame: sink.write(frame.result)
 
     def _comparison(self, stack: ExitStack, path: Path, plan: Plan, whole: bool) -> Writer:
-        sink = stack.enter_context(_sink(path, _wide(self._source.info), plan, whole))
+        sink = stack.enter_context(_sink(path, _wide(self._info), plan, whole))
 
         def write(frame: PastedFrame) -> None:
             pictures = frame.source.pixels, frame.result.pixels
@@ -104,8 +106,11 @@ class Outputs:
 
         return write
 
-    def _same_kind(self, output: Path) -> bool:
+    def _unaltered(self, output: Path) -> bool:
+        """Whether a copy of the source would be of the output's kind and size."""
         path = self._source.info.path
+        if self._info.size != self._source.info.size:
+            return False
         return path is not None and path.is_file() and path.suffix.lower() == output.suffix.lower()
 
     def _copy(self, output: Path) -> None:

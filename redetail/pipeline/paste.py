@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from redetail.engines.base import Pixels
 from redetail.errors import RegionError
+from redetail.geometry.scale import ratios
 from redetail.imaging import blend, masks, resample
 from redetail.imaging.blend import Layer
 from redetail.region import Box, Region, Size
@@ -36,7 +37,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class PastedFrame:
-    """A frame before and after, and the patches between the two."""
+    """A frame before and after, at the output's size, and the patches between the two."""
 
     source: Frame
     result: Frame
@@ -44,12 +45,16 @@ class PastedFrame:
 
 
 def pasted_frames(
-    frames: Iterable[Frame], regions: Sequence[Region], crops: Sequence[Crops], feather: int | Sequence[int]
+    frames: Iterable[Frame],
+    regions: Sequence[Region],
+    crops: Sequence[Crops],
+    feather: int | Sequence[int],
+    size: Size | None = None,
 ) -> Iterator[PastedFrame]:
     """Every frame with its regions pasted; ``crops`` holds those of each region, at any size.
 
-    ``feather`` is one for all or one for each. Where masks overlap, changes add up; see
-    :func:`redetail.imaging.blend.composited`.
+    ``feather`` is one for all or one for each, in pixels of the source. Frames are enlarged to ``size`` first (None:
+    left as they are). Where masks overlap, changes add up; see :func:`redetail.imaging.blend.composited`.
     """
     feathers = [feather] * len(regions) if isinstance(feather, int) else feather
     for frame in frames:
@@ -57,10 +62,22 @@ def pasted_frames(
         for number, (region, enhanced, soft) in enumerate(zip(regions, crops, feathers, strict=True)):
             index = frame.index - region.start
             if 0 <= index < len(region):
-                layer = crop_layer(frame.pixels, region, index, enhanced[index], soft)
+                layer = crop_layer(frame.pixels, region, index, enhanced[index], soft, size)
                 layers.append(layer)
                 patches.append(Patch(number, layer.mask, layer.box))
-        yield PastedFrame(frame, replace(frame, pixels=paste_layers(frame.pixels, layers)), tuple(patches))
+        before = frame if size is None else enlarged(frame, size)
+        yield PastedFrame(before, replace(before, pixels=paste_layers(before.pixels, layers)), tuple(patches))
+
+
+def enlarged(frame: Frame, size: Size) -> Frame:
+    """The frame at another size and its own depth, with Lanczos's filter; the frame itself where it has that size."""
+    height, width = frame.pixels.shape[:2]
+    if (height, width) == size.shape:
+        return frame
+    pixels = resample.crop(frame.pixels, Box(0, 0, width, height), size)
+    if frame.pixels.dtype == np.uint8:
+        return replace(frame, pixels=resample.from_float(pixels, np.uint8), native=None)
+    return replace(frame, pixels=resample.from_float(pixels, np.uint16), native=None)
 
 
 def paste_layers(frame: RGB, layers: Sequence[Layer]) -> RGB:
@@ -78,8 +95,10 @@ def paste_crop(
     return paste_layers(frame, [layer]), layer.mask, layer.box
 
 
-def crop_layer(frame: NDArray[Any], region: Region, index: int, crop: Pixels, feather: int) -> Layer:
-    """What a crop (h, w, 3) changes of its frame, and under which mask.
+def crop_layer(
+    frame: NDArray[Any], region: Region, index: int, crop: Pixels, feather: int, output: Size | None = None
+) -> Layer:
+    """What a crop (h, w, 3) changes of its frame, and under which mask, in an output of that size (None: the frame's).
 
     What is pasted is the change: the crop less what the frame shows at the crop's own size. Where nothing was changed
     the frame keeps its bits, and the frame's own pixels are not blurred by a way there and back. The mask is soft
@@ -88,8 +107,10 @@ def crop_layer(frame: NDArray[Any], region: Region, index: int, crop: Pixels, fe
     height, width = frame.shape[:2]
     size, window = Size(width, height), region.window(index)
     soft = masks.feather(region.mask(index), feather) * np.float32(region.strength(index))
-    mask, box = masks.place_mask(masks.fade_to_border(soft, window, size, feather), window, size)
-    change, _ = placed_change(frame, crop, window, window, size)
+    output = size if output is None else output
+    onto = window.scaled(*ratios(size, output))
+    mask, box = masks.place_mask(masks.fade_to_border(soft, window, size, feather), onto, output)
+    change, _ = placed_change(frame, crop, window, onto, output)
     return Layer(change, mask, box)
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from redetail._version import __version__
 from redetail.files import write_text
+from redetail.geometry.scale import ratios
 from redetail.job import REPORT_VERSION, Job
 from redetail.pipeline.measure import RegionMeasures, Untouched
 from redetail.pipeline.plan import CropPlan, Plan
 from redetail.pipeline.stopwatch import PassTime
+from redetail.region import Size
 from redetail.settings import Settings
 from redetail.video import VideoInfo
 
@@ -40,13 +42,15 @@ class PlanReport:
 class Report(PlanReport):
     """What was done by a run, and what was measured.
 
-    ``engine``: the model's name; ``placement``: where and how it computed; ``passes``: their times by name;
+    ``size``: of the frames that were written; ``engine``: the model's name; ``placement``: where and how it computed;
+    ``passes``: their times by name;
     ``regions``: the measures of each of the plan's regions; ``untouched``: of all that is outside the masks;
     ``notices``: sentences for the user; ``job``: what does the same again, None where that cannot be written (the
     source, a mask or the engine was an object in memory).
     """
 
     source: VideoInfo
+    size: Size
     engine: str
     placement: Mapping[str, Any]
     passes: Mapping[str, PassTime]
@@ -70,6 +74,7 @@ class Report(PlanReport):
                 "rate": str(self.source.rate),
                 "bit_depth": self.source.bit_depth,
             },
+            "output": _output(self.plan, self.size),
             "engine": self.engine,
             "placement": dict(self.placement),
             "passes": {name: time.to_document() for name, time in self.passes.items()},
@@ -96,6 +101,20 @@ def _region(crop: CropPlan, base: Settings | None) -> dict[str, Any]:
         "window_path": region.path.round(3).tolist(),
         "settings": {name: value for name, value in crop.settings.as_dict().items() if usual.get(name, value) != value},
     }
+
+
+def _output(plan: Plan, size: Size) -> dict[str, Any]:
+    """The size of the output, and where it is not the source's, every track in pixels of the output too."""
+    scale = ratios(plan.size, size)
+    written: dict[str, Any] = {"size": [size.width, size.height], "scale": [round(one, 6) for one in scale]}
+    if size != plan.size:
+        written["regions"] = [
+            {"boxes": (region.boxes * (scale * 2)).round(2).tolist(),
+             "window_size": [round(region.size.width * scale[0], 3), round(region.size.height * scale[1], 3)],
+             "window_path": (region.path * scale).round(3).tolist()}
+            for region in plan.regions
+        ]  # fmt: skip
+    return written
 
 
 def write_report(report: PlanReport, path: Path) -> None:

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from redetail.engines.base import Engine
 from redetail.errors import SettingsError
+from redetail.geometry.scale import ratios
 from redetail.job import Subject
 from redetail.pipeline.enhance import Tally, enhance, joined
 from redetail.pipeline.executor import Executor, SerialExecutor
@@ -31,7 +32,7 @@ from redetail.pipeline.stretches import Budgets
 from redetail.pipeline.tasks import Task, plan_tasks
 from redetail.pipeline.workspace import Workspace
 from redetail.progress import CancelToken, ProgressCallback, no_progress, with_progress
-from redetail.region import Region
+from redetail.region import Region, Size
 from redetail.selection import Search, Selection, select_regions
 from redetail.settings import Settings
 from redetail.video import Frame, FrameSource
@@ -101,13 +102,16 @@ class Run:
             if self._folder is not None:
                 self._folder.fill(space.hints)
 
-    def write(self, plan: Plan, crops: Sequence[Crops], write: Callable[[PastedFrame], None]) -> Measures:
-        """Pass 3: paste every frame, hand it to ``write`` and measure it."""
-        measures = Measures(plan.regions)
+    def write(
+        self, plan: Plan, crops: Sequence[Crops], write: Callable[[PastedFrame], None], size: Size | None = None
+    ) -> Measures:
+        """Pass 3: paste every frame, hand it to ``write`` and measure it; frames are enlarged to ``size`` first."""
+        size = size or plan.size
+        measures = Measures(plan.regions, ratios(plan.size, size))
         with self._pass("write"):
             frames = self._frames(plan, "write")
             feathers = [crop.settings.paste_feather for crop in plan.crops]
-            for pasted in pasted_frames(frames, plan.regions, crops, feathers):
+            for pasted in pasted_frames(frames, plan.regions, crops, feathers, size):
                 write(pasted)
                 measures.add(pasted)
         return measures

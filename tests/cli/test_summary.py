@@ -23,6 +23,7 @@ MEASURED = RegionMeasures(TemporalFigures(56, 9, 1.0, 1.021, 1.0, 1.0, 1.0, 1.0)
 REPORT = Report(
     plan=PLAN,
     source=VideoInfo(size=Size(350, 350), rate=Fraction(24), time_base=Fraction(1, 24), frames=69, bit_depth=8),
+    size=Size(350, 350),
     engine="a model",
     placement={},
     passes={"detect": PassTime(3.0, 69), "detail": PassTime(66.0, 69)},
@@ -43,6 +44,11 @@ def test_what_was_done() -> None:
         "  time: 1:09, 1.0 frames a second (finding subjects 3.0 s, detailing 1:06)",
         "  report: r.json",
     ]
+
+
+def test_an_enlarged_output() -> None:
+    text = summary(replace(REPORT, size=Size(700, 700)), "in.mp4", {"output": "out.mp4"})
+    assert text.splitlines()[1] == "  enlarged from 350x350 to 700x700"
 
 
 def test_nothing_was_done() -> None:

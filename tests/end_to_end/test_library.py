@@ -233,3 +233,23 @@ def test_settings_that_only_an_engine_can_judge_wait_for_it():
     check_given({"context_length": 4}, {})
     with pytest.raises(redetail.SettingsError, match="context-overlap is 4"):
         redetail.Settings(context_length=4)
+
+
+def test_an_enlarged_output_keeps_time_stamps_and_shape_and_changes_the_subject_only(tmp_path):
+    engine = FakeEngine(sharpened, noise=0.0)
+    outputs = {"compare": tmp_path / "side.mp4", "report": tmp_path / "report.json"}
+    clip = CLIPS / "guitarist.mp4"
+    result = redetail.detail(clip, tmp_path / "out.mp4", engine=engine, end="6f", scale=1.5, **outputs, **SETTINGS)
+    source, output = open_source(clip), open_source(tmp_path / "out.mp4")
+    assert output.info.size == redetail.Size(524, 524)  # 525, made even
+    assert open_source(tmp_path / "side.mp4").info.size.height == 524
+    assert output.info.pixel_aspect == source.info.pixel_aspect
+    assert [frame.pts for frame in output.frames()] == [frame.pts for frame in source.frames(0, 6)]
+    assert result.report.untouched.changed_pixels == 0
+    assert result.report.regions[0].mean_change > 0.5
+
+
+def test_where_nothing_is_found_the_output_is_still_enlarged(tmp_path):
+    engine, grey = FakeEngine(), np.full((2, 40, 60, 3), 90, np.uint8)
+    result = redetail.detail(grey, engine=engine, scale=2)
+    np.testing.assert_array_equal(result.frames, np.full((2, 80, 120, 3), 90, np.uint8))

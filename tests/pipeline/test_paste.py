@@ -163,3 +163,28 @@ def test_a_change_is_placed_where_it_is_asked_for():
     change, box = placed_change(frame, crop, Box(10, 8, 18, 14), Box(2, 1, 10, 7), Size(12, 9))
     assert box == Box(2, 1, 10, 7)
     np.testing.assert_allclose(change, 0.25, atol=1e-6)  # float32 sums of the filter
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_where_an_engine_changes_nothing_the_enlarged_frame_keeps_its_bits(dtype):
+    frame = Frame(2, 2, FRAME.astype(dtype) * (257 if dtype == np.uint16 else 1), native=object())
+    size = Size(96, 80)
+    crop = resample.crop(frame.pixels, region().window(0), Size(50, 52))
+    (pasted,) = pasted_frames([frame], [region()], [crop[None]], 5, size)
+    np.testing.assert_array_equal(pasted.result.pixels, pasted.source.pixels)
+    assert pasted.result.pixels.shape == (80, 96, 3)
+    assert pasted.result.pixels.dtype == dtype
+    assert pasted.source.native is None  # it has other samples
+    assert pasted.patches[0].mask.max() > 0.9
+
+
+def test_a_crop_is_pasted_at_the_size_of_the_output():
+    """A grey frame and a ramp in the crop: the output shows the ramp of the enlarged scene, at every pixel inside."""
+    grey, subject = np.full((48, 64, 3), 100, np.uint8), region(masks=np.full((1, 25, 24), 255, np.uint8))
+    scale = 2
+    columns = (np.arange(24 * 4) + 0.5) / 4  # source pixels from the window's left side
+    ramp = np.broadcast_to((100 / 255 + columns / 255)[None, :, None], (100, 96, 3)).astype(np.float32)
+    (pasted,) = pasted_frames([Frame(2, 2, grey)], [subject], [ramp[None]], 0, Size(64 * scale, 48 * scale))
+    x = np.arange(30, 60)
+    expected = 100 + (x + 0.5) / scale - 10.3
+    np.testing.assert_allclose(pasted.result.pixels[30:50, 30:60].mean(axis=(0, 2)), expected, atol=0.51)  # rounding

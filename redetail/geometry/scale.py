@@ -1,0 +1,83 @@
+"""How large an output is beside its source."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+from redetail.documents import shown
+from redetail.errors import SettingsError
+from redetail.region import Size
+from redetail.settings import MAX_RESOLUTION
+
+MAX_FACTOR = 8
+MIN_HEIGHT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Each side of the output is ``value`` times the source's, up to 8; a whole number from 16 on is its height.
+
+    Raises :class:`~redetail.errors.SettingsError` for other values.
+    """
+
+    value: float = 1.0
+
+    def __post_init__(self) -> None:
+        value = self.value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _wrong(value)
+        if not (1 <= value <= MAX_FACTOR or (MIN_HEIGHT <= value <= MAX_RESOLUTION and value == int(value))):
+            raise _wrong(value)
+
+    @classmethod
+    def of(cls, given: Any) -> Self:
+        """The scale that was given as a number or as text ("1.5", "720", "720p"), or the scale itself."""
+        if isinstance(given, cls):
+            return given
+        if isinstance(given, str):
+            try:
+                given = float(given.removesuffix("p"))
+            except ValueError as error:
+                raise _wrong(given) from error
+        return cls(given)
+
+    def size(self, source: Size) -> Size:
+        """The size of an output of frames of size ``source``: even sides, which all codecs take, unless nothing is
+        enlarged.
+
+        Raises :class:`~redetail.errors.SettingsError` for a height below the source's and for a size that no codec
+        takes.
+        """
+        factor = self.value if self.value <= MAX_FACTOR else self.value / source.height
+        if factor < 1:
+            raise SettingsError(
+                f"scale is {self.value:g} pixels, but the source is {source.height} pixels high; frames are only "
+                "enlarged, so give at least that height."
+            )
+        if factor == 1:
+            return source
+        size = Size(_even(source.width * factor), _even(source.height * factor))
+        if max(size.width, size.height) > MAX_RESOLUTION:
+            raise SettingsError(
+                f"scale {self.value:g} makes frames of {size}; the longest side may have {MAX_RESOLUTION} pixels, so "
+                "give a smaller one."
+            )
+        return size
+
+
+def ratios(source: Size, output: Size) -> tuple[float, float]:
+    """Pixels of the output per pixel of the source, across and down."""
+    return output.width / source.width, output.height / source.height
+
+
+def _even(side: float) -> int:
+    return 2 * math.ceil(side / 2 - 0.5)
+
+
+def _wrong(value: Any) -> SettingsError:
+    return SettingsError(
+        f"scale is {shown(value)}; give a factor from 1 to {MAX_FACTOR}, or the height in pixels, {MIN_HEIGHT} to "
+        f"{MAX_RESOLUTION}."
+    )
