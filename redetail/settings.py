@@ -81,7 +81,9 @@ class Settings:
         unit="pixels",
     )
     guide_size_for: GuideSizeFor = _choice(CROP, "bbox", ("bbox", "crop_region"), "what guide-size measures")
-    max_size: float = _number(CROP, 768.0, 1, MAX_RESOLUTION, "longest side of the scaled crop", step=8, unit="pixels")
+    max_size: float = _number(
+        CROP, 768.0, 1, MAX_RESOLUTION, "longest side at which a crop is worked on", step=8, unit="pixels"
+    )
     crop_factor: float = _number(
         CROP, 3.0, 1, 100, "side of the crop window as a multiple of the subject's box", step=0.1
     )

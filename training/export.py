@@ -26,7 +26,7 @@ DEFAULTS = {
     "denoise": 1.0,
     "guide_size": 256.0,
     "guide_size_for": "crop_region",
-    "max_size": 384.0,
+    "max_size": 768.0,
     "mask_feather": 8,
     "color_match": False,
     "crop_factor": 1.8,

@@ -68,7 +68,8 @@ class Detailer:
             handover="composited",
         )
         box, asked, masks = segment.placed.box, self.settings, segment.placed.masks
-        working, padding = working_crop(segment.size, (box.width, box.height), asked, engine.capabilities.size_multiple)
+        multiple = engine.capabilities.size_multiple
+        working, padding = working_crop(segment.size, (box.width, box.height), asked, multiple, shrink=False)
         read = crop_reader(frames, segment)
         out = np.empty((len(frames), *segment.size.shape, 3), np.float32)
 

@@ -62,7 +62,7 @@ def _span(length: int, start: float, stop: float, factor: float, min_size: float
 def working_size(
     crop: Size, box_size: tuple[float, float], guide_size: float, guide_size_for: GuideSizeFor, max_size: float
 ) -> Size:
-    """The size at which a crop is re-diffused; never below the crop's own.
+    """The size at which a crop is re-diffused by the detailer nodes' rule; never below the crop's own.
 
     The shorter side of what ``guide_size_for`` names (the subject's box of ``box_size`` = width, height in pixels, or
     the crop) becomes ``guide_size`` pixels long; where a side would exceed ``max_size`` the scale is reduced to fit.
@@ -82,12 +82,25 @@ def working_size(
     return Size(width, height)
 
 
+def limited_size(size: Size, max_size: float) -> Size:
+    """The size scaled down, where its longest side exceeds ``max_size``, until it does not; at least one pixel."""
+    scale = max_size / max(size.width, size.height)
+    if scale >= 1:
+        return size
+    return Size(max(1, int(size.width * scale)), max(1, int(size.height * scale)))
+
+
 def working_crop(
-    crop: Size, box_size: tuple[float, float], settings: Settings, size_multiple: int
+    crop: Size, box_size: tuple[float, float], settings: Settings, size_multiple: int, *, shrink: bool
 ) -> tuple[Size, Padding]:
     """The size at which a crop is re-diffused by the rule of its settings, and the padding around it that makes its
-    sides multiples of ``size_multiple``, as its engine needs them."""
+    sides multiples of ``size_multiple``, as its engine needs them.
+
+    ``shrink``: ``max_size`` is a limit for every crop; without it a crop that is larger keeps its size, which is the
+    rule of the original nodes.
+    """
     working = working_size(crop, box_size, settings.guide_size, settings.guide_size_for, settings.max_size)
+    working = limited_size(working, settings.max_size) if shrink else working
     return working, Padding.to_multiple(working, size_multiple)
 
 

@@ -81,7 +81,7 @@ def crop_plan(
     # The largest box of the track decides: one window has one scale, or the subject would change sharpness.
     sides = region.boxes[:, 2:] - region.boxes[:, :2]
     width, height = map(float, sides.max(axis=0))
-    working, padding = working_crop(region.size, (width, height), settings, size_multiple)
+    working, padding = working_crop(region.size, (width, height), settings, size_multiple, shrink=True)
     if budgets is None:
         return CropPlan(region, working, padding, settings, track)
     stretches = stretches_of(len(region), padding.padded(working), budgets, settings)

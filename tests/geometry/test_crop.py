@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from redetail.errors import RegionError
-from redetail.geometry.crop import Padding, crop_region, working_crop, working_size
+from redetail.geometry.crop import Padding, crop_region, limited_size, working_crop, working_size
 from redetail.region import Box, Size
 from redetail.settings import Settings
 from tests import recordings
@@ -172,6 +172,23 @@ def test_never_smaller_than_the_crop_nor_larger_than_allowed(crop, box, guide_si
 
 def test_a_working_crop_is_padded_for_its_engine() -> None:
     asked = Settings(guide_size=100, guide_size_for="crop_region", max_size=500)
-    working, padding = working_crop(Size(60, 50), (20, 20), asked, 16)
+    working, padding = working_crop(Size(60, 50), (20, 20), asked, 16, shrink=True)
     assert working == working_size(Size(60, 50), (20, 20), 100, "crop_region", 500) == Size(120, 100)
     assert padding.padded(working) == Size(128, 112)
+
+
+def test_a_crop_beyond_max_size_is_scaled_down_only_where_that_is_asked_for() -> None:
+    asked = Settings(max_size=512)
+    own, contract = (working_crop(Size(1400, 1050), (900, 900), asked, 8, shrink=shrink)[0] for shrink in (True, False))
+    assert own == Size(512, 384)
+    assert contract == Size(1400, 1050)
+
+
+@given(st.builds(Size, sides, sides), st.floats(1, 4096))
+def test_a_limit_holds_and_keeps_the_shape(size, max_size) -> None:
+    limited = limited_size(size, max_size)
+    assert max(limited.width, limited.height) <= max(1, max_size)
+    assert limited == size or max(limited.width, limited.height) > max_size - 2
+    scale = min(1, max_size / max(size.width, size.height))
+    assert abs(limited.width - size.width * scale) <= 1
+    assert abs(limited.height - size.height * scale) <= 1

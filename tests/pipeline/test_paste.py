@@ -19,7 +19,7 @@ def region(x=10.3, y=8.7, frames=1, masks=None):
     return Region("face 1", 0.9, 2, Size(24, 25), path, boxes, masks)
 
 
-@pytest.mark.parametrize("scale", [1, 2, 2.6])
+@pytest.mark.parametrize("scale", [0.4, 1, 2, 2.6])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_an_untouched_crop_leaves_the_frame_bit_for_bit(scale, dtype):
     frame = FRAME.astype(dtype) * (257 if dtype == np.uint16 else 1)

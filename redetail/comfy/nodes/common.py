@@ -26,13 +26,18 @@ ORIGINAL: Mapping[str, Mapping[str, float | None]] = {
 """Where a widget of the original nodes differs from the setting that it stands for: saved workflows hold it so."""
 
 
+KEPT = "a crop that is larger already keeps its size"
+"""What ``max_size`` means in the original nodes."""
+
+
 def original_widget(name: str, **changes: Any) -> Input:
     """The input for a setting as the original nodes have it."""
     return widget(name, **{**ORIGINAL.get(name, {}), **changes})
 
 
-def detailer_inputs(widget_of: Callable[..., Input], **max_size: float) -> dict[str, Input]:
-    """The inputs of the detailers, from ``image_frames`` to ``denoise``; ``widget_of`` makes that of a setting."""
+def detailer_inputs(widget_of: Callable[..., Input], **max_size: Any) -> dict[str, Input]:
+    """The inputs of the detailers, from ``image_frames`` to ``denoise``; ``widget_of`` makes that of a setting, with
+    changes to that of ``max_size``."""
     return {
         "image_frames": socket("IMAGE", "All frames of the clip; they are detailed together."),
         "segs": socket("SEGS", "What to detail. Each segment is cropped from every frame."),

@@ -10,6 +10,7 @@ from redetail.comfy.convert import detailed_segs, segs_from
 from redetail.comfy.convert import image_frames as frames_of
 from redetail.comfy.detailer import Detailer
 from redetail.comfy.nodes.common import (
+    KEPT,
     PIPE,
     DetailerInputs,
     PastingInputs,
@@ -48,7 +49,7 @@ class SEGSDetailerForAnimateDiff(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                **detailer_inputs(original_widget),
+                **detailer_inputs(original_widget, more=KEPT),
                 "basic_pipe": PIPE,
                 "refiner_ratio": refiner_ratio(original_widget),
             },
@@ -98,7 +99,7 @@ class DetailerForEachPipeForAnimateDiff(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                **detailer_inputs(original_widget, default=1024),
+                **detailer_inputs(original_widget, default=1024, more=KEPT),
                 "feather": original_widget("paste_feather"),
                 "basic_pipe": PIPE,
                 "refiner_ratio": refiner_ratio(original_widget),

@@ -47,7 +47,7 @@ class RedetailDetailer(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                **detailer_inputs(widget),
+                **detailer_inputs(widget, more="a larger crop is scaled down, and the change back up"),
                 "refiner_ratio": refiner_ratio(widget),
                 "noise_mask_feather": refining_inputs()["noise_mask_feather"],
                 "color_match": widget("color_match"),
