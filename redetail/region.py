@@ -105,11 +105,17 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One subject found in one frame: where, how sure (0..1), and what."""
+    """One subject found in one frame: where, how sure (0..1), and what.
+
+    ``landmarks`` of a face are x, y of the eyes, the tip of the nose and the corners of the mouth, those that are left
+    in the picture first; ``descriptor`` (128,) says whose face it is (:mod:`redetail.identity`), where that is known.
+    """
 
     box: Box
     confidence: float
     label: str = "face"
+    landmarks: tuple[tuple[float, float], ...] | None = field(default=None, repr=False)
+    descriptor: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ mean of all views. On real clips this took hands of up to 0.72 down to at most 0
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,23 @@ OVERLAP = 0.4
 MAX_CANDIDATES = 32
 MAX_ASPECT = 3.0
 
-Scored = tuple[Box, float]
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Face:
+    """Where the network sees a face, how sure it is, and the landmarks (5, 2) of the face."""
+
+    box: Box
+    score: float
+    landmarks: Points
+
+    def scaled(self, kx: float, ky: float) -> _Face:
+        return _Face(self.box.scaled(kx, ky), self.score, self.landmarks * np.array([kx, ky]))
+
+    def moved(self, x: float, y: float) -> _Face:
+        box = Box(self.box.x1 + x, self.box.y1 + y, self.box.x2 + x, self.box.y2 + y)
+        return _Face(box, self.score, self.landmarks + np.array([x, y]))
 
 
 class FaceDetector:
@@ -60,20 +77,20 @@ class FaceDetector:
         seen = [self._look_again(bgr, candidate) for candidate in self._candidates(bgr)]
         size = Size(bgr.shape[1], bgr.shape[0])
         found = []
-        for box, score in _without_duplicates(seen):
-            inside = box.clipped(size)
-            if score >= self.threshold and inside and min(inside.width, inside.height) >= self.min_size:
-                found.append(Detection(inside, score))
+        for face in _without_duplicates(seen):
+            inside = face.box.clipped(size)
+            if face.score >= self.threshold and inside and min(inside.width, inside.height) >= self.min_size:
+                found.append(Detection(inside, face.score, landmarks=_pairs(face.landmarks)))
         return found
 
-    def _candidates(self, bgr: NDArray[np.uint8]) -> list[Scored]:
+    def _candidates(self, bgr: NDArray[np.uint8]) -> list[_Face]:
         """What looks like a face at the working size or at a third of it."""
         longest = max(bgr.shape[:2])
-        found: list[Scored] = []
+        found: list[_Face] = []
         for scale in {min(1.0, side / longest) for side in (self.working_size, self.working_size / 3)}:
             small, kx, ky = self._shrunk(bgr, scale)
-            found += [(box.scaled(1 / kx, 1 / ky), score) for box, score in self._run(small)]
-        large_enough = [(box, score) for box, score in found if min(box.width, box.height) >= 0.7 * self.min_size]
+            found += [face.scaled(1 / kx, 1 / ky) for face in self._run(small)]
+        large_enough = [face for face in found if min(face.box.width, face.box.height) >= 0.7 * self.min_size]
         return _without_duplicates(large_enough)[:MAX_CANDIDATES]
 
     def _shrunk(self, bgr: NDArray[np.uint8], scale: float) -> tuple[NDArray[np.uint8], float, float]:
@@ -85,15 +102,17 @@ class FaceDetector:
         small = self._cv2.resize(bgr, new, interpolation=self._cv2.INTER_AREA)
         return small, new[0] / width, new[1] / height
 
-    def _look_again(self, bgr: NDArray[np.uint8], candidate: Scored) -> Scored:
-        """Mean box and mean confidence of the candidate over all views; a view that misses it counts as 0."""
-        views = [candidate, *(self._view(bgr, candidate[0], face) for face in VIEW_FACES)]
-        weights = np.array([s for _, s in views])
-        corners = np.average([b.as_tuple() for b, _ in views], axis=0, weights=weights)
-        return Box(*map(float, corners)), float(weights.mean())
+    def _look_again(self, bgr: NDArray[np.uint8], candidate: _Face) -> _Face:
+        """Mean place and mean confidence of the candidate over all views; a view that misses it counts as 0."""
+        views = [candidate, *(self._view(bgr, candidate, face) for face in VIEW_FACES)]
+        weights = np.array([view.score for view in views])
+        corners = np.average([view.box.as_tuple() for view in views], axis=0, weights=weights)
+        landmarks = np.average([view.landmarks for view in views], axis=0, weights=weights)
+        return _Face(Box(*map(float, corners)), float(weights.mean()), landmarks)
 
-    def _view(self, bgr: NDArray[np.uint8], box: Box, face: int) -> Scored:
+    def _view(self, bgr: NDArray[np.uint8], candidate: _Face, face: int) -> _Face:
         """The candidate's best match where it has ``face`` pixels; score 0 where there is none."""
+        box = candidate.box
         scale = face / math.sqrt(max(box.area, 1.0))
         side = max(1, round(VIEW_SIDE / scale))
         left, top = (round(center - side / 2) for center in box.center)
@@ -101,11 +120,12 @@ class FaceDetector:
         method = self._cv2.INTER_AREA if side > VIEW_SIDE else self._cv2.INTER_LINEAR
         patch = self._cv2.resize(patch, (VIEW_SIDE, VIEW_SIDE), interpolation=method)
         back = side / VIEW_SIDE
-        found = [(_moved(b.scaled(back, back), left, top), score) for b, score in self._run(patch)]
-        matches = [(b, score) for b, score in found if b.iou(box) >= OVERLAP]
-        return max(matches, key=lambda match: match[1], default=(box, 0.0))
+        found = [seen.scaled(back, back).moved(left, top) for seen in self._run(patch)]
+        matches = [seen for seen in found if seen.box.iou(box) >= OVERLAP]
+        nothing = _Face(box, 0.0, candidate.landmarks)
+        return max(matches, key=lambda match: match.score, default=nothing)
 
-    def _run(self, bgr: NDArray[np.uint8]) -> list[Scored]:
+    def _run(self, bgr: NDArray[np.uint8]) -> list[_Face]:
         """YuNet on a picture as it is, padded to whole cells of the network: OpenCV's own padding of very small
         pictures gives results that differ from run to run."""
         bgr = _padded(bgr)
@@ -118,7 +138,7 @@ class FaceDetector:
             _, rows = self._networks[width, height].detect(bgr)
         except self._cv2.error as error:
             raise ModelError(f"The face detector failed on a picture of {width}x{height} pixels: {error}") from error
-        return [] if rows is None else _sane(rows[:, :4], rows[:, 14], 2.0 * max(width, height))
+        return [] if rows is None else _sane(rows, 2.0 * max(width, height))
 
     def _network(self, width: int, height: int) -> Any:
         try:
@@ -127,14 +147,22 @@ class FaceDetector:
             raise ModelError(f"The face detector's weights {WEIGHTS} cannot be read; reinstall redetail.") from error
 
 
-def _sane(corners: NDArray[np.float32], scores: NDArray[np.float32], limit: float) -> list[Scored]:
-    """Boxes from rows x, y, w, h, without those of astronomic size, NaN, or a shape that no head has: the network
-    gives such on flat and on tiny pictures."""
-    sides = corners[:, 2:]
-    usable = np.isfinite(corners).all(axis=1) & (np.abs(corners) < limit).all(axis=1) & (sides > 0).all(axis=1)
+def _sane(rows: NDArray[np.float32], limit: float) -> list[_Face]:
+    """Faces from rows x, y, w, h, ten numbers of landmarks, score; without those of astronomic size, NaN, or a shape
+    that no head has: the network gives such on flat and on tiny pictures."""
+    places, sides = rows[:, :14], rows[:, 2:4]
+    usable = np.isfinite(places).all(axis=1) & (np.abs(places) < limit).all(axis=1) & (sides > 0).all(axis=1)
     usable &= sides.max(axis=1) <= MAX_ASPECT * np.abs(sides.min(axis=1))
-    rows = zip(corners[usable].tolist(), scores[usable].tolist(), strict=True)
-    return [(Box(x, y, x + width, y + height), score) for (x, y, width, height), score in rows]
+    return [_face(row) for row in rows[usable].astype(np.float64)]
+
+
+def _face(row: Points) -> _Face:
+    x, y, width, height = row[:4].tolist()
+    return _Face(Box(x, y, x + width, y + height), float(row[14]), row[4:14].reshape(5, 2))
+
+
+def _pairs(landmarks: Points) -> tuple[tuple[float, float], ...]:
+    return tuple((x, y) for x, y in landmarks.tolist())
 
 
 def _padded(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -147,10 +175,6 @@ def _padded(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return padded
 
 
-def _moved(box: Box, x: float, y: float) -> Box:
-    return Box(box.x1 + x, box.y1 + y, box.x2 + x, box.y2 + y)
-
-
 def _padded_patch(picture: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:
     """(side, side, 3) around the given corner, black where it reaches over the picture's edge."""
     height, width = picture.shape[:2]
@@ -161,10 +185,10 @@ def _padded_patch(picture: NDArray[np.uint8], left: int, top: int, side: int) ->
     return patch
 
 
-def _without_duplicates(found: list[Scored]) -> list[Scored]:
+def _without_duplicates(found: list[_Face]) -> list[_Face]:
     """Surest first, without those that overlap a surer one."""
-    kept: list[Scored] = []
-    for box, score in sorted(found, key=lambda item: -item[1]):
-        if all(box.iou(other) < OVERLAP for other, _ in kept):
-            kept.append((box, score))
+    kept: list[_Face] = []
+    for face in sorted(found, key=lambda face: -face.score):
+        if all(face.box.iou(other.box) < OVERLAP for other in kept):
+            kept.append(face)
     return kept
