@@ -5,7 +5,7 @@ Everything here is re-exported by :mod:`redetail`. Sources are files, folders of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +24,10 @@ from redetail.evaluate.comparison import Comparison
 from redetail.evaluate.comparison import compare as compare_clips
 from redetail.evaluate.fidelity import vmaf_program
 from redetail.job import Job
-from redetail.pipeline.measure import Measures
 from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.paste import check_counts, pasted_frames
 from redetail.pipeline.plan import Plan, crop_plans
-from redetail.pipeline.report import Report, write_report
+from redetail.pipeline.report import Report, report_of, write_report
 from redetail.pipeline.run import Run
 from redetail.pipeline.work import KeptWork, Work
 from redetail.pipeline.workspace import Workspace
@@ -118,22 +117,52 @@ def run(
     (None: temporary files). Raises :class:`redetail.InputError` where a stopped run of the same output left work that
     is not to be resumed, or belongs to another source, job or version.
     """
+    return _do(job, lambda: _engine(job, engine), work, progress, cancel, named=engine is None)
+
+
+def load_for(job: Job) -> Engine:
+    """The engine of a job's model, device and memory."""
+    return load_engine(job.model, device=job.device, memory=job.memory)
+
+
+def run_loaded(
+    job: Job,
+    engine: Engine,
+    *,
+    work: Work | None = None,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+) -> Result:
+    """As :func:`run`, with the engine that :func:`load_for` gave, which several jobs may share."""
+    return _do(job, lambda: engine, work, progress, cancel, named=True)
+
+
+def _do(
+    job: Job,
+    load: Callable[[], Engine],
+    work: Work | None,
+    progress: ProgressCallback,
+    cancel: CancelToken | None,
+    *,
+    named: bool,
+) -> Result:
+    """Do a job with an engine that is loaded once the rest was checked; ``named``: the job says what engine that is."""
     job.check()
     frames = job.open_source()
     size = job.scale.size(frames.info.size)
     outputs = Outputs(frames, job.output, job.compare, job.report, job.encode, job.files, size)
     with claimed(outputs.named):
         kept = None if work is None else KeptWork(work, job, frames.info)
-        started = _run(job, frames, engine, progress, cancel)
+        started = _run(job, frames, load(), progress, cancel)
         with _planned(started, job, kept) as (planned, space), started.enhanced(planned, space) as crops:
             if kept is not None:
                 kept.mark_writing()
             with outputs.opened(planned, job.span.whole) as write:
                 measures = started.write(planned, crops, write, size)
-            report = _report(started, job, planned, measures, outputs, given=engine is not None)
+            report = report_of(started, job, planned, measures, outputs, named=named)
             if job.report is not None:
                 write_report(report, job.report)
-    return Result(job.output, report, outputs.collected, _faults(frames, outputs))
+    return Result(job.output, report, outputs.collected, outputs.all_faults)
 
 
 @contextmanager
@@ -148,28 +177,6 @@ def _planned(started: Run, job: Job, kept: KeptWork | None) -> Iterator[tuple[Pl
         return
     with kept.opened(started, make) as (planned, space):
         yield planned, space
-
-
-def _report(started: Run, job: Job, planned: Plan, measures: Measures, outputs: Outputs, *, given: bool) -> Report:
-    """What a run did; ``given``: its engine was an object in memory, so that no job names it."""
-    capabilities, done = started.engine.capabilities, job.as_run(started.settings)
-    faults = _faults(started.source, outputs)
-    return Report(
-        plan=planned,
-        source=started.source.info,
-        size=job.scale.size(planned.size),
-        engine=capabilities.name,
-        placement=capabilities.placement,
-        passes=started.watch.passes(len(planned)),
-        regions=measures.regions,
-        untouched=measures.untouched,
-        notices=tuple(dict.fromkeys((*planned.notices, *outputs.notices, *faults))),
-        job=None if given or done.unnamed else done,
-    )
-
-
-def _faults(frames: FrameSource, outputs: Outputs) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*frames.faults, *outputs.faults)))
 
 
 def plan(
@@ -194,7 +201,7 @@ def plan_job(
 ) -> Plan:
     """Only the first pass of :func:`run`."""
     job.check()
-    return _run(job, job.open_source(), engine, progress, cancel).plan(job.selection, job.span)
+    return _run(job, job.open_source(), _engine(job, engine), progress, cancel).plan(job.selection, job.span)
 
 
 def detect(
@@ -231,7 +238,7 @@ def enhance(
     """
     job = Job().overlay(source=source, **options)
     job.check()
-    started = _run(job, job.open_source(), engine, progress, cancel)
+    started = _run(job, job.open_source(), _engine(job, engine), progress, cancel)
     with started.enhanced(started.plan_of(regions)) as stores:
         return [store.read(0, len(store)) for store in stores]
 
@@ -296,18 +303,15 @@ def compare(
     )
 
 
-def _run(
-    job: Job, frames: FrameSource, engine: Engine | None, progress: ProgressCallback, cancel: CancelToken | None
-) -> Run:
-    """The run of a job over its frames; its engine is loaded where none is given."""
-    engine = _engine(job, engine)
+def _run(job: Job, frames: FrameSource, engine: Engine, progress: ProgressCallback, cancel: CancelToken | None) -> Run:
+    """The run of a job over its frames."""
     return Run(frames, engine, _resolved(job, engine), progress, cancel, job.subjects, job.save_hints)
 
 
 def _engine(job: Job, engine: Engine | None) -> Engine:
     """The engine that was given, or that of the job; what would change a given one is refused, not left out."""
     if engine is None:
-        return load_engine(job.model, device=job.device, memory=job.memory)
+        return load_for(job)
     beside = [name for name in ("model", "device", "memory") if getattr(job, name) is not None]
     if beside:
         raise SettingsError(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from redetail import api
+from redetail.cli.batch import batch
 from redetail.cli.clean import clean
 from redetail.cli.display import plain, progress_display, tell
 from redetail.cli.draw import drawn_sheet, marked
@@ -31,7 +32,7 @@ from redetail.video.target import check_target
 
 COMPLETE, INCOMPLETE = 0, 3
 
-__all__ = ["clean", "detail", "detect", "evaluate", "models"]
+__all__ = ["batch", "clean", "detail", "detect", "evaluate", "models"]
 
 
 def detail(options: argparse.Namespace, cancel: CancelToken) -> int:

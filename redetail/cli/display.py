@@ -33,7 +33,7 @@ def progress_display(quiet: bool, stream: TextIO | None = None) -> Iterator[Prog
     stream = stream or sys.stderr
     if quiet:
         yield no_progress
-    elif stream.isatty() and _has_rich():
+    elif can_draw(stream):
         with _bars(stream) as callback:
             yield callback
     else:
@@ -117,10 +117,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
-def _has_rich() -> bool:
+def can_draw(stream: TextIO) -> bool:
+    """Whether there is a terminal, and rich to draw on it."""
     from importlib.util import find_spec
 
-    return find_spec("rich") is not None
+    return stream.isatty() and find_spec("rich") is not None
 
 
 @contextmanager

@@ -22,6 +22,7 @@ examples:
   redetail detail in.mp4 -o out.mp4 --start 2 --end 0:05.5 detail only a part of the clip
   redetail detail in.mp4 -o out.mp4 --checkpoint sd15.safetensors --motion-module v3_sd15_mm.ckpt \\
                   --preset quality --prompt "portrait, sharp eyes"
+  redetail batch clips -o better                           detail every clip of a folder
   redetail detect in.mp4 --draw found.mp4                  see what would be detailed
 """
 
@@ -55,6 +56,7 @@ def build_parser() -> Parser:
         title="commands", dest="command", metavar="COMMAND", required=True, parser_class=Parser
     )
     _add_detail(commands)
+    _add_batch(commands)
     _add_detect(commands)
     _add_evaluate(commands)
     _add_models(commands)
@@ -108,13 +110,51 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("--report", metavar="REPORT.json", help="also write tracks, settings, timings and measures")
     group.add_argument("--save-hints", metavar="FOLDER", help="also write what ControlNets were shown")
     group.add_argument("--save-job", metavar="JOB.toml", help="also write what was asked for, to be run with --job")
-    group.add_argument(
-        "--scale", metavar="N", help="enlarge: a factor from 1 to 8, or the height in pixels, as in 720 [1]"
-    )
+    _add_scale(group)
     add_encoding(group)
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
     group.add_argument("--dry-run", action="store_true", help="only say what would be done")
     _add_work(parser)
+    _add_models_and_memory(parser)
+    _add_talk(parser)
+
+
+def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "batch",
+        prog="redetail batch",
+        usage="redetail batch INPUT [INPUT ...] -o FOLDER [--job JOB.toml] [options]",
+        help="detail many clips with the same settings",
+        description="Detail many clips, one after the other, with one engine. A clip that fails is reported and the\n"
+        "others go on. The same command again goes on where it was stopped, and passes over what is done.",
+        epilog="exit codes: 0 all clips are done; 2 something must be changed, and the message says what; 3 some\n"
+        "clips failed or their sources are damaged; 130 stopped with Ctrl-C\n",
+        formatter_class=_Help,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    group = parser.add_argument_group("what to detail")
+    group.add_argument(
+        "inputs", metavar="INPUT", nargs="+", help="a clip, a folder of clips, a pattern, or @LIST, a file of these"
+    )
+    group.add_argument("--job", metavar="JOB", help="a job file (.toml) or a report (.json); options override it")
+    _add_strict(group)
+    _add_subjects(group)
+    group = parser.add_argument_group("output")
+    group.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where outputs and the summary go")
+    group.add_argument(
+        "--name", metavar="PATTERN", default="{stem}{suffix}",
+        help="names of outputs, of {stem}, {suffix}, {parent} and {number} [as the clips are called]",
+    )  # fmt: skip
+    _add_scale(group)
+    add_encoding(group)
+    group.add_argument("--overwrite", action="store_true", help="also do what is done")
+    _add_work_folder(parser.add_argument_group("unfinished work"))
+    _add_models_and_memory(parser)
+    _add_talk(parser)
+
+
+def _add_models_and_memory(parser: Parser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument(
         "--checkpoint", "--model", metavar="FILE",
@@ -126,7 +166,6 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     group = parser.add_argument_group("memory and speed [chosen from what the machine has]")
     group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps")
     add_memory(group)
-    _add_talk(parser)
 
 
 def _add_detect(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -225,6 +264,10 @@ def _add_work(parser: Parser) -> None:
     """The options of :class:`redetail.Work`."""
     group = parser.add_argument_group("runs that were stopped")
     group.add_argument("--resume", action="store_true", help="go on where the same command was stopped")
+    _add_work_folder(group)
+
+
+def _add_work_folder(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--work-dir", metavar="FOLDER", help="keep unfinished work here [beside OUT]")
     group.add_argument("--keep-work", action="store_true", help="leave the work in place when the run is complete")
 
@@ -233,12 +276,22 @@ def _add_source(parser: Parser, *, optional: bool = False) -> None:
     """What is detailed; it is ``optional`` where a job may say it."""
     group = parser.add_argument_group("what to detail")
     group.add_argument("input", metavar="IN", nargs="?" if optional else None, help="a video, or a folder of images")
-    group.add_argument(
-        "--strict", action="store_true", default=None, help="refuse a source of which something is damaged or missing"
-    )
+    _add_strict(group)
     if optional:
         group.add_argument("--job", metavar="JOB", help="a job file (.toml) or a report (.json); options override it")
     _add_subjects(group)
+
+
+def _add_scale(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--scale", metavar="N", help="enlarge: a factor from 1 to 8, or the height in pixels, as in 720 [1]"
+    )
+
+
+def _add_strict(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--strict", action="store_true", default=None, help="refuse a source of which something is damaged or missing"
+    )
 
 
 def _add_subjects(group: argparse._ArgumentGroup) -> None:

@@ -16,7 +16,8 @@ from redetail.job import Job, read_job
 from redetail.pipeline.work import Work
 from redetail.selection import kinds
 
-_PLAIN = ("output", "compare", "report", "start", "end", "device", "save_hints", "scale", "strict")
+_FILES = ("output", "compare", "report", "save_hints")
+_PLAIN = ("start", "end", "device", "scale", "strict")
 
 
 def job_of(options: argparse.Namespace) -> Job:
@@ -24,19 +25,25 @@ def job_of(options: argparse.Namespace) -> Job:
 
     Raises :class:`~redetail.errors.SettingsError` where no video is named, and what reading a job raises.
     """
-    job = read_job(options.job) if options.job else Job()
-    plain = {name: getattr(options, name) for name in _PLAIN}
-    parts = {"model": _model(options), "memory": _memory(options), "encode": encoding_of(options)}
-    typed = {name: fields_typed for name, fields_typed in parts.items() if fields_typed}
-    job = job.overlay(source=options.input, **plain, **selected(options), **typed, **settings_of(options))
+    files = {name: getattr(options, name) for name in _FILES}
+    job = common_job_of(options).overlay(source=options.input, **files)
     if job.source is None:
         raise SettingsError("Say which video: redetail detail IN -o OUT; see: redetail detail --help")
     return job
 
 
+def common_job_of(options: argparse.Namespace) -> Job:
+    """All of that but what is read and written, which many clips may share."""
+    job = read_job(options.job) if options.job else Job()
+    plain = {name: getattr(options, name) for name in _PLAIN}
+    parts = {"model": _model(options), "memory": _memory(options), "encode": encoding_of(options)}
+    typed = {name: fields_typed for name, fields_typed in parts.items() if fields_typed}
+    return job.overlay(**plain, **selected(options), **typed, **settings_of(options))
+
+
 def work_of(options: argparse.Namespace) -> Work:
     """How the run keeps its work."""
-    return Work(folder=_path(options.work_dir), resume=options.resume, keep=options.keep_work)
+    return Work(folder=_path(options.work_dir), resume=getattr(options, "resume", False), keep=options.keep_work)
 
 
 def selected(options: argparse.Namespace) -> dict[str, Any]:

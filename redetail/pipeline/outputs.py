@@ -63,6 +63,11 @@ class Outputs:
         return tuple(path for path in (self.output, self._compare, self.report) if path is not None)
 
     @property
+    def all_faults(self) -> tuple[str, ...]:
+        """What of the source was missing or damaged: its frames, and the streams that were copied."""
+        return tuple(dict.fromkeys((*self._source.faults, *self.faults)))
+
+    @property
     def collected(self) -> RGB | None:
         """All frames (F, H, W, 3), where no output was named."""
         return np.stack(self._frames) if self.output is None and self._frames else None  # type: ignore[return-value]

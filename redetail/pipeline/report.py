@@ -12,8 +12,10 @@ from redetail._version import __version__
 from redetail.files import write_text
 from redetail.geometry.scale import ratios
 from redetail.job import REPORT_VERSION, Job
-from redetail.pipeline.measure import RegionMeasures, Untouched
+from redetail.pipeline.measure import Measures, RegionMeasures, Untouched
+from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.plan import CropPlan, Plan
+from redetail.pipeline.run import Run
 from redetail.pipeline.stopwatch import PassTime
 from redetail.region import Size
 from redetail.settings import Settings
@@ -81,6 +83,23 @@ class Report(PlanReport):
             "untouched": self.untouched.to_document(),
             "job": None if self.job is None else self.job.to_document(),
         }
+
+
+def report_of(run: Run, job: Job, plan: Plan, measures: Measures, outputs: Outputs, *, named: bool) -> Report:
+    """The report of a run whose outputs are written; ``named``: the job says which engine it was."""
+    capabilities, done = run.engine.capabilities, job.as_run(run.settings)
+    return Report(
+        plan=plan,
+        source=run.source.info,
+        size=job.scale.size(plan.size),
+        engine=capabilities.name,
+        placement=capabilities.placement,
+        passes=run.watch.passes(len(plan)),
+        regions=measures.regions,
+        untouched=measures.untouched,
+        notices=tuple(dict.fromkeys((*plan.notices, *outputs.notices, *outputs.all_faults))),
+        job=None if done.unnamed or not named else done,
+    )
 
 
 def _region(crop: CropPlan, base: Settings | None) -> dict[str, Any]:

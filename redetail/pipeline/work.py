@@ -82,12 +82,16 @@ class KeptWork:
             except BaseException:
                 if space.has_results:
                     _LOG.warning(
-                        "The work so far is kept: go on with --resume, or drop it with: redetail clean %s", self.folder
+                        "The work so far is kept: go on with --resume (redetail batch goes on without it), or drop it "
+                        "with: redetail clean %s",
+                        self.folder,
                     )
                 else:
                     self._drop()
                 raise
-            if not self._work.keep:
+            if self._work.keep:
+                (self.folder / _WRITING).unlink(missing_ok=True)
+            else:
                 self._drop()
 
     def mark_writing(self) -> None:

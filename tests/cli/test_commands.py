@@ -143,7 +143,7 @@ def test_ctrl_c_stops_within_a_step_and_leaves_what_was_finished(run, clip: Path
     assert "Stopping after this step" in ran.err
     assert ran.err.endswith("redetail: Stopped; nothing was written.\n")
     (work,) = names(clip.parent) - {"clip.mp4"}
-    assert f"or drop it with: redetail clean {clip.parent / work}" in ran.err
+    assert f"with: redetail clean {clip.parent / work}" in ran.err
     assert run("clean", clip.with_name(work)).code == 0
 
 

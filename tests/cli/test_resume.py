@@ -83,9 +83,7 @@ def test_a_stopped_run_goes_on_with_resume_only(run, engine: Stopping, stopped, 
 def test_what_is_kept_is_said_when_a_run_stops(run, engine: Stopping, clip: Path, tmp_path: Path) -> None:
     engine.last = 2
     said = run("detail", clip, "-o", tmp_path / "out.mp4", *BOXES).err
-    assert (
-        f"Note: The work so far is kept: go on with --resume, or drop it with: redetail clean {work(tmp_path)}" in said
-    )
+    assert f"with: redetail clean {work(tmp_path)}\n" in said
 
 
 def test_a_run_that_has_finished_nothing_leaves_nothing(run, engine: Stopping, clip: Path, tmp_path: Path) -> None:
@@ -126,7 +124,7 @@ def test_another_input_file_is_another_run(run, engine: Stopping, clip: Path, tm
     command = ("detail", clip, "-o", tmp_path / "out.mp4", "--mask", mask, "--guide-size", "64", "--keep-work")
     assert run(*command).code == 0
     write_video(mask, [np.full((80, 96, 3), 200, np.uint8)] * 6)
-    assert "was started with other input files" in run(*command, "--resume").err
+    assert "was started with other input files" in run(*command, "--resume", "--overwrite").err
 
 
 def test_work_is_kept_on_request_and_cleaned(run, engine: Stopping, clip: Path, tmp_path: Path) -> None:
@@ -134,12 +132,21 @@ def test_work_is_kept_on_request_and_cleaned(run, engine: Stopping, clip: Path, 
     elsewhere.mkdir()
     command = ("detail", clip, "-o", tmp_path / "out.mp4", *BOXES, "--keep-work", "--work-dir", elsewhere)
     assert run(*command).code == 0
-    assert run(*command, "--resume").code == 0  # its own output may be replaced, and nothing is computed again
+    assert run(*command, "--resume").code == 2  # the output is complete
+    assert run(*command, "--resume", "--overwrite").code == 0  # and can be written again without computing it
     assert engine.done == 2
     kept = work(elsewhere)
     assert run("clean", elsewhere, "--dry-run").out == f"would remove {kept}\n"
     assert run("clean", kept).out == f"removed {kept}\n"
     assert names(elsewhere) == []
+
+
+def test_an_output_that_was_being_written_is_written_again(run, stopped) -> None:
+    command, folder = stopped
+    (folder / "out.mp4").write_bytes(b"complete, but the run was stopped before it could say so")
+    (work(folder) / "writing").touch()
+    assert run(*command, "--resume").code == 0
+    assert len((folder / "out.mp4").read_bytes()) > 1000
 
 
 def test_an_output_of_somebody_else_is_not_replaced(run, stopped) -> None:

@@ -1,0 +1,195 @@
+"""``redetail batch``: many clips, shown as a table on a terminal and as lines elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from redetail.batch import BatchClip, Outcome, State, batch_clips, run_batch, sources_of, write_summary
+from redetail.cli.display import LINE_EVERY, can_draw, duration, tell, title
+from redetail.cli.request import common_job_of, work_of
+from redetail.errors import OutputError
+from redetail.files import cannot_write, expanded
+from redetail.progress import CancelToken, Progress
+
+COMPLETE, INCOMPLETE = 0, 3
+_GOOD = (State.DONE, State.NOBODY, State.SKIPPED)
+_COLOURS = {State.FAILED: "red", State.DAMAGED: "yellow", State.NOBODY: "yellow", State.DONE: "green"}
+
+
+def batch(options: argparse.Namespace, cancel: CancelToken) -> int:
+    """``redetail batch``."""
+    job, work = common_job_of(options), work_of(options)
+    folder = expanded(options.output)
+    clips = batch_clips(sources_of(options.inputs), folder, options.name)
+    _make(folder)
+    outcomes = {clip: Outcome(clip=clip, state=State.WAITING) for clip in clips}
+    with _display(clips, options.quiet) as display:
+        try:
+            for outcome in run_batch(
+                job, clips, overwrite=options.overwrite, work=work, started=display.start, progress=display.advance,
+                cancel=cancel,
+            ):  # fmt: skip
+                outcomes[outcome.clip] = outcome
+                display.finish(outcome)
+                write_summary(list(outcomes.values()), folder)  # after each, so that it holds when all is killed
+        finally:
+            written = write_summary(list(outcomes.values()), folder)
+    if not options.quiet:
+        tell(batch_summary(list(outcomes.values()), written))
+    return COMPLETE if all(one.state in _GOOD for one in outcomes.values()) else INCOMPLETE
+
+
+def batch_summary(outcomes: Sequence[Outcome], written: Sequence[Path]) -> str:
+    """How many clips came to what, those that need a look by name, and where the summary is."""
+    lines = [f"{len(outcomes)} clips"]
+    for state in State:
+        some = [one for one in outcomes if one.state is state]
+        if some:
+            lines.append(f"  {state}: {len(some)}")
+        if state in (State.NOBODY, State.DAMAGED, State.FAILED):
+            lines += [f"    {one.clip.source}{f': {one.message}' if one.message else ''}" for one in some]
+    lines += [f"  summary: {path}" for path in written]
+    return "\n".join(lines) + "\n"
+
+
+class _Display(Protocol):
+    """Shows a batch while it runs."""
+
+    def start(self, clip: BatchClip) -> None: ...
+
+    def advance(self, report: Progress) -> None: ...
+
+    def finish(self, outcome: Outcome) -> None: ...
+
+
+class BatchLines:
+    """A line for each clip that is finished, and now and then one for the clip in work."""
+
+    def __init__(self, clips: Sequence[BatchClip], stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock = stream, clock
+        self._numbers = {clip: number for number, clip in enumerate(clips, 1)}
+        self._written, self._clip = clock(), clips[0]
+
+    def start(self, clip: BatchClip) -> None:
+        """Work on a clip starts."""
+        self._clip, self._written = clip, self._clock()
+
+    def advance(self, report: Progress) -> None:
+        """A pass over the clip in work is so far."""
+        if self._clock() - self._written >= LINE_EVERY:
+            self._write(self._clip, _position(report))
+
+    def finish(self, outcome: Outcome) -> None:
+        """A clip came to an end."""
+        self._write(outcome.clip, _result(outcome))
+
+    def _write(self, clip: BatchClip, text: str) -> None:
+        self._stream.write(f"[{self._numbers[clip]}/{len(self._numbers)}] {clip.source.name}: {text}\n")
+        self._stream.flush()
+        self._written = self._clock()
+
+
+class BatchTable:
+    """A table of the clips around the one in work, as many as the terminal has room for; rich draws it."""
+
+    def __init__(self, clips: Sequence[BatchClip], live: Any) -> None:
+        self._clips, self._live = clips, live
+        self._texts = dict.fromkeys(clips, "")
+        self._states: dict[BatchClip, State] = {}
+        self._current = clips[0]
+        self._draw()
+
+    def start(self, clip: BatchClip) -> None:
+        """Work on a clip starts."""
+        self._current = clip
+        self._show(clip, "starting")
+
+    def advance(self, report: Progress) -> None:
+        """A pass over the clip in work is so far."""
+        self._show(self._current, _position(report))
+
+    def finish(self, outcome: Outcome) -> None:
+        """A clip came to an end."""
+        self._current = outcome.clip
+        self._states[outcome.clip] = outcome.state
+        self._show(outcome.clip, _result(outcome))
+
+    def _show(self, clip: BatchClip, text: str) -> None:
+        self._texts[clip] = text
+        self._draw()
+
+    def _draw(self) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
+        done = len(self._states)
+        table = Table(title=f"{done} of {len(self._clips)} clips", title_justify="left")
+        table.add_column("clip", overflow="ellipsis", no_wrap=True)
+        table.add_column("state", overflow="ellipsis", no_wrap=True)
+        for clip in self._visible():
+            state = self._states.get(clip)
+            style = "" if state is None else _COLOURS.get(state, "dim")
+            table.add_row(Text(clip.source.name), Text(self._texts[clip], style=style))
+        self._live.update(table)
+
+    def _visible(self) -> Sequence[BatchClip]:
+        room = max(3, self._live.console.height - 6)
+        first = max(0, min(self._clips.index(self._current) - room // 2, len(self._clips) - room))
+        return self._clips[first : first + room]
+
+
+class _Silent:
+    """Shows nothing."""
+
+    def start(self, clip: BatchClip) -> None:
+        """Nothing."""
+
+    def advance(self, report: Progress) -> None:
+        """Nothing."""
+
+    def finish(self, outcome: Outcome) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def _display(clips: Sequence[BatchClip], quiet: bool) -> Iterator[_Display]:
+    if quiet:
+        yield _Silent()
+    elif can_draw(sys.stderr):
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live(console=Console(file=sys.stderr), refresh_per_second=4) as live:
+            yield BatchTable(clips, live)
+    else:
+        yield BatchLines(clips, sys.stderr)
+
+
+def _position(report: Progress) -> str:
+    if not report.total:
+        return title(report.stage)
+    return f"{title(report.stage)} {100 * report.done / report.total:.0f} %"
+
+
+def _result(outcome: Outcome) -> str:
+    if outcome.state is State.FAILED:
+        return f"{outcome.state}: {outcome.message}"
+    if not outcome.frames:
+        return str(outcome.state)
+    subjects = "1 subject" if outcome.subjects == 1 else f"{outcome.subjects} subjects"
+    return f"{outcome.state}, {subjects}, {outcome.frames} frames in {duration(outcome.seconds)}"
+
+
+def _make(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, but outputs go into a folder; choose another name.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
