@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from redetail.arguments import check_detections, check_ends, check_run, crops_of, feather_of, regions_of, size_of
 from redetail.claims import claimed
 from redetail.detection import Detector
 from redetail.engines import load_engine
@@ -34,7 +35,7 @@ from redetail.pipeline.workspace import Workspace
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Region, Size
 from redetail.selection import Search, select_regions
-from redetail.selection.detected import Detections, detect_frames, loaded, track_detections
+from redetail.selection.detected import Detections, DetectorSelection, detect_frames, loaded, track_detections
 from redetail.settings import Settings, resolve
 from redetail.video import FrameSource
 from redetail.video.base import RGB
@@ -117,6 +118,7 @@ def run(
     (None: temporary files). Raises :class:`redetail.InputError` where a stopped run of the same output left work that
     is not to be resumed, or belongs to another source, job or version.
     """
+    check_run(engine, progress, cancel)
     return _do(job, lambda: _engine(job, engine), work, progress, cancel, named=engine is None)
 
 
@@ -200,6 +202,7 @@ def plan_job(
     cancel: CancelToken | None = None,
 ) -> Plan:
     """Only the first pass of :func:`run`."""
+    check_run(engine, progress, cancel)
     job.check()
     return _run(job, job.open_source(), _engine(job, engine), progress, cancel).plan(job.selection, job.span)
 
@@ -214,13 +217,17 @@ def detect(
     cancel: CancelToken | None = None,
 ) -> Detections:
     """Run a detector over every frame, and find the cuts between shots."""
+    check_run(None, progress, cancel)
+    chosen = DetectorSelection(detector)
     search = Search(_frames(source), Span(start, end), 1.0, progress, cancel)
-    return detect_frames(search.frames(), loaded(detector))
+    return detect_frames(search.frames(), loaded(chosen.detector))
 
 
 def track(detections: Detections, size: Size | tuple[int, int], *, crop_factor: float = 3.0) -> list[Region]:
     """Turn detections in frames of ``size`` (width, height) into subjects over time, with smooth crop windows."""
-    return track_detections(detections, size if isinstance(size, Size) else Size(*size), crop_factor)
+    check_detections(detections)
+    factor = Settings(crop_factor=crop_factor).crop_factor
+    return track_detections(detections, size_of(size), factor)
 
 
 def enhance(
@@ -236,10 +243,13 @@ def enhance(
 
     ``options``: model, device, memory and settings, as for :func:`detail`.
     """
+    check_run(engine, progress, cancel)
     job = Job().overlay(source=source, **options)
     job.check()
-    started = _run(job, job.open_source(), _engine(job, engine), progress, cancel)
-    with started.enhanced(started.plan_of(regions)) as stores:
+    frames = job.open_source()
+    placed = regions_of(regions, frames.info)
+    started = _run(job, frames, _engine(job, engine), progress, cancel)
+    with started.enhanced(started.plan_of(placed)) as stores:
         return [store.read(0, len(store)) for store in stores]
 
 
@@ -253,17 +263,22 @@ def paste(
 ) -> RGB | None:
     """Paste crops (F, h, w, 3) of every region back; returns the frames where no output is named.
 
-    Raises :class:`redetail.RegionError` where there are not as many crops as the regions have frames.
+    Raises :class:`redetail.RegionError` for regions that do not fit the clip, and where there are not as many crops as
+    the regions have frames.
     """
     job = Job().overlay(source=source, output=output)
-    frames = job.open_source()
+    frames, feather = job.open_source(), feather_of(paste_feather)
+    placed, taken = regions_of(regions, frames.info), crops_of(crops)
     outputs = Outputs(frames, job.output)
-    check_counts(regions, crops)
+    check_counts(placed, taken)
     start, stop = Search(frames, Span(), 1.0).frame_range()
-    whole = Plan(start, stop, frames.info.size, crop_plans(regions, Settings(), 1))
+    whole = Plan(start, stop, frames.info.size, crop_plans(placed, Settings(), 1))
     with outputs.opened(whole, True) as write:
-        for pasted in pasted_frames(frames.frames(), regions, crops, paste_feather):
+        end = 0
+        for pasted in pasted_frames(frames.frames(), placed, taken, feather):
             write(pasted)
+            end = pasted.source.index + 1
+        check_ends(placed, end)
     return outputs.collected
 
 
@@ -285,6 +300,7 @@ def compare(
     Raises :class:`redetail.InputError` for clips of another shape or length, and what :func:`detail` raises for
     selections.
     """
+    check_run(None, progress, cancel)
     named = results if isinstance(results, Mapping) else {"result": results}
     searched = _frames(source if original is None else original)
     job = Job().overlay(source=searched, **options)

@@ -75,6 +75,10 @@ class Box:
         """The same box on an image whose axes are kx and ky times as long."""
         return Box(self.x1 * kx, self.y1 * ky, self.x2 * kx, self.y2 * ky)
 
+    def moved(self, dx: float, dy: float) -> Box:
+        """The same box, dx pixels to the right and dy down."""
+        return Box(self.x1 + dx, self.y1 + dy, self.x2 + dx, self.y2 + dy)
+
     def grown(self, factor: float) -> Box:
         """The box with sides ``factor`` times as long, around the same centre."""
         (x, y), across, down = self.center, self.width * factor / 2, self.height * factor / 2

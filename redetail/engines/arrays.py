@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from redetail.documents import shown
 from redetail.engines.base import Capabilities, CropSource, Engine, Pixels, Request
 from redetail.engines.checks import check_hint, check_mask
 from redetail.errors import InputError, ModelError
@@ -22,6 +23,8 @@ def run_checked(engine: Engine, request: Request) -> None:
 
     def write(start: int, pixels: Pixels) -> None:
         nonlocal done
+        if not isinstance(pixels, np.ndarray) or not pixels.size:
+            raise ModelError(f"The engine {name} gave {shown(pixels)} for frame {start}; it must give an array.")
         stop = start + len(pixels)
         if start != done or stop > shape[0] or pixels.shape[1:] != shape[1:] or pixels.dtype.kind != "f":
             raise ModelError(

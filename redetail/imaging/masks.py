@@ -51,10 +51,14 @@ def fade_to_border(mask: Mask, window: Box, frame: Size, feather: int) -> Mask:
 
 def resize_mask(masks: Mask, size: Size) -> Mask:
     """Masks (h, w) or (F, h, w) at another size: bilinear, pixel areas aligned, without antialiasing."""
-    height, width = masks.shape[-2:]
-    down = resampling(0, height / size.height, size.height, height, triangle, antialias=False)
-    across = resampling(0, width / size.width, size.width, width, triangle, antialias=False)
-    return _filtered(masks, down, across)
+    return resize_mask_part(masks, size, Box(0, 0, size.width, size.height))
+
+
+def resize_mask_part(masks: Mask, size: Size, part: Box) -> Mask:
+    """What :func:`resize_mask` gives under ``part``, a box of whole pixels; the rest is never made, however large."""
+    down = resampling(0, masks.shape[-2] / size.height, size.height, masks.shape[-2], triangle, antialias=False)
+    across = resampling(0, masks.shape[-1] / size.width, size.width, masks.shape[-1], triangle, antialias=False)
+    return _filtered(masks, down.part(int(part.y1), int(part.y2)), across.part(int(part.x1), int(part.x2)))
 
 
 def noise_mask(masks: Mask, size: Size, feather_width: int) -> Mask:

@@ -46,6 +46,10 @@ class AxisWeights:
         first, last = self.span
         return AxisWeights(self.indices - first, self.weights, last - first)
 
+    def part(self, start: int, stop: int) -> AxisWeights:
+        """The filter that makes the outputs ``start`` to ``stop`` (excluded) alone."""
+        return AxisWeights(self.indices[start:stop], self.weights[start:stop], self.length)
+
     @property
     def identity(self) -> bool:
         """Whether the matrix changes nothing."""

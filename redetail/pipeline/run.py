@@ -1,8 +1,4 @@
-"""The passes in order: plan, crop and detail, write.
-
-Their matrix products are small. On a busy machine a BLAS that splits them over threads waits for the slowest one
-(measured: 60 times slower beside one other busy process), so each pass holds BLAS to one thread; torch keeps its own.
-"""
+"""The passes in order: plan, crop and detail, write."""
 
 from __future__ import annotations
 
@@ -11,12 +7,11 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from threadpoolctl import threadpool_limits
-
 from redetail.engines.base import Engine
 from redetail.errors import SettingsError
 from redetail.geometry.scale import ratios
 from redetail.job import Subject
+from redetail.pipeline.blas import ONE_THREAD
 from redetail.pipeline.enhance import Tally, enhance, joined
 from redetail.pipeline.executor import Executor, SerialExecutor
 from redetail.pipeline.feed import feed
@@ -128,7 +123,7 @@ class Run:
 
     @contextmanager
     def _pass(self, name: str) -> Iterator[None]:
-        with self.watch(name), threadpool_limits(1, "blas"):
+        with self.watch(name), ONE_THREAD.held():
             yield
 
     def _frames(self, plan: Plan, stage: str) -> Iterator[Frame]:

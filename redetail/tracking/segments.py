@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from redetail.documents import shown
 from redetail.errors import RegionError
-from redetail.imaging.masks import masks_for, normalise_mask, place_mask, resize_mask
+from redetail.imaging.masks import masks_for, normalise_mask, place_mask, resize_mask_part
 from redetail.imaging.resample import touched
 from redetail.region import Box, Region, Size
 from redetail.segs import Seg, Segs
 from redetail.tracking.given import fixed_region, frame_count, inside_frame
+
+_LARGEST_REGION = 2**20
+"""Pixels of a crop region's side: beyond that a coordinate was written in another unit."""
 
 
 def regions_from_segs(document: Mapping[str, Any], frame: Size, start: int, stop: int) -> list[Region]:
@@ -127,7 +131,7 @@ def _seg(entry: Any, number: int) -> Seg:
     crop, bbox = (_numbers(entry, key, 4, name) for key in ("crop_region", "bbox"))
     confidence = entry.get("confidence", 1.0)
     if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
-        raise RegionError(f"{name} has the confidence {confidence!r}; it must be a number from 0 to 1.")
+        raise RegionError(f"{name} has the confidence {shown(confidence)}; it must be a number from 0 to 1.")
     mask = None if entry.get("mask") is None else _mask_rows(entry["mask"], name)
     # Rounding is left to region_from_seg, which first brings the corners to the frame's scale.
     return Seg(None, mask, float(confidence), crop, bbox, str(entry.get("label", "segment")))  # type: ignore[arg-type]
@@ -148,9 +152,9 @@ def _numbers(mapping: Mapping[str, Any], key: str, count: int, name: str) -> tup
     values = mapping.get(key)
     numbers = values if isinstance(values, Sequence) and not isinstance(values, str) else ()
     if len(numbers) != count or any(isinstance(v, bool) or not isinstance(v, int | float) for v in numbers):
-        raise RegionError(f"{name} needs {count} numbers under {key!r}, not {values!r}.")
+        raise RegionError(f"{name} needs {count} numbers under {key!r}, not {shown(values)}.")
     if not np.isfinite(np.array(numbers, dtype=np.float64)).all():
-        raise RegionError(f"{name} has {values!r} under {key!r}; all numbers must be finite.")
+        raise RegionError(f"{name} has {shown(values)} under {key!r}; all numbers must be finite.")
     return tuple(float(v) for v in numbers)
 
 
@@ -184,10 +188,12 @@ def _window_masks(mask: Any, whole: Box, window: Box, frames: int, name: str, us
         masks = masks_for(normalise_mask(mask, Size(shape[-1], shape[-2])), frames, use_maximum=use_maximum)
     except RegionError as error:
         raise RegionError(f"{name} cannot be used: {error}") from error
-    full = Size(int(whole.width), int(whole.height))
-    rows = slice(int(window.y1 - whole.y1), int(window.y2 - whole.y1))
-    columns = slice(int(window.x1 - whole.x1), int(window.x2 - whole.x1))
-    return (masks if masks.shape[1:] == full.shape else resize_mask(masks, full))[:, rows, columns]
+    if max(whole.width, whole.height) > _LARGEST_REGION:
+        raise RegionError(
+            f"{name} has the crop region {_list(whole)}, whose side is longer than {_LARGEST_REGION} pixels; "
+            "give one near the frame."
+        )
+    return resize_mask_part(masks, Size(int(whole.width), int(whole.height)), window.moved(-whole.x1, -whole.y1))
 
 
 def _mask_in(region: Region, index: int, crop: Box) -> NDArray[np.float32]:

@@ -185,3 +185,22 @@ def test_there_and_back_again() -> None:
         # The sub-pixel path of the window moves edges by up to half a pixel there and back; the area stays.
         assert canvas.sum() == pytest.approx(masks[index].sum() / 255, rel=0.01)
         assert np.abs(canvas - masks[index] / 255).mean() < 0.005
+
+
+def test_only_the_part_of_an_enormous_crop_region_inside_the_frame_is_made() -> None:
+    far = document(crop_region=[-1e6, -1e6, 5, 5], bbox=[0, 0, 5, 5], mask=[[0, 1], [1, 1]])
+    (region,) = regions_from_segs(far, FRAME, 0, 2)
+    assert region.size == Size(5, 5)
+    assert region.mask(0).min() == 1
+
+
+@pytest.mark.parametrize("corner", [1e7, 1e300])
+def test_a_crop_region_in_another_unit_is_refused(corner: float) -> None:
+    with pytest.raises(RegionError, match=r"Segment 0 has the crop region .*longer than 1048576 pixels"):
+        regions_from_segs(document(crop_region=[0, 0, corner, corner]), FRAME, 0, 2)
+
+
+def test_messages_shorten_what_is_long() -> None:
+    with pytest.raises(RegionError) as raised:
+        regions_from_segs(document(bbox=[[0.5] * 1000, 40, 100, 80]), FRAME, 0, 2)
+    assert len(str(raised.value)) < 300

@@ -1,0 +1,113 @@
+"""Arguments of the library's stages, checked before any work: what a caller gives by mistake is one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from redetail.documents import shown
+from redetail.engines.base import Engine, Pixels
+from redetail.errors import RegionError, SettingsError
+from redetail.progress import CancelToken, ProgressCallback
+from redetail.region import Region, Size
+from redetail.selection.detected import Detections
+from redetail.video.base import VideoInfo
+
+
+def check_run(engine: Engine | None, progress: ProgressCallback, cancel: CancelToken | None) -> None:
+    """Raise :class:`~redetail.errors.SettingsError` where a run is given objects of another kind."""
+    if engine is not None and not (callable(_of(engine, "run")) and _of(engine, "capabilities") is not None):
+        raise SettingsError(f"engine is {shown(engine)}; give what redetail.load_engine returns, or leave it out.")
+    if not callable(progress):
+        raise SettingsError(f"progress is {shown(progress)}; give a function that takes a redetail.Progress.")
+    if cancel is not None and not isinstance(cancel, CancelToken):
+        raise SettingsError(f"cancel is {shown(cancel)}; give a redetail.CancelToken.")
+
+
+def check_detections(detections: Detections) -> None:
+    """Raise :class:`~redetail.errors.RegionError` for what :func:`redetail.detect` does not return."""
+    if not isinstance(detections, Detections):
+        raise RegionError(f"detections is {shown(detections)}; give what redetail.detect returns.")
+
+
+def size_of(given: Any) -> Size:
+    """A size, or two whole numbers; raises :class:`~redetail.errors.RegionError`."""
+    if isinstance(given, Size):
+        return given
+    try:
+        width, height = given
+        numbers = [int(width), int(height)]
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        numbers = []
+    if not numbers or numbers != [width, height]:
+        raise RegionError(f"size is {shown(given)}; give width and height in whole pixels.")
+    return Size(*numbers)
+
+
+def feather_of(given: Any) -> int:
+    """The width of a feather in pixels; raises :class:`~redetail.errors.SettingsError`."""
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or not 0 <= given <= 1000:
+        raise SettingsError(f"paste-feather is {shown(given)}; give a whole number of pixels from 0 to 1000.")
+    return int(given)
+
+
+def regions_of(given: Iterable[Region], clip: VideoInfo) -> tuple[Region, ...]:
+    """The regions, which must fit the frames of the clip.
+
+    Raises :class:`~redetail.errors.RegionError` for what is not a region, and for one of another clip: longer, with a
+    window larger than the frame, or outside it.
+    """
+    regions = _several(given, "regions", Region, "a redetail.Region")
+    for region in regions:
+        _check_fits(region, clip)
+    return regions
+
+
+def check_ends(regions: Iterable[Region], frames: int) -> None:
+    """Raise :class:`~redetail.errors.RegionError` for a region that goes on after the last of ``frames``."""
+    for region in regions:
+        if region.stop > frames:
+            raise RegionError(
+                f"Region {region.label!r} ends after {region.stop} frames, but the clip has {frames}; shorten it."
+            )
+
+
+def crops_of(given: Iterable[Any]) -> tuple[Pixels, ...]:
+    """Crops of every region as arrays of floating point numbers; raises :class:`~redetail.errors.RegionError`."""
+    crops = _several(given, "crops", np.ndarray, "an array (F, h, w, 3)")
+    for taken in crops:
+        if taken.dtype.kind != "f" or 0 in taken.shape:
+            raise RegionError(f"crops are {taken.dtype} of shape {taken.shape}; give floating point numbers 0..1.")
+        if not np.isfinite([taken.min(), taken.max()]).all():
+            raise RegionError("crops hold values that are not finite numbers (NaN or infinity); give values 0..1.")
+    return crops
+
+
+def _check_fits(region: Region, clip: VideoInfo) -> None:
+    name, frame = f"Region {region.label!r}", clip.size
+    if clip.path is None:  # the count of a file is an estimate, which reading it will correct
+        check_ends([region], clip.frames)
+    window = np.array([region.size.width, region.size.height])
+    limits = np.array([frame.width, frame.height])
+    if (window > limits).any():
+        raise RegionError(f"{name} has a window of {region.size} pixels in a frame of {frame}; scale it to the clip.")
+    if (region.path <= -window).any() or (region.path >= limits).any():
+        raise RegionError(f"{name} has a window outside the frame of {frame} pixels; scale it to the clip.")
+
+
+def _several(given: Any, name: str, kind: type, word: str) -> tuple[Any, ...]:
+    """What was given, as a tuple of values of this kind."""
+    values = tuple(given) if isinstance(given, Sequence | tuple) and not isinstance(given, str | bytes) else None
+    if values is None or not all(isinstance(value, kind) for value in values):
+        raise RegionError(f"{name} is {shown(given)}; give a list, each one {word}.")
+    return values
+
+
+def _of(given: Any, name: str) -> Any:
+    """An attribute, or None where the object has none or cannot say."""
+    try:
+        return getattr(given, name, None)
+    except Exception:  # noqa: BLE001 - an object of a caller's own, asked whether it is an engine
+        return None
