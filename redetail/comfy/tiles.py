@@ -104,10 +104,9 @@ def _starts(first: int, length: int, limit: int, side: int, overlap: float) -> l
     if shared == side:
         count = 1
     places = [first + index * (side - shared) for index in range(count)]
-    # Flush with the end already where a single pixel would be left over, but not the first of several tiles: it would
-    # leave the first pixel uncovered (the original does).
-    inner = places[0] if count > 1 else None
-    return [place if place == inner or place + side < limit - 1 else limit - side for place in places]
+    # Flush with the end already where a single pixel would be left over. Of an axis one pixel longer than a tile this
+    # moves the first tile too, so that the first pixel is left out, as in the original.
+    return [place if place + side < limit - 1 else limit - side for place in places]
 
 
 class _Edges:
