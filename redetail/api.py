@@ -82,7 +82,9 @@ def detail(
     a video or a folder to write; None returns the frames. ``engine``: one that is loaded already. ``options`` are:
 
     - ``detect``: name of a detector ("face"), or a detector; ``box``: one box x1, y1, x2, y2 in pixels or several;
-      ``mask``: a picture, a video or an array; ``segs``: segments of another tool. They say who is detailed.
+      ``mask``: a picture, a video or an array; ``segs``: segments of another tool. They say who is found.
+    - ``only`` and ``skip``: numbers or labels of those found; ``min_confidence`` (0..1), ``min_size`` (pixels);
+      ``who``: pictures of the people who are detailed; ``largest``: how many. They leave out the others.
     - ``start`` and ``end``: only a part of the clip, in seconds, as "h:m:s" or as a frame, "120f".
     - ``model``: a checkpoint, a model folder, or a :class:`redetail.ModelSpec` of all that is loaded (None: the bundled
       model); ``device``: "cpu", "cuda", "cuda:1" or "mps"; ``memory``: a :class:`redetail.Memory`, how it uses the
@@ -172,7 +174,7 @@ def _planned(started: Run, job: Job, kept: KeptWork | None) -> Iterator[tuple[Pl
     """The plan, and where its work is kept (None: in temporary files)."""
 
     def make() -> Plan:
-        return started.plan(job.selection, job.span)
+        return started.plan(job.selection, job.span, job.filters)
 
     if kept is None:
         yield make(), None
@@ -204,7 +206,9 @@ def plan_job(
     """Only the first pass of :func:`run`."""
     check_run(engine, progress, cancel)
     job.check()
-    return _run(job, job.open_source(), _engine(job, engine), progress, cancel).plan(job.selection, job.span)
+    return _run(job, job.open_source(), _engine(job, engine), progress, cancel).plan(
+        job.selection, job.span, job.filters
+    )
 
 
 def detect(
@@ -306,7 +310,7 @@ def compare(
     job = Job().overlay(source=searched, **options)
     job.check()
     crop_factor = resolve(job.settings, {}).crop_factor
-    found = select_regions(job.selection, Search(searched, job.span, crop_factor, progress, cancel))
+    found = select_regions(job.selection, Search(searched, job.span, crop_factor, progress, cancel), job.filters)
     return compare_clips(
         _frames(source),
         {name: _frames(result) for name, result in named.items()},

@@ -131,6 +131,8 @@ class Region:
     ``masks`` says which part of the window is the subject: a sequence of (h, w) uint8 0..255 arrays of the window's
     size, one per frame or a single one shared by all; None means the subject's box. ``fade_in`` and ``fade_out`` are
     the frames over which the result appears and goes, where a subject is found or lost in the middle of a shot.
+    Regions of the same ``person`` show one subject in several stretches of a clip (None: this one alone).
+    ``descriptor`` (128,) says whose face it is, where that is known; it is written to no file.
     """
 
     label: str
@@ -142,6 +144,8 @@ class Region:
     masks: Sequence[NDArray[np.uint8]] | None = field(default=None, repr=False)
     fade_in: int = 0
     fade_out: int = 0
+    person: int | None = None
+    descriptor: NDArray[np.float32] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         frames = len(self.path)

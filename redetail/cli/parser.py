@@ -11,7 +11,7 @@ from redetail import __version__
 from redetail.cli.options import add_encoding, add_memory, add_model, add_settings
 from redetail.engines.architectures import either, family_names
 from redetail.errors import SettingsError
-from redetail.selection import kinds
+from redetail.selection import FILTERS, kinds
 from redetail.settings import CROP
 
 EXAMPLES = """\
@@ -22,6 +22,7 @@ examples:
   redetail detail in.mp4 -o out.mp4 --start 2 --end 0:05.5 detail only a part of the clip
   redetail detail in.mp4 -o out.mp4 --checkpoint sd15.safetensors --motion-module v3_sd15_mm.ckpt \\
                   --preset quality --prompt "portrait, sharp eyes"
+  redetail detail in.mp4 -o out.mp4 --who anna.png         detail only the person in a picture
   redetail batch clips -o better                           detail every clip of a folder
   redetail detect in.mp4 --draw found.mp4                  see what would be detailed
 """
@@ -296,11 +297,12 @@ def _add_strict(group: argparse._ArgumentGroup) -> None:
 
 def _add_subjects(group: argparse._ArgumentGroup) -> None:
     """Who is meant, and in which part of the clip."""
-    for name, kind in kinds().items():
-        action = "append" if kind.option.repeatable else "store"
-        group.add_argument(
-            f"--{name}", action=action, type=kind.option.parse, metavar=kind.option.metavar, help=kind.option.help
-        )
+    options = {name: kind.option for name, kind in kinds().items()}
+    options |= {name: kind.option for name, kind in FILTERS.items()}
+    for name, option in options.items():
+        action = "append" if option.repeatable else "store"
+        flag = f"--{name.replace('_', '-')}"
+        group.add_argument(flag, action=action, type=option.parse, metavar=option.metavar, help=option.help)
     group.add_argument("--start", metavar="TIME", help="begin here: seconds, h:m:s, or a frame as in 120f")
     group.add_argument("--end", metavar="TIME", help="end before this")
 

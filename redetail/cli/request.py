@@ -14,7 +14,7 @@ from redetail.errors import SettingsError
 from redetail.files import expanded
 from redetail.job import Job, read_job
 from redetail.pipeline.work import Work
-from redetail.selection import kinds
+from redetail.selection import FILTERS, kinds
 
 _FILES = ("output", "compare", "report", "save_hints")
 _PLAIN = ("start", "end", "device", "scale", "strict")
@@ -47,8 +47,8 @@ def work_of(options: argparse.Namespace) -> Work:
 
 
 def selected(options: argparse.Namespace) -> dict[str, Any]:
-    """What was typed to select subjects, by the kind of selection."""
-    return {name: getattr(options, name) for name in kinds()}
+    """What was typed to select subjects, by the kind of selection or the name of the filter."""
+    return {name: getattr(options, name) for name in (*kinds(), *FILTERS)}
 
 
 def _model(options: argparse.Namespace) -> dict[str, Any]:

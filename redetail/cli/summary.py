@@ -24,6 +24,7 @@ def plan_summary(plan: Plan, source: str) -> str:
     """What would be done, as lines."""
     lines = [f"{source}: {_count(len(plan), 'frame')} of {plan.size}, {_count(len(plan.crops), 'subject')}"]
     lines += [f"  {crop.track}.{_subject(crop)[1:]}" for crop in plan.crops]
+    lines += _left_out(plan)
     return "\n".join(lines) + "\n"
 
 
@@ -75,9 +76,14 @@ def _summary(report: Report, source: str, outputs: Mapping[str, str | None]) -> 
     for crop, measured in zip(plan.crops, report.regions, strict=True):
         yield _subject(crop)
         yield f"    {_measured(measured)}"
+    yield from _left_out(plan)
     yield f"  outside the pasted masks {_untouched(report.untouched)}"
     yield f"  time: {_times(report.passes, len(plan))}"
     yield from (f"  {name}: {path}" for name, path in outputs.items() if path and name != "output")
+
+
+def _left_out(plan: Plan) -> list[str]:
+    return [f"  left out: {one.number}. {one.label}: {one.reason}" for one in plan.left_out]
 
 
 def _subject(crop: CropPlan) -> str:

@@ -1,5 +1,6 @@
 """Whose face it is: descriptors of faces, and how far two are apart."""
 
-from redetail.identity.descriptor import FaceDescriber, distance, mean_descriptor
+from redetail.identity.described import DescribedFaces
+from redetail.identity.descriptor import SAME, Descriptor, FaceDescriber, distance, mean_descriptor
 
-__all__ = ["FaceDescriber", "distance", "mean_descriptor"]
+__all__ = ["SAME", "DescribedFaces", "Descriptor", "FaceDescriber", "distance", "mean_descriptor"]

@@ -17,7 +17,8 @@ from redetail.errors import InputError, SettingsError, UnknownNameError
 from redetail.geometry.scale import Scale
 from redetail.job import reading, writing
 from redetail.job.requested import RequestedSettings, Subject
-from redetail.selection import DEFAULT, Selection, kinds, selections_from_options
+from redetail.selection import DEFAULT, FILTERS, Filter, Selection, filters_from_options, kinds, selections_from_options
+from redetail.selection.filters import laid_over
 from redetail.settings import Settings
 from redetail.video import EncodeOptions, FrameSource, array_source, open_source
 from redetail.video.span import Span
@@ -31,8 +32,9 @@ class Job:
     """What is to be detailed, where, how, and what is written.
 
     ``source``: a file, a folder of images, or an object that is read in place of one (an array of frames becomes such
-    an object); ``selection``: who is detailed; ``span``: in which part of the clip. ``model``, ``device`` and
-    ``memory`` say what is loaded and how it uses the machine (None: the bundled model, what suits the machine).
+    an object); ``selection``: who is searched for; ``filters``: who of those is detailed; ``span``: in which part of
+    the clip. ``model``, ``device`` and ``memory`` say what is loaded and how it uses the machine (None: the bundled
+    model, what suits the machine).
     ``settings``: those that were asked for, a preset among them; ``subjects``: what differs for single subjects.
     ``output``, ``compare``, ``report`` and ``save_hints`` are what is written, ``encode`` how the output is coded,
     ``scale`` how much larger it is than the source (a number is read by :meth:`redetail.geometry.scale.Scale.of`).
@@ -48,6 +50,7 @@ class Job:
     source: Path | FrameSource | None = None
     output: Path | None = None
     selection: tuple[Selection, ...] = DEFAULT
+    filters: tuple[Filter[Any], ...] = ()
     span: Span = Span()
     model: ModelSpec | None = None
     device: str | None = None
@@ -78,10 +81,12 @@ class Job:
         """This job with options laid over it, by the keywords of :func:`redetail.detail`; None leaves a value as it is.
 
         Of ``model``, ``memory`` and ``encode`` a mapping replaces single fields. Whatever selects subjects replaces
-        what the job selects. Settings replace those of the job, and those of its subjects too.
+        what the job selects, and a filter replaces the job's filter of that name. Settings replace those of the job,
+        and those of its subjects too.
         """
         given = {name: value for name, value in options.items() if value is not None}
         selected = {name: given.pop(name) for name in kinds() if name in given}
+        typed = filters_from_options({name: given.pop(name) for name in FILTERS if name in given})
         span = {name: given.pop(name) for name in ("start", "end") if name in given}
         changes: dict[str, Any] = {name: given.pop(name) for name in (*_PLAIN, *_PATHS) if name in given}
         for name, usual in _TABLES.items():
@@ -92,6 +97,7 @@ class Job:
             self,
             **changes,
             selection=selections_from_options(selected) or self.selection,
+            filters=laid_over(self.filters, typed),
             span=_laid_over(self.span, span),
             settings=RequestedSettings(self.settings).overlay(given),
         )
@@ -114,7 +120,8 @@ class Job:
     @property
     def files(self) -> tuple[Path, ...]:
         """Files and folders that are read beside the source; names on the hub are among them."""
-        selected = (path for selection in self.selection for path in selection.files)
+        several: tuple[Selection | Filter[Any] | Subject, ...] = (*self.selection, *self.filters, *self.subjects)
+        selected = (path for one in several for path in one.files)
         settings = (RequestedSettings(self.settings), *(subject.settings for subject in self.subjects))
         loras = (WeightedFile.parse(str(text)).path for one in settings for text in one.get("loras") or ())
         return (*selected, *as_spec(self.model).files, *loras)
@@ -156,6 +163,7 @@ _PLAIN = ("source", "device", "subjects", "scale", "strict")
 _TABLES: Mapping[str, Any] = {"model": ModelSpec(), "memory": Memory(), "encode": EncodeOptions()}
 _SEVERAL: Mapping[str, tuple[type, str]] = {
     "selection": (Selection, "a selection"),
+    "filters": (Filter, "a filter"),
     "subjects": (Subject, "a redetail.Subject"),
 }
 _KINDS: Mapping[str, tuple[type, str]] = {

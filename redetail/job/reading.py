@@ -15,7 +15,7 @@ from redetail.errors import SettingsError
 from redetail.files import expanded
 from redetail.job.requested import RequestedSettings, Subject
 from redetail.job.writing import VERSION
-from redetail.selection import DEFAULT, kinds, selections_from_document
+from redetail.selection import DEFAULT, FILTERS, filters_from_document, kinds, selections_from_document
 from redetail.settings import display_name
 from redetail.video.options import EncodeOptions
 from redetail.video.span import Span
@@ -57,6 +57,7 @@ def fields_of(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         **values,
         "span": Span(**positions),
         "selection": selections_from_document(taken, folder) or DEFAULT,
+        "filters": filters_from_document(taken, folder),
     }
 
 
@@ -99,13 +100,13 @@ class _Reader:
         return RequestedSettings(settings)
 
     def _subject(self, table: Any) -> Subject:
-        taken = _known(table, ("track", "skip", *_SETTINGS), "[[subject]]", _ALIASES)
-        track, skip = taken.pop("track", None), taken.pop("skip", False)
-        if not isinstance(track, int | str) or isinstance(track, bool):
+        taken = _known(table, ("track", "who", "skip", *_SETTINGS), "[[subject]]", _ALIASES)
+        track, who, skip = taken.pop("track", None), taken.pop("who", None), taken.pop("skip", False)
+        if who is None and (not isinstance(track, int | str) or isinstance(track, bool)):
             raise SettingsError(f"a [[subject]] needs its track: a number or a label, not {shown(track)}.")
         if not isinstance(skip, bool):
             raise SettingsError(f"skip of subject {shown(track)} must be true or false, not {shown(skip)}.")
-        return Subject(track, skip, self._settings(taken))
+        return Subject(track, skip, self._settings(taken), None if who is None else named("who", self.path, who))
 
     def _checkpoint(self, value: Any) -> str | Path:
         """A file or folder where there is one, else a name on the hub."""
@@ -130,7 +131,7 @@ class _Reader:
 
 def _top() -> tuple[str, ...]:
     """The keys that stand before all tables."""
-    return ("job_version", *_FILES, *kinds(), "device", "scale", "strict", *_SPAN)
+    return ("job_version", *_FILES, *kinds(), *FILTERS, "device", "scale", "strict", *_SPAN)
 
 
 def _known(table: Any, names: Iterable[str], where: str, aliases: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
 from redetail.documents import shown
 from redetail.engines.architectures import all_presets
 from redetail.errors import SettingsError
+from redetail.files import expanded
 from redetail.settings import Settings, check_given, display_name, resolve, with_preset
 
 SHARED = ("crop_factor",)
@@ -74,32 +76,45 @@ def _frozen(value: Any) -> Any:
 class Subject:
     """What differs for one subject.
 
-    ``track``: its number in the order of ``redetail detect``, from 1, or its label ("face 2"); ``skip``: leave it as
-    it is; ``settings``: those that differ, a preset included. Raises :class:`~redetail.errors.SettingsError` for a
-    setting that all subjects share.
+    ``track``: its number in the order of ``redetail detect``, from 1, or its label ("face 2"); or ``who``: a picture
+    of the person. ``skip``: leave it as it is; ``settings``: those that differ, a preset included. Raises
+    :class:`~redetail.errors.SettingsError` for a setting that all subjects share.
     """
 
-    track: int | str
+    track: int | str | None = None
     skip: bool = False
     settings: Mapping[str, Any] = field(default_factory=RequestedSettings)
+    who: Path | None = None
 
     def __post_init__(self) -> None:
+        if (self.track is None) == (self.who is None):
+            raise SettingsError("A subject needs either its track (a number or a label) or who, a picture of a person.")
+        if self.who is not None:
+            object.__setattr__(self, "who", expanded(self.who))
         if not isinstance(self.settings, Mapping):
-            raise SettingsError(f"The settings of subject {shown(self.track)} are {shown(self.settings)}; give a dict.")
+            raise SettingsError(f"The settings of subject {self} are {shown(self.settings)}; give a dict.")
         object.__setattr__(self, "settings", RequestedSettings(self.settings))
         for name in SHARED:
             if name in self.settings:
                 raise SettingsError(
-                    f"Subject {self.track} has a {display_name(name)} of its own; all subjects share one, so set it "
+                    f"Subject {self} has a {display_name(name)} of its own; all subjects share one, so set it "
                     "outside of the subject."
                 )
+
+    def __str__(self) -> str:
+        return str(self.track if self.who is None else self.who)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The picture."""
+        return () if self.who is None else (self.who,)
 
     def check(self) -> None:
         """Raise :class:`~redetail.errors.SettingsError` for a setting that no engine has."""
         try:
             check_given(self.settings, all_presets())
         except SettingsError as error:
-            raise SettingsError(f"Subject {self.track}: {error}") from error
+            raise SettingsError(f"Subject {self}: {error}") from error
 
     def over(self, base: Settings) -> Settings:
         """The complete settings of this subject; raises :class:`~redetail.errors.SettingsError` as Settings does."""

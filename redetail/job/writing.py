@@ -35,6 +35,7 @@ def document(job: Job) -> dict[str, Any]:
                 **{name: _whole(path) for name, path in paths.items()},
                 "save_hints": _whole(job.save_hints),
                 **{selection.name: selection.to_document() for selection in job.selection},
+                **{one.name: one.to_document() for one in job.filters},
                 **{"start": job.span.start, "end": job.span.end, "device": job.device, "strict": job.strict or None},
                 "scale": None if job.scale == Scale() else job.scale.value,
                 "model": _filled(_model(as_spec(job.model))),
@@ -70,7 +71,8 @@ def _encoding(encode: EncodeOptions) -> dict[str, Any]:
 
 
 def _subject(subject: Subject) -> dict[str, Any]:
-    return {"track": subject.track, **({"skip": True} if subject.skip else {}), **_settings(subject.settings)}
+    meant = {"who": _whole(subject.who)} if subject.track is None else {"track": subject.track}
+    return {**meant, **({"skip": True} if subject.skip else {}), **_settings(subject.settings)}
 
 
 def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:

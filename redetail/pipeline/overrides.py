@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from redetail.engines.base import ChecksSettings, Engine
 from redetail.engines.checks import check_preset, check_settings
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.job import Subject
 from redetail.region import Region
+from redetail.selection.people import described_pictures, recognised
+from redetail.selection.subjects import FoundSubject
 from redetail.settings import Settings
 
 
@@ -24,8 +27,9 @@ class RegionSettings:
 
 
 def check_subjects(subjects: Sequence[Subject], base: Settings, engine: Engine) -> None:
-    """Refuse settings that the engine does not have, before a long clip is searched."""
+    """Refuse settings that the engine does not have, and pictures without a face, before a long clip is searched."""
     _check(base, engine)
+    described_pictures([path for subject in subjects for path in subject.files])
     for subject in subjects:
         with _naming(subject):
             check_preset(subject.settings, engine.capabilities)
@@ -38,24 +42,32 @@ def _check(settings: Settings, engine: Engine) -> None:
         engine.check(settings)
 
 
-def region_settings(regions: Sequence[Region], subjects: Sequence[Subject], base: Settings) -> list[RegionSettings]:
-    """Every region that is not skipped, with its own settings; of several entries for a subject, later ones win.
+def region_settings(
+    found: Sequence[FoundSubject], subjects: Sequence[Subject], base: Settings, left_out: Collection[int] = ()
+) -> list[RegionSettings]:
+    """The regions of all subjects but those that are skipped or ``left_out`` (numbers), with their own settings.
 
-    Raises :class:`~redetail.errors.UnknownNameError` where a subject is not among the regions.
+    Of several entries for a subject, later ones win; a person who is not seen changes nothing. Raises
+    :class:`~redetail.errors.UnknownNameError` where the track of an entry is not among those found.
     """
-    known = [f"{number} ({region.label})" for number, region in enumerate(regions, 1)]
-    for subject in subjects:
-        if not any(_meant(subject, number, region) for number, region in enumerate(regions, 1)):
-            raise UnknownNameError("subject", subject.track, known or ["none, since nothing was found"])
+    _check_tracks(found, subjects)
+    pictures = [path for subject in subjects for path in subject.files]
+    seen = recognised(described_pictures(pictures), found) if pictures and found else {}
     detailed = []
-    for number, region in enumerate(regions, 1):
-        own = [subject for subject in subjects if _meant(subject, number, region)]
+    for one in found:
+        own = [subject for subject in subjects if _meant(subject, one, seen)]
         settings = base
         for subject in own:
             settings = subject.over(settings)
-        if not any(subject.skip for subject in own):
-            detailed.append(RegionSettings(region, number, settings))
+        if one.number not in left_out and not any(subject.skip for subject in own):
+            detailed += [RegionSettings(region, one.number, settings) for region in one.regions]
     return detailed
+
+
+def _check_tracks(found: Sequence[FoundSubject], subjects: Sequence[Subject]) -> None:
+    for subject in subjects:
+        if subject.track is not None and not any(one.named(subject.track) for one in found):
+            raise UnknownNameError("subject", subject.track, [*map(str, found)] or ["none, since nothing was found"])
 
 
 @contextmanager
@@ -64,8 +76,8 @@ def _naming(subject: Subject) -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        raise SettingsError(f"Subject {subject.track}: {error}") from error
+        raise SettingsError(f"Subject {subject}: {error}") from error
 
 
-def _meant(subject: Subject, number: int, region: Region) -> bool:
-    return subject.track in (number, region.label)
+def _meant(subject: Subject, one: FoundSubject, seen: Mapping[int, Path]) -> bool:
+    return seen.get(one.number) == subject.who if subject.track is None else one.named(subject.track)

@@ -9,6 +9,7 @@ from typing import Any
 from redetail.geometry.crop import Padding, working_crop
 from redetail.pipeline.stretches import Budgets, Stretch, stretches_of
 from redetail.region import Region, Size
+from redetail.selection.filters import LeftOut
 from redetail.settings import Settings
 
 
@@ -43,7 +44,7 @@ class Plan:
 
     ``settings`` are those that it will be detailed with, complete with the engine's defaults (None: not known);
     ``placement`` is where and how the engine computes; ``budgets`` are what the stretches were cut by (None: every
-    region is one stretch).
+    region is one stretch); ``left_out`` are the subjects that were found and are not detailed.
     """
 
     start: int
@@ -54,6 +55,7 @@ class Plan:
     settings: Settings | None = None
     placement: Mapping[str, Any] = field(default_factory=dict)
     budgets: Budgets | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
     def __len__(self) -> int:
         return self.stop - self.start

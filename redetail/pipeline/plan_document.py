@@ -14,6 +14,7 @@ from redetail.geometry.crop import Padding
 from redetail.pipeline.plan import CropPlan, Plan
 from redetail.pipeline.stretches import Budgets, Stretch
 from redetail.region import Region, Size
+from redetail.selection.filters import LeftOut
 from redetail.settings import Settings
 
 VERSION = 1
@@ -64,6 +65,7 @@ def plan_to_document(plan: Plan) -> tuple[dict[str, Any], dict[str, bytes]]:
         "placement": dict(plan.placement),
         "notices": list(plan.notices),
         "crops": crops,
+        "left_out": [[one.number, one.label, one.reason] for one in plan.left_out],
     }
     return document, files
 
@@ -95,6 +97,7 @@ def _plan(document: Document, files: Mapping[str, bytes]) -> Plan:
         settings=None if settings is None else Settings(**settings),
         placement=document["placement"],
         budgets=None if budgets is None else Budgets(**budgets),
+        left_out=tuple(LeftOut(*one) for one in document.get("left_out", ())),
     )
 
 

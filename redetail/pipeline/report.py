@@ -35,6 +35,7 @@ class PlanReport:
             "report_version": REPORT_VERSION,
             "frames": {"start": plan.start, "stop": plan.stop, "size": [plan.size.width, plan.size.height]},
             "regions": [_region(crop, plan.settings) for crop in plan.crops],
+            "left_out": [{"track": one.number, "label": one.label, "reason": one.reason} for one in plan.left_out],
             "notices": list(plan.notices),
             "settings": None if plan.settings is None else plan.settings.as_dict(),
         }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from redetail.engines.base import Engine
 from redetail.errors import SettingsError
@@ -28,7 +29,8 @@ from redetail.pipeline.tasks import Task, plan_tasks
 from redetail.pipeline.workspace import Workspace
 from redetail.progress import CancelToken, ProgressCallback, no_progress, with_progress
 from redetail.region import Region, Size
-from redetail.selection import Search, Selection, select_regions
+from redetail.selection import Filter, Search, Selection, select_regions
+from redetail.selection.subjects import FoundSubject, numbered
 from redetail.settings import Settings
 from redetail.video import Frame, FrameSource
 from redetail.video.span import Span
@@ -61,21 +63,23 @@ class Run:
         self._hints = open_hints(capabilities.hints, self.source.info)
         self._folder = None if self.save_hints is None else HintFolder(self.save_hints)
 
-    def plan(self, selection: Sequence[Selection], span: Span) -> Plan:
-        """Pass 1: find the subjects and decide how each is cropped and scaled."""
+    def plan(self, selection: Sequence[Selection], span: Span, filters: Sequence[Filter[Any]] = ()) -> Plan:
+        """Pass 1: find the subjects, leave some out, and decide how each of the others is cropped and scaled."""
         with self._pass("detect"):
             search = Search(self.source, span, self.settings.crop_factor, self.progress, self.cancel)
-            found = select_regions(selection, search)
-        crops = self._crops(found.regions)
+            found = select_regions(selection, search, filters)
+        crops = self._crops(found.found, [one.number for one in found.left_out])
         notices = (*self.source.info.notices, *self.source.faults, *found.notices)
         placement, size = self.engine.capabilities.placement, self.source.info.size
-        return Plan(found.start, found.stop, size, crops, notices, self.settings, placement, self._budgets)
+        return Plan(
+            found.start, found.stop, size, crops, notices, self.settings, placement, self._budgets, found.left_out
+        )
 
     def plan_of(self, regions: Sequence[Region]) -> Plan:
         """A plan for regions that are known already: the frames that they span."""
         first = min((region.start for region in regions), default=0)
         last = max((region.stop for region in regions), default=0)
-        return Plan(first, last, self.source.info.size, self._crops(regions), budgets=self._budgets)
+        return Plan(first, last, self.source.info.size, self._crops(numbered(regions)), budgets=self._budgets)
 
     @contextmanager
     def enhanced(
@@ -111,10 +115,10 @@ class Run:
                 measures.add(pasted)
         return measures
 
-    def _crops(self, regions: Sequence[Region]) -> tuple[CropPlan, ...]:
-        """How every subject that is not skipped is cropped, scaled and cut into stretches, with its own settings."""
+    def _crops(self, found: Sequence[FoundSubject], left_out: Collection[int] = ()) -> tuple[CropPlan, ...]:
+        """How the regions that are detailed are cropped, scaled and cut into stretches, with their own settings."""
         multiple, budgets = self.engine.capabilities.size_multiple, self._budgets
-        detailed = region_settings(regions, self.subjects, self.settings)
+        detailed = region_settings(found, self.subjects, self.settings, left_out)
         return tuple(crop_plan(one.region, one.settings, multiple, one.track, budgets) for one in detailed)
 
     @property

@@ -9,17 +9,23 @@ from typing import Any
 
 from redetail.documents import named
 from redetail.errors import SettingsError
-from redetail.selection.base import Search, SelectedRegions, Selection, select_regions
+from redetail.selection.base import Search, Selection
 from redetail.selection.boxes import BoxSelection
 from redetail.selection.detected import DetectorSelection
+from redetail.selection.filters import FILTERS, Filter, filters_from_document, filters_from_options
 from redetail.selection.masks import MaskSelection
 from redetail.selection.segments import SegmentSelection
+from redetail.selection.selected import SelectedRegions, select_regions
 
 __all__ = [
     "DEFAULT",
+    "FILTERS",
+    "Filter",
     "Search",
     "SelectedRegions",
     "Selection",
+    "filters_from_document",
+    "filters_from_options",
     "kinds",
     "select_regions",
     "selections_from_document",

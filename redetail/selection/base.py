@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -125,26 +125,3 @@ class Selection(ABC):
     def nothing_found(self) -> str:
         """What the user is told where no subject was found."""
         return "No subject was found, so nothing was detailed."
-
-
-@dataclass(frozen=True)
-class SelectedRegions:
-    """Frames ``start`` to ``stop`` that exist, and the subjects in them."""
-
-    start: int
-    stop: int
-    regions: list[Region]
-    notices: tuple[str, ...] = ()
-
-
-def select_regions(selections: Sequence[Selection], search: Search) -> SelectedRegions:
-    """Read the frames of a part of a clip once and find the subjects in them.
-
-    Raises :class:`~redetail.errors.InputError` where the part holds no frame, and what the selections raise; what is
-    wrong with a box or a file is refused before any frame is read.
-    """
-    for selection in selections:
-        selection.check(search.size)
-    regions = [region for selection in selections for region in selection.find(search)]
-    notices = () if regions else tuple(selection.nothing_found for selection in selections)
-    return SelectedRegions(*search.frame_range(), regions, notices)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from redetail.detection import CutDetector, Detector, detector_names, load_detector
 from redetail.documents import shown, text
 from redetail.errors import SettingsError, UnknownNameError
+from redetail.identity import DescribedFaces
 from redetail.region import Detection, Region, Size
 from redetail.selection.base import CommandOption, Search, Selection
 from redetail.tracking import Tracker, regions_from_tracks
@@ -89,16 +90,17 @@ def loaded(detector: str | Detector) -> Detector:
 
 
 def detect_frames(frames: Iterable[Frame], detector: Detector) -> Detections:
-    """Run a detector over frames and find the cuts between shots."""
-    shots = CutDetector()
+    """Run a detector over frames, describe faces now and then, and find the cuts between shots."""
+    shots, faces = CutDetector(), DescribedFaces()
     start: int | None = None
     per_frame: list[tuple[Detection, ...]] = []
     cuts = set()
     for frame in frames:
         start = frame.index if start is None else start
-        if shots.update(frame.pixels):
+        cut = shots.update(frame.pixels)
+        if cut:
             cuts.add(frame.index)
-        per_frame.append(tuple(detector.detect(frame.pixels)))
+        per_frame.append(faces.update(frame.pixels, detector.detect(frame.pixels), cut))
     return Detections(start or 0, tuple(per_frame), frozenset(cuts))
 
 

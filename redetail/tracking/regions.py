@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,16 +17,22 @@ def regions_from_tracks(
 ) -> list[Region]:
     """One region for each track, the most prominent (area times time) first, named "face 1", "face 2" ...
 
-    ``crop_factor`` (>= 1): side of the window as a multiple of the box. ``max_regions`` keeps only that many.
+    ``crop_factor`` (>= 1): side of the window as a multiple of the box. ``max_regions`` keeps only that many
+    subjects; tracks of one person are one subject and share a label.
     Boxes are smoothed, so a mask made of them does not tremble. A track that leaves the frame entirely is left out.
     """
     pairs = [(track, clipped_boxes(smoothed_boxes(track.boxes, track.detected), frame)) for track in tracks]
     visible = [(track, boxes) for track, boxes in pairs if (_areas(boxes) > 0).all()]
     visible.sort(key=lambda pair: (-float(_areas(pair[1]).sum()), pair[0].start))
-    return [
-        region_from_boxes(f"{track.label} {number}", track.confidence, track.start, boxes, frame, crop_factor)
-        for number, (track, boxes) in enumerate(visible[:max_regions], 1)
-    ]
+    people: dict[object, int] = {}
+    regions = []
+    for track, boxes in visible:
+        number = people.setdefault(track if track.person is None else track.person, len(people) + 1)
+        if max_regions is None or number <= max_regions:
+            label = f"{track.label} {number}"
+            region = region_from_boxes(label, track.confidence, track.start, boxes, frame, crop_factor)
+            regions.append(replace(region, person=track.person, descriptor=track.descriptor))
+    return regions
 
 
 def region_from_boxes(

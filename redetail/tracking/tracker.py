@@ -48,7 +48,8 @@ class Track:
     """One subject over consecutive frames ``start`` to ``stop`` (excluded).
 
     ``boxes`` (F, 4) x1, y1, x2, y2 in pixels, gaps filled linearly; ``detected`` (F,) says which were seen;
-    ``confidence`` is the mean over those, 0..1.
+    ``confidence`` is the mean over those, 0..1. ``descriptor`` (128,) is the mean of the descriptors of its detections,
+    None where they have none; tracks of the same ``person`` show one (None: this one alone).
     """
 
     label: str
@@ -56,6 +57,8 @@ class Track:
     start: int
     boxes: NDArray[np.float64]
     detected: NDArray[np.bool_]
+    person: int | None = None
+    descriptor: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -231,7 +234,10 @@ def _track(candidate: _Candidate) -> Track:
     frames = np.arange(indices[0], indices[-1] + 1)
     filled = np.stack([np.interp(frames, indices, column) for column in boxes.T], axis=1)
     confidence = float(np.mean([detection.confidence for _, detection in candidate.seen]))
-    return Track(candidate.label, confidence, int(indices[0]), filled, np.isin(frames, indices))
+    described = [detection.descriptor for _, detection in candidate.seen if detection.descriptor is not None]
+    descriptor = np.asarray(np.mean(described, axis=0), np.float32) if described else None
+    detected = np.isin(frames, indices)
+    return Track(candidate.label, confidence, int(indices[0]), filled, detected, descriptor=descriptor)
 
 
 def _median_area(track: Track) -> float:

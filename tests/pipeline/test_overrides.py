@@ -9,6 +9,7 @@ from redetail.job import Subject
 from redetail.pipeline.overrides import check_subjects, region_settings
 from redetail.pipeline.run import Run
 from redetail.region import Region, Size
+from redetail.selection.subjects import numbered
 from redetail.settings import Settings
 
 BASE = Settings(prompt="a face", denoise=0.4, steps=8)
@@ -18,11 +19,11 @@ def region(label):
     return Region(label, 0.9, 0, Size(8, 8), np.zeros((1, 2)), np.array([[1.0, 1, 5, 5]]))
 
 
-REGIONS = [region("face 1"), region("face 2"), region("box")]
+FOUND = numbered([region("face 1"), region("face 2"), region("box")])
 
 
 def test_without_entries_all_are_detailed_alike():
-    detailed = region_settings(REGIONS, (), BASE)
+    detailed = region_settings(FOUND, (), BASE)
     assert [(one.region.label, one.track, one.settings) for one in detailed] == [
         ("face 1", 1, BASE),
         ("face 2", 2, BASE),
@@ -32,26 +33,26 @@ def test_without_entries_all_are_detailed_alike():
 
 def test_numbers_and_labels_name_a_subject():
     subjects = [Subject(2, settings={"prompt": "a man"}), Subject("box", settings={"denoise": 0.7, "seed": 5})]
-    settings = [one.settings for one in region_settings(REGIONS, subjects, BASE)]
+    settings = [one.settings for one in region_settings(FOUND, subjects, BASE)]
     assert [one.prompt for one in settings] == ["a face", "a man", "a face"]
     assert [one.denoise for one in settings] == [0.4, 0.4, 0.7]
     assert [one.steps for one in settings] == [8, 8, 8]
 
 
 def test_a_subject_that_is_skipped_keeps_its_number():
-    assert [one.track for one in region_settings(REGIONS, [Subject("face 1", skip=True)], BASE)] == [2, 3]
+    assert [one.track for one in region_settings(FOUND, [Subject("face 1", skip=True)], BASE)] == [2, 3]
 
 
 def test_later_entries_win():
     subjects = [Subject(1, settings={"steps": 3, "seed": 1}), Subject("face 1", settings={"steps": 4})]
-    settings = region_settings(REGIONS, subjects, BASE)[0].settings
+    settings = region_settings(FOUND, subjects, BASE)[0].settings
     assert (settings.steps, settings.seed) == (4, 1)
 
 
 @pytest.mark.parametrize("track", [0, 4, "face 3", "Face 1"])
 def test_a_subject_that_was_not_found_lists_those_that_were(track):
     with pytest.raises(UnknownNameError) as caught:
-        region_settings(REGIONS, [Subject(track)], BASE)
+        region_settings(FOUND, [Subject(track)], BASE)
     assert str(caught.value) == (
         f"There is no subject named {track!r}; choose one of: 1 (face 1), 2 (face 2), 3 (box)."
     )

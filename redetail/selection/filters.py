@@ -1,0 +1,296 @@
+"""Filters: which of the subjects that were found are detailed. A new one is one class, and one line in ``FILTERS``."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from redetail.documents import WrongKindError, named, number, shown, text
+from redetail.errors import SettingsError, UnknownNameError
+from redetail.files import expanded, resolved
+from redetail.selection.base import CommandOption
+from redetail.selection.people import described_pictures, recognised
+from redetail.selection.subjects import FoundSubject
+
+Name = int | str
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A subject that was found and is not detailed, and why."""
+
+    number: int
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Filter(ABC, Generic[T]):
+    """One reason why a subject may be left out, with the value that was asked for.
+
+    ``name`` is the keyword of :func:`redetail.detail` and the key of job documents; ``option`` says how the value is
+    typed on the command line. Raises :class:`~redetail.errors.SettingsError` for a value out of range.
+    """
+
+    name: ClassVar[str]
+    option: ClassVar[CommandOption]
+
+    value: T
+
+    @staticmethod
+    @abstractmethod
+    def read(value: Any) -> Any:
+        """The value of a document, or of a caller; raises :class:`~redetail.documents.WrongKindError`."""
+
+    @classmethod
+    def from_option(cls, value: Any) -> Self:
+        """The filter that a caller of the library or of the command line means."""
+        return cls(named(cls.name, cls.read, value))
+
+    @classmethod
+    def from_document(cls, value: Any, folder: Path) -> Self:
+        """The filter that a document holds under ``name``; file names are relative to ``folder``."""
+        return cls(cls.read(value))
+
+    def to_document(self) -> Any:
+        """What :meth:`from_document` reads."""
+        return list(self.value) if isinstance(self.value, tuple) else self.value
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that it reads."""
+        return ()
+
+    def check(self) -> None:
+        """Refuse what cannot be used, before the clip is read."""
+        return
+
+    @abstractmethod
+    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
+        """Why subjects are left out, by their numbers."""
+
+
+def _names(value: Any) -> tuple[Name, ...]:
+    """Numbers and labels: one, a list, or lists of them."""
+    if isinstance(value, list | tuple):
+        return tuple(name for one in value for name in _names(one))
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise WrongKindError("numbers or labels of tracks")
+    return (value,)
+
+
+def _typed_names(typed: str) -> list[Name]:
+    """1,3 or "face 2"."""
+    parts = [part.strip() for part in typed.split(",") if part.strip()]
+    return [int(part) if part.isdecimal() else part for part in parts]
+
+
+def _check_known(names: Iterable[Name], subjects: Sequence[FoundSubject]) -> None:
+    for name in names:
+        if not any(subject.named(name) for subject in subjects):
+            raise UnknownNameError("subject", name, [*map(str, subjects)] or ["none, since nothing was found"])
+
+
+@dataclass(frozen=True)
+class OnlyFilter(Filter[tuple[Name, ...]]):
+    """Details only subjects of these numbers or labels."""
+
+    name: ClassVar[str] = "only"
+    option: ClassVar[CommandOption] = CommandOption(
+        "TRACK[,TRACK]", "detail only these: numbers or labels of redetail detect", _typed_names, True
+    )
+
+    @staticmethod
+    def read(value: Any) -> tuple[Name, ...]:
+        """Numbers and labels."""
+        return _names(value)
+
+    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
+        """All others."""
+        _check_known(self.value, subjects)
+        return {one.number: "not among --only" for one in subjects if not any(map(one.named, self.value))}
+
+
+@dataclass(frozen=True)
+class SkipFilter(Filter[tuple[Name, ...]]):
+    """Leaves out subjects of these numbers or labels."""
+
+    name: ClassVar[str] = "skip"
+    option: ClassVar[CommandOption] = CommandOption("TRACK[,TRACK]", "leave these as they are", _typed_names, True)
+
+    @staticmethod
+    def read(value: Any) -> tuple[Name, ...]:
+        """Numbers and labels."""
+        return _names(value)
+
+    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
+        """These."""
+        _check_known(self.value, subjects)
+        return {one.number: "skipped" for one in subjects if any(map(one.named, self.value))}
+
+
+@dataclass(frozen=True)
+class ConfidenceFilter(Filter[float]):
+    """Leaves out subjects of which the detector is less sure, on average over their frames."""
+
+    name: ClassVar[str] = "min_confidence"
+    option: ClassVar[CommandOption] = CommandOption("X", "leave out subjects found with less confidence, 0 to 1", float)
+
+    @staticmethod
+    def read(value: Any) -> float:
+        """A number."""
+        return number(value)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= 1:
+            raise SettingsError(f"min-confidence is {self.value:g}; it must lie between 0 and 1.")
+
+    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
+        """The less sure ones."""
+        return {
+            one.number: f"confidence {one.confidence:.2f} is below {self.value:g}"
+            for one in subjects
+            if one.confidence < self.value
+        }
+
+
+@dataclass(frozen=True)
+class SizeFilter(Filter[float]):
+    """Leaves out subjects that are smaller: the median over time of the shorter side of the box, in pixels."""
+
+    name: ClassVar[str] = "min_size"
+    option: ClassVar[CommandOption] = CommandOption(
+        "PIXELS", "leave out subjects whose box is smaller, by its shorter side", float
+    )
+
+    @staticmethod
+    def read(value: Any) -> float:
+        """A number."""
+        return number(value)
+
+    def __post_init__(self) -> None:
+        if not (self.value >= 0 and math.isfinite(self.value)):
+            raise SettingsError(f"min-size is {self.value:g}; it must be a number of pixels from 0.")
+
+    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
+        """The smaller ones."""
+        return {
+            one.number: f"{one.side:.0f} pixels are less than {self.value:g}"
+            for one in subjects
+            if one.side < self.value
+        }
+
+
+@dataclass(frozen=True)
+class WhoFilter(Filter[tuple[Path, ...]]):
+    """Details only the people that pictures show."""
+
+    name: ClassVar[str] = "who"
+    option: ClassVar[CommandOption] = CommandOption(
+        "PICTURE", "detail only the person that this picture shows; several", str, True
+    )
+
+    @staticmethod
+    def read(value: Any) -> tuple[Path, ...]:
+        """One file name, or several."""
+        several = value if isinstance(value, list | tuple) else [value]
+        return tuple(expanded(one if isinstance(one, Path) else text(one)) for one in several)
+
+    @classmethod
+    def from_document(cls, value: Any, folder: Path) -> Self:
+        """One file name, or several."""
+        return cls(tuple(folder / path for path in cls.read(value)))
+
+    def to_document(self) -> list[str]:
+        """Whole paths."""
+        return [str(resolved(path)) for path in self.value]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The pictures."""
+        return self.value
+
+    def check(self) -> None:
+        """Refuse pictures that do not show a face."""
+        described_pictures(self.value)
+
+    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
+        """Everybody else, and those whose faces cannot be told apart."""
+        known = recognised(described_pictures(self.value), subjects)
+        return {
+            one.number: "nobody whom --who shows" if one.descriptor is not None else "too small for --who to tell"
+            for one in subjects
+            if one.number not in known
+        }
+
+
+@dataclass(frozen=True)
+class LargestFilter(Filter[int]):
+    """Keeps this many subjects, those with the largest boxes (median over time)."""
+
+    name: ClassVar[str] = "largest"
+    option: ClassVar[CommandOption] = CommandOption("N", "detail only the N largest subjects that are left", int)
+
+    @staticmethod
+    def read(value: Any) -> int:
+        """A whole number."""
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise WrongKindError("a whole number")
+        return value
+
+    def __post_init__(self) -> None:
+        if self.value < 1:
+            raise SettingsError(f"largest is {shown(self.value)}; it must be at least 1.")
+
+    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
+        """The smaller ones; of equal ones those that come later."""
+        ranked = sorted(subjects, key=lambda one: -one.side)
+        return {one.number: f"not among the {self.value} largest" for one in ranked[self.value :]}
+
+
+FILTERS: Mapping[str, type[Filter[Any]]] = MappingProxyType(
+    {kind.name: kind for kind in (OnlyFilter, SkipFilter, ConfidenceFilter, SizeFilter, WhoFilter, LargestFilter)}
+)
+"""Filters by name, in the order in which they are applied."""
+
+
+def filters_from_options(options: Mapping[str, Any]) -> tuple[Filter[Any], ...]:
+    """The filters that keywords or typed options ask for; raises :class:`~redetail.errors.SettingsError`."""
+    return tuple(kind.from_option(options[name]) for name, kind in FILTERS.items() if options.get(name) is not None)
+
+
+def filters_from_document(table: Mapping[str, Any], folder: Path) -> tuple[Filter[Any], ...]:
+    """The filters of a document; raises :class:`~redetail.errors.SettingsError` for a value of the wrong kind."""
+
+    def read(kind: type[Filter[Any]]) -> Filter[Any]:
+        return named(kind.name, lambda value: kind.from_document(value, folder), table[kind.name])
+
+    return tuple(read(kind) for name, kind in FILTERS.items() if name in table)
+
+
+def laid_over(filters: Sequence[Filter[Any]], typed: Sequence[Filter[Any]]) -> tuple[Filter[Any], ...]:
+    """Filters with others over them: one of each name, in the order in which they are applied."""
+    by_name = {one.name: one for one in (*filters, *typed)}
+    return tuple(by_name[name] for name in FILTERS if name in by_name)
+
+
+def filtered(
+    subjects: Sequence[FoundSubject], filters: Sequence[Filter[Any]]
+) -> tuple[list[FoundSubject], tuple[LeftOut, ...]]:
+    """The subjects that every filter keeps, and why the others are left out.
+
+    Raises :class:`~redetail.errors.UnknownNameError` for a number or label that was not found.
+    """
+    reasons: dict[int, str] = {}
+    for one in filters:
+        every = isinstance(one, OnlyFilter | SkipFilter)  # these name subjects, whether or not they are left
+        reasons = {**one.left_out([s for s in subjects if every or s.number not in reasons]), **reasons}
+    kept = [subject for subject in subjects if subject.number not in reasons]
+    gone = tuple(LeftOut(s.number, s.label, reasons[s.number]) for s in subjects if s.number in reasons)
+    return kept, gone

@@ -1,0 +1,58 @@
+"""Subject selection, carried out: selections find subjects, filters leave some of them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redetail.region import Region
+from redetail.selection.base import Search, Selection
+from redetail.selection.filters import Filter, LeftOut, filtered
+from redetail.selection.subjects import FoundSubject, numbered
+
+
+@dataclass(frozen=True)
+class SelectedRegions:
+    """Frames ``start`` to ``stop`` that exist, the subjects that were ``found`` in them, and those that were left out.
+
+    ``subjects`` are those that are detailed.
+    """
+
+    start: int
+    stop: int
+    found: Sequence[FoundSubject]
+    subjects: Sequence[FoundSubject]
+    left_out: tuple[LeftOut, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    @property
+    def regions(self) -> list[Region]:
+        """Of the subjects that are detailed."""
+        return [region for subject in self.subjects for region in subject.regions]
+
+
+def select_regions(
+    selections: Sequence[Selection], search: Search, filters: Sequence[Filter[Any]] = ()
+) -> SelectedRegions:
+    """Read the frames of a part of a clip once, find the subjects in them, and leave out those that filters name.
+
+    Raises :class:`~redetail.errors.InputError` where the part holds no frame, and what selections and filters raise;
+    what is wrong with a box or a file is refused before any frame is read.
+    """
+    for selection in selections:
+        selection.check(search.size)
+    for one in filters:
+        one.check()
+    found = numbered(region for selection in selections for region in selection.find(search))
+    kept, left_out = filtered(found, filters)
+    return SelectedRegions(*search.frame_range(), found, kept, left_out, tuple(_notices(selections, found, left_out)))
+
+
+def _notices(selections: Sequence[Selection], found: Sequence[FoundSubject], left_out: Sequence[LeftOut]) -> list[str]:
+    if not found:
+        return [selection.nothing_found for selection in selections]
+    if len(left_out) < len(found):
+        return []
+    reasons = "; ".join(f"{one.label}: {one.reason}" for one in left_out)
+    return [f"Nothing was detailed, since every subject was left out ({reasons})."]
