@@ -24,7 +24,7 @@ from redetail.errors import SettingsError
 from redetail.evaluate.comparison import Comparison
 from redetail.evaluate.comparison import compare as compare_clips
 from redetail.evaluate.fidelity import vmaf_program
-from redetail.job import Job
+from redetail.job import Job, search
 from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.paste import check_counts, pasted_frames
 from redetail.pipeline.plan import Plan, crop_plans
@@ -34,7 +34,7 @@ from redetail.pipeline.work import KeptWork, Work
 from redetail.pipeline.workspace import Workspace
 from redetail.progress import CancelToken, ProgressCallback, no_progress
 from redetail.region import Region, Size
-from redetail.selection import Search, select_regions
+from redetail.selection import Search
 from redetail.selection.detected import Detections, DetectorSelection, detect_frames, loaded, track_detections
 from redetail.settings import Settings, resolve
 from redetail.video import FrameSource
@@ -82,7 +82,8 @@ def detail(
     a video or a folder to write; None returns the frames. ``engine``: one that is loaded already. ``options`` are:
 
     - ``detect``: name of a detector ("face"), or a detector; ``box``: one box x1, y1, x2, y2 in pixels or several;
-      ``mask``: a picture, a video or an array; ``segs``: segments of another tool. They say who is found.
+      ``mask``: a picture, a video or an array; ``segs``: segments of another tool;
+      ``tracks``: a document of ``redetail track``. They say who is found.
     - ``only`` and ``skip``: numbers or labels of those found; ``min_confidence`` (0..1), ``min_size`` (pixels);
       ``who``: pictures of the people who are detailed; ``largest``: how many. They leave out the others.
     - ``start`` and ``end``: only a part of the clip, in seconds, as "h:m:s" or as a frame, "120f".
@@ -307,10 +308,7 @@ def compare(
     check_run(None, progress, cancel)
     named = results if isinstance(results, Mapping) else {"result": results}
     searched = _frames(source if original is None else original)
-    job = Job().overlay(source=searched, **options)
-    job.check()
-    crop_factor = resolve(job.settings, {}).crop_factor
-    found = select_regions(job.selection, Search(searched, job.span, crop_factor, progress, cancel), job.filters)
+    found = search(Job().overlay(source=searched, **options), progress=progress, cancel=cancel)
     return compare_clips(
         _frames(source),
         {name: _frames(result) for name, result in named.items()},

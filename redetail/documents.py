@@ -12,7 +12,7 @@ import math
 import reprlib
 import stat
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
@@ -45,7 +45,7 @@ def load(path: Path, form: Form, what: str, advice: str) -> Any:
     Raises :class:`~redetail.errors.InputError` where it cannot be read, is not such a document, or is too large, too
     deeply nested or holds a number of too many digits to be one that was meant.
     """
-    text = _content(path, form, what)
+    text = read_text(path, form, what)
     try:
         if form == "JSON":
             return json.loads(text, parse_int=_whole_number)
@@ -58,7 +58,8 @@ def load(path: Path, form: Form, what: str, advice: str) -> Any:
     return document
 
 
-def _content(path: Path, form: Form, what: str) -> str:
+def read_text(path: Path, form: Form, what: str) -> str:
+    """The text of a document file; raises :class:`~redetail.errors.InputError` where it cannot be read."""
     try:
         status = path.stat()
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # a device or a pipe may have no end
@@ -87,6 +88,42 @@ def _check_numbers(value: Any) -> None:
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             _check_numbers(inner)
+
+
+def line_of(document: str, keys: Sequence[str | int]) -> int:
+    """The line, from 1, on which a valid JSON document has what these keys and indices lead to, or as far as they do.
+
+    Of a key that stands in an object twice the first one is found.
+    """
+    at = _after_space(document, 0)
+    for key in keys:
+        inner = next((place for name, place in _places(document, at) if name == key), None)
+        if inner is None:
+            break
+        at = inner
+    return document.count("\n", 0, at) + 1
+
+
+def _places(document: str, at: int) -> Iterator[tuple[str | int, int]]:
+    """Keys or indices of the object or list that starts at a position, and where their values start."""
+    decoder, opening, index = json.JSONDecoder(), document[at], 0
+    at = _after_space(document, at + 1)
+    while opening in "{[" and document[at] not in "]}":
+        key: str | int = index
+        if opening == "{":
+            key, at = decoder.raw_decode(document, at)
+            at = _after_space(document, _after_space(document, at) + 1)  # the colon
+        yield key, at
+        _, at = decoder.raw_decode(document, at)
+        at = _after_space(document, at)
+        at = _after_space(document, at + 1) if document[at] == "," else at
+        index += 1
+
+
+def _after_space(document: str, at: int) -> int:
+    while at < len(document) and document[at] in " \t\r\n":
+        at += 1
+    return at
 
 
 class WrongKindError(Exception):

@@ -19,6 +19,7 @@ from redetail.cli.options import settings_of
 from redetail.cli.outputs import keep_existing, path_of, write_picture
 from redetail.cli.request import job_of, selected, work_of
 from redetail.cli.summary import placement_summary, plan_summary, preset_summary, settings_summary, summary
+from redetail.cli.track import track
 from redetail.errors import SettingsError
 from redetail.files import expanded, write_text
 from redetail.job import Job, text_of
@@ -32,7 +33,7 @@ from redetail.video.target import check_target
 
 COMPLETE, INCOMPLETE = 0, 3
 
-__all__ = ["batch", "clean", "detail", "detect", "evaluate", "models"]
+__all__ = ["batch", "clean", "detail", "detect", "evaluate", "models", "track"]
 
 
 def detail(options: argparse.Namespace, cancel: CancelToken) -> int:

@@ -8,6 +8,7 @@ from dataclasses import Field, fields
 from typing import Any
 
 from redetail.engines.architectures import all_presets
+from redetail.selection import FILTERS, kinds
 from redetail.settings import REFINER, SAMPLING, Settings, described, display_name, settings_by_group
 from redetail.video.options import CODECS, EncodeOptions
 
@@ -26,6 +27,18 @@ def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] | None =
             group.add_argument("--refiner-checkpoint", metavar="FILE", help="checkpoint that takes over the last steps")
         for item in groups[title]:
             _add_setting(group, item)
+
+
+def add_subjects(group: argparse._ArgumentGroup) -> None:
+    """Add the options that say who is meant, and in which part of the clip."""
+    options = {name: kind.option for name, kind in kinds().items()}
+    options |= {name: kind.option for name, kind in FILTERS.items()}
+    for name, option in options.items():
+        action = "append" if option.repeatable else "store"
+        flag = f"--{name.replace('_', '-')}"
+        group.add_argument(flag, action=action, type=option.parse, metavar=option.metavar, help=option.help)
+    group.add_argument("--start", metavar="TIME", help="begin here: seconds, h:m:s, or a frame as in 120f")
+    group.add_argument("--end", metavar="TIME", help="end before this")
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from redetail import __version__
-from redetail.cli.options import add_encoding, add_memory, add_model, add_settings
+from redetail.cli.options import add_encoding, add_memory, add_model, add_settings, add_subjects
 from redetail.engines.architectures import either, family_names
 from redetail.errors import SettingsError
-from redetail.selection import FILTERS, kinds
 from redetail.settings import CROP
 
 EXAMPLES = """\
@@ -59,6 +58,7 @@ def build_parser() -> Parser:
     _add_detail(commands)
     _add_batch(commands)
     _add_detect(commands)
+    _add_track(commands)
     _add_evaluate(commands)
     _add_models(commands)
     _add_clean(commands)
@@ -140,7 +140,7 @@ def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     group.add_argument("--job", metavar="JOB", help="a job file (.toml) or a report (.json); options override it")
     _add_strict(group)
-    _add_subjects(group)
+    add_subjects(group)
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where outputs and the summary go")
     group.add_argument(
@@ -196,6 +196,39 @@ def _add_detect(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_talk(parser)
 
 
+def _add_track(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "track",
+        prog="redetail track",
+        usage="redetail track IN -o OUT.json [options]\n       redetail track --edit IN.json -o OUT.json [edits]",
+        help="write who is where as a document that you can edit",
+        description="Find and follow the subjects, and write them as a document, with thumbnails beside it.\n"
+        "redetail detail --tracks TRACKS.json details what it lists, as if it had been found again.",
+        epilog=EXIT_CODES,
+        formatter_class=_Help,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    group = parser.add_argument_group("what to find")
+    group.add_argument("input", metavar="IN", nargs="?", help="a video, or a folder of images")
+    _add_strict(group)
+    add_subjects(group)
+    group = parser.add_argument_group("output")
+    group.add_argument("-o", "--output", metavar="OUT.json", required=True, help="document to write")
+    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    group = parser.add_argument_group("edits [numbers and labels are those of the document that is edited]")
+    group.add_argument("--edit", metavar="IN.json", help="change this document instead of searching a video")
+    for flag, metavar, text in (
+        ("--split", "TRACK@FRAME", "make two of a track: from this frame on it is another"),
+        ("--merge", "TRACK,TRACK", "make one of several tracks"),
+        ("--keep", "TRACK[,TRACK]", "remove all others"),
+        ("--drop", "TRACK[,TRACK]", "remove these"),
+        ("--rename", "TRACK=LABEL", "give a track a label"),
+    ):
+        group.add_argument(flag, metavar=metavar, action="append", help=text)
+    _add_talk(parser)
+
+
 def _add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "evaluate",
@@ -213,7 +246,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("input", metavar="SOURCE", help="the video or folder of images that was detailed")
     group.add_argument("results", metavar="RESULT", nargs="+", help="what became of it; NAME=FILE gives it a name")
     group.add_argument("--original", metavar="CLIP", help="the same clip as it should be, where there is one")
-    _add_subjects(parser.add_argument_group("subjects"))
+    add_subjects(parser.add_argument_group("subjects"))
     group = parser.add_argument_group("output")
     group.add_argument("--report", metavar="OUT.json", help="also write all figures, frame by frame")
     group.add_argument("--sheet", metavar="OUT.png", help="also write the subjects of all clips at a few moments")
@@ -280,7 +313,7 @@ def _add_source(parser: Parser, *, optional: bool = False) -> None:
     _add_strict(group)
     if optional:
         group.add_argument("--job", metavar="JOB", help="a job file (.toml) or a report (.json); options override it")
-    _add_subjects(group)
+    add_subjects(group)
 
 
 def _add_scale(group: argparse._ArgumentGroup) -> None:
@@ -293,18 +326,6 @@ def _add_strict(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--strict", action="store_true", default=None, help="refuse a source of which something is damaged or missing"
     )
-
-
-def _add_subjects(group: argparse._ArgumentGroup) -> None:
-    """Who is meant, and in which part of the clip."""
-    options = {name: kind.option for name, kind in kinds().items()}
-    options |= {name: kind.option for name, kind in FILTERS.items()}
-    for name, option in options.items():
-        action = "append" if option.repeatable else "store"
-        flag = f"--{name.replace('_', '-')}"
-        group.add_argument(flag, action=action, type=option.parse, metavar=option.metavar, help=option.help)
-    group.add_argument("--start", metavar="TIME", help="begin here: seconds, h:m:s, or a frame as in 120f")
-    group.add_argument("--end", metavar="TIME", help="end before this")
 
 
 def _add_talk(parser: Parser) -> None:

@@ -3,6 +3,7 @@
 from redetail.job.files import REPORT_VERSION, read_job
 from redetail.job.job import Job
 from redetail.job.requested import RequestedSettings, Subject
+from redetail.job.search import search
 from redetail.job.writing import text_of, to_toml
 
-__all__ = ["REPORT_VERSION", "Job", "RequestedSettings", "Subject", "read_job", "text_of", "to_toml"]
+__all__ = ["REPORT_VERSION", "Job", "RequestedSettings", "Subject", "read_job", "search", "text_of", "to_toml"]

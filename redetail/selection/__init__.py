@@ -16,6 +16,7 @@ from redetail.selection.filters import FILTERS, Filter, filters_from_document, f
 from redetail.selection.masks import MaskSelection
 from redetail.selection.segments import SegmentSelection
 from redetail.selection.selected import SelectedRegions, select_regions
+from redetail.selection.tracks import TracksSelection
 
 __all__ = [
     "DEFAULT",
@@ -38,6 +39,7 @@ KINDS: Mapping[str, type[Selection]] = MappingProxyType(
         "box": BoxSelection,
         "mask": MaskSelection,
         "segs": SegmentSelection,
+        "tracks": TracksSelection,
     }
 )
 """Kinds of selection by name, in the order of ``--help``."""

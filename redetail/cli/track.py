@@ -1,0 +1,133 @@
+"""``redetail track``: write who is where as a document, and edit such documents."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from redetail.cli.display import progress_display, tell
+from redetail.cli.outputs import keep_existing, write_picture
+from redetail.cli.request import selected
+from redetail.errors import SettingsError
+from redetail.files import expanded, write_text
+from redetail.imaging.resample import crop, from_float
+from redetail.job import Job, search
+from redetail.pipeline.outputs import check_names
+from redetail.progress import CancelToken
+from redetail.region import Box, Size
+from redetail.selection.track_edits import dropped, kept, merged, renamed, split
+from redetail.selection.tracks import read_tracks
+from redetail.selection.tracks_document import SubjectTrack, Tracks
+from redetail.video import FrameSource, open_source
+from redetail.video.target import check_target
+
+THUMBNAIL = 192
+"""Longer side of a thumbnail, in pixels."""
+
+
+def track(options: argparse.Namespace, cancel: CancelToken) -> int:
+    """Find subjects, or edit a document, and write a document."""
+    output = expanded(options.output)
+    keep_existing([output], options.overwrite)
+    check_target(output, None)
+    if options.edit:
+        edited = _edited(read_tracks(expanded(options.edit)), options)
+        write_text(output, edited.to_text())
+        tell("" if options.quiet else f"{output}: {_listed(edited)}")
+        return 0
+    if options.input is None or _edits(options):
+        raise SettingsError("Say which video to search, or which document to change with --edit TRACKS.json.")
+    return _found(options, output, cancel)
+
+
+def _found(options: argparse.Namespace, output: Path, cancel: CancelToken) -> int:
+    source = open_source(expanded(options.input), strict=bool(options.strict))
+    job = Job().overlay(source=source, start=options.start, end=options.end, **selected(options))
+    check_names([output], [expanded(options.input), *job.files])
+    with progress_display(options.quiet) as progress:
+        found = search(job, progress=progress, cancel=cancel)
+    tracks = Tracks.of(found.subjects, source.info.size)
+    subjects = [_with_thumbnail(one, source, output, i) for i, one in enumerate(tracks.subjects, 1)]
+    tracks = replace(tracks, subjects=tuple(subjects))
+    write_text(output, tracks.to_text())
+    tell("" if options.quiet else f"{output}: {_listed(tracks)}")
+    return 3 if source.faults else 0
+
+
+def _listed(tracks: Tracks) -> str:
+    rows = [f"{len(tracks.subjects)} track{'s' * (len(tracks.subjects) != 1)}"]
+    for number, one in enumerate(tracks.subjects, 1):
+        spans = ", ".join(f"{seen.start} to {seen.stop - 1}" for seen in one.tracklets)
+        rows.append(f"  {number}. {one.label}: frames {spans}")
+    return "\n".join(rows) + "\n"
+
+
+def _with_thumbnail(subject: SubjectTrack, source: FrameSource, output: Path, number: int) -> SubjectTrack:
+    """The subject where it is largest, as a picture in a folder beside the document."""
+    areas = [(float(np.prod(box[2:] - box[:2])), seen.start + i, box) for seen in subject.tracklets
+             for i, box in enumerate(seen.boxes)]  # fmt: skip
+    _, index, corners = max(areas, key=lambda area: area[0])
+    box = Box(*map(float, corners)).grown(1.5)
+    scale = THUMBNAIL / max(box.width, box.height)
+    size = Size(max(1, round(box.width * scale)), max(1, round(box.height * scale)))
+    pixels = next(iter(source.frames(index, index + 1))).pixels
+    folder = output.parent / f"{output.stem}-thumbnails"
+    folder.mkdir(exist_ok=True)
+    write_picture(from_float(crop(pixels, box, size), np.uint8), folder / f"{number}.png")
+    return replace(subject, thumbnail=f"{folder.name}/{number}.png")
+
+
+def _edits(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """What was typed to change a document, in the order in which it is done."""
+    return [(name, value) for name in _EDITS for value in getattr(options, name) or ()]
+
+
+def _edited(tracks: Tracks, options: argparse.Namespace) -> Tracks:
+    """Every number and label is that of the document that is edited, whichever edit comes first."""
+    edits = _edits(options)
+    if not edits:
+        raise SettingsError("Say what to change: --split, --merge, --keep, --drop or --rename.")
+    labels = {str(number): one.label for number, one in enumerate(tracks.subjects, 1)}
+    for name, typed in edits:
+        tracks = _EDITS[name](tracks, labels, typed)
+    return tracks
+
+
+Labels = dict[str, str]
+"""Labels of the tracks of the edited document by their numbers."""
+
+
+def _name(labels: Labels, typed: str) -> str:
+    return labels.get(typed.strip(), typed.strip())
+
+
+def _names(labels: Labels, typed: str) -> list[str]:
+    return [_name(labels, part) for part in typed.split(",")]
+
+
+def _rename(tracks: Tracks, labels: Labels, typed: str) -> Tracks:
+    name, given, label = typed.partition("=")
+    if not given:
+        raise SettingsError(f"--rename is {typed!r}; give TRACK=LABEL, as in 1=anna.")
+    return renamed(tracks, _name(labels, name), label.strip())
+
+
+def _split(tracks: Tracks, labels: Labels, typed: str) -> Tracks:
+    matched = re.fullmatch(r"(.+)@(\d{1,12})f?", typed)
+    if matched is None:
+        raise SettingsError(f"--split is {typed!r}; give TRACK@FRAME, as in 2@120f.")
+    return split(tracks, _name(labels, matched[1]), int(matched[2]))
+
+
+_EDITS: dict[str, Callable[[Tracks, Labels, str], Tracks]] = {
+    "split": _split,
+    "merge": lambda tracks, labels, typed: merged(tracks, _names(labels, typed)),
+    "keep": lambda tracks, labels, typed: kept(tracks, _names(labels, typed)),
+    "drop": lambda tracks, labels, typed: dropped(tracks, _names(labels, typed)),
+    "rename": _rename,
+}
