@@ -23,7 +23,7 @@ from redetail.cli.track import track
 from redetail.errors import SettingsError
 from redetail.files import expanded, write_text
 from redetail.job import Job, text_of
-from redetail.pipeline.outputs import check_names
+from redetail.pipeline.outputs import Outputs, check_names
 from redetail.pipeline.plan import Plan
 from redetail.pipeline.report import PlanReport, write_report
 from redetail.progress import CancelToken, ProgressCallback, with_progress
@@ -43,8 +43,7 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> int:
     if not options.dry_run and job.output is None:
         raise SettingsError("Say where the result goes: -o OUT.mp4 (or --dry-run to see what would be done).")
     work = work_of(options)
-    if not options.dry_run:
-        keep_existing(outputs.values(), options.overwrite or work.may_replace(job.output))
+    keep_existing(outputs.values(), options.overwrite or work.may_replace(job.output))
     keep_existing([saved], options.overwrite)
     _check_read(options, job, saved, outputs.values())
     if saved is not None:
@@ -65,9 +64,11 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> int:
 
 
 def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: CancelToken) -> None:
-    asked = replace(job, output=None, compare=None, report=None, encode=None, save_hints=None)
+    """Check all that the run would check, write nothing but the job, and say what would be done."""
+    source = job.open_source()
+    Outputs(source, job.output, job.compare, job.report, job.encode, job.files, job.scale.size(source.info.size))
     with progress_display(options.quiet) as progress:
-        plan = api.plan_job(asked, progress=progress, cancel=cancel)
+        plan = api.plan_job(replace(job, source=source), progress=progress, cancel=cancel)
     _save_job(job, plan, saved)
     _note(plan.notices)
     settings = {} if plan.settings is None else plan.settings.as_dict()
@@ -89,7 +90,7 @@ def _check_read(options: argparse.Namespace, job: Job, saved: Path | None, outpu
     The job itself may only be replaced by what was typed over it, with --save-job.
     """
     source = [job.source] if isinstance(job.source, Path) else []
-    check_names([saved, *outputs], [*source, *job.files])
+    check_names([saved, *outputs, job.save_hints], [*source, *job.files])
     if options.job:
         check_names(outputs, [Path(options.job)])
 
@@ -122,7 +123,7 @@ def _detect_outputs(options: argparse.Namespace) -> tuple[Path | None, Path | No
     report = None
     if options.report is not None:
         report = expanded(options.report or f"{Path(options.input).stem}.detect.json")
-    drawing = path_of(options.draw) or (report and report.with_suffix(".png"))
+    drawing = path_of(options.draw) or (report and report.name and report.with_suffix(".png")) or None
     return report, drawing
 
 

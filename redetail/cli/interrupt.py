@@ -15,6 +15,11 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 """Those of this system: Windows has no SIGHUP, and SIGBREAK in its place."""
 
 
+def end_quietly() -> None:
+    """Let a signal that comes before or after the work end this process at once, without a traceback of Python's."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def stop_on_signal() -> Iterator[CancelToken]:
     """A token that Ctrl-C (SIGINT), SIGTERM or SIGHUP cancels; what was set for them before is restored at the end.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from redetail import __version__
 from redetail.cli.display import plain
-from redetail.cli.interrupt import stop_on_signal
+from redetail.cli.interrupt import end_quietly, stop_on_signal
 from redetail.cli.parser import build_parser, joined_values
 from redetail.cli.streams import make_lenient
 from redetail.errors import Cancelled, RedetailError
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is missing in a damaged source, 130 stopped, 1 a bug."""
     if arguments is None:
         make_lenient()
+        end_quietly()
     given = joined_values(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, token: CancelToken) -> int:
     from redetail.cli import commands  # imports the library's machinery, which --help can do without
 
+    log.debug("redetail %s, %s", __version__, " ".join(f"{name}={value!r}" for name, value in vars(options).items()))
     code: int | None = getattr(commands, options.command)(options, token)
     return COMPLETE if code is None else code
 

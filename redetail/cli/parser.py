@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from redetail import __version__
 from redetail.cli.options import add_encoding, add_memory, add_model, add_settings, add_subjects
@@ -39,6 +40,16 @@ class Parser(argparse.ArgumentParser):
         """Raise the parser's complaint as an error like all others."""
         sentence = message[:1].upper() + message[1:].rstrip(".")
         raise SettingsError(f"{sentence}; see: {self.prog} --help")
+
+    def parse_known_args(self, *given: Any, **named: Any) -> Any:
+        """Refuse what a command does not know here, where its own options and its help are at hand."""
+        known, unknown = super().parse_known_args(*given, **named)
+        if unknown:
+            options = [name for action in self._actions for name in action.option_strings]
+            near = difflib.get_close_matches(unknown[0].partition("=")[0], options, 1)
+            meant = f", did you mean {near[0]}?" if near else ""
+            self.error(f"There is no option or argument {unknown[0]}{meant}")
+        return known, unknown
 
 
 def build_parser() -> Parser:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -34,6 +36,8 @@ from redetail.selection.subjects import FoundSubject, numbered
 from redetail.settings import Settings
 from redetail.video import Frame, FrameSource
 from redetail.video.span import Span
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -127,8 +131,10 @@ class Run:
 
     @contextmanager
     def _pass(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
         with self.watch(name), ONE_THREAD.held():
             yield
+        log.debug("pass %s: %.3f s", name, time.perf_counter() - begun)
 
     def _frames(self, plan: Plan, stage: str) -> Iterator[Frame]:
         return with_progress(self.source.frames(plan.start, plan.stop), len(plan), stage, self.progress, self.cancel)

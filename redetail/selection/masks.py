@@ -20,11 +20,15 @@ from redetail.selection.files import FileSelection
 from redetail.tracking import regions_from_masks
 from redetail.video import open_source
 from redetail.video.base import RGB
+from redetail.video.probe import transparency
 
 
 @dataclass(frozen=True)
 class MaskSelection(FileSelection[NDArray[Any]]):
-    """What is white in a picture or a video, or in an array (H, W), or (F, H, W) for the frames of the clip."""
+    """What is white in a picture or a video, or in an array (H, W), or (F, H, W) for the frames of the clip.
+
+    Of a picture with transparent parts, what is opaque: a subject that was cut out, or painted on a layer of its own.
+    """
 
     name: ClassVar[str] = "mask"
     option: ClassVar[CommandOption] = CommandOption("MASK", "picture or video: white is detailed")
@@ -62,6 +66,10 @@ class MaskSelection(FileSelection[NDArray[Any]]):
         if isinstance(self.given, Path):
             source = open_source(self.given)
             still = source.info.frames == 1
+            opaque = transparency(self.given) if still and self.given.is_file() else None
+            if opaque is not None:
+                yield opaque
+                return
             frames = source.frames() if still else source.frames(start, stop)
             yield from (luma(frame.pixels) for frame in frames)
         else:

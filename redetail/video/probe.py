@@ -10,8 +10,10 @@ from functools import cache
 from pathlib import Path
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from redetail.errors import InputError
 from redetail.files import reason
@@ -97,6 +99,8 @@ def picture_stream(container: InputContainer, path: Path) -> VideoStream:
     if not streams:
         raise InputError(f"{path} has {_held(container)} but no video; give a file with pictures in it.")
     # Of an animated AVIF, the still of the same size comes first.
+    if any(stream.codec_context is None for stream in streams):
+        raise InputError(f"{path} has pictures of an unknown codec; convert it with another program first.")
     stream = max(streams, key=lambda stream: ((stream.width or 0) * (stream.height or 0), stream.frames > 1))
     check_size(stream.width or 0, stream.height or 0, path)
     if not stream.codec_context.is_open:
@@ -226,6 +230,18 @@ def chroma_of(frame: av.VideoFrame) -> str:
     if dense_x or frame.format.chroma_width(16) < 8:
         return "444" if dense_x else "420"
     return "422" if dense_y else "420"
+
+
+def transparency(path: Path) -> NDArray[np.uint8] | None:
+    """How opaque the pixels of a picture are, (H, W) uint8 0..255, upright; None where nothing in it is transparent."""
+    with opened(path) as container:
+        frame = decode_first(container, picture_stream(container, path), path)
+    if not has_transparency(frame):
+        return None
+    orientation, _ = orientation_of(frame)
+    pixels: NDArray[np.uint8] = frame.reformat(format="rgba").to_ndarray()  # type: ignore[assignment]
+    opaque: NDArray[np.uint8] = orientation.upright(pixels[..., 3:])[..., 0]  # type: ignore[assignment]
+    return opaque
 
 
 def has_transparency(frame: av.VideoFrame) -> bool:

@@ -318,3 +318,50 @@ def test_too_little_disk(refused, tmp_path: Path, clip: Path, monkeypatch, full:
 @pytest.mark.parametrize("arguments", [(), ("detail",), ("improve", "x"), ("detail", "x", "--stepz", "1")])
 def test_what_cannot_be_understood(refused, arguments: tuple[str, ...]) -> None:
     refused(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("output", "part"),
+    [
+        (("-o", "nowhere/out.mp4"), "nowhere"),
+        (("-o", "clip.mp4"), "clip.mp4"),
+        (("-o", "there.mp4"), "there.mp4 exists"),
+        (("-o", "out.xyz"), "out.xyz"),
+        (("-o", "out.mp4", "--report", "nowhere/report.json"), "nowhere"),
+        (("-o", "out.mp4", "--compare", "out.mp4"), "out.mp4"),
+        (("-o", "out", "--save-hints", "out"), "Two outputs have the same name"),
+        (("-o", "out.mp4", "--codec", "prores"), "prores"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would_refuse(
+    refused, tmp_path: Path, clip: Path, output: tuple[str, ...], part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("there.mp4").touch()
+    assert refused("detail", clip, *BOX, *output) == refused("detail", clip, *BOX, *output, "--dry-run")
+    assert part in refused("detail", clip, *BOX, *output, "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant", "command"),
+    [("--denois", "--denoise", "detail"), ("--stepz=3", "--steps", "detail"), ("--drw", "--draw", "detect")],
+)
+def test_a_misspelt_option_is_answered_with_the_one_that_was_meant(
+    refused, clip: Path, typed: str, meant: str, command: str
+) -> None:
+    sentence = refused(command, clip, typed)
+    assert f"did you mean {meant}?" in sentence
+    assert sentence.endswith(f"see: redetail {command} --help")
+
+
+@pytest.mark.parametrize("name", [".", "/"])
+def test_a_report_without_a_name(refused, clip: Path, name: str) -> None:
+    refused("detect", clip, *BOX, f"--report={name}")
+
+
+def test_a_run_that_succeeds_is_logged_with_debug(
+    run, clip: Path, fake_engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran = run("detail", clip, *BOX, "--dry-run", "--debug")
+    assert ran.code == 0
+    assert [message for message in caplog.messages if message.startswith("pass detect: ")]
