@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redetail.documents import shown
 from redetail.errors import SettingsError
 from redetail.files import expanded
 
@@ -98,6 +99,10 @@ class ModelSpec:
     refiner_checkpoint: str | Path | None = None
 
     def __post_init__(self) -> None:
+        for name in ("checkpoint", "refiner_checkpoint"):
+            given = getattr(self, name)
+            if given is not None and not isinstance(given, str | Path):
+                raise SettingsError(f"{name} is {shown(given)}; it must be the name of a file or a model.")
         for name in ("motion_module", "vae"):
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else _path(name, given))
@@ -128,13 +133,13 @@ def _several(spec: ModelSpec, name: str) -> Sequence[Any]:
     """What is given under a name that takes several."""
     given = getattr(spec, name)
     if isinstance(given, str) or not isinstance(given, Sequence):
-        raise SettingsError(f"{name} is {given!r}; it must be a list, of one file too.")
+        raise SettingsError(f"{name} is {shown(given)}; it must be a list, of one file too.")
     return given
 
 
 def _path(name: str, given: Any) -> Path:
     if not isinstance(given, str | Path):
-        raise SettingsError(f"{name} is {given!r}; it must be the name of a file.")
+        raise SettingsError(f"{name} is {shown(given)}; it must be the name of a file.")
     return expanded(given)
 
 

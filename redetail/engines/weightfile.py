@@ -98,10 +98,16 @@ def open_weights(path: str | Path) -> WeightFile:
 
 def _start(path: Path) -> tuple[bytes, int]:
     """The first bytes of a file and its size."""
-    if not path.exists():
+    try:
+        there = path.exists()
+    except (ValueError, OSError):  # a name that no file can have
+        there = False
+    if not there:
         raise ModelError(f"There is no weight file {path}; give a .safetensors or .ckpt file on this machine.")
     if path.is_dir():
         raise ModelError(f"{path} is a folder, not a weight file; give a .safetensors or .ckpt file.")
+    if not path.is_file():  # a pipe or a device may never end
+        raise ModelError(f"{path} is not a file on disk; give a .safetensors or .ckpt file.")
     try:
         with path.open("rb") as file:
             start = file.read(512)

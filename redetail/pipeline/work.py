@@ -124,7 +124,11 @@ class KeptWork:
 
     def _created(self, run: Run, plan: Plan) -> Workspace:
         manifest = Manifest(plan, engine=engine_identity(run.engine.capabilities), **self._asked)
-        return Workspace.create(self.folder, manifest, limit=self._work.limit)
+        try:
+            return Workspace.create(self.folder, manifest, limit=self._work.limit)
+        except BaseException:
+            claims.remove([self.folder])
+            raise
 
     def _drop(self) -> None:
         """Remove the folder. It gets the name of a leftover first, so that half of it is never taken for work."""

@@ -18,9 +18,8 @@ from redetail.region import Region, Size
 from redetail.selection.base import CommandOption, InMemory, Search
 from redetail.selection.files import FileSelection
 from redetail.tracking import regions_from_masks
-from redetail.video import open_source
+from redetail.video import open_source, transparency
 from redetail.video.base import RGB
-from redetail.video.probe import transparency
 
 
 @dataclass(frozen=True)

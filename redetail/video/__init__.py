@@ -28,6 +28,7 @@ __all__ = [
     "array_source",
     "open_sink",
     "open_source",
+    "transparency",
 ]
 
 
@@ -54,6 +55,14 @@ def open_source(path: str | Path, *, rate: Fraction | float = DEFAULT_RATE, stri
         if path.suffix.lower() in IMAGE_SUFFIXES and is_still(path):
             return FolderSource(path, [path], _rate(rate))
         return FileSource(path, strict=strict)
+
+
+def transparency(path: Path) -> NDArray[np.uint8] | None:
+    """How opaque the pixels of a picture are, (H, W) uint8 0..255, upright; None where nothing in it is transparent."""
+    with requires("av"):
+        from redetail.video.probe import transparency
+
+        return transparency(path)
 
 
 def array_source(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -365,3 +366,15 @@ def test_a_run_that_succeeds_is_logged_with_debug(
     ran = run("detail", clip, *BOX, "--dry-run", "--debug")
     assert ran.code == 0
     assert [message for message in caplog.messages if message.startswith("pass detect: ")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of the size of files")
+def test_a_disk_that_is_full_before_there_is_work_to_keep(refused, tmp_path: Path, clip: Path) -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, limits[1]))
+    try:
+        assert "the disk is full" in refused(*detail(clip, tmp_path, *BOX))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -345,3 +346,16 @@ def test_diffusers_parts(tmp_path: Path, model_folder: Path) -> None:
         "vae": "vae",
         "text_encoder": "text-encoder",
     }
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match="is not a file on disk"):
+        open_weights(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["\ud800.safetensors", "a\0b.safetensors", "x" * 5000])
+def test_names_that_no_file_can_have(name):
+    with pytest.raises(ModelError, match="There is no weight file"):
+        open_weights(name)

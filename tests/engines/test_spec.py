@@ -84,7 +84,17 @@ def test_a_spec_takes_names_as_they_are_typed_and_keeps_paths() -> None:
     assert set(typed.files) >= {Path.home() / "mm.ckpt", Path("b.pt"), Path("bad.pt"), Path("c.pth")}
 
 
-@pytest.mark.parametrize("given", [{"loras": "a:0.5"}, {"controls": ["c.pth"]}, {"vae": 3}, {"embeddings": None}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"checkpoint": 0.5},
+        {"refiner_checkpoint": [1]},
+        {"loras": "a:0.5"},
+        {"controls": ["c.pth"]},
+        {"vae": 3},
+        {"embeddings": None},
+    ],
+)
 def test_what_is_no_file_in_a_spec_is_refused(given: dict[str, object]) -> None:
     with pytest.raises(SettingsError, match=f"^{next(iter(given))} "):
         ModelSpec(**given)
