@@ -26,9 +26,10 @@ from redetail.evaluate.comparison import compare as compare_clips
 from redetail.evaluate.fidelity import vmaf_program
 from redetail.job import Job, search
 from redetail.pipeline.outputs import Outputs
+from redetail.pipeline.page import pictures_for, write_run
 from redetail.pipeline.paste import check_counts, pasted_frames
 from redetail.pipeline.plan import Plan, crop_plans
-from redetail.pipeline.report import Report, report_of, write_report
+from redetail.pipeline.report import Report, report_of
 from redetail.pipeline.run import Run
 from redetail.pipeline.work import KeptWork, Work
 from redetail.pipeline.workspace import Workspace
@@ -91,10 +92,9 @@ def detail(
       model); ``device``: "cpu", "cuda", "cuda:1" or "mps"; ``memory``: a :class:`redetail.Memory`, how it uses the
       machine.
     - ``subjects``: :class:`redetail.Subject`, settings of single subjects.
-    - ``compare``: also write before and after side by side; ``report``: also write the report as JSON; ``save_hints``:
-      also write pictures of what ControlNets were shown into this folder.
-    - ``scale``: how much larger the output is than the source: a factor from 1 to 8, or its height in pixels (16 and
-      more). Frames are enlarged with Lanczos's filter; subjects are pasted at the output's size.
+    - ``compare``: also write before and after side by side; ``report``: also the report, as JSON or as a page (.html);
+      ``save_hints``: also pictures of what ControlNets were shown, into this folder.
+    - ``scale``: how much larger the output is than the source: a factor from 1 to 8, or its height in pixels.
     - ``encode``: :class:`redetail.EncodeOptions`, how the output is coded (None: as suits source and container).
     - ``strict``: refuse a source that is damaged or shorter than it announces, instead of going on with a fault.
     - every setting of :class:`redetail.Settings`, and ``preset``, one of those that the model's
@@ -163,10 +163,11 @@ def _do(
             if kept is not None:
                 kept.mark_writing()
             with outputs.opened(planned, job.span.whole) as write:
-                measures = started.write(planned, crops, write, size)
+                pictures = pictures_for(job.report, planned, size)
+                measures = started.write(planned, crops, write, size, pictures)
             report = report_of(started, job, planned, measures, outputs, named=named)
             if job.report is not None:
-                write_report(report, job.report)
+                write_run(report, job.report, pictures)
     return Result(job.output, report, outputs.collected, outputs.all_faults)
 
 

@@ -14,12 +14,12 @@ from redetail.cli.outputs import keep_existing, path_of, write_picture
 from redetail.cli.request import selected
 from redetail.errors import SettingsError
 from redetail.evaluate.comparison import SOURCE, ClipFigures, Comparison, worst_moments
-from redetail.evaluate.sheet import Picture, contact_sheet, zoomed
+from redetail.evaluate.sheet import Picture, contact_sheet, square_around, zoomed
 from redetail.evaluate.subjects import SubjectFigures
 from redetail.files import expanded, write_text
 from redetail.pipeline.outputs import check_names
 from redetail.progress import CancelToken
-from redetail.region import Box, Region, Size
+from redetail.region import Region, Size
 from redetail.video import FrameSource, open_source
 from redetail.video.target import check_target
 
@@ -158,6 +158,5 @@ def _tiles(source: FrameSource, region: Region, framed: Size, moments: Sequence[
     for frame in source.frames(min(moments), max(moments) + 1):
         if frame.index in moments:
             box = region.box(frame.index - region.start).scaled(own.width / framed.width, own.height / framed.height)
-            (x, y), half = box.center, _AROUND / 2 * max(box.width, box.height)
-            tiles[frame.index] = zoomed(frame.pixels, Box(x - half, y - half, x + half, y + half), Size(_TILE, _TILE))
+            tiles[frame.index] = zoomed(frame.pixels, square_around(box, _AROUND), Size(_TILE, _TILE))
     return [tiles[index] for index in moments]

@@ -119,7 +119,9 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="OUT", help="video or folder of images to write")
     group.add_argument("--compare", metavar="SIDE.mp4", help="also write before and after side by side")
-    group.add_argument("--report", metavar="REPORT.json", help="also write tracks, settings, timings and measures")
+    group.add_argument(
+        "--report", metavar="REPORT", help="also write tracks, settings, timings and measures: .json, or .html, a page"
+    )
     group.add_argument("--save-hints", metavar="FOLDER", help="also write what ControlNets were shown")
     group.add_argument("--save-job", metavar="JOB.toml", help="also write what was asked for, to be run with --job")
     _add_scale(group)

@@ -57,6 +57,12 @@ def zoomed(picture: NDArray[Any], box: Box, size: Size) -> Picture:
     return _to_bytes(crop(picture, box, size))
 
 
+def square_around(box: Box, factor: float) -> Box:
+    """A square around the centre of a box, with ``factor`` times its longer side."""
+    (x, y), half = box.center, factor / 2 * max(box.width, box.height)
+    return Box(x - half, y - half, x + half, y + half)
+
+
 def save_png(path: Path, picture: Picture) -> None:
     """Write a uint8 picture as PNG; raises :class:`~redetail.errors.OutputError` where it cannot be written."""
     with replacing(path) as temporary:

@@ -13,16 +13,41 @@ from redetail.pipeline.paste import PastedFrame
 from redetail.region import Region
 
 
+@dataclass(frozen=True, slots=True)
+class FrameMeasures:
+    """One subject in one frame, in levels of 8 bits.
+
+    ``region``: its place in the plan; ``change``: mean absolute difference between result and source under the mask;
+    ``flicker_source`` and ``flicker_output``: mean difference to the frame before, moved along the optical flow. None
+    where there was nothing to measure.
+    """
+
+    region: int
+    frame: int
+    change: float | None
+    flicker_source: float | None
+    flicker_output: float | None
+
+
 @dataclass(frozen=True)
 class RegionMeasures:
     """The figures of one subject; differences are in levels of 8 bits.
 
-    ``mean_change``: mean absolute difference between result and source under the mask (None: there was no mask).
+    ``mean_change``: mean absolute difference between result and source under the mask (None: there was no mask);
+    ``frames``: the figures of each of its frames.
     """
 
     flicker: TemporalFigures
     jitter: Jitter
     mean_change: float | None
+    frames: tuple[FrameMeasures, ...] = ()
+
+    def curves(self) -> dict[str, list[float | None]]:
+        """A value for each of its frames, as docs/report.md describes them."""
+        return {
+            name: [_rounded(getattr(one, name)) for one in self.frames]
+            for name in ("change", "flicker_source", "flicker_output")
+        }
 
     def to_document(self) -> dict[str, Any]:
         """As docs/report.md describes it."""
@@ -54,7 +79,7 @@ class Untouched:
 
 
 class Measures:
-    """Watches pasted frames; holds one earlier frame and sums, whatever the length of the clip.
+    """Watches pasted frames; holds one earlier frame and a few numbers for each, whatever the length of the clip.
 
     ``scale``: pixels of the pasted frames per pixel of the regions' coordinates, across and down.
     """
@@ -63,10 +88,12 @@ class Measures:
         self._regions, self._scale = regions, scale
         self._flicker = [WarpedError() for _ in regions]
         self._changed = [_Change() for _ in regions]
+        self._frames: list[list[FrameMeasures]] = [[] for _ in regions]
         self._untouched = UntouchedCheck()
 
-    def add(self, frame: PastedFrame) -> None:
-        """Take the next frame."""
+    def add(self, frame: PastedFrame) -> list[FrameMeasures]:
+        """Take the next frame; returns the figures of the subjects in it."""
+        taken = []
         before, after = frame.source.pixels, frame.result.pixels
         touched = np.zeros(before.shape[:2], dtype=bool)
         for patch in frame.patches:
@@ -74,16 +101,22 @@ class Measures:
             touched[rows, columns] |= patch.mask > 0
             region = self._regions[patch.region]
             subject = region.box(frame.source.index - region.start).scaled(*self._scale)
-            self._flicker[patch.region].add(frame.source.index, before, after, subject)
-            self._changed[patch.region].add(before[rows, columns], after[rows, columns], patch.mask)
+            pair = self._flicker[patch.region].add(frame.source.index, before, after, subject)
+            change = self._changed[patch.region].add(before[rows, columns], after[rows, columns], patch.mask)
+            flicker = (None, None) if pair is None else (pair.source, pair.output)
+            taken.append(FrameMeasures(patch.region, frame.source.index, change, *flicker))
+            self._frames[patch.region].append(taken[-1])
         self._untouched.add(before, after, touched)
+        return taken
 
     @property
     def regions(self) -> tuple[RegionMeasures, ...]:
         """The figures of every subject."""
         return tuple(
-            RegionMeasures(flicker.figures, window_jitter(region.path, region.boxes), changed.mean)
-            for region, flicker, changed in zip(self._regions, self._flicker, self._changed, strict=True)
+            RegionMeasures(flicker.figures, window_jitter(region.path, region.boxes), changed.mean, tuple(frames))
+            for region, flicker, changed, frames in zip(
+                self._regions, self._flicker, self._changed, self._frames, strict=True
+            )
         )
 
     @property
@@ -98,12 +131,15 @@ class _Change:
     def __init__(self) -> None:
         self._sum = self._weight = 0.0
 
-    def add(self, before: Any, after: Any, mask: Any) -> None:
+    def add(self, before: Any, after: Any, mask: Any) -> float | None:
+        """Take a frame; returns its own mean."""
         levels = 255 / (np.iinfo(before.dtype).max)
         difference = np.abs(after.astype(np.float32) - before.astype(np.float32)).mean(axis=-1) * levels
         inside = mask > 0.5
-        self._sum += float(difference[inside].sum())
-        self._weight += int(inside.sum())
+        total, weight = float(difference[inside].sum()), int(inside.sum())
+        self._sum += total
+        self._weight += weight
+        return total / weight if weight else None
 
     @property
     def mean(self) -> float | None:

@@ -14,6 +14,7 @@ import numpy as np
 from redetail.errors import OutputError, SettingsError
 from redetail.evaluate.sheet import side_by_side
 from redetail.files import expanded, replacing
+from redetail.optional import require
 from redetail.pipeline.paste import PastedFrame
 from redetail.pipeline.plan import Plan
 from redetail.region import Size
@@ -56,6 +57,8 @@ class Outputs:
                 open_sink(path, info, options=options)
         if report is not None:
             check_target(report, source.info.path)
+            for module in ("jinja2", "PIL.Image") if is_page(report) else ():
+                require(module)
 
     @property
     def named(self) -> tuple[Path, ...]:
@@ -123,6 +126,11 @@ class Outputs:
         assert source is not None  # _same_kind
         with replacing(output) as temporary:
             shutil.copyfile(source, temporary)
+
+
+def is_page(report: Path) -> bool:
+    """Whether a report of that name is a page."""
+    return report.suffix.lower() in (".html", ".htm")
 
 
 def check_names(written: Iterable[Path | None], read: Iterable[Path]) -> None:

@@ -82,6 +82,7 @@ class Report(PlanReport):
             "placement": dict(self.placement),
             "passes": {name: time.to_document() for name, time in self.passes.items()},
             "untouched": self.untouched.to_document(),
+            "curves": [measured.curves() for measured in self.regions],
             "job": None if self.job is None else self.job.to_document(),
         }
 

@@ -21,7 +21,7 @@ from redetail.pipeline.feed import feed
 from redetail.pipeline.hints import HintFolder, HintFrames, HintNames, hint_names_of, open_hints
 from redetail.pipeline.joints import JoinedCrops
 from redetail.pipeline.manifest import engine_identity, source_fingerprint
-from redetail.pipeline.measure import Measures
+from redetail.pipeline.measure import FrameMeasures, Measures
 from redetail.pipeline.overrides import check_subjects, region_settings
 from redetail.pipeline.paste import Crops, PastedFrame, pasted_frames
 from redetail.pipeline.plan import CropPlan, Plan, crop_plan
@@ -106,9 +106,17 @@ class Run:
                 self._folder.fill(space.hints)
 
     def write(
-        self, plan: Plan, crops: Sequence[Crops], write: Callable[[PastedFrame], None], size: Size | None = None
+        self,
+        plan: Plan,
+        crops: Sequence[Crops],
+        write: Callable[[PastedFrame], None],
+        size: Size | None = None,
+        watch: Callable[[PastedFrame, Sequence[FrameMeasures]], None] | None = None,
     ) -> Measures:
-        """Pass 3: paste every frame, hand it to ``write`` and measure it; frames are enlarged to ``size`` first."""
+        """Pass 3: paste every frame, hand it to ``write`` and measure it; frames are enlarged to ``size`` first.
+
+        ``watch`` gets every frame with its figures.
+        """
         size = size or plan.size
         measures = Measures(plan.regions, ratios(plan.size, size))
         with self._pass("write"):
@@ -116,7 +124,9 @@ class Run:
             feathers = [crop.settings.paste_feather for crop in plan.crops]
             for pasted in pasted_frames(frames, plan.regions, crops, feathers, size):
                 write(pasted)
-                measures.add(pasted)
+                figures = measures.add(pasted)
+                if watch is not None:
+                    watch(pasted, figures)
         return measures
 
     def _crops(self, found: Sequence[FoundSubject], left_out: Collection[int] = ()) -> tuple[CropPlan, ...]:
