@@ -6,7 +6,9 @@ constant-velocity alpha-beta filter, the steady state of a Kalman filter. Boxes 
 first: faces hardly overlap one another, so an optimal assignment would find the same pairs.
 
 Nothing is decided too early: a track may begin with unsure detections, and what turns out to be none (too few
-detections, never sure) is dropped when it ends. Only boxes are kept, so memory grows by some bytes a frame.
+detections, never sure) is dropped when it ends. Descriptors of faces, where detections have them, keep tracks from
+moving over to another person and join those of one (:mod:`redetail.tracking.people`). Only boxes and descriptors are
+kept, so memory grows by some bytes a frame.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 
 from redetail.errors import RegionError, SettingsError
 from redetail.region import Box, Detection
+from redetail.tracking.people import is_somebody_else, joined_people
 
 POSITION_GAIN = 0.7
 VELOCITY_GAIN = 0.3
@@ -41,6 +44,8 @@ MIN_SURE_SHARE = 0.25
 """Share of its detections in which a subject must be sure, unless some are certain: a hand that looks like a face is
 sure now and then, a face that was seen well may look away for as long as it likes."""
 CERTAIN = 0.8
+STAYED = 0.5
+"""Intersection over union with the frame before from which a face is the same one, whatever its descriptor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +53,8 @@ class Track:
     """One subject over consecutive frames ``start`` to ``stop`` (excluded).
 
     ``boxes`` (F, 4) x1, y1, x2, y2 in pixels, gaps filled linearly; ``detected`` (F,) says which were seen;
-    ``confidence`` is the mean over those, 0..1. ``descriptor`` (128,) is the mean of the descriptors of its detections,
-    None where they have none; tracks of the same ``person`` show one (None: this one alone).
+    ``confidence`` is the mean over those, 0..1. ``descriptor`` (128,) is the mean of the descriptors of its
+    ``described`` detections, None where there are none; tracks of the same ``person`` show one (None: this one alone).
     """
 
     label: str
@@ -59,6 +64,7 @@ class Track:
     detected: NDArray[np.bool_]
     person: int | None = None
     descriptor: NDArray[np.float32] | None = None
+    described: int = 0
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -89,6 +95,10 @@ class _Candidate:
     @property
     def label(self) -> str:
         return self.seen[0][1].label
+
+    @property
+    def descriptors(self) -> list[NDArray[np.float32]]:
+        return [found.descriptor for _, found in self.seen if found.descriptor is not None]
 
     def predicted(self, index: int) -> Box:
         decayed = (1 - VELOCITY_DECAY ** (index - self.last)) / (1 - VELOCITY_DECAY)
@@ -156,14 +166,14 @@ class Tracker:
         self._end(self._active)
         tracks = _without_doubles(self._ended)
         self._active, self._ended, self._last_index = [], [], -1
-        return sorted(tracks, key=lambda track: (track.start, -_median_area(track)))
+        return joined_people(sorted(tracks, key=lambda track: (track.start, -_median_area(track))))
 
     def _associate(self, index: int, detections: Sequence[Detection]) -> None:
         sure = [d for d in detections if d.confidence >= self._sure]
         unsure = [d for d in detections if d.confidence < self._sure]
-        sure_pairs = _match(index, self._active, sure, SURE_OVERLAP)
+        sure_pairs = self._match(index, self._active, sure, SURE_OVERLAP)
         left = [track for track in self._active if all(track is not taken for taken, _ in sure_pairs)]
-        pairs = sure_pairs + _match(index, left, unsure, UNSURE_OVERLAP)
+        pairs = sure_pairs + self._match(index, left, unsure, UNSURE_OVERLAP)
         for track, detection in pairs:
             track.add(index, self._update, detection)
         matched = [detection for _, detection in pairs]
@@ -171,6 +181,21 @@ class Tracker:
         new = [d for d in sure if d not in matched]
         new += [d for d in unsure if d not in matched and not _near(d.box, occupied)]
         self._active += [_Candidate([(index, d)], self._update, self._update, _state(d.box)) for d in new]
+
+    def _match(
+        self, index: int, tracks: Sequence[_Candidate], detections: Sequence[Detection], least: float
+    ) -> list[tuple[_Candidate, Detection]]:
+        """Pairs of tracks and detections, best overlap first, each used once."""
+        pairs = [
+            (_overlap(track, index, detection, self._update - 1), i, j)
+            for i, track in enumerate(tracks)
+            for j, detection in enumerate(detections)
+        ]
+        matched: dict[int, int] = {}
+        for overlap, i, j in sorted(pairs, key=lambda pair: -pair[0]):
+            if overlap >= least and i not in matched and j not in matched.values():
+                matched[i] = j
+        return [(tracks[i], detections[j]) for i, j in matched.items()]
 
     def _end(self, candidates: Sequence[_Candidate]) -> None:
         self._ended += [_track(candidate) for candidate in candidates if self._credible(candidate)]
@@ -184,26 +209,14 @@ class Tracker:
         return often and sure >= needed / 2 and (sure >= MIN_SURE_SHARE * len(confidences) or certain >= needed)
 
 
-def _match(
-    index: int, tracks: Sequence[_Candidate], detections: Sequence[Detection], least: float
-) -> list[tuple[_Candidate, Detection]]:
-    """Pairs of tracks and detections, best overlap first, each used once."""
-    pairs = [
-        (_overlap(track, index, detection), i, j)
-        for i, track in enumerate(tracks)
-        for j, detection in enumerate(detections)
-    ]
-    matched: dict[int, int] = {}
-    for overlap, i, j in sorted(pairs, key=lambda pair: -pair[0]):
-        if overlap >= least and i not in matched and j not in matched.values():
-            matched[i] = j
-    return [(tracks[i], detections[j]) for i, j in matched.items()]
-
-
-def _overlap(track: _Candidate, index: int, detection: Detection) -> float:
-    """How well a detection continues a track, 0..1: it went on as before, or it stopped."""
+def _overlap(track: _Candidate, index: int, detection: Detection, update: int) -> float:
+    """How well a detection continues a track, 0..1: it went on as before, or it stopped. ``update`` is the one before:
+    a face that was seen there, nearly in the same place, needs no descriptor."""
     moved, rested = track.predicted(index), track.seen[-1][1].box
     if detection.label != track.label or _area_ratio(moved, detection.box) > MAX_AREA_RATIO:
+        return 0.0
+    stayed = track.alive == update and rested.iou(detection.box) >= STAYED
+    if not stayed and is_somebody_else(detection.descriptor, track.descriptors):
         return 0.0
     return max(_widened(box).iou(_widened(detection.box)) for box in (moved, rested))
 
@@ -234,10 +247,12 @@ def _track(candidate: _Candidate) -> Track:
     frames = np.arange(indices[0], indices[-1] + 1)
     filled = np.stack([np.interp(frames, indices, column) for column in boxes.T], axis=1)
     confidence = float(np.mean([detection.confidence for _, detection in candidate.seen]))
-    described = [detection.descriptor for _, detection in candidate.seen if detection.descriptor is not None]
+    described = candidate.descriptors
     descriptor = np.asarray(np.mean(described, axis=0), np.float32) if described else None
     detected = np.isin(frames, indices)
-    return Track(candidate.label, confidence, int(indices[0]), filled, detected, descriptor=descriptor)
+    return Track(
+        candidate.label, confidence, int(indices[0]), filled, detected, descriptor=descriptor, described=len(described)
+    )
 
 
 def _median_area(track: Track) -> float:

@@ -1,0 +1,67 @@
+"""Whose tracks they are, by descriptors of faces: what motion alone would confuse.
+
+Motion decides first. A descriptor is asked only where a face was not seen in the frame before, nearly where it is now;
+there it may veto. When a clip has ended, tracks of one person are joined: across cuts, exits and long occlusions.
+
+The limits come from 43 clips of 24 to 121 frames. The nearest earlier descriptor of the same face was at most 0.52
+away (136 faces), that of another face in the frame at least 0.40, and more than 0.55 for three quarters of 93. Means
+over the two halves of a track were at most 0.45 apart, 95 % of them at most 0.38; means of two people at least 0.41.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from redetail.tracking.tracker import Track
+
+VETO = 0.53
+"""Distance to the nearest of a track's descriptors above which a face is somebody else."""
+JOIN = 0.38
+"""Distance of the mean descriptors of two tracks up to which they show one person."""
+MIN_DESCRIBED = 2
+"""Descriptors that a track needs to be joined with another: a single one may come from a blurred frame."""
+
+Descriptor = NDArray[np.float32]
+
+
+def is_somebody_else(face: Descriptor | None, known: Iterable[Descriptor]) -> bool:
+    """Whether a face is certainly not the one that these descriptors are of; where nothing is known it may be."""
+    distances = [float(np.linalg.norm(face - other)) for other in known] if face is not None else []
+    return bool(distances) and min(distances) > VETO
+
+
+def joined_people(tracks: Sequence[Track]) -> list[Track]:
+    """The tracks in their order; those that show one person get a common ``person``.
+
+    The nearest pairs are joined first. Nobody is in two places, so tracks that share a frame, or that a track of the
+    other's person shares one with, are two people however alike they look.
+    """
+    groups = {index: [index] for index in range(len(tracks))}
+    for apart, i, j in sorted(_pairs(tracks)):
+        one, other = groups[i], groups[j]
+        if apart <= JOIN and one is not other and not any(_meet(tracks[a], tracks[b]) for a in one for b in other):
+            one.extend(other)
+            groups.update(dict.fromkeys(other, one))
+    return [
+        replace(track, person=min(groups[index]) + 1) if len(groups[index]) > 1 else track
+        for index, track in enumerate(tracks)
+    ]
+
+
+def _pairs(tracks: Sequence[Track]) -> Iterable[tuple[float, int, int]]:
+    for (i, one), (j, other) in combinations(enumerate(tracks), 2):
+        if one.label == other.label and min(one.described, other.described) >= MIN_DESCRIBED:
+            assert one.descriptor is not None
+            assert other.descriptor is not None
+            yield float(np.linalg.norm(one.descriptor - other.descriptor)), i, j
+
+
+def _meet(one: Track, other: Track) -> bool:
+    return one.start < other.stop and other.start < one.stop
