@@ -18,7 +18,14 @@ from redetail.cli.models import models
 from redetail.cli.options import settings_of
 from redetail.cli.outputs import keep_existing, path_of, write_picture
 from redetail.cli.request import job_of, selected, work_of
-from redetail.cli.summary import placement_summary, plan_summary, preset_summary, settings_summary, summary
+from redetail.cli.summary import (
+    placement_summary,
+    plan_summary,
+    preset_summary,
+    settings_summary,
+    space_summary,
+    summary,
+)
 from redetail.cli.track import track
 from redetail.errors import SettingsError
 from redetail.files import expanded, write_text
@@ -75,7 +82,7 @@ def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: 
     size = job.scale.size(plan.size)
     enlarged = "" if size == plan.size else f"  output: {size}\n"
     lines = plan_summary(plan, str(job.source)), enlarged, settings_summary(settings), preset_summary(job.settings)
-    tell("".join(lines) + placement_summary(plan.placement))
+    tell("".join(lines) + space_summary(plan) + placement_summary(plan.placement))
 
 
 def _save_job(job: Job, plan: Plan, path: Path | None) -> None:

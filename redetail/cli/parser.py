@@ -316,6 +316,7 @@ def _add_work(parser: Parser) -> None:
 
 def _add_work_folder(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--work-dir", metavar="FOLDER", help="keep unfinished work here [beside OUT]")
+    group.add_argument("--work-space", metavar="SIZE", help="room for it, as in 20GB [most of what the disk has free]")
     group.add_argument("--keep-work", action="store_true", help="leave the work in place when the run is complete")
 
 

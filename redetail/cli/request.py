@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,23 @@ def common_job_of(options: argparse.Namespace) -> Job:
 
 def work_of(options: argparse.Namespace) -> Work:
     """How the run keeps its work."""
-    return Work(folder=_path(options.work_dir), resume=getattr(options, "resume", False), keep=options.keep_work)
+    return Work(
+        folder=_path(options.work_dir),
+        resume=getattr(options, "resume", False),
+        keep=options.keep_work,
+        limit=None if options.work_space is None else _size(options.work_space),
+    )
+
+
+def _size(text: str) -> int:
+    """Bytes, as in 20GB, 500M or 1.5 GiB; raises :class:`~redetail.errors.SettingsError`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", text.strip().lower())
+    count = (
+        0 if match is None else int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2] or " "))
+    )
+    if not count:
+        raise SettingsError(f"work-space is {text!r}; give a size such as 20GB or 500MB.")
+    return count
 
 
 def selected(options: argparse.Namespace) -> dict[str, Any]:

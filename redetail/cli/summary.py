@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from redetail.cli.display import duration, title
@@ -12,6 +13,8 @@ from redetail.pipeline.measure import RegionMeasures, Untouched
 from redetail.pipeline.plan import CropPlan, Plan
 from redetail.pipeline.report import Report
 from redetail.pipeline.stopwatch import PassTime
+from redetail.pipeline.tasks import plan_tasks
+from redetail.pipeline.workspace import estimated_bytes, readable
 from redetail.settings import display_name
 
 
@@ -42,6 +45,11 @@ def preset_summary(requested: Mapping[str, Any]) -> str:
     chosen = {key: value for key, value in all_presets()[name].items() if requested.get(key) is None}
     typed = " ".join(_typed(f"--{display_name(key)}", value) for key, value in chosen.items())
     return f"  preset {name}: {typed or 'all of it was given otherwise'}\n"
+
+
+def space_summary(plan: Plan) -> str:
+    """How much disk space the work needs, as a line."""
+    return f"  work space: up to {readable(estimated_bytes(plan_tasks(plan, Path())))}\n" if plan.crops else ""
 
 
 def placement_summary(placement: Mapping[str, Any]) -> str:

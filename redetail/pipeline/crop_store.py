@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from redetail.engines.base import Pixels
 from redetail.errors import OutputError
-from redetail.files import reason, rename
+from redetail.files import reason
 from redetail.imaging import resample
 
 Shape = tuple[int, int, int, int]
 
 _BLOCK = 2**20
-_CHECKSUM_BYTES = 4
+CHECKSUM_BYTES = 4
 
 
 class StoredCrops(ABC):
@@ -83,7 +83,7 @@ class CropStore(StoredCrops):
 
     def create(self) -> None:
         """Make an empty file."""
-        with _writing(self.path):
+        with writing(self.path):
             self.path.write_bytes(b"")
 
     def _levels(self, start: int, stop: int) -> NDArray[np.uint16]:
@@ -93,7 +93,7 @@ class CropStore(StoredCrops):
 
     def _keep(self, start: int, levels: NDArray[np.uint16]) -> None:
         # A plain file, not a memory map: a full disk is then an error to report instead of a bus error.
-        with _writing(self.path), self.path.open("r+b") as file:
+        with writing(self.path), self.path.open("r+b") as file:
             file.seek(start * self._frame_bytes)
             file.write(levels.tobytes())
 
@@ -101,34 +101,13 @@ class CropStore(StoredCrops):
         """Give its space back."""
         self.path.unlink(missing_ok=True)
 
-    def seal(self, path: Path, *, durable: bool) -> None:
-        """Add a checksum and rename the file to ``path``; ``durable``: force both to disk."""
-        with _writing(path):
-            with self.path.open("ab") as file:
-                file.write(_checksum(self.path).to_bytes(_CHECKSUM_BYTES, "little"))
-            if durable:
-                rename(self.path, path)
-            else:
-                self.path.replace(path)
-
-    def sealed(self) -> bool:
-        """Whether the file is there, complete and undamaged."""
-        try:
-            if self.path.stat().st_size != self.bytes + _CHECKSUM_BYTES:
-                return False
-            with self.path.open("rb") as file:
-                file.seek(self.bytes)
-                return int.from_bytes(file.read(), "little") == _checksum(self.path, self.bytes)
-        except FileNotFoundError:
-            return False
-
 
 def stored_bytes(shape: Shape) -> int:
     """What crops of that shape take on disk."""
     return 2 * shape[0] * shape[1] * shape[2] * shape[3]
 
 
-def _checksum(path: Path, size: int | None = None) -> int:
+def checksum_of(path: Path, size: int | None = None) -> int:
     """CRC-32 of the first ``size`` bytes (None: of all)."""
     checksum, left = 0, path.stat().st_size if size is None else size
     with path.open("rb") as file:
@@ -138,7 +117,8 @@ def _checksum(path: Path, size: int | None = None) -> int:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system refuses into :class:`~redetail.errors.OutputError`."""
     try:
         yield
     except OSError as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from redetail.engines.base import Pixels
-from redetail.pipeline.crop_store import CropStore
+from redetail.pipeline.crop_store import StoredCrops
 from redetail.pipeline.stretches import Stretch
 
 
@@ -18,7 +18,7 @@ class JoinedCrops:
     Results are stored unblended, so stretches may be enhanced in any order; a frame needs only those that hold it.
     """
 
-    def __init__(self, stretches: Sequence[Stretch], results: Sequence[CropStore]) -> None:
+    def __init__(self, stretches: Sequence[Stretch], results: Sequence[StoredCrops]) -> None:
         self._stretches, self._results = stretches, results
         self._stops = [stretch.stop for stretch in stretches]
         self.shape = (self._stops[-1], *results[0].shape[1:])

@@ -31,7 +31,8 @@ class Manifest:
 
     ``source`` is the fingerprint of the clip (None: not known), ``engine`` the identity of the engine, ``job`` the
     job's document, if there is one, ``files`` fingerprints of what else it reads, by name. All are values for JSON.
-    ``version`` is that of redetail.
+    ``version`` is that of redetail; ``limit`` are the bytes that the workspace may take (None: what the disk has),
+    chosen when it was made, and no condition of going on.
     """
 
     plan: Plan
@@ -40,6 +41,7 @@ class Manifest:
     job: Mapping[str, Any] | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
+    limit: int | None = None
 
     def to_document(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The manifest, ready for JSON, and the files of masks that it refers to, by name."""
@@ -52,6 +54,7 @@ class Manifest:
             "engine": self.engine,
             "job": self.job,
             "files": self.files,
+            "limit": self.limit,
             "plan": plan,
         }
         return document, files
@@ -69,7 +72,7 @@ class Manifest:
             )
         try:
             plan = plan_from_document(document["plan"], files)
-            values = [document[name] for name in ("source", "engine", "job", "files", "redetail")]
+            values = [document[name] for name in ("source", "engine", "job", "files", "redetail", "limit")]
             return cls(plan, *values)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"The manifest of the workspace {folder} is damaged ({error}); delete it.") from error

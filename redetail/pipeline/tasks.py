@@ -16,8 +16,9 @@ from redetail.engines.base import CropSource, Engine, Pixels, Request
 from redetail.engines.prompt import starting_at
 from redetail.imaging import masks, resample
 from redetail.imaging.colour import match_low_frequencies
-from redetail.pipeline.crop_store import CropStore, Shape
+from redetail.pipeline.crop_store import CropStore, Shape, stored_bytes
 from redetail.pipeline.hints import HintNames, computed_hints, save_hints
+from redetail.pipeline.packed_crops import PackedCrops
 from redetail.pipeline.plan import CropPlan, Plan
 from redetail.pipeline.stretches import Stretch
 from redetail.progress import CancelToken, Progress, ProgressCallback
@@ -86,26 +87,27 @@ class Task:
     @property
     def source(self) -> CropStore:
         """The crops of the source."""
-        return self._store("sources", "")
+        return CropStore(self._path("sources", ""), self.shape)
 
     @property
     def hint_sources(self) -> dict[str, CropStore]:
         """The crops of each file of hints."""
-        return {name: self._store("sources", f"-hint-{index}") for index, name in enumerate(self.hints, 1)}
+        paths = {name: self._path("sources", f"-hint-{index}") for index, name in enumerate(self.hints, 1)}
+        return {name: CropStore(path, self.shape) for name, path in paths.items()}
 
     @property
-    def result(self) -> CropStore:
+    def result(self) -> PackedCrops:
         """The enhanced crops, there once the task is done."""
-        return self._store("results", "")
+        return PackedCrops(self._path("results", ""), self.shape)
 
     @property
     def source_bytes(self) -> int:
         """Disk space of its source crops and hints."""
-        return self.result.bytes * (1 + len(self.hints))
+        return stored_bytes(self.shape) * (1 + len(self.hints))
 
     def run(self, engine: Engine, report: Callable[[float], None], cancel: CancelToken | None = None) -> Outcome:
         """Enhance the source crops and store the result; ``report`` takes what share of the work is done, 0..1."""
-        part = self._store("results", ".part")
+        part = PackedCrops(self._path("results", ".part"), self.shape)
         try:
             part.create()
             run_checked(engine, self._request(part, _shares(report), cancel))
@@ -114,7 +116,7 @@ class Task:
             part.drop()  # nothing is left of it once it is sealed
         return Outcome(self.region, self.number, len(self.stretch))
 
-    def _request(self, result: CropStore, progress: ProgressCallback, cancel: CancelToken | None) -> Request:
+    def _request(self, result: PackedCrops, progress: ProgressCallback, cancel: CancelToken | None) -> Request:
         """Crops go to the engine padded, and come back without padding and with the source's colours."""
         source, padding, settings = self.source, self.crop.padding, self.settings
         noised = NoiseMasks(self.crop, settings.mask_feather)
@@ -158,8 +160,8 @@ class Task:
             padding.padded(self.crop.working),
         )
 
-    def _store(self, kind: str, suffix: str) -> CropStore:
-        return CropStore(self.folder / kind / f"{self.region + 1}-{self.number + 1:05d}{suffix}.crops", self.shape)
+    def _path(self, kind: str, suffix: str) -> Path:
+        return self.folder / kind / f"{self.region + 1}-{self.number + 1:05d}{suffix}.crops"
 
 
 def plan_tasks(

@@ -17,7 +17,7 @@ from redetail.job import Job
 from redetail.pipeline.manifest import Manifest, engine_identity, file_fingerprints, source_fingerprint
 from redetail.pipeline.plan import Plan
 from redetail.pipeline.run import Run
-from redetail.pipeline.workspace import Workspace
+from redetail.pipeline.workspace import Workspace, usual_limit
 from redetail.video import VideoInfo
 
 _LOG = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Work:
 
     ``folder``: an existing folder in which the run makes its own (None: beside the output); ``resume``: go on with
     what a stopped run of the same output left; ``keep``: leave the work in place after a run that ended well;
-    ``limit``: bytes that it may take (None: what the disk has).
+    ``limit``: bytes that it may take (None: nine tenths of what is free when it is made, or what was given then).
     """
 
     folder: Path | None = None
@@ -123,9 +123,10 @@ class KeptWork:
         return Workspace.open(self.folder, limit=self._work.limit)
 
     def _created(self, run: Run, plan: Plan) -> Workspace:
-        manifest = Manifest(plan, engine=engine_identity(run.engine.capabilities), **self._asked)
+        limit = self._work.limit or usual_limit(self.folder.parent)
+        manifest = Manifest(plan, engine=engine_identity(run.engine.capabilities), limit=limit, **self._asked)
         try:
-            return Workspace.create(self.folder, manifest, limit=self._work.limit)
+            return Workspace.create(self.folder, manifest)
         except BaseException:
             claims.remove([self.folder])
             raise

@@ -61,7 +61,7 @@ class Workspace:
             yield cls(folder, limit=limit, durable=False)
 
     @classmethod
-    def create(cls, folder: Path, manifest: Manifest, limit: int | None = None) -> Self:
+    def create(cls, folder: Path, manifest: Manifest) -> Self:
         """A new workspace; ``folder`` must be empty or not exist.
 
         Raises :class:`~redetail.errors.OutputError`.
@@ -74,7 +74,7 @@ class Workspace:
             for name, data in masks.items():
                 write_bytes(folder / name, data)
             write_bytes(folder / _MANIFEST, json.dumps(document).encode())
-            return cls(folder, manifest=manifest, limit=limit)
+            return cls(folder, manifest=manifest, limit=manifest.limit)
         except OSError as error:
             raise OutputError(
                 f"The workspace {folder} cannot be written ({reason(error)}); choose another folder."
@@ -84,7 +84,8 @@ class Workspace:
     def open(cls, folder: Path, asked: Manifest | None = None, limit: int | None = None) -> Self:
         """A workspace that a run left, with its finished tasks.
 
-        ``asked``: what it must have been started with (None: whatever it holds). Raises
+        ``asked``: what it must have been started with (None: whatever it holds); ``limit``: another one than it was
+        made with. Raises
         :class:`~redetail.errors.InputError` where there is none, or it belongs to another version, plan, source, engine
         or job.
         """
@@ -92,7 +93,7 @@ class Workspace:
         if asked is not None:
             manifest.check(asked, folder)
         try:
-            return cls(folder, manifest=manifest, limit=limit)
+            return cls(folder, manifest=manifest, limit=limit or manifest.limit)
         except OSError as error:
             raise OutputError(
                 f"The workspace {folder} cannot be written ({reason(error)}); make it writable."
@@ -121,20 +122,22 @@ class Workspace:
     def check_room(self, tasks: Sequence[Task], in_flight: int = 1) -> None:
         """Raise :class:`~redetail.errors.OutputError` where the tasks that are left, ``in_flight`` at once, do not fit
         on the disk or into the limit."""
-        needed = estimated_bytes(tasks, in_flight)
-        free = shutil.disk_usage(self.folder).free
+        needed, free = estimated_bytes(tasks, in_flight), shutil.disk_usage(self.folder).free
+        left = free if self._limit is None else min(free, self._limit - self._used)
+        if needed <= left:
+            return
+        fits = last_that_fits(tasks, left, in_flight)
+        part = "detail a part with --start and --end" if fits is None else f"detail a part: --end {fits}f would fit"
         if needed > free:
             larger = "set TMPDIR to" if self.manifest is None else "name with --work-dir"
             raise OutputError(
-                f"The crops of this clip need {_gigabytes(needed)} of temporary space, but {self.folder.parent} has "
-                f"only {_gigabytes(free)} free; {larger} a folder on a larger disk, or detail a part with --start and "
-                "--end."
+                f"The crops of this clip need up to {readable(needed)} of temporary space, but {self.folder.parent} "
+                f"has only {readable(free)} free; {larger} a folder on a larger disk, or {part}."
             )
-        if self._limit is not None and self._used + needed > self._limit:
-            raise OutputError(
-                f"The crops of this clip need {_gigabytes(self._used + needed)} of work space, but its limit is "
-                f"{_gigabytes(self._limit)}; raise the limit, or detail a part with --start and --end."
-            )
+        raise OutputError(
+            f"The crops of this clip need up to {readable(self._used + needed)} of work space, but its limit is "
+            f"{readable(self._limit or 0)}; raise it with --work-space, or {part}."
+        )
 
     def done(self, task: Task) -> bool:
         """Whether the task's result is there, complete and undamaged."""
@@ -143,19 +146,19 @@ class Workspace:
     def start(self, task: Task) -> None:
         """Make room for a task and create the stores of its source crops; raises
         :class:`~redetail.errors.OutputError` where the limit is reached."""
-        needed = task.source_bytes + task.result.bytes
+        needed = task.source_bytes + task.result.most_bytes
         if self._limit is not None and self._used + needed > self._limit:
             raise OutputError(
-                f"The workspace {self.folder} holds {_gigabytes(self._used)} and would grow beyond its limit of "
-                f"{_gigabytes(self._limit)}; raise the limit."
+                f"The workspace {self.folder} holds {readable(self._used)} and would grow beyond its limit of "
+                f"{readable(self._limit)}; raise the limit."
             )
         self._used += needed
         for store in (task.source, *task.hint_sources.values()):
             store.create()
 
     def finish(self, task: Task) -> None:
-        """Drop the source crops of a task that is done."""
-        self._used -= task.source_bytes
+        """Drop the source crops of a task that is done, and count what its result takes."""
+        self._used += task.result.path.stat().st_size - task.result.most_bytes - task.source_bytes
         for store in (task.source, *task.hint_sources.values()):
             store.drop()
 
@@ -163,7 +166,7 @@ class Workspace:
 def estimated_bytes(tasks: Iterable[Task], in_flight: int = 1) -> int:
     """Disk space for all results, and for the source crops that are there at once at most."""
     tasks = list(tasks)
-    results = sum(task.result.bytes for task in tasks)
+    results = sum(task.result.most_bytes for task in tasks)
     # A task's source crops grow from its first frame on and are dropped after its last one.
     changes = sorted(
         change for task in tasks for change in ((task.start, 1, task.source_bytes), (task.stop, 0, -task.source_bytes))
@@ -174,6 +177,22 @@ def estimated_bytes(tasks: Iterable[Task], in_flight: int = 1) -> int:
         most = max(most, open_now)
     waiting = sorted((task.source_bytes for task in tasks), reverse=True)[: in_flight - 1]
     return results + most + sum(waiting)
+
+
+def last_that_fits(tasks: Iterable[Task], space: int, in_flight: int = 1) -> int | None:
+    """The frame before which the clip can end to need no more than ``space`` bytes; None where no task fits."""
+    tasks = sorted(tasks, key=lambda task: task.stop)
+    low, high = 0, len(tasks)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if estimated_bytes(tasks[:middle], in_flight) <= space else (low, middle - 1)
+    return tasks[low - 1].stop if low else None
+
+
+def usual_limit(folder: Path) -> int:
+    """What a workspace in ``folder`` may take where nothing was said: what is free, but for a reserve of a tenth that
+    leaves room for the output and for others."""
+    return shutil.disk_usage(folder).free * 9 // 10
 
 
 def _manifest(folder: Path) -> Manifest:
@@ -203,5 +222,6 @@ def usable_temp() -> Path:
     return Path(tempfile.gettempdir())
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"
+def readable(count: int) -> str:
+    """Bytes as people write them."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -178,6 +178,19 @@ def test_a_folder_for_work_must_exist(run, engine: Stopping, clip: Path, tmp_pat
     assert "There is no folder" in refused.err
 
 
+def test_too_little_room_is_refused_with_what_would_fit(run, engine: Stopping, clip: Path, tmp_path: Path) -> None:
+    command = ("detail", clip, "-o", tmp_path / "out.mp4", *BOXES)
+    assert "  work space: up to 3.6 MB\n" in run(*command, "--dry-run").out
+    refused = run(*command, "--work-space", "300kB")
+    assert refused.code == 2
+    assert "need up to 3.6 MB of work space, but its limit is 0.3 MB; raise it with --work-space, or" in refused.err
+    assert (engine.done, names(tmp_path)) == (0, ["clip.mp4"])
+    assert run(*command, "--work-space", "much").err == (
+        "redetail: work-space is 'much'; give a size such as 20GB or 500MB.\n"
+    )
+    assert run(*command, "--work-space", "4.5 MiB").code == 0
+
+
 def test_outputs_of_one_name_do_not_share_work(tmp_path: Path) -> None:
     where = Work(folder=tmp_path)
     assert where.folder_of(tmp_path / "a" / "out.mp4") != where.folder_of(tmp_path / "b" / "out.mp4")

@@ -49,35 +49,8 @@ def test_values_of_8_bits_survive_exactly(tmp_path):
     np.testing.assert_array_equal(np.rint(store.read(0, 256) * 255), np.rint(crops * 255))
 
 
-@pytest.mark.parametrize("durable", [True, False])
-def test_a_sealed_store_has_its_name_and_its_values(store, tmp_path, durable):
-    crops = np.random.default_rng(0).random(SHAPE, np.float32)
-    store.write(0, crops)
-    written = store.read(0, 5)
-    store.seal(tmp_path / "a", durable=durable)
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    read = CropStore(tmp_path / "a", SHAPE)
-    assert read.sealed()
-    np.testing.assert_array_equal(read.read(0, 5), written)
-
-
-def test_what_is_missing_cut_or_changed_is_not_sealed(store, tmp_path):
-    store.write(0, np.full(SHAPE, 0.5, np.float32))
-    assert not store.sealed()
-    store.seal(tmp_path / "a", durable=False)
-    assert not store.sealed()
-    store = CropStore(tmp_path / "a", SHAPE)
-    whole = store.path.read_bytes()
-    for damaged in (whole[:-1], b"\1" + whole[1:], whole[:-1] + b"\1", b"", whole + b"\0"):
-        store.path.write_bytes(damaged)
-        assert not store.sealed()
-    store.drop()
-    assert not store.sealed()
-    store.drop()
-
-
-@pytest.mark.parametrize("method", ["create", "write", "seal"])
-def test_a_full_disk_is_one_sentence(store, tmp_path, monkeypatch, method):
+@pytest.mark.parametrize("method", ["create", "write"])
+def test_a_full_disk_is_one_sentence(store, monkeypatch, method):
     def full(*_args, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -86,7 +59,6 @@ def test_a_full_disk_is_one_sentence(store, tmp_path, monkeypatch, method):
     does = {
         "create": store.create,
         "write": lambda: store.write(0, np.zeros(SHAPE, np.float32)),
-        "seal": lambda: store.seal(tmp_path / "a", durable=True),
     }
     with pytest.raises(OutputError, match=r"Crops cannot be written to .* \(no space left on device\); free some"):
         does[method]()

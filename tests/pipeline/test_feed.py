@@ -41,6 +41,7 @@ def test_no_frame_is_read_before_it_is_needed():
             "1-00001.crops",
             "1-00002.crops",
         ]
+        first.result.create()
         space.finish(first)
         assert [path.name for path in (space.folder / "sources").iterdir()] == ["1-00002.crops"]
         assert next(fed).number == 1

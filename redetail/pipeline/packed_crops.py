@@ -1,0 +1,126 @@
+"""Finished crops on disk: compressed without loss, frame by frame, with an index and a checksum."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.files import rename
+from redetail.pipeline.crop_store import CHECKSUM_BYTES, Shape, StoredCrops, checksum_of, stored_bytes, writing
+from redetail.region import Size
+
+if TYPE_CHECKING:
+    from redetail.video.crop_codec import CropCodec
+
+_COUNT = struct.Struct("<I")
+
+
+class PackedCrops(StoredCrops):
+    """Crops in a file: written once, in ascending order, and sealed; then read in any order, from any thread.
+
+    The file is: the frames' bytes; how many bytes each has; the codec's header; the length of that; CRC-32. A frame
+    that would grow is stored as it is. Writing raises :class:`~redetail.errors.OutputError` when the disk is full.
+    """
+
+    def __init__(self, path: Path, shape: Shape) -> None:
+        super().__init__(shape)
+        self.path = path
+        self._raw, self._lengths, self._lock = stored_bytes((1, *shape[1:])), list[int](), Lock()
+
+    @property
+    def most_bytes(self) -> int:
+        """What it takes on disk at most."""
+        return stored_bytes(self.shape) + self._trailer(1024)
+
+    def create(self) -> None:
+        """Make an empty file."""
+        with writing(self.path):
+            self.path.write_bytes(b"")
+
+    def seal(self, path: Path, *, durable: bool) -> None:
+        """Add index and checksum and rename the file to ``path``; ``durable``: force both to disk."""
+        header = self._encoder.header
+        index = struct.pack(f"<{len(self)}I", *self._lengths) + header + _COUNT.pack(len(header))
+        with writing(path):
+            self._append(index)
+            self._append(checksum_of(self.path).to_bytes(CHECKSUM_BYTES, "little"))
+            if durable:
+                rename(self.path, path)
+            else:
+                self.path.replace(path)
+
+    def sealed(self) -> bool:
+        """Whether the file is there, complete and undamaged."""
+        try:
+            size = self.path.stat().st_size - CHECKSUM_BYTES
+            if size < self._trailer(0) - CHECKSUM_BYTES:
+                return False
+            with self.path.open("rb") as file:
+                file.seek(size)
+                return int.from_bytes(file.read(), "little") == checksum_of(self.path, size)
+        except FileNotFoundError:
+            return False
+
+    def drop(self) -> None:
+        """Give its space back."""
+        self.path.unlink(missing_ok=True)
+
+    def _keep(self, start: int, levels: NDArray[np.uint16]) -> None:
+        if start != len(self._lengths):
+            raise ValueError(f"frame {start} was written after {len(self._lengths)} frames")
+        packed = [min(self._encoder.pack(crop), crop.tobytes(), key=len) for crop in levels]
+        self._lengths += map(len, packed)
+        with writing(self.path):
+            self._append(b"".join(packed))
+
+    def _levels(self, start: int, stop: int) -> NDArray[np.uint16]:
+        ends, decode = self._reader
+        with self.path.open("rb") as file:
+            file.seek(ends[start])
+            data = file.read(ends[stop] - ends[start])
+        levels = np.empty((stop - start, *self.shape[1:]), np.uint16)
+        with self._lock:  # one decoder for all threads
+            for index in range(start, stop):
+                levels[index - start] = decode(data[ends[index] - ends[start] : ends[index + 1] - ends[start]])
+        return levels
+
+    @cached_property
+    def _encoder(self) -> CropCodec:
+        return self._codec(None)
+
+    @cached_property
+    def _reader(self) -> tuple[list[int], Callable[[bytes], NDArray[np.uint16]]]:
+        """Where each frame begins in the file, and what decodes its bytes."""
+        with self.path.open("rb") as file:
+            file.seek(-CHECKSUM_BYTES - _COUNT.size, 2)
+            (length,) = _COUNT.unpack(file.read(_COUNT.size))
+            file.seek(-self._trailer(length), 2)
+            lengths = np.frombuffer(file.read(4 * len(self)), "<u4")
+            codec = self._codec(file.read(length))
+
+        def decode(data: bytes) -> NDArray[np.uint16]:
+            if len(data) == self._raw:
+                return np.frombuffer(data, np.uint16).reshape(self.shape[1:])
+            return codec.unpack(data)
+
+        return [0, *np.cumsum(lengths, dtype=np.int64).tolist()], decode
+
+    def _codec(self, header: bytes | None) -> CropCodec:
+        from redetail.video.crop_codec import CropCodec  # needs PyAV
+
+        return CropCodec(Size(self.shape[2], self.shape[1]), header)
+
+    def _trailer(self, header: int) -> int:
+        """Bytes of the index, a header of that length and the checksum."""
+        return 4 * len(self) + header + _COUNT.size + CHECKSUM_BYTES
+
+    def _append(self, data: bytes) -> None:
+        with self.path.open("ab") as file:
+            file.write(data)
