@@ -80,8 +80,8 @@ def of_values(*values: Any) -> str:
 
 
 def of_folder(folder: Path) -> Digests:
-    """Every picture, folder, video and report in a folder."""
-    return {path.name: of_output(path) for path in sorted(folder.iterdir())}
+    """Every picture, folder, video and report in a folder; a report as a page says what the one in JSON does."""
+    return {path.name: of_output(path) for path in sorted(folder.iterdir()) if path.suffix != ".html"}
 
 
 def of_output(path: Path) -> str:

@@ -139,7 +139,7 @@ def comparison_sheet(compared: Comparison, clips: Sequence[Path], original: Path
             columns = [_tiles(open_source(path), compared.regions[figures.subject - 1], compared.framed, moments)
                        for path in shown.values()]  # fmt: skip
             rows += [list(row) for row in zip(*columns, strict=True)]
-            labels += [f"{figures.label} {figures.subject}, frame {frame}" for frame in moments]
+            labels += [f"{figures.subject}. {figures.label}, frame {frame}" for frame in moments]
     if not rows:
         raise SettingsError("There is no subject to draw; say where it is with --box.")
     return contact_sheet(rows, list(shown), labels)
