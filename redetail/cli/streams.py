@@ -42,6 +42,7 @@ class Lenient:
 
 def make_lenient() -> None:
     """Replace both streams of this process; characters that their encoding lacks are escaped."""
+    _occupy()
     for name, descriptor in (("stdout", STDOUT), ("stderr", STDERR)):
         stream = getattr(sys, name)
         if stream is None:  # closed before the process began
@@ -49,3 +50,13 @@ def make_lenient() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
         setattr(sys, name, Lenient(stream, descriptor))
+
+
+def _occupy() -> None:
+    """Open closed standard descriptors to nowhere: else the next file that is opened gets the number of one, and
+    what libraries write to standard error would go into it."""
+    for descriptor in (0, STDOUT, STDERR):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one

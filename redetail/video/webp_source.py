@@ -32,8 +32,7 @@ class WebPSource:
         self._durations = _durations(path)
         with self._open() as image:
             size = Size(*image.size)
-            alpha = image.convert("RGBA").getchannel("A")
-            transparent = bool(np.asarray(alpha).min() < 255)
+            transparent = bool(np.asarray(self._first(image).getchannel("A")).min() < 255)
         notice = f"{path.name} has transparency (alpha), which is dropped: the result is opaque."
         self._info = VideoInfo(
             size=size,
@@ -77,6 +76,14 @@ class WebPSource:
         """The first frame at ``seconds`` or later; how many there are if none is."""
         begins = itertools.accumulate(self._durations[:-1], initial=0)
         return sum(begin * _TIME_BASE < seconds for begin in begins)
+
+    def _first(self, image: Image.Image) -> Image.Image:
+        try:
+            return image.convert("RGBA")
+        except (OSError, EOFError, ValueError) as error:
+            raise InputError(
+                f"{self._path} is damaged: not even its first frame can be decoded; use a sound copy."
+            ) from error
 
     def _open(self) -> Image.Image:
         try:

@@ -41,3 +41,13 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     script = f"{sys.executable} -c '{SAY}' 2>&1 | head -c 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (3, "g", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell that closes descriptors")
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from redetail.cli.streams import make_lenient; make_lenient(); "
+        f"sys.exit(os.open('{tmp_path / 'made'}', os.O_CREAT | os.O_WRONLY))"
+    )
+    done = subprocess.run(["bash", "-c", f'{sys.executable} -c "{script}" <&- >&- 2>&-'], check=False)
+    assert done.returncode > 2

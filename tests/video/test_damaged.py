@@ -272,3 +272,17 @@ def test_a_recording_that_begins_in_the_middle_of_a_group_is_sound(make_clip, co
     source = open_source(path, strict=True)
     assert 30 < sum(1 for _ in source.frames()) < 45
     assert source.faults == ()
+
+
+def test_a_webp_animation_whose_first_frame_is_damaged(tmp_path):
+    from PIL import Image
+
+    path = tmp_path / "a.webp"
+    stills = [Image.fromarray(pixels) for pixels in NOISE[:3]]
+    stills[0].save(path, save_all=True, append_images=stills[1:], lossless=True)
+    whole = bytearray(path.read_bytes())
+    at = whole.index(b"ANMF") + 8 + 16 + 8 + 12  # past the headers of the chunk, the frame and its bitstream
+    whole[at : at + 64] = bytes(64)
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match="not even its first frame can be decoded"):
+        open_source(path)
