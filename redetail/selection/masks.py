@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from redetail.detection import CutDetector
 from redetail.documents import shown
 from redetail.errors import RegionError
 from redetail.imaging.masks import normalise_mask
@@ -55,10 +56,13 @@ class MaskSelection(FileSelection[NDArray[Any]]):
                 raise RegionError(f"{self.given} has {own} pixels and the frames {size}; make them the same size.")
 
     def find(self, search: Search) -> list[Region]:
-        """All that the mask shows, as one subject."""
+        """All that the mask shows, as one subject; masks of a video have a region for each shot."""
+        shots = CutDetector()
+        cuts = [frame.index for frame in search.frames() if shots.update(frame.pixels)]
         start, stop = search.frame_range()
         with self._naming():
-            return regions_from_masks(self._pictures(start, stop), search.size, start, stop, search.crop_factor)
+            masks = self._pictures(start, stop)
+            return regions_from_masks(masks, search.size, start, stop, search.crop_factor, cuts=cuts)
 
     def _pictures(self, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
         """(H, W) uint8 masks: one for a still, else those of frames start..stop."""

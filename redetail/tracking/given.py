@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import overload
 
 import numpy as np
@@ -17,6 +18,7 @@ from redetail.geometry.path import Floats, check_crop_factor
 from redetail.imaging.masks import place_mask
 from redetail.imaging.resample import touched
 from redetail.region import Box, Region, Size
+from redetail.tracking.mask_faults import unlike_frames, without_specks
 from redetail.tracking.regions import region_from_boxes
 
 logger = logging.getLogger(__name__)
@@ -82,12 +84,15 @@ def regions_from_masks(
     stop: int,
     crop_factor: float,
     label: str = "mask",
+    cuts: Iterable[int] = (),
 ) -> list[Region]:
     """The subject that masks show: one still mask for all frames ``start`` to ``stop``, or one mask for each.
 
     ``masks`` are (H, W) uint8 0..255 of the frame's size (or bool), read one by one. The window follows what is
     visible in them; frames before the first and after the last visible one are left out, and where the mask is empty
-    in between the window moves on and nothing is selected. All that a mask shows is one subject.
+    in between the window moves on and nothing is selected. All that a mask shows is one subject; at the frames
+    ``cuts``, where new shots begin, so do new regions of it. Specks, and what makes single frames unlike all around
+    them, are left out, with a warning in the log.
 
     Raises :class:`~redetail.errors.RegionError` for masks of another size, kind or number and where all are empty.
     """
@@ -105,8 +110,33 @@ def regions_from_masks(
     if len(packed) == 1 and packed[0] is not None:
         boxes = np.tile(packed[0].visible.as_tuple(), (frames, 1)).astype(np.float64)
         return [_masked_region(label, start, boxes, packed, frame, crop_factor)]
-    boxes = _filled_boxes(packed, seen)
-    return [_masked_region(label, start + seen[0], boxes, packed[seen[0] : seen[-1] + 1], frame, crop_factor)]
+    packed = _without_faults(packed, start)
+    shots = [0, *sorted(cut - start for cut in set(cuts) if start < cut < stop), frames]
+    regions = []
+    for first, last in pairwise(shots):
+        seen = [index for index in range(first, last) if packed[index] is not None]
+        if seen:
+            shown = packed[seen[0] : seen[-1] + 1]
+            boxes = _filled_boxes(shown, [index - seen[0] for index in seen])
+            regions.append(_masked_region(label, start + seen[0], boxes, shown, frame, crop_factor))
+    return regions if len(regions) == 1 else [replace(region, person=0) for region in regions]
+
+
+def _without_faults(packed: Sequence[_Packed | None], start: int) -> list[_Packed | None]:
+    """The masks, where a frame is unlike all around it only what it shows near the place expected."""
+    seen = [(index, mask) for index, mask in enumerate(packed) if mask is not None]
+    unlike = unlike_frames(np.array([mask.visible.as_tuple() for _, mask in seen], np.float64))
+    steady = list(packed)
+    for place, expected in unlike.items():
+        index, mask = seen[place]
+        steady[index] = mask.within(Box(*map(float, expected)))
+    if unlike:
+        frames = ", ".join(str(start + seen[place][0]) for place in list(unlike)[:8])
+        more = f" and {len(unlike) - 8} more" if len(unlike) > 8 else ""
+        logger.warning(
+            "The masks of frames %s%s are unlike those around them; only what is near is used.", frames, more
+        )
+    return steady
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +147,24 @@ class _Packed:
     kept: Box
     data: bytes
 
-    def pixels(self) -> NDArray[np.float32]:
+    def levels(self) -> NDArray[np.uint8]:
         shape = int(self.kept.height), int(self.kept.width)
-        return np.frombuffer(zlib.decompress(self.data), np.uint8).reshape(shape).astype(np.float32) / np.float32(255)
+        return np.frombuffer(zlib.decompress(self.data), np.uint8).reshape(shape)
+
+    def pixels(self) -> NDArray[np.float32]:
+        return self.levels().astype(np.float32) / np.float32(255)
+
+    def within(self, box: Box) -> _Packed | None:
+        """What lies in the box, or None where nothing visible does."""
+        part = Box(*np.floor(box.as_tuple()[:2]), *np.ceil(box.as_tuple()[2:])).intersection(self.kept)
+        if part is None:
+            return None
+        values = self.levels()
+        rows = slice(int(part.y1 - self.kept.y1), int(part.y2 - self.kept.y1))
+        columns = slice(int(part.x1 - self.kept.x1), int(part.x2 - self.kept.x1))
+        inside = np.zeros_like(values)
+        inside[rows, columns] = values[rows, columns]
+        return _cropped(inside, self.kept)
 
 
 class WindowMasks(Sequence[NDArray[np.uint8]]):
@@ -168,14 +213,28 @@ def _packed(mask: NDArray[np.uint8], frame: Size, index: int) -> _Packed | None:
             f"Mask {index} has {mask.shape[1]}x{mask.shape[0]} pixels and the frame {frame}; make them the same size."
         )
     values = mask.astype(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
-    seen = values >= VISIBLE
+    return _cropped(values, Box(0, 0, frame.width, frame.height))
+
+
+def _cropped(values: NDArray[np.uint8], at: Box) -> _Packed | None:
+    """The visible part of a mask (h, w) that lies at a box of the frame, without specks; None where there is none."""
+    visible_pixels = values >= VISIBLE
+    seen = without_specks(visible_pixels)
+    if seen is not visible_pixels:
+        values = np.where(visible_pixels & ~seen, 0, values).astype(np.uint8)
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     if not len(rows):
         return None
     visible = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    height, width = values.shape
     x1, y1 = max(0, int(visible.x1) - MARGIN), max(0, int(visible.y1) - MARGIN)
-    x2, y2 = min(frame.width, int(visible.x2) + MARGIN), min(frame.height, int(visible.y2) + MARGIN)
-    return _Packed(visible, Box(x1, y1, x2, y2), zlib.compress(values[y1:y2, x1:x2].tobytes(), 1))
+    x2, y2 = min(width, int(visible.x2) + MARGIN), min(height, int(visible.y2) + MARGIN)
+    data = zlib.compress(values[y1:y2, x1:x2].tobytes(), 1)
+    return _Packed(_moved(visible, at), _moved(Box(x1, y1, x2, y2), at), data)
+
+
+def _moved(box: Box, by: Box) -> Box:
+    return Box(box.x1 + by.x1, box.y1 + by.y1, box.x2 + by.x1, box.y2 + by.y1)
 
 
 def _filled_boxes(packed: Sequence[_Packed | None], seen: Sequence[int]) -> Floats:
