@@ -20,8 +20,9 @@ from redetail.job import Job, search
 from redetail.pipeline.outputs import check_names
 from redetail.progress import CancelToken
 from redetail.region import Box, Size
+from redetail.selection.detected import DetectorSelection
 from redetail.selection.track_edits import dropped, kept, merged, renamed, split
-from redetail.selection.tracks import read_tracks
+from redetail.selection.tracks import TracksSelection, read_tracks
 from redetail.selection.tracks_document import SubjectTrack, Tracks
 from redetail.video import FrameSource, open_source
 from redetail.video.target import check_target
@@ -49,6 +50,7 @@ def _found(options: argparse.Namespace, output: Path, cancel: CancelToken) -> in
     source = open_source(expanded(options.input), strict=bool(options.strict))
     job = Job().overlay(source=source, start=options.start, end=options.end, **selected(options))
     check_names([output], [expanded(options.input), *job.files])
+    _check_boxes_alone(job)
     with progress_display(options.quiet) as progress:
         found = search(job, progress=progress, cancel=cancel)
     tracks = Tracks.of(found.subjects, source.info.size)
@@ -57,6 +59,15 @@ def _found(options: argparse.Namespace, output: Path, cancel: CancelToken) -> in
     write_text(output, tracks.to_text())
     tell("" if options.quiet else f"{output}: {_listed(tracks)}")
     return 3 if source.faults else 0
+
+
+def _check_boxes_alone(job: Job) -> None:
+    """Refuse masks and fixed windows, which boxes over time do not hold: the document would give other pixels."""
+    for one in job.selection:
+        if not isinstance(one, DetectorSelection | TracksSelection):
+            raise SettingsError(
+                f"--{one.name} cannot be written as tracks, which hold what a detector finds; use redetail detail."
+            )
 
 
 def _listed(tracks: Tracks) -> str:

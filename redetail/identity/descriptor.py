@@ -1,6 +1,6 @@
 """Descriptors of faces: 128 numbers for each, near one another where two faces are of one person.
 
-They are biometric data. They stay in memory while subjects are searched, and no file holds them (docs/subjects.md).
+They are biometric data. They stay in memory, with the subjects that were found; no file holds them (docs/subjects.md).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import redetail
 from redetail.engines import FakeEngine
 from redetail.errors import InputError, RedetailError, SettingsError, UnknownNameError
 from redetail.job import Job, Subject, text_of
+from redetail.pipeline.plan_document import plan_to_document
 from redetail.region import Region, Size
 from redetail.selection.filters import FILTERS, filtered, filters_from_options, laid_over
 from redetail.selection.people import recognised
@@ -183,3 +184,12 @@ def test_nobody_left_is_said() -> None:
     )
     with pytest.raises(UnknownNameError):
         redetail.plan(np.zeros((2, 40, 60, 3), np.uint8), box=(1, 1, 20, 20), only=2, engine=FakeEngine())
+
+
+def test_no_descriptor_reaches_a_file(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    result = redetail.detail(CLIPS / "two_people.mp4", end="6f", engine=FakeEngine(), report=report)
+    descriptors = [region.descriptor for region in result.regions]
+    assert all(one is not None for one in descriptors)
+    assert "descriptor" not in report.read_text()
+    assert "descriptor" not in str(plan_to_document(result.report.plan))

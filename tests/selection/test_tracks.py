@@ -135,6 +135,7 @@ def test_the_command_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     for arguments, sentence in (
         (["--edit", str(path)], "Say what to change"),
         (["--drop", "1"], "Say which video to search"),
+        ([str(CLIP), "--box", "1,1,50,50"], "--box cannot be written as tracks"),
         (["--edit", str(path), "--split", "2"], "give TRACK@FRAME"),
         (["--edit", str(path), "--rename", "2"], "give TRACK=LABEL"),
         (["--edit", str(tmp_path / "no.json"), "--drop", "1"], "cannot be read"),
