@@ -3,9 +3,10 @@
 Motion decides first. A descriptor is asked only where a face was not seen in the frame before, nearly where it is now;
 there it may veto. When a clip has ended, tracks of one person are joined: across cuts, exits and long occlusions.
 
-The limits come from 43 clips of 24 to 121 frames. The nearest earlier descriptor of the same face was at most 0.52
-away (136 faces), that of another face in the frame at least 0.40, and more than 0.55 for three quarters of 93. Means
-over the two halves of a track were at most 0.45 apart, 95 % of them at most 0.38; means of two people at least 0.41.
+The limits are provisional (docs/subjects.md): they were set on the clips that they were looked at on, with pairs formed
+by overlap and not checked by eye. There the nearest earlier descriptor of the same face was at most 0.52 away (136
+faces), that of another face more than 0.55 for three quarters of 93; means over the two halves of a track were at most
+0.38 apart in 95 % of the cases.
 """
 
 from __future__ import annotations
