@@ -93,6 +93,15 @@ class Settings:
     )
     sampler: str = _value(SAMPLING, "euler", "name of the sampler")
     scheduler: str = _value(SAMPLING, "normal", "name of the noise schedule, or its sigmas")
+    shift: float = _number(
+        SAMPLING,
+        0.0,
+        0,
+        100,
+        "of video transformers: how far the schedule bends towards noise, so that one denoise changes more; 1: not at "
+        "all, 0: the model's own",
+        step=0.1,
+    )
     context_length: int = _number(
         WINDOWS, 0, 0, 4096, "what the motion layers see together (0: the model's own)", step=1, unit="frames"
     )

@@ -19,6 +19,7 @@ from redetail.cli.options import settings_of
 from redetail.cli.outputs import keep_existing, path_of, write_picture
 from redetail.cli.request import job_of, selected, work_of
 from redetail.cli.summary import (
+    noise_summary,
     placement_summary,
     plan_summary,
     preset_summary,
@@ -66,7 +67,8 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> int:
     if not options.quiet:
         shown = {name: None if path is None else str(path) for name, path in outputs.items()}
         shown["job"] = options.save_job
-        tell(summary(result.report, str(job.source), shown) + preset_summary(job.settings))
+        lines = summary(result.report, str(job.source), shown), noise_summary(result.report.plan)
+        tell("".join(lines) + preset_summary(job.settings))
     return INCOMPLETE if result.faults else COMPLETE
 
 
@@ -82,7 +84,7 @@ def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: 
     size = job.scale.size(plan.size)
     enlarged = "" if size == plan.size else f"  output: {size}\n"
     lines = plan_summary(plan, str(job.source)), enlarged, settings_summary(settings), preset_summary(job.settings)
-    tell("".join(lines) + space_summary(plan) + placement_summary(plan.placement))
+    tell("".join(lines) + noise_summary(plan) + space_summary(plan) + placement_summary(plan.placement))
 
 
 def _save_job(job: Job, plan: Plan, path: Path | None) -> None:

@@ -37,6 +37,12 @@ def settings_summary(settings: Mapping[str, Any]) -> str:
     return f"  settings: {' '.join(typed)}\n"
 
 
+def noise_summary(plan: Plan) -> str:
+    """What ``denoise`` comes to, as a line, of models whose schedule has a shift."""
+    level = plan.noise_level
+    return "" if level is None else f"  starts at noise level {level:.2f} (0: the crop, 1: pure noise)\n"
+
+
 def preset_summary(requested: Mapping[str, Any]) -> str:
     """What the preset among the requested settings chose, as a line; nothing where none was asked for."""
     name = requested.get("preset")

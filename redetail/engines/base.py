@@ -40,11 +40,13 @@ Write = Callable[[int, Pixels], None]
 class Capabilities:
     """What an engine can do.
 
-    ``size_multiple``: width and height of its crops must be multiples of this. ``context_length``: frames its motion
-    layers take at once (None: any number); longer segments are sampled in overlapping windows by the engine itself.
+    ``size_multiple``: width and height of its crops must be multiples of this. ``context_length``: frames of the
+    crops that its motion layers take at once (None: any number); longer segments are sampled in overlapping windows by
+    the engine itself.
     ``defaults``: settings that differ from those of the detailer node; ``presets``: settings that belong together for
     its models, by name. ``uses_prompt``: whether text matters;
-    ``uses_loras``: whether LoRA can be added; ``placement``: where and how it computes, for the report.
+    ``uses_loras``: whether LoRA can be added; ``uses_shift``: whether
+    its schedule has a shift (rectified flows); ``placement``: where and how it computes, for the report.
     ``hints``: what its ControlNets are shown, names that can be computed and files of whole-frame hints.
     ``part_pixels``: pixels of all frames that one request should have at most; a longer segment comes in parts, so that
     memory does not grow with the clip.
@@ -59,6 +61,7 @@ class Capabilities:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     uses_prompt: bool = True
     uses_loras: bool = False
+    uses_shift: bool = False
     part_pixels: int = 128 * 512 * 512
     hints: tuple[str, ...] = ()
     placement: Mapping[str, Any] = field(default_factory=dict)
@@ -132,6 +135,21 @@ class ChecksSettings(Protocol):
     def check(self, settings: Settings) -> None:
         """Raise what :meth:`Engine.run` would raise for these settings, whatever the crops."""
         ...
+
+
+@runtime_checkable
+class StatesNoise(Protocol):
+    """An engine that knows how much noise its settings mean."""
+
+    def noise_level(self, settings: Settings) -> float | None:
+        """Share of noise, 0 (the crop) to 1 (pure noise), in what a run with these settings starts from; None where
+        ``denoise`` alone says it."""
+        ...
+
+
+def noise_level(engine: object, settings: Settings) -> float | None:
+    """What :class:`StatesNoise` states, and None of other engines."""
+    return engine.noise_level(settings) if isinstance(engine, StatesNoise) else None
 
 
 class Engine(Protocol):

@@ -18,6 +18,7 @@ from redetail.engines.prompt import key_frames, prompts_of
 from redetail.engines.spec import WeightedFile
 from redetail.errors import InputError, RegionError, SettingsError, UnknownNameError
 from redetail.geometry.context import ContextWindow, context_windows
+from redetail.geometry.latent_grid import IMAGE, LatentGrid
 from redetail.sampling.schedulers import find_scheduler
 from redetail.sampling.typed import is_typed
 from redetail.settings import Settings
@@ -59,8 +60,8 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
     """Refuse settings that an engine with these capabilities does not have.
 
     Raises :class:`~redetail.errors.UnknownNameError` for a sampler or scheduler,
-    :class:`~redetail.errors.SettingsError` for LoRA where the model takes none and prompts that give a frame twice, and
-    :class:`~redetail.errors.ModelError` for a LoRA file that is none.
+    :class:`~redetail.errors.SettingsError` for LoRA or a shift where the model takes none and prompts that give a frame
+    twice, and :class:`~redetail.errors.ModelError` for a LoRA file that is none.
     """
     if settings.sampler not in capabilities.samplers:
         raise UnknownNameError("sampler", settings.sampler, capabilities.samplers)
@@ -69,6 +70,11 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
         raise SettingsError(
             f"The model {capabilities.name} takes no LoRA such as {settings.loras[0]}; leave it out, or give a Stable "
             "Diffusion checkpoint."
+        )
+    if settings.shift and not capabilities.uses_shift:
+        raise SettingsError(
+            f"shift is {settings.shift:g}, but the model {capabilities.name} has no shift; leave it out, or give a "
+            "video transformer such as Wan."
         )
     for lora in map(WeightedFile.parse, settings.loras):
         if lora.strength:
@@ -81,7 +87,8 @@ def check_scheduler(name: str, capabilities: Capabilities) -> None:
     """Refuse a scheduler that is neither one of the engine's nor GITS with another coefficient, nor sigmas as text."""
     if name in capabilities.schedulers:
         return
-    if not is_typed(name) and not name.startswith("GITS["):
+    other_gits = name.startswith("GITS[") and "GITS[coeff=1.2]" in capabilities.schedulers
+    if not is_typed(name) and not other_gits:
         raise UnknownNameError("scheduler", name, capabilities.schedulers)
     find_scheduler(name)
 
@@ -162,28 +169,52 @@ def hand_back(request: Request, step: int = 16) -> None:
         request.write(start, np.array(request.crops.read(start, stop), np.float32))
 
 
-def context_windows_for(
-    frames: int, settings: Settings, default: int | None, limit: int | None = None, *, stride: int = 1
-) -> list[ContextWindow]:
-    """The context windows of a segment: as long as the settings ask for, else ``default`` (None: all frames at once).
+def latent_window(settings: Settings, default: int | None, grid: LatentGrid) -> tuple[int | None, int]:
+    """Length and overlap of context windows in latents, from the frames of the settings or of ``default`` (None: all).
 
-    ``stride``: that of the settings in the first part of the sampling, 1 afterwards.
+    Raises :class:`~redetail.errors.SettingsError` for an overlap that is no shorter than the windows.
+    """
+    frames, shared = settings.context_length or default, settings.context_overlap
+    overlap = -(-shared // grid.temporal)
+    if frames is None:
+        return None, overlap
+    if shared >= frames:
+        raise SettingsError(
+            f"context-overlap is {shared} with windows of {frames} frames; it must be smaller than the window."
+        )
+    length = grid.latents(frames)
+    return length, min(overlap, length - 1)
+
+
+def context_windows_for(
+    latents: int,
+    settings: Settings,
+    default: int | None,
+    limit: int | None = None,
+    *,
+    stride: int = 1,
+    grid: LatentGrid = IMAGE,
+) -> list[ContextWindow]:
+    """The context windows of a segment of so many latents: as long as the settings ask for, else of ``default`` frames
+    (None: all at once).
+
+    ``stride``: that of the settings in the first part of the sampling, 1 afterwards. ``grid``: the frames of a latent.
 
     Raises :class:`~redetail.errors.SettingsError` where the motion layers reach no further than ``limit``, and for
     an overlap that is no shorter than the windows.
     """
-    length = settings.context_length or default
+    length, overlap = latent_window(settings, default, grid)
     if length is None:
-        return context_windows(frames, max(frames, settings.context_overlap + 1), settings.context_overlap)
+        return context_windows(latents, max(latents, overlap + 1), overlap)
     if limit is not None and length > limit:
         raise SettingsError(
             f"context-length is {length}, but this model's motion layers reach {limit} frames; "
             f"use {limit} or less (longer clips are sampled in overlapping windows)."
         )
     return context_windows(
-        frames,
+        latents,
         length,
-        settings.context_overlap,
+        overlap,
         stride=stride,
         loop=settings.context_loop,
         blend=settings.context_blend,

@@ -19,7 +19,15 @@ import torch
 from torch import Tensor
 
 from redetail.engines.base import Capabilities, ChecksSettings, CropSource, Pixels, Request, Write
-from redetail.engines.checks import all_finite, check_settings, checked, context_windows_for, hand_back, refuse_hints
+from redetail.engines.checks import (
+    all_finite,
+    check_settings,
+    checked,
+    context_windows_for,
+    hand_back,
+    latent_window,
+    refuse_hints,
+)
 from redetail.engines.device import Placement, memory_errors
 from redetail.engines.exclusive import exclusive
 from redetail.engines.masks import LatentMask, latent_mask
@@ -42,6 +50,7 @@ from redetail.sampling import (
     sample_refined,
     sampled_sigmas,
 )
+from redetail.sampling.schedulers import effective_noise_level
 from redetail.settings import Settings
 
 _SMALLER = "make guide-size or max-size smaller, or context-length shorter"
@@ -82,8 +91,7 @@ class Codec(Protocol):
 class LatentModel(Protocol):
     """A network that predicts clean latents, with everything that it is told beside them."""
 
-    @property
-    def path(self) -> NoisePath:
+    def noise_path(self, settings: Settings) -> NoisePath:
         """How noise is added for it, and what it predicts."""
         ...
 
@@ -154,9 +162,17 @@ class LatentEngine:
         """Raise what :meth:`run` would raise for these settings: names, prompts, context windows that cannot be,
         files of LoRA that do not fit."""
         check_settings(settings, self._capabilities)
-        context_windows_for(1, settings, self._capabilities.context_length, self._limit)
+        self._windows(1, settings)
         if isinstance(self._model, ChecksSettings):
             self._model.check(settings)
+
+    def noise_level(self, settings: Settings) -> float | None:
+        """Share of noise, 0 (the crop) to 1 (pure noise), in what a run with these settings starts from; None of models
+        whose schedule has no shift."""
+        if not self._capabilities.uses_shift:
+            return None
+        path = self._model.noise_path(settings)
+        return effective_noise_level(settings.scheduler, path, settings.steps, settings.denoise)
 
     @torch.inference_mode()
     def run(self, request: Request) -> None:
@@ -176,14 +192,20 @@ class LatentEngine:
 
     def _segment(self, request: Request) -> _Segment:
         """The request with its latent mask and context windows."""
-        settings, usual = request.settings, self._capabilities.context_length
-        latents = self._codec.grid.latents(request.crops.frames)
-        windows = context_windows_for(latents, settings, usual, self._limit)
-        early = context_windows_for(latents, settings, usual, self._limit, stride=settings.context_stride)
-        length = settings.context_length or usual
-        free = (length, length - settings.context_overlap) if settings.free_noise and length is not None else None
+        settings, grid = request.settings, self._codec.grid
+        latents = grid.latents(request.crops.frames)
+        windows = self._windows(latents, settings)
+        early = self._windows(latents, settings, stride=settings.context_stride)
+        length, overlap = latent_window(settings, self._capabilities.context_length, grid)
+        free = (length, length - overlap) if settings.free_noise and length is not None else None
         request = replace(request, settings=starting_at(settings, request.first_frame))
-        return _Segment(request, latent_mask(request, self._codec.grid), windows, early, free)
+        return _Segment(request, grid, latent_mask(request, grid), windows, early, free)
+
+    def _windows(self, latents: int, settings: Settings, *, stride: int = 1) -> list[ContextWindow]:
+        """Context windows over so many latents."""
+        return context_windows_for(
+            latents, settings, self._capabilities.context_length, self._limit, stride=stride, grid=self._codec.grid
+        )
 
     def _expected_calls(self, segment: _Segment) -> int:
         """Network calls of a whole request; 0 where the sampler decides as it goes."""
@@ -237,6 +259,7 @@ class _Segment:
     latents; ``early``: the windows of the first part of the sampling."""
 
     asked: Request
+    grid: LatentGrid
     mask: LatentMask
     windows: list[ContextWindow]
     early: list[ContextWindow]
@@ -261,8 +284,8 @@ class _Segment:
             steps=self.settings.steps,
             denoise=self.settings.denoise,
             seed=self.settings.seed,
-            first_frame=self.asked.first_frame,
-            total_frames=self.asked.total_frames,
+            first_frame=self.grid.latent_of(self.asked.first_frame),
+            total_frames=None if self.asked.total_frames is None else self.grid.latents(self.asked.total_frames),
             free_noise=self.free_noise,
         )
 
@@ -276,7 +299,8 @@ class _Segment:
 
     def stage(self, model: LatentModel, meter: Meter, inpaint: InpaintCondition) -> Stage:
         """The denoiser of all frames, its calls counted one by one."""
-        index = self._index(model.path)
+        path = model.noise_path(self.settings)
+        index = self._index(path)
         denoiser_for = self._conditioned(model, index, meter, inpaint)
 
         def over(windows: list[ContextWindow]) -> Denoiser:
@@ -285,7 +309,7 @@ class _Segment:
         denoiser = over(self.windows)
         if len(self.early) > len(self.windows):
             denoiser = SwitchingDenoiser(over(self.early), denoiser, lambda sigma: index.within(sigma, 0, _EARLY))
-        return Stage(denoiser, model.path)
+        return Stage(denoiser, path)
 
     def _conditioned(
         self, model: LatentModel, index: StepIndex, meter: Meter, inpaint: InpaintCondition

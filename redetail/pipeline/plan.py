@@ -44,7 +44,8 @@ class Plan:
 
     ``settings`` are those that it will be detailed with, complete with the engine's defaults (None: not known);
     ``placement`` is where and how the engine computes; ``budgets`` are what the stretches were cut by (None: every
-    region is one stretch); ``left_out`` are the subjects that were found and are not detailed.
+    region is one stretch); ``left_out`` are the subjects that were found and are not detailed; ``noise_level`` is the
+    share of noise, 0 to 1, that the settings start from, where the model's schedule has a shift (None: it has none).
     """
 
     start: int
@@ -56,6 +57,7 @@ class Plan:
     placement: Mapping[str, Any] = field(default_factory=dict)
     budgets: Budgets | None = None
     left_out: tuple[LeftOut, ...] = ()
+    noise_level: float | None = None
 
     def __len__(self) -> int:
         return self.stop - self.start

@@ -63,6 +63,7 @@ def plan_to_document(plan: Plan) -> tuple[dict[str, Any], dict[str, bytes]]:
         "budgets": budgets and {"stretch_pixels": budgets.stretch_pixels, "context_length": budgets.context_length},
         "settings": plan.settings and plan.settings.as_dict(),
         "placement": dict(plan.placement),
+        "noise_level": plan.noise_level,
         "notices": list(plan.notices),
         "crops": crops,
         "left_out": [[one.number, one.label, one.reason] for one in plan.left_out],
@@ -96,6 +97,7 @@ def _plan(document: Document, files: Mapping[str, bytes]) -> Plan:
         notices=tuple(document["notices"]),
         settings=None if settings is None else Settings(**settings),
         placement=document["placement"],
+        noise_level=document.get("noise_level"),
         budgets=None if budgets is None else Budgets(**budgets),
         left_out=tuple(LeftOut(*one) for one in document.get("left_out", ())),
     )

@@ -38,6 +38,7 @@ class PlanReport:
             "left_out": [{"track": one.number, "label": one.label, "reason": one.reason} for one in plan.left_out],
             "notices": list(plan.notices),
             "settings": None if plan.settings is None else plan.settings.as_dict(),
+            **({} if plan.noise_level is None else {"noise_level": round(plan.noise_level, 4)}),
         }
 
 

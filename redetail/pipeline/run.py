@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from redetail.engines.base import Engine
+from redetail.engines.base import Engine, noise_level
 from redetail.errors import SettingsError
 from redetail.geometry.scale import ratios
 from redetail.job import Subject
@@ -76,7 +76,16 @@ class Run:
         notices = (*self.source.info.notices, *self.source.faults, *found.notices)
         placement, size = self.engine.capabilities.placement, self.source.info.size
         return Plan(
-            found.start, found.stop, size, crops, notices, self.settings, placement, self._budgets, found.left_out
+            found.start,
+            found.stop,
+            size,
+            crops,
+            notices,
+            self.settings,
+            placement,
+            self._budgets,
+            found.left_out,
+            noise_level(self.engine, self.settings),
         )
 
     def plan_of(self, regions: Sequence[Region]) -> Plan:

@@ -125,6 +125,11 @@ def scheduler_names() -> tuple[str, ...]:
     return tuple(SCHEDULERS)
 
 
+def flow_scheduler_names() -> tuple[str, ...]:
+    """Names of the schedulers for rectified flows: all but the published tables, whose noise levels go beyond 1."""
+    return tuple(name for name in SCHEDULERS if not name.startswith(("AYS", "GITS")))
+
+
 def find_scheduler(name: str) -> Schedule:
     """The scheduler of that name: those of :func:`scheduler_names`, GITS with coefficient 0.8, 0.85 ... 1.5, and sigmas
     as text ("14.6, 7.2, 3.1, 0"), which other numbers of steps follow along their curve.
@@ -162,6 +167,7 @@ def schedule(scheduler: Scheduler, path: NoisePath, steps: int, *, drop_penultim
         sigmas = [float(sigma) for sigma in (scheduler(path, steps) if callable(scheduler) else scheduler)]
     sigmas = torch.tensor(sigmas, dtype=torch.float32).tolist()
     _check_falling(sigmas, scheduler if isinstance(scheduler, str) else "given")
+    _check_range(sigmas, path)
     return sigmas
 
 
@@ -229,6 +235,15 @@ def part(sigmas: Sequence[float], start: int, stop: int, *, leftover_noise: bool
 def distinct(sigmas: Sequence[float]) -> list[float]:
     """The list without repeated sigmas, which more steps than the path has entries would bring."""
     return [sigma for index, sigma in enumerate(sigmas) if index == 0 or sigma != sigmas[index - 1]]
+
+
+def _check_range(sigmas: Sequence[float], path: NoisePath) -> None:
+    """Beyond 1 a rectified flow has no state."""
+    if not path.variance_exploding and sigmas and sigmas[0] > 1:
+        raise SettingsError(
+            f"The sigmas start at {sigmas[0]:g}, but a noise level on this model lies between 0 and 1; use sigmas or "
+            "a scheduler for rectified flows."
+        )
 
 
 def _check_falling(sigmas: Sequence[float], name: str) -> None:

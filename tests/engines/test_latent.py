@@ -22,7 +22,7 @@ from redetail.geometry.latent_grid import LatentGrid
 from redetail.imaging.masks import resize_mask
 from redetail.progress import Progress
 from redetail.region import Size
-from redetail.sampling import StepIndex, VarianceExploding, initial_noise, sampler_names, scheduler_names
+from redetail.sampling import NoisePath, StepIndex, VarianceExploding, initial_noise, sampler_names, scheduler_names
 from redetail.settings import Settings, resolve
 
 Array = NDArray[np.float32]
@@ -50,7 +50,8 @@ class EveryOther:
 class Position:
     """Predicts the frame's own position in the segment, and notes which frames it was asked for."""
 
-    path = VarianceExploding.stable_diffusion()
+    def noise_path(self, settings: Settings) -> NoisePath:
+        return VarianceExploding.stable_diffusion()
 
     def __init__(self, value: Callable[[int], float] = lambda frame: frame / 64) -> None:
         self.value, self.asked, self.seen, self.settings = value, [], [], []

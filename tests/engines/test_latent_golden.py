@@ -28,7 +28,7 @@ from redetail.geometry.crop import working_size
 from redetail.geometry.latent_grid import LatentGrid
 from redetail.imaging.masks import feather, resize_mask
 from redetail.region import Size
-from redetail.sampling import Guidance, VarianceExploding, sampler_names, scheduler_names
+from redetail.sampling import Guidance, NoisePath, VarianceExploding, sampler_names, scheduler_names
 from redetail.settings import Settings
 from tests.recordings import GOLDEN, LATENT_SCALE
 
@@ -94,6 +94,9 @@ class ToyModel:
         self.constants = constants
         self.positive, self.negative = ([float(np.float32(p)) for p in each] for each in (positive, negative))
         self.path = VarianceExploding.stable_diffusion() if table == "sd15" else VarianceExploding.animatediff()
+
+    def noise_path(self, settings: Settings) -> NoisePath:
+        return self.path
 
     def calls(self, frames: int, settings: Settings) -> int:
         return 0

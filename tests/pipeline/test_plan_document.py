@@ -65,6 +65,7 @@ PLANS = st.builds(
     crops=st.lists(CROPS, max_size=3).map(tuple),
     notices=st.lists(st.text(max_size=9), max_size=2).map(tuple),
     settings=st.none() | SETTINGS,
+    noise_level=st.none() | st.floats(0, 1),
     placement=st.dictionaries(st.text(max_size=5), st.text(max_size=5) | st.integers() | st.none(), max_size=2),
     budgets=st.none() | st.builds(Budgets, st.integers(1, 2**40), st.none() | st.integers(1, 99)),
 )

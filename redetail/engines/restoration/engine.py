@@ -18,7 +18,7 @@ from redetail.engines.restoration.draft import drafts
 from redetail.engines.restoration.folder import Loaded, load
 from redetail.engines.restoration.tasks import task_weights
 from redetail.geometry.context import ContextWindow
-from redetail.sampling import Denoiser, VarianceExploding, sampler_names, scheduler_names
+from redetail.sampling import Denoiser, NoisePath, VarianceExploding, sampler_names, scheduler_names
 from redetail.settings import Settings
 
 
@@ -37,7 +37,11 @@ class RestorationModel:
     def __init__(self, loaded: Loaded, placement: Placement) -> None:
         self._network, self._draft, self._codec = loaded.network, loaded.draft, loaded.codec
         self._placement, self._context_length = placement, loaded.card.context_length
-        self.path = VarianceExploding.stable_diffusion("x0")
+        self._path = VarianceExploding.stable_diffusion("x0")
+
+    def noise_path(self, settings: Settings) -> NoisePath:
+        """How noise is added for the network, whatever the settings."""
+        return self._path
 
     def calls(self, frames: int, settings: Settings) -> int:
         """Looks at the crops, a few at a time; with drafts as many again, and one for each context window."""

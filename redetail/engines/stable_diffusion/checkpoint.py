@@ -18,19 +18,14 @@ from redetail.engines.architectures.stable_diffusion import WANTED, Conventions,
 from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.files import FileFacts, open_as
+from redetail.engines.folder import ComponentFolder, load_network
 from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion import conversion
 from redetail.engines.stable_diffusion.clip import CLIP_TOKENS, TextEncoder, load_text_encoder, load_tokenizer
 from redetail.engines.stable_diffusion.family import FAMILIES
-from redetail.engines.stable_diffusion.folder import (
-    ComponentFolder,
-    ModelFolder,
-    load_network,
-    open_folder,
-    refiner_refused,
-)
-from redetail.engines.stable_diffusion.state_dict import StateDict, renamed
+from redetail.engines.stable_diffusion.folder import ModelFolder, open_folder, refiner_refused
 from redetail.engines.stable_diffusion.vae import load_vae_part, vae_in
+from redetail.engines.state_dict import StateDict, renamed
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 from redetail.files import expanded

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from redetail.engines.architectures.stable_diffusion import TextEncoderLayout
 from redetail.engines.device import Placement
-from redetail.engines.stable_diffusion.folder import first_line
-from redetail.engines.stable_diffusion.state_dict import StateDict, fill, skeleton
+from redetail.engines.folder import first_line
+from redetail.engines.state_dict import StateDict, fill, skeleton
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 from redetail.optional import require

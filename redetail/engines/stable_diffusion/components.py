@@ -13,14 +13,15 @@ from torch import nn
 from redetail.engines.architectures.stable_diffusion import Conventions
 from redetail.engines.config import Config
 from redetail.engines.device import Placement
+from redetail.engines.folder import load_network
+from redetail.engines.libraries import quiet
 from redetail.engines.spec import ModelSpec
 from redetail.engines.stable_diffusion.checkpoint import Checkpoint, open_checkpoint
 from redetail.engines.stable_diffusion.clip import TextEncoder
-from redetail.engines.stable_diffusion.folder import check_text, load_network, open_component
-from redetail.engines.stable_diffusion.libraries import quiet
+from redetail.engines.stable_diffusion.folder import check_text, open_component
 from redetail.engines.stable_diffusion.motion import add_motion_loras, motion_config, motion_tensors, open_motion
-from redetail.engines.stable_diffusion.state_dict import StateDict, fill, from_config, skeleton
 from redetail.engines.stable_diffusion.vae import load_vae
+from redetail.engines.state_dict import StateDict, fill, from_config, skeleton
 from redetail.errors import ModelError
 from redetail.optional import require
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from redetail.engines.base import CropSource, Pixels
 from redetail.engines.config import Config
 from redetail.engines.device import Placement
+from redetail.engines.offload import OffloadedNetwork
 from redetail.engines.spec import ControlFile
 from redetail.engines.stable_diffusion.control_weights import load_controlnet
-from redetail.engines.stable_diffusion.memory import OffloadedNetwork, set_up
+from redetail.engines.stable_diffusion.memory import set_up
 from redetail.errors import SettingsError
 from redetail.geometry.context import Frames
 from redetail.imaging.hints import hint_names, make_hint

@@ -17,10 +17,11 @@ from torch import nn
 from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.files import open_as
+from redetail.engines.folder import load_network
+from redetail.engines.libraries import quiet
 from redetail.engines.stable_diffusion.conversion import SIZES_WIDTH, unet_names
-from redetail.engines.stable_diffusion.folder import load_network, open_component
-from redetail.engines.stable_diffusion.libraries import quiet
-from redetail.engines.stable_diffusion.state_dict import StateDict, fill, skeleton
+from redetail.engines.stable_diffusion.folder import open_component
+from redetail.engines.state_dict import StateDict, fill, skeleton
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 from redetail.optional import require

@@ -11,6 +11,7 @@ from redetail.engines.architectures.base import Architecture
 from redetail.engines.base import Capabilities, CropSource
 from redetail.engines.device import Placement
 from redetail.engines.latent import Codec, DenoiserFor, InpaintCondition, LatentEngine
+from redetail.engines.offload import OffloadedCodec
 from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.engines.stable_diffusion.checkpoint import open_checkpoint
 from redetail.engines.stable_diffusion.codec import VaeCodec
@@ -19,7 +20,7 @@ from redetail.engines.stable_diffusion.conditions import Conditioner, PromptEnco
 from redetail.engines.stable_diffusion.control import load_controls
 from redetail.engines.stable_diffusion.embedding import load_embeddings
 from redetail.engines.stable_diffusion.lora import LoraMixer
-from redetail.engines.stable_diffusion.memory import OffloadedCodec, OffloadedPromptEncoder, apply_modes
+from redetail.engines.stable_diffusion.memory import OffloadedPromptEncoder, apply_modes
 from redetail.engines.stable_diffusion.network import MotionNetwork, TextGuidedModel
 from redetail.engines.stable_diffusion.noise import noise_table, prediction_of
 from redetail.engines.stable_diffusion.text import TextConditioner
@@ -65,10 +66,9 @@ class LoraModel:
         self._mixer = LoraMixer(*networks)
         self._mix(())  # a file that cannot be used is refused before any work
 
-    @property
-    def path(self) -> NoisePath:
+    def noise_path(self, settings: Settings) -> NoisePath:
         """How noise is added for the model."""
-        return self._model.path
+        return self._model.noise_path(settings)
 
     def calls(self, frames: int, settings: Settings) -> int:
         """Network calls that ``condition`` takes: those of the model."""

@@ -14,23 +14,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-
-from redetail.documents import shown
 from redetail.engines.architectures.sdxl import SDXL_CONVENTIONS
 from redetail.engines.architectures.stable_diffusion import Conventions
 from redetail.engines.config import Config, check_keys, class_name, read_config, read_text
+from redetail.engines.folder import LARGEST_LIST, ComponentFolder, open_network
 from redetail.engines.stable_diffusion.family import family_of
 from redetail.engines.stable_diffusion.schema import NETWORK, SCHEDULER
 from redetail.errors import ModelError
-from redetail.optional import require
 
 _CLASSES = {
     "unet": ("UNet2DConditionModel", "UNetMotionModel"),
@@ -40,25 +34,8 @@ _CLASSES = {
     "text_encoder_2": ("CLIPTextModelWithProjection",),
     "controlnet": ("ControlNetModel",),
 }
-# The vocabulary of CLIP has 1 MB, that of larger tokenizers some 20; an index names every tensor of a network.
-_LARGEST_LIST = 32 * 2**20
-_VARIANTS = (None, "fp16")
 # Numbers that say where a picture comes from: two sizes and a corner.
 _SIZES = 6
-
-
-@dataclass(frozen=True, slots=True)
-class ComponentFolder:
-    """One network of a model folder: where it lies, its config.json and which variant of its weights exists."""
-
-    path: Path
-    config: Config
-    variant: str | None
-
-    @property
-    def kind(self) -> str:
-        """The name of its class."""
-        return class_name(self.config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +77,6 @@ def open_folder(path: Path, needed: Sequence[str] = ("motion_adapter", "vae")) -
     return folder
 
 
-def check_weights(path: Path) -> None:
-    """Raise :class:`~redetail.errors.ModelError` where a .safetensors file is truncated or damaged.
-
-    Only the header is read; it states the length that the file must have.
-    """
-    try:
-        with safe_open(path, framework="pt"):
-            pass
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"The weight file {path} is truncated or damaged ({error}); copy or download it again."
-        ) from error
-
-
 def _check_present(path: Path, needed: Sequence[str]) -> None:
     unet = read_config(path / "unet/config.json") if (path / "unet/config.json").exists() else {}
     family = family_of(unet)
@@ -140,25 +103,17 @@ def _check_present(path: Path, needed: Sequence[str]) -> None:
 
 def open_component(path: Path, role: str) -> ComponentFolder:
     """One network of a folder, which must be of a class for this role; raises ModelError that says what it is."""
-    config = read_config(path / "config.json")
-    check_keys(config, NETWORK, f"{path / 'config.json'}")
-    known = _CLASSES[role]
-    if class_name(config) not in known:
-        raise ModelError(
-            f"The part {path} is a {class_name(config) or 'network of unknown kind'}; "
-            f"supported here: {' or '.join(known)}."
-        )
-    return ComponentFolder(path, config, _variant(path))
+    return open_network(path, _CLASSES[role], NETWORK)
 
 
 def _tokenizer(path: Path) -> Path:
     """Checked here because the tokenizer library has no error of its own for damaged files."""
     vocabulary, merges, complete = path / "vocab.json", path / "merges.txt", path / "tokenizer.json"
     if complete.is_file():
-        read_config(complete, _LARGEST_LIST)
+        read_config(complete, LARGEST_LIST)
     elif not (vocabulary.is_file() and merges.is_file()):
         raise ModelError(f"The part {path} has neither vocab.json and merges.txt nor tokenizer.json; copy it again.")
-    words = read_config(vocabulary, _LARGEST_LIST) if vocabulary.is_file() else {}
+    words = read_config(vocabulary, LARGEST_LIST) if vocabulary.is_file() else {}
     if not all(isinstance(index, int) for index in words.values()):
         raise ModelError(f"The model file {vocabulary} does not number its tokens; copy or download it again.")
     if merges.is_file():
@@ -170,7 +125,7 @@ def _check_merges(path: Path, vocabulary: Config) -> None:
     """Every line merges two known tokens; the first may be a comment."""
     pairs = [
         line.split()
-        for line in read_text(path, _LARGEST_LIST).splitlines()
+        for line in read_text(path, LARGEST_LIST).splitlines()
         if line.strip() and not line.startswith("#version")
     ]
     wrong = next((pair for pair in pairs if len(pair) != 2 or not vocabulary.keys() >= {*pair}), None)
@@ -178,32 +133,6 @@ def _check_merges(path: Path, vocabulary: Config) -> None:
         raise ModelError(
             f"The model file {path} merges {' '.join(wrong)!r}, which is not in vocab.json; copy it again."
         )
-
-
-def _check_index(path: Path) -> None:
-    """A network in several files has an index that says which tensor is in which of them."""
-    for index in path.glob("*.safetensors.index.json"):
-        names = read_config(index, _LARGEST_LIST).get("weight_map")
-        if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-            raise ModelError(f"weight_map in {index} is {shown(names)}; it must name a file for every tensor.")
-        missing = next((name for name in names.values() if not (path / name).is_file()), None)
-        if missing is not None:
-            raise ModelError(f"The part {path} lacks {shown(missing)}, which {index.name} names; copy it again.")
-
-
-def _variant(path: Path) -> str | None:
-    """Which weights to load: full precision where both exist. Every file of the variant is checked."""
-    _check_index(path)
-    files = sorted(path.glob("*.safetensors"))
-    for variant in _VARIANTS:
-        chosen = [file for file in files if (".fp16" in file.name) == (variant == "fp16")]
-        for file in chosen:
-            check_weights(file)
-        if chosen:
-            return variant
-    pickled = sorted(file.name for file in path.glob("*.bin"))
-    hint = f"{pickled[0]} is a pickle, which may carry code: convert it" if pickled else "copy or download it again"
-    raise ModelError(f"The part {path} has no .safetensors weights; {hint}.")
 
 
 def _check_fit(folder: ModelFolder) -> None:
@@ -261,38 +190,3 @@ def _check_motion(path: Path, unet: Config, motion: Config) -> None:
         )
     if motion.get("conv_in_channels"):
         raise ModelError(f"The motion_adapter of {path} takes extra input channels (PIA), which is not supported.")
-
-
-def load_network(part: ComponentFolder, dtype: torch.dtype) -> Any:
-    """One network from its folder, with every weight that its config asks for."""
-    options: dict[str, Any] = {"local_files_only": True, "output_loading_info": True, "use_safetensors": True}
-    if part.variant is not None:
-        options["variant"] = part.variant
-    if part.path.name.startswith("text_encoder"):
-        package, options["dtype"] = "transformers", dtype
-    else:
-        package, options["torch_dtype"] = "diffusers", dtype
-        options["low_cpu_mem_usage"] = importlib.util.find_spec("accelerate") is not None
-    network_class = getattr(require(package), part.kind)
-    try:
-        network, info = network_class.from_pretrained(str(part.path), **options)
-    except (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, SafetensorError) as error:
-        raise ModelError(f"The part {part.path} cannot be loaded: {first_line(error)}") from error
-    _check_complete(part, info)
-    return network
-
-
-def _check_complete(part: ComponentFolder, info: Mapping[str, Any]) -> None:
-    """The libraries fill what is missing with random numbers; that would be noise in every frame."""
-    wrong = [str(key) for name in ("missing_keys", "mismatched_keys") for key in info.get(name, ())]
-    if wrong:
-        raise ModelError(
-            f"The weights of {part.path} do not fit its config.json: {len(wrong)} tensors are missing or of another "
-            f"shape, such as {sorted(wrong)[0]}; copy or download it again."
-        )
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a library's message: the rest is advice about its own options."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

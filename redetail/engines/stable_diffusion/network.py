@@ -71,9 +71,8 @@ class TextGuidedModel:
     def __init__(self, network: MotionNetwork, text: Conditioner, controls: Sequence[Control] = ()) -> None:
         self._network, self._text, self._controls = network, text, controls
 
-    @property
-    def path(self) -> NoisePath:
-        """How noise is added for the network."""
+    def noise_path(self, settings: Settings) -> NoisePath:
+        """How noise is added for the network, whatever the settings."""
         return self._network.path
 
     def check(self, settings: Settings) -> None:

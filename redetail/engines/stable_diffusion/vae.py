@@ -12,10 +12,11 @@ from redetail.engines.architectures.stable_diffusion import Conventions
 from redetail.engines.config import Config
 from redetail.engines.device import Placement
 from redetail.engines.files import open_as
+from redetail.engines.folder import ComponentFolder, load_network
 from redetail.engines.stable_diffusion import conversion
 from redetail.engines.stable_diffusion.family import FAMILIES
-from redetail.engines.stable_diffusion.folder import ComponentFolder, load_network, open_component
-from redetail.engines.stable_diffusion.state_dict import StateDict, fill, from_config, renamed, skeleton
+from redetail.engines.stable_diffusion.folder import open_component
+from redetail.engines.state_dict import StateDict, fill, from_config, renamed, skeleton
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 

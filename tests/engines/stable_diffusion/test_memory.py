@@ -15,11 +15,12 @@ from torch import nn
 from redetail.engines import enhance_arrays, load_engine
 from redetail.engines.device import Placement
 from redetail.engines.memory import Memory, Modes
+from redetail.engines.offload import on_device
 from redetail.engines.spec import ControlFile, ModelSpec
 from redetail.engines.stable_diffusion import control, memory
 from redetail.engines.stable_diffusion.codec import VaeCodec
 from redetail.engines.stable_diffusion.components import Components, load_components
-from redetail.engines.stable_diffusion.memory import apply_modes, on_device, set_up
+from redetail.engines.stable_diffusion.memory import apply_modes, set_up
 from redetail.geometry.latent_grid import LatentGrid
 from redetail.settings import Settings
 from tests.engines.coding import decoded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +42,10 @@ def renamed(file: WeightFile, names: Mapping[str, str], config: Mapping[str, Any
     return StateDict(config, {names[name]: tensor for name, tensor in read.items()}, f"The {part} of {file.path}")
 
 
-def fill(network: nn.Module, state: StateDict, placement: Placement) -> nn.Module:
+def fill(network: nn.Module, state: StateDict, placement: Placement, *, exact: Collection[str] = ()) -> nn.Module:
     """Give a skeleton its tensors, in evaluation mode on their device; the network is changed and returned.
+
+    ``exact``: names of modules and parameters that stay in float32 whatever the precision of the others.
 
     A tensor that has its place and precision already is taken as it is, mapped from disk; any other is converted alone,
     so that the peak is one network and one tensor. Raises :class:`~redetail.errors.ModelError` for tensors that are
@@ -51,7 +53,7 @@ def fill(network: nn.Module, state: StateDict, placement: Placement) -> nn.Modul
     """
     wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
     _check_names(wanted, state)
-    ready = {name: _placed(state.tensors[name], shape, name, state, placement) for name, shape in wanted.items()}
+    ready = {name: _placed(state.tensors[name], shape, name, state, placement, exact) for name, shape in wanted.items()}
     network.load_state_dict(ready, assign=True)
     _fill_counters(network, placement)
     return network.eval().requires_grad_(False)
@@ -68,7 +70,9 @@ def _check_names(wanted: Mapping[str, torch.Size], state: StateDict) -> None:
         )
 
 
-def _placed(tensor: Tensor, shape: torch.Size, name: str, state: StateDict, placement: Placement) -> Tensor:
+def _placed(
+    tensor: Tensor, shape: torch.Size, name: str, state: StateDict, placement: Placement, exact: Collection[str]
+) -> Tensor:
     """A tensor where and as it is needed; a convolution of one pixel is a matrix in another shape."""
     if tensor.shape != shape and tensor.numel() == shape.numel() and tensor.squeeze().shape == shape:
         tensor = tensor.reshape(shape)
@@ -77,7 +81,8 @@ def _placed(tensor: Tensor, shape: torch.Size, name: str, state: StateDict, plac
             f"{state.origin} has {name} in the shape {tuple(tensor.shape)}, where {tuple(shape)} fits the rest of it; "
             "it is damaged, or of a kind that is not supported."
         )
-    return tensor.to(placement.device, placement.dtype)
+    dtype = placement.dtype if set(exact).isdisjoint(name.split(".")) else torch.float32
+    return tensor.to(placement.device, dtype)
 
 
 def _fill_counters(network: nn.Module, placement: Placement) -> None:

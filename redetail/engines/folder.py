@@ -1,0 +1,123 @@
+"""One network of a model folder in the diffusers layout: checked before anything heavy is imported, then loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from redetail.documents import shown
+from redetail.engines.config import Config, Schema, check_keys, class_name, read_config
+from redetail.errors import ModelError
+from redetail.optional import require
+
+# The vocabulary of CLIP has 1 MB, that of larger tokenizers some 20; an index names every tensor of a network.
+LARGEST_LIST = 32 * 2**20
+_VARIANTS = (None, "fp16")
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentFolder:
+    """One network of a model folder: where it lies, its config.json and which variant of its weights exists."""
+
+    path: Path
+    config: Config
+    variant: str | None
+
+    @property
+    def kind(self) -> str:
+        """The name of its class."""
+        return class_name(self.config)
+
+
+def open_network(path: Path, known: Sequence[str], schema: Schema) -> ComponentFolder:
+    """One network of a folder, which must be of one of the ``known`` classes, with a config as ``schema`` says; raises
+    ModelError that says what it is."""
+    config = read_config(path / "config.json")
+    check_keys(config, schema, f"{path / 'config.json'}")
+    if class_name(config) not in known:
+        raise ModelError(
+            f"The part {path} is a {class_name(config) or 'network of unknown kind'}; "
+            f"supported here: {' or '.join(known)}."
+        )
+    return ComponentFolder(path, config, _variant(path))
+
+
+def check_weights(path: Path) -> None:
+    """Raise :class:`~redetail.errors.ModelError` where a .safetensors file is truncated or damaged.
+
+    Only the header is read; it states the length that the file must have.
+    """
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"The weight file {path} is truncated or damaged ({error}); copy or download it again."
+        ) from error
+
+
+def _check_index(path: Path) -> None:
+    """A network in several files has an index that says which tensor is in which of them."""
+    for index in path.glob("*.safetensors.index.json"):
+        names = read_config(index, LARGEST_LIST).get("weight_map")
+        if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+            raise ModelError(f"weight_map in {index} is {shown(names)}; it must name a file for every tensor.")
+        missing = next((name for name in names.values() if not (path / name).is_file()), None)
+        if missing is not None:
+            raise ModelError(f"The part {path} lacks {shown(missing)}, which {index.name} names; copy it again.")
+
+
+def _variant(path: Path) -> str | None:
+    """Which weights to load: full precision where both exist. Every file of the variant is checked."""
+    _check_index(path)
+    files = sorted(path.glob("*.safetensors"))
+    for variant in _VARIANTS:
+        chosen = [file for file in files if (".fp16" in file.name) == (variant == "fp16")]
+        for file in chosen:
+            check_weights(file)
+        if chosen:
+            return variant
+    pickled = sorted(file.name for file in path.glob("*.bin"))
+    hint = f"{pickled[0]} is a pickle, which may carry code: convert it" if pickled else "copy or download it again"
+    raise ModelError(f"The part {path} has no .safetensors weights; {hint}.")
+
+
+def load_network(part: ComponentFolder, dtype: torch.dtype) -> Any:
+    """One network from its folder, with every weight that its config asks for."""
+    options: dict[str, Any] = {"local_files_only": True, "output_loading_info": True, "use_safetensors": True}
+    if part.variant is not None:
+        options["variant"] = part.variant
+    if part.path.name.startswith("text_encoder"):
+        package, options["dtype"] = "transformers", dtype
+    else:
+        package, options["torch_dtype"] = "diffusers", dtype
+        options["low_cpu_mem_usage"] = importlib.util.find_spec("accelerate") is not None
+    network_class = getattr(require(package), part.kind)
+    try:
+        network, info = network_class.from_pretrained(str(part.path), **options)
+    except (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, SafetensorError) as error:
+        raise ModelError(f"The part {part.path} cannot be loaded: {first_line(error)}") from error
+    _check_complete(part, info)
+    return network
+
+
+def _check_complete(part: ComponentFolder, info: Mapping[str, Any]) -> None:
+    """The libraries fill what is missing with random numbers; that would be noise in every frame."""
+    wrong = [str(key) for name in ("missing_keys", "mismatched_keys") for key in info.get(name, ())]
+    if wrong:
+        raise ModelError(
+            f"The weights of {part.path} do not fit its config.json: {len(wrong)} tensors are missing or of another "
+            f"shape, such as {sorted(wrong)[0]}; copy or download it again."
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's message: the rest is advice about its own options."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
