@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import Field, fields
 from typing import Any
 
@@ -132,8 +132,15 @@ def number(text: str) -> int | float | str:
     return text
 
 
+def _preset_values(values: Mapping[str, Any]) -> Iterator[str]:
+    """The values of a preset: sampler, scheduler, steps and cfg alone, others with their names."""
+    usual = ("sampler", "scheduler", "steps", "cfg")
+    yield from (_short(values[name]) for name in usual if name in values)
+    yield from (f"{display_name(name)} {_short(value)}" for name, value in values.items() if name not in usual)
+
+
 def _presets_help() -> str:
-    chosen = "; ".join(f"{name}: {', '.join(map(_short, values.values()))}" for name, values in all_presets().items())
+    chosen = "; ".join(f"{name}: {', '.join(_preset_values(values))}" for name, values in all_presets().items())
     return f"sampler, scheduler, steps and cfg at once ({chosen}); what is given beside it wins"
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.engines.thin_wan import write_wan_folder
+
 WIDTHS = (32, 64)
 
 
@@ -25,6 +27,12 @@ def one_thread() -> Iterator[None]:
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder in the diffusers layout, made by the libraries that publish such folders."""
     return write_model_folder(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def wan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A thin Wan model folder in the diffusers layout."""
+    return write_wan_folder(tmp_path_factory.mktemp("models") / "thin-wan")
 
 
 def write_model_folder(folder: Path) -> Path:

@@ -14,8 +14,9 @@ from redetail.engines.architectures.restoration import RESTORATION
 from redetail.engines.architectures.sdxl import SDXL
 from redetail.engines.architectures.stable_diffusion import STABLE_DIFFUSION
 from redetail.engines.architectures.unsupported import unsupported_name
+from redetail.engines.architectures.wan import WAN
 
-ARCHITECTURES: tuple[Architecture, ...] = (RESTORATION, STABLE_DIFFUSION, SDXL)
+ARCHITECTURES: tuple[Architecture, ...] = (RESTORATION, WAN, STABLE_DIFFUSION, SDXL)
 
 
 def recognize(shapes: Shapes) -> Identity:

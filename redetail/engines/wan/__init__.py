@@ -1,0 +1,1 @@
+"""Wan: a video transformer over a causal video VAE."""

@@ -1,0 +1,53 @@
+"""Prompts as Wan's transformer reads them: the states of a UMT5 encoder (Chung et al. 2023, arXiv:2304.09151)."""
+
+from __future__ import annotations
+
+import html
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from redetail.engines.offload import on_device
+from redetail.engines.prompt import key_frames, read_prompt
+from redetail.errors import SettingsError
+from redetail.settings import Settings, display_name
+
+TOKENS = 512
+"""The length that Wan was trained on: shorter prompts are filled up with zeros, longer ones are cut."""
+
+
+class WanText:
+    """A UMT5 encoder with its tokenizer. ``device``: where the encoder is while it works, if not always there."""
+
+    def __init__(self, tokenizer: Any, encoder: Any, device: torch.device | None = None) -> None:
+        self._tokenizer, self._encoder, self._device = tokenizer, encoder, device
+
+    def check(self, settings: Settings) -> None:
+        """Raise :class:`~redetail.errors.SettingsError` for prompts with weights, sections or key frames, which this
+        encoder has no rule for, and for ``clip_skip``."""
+        for name in ("prompt", "negative"):
+            self._words(getattr(settings, name), display_name(name))
+        if settings.clip_skip != 1:
+            raise SettingsError(f"clip-skip is {settings.clip_skip}; Wan reads the last layer alone, leave it out.")
+
+    def __call__(self, prompt: str) -> Tensor:
+        """(1, 512, width) float32 on the encoder's device while it works; zeros beyond the prompt's last token."""
+        text = " ".join(html.unescape(html.unescape(self._words(prompt, "prompt"))).split())
+        tokens = self._tokenizer(text, max_length=TOKENS, truncation=True, return_tensors="pt").input_ids
+        with nullcontext() if self._device is None else on_device(self._encoder, self._device):
+            states: Tensor = self._encoder(tokens.to(self._encoder.device)).last_hidden_state
+        return torch.nn.functional.pad(states.float(), (0, 0, 0, TOKENS - tokens.shape[1]))
+
+    def _words(self, prompt: str, name: str) -> str:
+        """The prompt without its grammar; an escaped character stands for itself."""
+        if len(key_frames(prompt)) > 1:
+            raise SettingsError(f"The {name} changes over time, which Wan cannot follow; give one text for all frames.")
+        sections = read_prompt(key_frames(prompt)[0].text).sections
+        if len(sections) > 1 or any(piece.weight != 1 for section in sections for piece in section):
+            raise SettingsError(
+                f"The {name} has weights or BREAK, which Wan cannot read; write plain words, "
+                r"and \( \) for the characters."
+            )
+        return "".join(piece.text for section in sections for piece in section)
