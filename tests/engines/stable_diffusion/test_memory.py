@@ -15,7 +15,7 @@ from torch import nn
 from redetail.engines import enhance_arrays, load_engine
 from redetail.engines.device import Placement
 from redetail.engines.memory import Memory, Modes
-from redetail.engines.offload import on_device
+from redetail.engines.offload import OffloadedCodec, OffloadedNetwork, on_device
 from redetail.engines.spec import ControlFile, ModelSpec
 from redetail.engines.stable_diffusion import control, memory
 from redetail.engines.stable_diffusion.codec import VaeCodec
@@ -144,7 +144,7 @@ def test_a_controlnet_is_channels_last_compiled_and_asleep(steered: ModelSpec, m
     assert compiled == ["ControlNetModel"]
     assert loaded.network.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
     (offloaded,) = control.load_controls(steered.controls, replace(CPU, modes=Modes(offload=True)), unet.config)
-    assert isinstance(offloaded.network, memory.OffloadedNetwork)
+    assert isinstance(offloaded.network, OffloadedNetwork)
     assert offloaded.network.dtype == torch.float32
 
 
@@ -158,7 +158,7 @@ def test_a_network_wakes_when_it_is_called() -> None:
             return x, self.places[-1]
 
     network = Works()
-    offloaded = memory.OffloadedNetwork(network, torch.device("cuda"))
+    offloaded = OffloadedNetwork(network, torch.device("cuda"))
     assert offloaded(3) == (3, "cuda")
     assert network.places == ["cpu", "cuda", "cpu"]
 
@@ -201,7 +201,7 @@ def test_the_codec_and_the_text_wake_their_networks(monkeypatch: pytest.MonkeyPa
         encode = pair = pooled = __call__
 
     network, device = Movable(), torch.device("cuda")
-    codec = memory.OffloadedCodec(Works(), network, device)
+    codec = OffloadedCodec(Works(), network, device)
     text = memory.OffloadedPromptEncoder(Works(), network, device)
     assert (codec.grid.spatial, codec.calls((1, 8, 8, 3))) == (8, 5)
     coded: list[Any] = [codec.encode(CROPS, print)]
