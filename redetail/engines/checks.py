@@ -87,8 +87,7 @@ def check_scheduler(name: str, capabilities: Capabilities) -> None:
     """Refuse a scheduler that is neither one of the engine's nor GITS with another coefficient, nor sigmas as text."""
     if name in capabilities.schedulers:
         return
-    other_gits = name.startswith("GITS[") and "GITS[coeff=1.2]" in capabilities.schedulers
-    if not is_typed(name) and not other_gits:
+    if not is_typed(name) and not name.startswith("GITS["):
         raise UnknownNameError("scheduler", name, capabilities.schedulers)
     find_scheduler(name)
 
