@@ -131,7 +131,8 @@ def test_a_dry_run_saves_the_job_and_nothing_else(run, clip: Path, fake_engine, 
     assert run(*asked, "--dry-run", "--save-job", planned).code == 2
     assert run(*asked, "--save-job", ran).code == 0
     assert planned.read_text() == ran.read_text()
-    assert run(*asked, "--dry-run").code == 0  # what is there already is no matter for it
+    assert run(*asked, "--dry-run").code == 2  # it refuses what the run would refuse: the output is there now
+    assert run(*asked, "--dry-run", "--overwrite").code == 0
     assert run(*asked, "--dry-run", "--save-job", clip, "--overwrite").code == 2
 
 

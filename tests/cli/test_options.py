@@ -86,7 +86,7 @@ def test_boxes_are_collected_and_may_begin_with_a_minus() -> None:
         ([], "required: COMMAND"),
         (["detect"], "required: IN; see: redetail detect --help"),
         (["detail", "a.mp4", "--box", "1,2,3"], "'1,2,3' is not a box; give four numbers as x1,y1,x2,y2"),
-        (["detail", "a.mp4", "--stepz", "3"], "Unrecognized arguments: --stepz 3"),
+        (["detail", "a.mp4", "--stepz", "3"], "There is no option or argument --stepz, did you mean --steps?"),
         (["improve", "a.mp4"], "'improve'"),
     ],
 )

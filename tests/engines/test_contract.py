@@ -176,10 +176,10 @@ def test_input_is_only_read(engine: Engine) -> None:
     np.testing.assert_array_equal(crops, copy)
 
 
+# Frames of Wan share latents: tests/engines/wan/test_engine.py compares those.
+@pytest.mark.parametrize("engine", ["fake", "diffusers", "restoration", "bundled"], indirect=True, scope="module")
 def test_a_part_of_a_segment_gets_the_noise_of_the_whole(engine: Engine) -> None:
     """In a clip that stands still, with windows of one frame, a frame's result shows its own noise alone."""
-    if engine.capabilities.name.startswith("wan:"):
-        pytest.skip("its frames share latents; tests/engines/wan/test_engine.py compares those")
     crops = np.repeat(some_crops(engine, 1), 4, axis=0)
     alone: dict[str, Any] = {"context_length": 1, "context_overlap": 0, "denoise": 1.0}
     whole = enhanced(engine, crops, **alone)
