@@ -22,6 +22,7 @@ from redetail.progress import CancelToken
 from redetail.region import Region, Size
 from redetail.video import FrameSource, open_source
 from redetail.video.target import check_target
+from redetail.video.timing import timecode
 
 _COLUMNS = ("sharpness", "flicker", "noise", "blocks", "seam", "colour")
 _AGAINST = ("PSNR dB", "SSIM", "VMAF")
@@ -88,7 +89,7 @@ def _lines(compared: Comparison, rate: Fraction) -> Iterator[str]:
             if verdict is not None and figures is not None:
                 yield f"{clip.name}, {figures.label}: {verdict.sentence}"
         for moment in worst_moments(compared.clips[0], clip):
-            yield f"  look at {_time(moment.frame, rate)} (frame {moment.frame}): {moment.why}"
+            yield f"  look at {timecode(moment.frame, rate)} (frame {moment.frame}): {moment.why}"
 
 
 def _table(compared: Comparison, number: int) -> Iterator[str]:
@@ -118,11 +119,6 @@ def _row(clip: ClipFigures, number: int, original: bool) -> list[str]:
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _time(frame: int, rate: Fraction) -> str:
-    seconds = float(frame / rate)
-    return f"{int(seconds // 60)}:{seconds % 60:05.2f}"
 
 
 def comparison_sheet(compared: Comparison, clips: Sequence[Path], original: Path | None) -> Picture:

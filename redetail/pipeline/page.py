@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from redetail.pipeline.report import Report, write_report
 from redetail.pipeline.snapshots import Album, Snapshots
 from redetail.region import Size
 from redetail.settings import display_name
+from redetail.video.timing import timecode
 
 _WIDTH, _HEIGHT = 720.0, 90.0  # of a curve, in units of its drawing
 # In a script element these would end it or begin a comment, whatever the text holds.
@@ -87,12 +87,6 @@ class _Curve:
     title: str
     lines: list[tuple[str, list[str]]]
     top: float
-
-
-def timecode(frame: int, rate: Fraction) -> str:
-    """Where a frame is in the clip, as players show it: 1:02.50."""
-    seconds = float(frame / rate)
-    return f"{int(seconds // 60)}:{seconds % 60:05.2f}"
 
 
 def _curves(values: Mapping[str, list[float | None]], start: int) -> list[_Curve]:

@@ -56,3 +56,9 @@ class Clock:
         if not self._warned:
             _log.warning("%s has missing or repeated time stamps; they were filled in.", self._name)
         self._warned = True
+
+
+def timecode(frame: int, rate: Fraction) -> str:
+    """Where a frame is in a clip of even frames, as players show it: 1:02.50."""
+    seconds = float(frame / rate)
+    return f"{int(seconds // 60)}:{seconds % 60:05.2f}"

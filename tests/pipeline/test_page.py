@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import threading
 from dataclasses import replace
-from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pytest
 import redetail
 from redetail.engines import FakeEngine
 from redetail.job import read_job
-from redetail.pipeline.page import page, timecode
+from redetail.pipeline.page import page
 
 FRAMES = np.random.default_rng(5).integers(0, 255, (6, 64, 96, 3), dtype=np.uint8)
 QUICK = {"guide_size": 64, "max_size": 96, "crop_factor": 1.5, "steps": 2}
@@ -100,10 +99,6 @@ def test_a_clip_in_which_nothing_was_found_has_a_page_too(written) -> None:
     _, report = written
     empty = replace(report, plan=replace(report.plan, crops=()), regions=())
     assert inside(page(empty, []))["regions"] == []
-
-
-def test_timecodes() -> None:
-    assert [timecode(frame, Fraction(24)) for frame in (0, 36, 1500)] == ["0:00.00", "0:01.50", "1:02.50"]
 
 
 @pytest.fixture
