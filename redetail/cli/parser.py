@@ -1,17 +1,25 @@
-"""What can be typed: commands, options and the sentences for what cannot be understood."""
+"""What can be typed: the commands and their options."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Sequence
-from typing import Any, NoReturn
 
 from redetail import __version__
-from redetail.cli.options import add_encoding, add_memory, add_model, add_settings, add_subjects
-from redetail.engines.architectures import either, family_names
-from redetail.errors import SettingsError
+from redetail.cli.judging import add_evaluate
+from redetail.cli.options import add_encoding, add_settings, add_subjects
+from redetail.cli.parsing import (
+    EXIT_CODES,
+    Help,
+    Parser,
+    add_models_and_memory,
+    add_scale,
+    add_source,
+    add_strict,
+    add_talk,
+    add_work_folder,
+)
 from redetail.settings import CROP
 
 EXAMPLES = """\
@@ -27,30 +35,6 @@ examples:
   redetail detect in.mp4 --draw found.mp4                  see what would be detailed
 """
 
-EXIT_CODES = """\
-exit codes: 0 the output is complete; 2 something must be changed, and the message says what; 3 the output holds what
-            could be read of a damaged source, and notes say what is missing; 130 stopped with Ctrl-C or a signal
-"""
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that answers in one sentence instead of a page of usage."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise the parser's complaint as an error like all others."""
-        sentence = message[:1].upper() + message[1:].rstrip(".")
-        raise SettingsError(f"{sentence}; see: {self.prog} --help")
-
-    def parse_known_args(self, *given: Any, **named: Any) -> Any:
-        """Refuse what a command does not know here, where its own options and its help are at hand."""
-        known, unknown = super().parse_known_args(*given, **named)
-        if unknown:
-            options = [name for action in self._actions for name in action.option_strings]
-            near = difflib.get_close_matches(unknown[0].partition("=")[0], options, 1)
-            meant = f", did you mean {near[0]}?" if near else ""
-            self.error(f"There is no option or argument {unknown[0]}{meant}")
-        return known, unknown
-
 
 def build_parser() -> Parser:
     """The parser of the ``redetail`` command."""
@@ -59,7 +43,7 @@ def build_parser() -> Parser:
         usage="redetail COMMAND [options]   (redetail COMMAND --help shows the options)",
         description="Detail faces and other regions of a video with a diffusion model.",
         epilog=f"{EXAMPLES}\n{EXIT_CODES}",
-        formatter_class=_Help,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"redetail {__version__}")
@@ -70,7 +54,7 @@ def build_parser() -> Parser:
     _add_batch(commands)
     _add_detect(commands)
     _add_track(commands)
-    _add_evaluate(commands)
+    add_evaluate(commands)
     _add_models(commands)
     _add_clean(commands)
     return parser
@@ -88,19 +72,6 @@ def joined_values(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Examples keep their lines, options get room for their names, and every Python words them alike."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=100)
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        if not action.option_strings or isinstance(action, argparse.BooleanOptionalAction):
-            return super()._format_action_invocation(action)
-        value = "" if action.nargs == 0 else f" {self._metavar_formatter(action, action.dest.upper())(1)[0]}"
-        return ", ".join(action.option_strings) + value
-
-
 def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "detail",
@@ -111,11 +82,11 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
         "Everything else of the video stays as it is: pixels, timestamps, sound.\n"
         "Values in [brackets] hold for Stable Diffusion models; the bundled model has its own.",
         epilog=f"{EXAMPLES}\n{EXIT_CODES}",
-        formatter_class=_Help,
+        formatter_class=Help,
         allow_abbrev=False,
         add_help=False,
     )
-    _add_source(parser, optional=True)
+    add_source(parser, optional=True)
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="OUT", help="video or folder of images to write")
     group.add_argument("--compare", metavar="SIDE.mp4", help="also write before and after side by side")
@@ -124,13 +95,13 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     group.add_argument("--save-hints", metavar="FOLDER", help="also write what ControlNets were shown")
     group.add_argument("--save-job", metavar="JOB.toml", help="also write what was asked for, to be run with --job")
-    _add_scale(group)
+    add_scale(group)
     add_encoding(group)
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
     group.add_argument("--dry-run", action="store_true", help="only say what would be done")
     _add_work(parser)
-    _add_models_and_memory(parser)
-    _add_talk(parser)
+    add_models_and_memory(parser)
+    add_talk(parser)
 
 
 def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -143,7 +114,7 @@ def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
         "others go on. The same command again goes on where it was stopped, and passes over what is done.",
         epilog="exit codes: 0 all clips are done; 2 something must be changed, and the message says what; 3 some\n"
         "clips failed or their sources are damaged; 130 stopped with Ctrl-C\n",
-        formatter_class=_Help,
+        formatter_class=Help,
         allow_abbrev=False,
         add_help=False,
     )
@@ -152,7 +123,7 @@ def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
         "inputs", metavar="INPUT", nargs="+", help="a clip, a folder of clips, a pattern, or @LIST, a file of these"
     )
     group.add_argument("--job", metavar="JOB", help="a job file (.toml) or a report (.json); options override it")
-    _add_strict(group)
+    add_strict(group)
     add_subjects(group)
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where outputs and the summary go")
@@ -160,26 +131,12 @@ def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
         "--name", metavar="PATTERN", default="{stem}{suffix}",
         help="names of outputs, of {stem}, {suffix}, {parent} and {number} [as the clips are called]",
     )  # fmt: skip
-    _add_scale(group)
+    add_scale(group)
     add_encoding(group)
     group.add_argument("--overwrite", action="store_true", help="also do what is done")
-    _add_work_folder(parser.add_argument_group("unfinished work"))
-    _add_models_and_memory(parser)
-    _add_talk(parser)
-
-
-def _add_models_and_memory(parser: Parser) -> None:
-    group = parser.add_argument_group("model")
-    group.add_argument(
-        "--checkpoint", "--model", metavar="FILE",
-        help=f"a model of {either(family_names())}: a .safetensors or .ckpt file, a folder in the diffusers "
-        "layout, or a name on the hub [the bundled model]",
-    )  # fmt: skip
-    add_model(group)
-    add_settings(parser)
-    group = parser.add_argument_group("memory and speed [chosen from what the machine has]")
-    group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps")
-    add_memory(group)
+    add_work_folder(parser.add_argument_group("unfinished work"))
+    add_models_and_memory(parser)
+    add_talk(parser)
 
 
 def _add_detect(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -190,11 +147,11 @@ def _add_detect(commands: argparse._SubParsersAction[Parser]) -> None:
         help="show what would be detailed, without doing it",
         description="Find and follow the subjects, and draw their boxes and crop windows. Nothing is detailed.",
         epilog=EXIT_CODES,
-        formatter_class=_Help,
+        formatter_class=Help,
         allow_abbrev=False,
         add_help=False,
     )
-    _add_source(parser)
+    add_source(parser)
     group = parser.add_argument_group("output")
     group.add_argument(
         "--report",
@@ -206,7 +163,7 @@ def _add_detect(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("--draw", metavar="OUT", help="write the drawing here: OUT.mp4 every frame, OUT.png a few")
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
     add_settings(parser, [CROP])
-    _add_talk(parser)
+    add_talk(parser)
 
 
 def _add_track(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -218,13 +175,13 @@ def _add_track(commands: argparse._SubParsersAction[Parser]) -> None:
         description="Find and follow the subjects, and write them as a document, with thumbnails beside it.\n"
         "redetail detail --tracks TRACKS.json details what it lists, as if it had been found again.",
         epilog=EXIT_CODES,
-        formatter_class=_Help,
+        formatter_class=Help,
         allow_abbrev=False,
         add_help=False,
     )
     group = parser.add_argument_group("what to find")
     group.add_argument("input", metavar="IN", nargs="?", help="a video, or a folder of images")
-    _add_strict(group)
+    add_strict(group)
     add_subjects(group)
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="OUT.json", required=True, help="document to write")
@@ -239,32 +196,7 @@ def _add_track(commands: argparse._SubParsersAction[Parser]) -> None:
         ("--rename", "TRACK=LABEL", "give a track a label"),
     ):
         group.add_argument(flag, metavar=metavar, action="append", help=text)
-    _add_talk(parser)
-
-
-def _add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
-        "evaluate",
-        prog="redetail evaluate",
-        usage="redetail evaluate SOURCE RESULT [RESULT ...] [--original CLIP] [options]",
-        help="measure what was gained, and at what price",
-        description="Compare results of redetail or of any other tool with the clip they were made from: sharpness,\n"
-        "noise, flicker, seams, colours; with an original also PSNR, SSIM and VMAF. Clips may differ in size.",
-        epilog="exit codes: 0 the figures are complete; 2 something must be changed, and the message says what\n",
-        formatter_class=_Help,
-        allow_abbrev=False,
-        add_help=False,
-    )
-    group = parser.add_argument_group("clips")
-    group.add_argument("input", metavar="SOURCE", help="the video or folder of images that was detailed")
-    group.add_argument("results", metavar="RESULT", nargs="+", help="what became of it; NAME=FILE gives it a name")
-    group.add_argument("--original", metavar="CLIP", help="the same clip as it should be, where there is one")
-    add_subjects(parser.add_argument_group("subjects"))
-    group = parser.add_argument_group("output")
-    group.add_argument("--report", metavar="OUT.json", help="also write all figures, frame by frame")
-    group.add_argument("--sheet", metavar="OUT.png", help="also write the subjects of all clips at a few moments")
-    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    _add_talk(parser)
+    add_talk(parser)
 
 
 def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -276,7 +208,7 @@ def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
         description="List the published weights that are known to work: names, where they are, licences.\n"
         "With inspect: tell what files are, which option they are for, and whether they fit this machine.",
         epilog=EXIT_CODES,
-        formatter_class=_Help,
+        formatter_class=Help,
         allow_abbrev=False,
         add_help=False,
     )
@@ -285,7 +217,7 @@ def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
         "files", nargs="*", metavar="FILE", help="a .safetensors, .ckpt, .pt, .pth or .bin file, or a folder"
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps [the fastest there is]")
-    _add_talk(parser)
+    add_talk(parser)
 
 
 def _add_clean(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -298,52 +230,17 @@ def _add_clean(commands: argparse._SubParsersAction[Parser]) -> None:
         "killed, here or in the folders given, and temporary crops in the folder that TMPDIR names.\n"
         "What belongs to a run that still works is left alone.",
         epilog=EXIT_CODES,
-        formatter_class=_Help,
+        formatter_class=Help,
         allow_abbrev=False,
         add_help=False,
     )
     parser.add_argument("folders", nargs="*", metavar="FOLDER", help="where outputs were written [this folder]")
     parser.add_argument("--dry-run", action="store_true", help="only list what would be removed")
-    _add_talk(parser)
+    add_talk(parser)
 
 
 def _add_work(parser: Parser) -> None:
     """The options of :class:`redetail.Work`."""
     group = parser.add_argument_group("runs that were stopped")
     group.add_argument("--resume", action="store_true", help="go on where the same command was stopped")
-    _add_work_folder(group)
-
-
-def _add_work_folder(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--work-dir", metavar="FOLDER", help="keep unfinished work here [beside OUT]")
-    group.add_argument("--work-space", metavar="SIZE", help="room for it, as in 20GB [most of what the disk has free]")
-    group.add_argument("--keep-work", action="store_true", help="leave the work in place when the run is complete")
-
-
-def _add_source(parser: Parser, *, optional: bool = False) -> None:
-    """What is detailed; it is ``optional`` where a job may say it."""
-    group = parser.add_argument_group("what to detail")
-    group.add_argument("input", metavar="IN", nargs="?" if optional else None, help="a video, or a folder of images")
-    _add_strict(group)
-    if optional:
-        group.add_argument("--job", metavar="JOB", help="a job file (.toml) or a report (.json); options override it")
-    add_subjects(group)
-
-
-def _add_scale(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--scale", metavar="N", help="enlarge: a factor from 1 to 8, or the height in pixels, as in 720 [1]"
-    )
-
-
-def _add_strict(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--strict", action="store_true", default=None, help="refuse a source of which something is damaged or missing"
-    )
-
-
-def _add_talk(parser: Parser) -> None:
-    group = parser.add_argument_group("messages")
-    group.add_argument("-h", "--help", action="help", help="show this and stop")
-    group.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
-    group.add_argument("--debug", action="store_true", help="log everything; show where an error came from")
+    add_work_folder(group)

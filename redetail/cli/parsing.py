@@ -1,0 +1,102 @@
+"""What the commands' parsers share: one sentence for what cannot be understood, and groups of options."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from typing import Any, NoReturn
+
+from redetail.cli.options import add_memory, add_model, add_settings, add_subjects
+from redetail.engines.architectures import either, family_names
+from redetail.errors import SettingsError
+
+EXIT_CODES = """\
+exit codes: 0 the output is complete; 2 something must be changed, and the message says what; 3 the output holds what
+            could be read of a damaged source, and notes say what is missing; 130 stopped with Ctrl-C or a signal
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that answers in one sentence instead of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the parser's complaint as an error like all others."""
+        sentence = message[:1].upper() + message[1:].rstrip(".")
+        raise SettingsError(f"{sentence}; see: {self.prog} --help")
+
+    def parse_known_args(self, *given: Any, **named: Any) -> Any:
+        """Refuse what a command does not know here, where its own options and its help are at hand."""
+        known, unknown = super().parse_known_args(*given, **named)
+        if unknown:
+            options = [name for action in self._actions for name in action.option_strings]
+            near = difflib.get_close_matches(unknown[0].partition("=")[0], options, 1)
+            meant = f", did you mean {near[0]}?" if near else ""
+            self.error(f"There is no option or argument {unknown[0]}{meant}")
+        return known, unknown
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Examples keep their lines, options get room for their names, and every Python words them alike."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or isinstance(action, argparse.BooleanOptionalAction):
+            return super()._format_action_invocation(action)
+        value = "" if action.nargs == 0 else f" {self._metavar_formatter(action, action.dest.upper())(1)[0]}"
+        return ", ".join(action.option_strings) + value
+
+
+def add_models_and_memory(parser: Parser) -> None:
+    """Add the model, all settings, and how the machine is used."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--checkpoint", "--model", metavar="FILE",
+        help=f"a model of {either(family_names())}: a .safetensors or .ckpt file, a folder in the diffusers "
+        "layout, or a name on the hub [the bundled model]",
+    )  # fmt: skip
+    add_model(group)
+    add_settings(parser)
+    group = parser.add_argument_group("memory and speed [chosen from what the machine has]")
+    group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps")
+    add_memory(group)
+
+
+def add_work_folder(group: argparse._ArgumentGroup) -> None:
+    """Add where unfinished work is kept."""
+    group.add_argument("--work-dir", metavar="FOLDER", help="keep unfinished work here [beside OUT]")
+    group.add_argument("--work-space", metavar="SIZE", help="room for it, as in 20GB [most of what the disk has free]")
+    group.add_argument("--keep-work", action="store_true", help="leave the work in place when the run is complete")
+
+
+def add_source(parser: Parser, *, optional: bool = False) -> None:
+    """What is detailed; it is ``optional`` where a job may say it."""
+    group = parser.add_argument_group("what to detail")
+    group.add_argument("input", metavar="IN", nargs="?" if optional else None, help="a video, or a folder of images")
+    add_strict(group)
+    if optional:
+        group.add_argument("--job", metavar="JOB", help="a job file (.toml) or a report (.json); options override it")
+    add_subjects(group)
+
+
+def add_scale(group: argparse._ArgumentGroup) -> None:
+    """Add how much larger the output is."""
+    group.add_argument(
+        "--scale", metavar="N", help="enlarge: a factor from 1 to 8, or the height in pixels, as in 720 [1]"
+    )
+
+
+def add_strict(group: argparse._ArgumentGroup) -> None:
+    """Add whether a damaged source is refused."""
+    group.add_argument(
+        "--strict", action="store_true", default=None, help="refuse a source of which something is damaged or missing"
+    )
+
+
+def add_talk(parser: Parser) -> None:
+    """Add help and how much is said."""
+    group = parser.add_argument_group("messages")
+    group.add_argument("-h", "--help", action="help", help="show this and stop")
+    group.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
+    group.add_argument("--debug", action="store_true", help="log everything; show where an error came from")
