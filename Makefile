@@ -31,6 +31,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/prose.py
 
 # A few pure Python packages beside the environment, not in it: nothing there can change what the product runs with.
 $(COMFY_READY): $(READY) $(COMFY_NEEDS)

@@ -46,9 +46,9 @@ class NetworkTimer:
 
     def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **options: Any) -> Any:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             result = function(*args, **options)
-            self.seconds += time.perf_counter() - begun
+            self.seconds += time.perf_counter() - started
             self.calls += function.__name__ == "forward"
             return result
 
@@ -61,11 +61,11 @@ def ours(clip: str, work: str) -> dict[str, Any]:
 
     timer = NetworkTimer()
     timer.attach()
-    begun = time.perf_counter()
+    started = time.perf_counter()
     engine = redetail.load_engine(device="cpu")
     loaded = _peak()
     result = redetail.detail(clip, Path(work) / "ours.mp4", engine=engine)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     passes = {name: each.seconds for name, each in result.report.passes.items()}
     return _figures(passes, len(result.report.plan), seconds, timer, loaded)
 
@@ -80,7 +80,7 @@ def naive(clip: str, work: str) -> dict[str, Any]:
 
     timer = NetworkTimer()
     timer.attach()
-    begun = time.perf_counter()
+    started = time.perf_counter()
     engine = redetail.load_engine(device="cpu")
     loaded = _peak()
     lap = time.perf_counter()
@@ -99,7 +99,7 @@ def naive(clip: str, work: str) -> dict[str, Any]:
         for frame, pixels in zip(decoded, frames, strict=True):
             sink.write(type(frame)(frame.index, frame.pts, np.rint(pixels * 255).astype(np.uint8), frame.duration))
     passes["encode"] = time.perf_counter() - lap
-    return _figures(passes, len(decoded), time.perf_counter() - begun, timer, loaded)
+    return _figures(passes, len(decoded), time.perf_counter() - started, timer, loaded)
 
 
 def repeated(clip: Path, times: int, target: Path) -> None:

@@ -46,11 +46,11 @@ class Network:
         """The same function, its time kept."""
 
         def call(*args: Any, **options: Any) -> Any:
-            begun = time.process_time()
+            started = time.process_time()
             try:
                 return function(*args, **options)
             finally:
-                self.seconds += time.process_time() - begun
+                self.seconds += time.process_time() - started
 
         return call
 
@@ -171,9 +171,9 @@ def measured(way: str, frames: int) -> dict[str, float]:
         base = _resident()
         network = Network()
         pixels, segs = clip(frames)
-        begun = time.process_time()
+        started = time.process_time()
         result = run(pixels, segs, stub_pipe(network))
-        seconds = time.process_time() - begun - network.seconds
+        seconds = time.process_time() - started - network.seconds
     both = (pixels.nbytes + result.nbytes) / MIB
     return {"seconds": seconds, "network": network.seconds, "memory": (_peak() - base) / both}
 

@@ -63,11 +63,11 @@ def measure(folder: str, options: argparse.Namespace) -> dict[str, Any]:
     from redetail.settings import Settings
 
     spec = ModelSpec(checkpoint=Path(folder) / "sd.safetensors", motion_module=Path(folder) / "mm.safetensors")
-    bare, begun = _peak(options.device), time.perf_counter()
+    bare, started = _peak(options.device), time.perf_counter()
     engine = load_engine(
         spec, device=options.device, dtype=options.dtype, memory=Memory(compile=options.compile or None)
     )
-    figures: dict[str, Any] = {"imports_mib": bare, "load_s": time.perf_counter() - begun}
+    figures: dict[str, Any] = {"imports_mib": bare, "load_s": time.perf_counter() - started}
     figures["loaded_mib"] = _peak(options.device)
     side = options.size
     crops = np.random.default_rng(1).random((options.frames, side, side, 3), dtype=np.float32)
@@ -118,9 +118,9 @@ def _matrix_rate(options: argparse.Namespace) -> float:
     dtype = getattr(torch, options.dtype or "float32")
     matrix, best = torch.randn(side, side, device=options.device, dtype=dtype), float("inf")
     for _ in range(5):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         float((matrix @ matrix)[0, 0])
-        best = min(best, time.perf_counter() - begun)
+        best = min(best, time.perf_counter() - started)
     return 2 * side**3 / best / 1e12
 
 
@@ -160,9 +160,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.files or temporary
         Path(folder).mkdir(parents=True, exist_ok=True)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         sizes = _alone(make_files, folder, options.file_dtype)
-        print(f"files: {sizes} in {time.perf_counter() - begun:.0f} s", file=sys.stderr)
+        print(f"files: {sizes} in {time.perf_counter() - started:.0f} s", file=sys.stderr)
         figures = _alone(measure, folder, options)
     machine = torch.cuda.get_device_name() if options.device == "cuda" else platform.processor() or platform.machine()
     about = {"date": date.today().isoformat(), "machine": machine, "threads": torch.get_num_threads()}

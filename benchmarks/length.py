@@ -61,9 +61,9 @@ def measure(folder: str, frames: int, engine: str, size: int) -> dict[str, Any]:
     watcher.start()
     options: dict[str, Any] = {"box": (40, 40, 40 + size, 40 + size), "max_size": size, "guide_size": size, "steps": 1}
     job = redetail.Job().overlay(source=clip, output=Path(folder) / "out.mp4", crop_factor=1.0, **options)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     redetail.run(job, engine=FakeEngine() if engine == "fake" else None, work=redetail.Work())
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     over.set()
     watcher.join()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,7 +1,7 @@
 """The naive algorithm that the benchmark compares with: what a straightforward node or script does.
 
 The whole clip is one float tensor; crops are cut, scaled and collected frame by frame into tensors that grow; the
-mask is blurred anew for every frame; the paste builds the output frame by frame into a tensor that grows. The engine
+mask is blurred again for every frame; the paste builds the output frame by frame into a tensor that grows. The engine
 is the same and sees the same frames together, so that what differs is everything around it.
 """
 
@@ -35,18 +35,18 @@ class Naive:
     def run(self, frames: Pixels, plans: list[CropPlan]) -> Pixels:
         """Detail frames (F, H, W, 3) float 0..1 and return them."""
         for plan in plans:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             crops, noise = self._crops(frames, plan)
-            self._lap("crop", begun)
-            begun = time.perf_counter()
+            self._lap("crop", started)
+            started = time.perf_counter()
             padded = enhance_arrays(
                 self.engine, resample.pad(crops, plan.padding), resample.pad(noise, plan.padding), self.settings
             )
             enhanced = resample.unpad(padded, plan.padding)
-            self._lap("detail", begun)
-            begun = time.perf_counter()
+            self._lap("detail", started)
+            started = time.perf_counter()
             frames = self._pasted(frames, plan, enhanced)
-            self._lap("paste", begun)
+            self._lap("paste", started)
         return frames
 
     def _crops(self, frames: Pixels, plan: CropPlan) -> tuple[Pixels, Pixels]:
@@ -73,8 +73,8 @@ class Naive:
             result = np.concatenate([result, pasted[None]])
         return result
 
-    def _lap(self, name: str, begun: float) -> None:
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
+    def _lap(self, name: str, started: float) -> None:
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
 
 def _whole_window(plan: CropPlan, index: int) -> tuple[slice, slice]:

@@ -1,7 +1,7 @@
 """Frames a second of the bundled model: `python benchmarks/restoration.py`.
 
 Sixteen crops of 256x256 pixels (a piece of a real clip), at one step and at five, in each precision. Alignment of the
-neighbours is done once, whatever the number of steps, and is told by itself.
+neighbours is done once, whatever the number of steps, and is reported separately.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def fastest(work: Callable[[], object], repeats: int) -> float:
     work()
     seconds = []
     for _ in range(repeats):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         work()
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - started)
     return min(seconds)
 
 

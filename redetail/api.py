@@ -88,7 +88,7 @@ def detail(
     - ``only`` and ``skip``: numbers or labels of those found; ``min_confidence`` (0..1), ``min_size`` (pixels);
       ``who``: pictures of the people who are detailed; ``largest``: how many. They leave out the others.
     - ``start`` and ``end``: only a part of the clip, in seconds, as "h:m:s" or as a frame, "120f".
-    - ``model``: a checkpoint, a model folder, or a :class:`redetail.ModelSpec` of all that is loaded (None: the bundled
+    - ``model``: a checkpoint, a model folder, or a :class:`redetail.ModelSpec` of everything to load (None: the bundled
       model); ``device``: "cpu", "cuda", "cuda:1" or "mps"; ``memory``: a :class:`redetail.Memory`, how it uses the
       machine.
     - ``subjects``: :class:`redetail.Subject`, settings of single subjects.

@@ -175,7 +175,7 @@ def _outcome(
     job: Job, clip: BatchClip, engine: Engine, work: Work, progress: ProgressCallback, cancel: CancelToken | None
 ) -> Outcome:
     """Do one clip; what goes wrong with it is its outcome."""
-    begun = time.monotonic()
+    started = time.monotonic()
     own = replace(job, source=clip.source, output=clip.output, compare=None, report=None, save_hints=None)
     try:
         _make_folder(clip.output.parent)
@@ -183,11 +183,11 @@ def _outcome(
     except Cancelled:
         raise
     except RedetailError as error:
-        return Outcome(clip=clip, state=State.FAILED, message=str(error), seconds=time.monotonic() - begun)
+        return Outcome(clip=clip, state=State.FAILED, message=str(error), seconds=time.monotonic() - started)
     except Exception as error:  # noqa: BLE001 - a bug that one clip meets must not stop a night's work
         _LOG.warning("%s met a bug in redetail; please report it.", clip.source, exc_info=True)
         message = f"This is a bug in redetail {__version__} ({type(error).__name__}: {error})."
-        return Outcome(clip=clip, state=State.FAILED, message=message, seconds=time.monotonic() - begun)
+        return Outcome(clip=clip, state=State.FAILED, message=message, seconds=time.monotonic() - started)
     plan = result.report.plan
     state = State.DAMAGED if result.faults else State.DONE if plan.crops else State.NOBODY
     return Outcome(
@@ -195,7 +195,7 @@ def _outcome(
         state=state,
         frames=len(plan),
         subjects=len(plan.crops),
-        seconds=time.monotonic() - begun,
+        seconds=time.monotonic() - started,
         notices=result.notices,
     )
 

@@ -37,7 +37,7 @@ def hidden_name(path: Path, key: str, ending: str) -> Path:
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Keep an existing file or folder locked, so that nobody takes it for a leftover."""
+    """Keep an existing file or folder locked, so that no one takes it for a leftover."""
     descriptor = _lock(path)
     try:
         yield

@@ -95,7 +95,7 @@ def reason(error: BaseException) -> str:
 
 
 def cannot_write(path: Path, error: BaseException) -> OutputError:
-    """The error of an output that could not be written, with the way out that fits its cause."""
+    """The error of an output that could not be written, with the remedy that fits its cause."""
     number = getattr(error, "errno", None)
     if number in _FULL:
         return OutputError(

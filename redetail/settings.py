@@ -113,7 +113,7 @@ class Settings:
         1,
         1,
         256,
-        "in the first half of the steps also windows over every 2nd, 4th ... up to every so many-th frame, each about "
+        "in the first half of the steps also windows over every 2nd, 4th ... up to every n-th frame, each about "
         "doubling their work; 1: neighbouring frames alone",
         step=1,
     )
@@ -174,7 +174,7 @@ def resolve(requested: Mapping[str, Any], defaults: Mapping[str, Any], presets: 
     """Complete settings: what was requested (None: not given), else what its ``preset`` says, one of the engine's
     ``presets``, else the engine's default, else the node's.
 
-    Raises :class:`~redetail.errors.SettingsError` for a name that is no setting, or a preset that does not exist.
+    Raises :class:`~redetail.errors.SettingsError` for a name that is not a setting, or a preset that does not exist.
     """
     given = with_preset(requested, presets or {})
     known = [item.name for item in fields(Settings)]
@@ -224,7 +224,7 @@ def _checked(item: Field[Any], value: Any) -> Any:
 
 
 def _checked_number(name: str, value: Any, limits: Mapping[str, Any], default: Any) -> float | int:
-    """The value as the default's type; raises SettingsError where it is no number or out of range."""
+    """The value as the default's type; raises SettingsError where it is not a number or out of range."""
     whole = isinstance(default, int)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SettingsError(f"{display_name(name)} must be a number, not {shown(value)}.")
@@ -240,7 +240,7 @@ def _checked_number(name: str, value: Any, limits: Mapping[str, Any], default: A
 
 
 def _checked_texts(name: str, value: Any) -> tuple[str, ...]:
-    """The value as a tuple; raises SettingsError where it is no list of texts."""
+    """The value as a tuple; raises SettingsError where it is not a list of texts."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, str) for one in value):
         raise SettingsError(f"{display_name(name)} must be a list of texts, not {shown(value)}.")
     return tuple(value)

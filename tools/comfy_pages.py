@@ -114,7 +114,7 @@ def locale(found: dict[str, Any]) -> str:
 
 
 def manual(text: str, found: dict[str, Any]) -> str:
-    """The manual with its tables made anew; a marker names the id of a node."""
+    """The manual with its tables made again; a marker names the id of a node."""
 
     def made(match: re.Match[str]) -> str:
         node = found[match["id"]]

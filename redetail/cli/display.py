@@ -44,7 +44,7 @@ def progress_display(quiet: bool, stream: TextIO | None = None) -> Iterator[Prog
 class _Pass:
     """When a pass began and was last reported, and whether it is complete."""
 
-    begun: float
+    started: float
     written: float
     complete: bool = False
 
@@ -62,12 +62,12 @@ class Lines:
         run = self._passes.get(report.stage)
         if run is None or (run.complete and not complete):
             run = self._passes[report.stage] = _Pass(now, now)
-            self._write(report, f"{int(report.total)} {report.unit} to do" if report.total else "begun")
+            self._write(report, f"{int(report.total)} {report.unit} to do" if report.total else "started")
         if complete and not run.complete:
-            self._write(report, f"{int(report.done)} {report.unit} in {duration(now - run.begun)}")
+            self._write(report, f"{int(report.done)} {report.unit} in {duration(now - run.started)}")
         elif not complete and now - run.written >= LINE_EVERY:
             run.written = now
-            self._write(report, self._between(report, now - run.begun))
+            self._write(report, self._between(report, now - run.started))
         run.complete = complete
 
     def _between(self, report: Progress, spent: float) -> str:
@@ -87,7 +87,7 @@ def plain(text: str) -> str:
 
 
 def tell(text: str) -> None:
-    """Write a result to standard output. That nobody reads it to its end (``| head``) is no failure of the work."""
+    """Write a result to standard output. That nobody reads it to its end (``| head``) is not a failure of the work."""
     try:
         sys.stdout.write(plain(text))
         sys.stdout.flush()

@@ -45,7 +45,7 @@ def inspect(options: argparse.Namespace, cancel: CancelToken) -> None:
             sys.stderr.write(plain(f"redetail: {error}\n"))
             refused.append(error)
     if refused:
-        raise ModelError(f"{len(refused)} of {len(options.files)} files are none that can be used, as was said.")
+        raise ModelError(f"{len(refused)} of {len(options.files)} files cannot be used.")
 
 
 def _known() -> Iterator[str]:

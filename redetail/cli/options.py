@@ -54,7 +54,7 @@ def add_model(group: argparse._ArgumentGroup) -> None:
     for flag, metavar, more, text in (
         ("--motion-module", "FILE", {}, "AnimateDiff's motion layers, as published"),
         ("--motion-lora", "FILE[:STRENGTH]", several, "LoRA for the motion layers; several add up"),
-        ("--vae", "FILE", {}, "VAE in the place of the checkpoint's own"),
+        ("--vae", "FILE", {}, "VAE in place of the checkpoint's own"),
         ("--embedding", "FILE", several, "a word for prompts (textual inversion), named as its file; several"),
         ("--controlnet", "FILE[:STRENGTH[:START[:END]]]", several,
          "ControlNet, and the share of the steps in which it acts (0..1); several"),

@@ -104,7 +104,7 @@ def _subject(crop: CropPlan) -> str:
     region = crop.region
     return (
         f"  {region.label} ({region.confidence:.2f}): frames {region.start} to {region.stop - 1}, "
-        f"crop {region.size} worked at {crop.working}"
+        f"crop {region.size} processed at {crop.working}"
     )
 
 

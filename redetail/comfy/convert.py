@@ -57,7 +57,9 @@ class Segment:
 def pipe_from(value: Any, name: str = "basic_pipe") -> Pipe:
     """The parts of a BASIC_PIPE; raises :class:`~redetail.errors.InputError` naming the input for anything else."""
     if not isinstance(value, tuple | list) or len(value) != len(Pipe._fields):
-        raise InputError(f"{name} is no BASIC_PIPE (model, clip, vae, positive, negative); connect a ToBasicPipe node.")
+        raise InputError(
+            f"{name} is not a BASIC_PIPE (model, clip, vae, positive, negative); connect a ToBasicPipe node."
+        )
     pipe = Pipe(*value)
     for part in ("model", "vae", "positive", "negative"):
         if getattr(pipe, part) is None:
@@ -110,12 +112,12 @@ def segs_from(value: Any, name: str = "segs") -> tuple[tuple[int, int], list[Any
         height, width = (int(side) for side in header[:2])
         listed = list(segments)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is no SEGS: a pair of (height, width) and a list of segments.") from error
+        raise InputError(f"{name} is not SEGS: a pair of (height, width) and a list of segments.") from error
     for number, segment in enumerate(listed):
         # To ask a segment of our own would make a tracked one compute its pictures.
         missing = [] if isinstance(segment, Seg) else [name for name in Seg._fields if not hasattr(segment, name)]
         if missing:
-            raise InputError(f"{name} holds something at place {number} that is no SEG: it has no {missing[0]}.")
+            raise InputError(f"{name} holds something at place {number} that is not a SEG: it has no {missing[0]}.")
     return (height, width), listed
 
 

@@ -72,7 +72,7 @@ class Search:
         """All that the second model sees at the middle of the boxes, (H, W)."""
         wrapper = getattr(self.sam_model, "sam_wrapper", self.sam_model)
         if not callable(getattr(wrapper, "predict", None)):
-            raise InputError("sam_model_opt is no SAM_MODEL (it cannot predict); connect a loader of such models.")
+            raise InputError("sam_model_opt is not a SAM_MODEL (it cannot predict); connect a loader of such models.")
         pixels = (image[0, ..., :3].float().clamp(0, 1) * 255).to(torch.uint8).numpy()
         canvas = np.zeros(pixels.shape[:2], np.float32)
         _call(wrapper, "prepare_device")
@@ -99,7 +99,7 @@ def detected(detector: Any, name: str, image: Tensor, *values: Any, **extra: Any
     than SEGS, or with segments of a picture of another size.
     """
     if not callable(getattr(detector, "detect", None)):
-        raise InputError(f"{name} is no detector (it has no detect); connect a node that loads one.")
+        raise InputError(f"{name} is not a detector (it has no detect); connect a node that loads one.")
     (height, width), segments = segs_from(detector.detect(image, *values, **extra), f"The answer of {name}")
     if segments and (height, width) != tuple(image.shape[1:3]):
         raise InputError(

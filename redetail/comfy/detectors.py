@@ -74,7 +74,7 @@ class ForeignDetector:
 
     def __init__(self, detector: Any) -> None:
         if not callable(getattr(detector, "detect", None)):
-            raise InputError(f"bbox_detector is no BBOX_DETECTOR but {type(detector).__name__}; connect a detector.")
+            raise InputError(f"bbox_detector is not a BBOX_DETECTOR but {type(detector).__name__}; connect a detector.")
         self._detector = detector
 
     def detect(self, frame: RGB) -> list[Detection]:

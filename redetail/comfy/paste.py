@@ -29,7 +29,7 @@ def pasted(
 ) -> Tensor:
     """New frames (F, H, W, C) float32 with every segment's crops blended in, in order; those given are not changed.
 
-    ``alpha`` 0..255 is how strongly; ``reference``: frames whose pixels are pasted in the place of the segments' own
+    ``alpha`` 0..255 is how strongly; ``reference``: frames whose pixels are pasted in place of the segments' own
     crops. A segment with neither is skipped. Raises :class:`~redetail.errors.RegionError` naming the segment where
     crops or masks are not as many as the frames.
     """

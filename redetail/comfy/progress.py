@@ -58,7 +58,7 @@ class ClipBar:
         self._show(int(_PARTS * self._number / self._segments))
 
     def _show(self, done: int) -> None:
-        self._done = max(self._done, min(done, _PARTS))  # a refiner starts to count anew: the bar never goes back
+        self._done = max(self._done, min(done, _PARTS))  # a refiner starts to count again: the bar never goes back
         self._bar.update_absolute(self._done, _PARTS, self._preview)
 
 

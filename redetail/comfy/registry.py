@@ -107,8 +107,8 @@ def custom_node_folders() -> list[Path]:
 def original_pack(folders: Iterable[Path]) -> Path | None:
     """The folder of the pack whose ids these are, if it is in one of ``folders`` and not switched off.
 
-    It is told by its own package, whatever its folder is called. Packs load in no certain order, so what is on the
-    disk counts and not what is registered.
+    It is recognised by its own package, whatever its folder is called. Packs load in no certain order, so what is
+    on the disk counts and not what is registered.
     """
     for folder in folders:
         for pack in sorted(folder.iterdir()) if folder.is_dir() else []:

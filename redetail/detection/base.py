@@ -24,7 +24,7 @@ class Detector(Protocol):
         """All subjects of ``frame``, surest first; boxes lie inside the frame.
 
         Unsure ones are reported too (the tracker keeps a subject alive with them), so compare ``confidence`` before
-        you use a detection by itself. Raises :class:`~redetail.errors.InputError` for what is no picture.
+        you use a detection by itself. Raises :class:`~redetail.errors.InputError` for what is not a picture.
         """
         ...
 

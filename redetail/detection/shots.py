@@ -3,7 +3,7 @@
 A cut changes the colours of the picture and its layout at once. A camera flash changes the colours but not the
 layout, fast motion the layout more than the colours; so both must change (compare Yuan et al., "A Formal Study of Shot
 Boundary Detection", 2007), by more than the clip has been changing lately, and with regard to all of the last few
-frames, so that coming back from a flash is no cut. Slow dissolves are not cuts here: the tracker loses the subject.
+frames, so that coming back from a flash is not a cut. Slow dissolves are not cuts here: the tracker loses the subject.
 
 The limits come from 84 clips, of which some 15 have cuts, and 83 joints between unlike clips: at joints the three
 distances were at least 0.087, 0.50 and 0.43, within most shots at most 0.04, 0.35 and 0.28.
@@ -56,7 +56,7 @@ class CutDetector:
 
     def update(self, frame: RGB) -> bool:
         """Whether this (H, W, 3) frame begins a new shot; the very first one does not. The size may change between
-        frames. Raises :class:`~redetail.errors.InputError` for what is no picture."""
+        frames. Raises :class:`~redetail.errors.InputError` for what is not a picture."""
         now = _signature(to_uint8(frame))
         if now.contrast < FLAT:
             return False

@@ -10,7 +10,7 @@ the overshoot of a resampling filter, and must itself write values in 0..1. It n
 crops: the pipeline restores low frequencies (``color_match``).
 
 **Threads.** An engine may be called from any thread and runs one request at a time: a second caller waits, and serves
-its cancel token while it does. So an engine that loads, moves or patches shared weights holds a lock for the whole of a
+its cancel token while it does. So an engine that loads, moves or patches shared weights holds a lock throughout a
 request (:func:`redetail.engines.exclusive.exclusive`); one that only computes needs none. ``read``, ``mask``, ``write``
 and ``progress`` are called on the caller's thread; none of them may run the same engine.
 """

@@ -152,7 +152,7 @@ def refuse_hints(hints: Mapping[str, Any]) -> None:
     """Raise :class:`~redetail.errors.SettingsError` where an engine without ControlNets is given hints."""
     if hints:
         raise SettingsError(
-            f"The hints {', '.join(map(repr, hints))} are of no use: this engine has no ControlNet; leave them out."
+            f"The hints {', '.join(map(repr, hints))} are unused: this engine has no ControlNet; leave them out."
         )
 
 

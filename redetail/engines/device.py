@@ -79,7 +79,7 @@ def memory_errors(work: str, placement: Placement, remedy: str) -> Iterator[None
         # torch's CPU allocator raises a plain RuntimeError, like every other failure of a kernel.
         if type(error) is RuntimeError and _ALLOCATION_FAILED not in str(error):
             raise
-        raise ModelError(f"The memory of {placement.device} did not suffice for {work}; {remedy}.") from error
+        raise ModelError(f"{placement.device} ran out of memory for {work}; {remedy}.") from error
 
 
 def _best_device() -> torch.device:

@@ -36,7 +36,7 @@ class FileFacts:
 def identify(path: str | Path) -> FileFacts:
     """What a weight file is, from the names and shapes of its tensors.
 
-    Raises :class:`~redetail.errors.ModelError` in one sentence for what is no weight file, is truncated, or is a pickle
+    Raises :class:`~redetail.errors.ModelError` for what is not a weight file, is truncated, or is a pickle
     with anything but tensors in it; such a pickle never runs.
     """
     return facts_of(open_weights(path))

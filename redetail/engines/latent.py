@@ -63,7 +63,7 @@ InpaintCondition = Callable[[], Tensor]
 mask (1 where the model draws) and the latents of the crops with grey there."""
 
 # Share of the steps in which windows also look at distant frames: these decide what is where, the later ones how it
-# looks, and frames that are no neighbours then only blur one another.
+# looks, and frames that are not neighbours then only blur one another.
 _EARLY = 0.5
 
 

@@ -1,4 +1,4 @@
-"""``load_engine``: which engine a model is for, told from its files."""
+"""``load_engine``: which engine a model is for, as its files show."""
 
 from __future__ import annotations
 

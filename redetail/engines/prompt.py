@@ -129,9 +129,7 @@ def read_prompt(text: str) -> PromptText:
     escaped = [escape is not None for escape, _ in characters]
     letters = "".join(escape or letter for escape, letter in characters)
     partners, lonely = _partners(letters, escaped)
-    notes += [
-        f"The prompt's {letters[index]!r} has no partner and is read as an ordinary character." for index in lonely
-    ]
+    notes += [f"The prompt's {letters[index]!r} is unmatched and is read as an ordinary character." for index in lonely]
     notes += _foreign(letters, escaped, partners)
     return PromptText(_sections(_pieces(letters, escaped, partners)), tuple(dict.fromkeys(notes)))
 

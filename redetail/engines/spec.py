@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 class WeightedFile:
     """A file and how strongly it acts; 0 is exactly as if it were not there.
 
-    Raises :class:`~redetail.errors.SettingsError` for a strength that is no finite number.
+    Raises :class:`~redetail.errors.SettingsError` for a strength that is not a finite number.
     """
 
     path: Path
@@ -51,8 +51,8 @@ class ControlFile:
     """A ControlNet, its strength, from where to where in the sampling it acts (0..1), and what it is shown.
 
     ``hint``: the name of a hint that is computed from the crop (canny, lineart, tile ...), or a video or folder of
-    images with hints for whole frames. Raises :class:`~redetail.errors.SettingsError` for a strength that is no finite
-    number and for a start and an end that are not 0..1, rising.
+    images with hints for whole frames. Raises :class:`~redetail.errors.SettingsError` for a strength that is not finite
+    and for a start and an end that are not 0..1, rising.
     """
 
     path: Path

@@ -129,14 +129,16 @@ def _no_weights(path: Path, start: bytes) -> str:
         page = text.lstrip().lower().startswith(("<!doctype", "<html"))
         what = "a web page (a download that asked to log in?)" if page else "a text file"
         return f"{path} is {what}, no weights; give a .safetensors or .ckpt file."
-    return f"{path} is no weight file: neither .safetensors nor a PyTorch checkpoint; {_AGAIN}, or give another file."
+    return (
+        f"{path} is not a weight file: neither .safetensors nor a PyTorch checkpoint; {_AGAIN}, or give another file."
+    )
 
 
 # --- safetensors
 
 
 def _open_safetensors(path: Path, length: int, size: int) -> WeightFile:
-    """Told by the header alone: the last tensor's end must be the end of the file."""
+    """Judged by the header alone: the last tensor's end must be the end of the file."""
     if size < 8 + length:
         raise ModelError(
             f"The weight file {path} is truncated: its header needs {8 + length:,} bytes, it has {size:,}."
@@ -232,7 +234,7 @@ def _refusal(path: Path, message: str) -> str:
     """PyTorch's reader says which function a pickle asked for; it was not called."""
     asked = re.search(r"GLOBAL\s+([\w.]+)", message)
     if asked is None:
-        return f"The weight file {path} is no pickle of tensors, or a damaged one; nothing of it was run; {_AGAIN}."
+        return f"The weight file {path} is not a pickle of tensors, or a damaged one; nothing of it was run; {_AGAIN}."
     return (
         f"The weight file {path} is a pickle that asks to run {asked[1].rstrip('.')}, not only tensors; nothing of it "
         "was run: use the .safetensors file of the same model."

@@ -13,7 +13,7 @@ _Result = TypeVar("_Result")
 
 
 def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Iterator[_Result]:
-    """``function`` of every item, in order; ``threads`` items are worked on at once, begun before they are asked for.
+    """``function`` of every item, in order; ``threads`` items are worked on at once, started before they are asked for.
 
     For functions that spend their time where Python's lock is not held, as OpenCV's and NumPy's do. No more than
     ``threads`` results wait to be taken, so that memory does not grow with the number of items. With one thread each
@@ -26,10 +26,10 @@ def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], threa
     waiting = iter(items)
     with ThreadPoolExecutor(threads, "redetail-pictures") as pool:
         try:
-            begun: deque[Future[_Result]] = deque(pool.submit(function, item) for item in islice(waiting, threads))
-            while begun:
-                result = begun.popleft().result()
-                begun.extend(pool.submit(function, item) for item in islice(waiting, 1))
+            started: deque[Future[_Result]] = deque(pool.submit(function, item) for item in islice(waiting, threads))
+            while started:
+                result = started.popleft().result()
+                started.extend(pool.submit(function, item) for item in islice(waiting, 1))
                 yield result
         finally:
             pool.shutdown(cancel_futures=True)

@@ -113,7 +113,7 @@ def source_fingerprint(info: VideoInfo) -> dict[str, Any] | None:
 
 
 def file_fingerprints(files: Iterable[Path]) -> dict[str, Any]:
-    """Fingerprints by name; what is not there, such as a name on the hub, is told by its name alone."""
+    """Fingerprints by name; what is not there, such as a name on the hub, is identified by its name alone."""
     return {str(path): fingerprint(path) if path.exists() else None for path in files}
 
 

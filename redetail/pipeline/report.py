@@ -48,7 +48,7 @@ class Report(PlanReport):
 
     ``size``: of the frames that were written; ``engine``: the model's name; ``placement``: where and how it computed;
     ``passes``: their times by name;
-    ``regions``: the measures of each of the plan's regions; ``untouched``: of all that is outside the masks;
+    ``regions``: the measures of each of the plan's regions; ``untouched``: of everything outside the masks;
     ``notices``: sentences for the user; ``job``: what does the same again, None where that cannot be written (the
     source, a mask or the engine was an object in memory).
     """

@@ -150,10 +150,10 @@ class Run:
 
     @contextmanager
     def _pass(self, name: str) -> Iterator[None]:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         with self.watch(name), ONE_THREAD.held():
             yield
-        log.debug("pass %s: %.3f s", name, time.perf_counter() - begun)
+        log.debug("pass %s: %.3f s", name, time.perf_counter() - started)
 
     def _frames(self, plan: Plan, stage: str) -> Iterator[Frame]:
         return with_progress(self.source.frames(plan.start, plan.stop), len(plan), stage, self.progress, self.cancel)

@@ -17,7 +17,7 @@ class WindowedDenoiser:
 
     ``model_for(frames)`` gives the denoiser of some frames: the place where conditions, hints and crops that exist
     once per frame are sliced. It is called once per window, when this is made. Blending at every call, not once at the
-    end, keeps neighbouring windows of one mind. ``cancel`` is checked before each window.
+    end, keeps neighbouring windows consistent. ``cancel`` is checked before each window.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ FADE = 5
 
 @dataclass(frozen=True)
 class DetectorSelection(Selection):
-    """Everybody that ``detector``, a name or an object of one's own, finds.
+    """Everybody that ``detector``, a name or your own object, finds.
 
     Raises :class:`~redetail.errors.UnknownNameError` for a name that does not exist.
     """

@@ -108,7 +108,7 @@ class FrameSource(Protocol):
         ...
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        """Frames start (included) to stop (excluded) in display order; each call begins anew."""
+        """Frames start (included) to stop (excluded) in display order; each call begins again."""
         ...
 
     def index_at(self, seconds: Fraction) -> int:

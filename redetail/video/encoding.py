@@ -79,7 +79,7 @@ def choose(path: Path, info: VideoInfo, options: EncodeOptions) -> Encoding:
     """
     if path.suffix.lower() not in CONTAINERS:
         raise OutputError(
-            f"{path} ends in {path.suffix!r}, which is no format that can be written; "
+            f"{path} ends in {path.suffix!r}, which is not a format that can be written; "
             f"choose one of: {', '.join(CONTAINERS)}, .webp, or a folder name for PNG images."
         )
     container, codecs = CONTAINERS[path.suffix.lower()]

@@ -36,7 +36,7 @@ class FileSource:
     """A video file in any container and codec that FFmpeg reads; satisfies ``FrameSource``.
 
     Making one decodes the first frame, so that a file that cannot be used is known at once. Memory does not grow
-    with the length of the clip. What is damaged is passed over and told by :attr:`faults`, or refused where ``strict``.
+    with the length of the clip. Damaged parts are skipped and listed in :attr:`faults`, or refused where ``strict``.
     Raises :class:`~redetail.errors.InputError`.
     """
 
@@ -58,7 +58,7 @@ class FileSource:
         return self._probed.info
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        """Frames ``start`` to ``stop`` (excluded) in display order, upright; each call decodes anew.
+        """Frames ``start`` to ``stop`` (excluded) in display order, upright; each call decodes again.
 
         Where the container lists its frames, decoding begins at a key frame shortly before ``start``.
         """

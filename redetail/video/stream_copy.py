@@ -176,7 +176,7 @@ def _is_further_video(stream: Stream) -> bool:
 
 
 def _is_time_code(stream: Stream) -> bool:
-    """The muxer makes a time-code track anew from the picture's metadata."""
+    """The muxer makes a time-code track again from the picture's metadata."""
     return stream.type == "data" and "timecode" in stream.metadata
 
 

@@ -55,7 +55,7 @@ class WebPSource:
         return ()
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        """Frames ``start`` to ``stop`` (excluded); each call decodes anew."""
+        """Frames ``start`` to ``stop`` (excluded); each call decodes again."""
         self._fingerprint.check()
         with self._open() as image:
             pts = sum(self._durations[:start])
@@ -89,7 +89,9 @@ class WebPSource:
         try:
             return Image.open(self._path, formats=["WEBP"])
         except (UnidentifiedImageError, OSError) as error:
-            raise InputError(f"{self._path} is damaged: it is no WebP that can be read; use a sound copy.") from error
+            raise InputError(
+                f"{self._path} is damaged: it is not a WebP that can be read; use a sound copy."
+            ) from error
 
 
 def is_animated_webp(path: Path) -> bool:

@@ -44,7 +44,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def fake_engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    """The engine that every command loads: a formula in the place of a network."""
+    """The engine that every command loads: a formula in place of a network."""
     engine = FakeEngine()
     monkeypatch.setattr(api, "load_engine", lambda model=None, **options: engine)
     return engine

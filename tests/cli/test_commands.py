@@ -1,4 +1,4 @@
-"""Whole runs of the command line as a user would, with a formula in the place of the network."""
+"""Whole runs of the command line as a user would, with a formula in place of the network."""
 
 import json
 import signal
@@ -95,7 +95,7 @@ def test_a_dry_run_writes_nothing(run, clip: Path, fake_engine) -> None:
     assert ran.code == 0
     assert names(clip.parent) == {"clip.mp4"}
     assert "6 frames of 96x80, 1 subject" in ran.out
-    assert "worked at" in ran.out
+    assert "processed at" in ran.out
 
 
 def test_a_folder_of_images_in_and_out(run, clip: Path, fake_engine, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_lines_announce_every_pass_even_one_of_unknown_length() -> None:
     lines(Progress("detect", 4, 4))
     lines(Progress("write", 0, 4))
     assert stream.getvalue().splitlines() == [
-        "Finding subjects: begun",
+        "Finding subjects: started",
         "Finding subjects: 4 frames in 0.0 s",
         "Writing: 4 frames to do",
     ]

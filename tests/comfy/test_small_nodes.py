@@ -70,7 +70,7 @@ def test_a_pipe_comes_apart_as_it_was_put_together() -> None:
 
 @pytest.mark.parametrize("pipe", [None, 3, (), (1, 2, 3), "abcde"])
 def test_what_is_no_pipe(pipe: Any) -> None:
-    with pytest.raises(InputError, match=r"basic_pipe is no BASIC_PIPE"):
+    with pytest.raises(InputError, match=r"basic_pipe is not a BASIC_PIPE"):
         FromBasicPipe().doit(pipe)
 
 

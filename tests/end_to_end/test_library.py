@@ -229,7 +229,7 @@ def test_settings_that_no_engine_has_are_refused_before_one_is_loaded(monkeypatc
 
 
 def test_settings_that_only_an_engine_can_judge_wait_for_it():
-    """A window as short as the usual overlap is no mistake where the engine's own overlap is shorter."""
+    """A window as short as the usual overlap is not a mistake where the engine's own overlap is shorter."""
     check_given({"context_length": 4}, {})
     with pytest.raises(redetail.SettingsError, match="context-overlap is 4"):
         redetail.Settings(context_length=4)

@@ -116,13 +116,13 @@ def test_unknown_precisions_are_named() -> None:
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()])
 def test_full_memory_is_one_sentence(error: Exception) -> None:
-    message = "memory of cpu did not suffice for 16 crops; make them smaller.$"
+    message = "cpu ran out of memory for 16 crops; make them smaller.$"
     with pytest.raises(ModelError, match=message), memory_errors("16 crops", CPU, "make them smaller"):
         raise error
 
 
 def test_the_cpu_allocator_is_understood() -> None:
-    with pytest.raises(ModelError, match="did not suffice"), memory_errors("16 crops", CPU, "make them smaller"):
+    with pytest.raises(ModelError, match="ran out of memory"), memory_errors("16 crops", CPU, "make them smaller"):
         torch.empty(2**60)
 
 

@@ -1,4 +1,4 @@
-"""What a file is: every kind in its published layout, and what is no weight file at all."""
+"""What a file is: every kind in its published layout, and what is not a weight file at all."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def test_full_memory_names_what_did_not_fit() -> None:
         raise torch.OutOfMemoryError
 
     crops = crops_of(2)
-    message = "memory of cpu did not suffice for 2 crops of 12x8 pixels; make guide-size or max-size smaller"
+    message = "cpu ran out of memory for 2 crops of 12x8 pixels; make guide-size or max-size smaller"
     with pytest.raises(ModelError, match=message):
         enhance_arrays(engine(Position(hungry)), crops, full(crops), Settings())
 
@@ -352,7 +352,7 @@ def test_a_refiner_is_shown_no_hints() -> None:
 
 def test_hints_for_a_model_without_controls_are_refused() -> None:
     crops = crops_of(2)
-    with pytest.raises(SettingsError, match="The hints 'edges' are of no use: this engine has no ControlNet"):
+    with pytest.raises(SettingsError, match="The hints 'edges' are unused: this engine has no ControlNet"):
         enhance_arrays(engine(Position()), crops, full(crops), Settings(), hints={"edges": crops})
 
 

@@ -64,7 +64,7 @@ def test_weights(text: str, expected: list[tuple[str, float]]) -> None:
 )
 def test_a_lonely_parenthesis_is_a_character(text: str, words: str) -> None:
     assert "".join(words for words, _ in pieces(text)) == words
-    assert "has no partner" in read_prompt(text).notes[0]
+    assert "is unmatched" in read_prompt(text).notes[0]
 
 
 def test_a_lonely_parenthesis_leaves_the_others_alone() -> None:

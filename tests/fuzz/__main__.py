@@ -22,7 +22,7 @@ def main() -> int:
     """Run what the options ask for; 1 where a case went wrong."""
     options = _parser().parse_args()
     kinds = options.kind or list(KINDS)
-    begun = time.monotonic()
+    started = time.monotonic()
     with prepared():
         cases = [(kind, options.seed + number) for kind in kinds for number in range(_count(options, kind))]
         shares = [cases[number :: options.processes] for number in range(options.processes)]
@@ -34,7 +34,7 @@ def main() -> int:
             f"\n{kind} {seed}: {verdict.fault} (exit {verdict.code}) {verdict.description}\n"
             f"{verdict.said[-1200:].strip()}\n"
         )
-    _say(f"{len(results)} cases in {time.monotonic() - begun:.0f} s: " + ", ".join(
+    _say(f"{len(results)} cases in {time.monotonic() - started:.0f} s: " + ", ".join(
         f"{sum(result[2].fault == fault for result in results)} {fault}" for fault in FAULTS) + "\n")  # fmt: skip
     return 1 if faults else 0
 

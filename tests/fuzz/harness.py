@@ -76,7 +76,7 @@ def run(make: Make, seed: int, folder: Path) -> Verdict:
     (folder / "tmp").mkdir(parents=True)
     case = make(np.random.default_rng(seed), folder)
     before = dict(_contents(folder))
-    begun = time.monotonic()
+    started = time.monotonic()
     errors, said_by_child = os.pipe()
     fcntl.fcntl(said_by_child, fcntl.F_SETPIPE_SZ, SAID)  # so that it is never full
     code, hung, grown = _forked(case, folder, said_by_child)
@@ -84,7 +84,7 @@ def run(make: Make, seed: int, folder: Path) -> Verdict:
     with os.fdopen(errors, "rb") as pipe:
         said = pipe.read().decode("utf-8", "replace")
     fault = "hang" if hung else _fault(case, code, said, grown) or _left(case, code, said, folder, before)
-    return Verdict(code, fault, said[-3000:], time.monotonic() - begun, case.description)
+    return Verdict(code, fault, said[-3000:], time.monotonic() - started, case.description)
 
 
 def library(call: Callable[[], object]) -> int:

@@ -17,7 +17,7 @@ def test_results_come_in_the_order_of_the_items(threads: int, count: int) -> Non
 
 
 def test_items_are_worked_on_at_once() -> None:
-    """Each call waits for another one to have begun: one after the other they would wait forever."""
+    """Each call waits for another one to have started: one after the other they would wait forever."""
     meeting = threading.Barrier(3, timeout=30)
 
     def meet(item: int) -> int:

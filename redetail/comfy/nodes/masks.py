@@ -20,7 +20,7 @@ def _inputs(mask: Input) -> Inputs:
         "required": {
             "mask": mask,
             "combined": toggle(
-                False, "Make one segment of all that is masked instead of one for each connected part.", "True", "False"
+                False, "Make one segment of everything masked instead of one for each connected part.", "True", "False"
             ),
             "crop_factor": widget("crop_factor"),
             "bbox_fill": toggle(False, "Mask the whole box of the part.", "enabled", "disabled"),

@@ -36,7 +36,7 @@ class SEGSPaste(Node):
                 "alpha": number(255, 0, 255, "How strongly the crops show, 255 is fully.", step=1, whole=True),
             },
             "optional": {
-                "ref_image_opt": socket("IMAGE", "Frames whose pixels are pasted in the place of the segments' crops."),
+                "ref_image_opt": socket("IMAGE", "Frames whose pixels are pasted in place of the segments' crops."),
             },
         }
 

@@ -60,7 +60,7 @@ class FromBasicPipe(Node):
         """Its five parts; a part that was never put in is None."""
         if not isinstance(basic_pipe, tuple | list) or len(basic_pipe) != len(Pipe._fields):
             raise InputError(
-                "basic_pipe is no BASIC_PIPE (model, clip, vae, positive, negative); connect a ToBasicPipe node."
+                "basic_pipe is not a BASIC_PIPE (model, clip, vae, positive, negative); connect a ToBasicPipe node."
             )
         return tuple(basic_pipe)
 

@@ -73,16 +73,16 @@ class RedetailTrack(Node):
                 "unite_masks": toggle(
                     False,
                     "Where there are neither one mask nor one for each frame: use the largest value of every pixel for "
-                    "all frames, in the place of an error.",
+                    "all frames, in place of an error.",
                 ),
             },
             "optional": {
                 "segs": socket(
                     "SEGS",
-                    "Segments to follow in the place of faces: one with a mask for each frame is followed, one with a "
+                    "Segments to follow in place of faces: one with a mask for each frame is followed, one with a "
                     "single mask stays where it is.",
                 ),
-                "bbox_detector": socket("BBOX_DETECTOR", "Any pack's detector in the place of the bundled one."),
+                "bbox_detector": socket("BBOX_DETECTOR", "Any pack's detector in place of the bundled one."),
                 "masks": socket(
                     "MASK", "What to follow: one mask for each frame, or one for all. All white is one subject."
                 ),

@@ -21,9 +21,9 @@ def task_weights(prompt: str, tasks: tuple[str, ...] = TASKS) -> tuple[float, ..
     """How much of each task a prompt asks for, e.g. ``"deblock, (sharpen:0.5)"``; None where it says nothing.
 
     Words stand between commas or blanks, whatever their case; ``keep`` asks for no task at all, and ``(word:weight)``
-    for 0 to 2 times one, where 1 is what the word alone asks for. A word that is no task is left out, with a warning.
+    for 0 to 2 times one, where 1 is what the word alone asks for. Another word is left out with a warning.
 
-    Raises :class:`~redetail.errors.SettingsError` for a weight that is no number from 0 to 2.
+    Raises :class:`~redetail.errors.SettingsError` for a weight that is not a number from 0 to 2.
     """
     found: dict[str, float] = {}
     unknown = []

@@ -124,7 +124,7 @@ class FileCheckpoint:
 
     @property
     def scheduler(self) -> Config:
-        """Told by marks; fine-tunes to v-prediction say so, and that their noise ends without signal."""
+        """Recognised by marks; fine-tunes to v-prediction say so, and that their noise ends without signal."""
         ends = {"rescale_betas_zero_snr": True} if "ztsnr" in self._file.tensors else {}
         return {**self.family.betas, "prediction_type": _PREDICTIONS[self._facts.prediction], **ends}
 

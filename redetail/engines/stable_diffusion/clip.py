@@ -131,7 +131,7 @@ def load_tokenizer(path: Path, known: int, padding: str | None = None) -> Any:
     try:
         tokenizer = require("transformers").CLIPTokenizer.from_pretrained(str(path), local_files_only=True, **said)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"The part {path} is no CLIP tokenizer: {first_line(error)}") from error
+        raise ModelError(f"The part {path} is not a CLIP tokenizer: {first_line(error)}") from error
     if len(tokenizer) > known:
         raise ModelError(
             f"The tokenizer {path} knows {len(tokenizer)} tokens, but its text_encoder {known}; "

@@ -42,7 +42,7 @@ def load_controlnet(path: Path, placement: Placement, unet: Config) -> nn.Module
     """A diffusers ControlNetModel that fits a UNet of this config, on its device.
 
     ``path``: a single file in the original layout (with or without "control_model.") or in that of diffusers, or a
-    folder with config.json. Raises :class:`~redetail.errors.ModelError` in one sentence for what is no ControlNet, a
+    folder with config.json. Raises :class:`~redetail.errors.ModelError` in one sentence for what is not a ControlNet, a
     kind that is not supported, or one that was made for another base model.
     """
     with quiet():

@@ -49,7 +49,7 @@ class LoraMixer:
     def use(self, loras: Sequence[WeightedFile]) -> None:
         """From now on the networks are the original ones and ``loras``, which add up; strength 0 is none at all.
 
-        Raises :class:`~redetail.errors.ModelError` for a file that is no LoRA, belongs to another base model or fits no
+        Raises :class:`~redetail.errors.ModelError` for a file that is not a LoRA, is for another base model or fits no
         layer, and the networks are left as they were; or where a sum is not finite, and they are as loaded. Layers that
         do not exist here are named in one warning per file.
         """

@@ -110,8 +110,8 @@ def sinusoids(length: int, width: int) -> Tensor:
 def add_motion_loras(weights: dict[str, Tensor], loras: Iterable[WeightedFile]) -> None:
     """Add strength * up @ down (LoRA, arXiv:2106.09685) to the projections that each file names, in place of them.
 
-    A strength of 0 leaves every tensor as it is. Raises :class:`~redetail.errors.ModelError` for a file that is no
-    motion LoRA, or one for another motion module.
+    A strength of 0 leaves every tensor as it is. Raises :class:`~redetail.errors.ModelError` for a file that is not
+    a motion LoRA, or is one for another motion module.
     """
     for lora in loras:
         file, facts = open_as(lora.path, ("motion-lora",), "a motion LoRA")

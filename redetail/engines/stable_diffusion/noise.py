@@ -27,7 +27,7 @@ def noise_table(scheduler: Mapping[str, Any], motion: Mapping[str, Any]) -> Nois
     """The noise levels of a model with motion layers, from a scheduler_config.json.
 
     Motion layers bring betas of their own (``motion``, in the same terms), whatever scaled-linear ones of the plain
-    model the folder still names. Linear betas are no plain model's: who writes them means them.
+    model the folder still names. No plain model has linear betas: who writes them means them.
     Raises :class:`~redetail.errors.ModelError` for a schedule of another kind.
     """
     name = scheduler.get("beta_schedule", "linear")

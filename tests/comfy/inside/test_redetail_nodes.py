@@ -240,9 +240,9 @@ def test_what_is_wrong_is_told_with_the_inputs_name(own: dict[str, type], toys: 
         detailed(own, segs, image_frames=frames()[:4], basic_pipe=toys.pipe())
     with pytest.raises(InputError, match="image_frames must be an IMAGE"):
         detailed(own, segs, image_frames=frames()[0], basic_pipe=toys.pipe())
-    with pytest.raises(InputError, match="basic_pipe is no BASIC_PIPE"):
+    with pytest.raises(InputError, match="basic_pipe is not a BASIC_PIPE"):
         detailed(own, segs, basic_pipe=object())
-    with pytest.raises(InputError, match="refiner_basic_pipe_opt is no BASIC_PIPE"):
+    with pytest.raises(InputError, match="refiner_basic_pipe_opt is not a BASIC_PIPE"):
         detailed(own, segs, basic_pipe=toys.pipe(), refiner_basic_pipe_opt=3)
     with pytest.raises(UnknownNameError, match="no sampler named 'magic'"):
         detailed(own, segs, basic_pipe=toys.pipe(), sampler_name="magic")

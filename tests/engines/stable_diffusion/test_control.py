@@ -366,9 +366,9 @@ def test_hints_that_nobody_asks_for_or_nobody_gave(folder: Path, parts: Componen
     control, _ = counted(folder, parts, hint="depth.mp4")
     with pytest.raises(SettingsError, match=r"shown 'depth.mp4', which is neither a hint that can be computed"):
         enhance_arrays(engine(parts, (control,)), crops, WHOLE, asked(steps=1))
-    with pytest.raises(SettingsError, match="The hints 'pose' are of no use: no ControlNet asks for them"):
+    with pytest.raises(SettingsError, match="The hints 'pose' are unused: no ControlNet asks for them"):
         enhance_arrays(
             engine(parts, (control,)), crops, WHOLE, asked(steps=1), hints={"depth.mp4": crops, "pose": crops}
         )
-    with pytest.raises(SettingsError, match="The hints 'pose' are of no use"):
+    with pytest.raises(SettingsError, match="The hints 'pose' are unused"):
         enhance_arrays(engine(parts), crops, WHOLE, asked(steps=1), hints={"pose": crops})

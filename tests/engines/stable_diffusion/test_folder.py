@@ -101,7 +101,7 @@ def _truncate(file: Path) -> None:
 
 
 def _scramble(file: Path) -> None:
-    file.write_bytes(b"this is no weight file" * 100)
+    file.write_bytes(b"this is not a weight file" * 100)
 
 
 def _empty(file: Path) -> None:

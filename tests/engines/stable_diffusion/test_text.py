@@ -190,7 +190,7 @@ def test_notes_are_said_once(parts: Components, caplog: pytest.LogCaptureFixture
         text("a (face")
         text("a (face")
     assert [record.getMessage() for record in caplog.records] == [
-        "The prompt's '(' has no partner and is read as an ordinary character."
+        "The prompt's '(' is unmatched and is read as an ordinary character."
     ]
 
 
