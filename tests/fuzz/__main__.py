@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,9 +59,13 @@ def _results(shares: list[list[tuple[str, int]]]) -> list[Result]:
     def share(cases: list[tuple[str, int]]) -> int:
         reading, writing = os.pipe()
         if os.fork() == 0:
-            with os.fdopen(writing, "wb") as pipe:
-                pickle.dump([one(*case) for case in cases], pipe)
-            os._exit(0)
+            try:
+                with os.fdopen(writing, "wb") as pipe:
+                    pickle.dump([one(*case) for case in cases], pipe)
+            except BaseException:  # noqa: BLE001 - a copy must not clean up what its parent made
+                traceback.print_exc()
+            finally:
+                os._exit(0)
         os.close(writing)
         return reading
 

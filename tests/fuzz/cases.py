@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import os
@@ -160,6 +161,11 @@ HOSTILE: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+def hostile(rng: Rng) -> Any:
+    """A value that hardly any key may have; a copy, since documents that hold it are changed further."""
+    return copy.deepcopy(one_of(rng, HOSTILE))
+
+
 def places(value: Any) -> list[tuple[Any, Any]]:
     """Every (container, key) of a document."""
     found: list[tuple[Any, Any]] = []
@@ -175,18 +181,18 @@ def spoiled(document: Any, rng: Rng) -> Any:
     for _ in range(int(rng.integers(1, 4))):
         found = places(document)
         if not found:
-            return one_of(rng, HOSTILE)
+            return hostile(rng)
         holder, key = one_of(rng, found)
         match int(rng.integers(6)):
             case 0:
                 del holder[key]
             case 1 if isinstance(holder, dict):
-                holder[one_of(rng, ("", "x", str(key) + "s", str(key).upper(), "__class__"))] = one_of(rng, HOSTILE)
+                holder[one_of(rng, ("", "x", str(key) + "s", str(key).upper(), "__class__"))] = hostile(rng)
             case 2 if isinstance(holder, list):
-                holder.extend([holder[key]] * int(rng.integers(1, 5)))
+                holder.extend(copy.deepcopy(holder[key]) for _ in range(int(rng.integers(1, 5))))
             case _:
-                holder[key] = one_of(rng, HOSTILE)
-    return document if rng.random() > 0.03 else one_of(rng, HOSTILE)
+                holder[key] = hostile(rng)
+    return document if rng.random() > 0.03 else hostile(rng)
 
 
 def written_json(path: Path, document: Any, rng: Rng) -> None:
