@@ -155,7 +155,7 @@ def _do(
     job.check()
     frames = job.open_source()
     size = job.scale.size(frames.info.size)
-    outputs = Outputs(frames, job.output, job.compare, job.report, job.encode, job.files, size)
+    outputs = Outputs(frames, job.output, job.compare, job.report, job.encode, job.files, size, job.span)
     with claimed(outputs.named):
         kept = None if work is None else KeptWork(work, job, frames.info)
         started = _run(job, frames, load(), progress, cancel)

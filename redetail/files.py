@@ -45,14 +45,18 @@ def rename(complete: Path, path: Path) -> None:
     A file replaces one that is there, a link is followed; a folder replaces an empty one.
     """
     path = followed(path)
-    folder = complete.is_dir()
-    for file in sorted(complete.iterdir()) if folder else [complete]:
-        _sync(file, os.O_RDWR)  # Windows refuses to flush what was opened for reading
-    if folder and path.is_dir():
+    flush(complete)
+    if complete.is_dir() and path.is_dir():
         path.rmdir()  # fails, as it should, if somebody filled it meanwhile
     _replace(complete, path)
     with suppress(OSError):  # not every system lets a folder be opened
         _sync(path.parent, os.O_RDONLY)
+
+
+def flush(complete: Path) -> None:
+    """Force a file or the files of a folder to disk; raises OSError."""
+    for file in sorted(complete.iterdir()) if complete.is_dir() else [complete]:
+        _sync(file, os.O_RDWR)  # Windows refuses to flush what was opened for reading
 
 
 @contextmanager

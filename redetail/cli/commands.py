@@ -75,7 +75,8 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> int:
 def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: CancelToken) -> None:
     """Check all that the run would check, write nothing but the job, and say what would be done."""
     source = job.open_source()
-    Outputs(source, job.output, job.compare, job.report, job.encode, job.files, job.scale.size(source.info.size))
+    size = job.scale.size(source.info.size)
+    Outputs(source, job.output, job.compare, job.report, job.encode, job.files, size, job.span)
     with progress_display(options.quiet) as progress:
         plan = api.plan_job(replace(job, source=source), progress=progress, cancel=cancel)
     _save_job(job, plan, saved)

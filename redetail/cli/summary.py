@@ -120,7 +120,13 @@ def _measured(measured: RegionMeasures) -> str:
 
 def _untouched(untouched: Untouched) -> str:
     changed = untouched.changed_pixels
-    return f"{_count(changed, 'pixel')} changed before encoding" if changed else "no pixel changed before encoding"
+    before = f"{_count(changed, 'pixel')} changed before encoding" if changed else "no pixel changed before encoding"
+    written = untouched.as_written
+    if written is None:
+        return before
+    if not written.largest:
+        return f"{before}, none by it"
+    return f"{before}; as written, by {written.mean:.1f} of 255 levels on average and {written.largest:.0f} at most"
 
 
 def _times(passes: Mapping[str, PassTime], frames: int) -> str:

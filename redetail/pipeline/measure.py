@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from redetail.evaluate.temporal import Jitter, TemporalFigures, UntouchedCheck, WarpedError, window_jitter
 from redetail.pipeline.paste import PastedFrame
+from redetail.pipeline.written import WrittenChange, WrittenCheck
 from redetail.region import Region
 
 
@@ -68,28 +70,34 @@ class RegionMeasures:
 @dataclass(frozen=True)
 class Untouched:
     """Over all ``frames``, ``changed_pixels`` outside every mask that differ from the decoded source: there must be
-    none."""
+    none. ``as_written``: how far the output is from it there once it is coded (None: not measured)."""
 
     frames: int
     changed_pixels: int
+    as_written: WrittenChange | None = None
 
-    def to_document(self) -> dict[str, int]:
+    def to_document(self) -> dict[str, Any]:
         """As docs/report.md describes it."""
-        return {"frames": self.frames, "changed_pixels_outside_masks": self.changed_pixels}
+        written = {} if self.as_written is None else {"as_written": self.as_written.to_document()}
+        return {"frames": self.frames, "changed_pixels_outside_masks": self.changed_pixels, **written}
 
 
 class Measures:
     """Watches pasted frames; holds one earlier frame and a few numbers for each, whatever the length of the clip.
 
-    ``scale``: pixels of the pasted frames per pixel of the regions' coordinates, across and down.
+    ``scale``: pixels of the pasted frames per pixel of the regions' coordinates, across and down; ``frames``: the first
+    frame, and the one after the last.
     """
 
-    def __init__(self, regions: Sequence[Region], scale: tuple[float, float] = (1.0, 1.0)) -> None:
+    def __init__(
+        self, regions: Sequence[Region], scale: tuple[float, float] = (1.0, 1.0), frames: tuple[int, int] = (0, 0)
+    ) -> None:
         self._regions, self._scale = regions, scale
         self._flicker = [WarpedError() for _ in regions]
         self._changed = [_Change() for _ in regions]
         self._frames: list[list[FrameMeasures]] = [[] for _ in regions]
         self._untouched = UntouchedCheck()
+        self._written = WrittenCheck(*frames)
 
     def add(self, frame: PastedFrame) -> list[FrameMeasures]:
         """Take the next frame; returns the figures of the subjects in it."""
@@ -107,6 +115,7 @@ class Measures:
             taken.append(FrameMeasures(patch.region, frame.source.index, change, *flicker))
             self._frames[patch.region].append(taken[-1])
         self._untouched.add(before, after, touched)
+        self._written.add(frame, touched)
         return taken
 
     @property
@@ -119,10 +128,10 @@ class Measures:
             )
         )
 
-    @property
-    def untouched(self) -> Untouched:
-        """What the frames are like outside every mask."""
-        return Untouched(self._untouched.frames, self._untouched.differing)
+    def untouched(self, output: Path | None = None) -> Untouched:
+        """What the frames are like outside every mask, and in the complete ``output``, some of which is decoded."""
+        written = None if output is None else self._written.of(output)
+        return Untouched(self._untouched.frames, self._untouched.differing, written)
 
 
 class _Change:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from redetail.pipeline.plan import Plan
 from redetail.region import Size
 from redetail.video import EncodeOptions, FrameSink, FrameSource, VideoInfo, open_sink
 from redetail.video.base import RGB
+from redetail.video.span import Span
 from redetail.video.target import check_target
 
 Writer = Callable[[PastedFrame], None]
@@ -30,8 +32,8 @@ class Outputs:
     """The outputs of one run; making it checks that all of them could be written, before hours of work.
 
     ``read``: files that the run reads beside its source; ``size``: of the frames that will be written (None: the
-    source's). Raises :class:`~redetail.errors.OutputError` where one could not be written,
-    :class:`~redetail.errors.SettingsError` where two have the same name.
+    source's); ``span``: the part that will be written. Raises :class:`~redetail.errors.OutputError` where one could
+    not be written, :class:`~redetail.errors.SettingsError` where two have the same name.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Outputs:
         encode: EncodeOptions | None = None,
         read: Iterable[Path] = (),
         size: Size | None = None,
+        span: Span | None = None,
     ) -> None:
         self._source, self._encode = source, encode
         self._info = source.info if size is None else replace(source.info, size=size)
@@ -54,7 +57,8 @@ class Outputs:
         check_names(self.named, [*read, *folder])
         for path, info, options in ((output, self._info, encode), (compare, _wide(self._info), None)):
             if path is not None:
-                open_sink(path, info, options=options)
+                only = _check_single(path, source, span or Span())
+                open_sink(path, info, stop=only, options=options)
         if report is not None:
             check_target(report, source.info.path)
             for module in ("jinja2", "PIL.Image") if is_page(report) else ():
@@ -83,36 +87,35 @@ class Outputs:
         """
         with ExitStack() as stack:
             writers: list[Writer] = []
+            sinks: list[FrameSink] = []
+            copied = self.output if self._copies(plan, whole) else None
             if self.output is None:
                 writers.append(lambda frame: self._frames.append(frame.result.pixels))
-            elif not plan.crops and whole and self._encode is None and self._unaltered(self.output):
-                self._copy(self.output)
-            else:
-                writers.append(self._video(stack, self.output, plan, whole))
+            elif copied is None:
+                sinks.append(stack.enter_context(_sink(self.output, self._info, plan, whole, self._encode)))
+                self.notices += sinks[-1].notices
+                writers.append(_result_into(sinks[-1]))
             if self._compare is not None:
-                writers.append(self._comparison(stack, self._compare, plan, whole))
+                sinks.append(stack.enter_context(_sink(self._compare, _wide(self._info), plan, whole)))
+                writers.append(_both_into(sinks[-1]))
 
             def write(frame: PastedFrame) -> None:
                 for writer in writers:
                     writer(frame)
 
             yield write
+            for sink in sinks:  # all are complete before the first of them gets its name
+                sink.finish()
+            if copied is not None:
+                self._copy(copied)
+            elif self.output is not None:
+                self.faults.extend(sinks[0].faults)
 
-    def _video(self, stack: ExitStack, path: Path, plan: Plan, whole: bool) -> Writer:
-        sink = _sink(path, self._info, plan, whole, self._encode)
-        stack.callback(lambda: self.faults.extend(sink.faults))  # once it is closed
-        stack.enter_context(sink)
-        self.notices += sink.notices
-        return lambda frame: sink.write(frame.result)
-
-    def _comparison(self, stack: ExitStack, path: Path, plan: Plan, whole: bool) -> Writer:
-        sink = stack.enter_context(_sink(path, _wide(self._info), plan, whole))
-
-        def write(frame: PastedFrame) -> None:
-            pictures = frame.source.pixels, frame.result.pixels
-            sink.write(replace(frame.source, pixels=side_by_side(pictures, LABELS)))
-
-        return write
+    def _copies(self, plan: Plan, whole: bool) -> bool:
+        """Whether the output is the very same file as the source."""
+        if self.output is None or plan.crops or not whole or self._encode is not None:
+            return False
+        return self._unaltered(self.output)
 
     def _unaltered(self, output: Path) -> bool:
         """Whether a copy of the source would be of the output's kind and size."""
@@ -126,6 +129,33 @@ class Outputs:
         assert source is not None  # _same_kind
         with replacing(output) as temporary:
             shutil.copyfile(source, temporary)
+
+
+def _result_into(sink: FrameSink) -> Writer:
+    return lambda frame: sink.write(frame.result)
+
+
+def _both_into(sink: FrameSink) -> Writer:
+    """Before and after, side by side."""
+    return lambda frame: sink.write(
+        replace(frame.source, pixels=side_by_side((frame.source.pixels, frame.result.pixels), LABELS))
+    )
+
+
+def _check_single(path: Path, source: FrameSource, span: Span) -> int | None:
+    """Raise :class:`~redetail.errors.OutputError` where one picture would have to hold several frames.
+
+    Containers only estimate how many they have, so two are read. Returns how many frames the output will have, where
+    that is known.
+    """
+    if path.suffix.lower() != ".png":
+        return None
+    if len(list(islice(span.select(source), 2))) > 1:
+        raise OutputError(
+            f"{path} holds one picture, but more than one frame would be written; give a folder name (without a "
+            "suffix), a video such as .mp4, or a part of one frame, such as --end 1f."
+        )
+    return 1
 
 
 def is_page(report: Path) -> bool:

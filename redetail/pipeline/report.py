@@ -99,7 +99,7 @@ def report_of(run: Run, job: Job, plan: Plan, measures: Measures, outputs: Outpu
         placement=capabilities.placement,
         passes=run.watch.passes(len(plan)),
         regions=measures.regions,
-        untouched=measures.untouched,
+        untouched=measures.untouched(outputs.output),
         notices=tuple(dict.fromkeys((*plan.notices, *outputs.notices, *outputs.all_faults))),
         job=None if done.unnamed or not named else done,
     )

@@ -127,7 +127,7 @@ class Run:
         ``watch`` gets every frame with its figures.
         """
         size = size or plan.size
-        measures = Measures(plan.regions, ratios(plan.size, size))
+        measures = Measures(plan.regions, ratios(plan.size, size), (plan.start, plan.stop))
         with self._pass("write"):
             frames = self._frames(plan, "write")
             feathers = [crop.settings.paste_feather for crop in plan.crops]

@@ -106,7 +106,7 @@ def open_sink(
         from redetail.video.opening import file_sink, folder_sink, webp_sink
 
         if path.suffix.lower() in ("", ".png"):
-            return folder_sink(path, info, source, single=path.suffix != "")
+            return folder_sink(path, info, source, (start, stop), single=path.suffix != "")
         if path.suffix.lower() == ".webp":
             return webp_sink(path, info, source, options or EncodeOptions())
         return file_sink(path, info, source, (start, stop), options or EncodeOptions())

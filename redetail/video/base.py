@@ -133,6 +133,11 @@ class FrameSink(Protocol):
         """Append a frame of the source's size and depth, with its source's pts."""
         ...
 
+    def finish(self) -> None:
+        """Complete what was written under its hidden name, on disk; leaving the context without an error does so, too,
+        and gives it the wanted name."""
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(

@@ -53,6 +53,7 @@ class FileSink:
         self._copy: StreamCopy | None = None
         self._held: Frame | None = None
         self._shift = Fraction(0)
+        self._finished = False
         self._clock = Clock(step_of(info.rate, info.time_base), path.name)
         self._ticks = Clock(step_of(info.rate, encoding.tick), path.name)
 
@@ -95,7 +96,8 @@ class FileSink:
             self._abandon()
             return
         try:
-            self._complete()
+            self.finish()
+            self._target.commit()
         except BaseException:
             self._abandon()
             raise
@@ -171,7 +173,10 @@ class FileSink:
     def _in_ticks(self, pts: int) -> int:
         return round((pts * self._info.time_base - self._shift) / self._encoding.tick)
 
-    def _complete(self) -> None:
+    def finish(self) -> None:
+        """Encode what is held and close the file."""
+        if self._finished:
+            return
         if self._held is None:
             raise OutputError(f"No frame was written to {self._target.path}; check the range of frames.")
         last = self._held
@@ -185,7 +190,8 @@ class FileSink:
             self._output.close()
         except (av.error.FFmpegError, OSError) as error:
             raise cannot_write(self._target.path, error) from error
-        self._target.commit()
+        self._target.flush()
+        self._finished = True
 
     def _abandon(self) -> None:
         for part in (self._copy, getattr(self, "_output", None)):

@@ -59,14 +59,16 @@ class FolderSink:
     ) -> None:
         try:
             if kind is None:
-                self._complete()
+                self.finish()
+                self._target.commit()
         finally:
             self._target.discard()  # nothing is left of it after a commit
 
-    def _complete(self) -> None:
+    def finish(self) -> None:
+        """Force the images to disk."""
         if not self._count:
             raise OutputError(f"No frame was written to {self._target.path}; check the range of frames.")
-        self._target.commit()
+        self._target.flush()
 
     def _file(self, index: int) -> Path:
         if self._single:

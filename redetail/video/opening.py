@@ -47,19 +47,28 @@ def webp_sink(path: Path, info: VideoInfo, source: Path | None, options: EncodeO
     return WebPSink(path, info, options, (*silent, *deep))
 
 
-def folder_sink(path: Path, info: VideoInfo, source: Path | None, *, single: bool) -> FolderSink:
+def folder_sink(
+    path: Path, info: VideoInfo, source: Path | None, cut: tuple[int, int | None], *, single: bool
+) -> FolderSink:
     """The sink of a folder of PNG images, which keeps the names of a source folder, or of one PNG."""
-    if single and info.frames > 1:
+    frames = _count(info, cut)
+    if single and frames > 1:
         raise OutputError(
-            f"{path} holds one picture, but the source has {info.frames} frames; give a folder name (without a "
+            f"{path} holds one picture, but {frames} frames would be written; give a folder name (without a "
             "suffix) or a video such as .mp4."
         )
     check_target(path, source, folder=not single)
-    check_space(path, _bytes(info, _BITS_OF_PNG, 0, None))
+    check_space(path, _bytes(info, _BITS_OF_PNG, *cut))
     names = [image.stem for image in images_in(source)] if source is not None and source.is_dir() else []
     if len(set(names)) < len(names):
         names = [image.name for image in images_in(source)] if source is not None else []
     return FolderSink(path, info, names=names, single=single)
+
+
+def _count(info: VideoInfo, cut: tuple[int, int | None]) -> int:
+    """About how many frames a part has."""
+    start, stop = cut
+    return max(0, (info.frames if stop is None else min(stop, info.frames or stop)) - start)
 
 
 def _bytes(info: VideoInfo, bits: float, start: int, stop: int | None) -> int:
@@ -68,8 +77,7 @@ def _bytes(info: VideoInfo, bits: float, start: int, stop: int | None) -> int:
     The number of frames may be a guess from the length, and one wrong time stamp can make that years; so the length of
     the source limits the estimate.
     """
-    frames = max(0, (info.frames if stop is None else min(stop, info.frames or stop)) - start)
-    needed = int(info.size.width * info.size.height * frames * bits / 8)
+    needed = int(info.size.width * info.size.height * _count(info, (start, stop)) * bits / 8)
     if info.path is None or not info.path.is_file():
         return needed
     return min(needed, int(info.path.stat().st_size * max(1.0, bits / _BITS_OF_LOSSY)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redetail import claims
 from redetail.errors import OutputError
-from redetail.files import cannot_write, followed, hidden_name, rename, resolved
+from redetail.files import cannot_write, flush, followed, hidden_name, rename, resolved
 
 _log = logging.getLogger(__name__)
 _RESERVE = 16 * 2**20
@@ -36,6 +36,13 @@ class Target:
             else:
                 self.temporary.touch(exist_ok=False)
             self._hold.enter_context(claims.held(self.temporary))
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def flush(self) -> None:
+        """Force everything to disk, so that a disk that is full says so before anything has its name."""
+        try:
+            flush(self.temporary)
         except OSError as error:
             raise cannot_write(self.path, error) from error
 

@@ -43,6 +43,7 @@ class WebPSink:
         self._held: tuple[bytes, int] | None = None
         self._last: int | None = None
         self._first = 0
+        self._finished = False
         self._file: BinaryIO | None = None
 
     @property
@@ -84,11 +85,15 @@ class WebPSink:
     ) -> None:
         try:
             if kind is None:
-                self._complete()
+                self.finish()
+                self._target.commit()
         finally:
             self._abandon()  # nothing is left to remove after a commit
 
-    def _complete(self) -> None:
+    def finish(self) -> None:
+        """Append what is held and close the file."""
+        if self._finished:
+            return
         if self._held is None or self._file is None:
             raise OutputError(f"No frame was written to {self._target.path}; check the range of frames.")
         try:
@@ -99,7 +104,8 @@ class WebPSink:
             self._file.close()
         except (OSError, struct.error) as error:
             raise cannot_write(self._target.path, error) from error
-        self._target.commit()
+        self._target.flush()
+        self._finished = True
 
     def _append(self, following: int) -> None:
         """Write the held frame, which stays until ``following`` ticks."""

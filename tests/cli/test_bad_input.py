@@ -6,9 +6,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+
+from redetail import api
+from redetail.engines import FakeEngine
 
 BOX = ("--box", "20,20,60,60")
 
@@ -290,6 +295,32 @@ def test_unknown_kind_of_output(refused, tmp_path: Path, clip: Path, name: str) 
         refused("detail", clip, "-o", tmp_path / name, *BOX)
     else:
         assert name in refused("detail", clip, "-o", tmp_path / name, *BOX)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "gif", "webp", "h264"])
+def test_many_frames_into_one_picture_are_refused_before_the_work(
+    run, clip: Path, tmp_path: Path, suffix: str, monkeypatch
+) -> None:
+    source = tmp_path / f"in.{suffix}"
+    if suffix in ("gif", "webp"):
+        first, *others = (Image.fromarray(np.full((80, 96, 3), shade, np.uint8)) for shade in (0, 90, 250))
+        first.save(source, save_all=True, append_images=others)
+    else:
+        with av.open(str(clip)) as given, av.open(str(source), "w", format=suffix) as out:
+            stream = out.add_stream_from_template(given.streams.video[0])
+            for packet in given.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    out.mux(packet)
+    loaded: list[object] = []
+    monkeypatch.setattr(api, "load_engine", lambda *_, **__: loaded.append(1) or FakeEngine())
+    output = tmp_path / "out.png"
+    ran = run("detail", source, "-o", output, "--box", "20,20,60,60")
+    assert ran.code == 2
+    assert "holds one picture" in ran.err
+    assert not loaded
+    assert run("detail", source, "-o", output, "--box", "20,20,60,60", "--start", "1f", "--end", "2f").code == 0
+    assert output.is_file()
 
 
 def test_folder_of_the_output_is_missing(refused, tmp_path: Path, clip: Path) -> None:

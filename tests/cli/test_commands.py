@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from redetail.engines import FakeEngine
+from redetail.errors import OutputError
 from redetail.video import open_source
+from redetail.video.target import Target
 
 BOX = ("--box", "20,20,60,60")
 QUICK = ("--steps", "2", "--guide-size", "64", "--max-size", "64")
@@ -45,6 +47,44 @@ def test_detail_writes_the_result_the_comparison_and_the_report(run, clip: Path,
     assert "no pixel changed" in ran.out
     assert f"report: {folder / 'report.json'}" in ran.out
     assert "Detailing" in ran.err
+
+
+@pytest.mark.parametrize("failing", ["out.mp4", "side.mp4"])
+def test_where_one_output_fails_at_its_end_none_gets_its_name(
+    run, clip: Path, fake_engine, monkeypatch, failing: str
+) -> None:
+    flush = Target.flush
+
+    def full(target: Target) -> None:
+        if target.path.name == failing:
+            raise OutputError("The disk is full; free some space.")
+        flush(target)
+
+    monkeypatch.setattr(Target, "flush", full)
+    folder = clip.parent
+    (folder / "side.mp4").write_bytes(b"older")
+    ran = run("detail", clip, "-o", folder / "out.mp4", "--compare", folder / "side.mp4", "--overwrite", *BOX, *QUICK)
+    assert ran.code == 2, ran.err
+    assert {name for name in names(folder) if not name.endswith(".work")} == {"clip.mp4", "side.mp4"}
+    assert (folder / "side.mp4").read_bytes() == b"older"
+
+
+def test_what_the_codec_loses_outside_the_mask_is_measured(run, clip: Path, fake_engine) -> None:
+    folder = clip.parent
+    for name, options in (("out.mp4", ("--quality", "40")), ("exact.mkv", ("--lossless",))):
+        ran = run("detail", clip, "-o", folder / name, "--report", folder / f"{name}.json", *options, *BOX, *QUICK)
+        assert ran.code == 0, ran.err
+        measured = json.loads((folder / f"{name}.json").read_text())["untouched"]["as_written"]
+        before, after = (np.stack(decoded(path)[1]).astype(int) for path in (clip, folder / name))
+        difference = np.abs(after - before)
+        difference[:, 12:68, 12:68] = 0  # the box, and what is around it
+        if name == "exact.mkv":
+            assert measured == {"frames": 6, "mean": 0.0, "largest": 0.0}
+            assert "no pixel changed before encoding, none by it" in ran.out
+        else:
+            assert measured["largest"] >= difference.max() > 0
+            assert 0.3 < measured["mean"] < measured["largest"]
+            assert f"as written, by {measured['mean']:.1f} of 255 levels" in ran.out
 
 
 def test_quiet_says_nothing(run, clip: Path, fake_engine) -> None:
