@@ -14,6 +14,7 @@ from redetail.batch import BatchClip, Outcome, State, batch_clips, run_batch, so
 from redetail.cli.display import LINE_EVERY, can_draw, duration, tell, title
 from redetail.cli.request import common_job_of, work_of
 from redetail.errors import OutputError
+from redetail.events import EventWriter, MessageStream
 from redetail.files import cannot_write, expanded
 from redetail.progress import CancelToken, Progress
 
@@ -144,6 +145,29 @@ class BatchTable:
         return self._clips[first : first + room]
 
 
+class BatchEvents:
+    """An event when work on a clip starts and when it ends, and the progress in between."""
+
+    def __init__(self, clips: Sequence[BatchClip], events: EventWriter) -> None:
+        self._events, self._clips = events, list(clips)
+
+    def start(self, clip: BatchClip) -> None:
+        """Work on a clip starts."""
+        self._write(clip, "started", "")
+
+    def advance(self, report: Progress) -> None:
+        """A pass over the clip in work is so far."""
+        self._events.progress(report)
+
+    def finish(self, outcome: Outcome) -> None:
+        """A clip came to an end."""
+        self._write(outcome.clip, outcome.state.value, outcome.message)
+
+    def _write(self, clip: BatchClip, state: str, message: str) -> None:
+        number, names = self._clips.index(clip) + 1, {"source": str(clip.source), "output": str(clip.output)}
+        self._events.write("clip", number=number, of=len(self._clips), **names, state=state, message=message)
+
+
 class _Silent:
     """Shows nothing."""
 
@@ -159,7 +183,9 @@ class _Silent:
 
 @contextmanager
 def _display(clips: Sequence[BatchClip], quiet: bool) -> Iterator[_Display]:
-    if quiet:
+    if isinstance(sys.stderr, MessageStream):
+        yield BatchEvents(clips, sys.stderr.events)
+    elif quiet:
         yield _Silent()
     elif can_draw(sys.stderr):
         from rich.console import Console

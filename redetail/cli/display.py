@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
+from redetail.events import MessageStream
 from redetail.progress import Progress, ProgressCallback, no_progress
 
 TITLES = {
@@ -31,7 +32,9 @@ LINE_EVERY = 15.0
 def progress_display(quiet: bool, stream: TextIO | None = None) -> Iterator[ProgressCallback]:
     """A callback that draws every pass on ``stream`` (standard error) as it can, or not at all where ``quiet``."""
     stream = stream or sys.stderr
-    if quiet:
+    if isinstance(stream, MessageStream):
+        yield stream.events.progress
+    elif quiet:
         yield no_progress
     elif can_draw(stream):
         with _bars(stream) as callback:

@@ -7,6 +7,8 @@ import logging
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stderr
+from itertools import pairwise
 
 from redetail import __version__
 from redetail.cli.display import plain
@@ -14,6 +16,7 @@ from redetail.cli.interrupt import end_quietly, stop_on_signal
 from redetail.cli.parser import build_parser, joined_values
 from redetail.cli.streams import make_lenient
 from redetail.errors import Cancelled, RedetailError
+from redetail.events import EventWriter, MessageStream
 from redetail.progress import CancelToken
 
 COMPLETE, BUG, REFUSED, STOPPED = 0, 1, 2, 130
@@ -27,6 +30,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_lenient()
         end_quietly()
     given = joined_values(sys.argv[1:] if arguments is None else arguments)
+    if _wants_events(given):
+        return _with_events(given)
+    return _code(given)
+
+
+def _wants_events(given: Sequence[str]) -> bool:
+    """Whether messages are lines of JSON, a complaint about what was typed among them."""
+    return "--progress=json" in given or ("--progress", "json") in pairwise(given)
+
+
+def _with_events(given: Sequence[str]) -> int:
+    """Run the command with lines of JSON on standard error instead of text."""
+    events = EventWriter(sys.stderr)
+    events.start(given[0])
+    with redirect_stderr(MessageStream(events)):
+        code = _code(given)
+    events.write("end", code=code)
+    return code
+
+
+def _code(given: Sequence[str]) -> int:
+    """The exit code of a command that runs."""
     debug = "--debug" in given
     try:
         with stop_on_signal() as token:

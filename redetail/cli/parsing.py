@@ -99,4 +99,7 @@ def add_talk(parser: Parser) -> None:
     group = parser.add_argument_group("messages")
     group.add_argument("-h", "--help", action="help", help="show this and stop")
     group.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
+    group.add_argument(
+        "--progress", metavar="json", choices=("json",), help="progress and messages as lines of JSON, for programs"
+    )
     group.add_argument("--debug", action="store_true", help="log everything; show where an error came from")

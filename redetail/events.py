@@ -1,0 +1,99 @@
+"""Progress as lines of JSON: what ``--progress json`` writes and other programs read (docs/progress.md)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TextIO
+
+from redetail._version import __version__
+from redetail.progress import Progress
+
+VERSION = 1
+"""Of the layout of the lines; raised when a reader of the older one would misread the new one."""
+EVERY = 0.2
+"""Seconds between two reports of a pass; its first and its last one are always written."""
+
+LEVELS = ("redetail: ", "error"), ("Note: ", "note")
+"""How lines begin that say why a command ended, and what a user should know of its result."""
+
+
+class EventWriter:
+    """Writes events to a stream, an object on each line, and drops reports of progress that come too often."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock = stream, clock
+        self._started: dict[str, float] = {}
+        self._written: dict[str, float] = {}
+
+    def write(self, event: str, **values: Any) -> None:
+        """Write one event; characters beyond ASCII are escaped, so that any encoding can carry them."""
+        self._stream.write(json.dumps({"event": event, **values}, allow_nan=False) + "\n")
+        self._stream.flush()
+
+    def start(self, command: str) -> None:
+        """A command starts."""
+        self.write("start", version=VERSION, redetail=__version__, command=command)
+
+    def progress(self, report: Progress) -> None:
+        """Take one report; passes may run at the same time."""
+        now, complete = self._clock(), 0 < report.total <= report.done
+        first = report.stage not in self._started
+        if not (first or complete) and now - self._written[report.stage] < EVERY:
+            return
+        spent = now - self._started.setdefault(report.stage, now)
+        self._written[report.stage] = now
+        left = spent * (report.total - report.done) / report.done if report.total and report.done else None
+        self.write(
+            "progress",
+            stage=report.stage,
+            done=report.done,
+            total=report.total,
+            unit=report.unit,
+            seconds=round(spent, 2),
+            left=None if left is None else round(max(0.0, left), 2),
+        )
+        if complete:
+            del self._started[report.stage]  # the next report is of another subject or clip
+
+
+class MessageStream:
+    """A text stream that writes every line as an event, so that all of standard error is lines of JSON."""
+
+    def __init__(self, events: EventWriter) -> None:
+        self.events = events
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        """Keep text until its line is complete."""
+        *lines, self._line = (self._line + text).split("\n")
+        for line in filter(str.strip, lines):
+            level, said = next(
+                ((name, line[len(mark) :]) for mark, name in LEVELS if line.startswith(mark)), ("info", line)
+            )
+            self.events.write("message", level=level, text=said)
+        return len(text)
+
+    def flush(self) -> None:
+        """Lines are written when they are complete."""
+
+    def isatty(self) -> bool:
+        """Nothing is drawn on it."""
+        return False
+
+
+def _levelled(line: str) -> tuple[str, str]:
+    """The level of a message, and its text."""
+    return next(((level, line[len(mark) :]) for mark, level in LEVELS if line.startswith(mark)), ("info", line))
+
+
+def read_events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The events among lines of text; what libraries wrote in between, and a line that was cut short, are left out."""
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict) and isinstance(event.get("event"), str):
+            yield event
