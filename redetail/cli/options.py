@@ -54,7 +54,8 @@ def add_model(group: argparse._ArgumentGroup) -> None:
     for flag, metavar, more, text in (
         ("--motion-module", "FILE", {}, "AnimateDiff's motion layers, as published"),
         ("--motion-lora", "FILE[:STRENGTH]", several, "LoRA for the motion layers; several add up"),
-        ("--vae", "FILE", {}, "VAE in place of the checkpoint's own"),
+        ("--vae", "FILE", {}, "VAE instead of the checkpoint's own; of Wan a file or folder"),
+        ("--text-encoder", "FILE", {}, "of Wan: the UMT5 text encoder, a file or folder"),
         ("--embedding", "FILE", several, "a word for prompts (textual inversion), named as its file; several"),
         ("--controlnet", "FILE[:STRENGTH[:START[:END]]]", several,
          "ControlNet, and the share of the steps in which it acts (0..1); several"),

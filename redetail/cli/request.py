@@ -75,6 +75,7 @@ def _model(options: argparse.Namespace) -> dict[str, Any]:
         "motion_module": _path(options.motion_module),
         "motion_loras": tuple(map(WeightedFile.parse, options.motion_lora or ())),
         "vae": _path(options.vae),
+        "text_encoder": _path(options.text_encoder),
         "embeddings": tuple(expanded(path) for path in options.embedding or ()),
         "controls": _controls(options.controlnet or [], options.control or []),
         "refiner_checkpoint": options.refiner_checkpoint,

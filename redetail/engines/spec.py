@@ -84,7 +84,8 @@ class ModelSpec:
     """Everything that is loaded for one engine.
 
     ``checkpoint``: a single file in the original layout, a folder in the diffusers layout, a restoration model's
-    folder, or a hub name where there is a network; None: the bundled model. The rest is for Stable Diffusion. Names of
+    folder, or a hub name where there is a network; None: the bundled model. ``text_encoder``: of Wan, a file or folder.
+    The rest is for Stable Diffusion, the VAE for Wan too. Names of
     files may be texts, of LoRA with a strength ("a.safetensors:0.5"), and several may come in any sequence; they are
     kept as declared here. Raises :class:`~redetail.errors.SettingsError` for anything else.
     """
@@ -93,6 +94,7 @@ class ModelSpec:
     motion_module: Path | None = None
     motion_loras: tuple[WeightedFile, ...] = ()
     vae: Path | None = None
+    text_encoder: Path | None = None
     loras: tuple[WeightedFile, ...] = ()
     embeddings: tuple[Path, ...] = ()
     controls: tuple[ControlFile, ...] = ()
@@ -103,7 +105,7 @@ class ModelSpec:
             given = getattr(self, name)
             if given is not None and not isinstance(given, str | Path):
                 raise SettingsError(f"{name} is {shown(given)}; it must be the name of a file or a model.")
-        for name in ("motion_module", "vae"):
+        for name in ("motion_module", "vae", "text_encoder"):
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else _path(name, given))
         object.__setattr__(self, "embeddings", tuple(_path("embeddings", one) for one in _several(self, "embeddings")))
@@ -117,11 +119,11 @@ class ModelSpec:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files and folders that it names, hints included; names of the hub and of computed hints among them."""
-        named = (self.checkpoint, self.motion_module, self.vae, self.refiner_checkpoint, *self.embeddings)
+        parts = (self.checkpoint, self.motion_module, self.vae, self.text_encoder, self.refiner_checkpoint)
         added: tuple[WeightedFile | ControlFile, ...] = (*self.motion_loras, *self.loras, *self.controls)
         weighted = (one.path for one in added)
         hints = (one.hint for one in self.controls)
-        return tuple(Path(one) for one in (*named, *weighted, *hints) if one is not None)
+        return tuple(Path(one) for one in (*parts, *self.embeddings, *weighted, *hints) if one is not None)
 
 
 def as_spec(model: str | Path | ModelSpec | None) -> ModelSpec:

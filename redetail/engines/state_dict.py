@@ -37,9 +37,8 @@ def from_config(kind: str, config: Mapping[str, Any]) -> nn.Module:
 
 
 def renamed(file: WeightFile, names: Mapping[str, str], config: Mapping[str, Any], part: str) -> StateDict:
-    """The tensors of a file under new names."""
-    read = file.read(list(names))
-    return StateDict(config, {names[name]: tensor for name, tensor in read.items()}, f"The {part} of {file.path}")
+    """The tensors of a file under new names; they stay in the file until they are placed."""
+    return StateDict(config, file.view(names), f"The {part} of {file.path}")
 
 
 def fill(network: nn.Module, state: StateDict, placement: Placement, *, exact: Collection[str] = ()) -> nn.Module:

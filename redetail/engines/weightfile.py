@@ -15,8 +15,9 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,19 @@ class WeightFile:
 
     def read(self, names: Iterator[str] | list[str] | None = None) -> dict[str, Tensor]:
         """The tensors of these names (None: all), mapped from disk; a name that is missing raises ``KeyError``."""
-        wanted = list(self.tensors if names is None else names)
+        tensor = self.reader()
+        return {name: tensor(name) for name in (self.tensors if names is None else names)}
+
+    def reader(self) -> Callable[[str], Tensor]:
+        """Reads a tensor of this file, which is opened once and stays open as long as the reader lives."""
         if self._loaded is not None:
-            return {name: self._loaded[name] for name in wanted}
-        with safe_open(self.path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in wanted}
+            return self._loaded.__getitem__
+        read: Callable[[str], Tensor] = safe_open(self.path, framework="pt").get_tensor
+        return read
+
+    def view(self, names: Mapping[str, str]) -> Mapping[str, Tensor]:
+        """The tensors of this file under other names, each read when it is asked for; ``names``: new by their own."""
+        return _View(self, {new: own for own, new in names.items()})
 
     def below(self, prefix: str) -> dict[str, str]:
         """Whole names by what follows a prefix, of the tensors whose names begin with it."""
@@ -76,6 +85,26 @@ class WeightFile:
         """The shape of a tensor; () where there is none of that name."""
         facts = self.tensors.get(name)
         return () if facts is None else facts.shape
+
+
+class _View(Mapping[str, Tensor]):
+    """See :meth:`WeightFile.view`; the file is opened once."""
+
+    def __init__(self, file: WeightFile, names: Mapping[str, str]) -> None:
+        self._file, self._names = file, names
+
+    @cached_property
+    def _tensor(self) -> Callable[[str], Tensor]:
+        return self._file.reader()
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensor(self._names[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def open_weights(path: str | Path) -> WeightFile:

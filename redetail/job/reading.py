@@ -78,7 +78,7 @@ class _Reader:
     def model(self, table: Any) -> ModelSpec:
         readers: dict[str, Callable[[Any], Any]] = {
             **dict.fromkeys(("checkpoint", "refiner_checkpoint"), self._checkpoint),
-            **dict.fromkeys(("motion_module", "vae"), self.path),
+            **dict.fromkeys(("motion_module", "vae", "text_encoder"), self.path),
             **dict.fromkeys(("motion_loras", "loras"), each(self._weighted)),
             "embeddings": each(self.path),
             "controls": each(self._control),

@@ -59,6 +59,7 @@ def _model(model: ModelSpec) -> dict[str, Any]:
         "motion_module": _whole(model.motion_module),
         "motion_loras": [_whole_weighted(file) for file in model.motion_loras],
         "vae": _whole(model.vae),
+        "text_encoder": _whole(model.text_encoder),
         "loras": [_whole_weighted(file) for file in model.loras],
         "embeddings": [_whole(path) for path in model.embeddings],
         "controls": controls,

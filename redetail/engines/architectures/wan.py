@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redetail.engines.architectures.base import Architecture, Identity, KnownModel, Shapes
+from redetail.engines.architectures.base import CHECKPOINT, Architecture, Identity, KnownModel, Shapes
 from redetail.engines.config import class_name, read_config
 
 if TYPE_CHECKING:
@@ -46,15 +46,84 @@ def _folder_of(path: Path) -> Path | None:
     return path if transformer_folder(path) is not None else None
 
 
-def _recognize(shapes: Shapes) -> Identity | None:
-    """The transformer and the VAE in the names of diffusers; other files of Wan are not known yet."""
-    if "condition_embedder.time_proj.weight" in shapes and "condition_embedder.text_embedder.linear_1.weight" in shapes:
-        details = {"layout": "diffusers", "in_channels": shapes["patch_embedding.weight"][1]}
-        return Identity("transformer", "wan", "a transformer of Wan, a part of a model folder", details=details)
-    first = shapes.get("decoder.conv_in.weight", ())
-    if len(first) == 5 and "post_quant_conv.weight" in shapes:
-        return Identity("vae", "wan", "a VAE of Wan, a part of a model folder", details={"latent_channels": first[1]})
+_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "")
+_SIZES = {1536: " with 1.3B parameters", 5120: " with 14B parameters"}
+# Kinds of Wan that take more than text, by a part of a name that only they have.
+_OTHER_KINDS = {
+    "vace_": "VACE",
+    "face_adapter.": "Animate",
+    "motion_encoder.": "Animate",
+    "audio_injector.": "speech to video",
+    "casual_audio_encoder.": "speech to video",
+    "audio_proj.": "speech to video",
+    "control_adapter.": "camera control",
+    "ref_conv.": "Fun Control",
+    "img_emb.": "image to video",
+    "image_embedder.": "image to video",
+}
+
+
+def _transformer(shapes: Shapes) -> Identity | None:
+    """A transformer in the names of Wan's authors, which ComfyUI keeps, or of diffusers."""
+    for prefix in _PREFIXES:
+        original = f"{prefix}head.modulation" in shapes and f"{prefix}text_embedding.0.weight" in shapes
+        if original or f"{prefix}condition_embedder.time_proj.weight" in shapes:
+            return _transformer_below(prefix, shapes, "original" if original else "diffusers")
     return None
+
+
+def _transformer_below(prefix: str, shapes: Shapes, layout: str) -> Identity:
+    width, channels, *_ = (*shapes.get(f"{prefix}patch_embedding.weight", ()), 0, 0)
+    details = {"layout": layout, "prefix": prefix, "in_channels": channels, "width": width}
+    other = _other_kind(shapes, channels, width)
+    if other:
+        what = f"a transformer of Wan for {other}, which is not supported (text to video is)"
+        return Identity("transformer", "wan", what, details=details)
+    what = f"a transformer of Wan 2.1 or 2.2{_SIZES.get(width, '')}, text to video"
+    return Identity(CHECKPOINT, "wan", what, "--checkpoint", details=details)
+
+
+def _other_kind(shapes: Shapes, channels: int, width: int) -> str:
+    """What a transformer is for that takes more than text and latents of 16 channels; "" of others."""
+    named = next((what for part, what in _OTHER_KINDS.items() if any(part in name for name in shapes)), "")
+    if named:
+        return named
+    if channels == 48:
+        return "Wan 2.2's VAE of 48 channels (5B parameters)"
+    if channels > 16:
+        return f"image to video or control ({channels} channels)"
+    return f"heads of another width ({width} features in all)" if width % 128 else ""
+
+
+def _vae(shapes: Shapes) -> Identity | None:
+    """The video VAE in the names of Wan's authors or of diffusers."""
+    original = len(shapes.get("encoder.conv1.weight", ())) == 5 and "decoder.middle.0.residual.0.gamma" in shapes
+    first = shapes.get("decoder.conv1.weight" if original else "decoder.conv_in.weight", ())
+    if len(first) != 5 or not (original or "post_quant_conv.weight" in shapes):
+        return None
+    details = {"layout": "original" if original else "diffusers", "prefix": "", "latent_channels": first[1]}
+    if first[1] == 48:
+        what = "the VAE of Wan 2.2 with 5B parameters, which is not supported"
+        return Identity("vae", "wan", what, details=details)
+    return Identity("vae", "wan", "a VAE of Wan 2.1 and 2.2 (14B)", "--vae", details=details)
+
+
+# UMT5 has a bias of positions in every layer, T5 in the first alone: its name in layer 1.
+_TEXT_MARKS = {
+    "encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight": "transformers",
+    "blocks.1.pos_embedding.embedding.weight": "original",
+    "enc.blk.1.attn_rel_b.weight": "gguf",
+}
+
+
+def _text_encoder(shapes: Shapes) -> Identity | None:
+    """UMT5 in the names of transformers, which ComfyUI keeps, of Wan's authors, or of llama.cpp."""
+    layout = next((layout for name, layout in _TEXT_MARKS.items() if name in shapes), None)
+    if layout is None:
+        return None
+    tokenizer = "spiece_model" in shapes
+    details = {"layout": layout, "prefix": "", "tokenizer": tokenizer}
+    return Identity("text-encoder", "wan", "a UMT5 text encoder, as Wan reads", "--text-encoder", details=details)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -87,15 +156,15 @@ def _describe(folder: Path) -> FileFacts:
 def _load(family: Architecture, spec: ModelSpec, placement: Placement) -> Engine:
     from redetail.engines.wan.engine import load_wan_engine
 
-    assert spec.checkpoint is not None, "the loader names the folder"
-    return load_wan_engine(family, Path(spec.checkpoint), placement)
+    return load_wan_engine(family, spec, placement)
 
 
 WAN = Architecture(
     base="wan",
     name="Wan",
-    wanted="a folder of Wan 2.1 or 2.2 in the diffusers layout",
-    recognizers=(_recognize,),
+    wanted="a model of Wan 2.1 or 2.2 (a transformer's file, or a folder in the diffusers layout)",
+    takes=frozenset({"vae", "text_encoder"}),
+    recognizers=(_transformer, _vae, _text_encoder),
     folder_of=_folder_of,
     describe=_describe,
     load=_load,

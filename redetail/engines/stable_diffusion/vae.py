@@ -31,7 +31,10 @@ def load_vae(path: Path, placement: Placement, family: Conventions) -> nn.Module
         part = open_component(path, "vae")
         _check_family(part, family)
         return load_vae_part(part, placement)
-    file, facts = open_as(path, ("vae",), "a VAE of Stable Diffusion")
+    wanted = "a VAE of Stable Diffusion"
+    file, facts = open_as(path, ("vae",), wanted)
+    if facts.base == "wan":
+        raise ModelError(f"{path} is {facts.what}; what is wanted here is {wanted}.")
     channels = facts.details["latent_channels"]
     if channels != 4:
         raise ModelError(f"The VAE {path} makes {channels} channels; what is wanted is one of 4 channels.")

@@ -11,17 +11,15 @@ from torch import Tensor
 
 from redetail.engines.offload import on_device
 from redetail.engines.prompt import key_frames, read_prompt
+from redetail.engines.wan.tokenizer import TOKENS, Tokenizer
 from redetail.errors import SettingsError
 from redetail.settings import Settings, display_name
-
-TOKENS = 512
-"""The length that Wan was trained on: shorter prompts are filled up with zeros, longer ones are cut."""
 
 
 class WanText:
     """A UMT5 encoder with its tokenizer. ``device``: where the encoder is while it works, if not always there."""
 
-    def __init__(self, tokenizer: Any, encoder: Any, device: torch.device | None = None) -> None:
+    def __init__(self, tokenizer: Tokenizer, encoder: Any, device: torch.device | None = None) -> None:
         self._tokenizer, self._encoder, self._device = tokenizer, encoder, device
 
     def check(self, settings: Settings) -> None:
@@ -35,7 +33,7 @@ class WanText:
     def __call__(self, prompt: str) -> Tensor:
         """(1, 512, width) float32 on the encoder's device while it works; zeros beyond the prompt's last token."""
         text = " ".join(html.unescape(html.unescape(self._words(prompt, "prompt"))).split())
-        tokens = self._tokenizer(text, max_length=TOKENS, truncation=True, return_tensors="pt").input_ids
+        tokens = torch.tensor([list(self._tokenizer(text))])
         with nullcontext() if self._device is None else on_device(self._encoder, self._device):
             states: Tensor = self._encoder(tokens.to(self._encoder.device)).last_hidden_state
         return torch.nn.functional.pad(states.float(), (0, 0, 0, TOKENS - tokens.shape[1]))

@@ -1,0 +1,133 @@
+"""A model of Wan from a folder in the diffusers layout or from single files, checked before anything is loaded.
+
+A folder holds::
+
+    transformer/     WanTransformer3DModel, of Wan 2.2 the expert for high noise
+    transformer_2/   WanTransformer3DModel, Wan 2.2's expert for low noise
+    vae/             AutoencoderKLWan
+    text_encoder/    UMT5EncoderModel
+    tokenizer/       tokenizer.json
+    scheduler/       scheduler_config.json: the shift
+
+A file holds a transformer alone; VAE and text encoder are named beside it. They can be named beside a folder too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from redetail.engines.architectures.wan import transformer_folder
+from redetail.engines.config import check_keys, read_config
+from redetail.engines.spec import ModelSpec
+from redetail.engines.wan import schema
+from redetail.engines.wan.parts import Part, TextPart, open_text, open_transformer, open_vae
+from redetail.errors import ModelError
+from redetail.geometry.latent_grid import WAN, LatentGrid
+
+_CHANNELS = 16  # of the VAE whose latents diffusers knows mean and deviation of
+_USUAL_SHIFT = 8.0  # of Wan 2.1 and 2.2 in the recordings of tests/golden/flow
+
+
+@dataclass(frozen=True, slots=True)
+class WanParts:
+    """The parts of a model; ``shift``: of its noise schedule; ``patch``: cells of a latent along a side of what the
+    transformer reads as one token."""
+
+    transformer: Part
+    vae: Part
+    text: TextPart
+    shift: float
+    patch: int
+    grid: LatentGrid = WAN
+
+
+def open_wan(spec: ModelSpec) -> WanParts:
+    """Find and check the parts of the model that ``spec`` names.
+
+    Raises :class:`~redetail.errors.ModelError` that names what is missing, damaged, or of a kind that is not supported.
+    """
+    assert spec.checkpoint is not None, "the loader names the model"
+    path = Path(spec.checkpoint)
+    _check_complete(path, spec)
+    transformer = open_transformer((transformer_folder(path) or path) if path.is_dir() else path)
+    parts = WanParts(
+        transformer,
+        open_vae(spec.vae or path / "vae"),
+        open_text(spec.text_encoder or path / "text_encoder"),
+        _shift(path / "scheduler" / "scheduler_config.json"),
+        _patch(transformer),
+    )
+    _check_fit(parts)
+    return parts
+
+
+def _check_complete(path: Path, spec: ModelSpec) -> None:
+    if not path.is_dir():
+        options = {"--vae": spec.vae, "--text-encoder": spec.text_encoder}
+        missing = [option for option, given in options.items() if given is None]
+        if missing:
+            raise ModelError(f"{path} is a transformer of Wan alone; name what goes with it: {' and '.join(missing)}.")
+        return
+    missing = ["transformer"] if transformer_folder(path) is None else []
+    missing += [] if spec.vae or (path / "vae" / "config.json").is_file() else ["vae/config.json"]
+    if spec.text_encoder is None:
+        needed = ("text_encoder/config.json", "tokenizer/tokenizer.json")
+        missing += [name for name in needed if not (path / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"The model folder {path} lacks {', '.join(missing)}; a model of Wan needs transformer, vae, text_encoder "
+            "and tokenizer."
+        )
+
+
+def _shift(path: Path) -> float:
+    """The shift that the model was published with: schedulers of several steps call it ``flow_shift``."""
+    if not path.is_file():
+        return _USUAL_SHIFT
+    config = read_config(path)
+    check_keys(config, schema.SCHEDULER, f"{path}")
+    return float(config.get("flow_shift") or config.get("shift") or _USUAL_SHIFT)
+
+
+def _patch(transformer: Part) -> int:
+    """Cells along a side of a token. A token that spans several latents, or is not square, is not supported."""
+    size = transformer.config.get("patch_size", [1, 2, 2])
+    if not isinstance(size, list) or len(size) != 3 or size[0] != 1 or size[1] != size[2]:
+        raise ModelError(f"patch_size in {transformer.path} is {size}; 1 and two equal numbers can be used.")
+    return int(size[1])
+
+
+def _check_fit(parts: WanParts) -> None:
+    """Refuse kinds of Wan that are not supported, and parts that do not belong together."""
+    transformer, vae, text = parts.transformer, parts.vae, parts.text.network
+    if vae.config.get("patch_size") is not None or vae.config.get("is_residual"):
+        raise ModelError(f"{vae.path} is the VAE of Wan 2.2 with 5B parameters, which is not supported; use 14B.")
+    channels, taken = vae.config.get("z_dim", 16), transformer.config.get("in_channels", 16)
+    if transformer.config.get("image_dim") is not None or taken > channels:
+        raise ModelError(
+            f"The transformer {transformer.path} takes {taken} channels or an image beside the text; of Wan the "
+            f"text-to-video models can be used, which take the {channels} channels of the VAE alone."
+        )
+    if taken < channels:
+        raise ModelError(f"The transformer {transformer.path} takes {taken} channels, but {vae.path} makes {channels}.")
+    width, read = text.config.get("d_model", 512), transformer.config.get("text_dim", 4096)
+    if width != read:
+        raise ModelError(
+            f"The text encoder {text.path} gives {width} features, but the transformer {transformer.path} takes "
+            f"{read}; they belong to different models."
+        )
+    _check_vae(vae, int(channels), parts.grid)
+
+
+def _check_vae(vae: Part, channels: int, grid: LatentGrid) -> None:
+    downsample = vae.config.get("temperal_downsample", [False, True, True])
+    if 2 ** len(downsample) != grid.spatial or 2 ** sum(downsample) != grid.temporal:
+        raise ModelError(
+            f"The VAE {vae.path} makes one latent of {2 ** sum(downsample)} frames and {2 ** len(downsample)} pixels a "
+            f"side; Wan's makes it of {grid.temporal} and {grid.spatial}."
+        )
+    for name in ("latents_mean", "latents_std"):
+        numbers = len(vae.config.get(name, range(_CHANNELS)))
+        if numbers != channels:
+            raise ModelError(f"{name} of the VAE {vae.path} has {numbers} numbers; it must have {channels}.")
