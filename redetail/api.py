@@ -82,8 +82,8 @@ def detail(
     ``source``: a video file, a folder of images, or frames (F, H, W, 3) as uint8, uint16 or float 0..1. ``output``:
     a video or a folder to write; None returns the frames. ``engine``: one that is loaded already. ``options`` are:
 
-    - ``detect``: name of a detector ("face"), or a detector; ``box``: one box x1, y1, x2, y2 in pixels or several;
-      ``mask``: a picture, a video or an array; ``segs``: segments of another tool;
+    - ``detect``: name of a detector ("face", "hands" or "people"), or a detector; ``box``: one box x1, y1, x2, y2 in
+      pixels or several; ``mask``: a picture, a video or an array; ``segs``: segments of another tool;
       ``tracks``: a document of ``redetail track``. They say who is found.
     - ``only`` and ``skip``: numbers or labels of those found; ``min_confidence`` (0..1), ``min_size`` (pixels);
       ``who``: pictures of the people who are detailed; ``largest``: how many. They leave out the others.

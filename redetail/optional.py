@@ -10,7 +10,12 @@ from types import ModuleType
 from redetail.errors import DependencyError
 
 # What to install, where it is not named as it is imported.
-_PACKAGES = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image"}
+_PACKAGES = {
+    "ai_edge_litert": "ai-edge-litert",
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+}
 
 
 def require(module: str) -> ModuleType:

@@ -1,7 +1,7 @@
 """Who is in a frame, and where one shot ends."""
 
 from redetail.detection.base import Detector
-from redetail.detection.registry import detector_names, load_detector
+from redetail.detection.registry import detector_label, detector_names, load_detector
 from redetail.detection.shots import CutDetector
 
-__all__ = ["CutDetector", "Detector", "detector_names", "load_detector"]
+__all__ = ["CutDetector", "Detector", "detector_label", "detector_names", "load_detector"]

@@ -60,6 +60,8 @@ class FaceDetector:
     faster, larger finds smaller faces in large frames. Not to be shared between threads.
     """
 
+    label = "face"
+
     def __init__(self, *, threshold: float = 0.25, min_size: float = 16.0, working_size: int = 768) -> None:
         if not 0 <= threshold <= 1:
             raise SettingsError(f"The detection threshold is {threshold}; it must lie between 0 and 1.")

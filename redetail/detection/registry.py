@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from redetail.detection.base import Detector
 from redetail.detection.face import FaceDetector
+from redetail.detection.hands import HandDetector
+from redetail.detection.people import PersonDetector
 from redetail.errors import SettingsError, UnknownNameError
 
-_DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType({"face": FaceDetector})
+_DETECTORS: Mapping[str, type[FaceDetector | HandDetector | PersonDetector]] = MappingProxyType(
+    {"face": FaceDetector, "hands": HandDetector, "people": PersonDetector}
+)
 
 
 def detector_names() -> tuple[str, ...]:
@@ -18,8 +22,14 @@ def detector_names() -> tuple[str, ...]:
     return tuple(_DETECTORS)
 
 
+def detector_label(name: str) -> str:
+    """What the detector of that name calls a subject: "face", "hand", "person"."""
+    return _DETECTORS[name].label
+
+
 def load_detector(name: str, **options: Any) -> Detector:
-    """The detector of that name; ``options`` are those of its class (``face``: :class:`~.face.FaceDetector`).
+    """The detector of that name; ``options`` are those of its class: :class:`~.face.FaceDetector`,
+    :class:`~.hands.HandDetector` or :class:`~.people.PersonDetector`.
 
     Raises :class:`~redetail.errors.UnknownNameError` for a name that does not exist,
     :class:`~redetail.errors.SettingsError` for an option that it does not have, and

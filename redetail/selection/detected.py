@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from redetail.detection import CutDetector, Detector, detector_names, load_detector
+from redetail.detection import CutDetector, Detector, detector_label, detector_names, load_detector
 from redetail.documents import shown, text
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.identity import DescribedFaces
@@ -29,7 +29,7 @@ class DetectorSelection(Selection):
     """
 
     name: ClassVar[str] = "detect"
-    option: ClassVar[CommandOption] = CommandOption("NAME", "what to look for [face]")
+    option: ClassVar[CommandOption] = CommandOption("NAME", "what to look for: face, hands or people [face]")
 
     detector: str | Detector = "face"
 
@@ -62,7 +62,7 @@ class DetectorSelection(Selection):
     @property
     def nothing_found(self) -> str:
         """Names what was looked for."""
-        what = self.detector if isinstance(self.detector, str) else "subject"
+        what = detector_label(self.detector) if isinstance(self.detector, str) else "subject"
         return f"No {what} was found, so nothing was detailed; say where the subject is with --box or --mask."
 
 

@@ -11,6 +11,7 @@ from redetail.selection.boxes import BoxSelection
 from redetail.selection.detected import FADE, Detections, DetectorSelection, detect_frames, track_detections
 from redetail.video import Frame, array_source
 from redetail.video.span import Span
+from tests.clips import clip_frames
 
 FRAMES = [Frame(index, index, np.zeros((48, 64, 3), np.uint8)) for index in range(3, 9)]
 
@@ -41,7 +42,7 @@ def test_a_subject_fades_only_in_mid_shot():
 
 
 def test_a_detector_that_does_not_exist_is_refused_by_its_name():
-    with pytest.raises(UnknownNameError, match="no detector named 'unicorn'; choose one of: face"):
+    with pytest.raises(UnknownNameError, match="no detector named 'unicorn'; choose one of: face, hands, people"):
         DetectorSelection("unicorn")
 
 
@@ -50,3 +51,15 @@ def test_no_detector_is_loaded_where_a_box_says_where_the_subject_is(monkeypatch
     source = array_source(np.zeros((3, 40, 60, 3), np.uint8))
     found = select_regions((BoxSelection((Box(5, 5, 20, 20),)),), Search(source, Span(), 2.0))
     assert (found.start, found.stop, len(found.regions)) == (0, 3, 1)
+
+
+def test_hands_are_followed_as_faces_are():
+    source = array_source(np.stack(clip_frames("guitarist")[:6]))
+    found = select_regions((DetectorSelection("hands"),), Search(source, Span(), 2.0))
+    assert sorted(one.label for one in found.subjects) == ["hand 1", "hand 2"]
+    assert [(region.start, region.stop) for region in found.regions] == [(0, 6), (0, 6)]
+
+
+@pytest.mark.parametrize(("name", "label"), [("face", "face"), ("hands", "hand"), ("people", "person")])
+def test_what_was_not_found_is_named_by_one_of_it(name, label):
+    assert DetectorSelection(name).nothing_found.startswith(f"No {label} was found")
