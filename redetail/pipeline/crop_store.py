@@ -47,6 +47,10 @@ class StoredCrops(ABC):
         """Put crops (n, h, w, 3) at frames start..start+n."""
         self._keep(start, resample.from_float(crops, np.uint16))
 
+    def release(self) -> None:
+        """Let go of what reading holds in memory; the next read takes it up again."""
+        return
+
     @abstractmethod
     def _levels(self, start: int, stop: int) -> NDArray[np.uint16]: ...
 

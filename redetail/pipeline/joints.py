@@ -15,12 +15,14 @@ from redetail.pipeline.stretches import Stretch
 class JoinedCrops:
     """The enhanced crops of one region, (F, h, w, 3) float32 0..1: ``results`` hold each of its stretches alone.
 
-    Results are stored unblended, so stretches may be enhanced in any order; a frame needs only those that hold it.
+    Results are stored unblended, so stretches may be enhanced in any order; a frame needs only those that hold it. The
+    others are released, so that reading a long region in order holds two results at most.
     """
 
     def __init__(self, stretches: Sequence[Stretch], results: Sequence[StoredCrops]) -> None:
         self._stretches, self._results = stretches, results
         self._stops = [stretch.stop for stretch in stretches]
+        self._read: set[int] = set()
         self.shape = (self._stops[-1], *results[0].shape[1:])
 
     def __len__(self) -> int:
@@ -33,15 +35,19 @@ class JoinedCrops:
 
     def read(self, start: int, stop: int) -> Pixels:
         """Frames start..stop of the region as a new array."""
-        joined = np.empty((stop - start, *self.shape[1:]), np.float32)
+        joined, used = np.empty((stop - start, *self.shape[1:]), np.float32), set()
         for number in range(bisect_right(self._stops, start), len(self._stretches)):
             stretch = self._stretches[number]
             if stretch.start >= stop:
                 break
             first, last = max(start, stretch.start), min(stop, stretch.stop)
+            used.add(number)
             own = self._results[number].read(first - stretch.start, last - stretch.start)
             into = joined[first - start : last - start]
             faded = max(0, min(last, stretch.start + stretch.shared) - first)
             into[:faded] = stretch.over(into[:faded], own[:faded], first - stretch.start)
             into[faded:] = own[faded:]
+        for number in self._read - used:
+            self._results[number].release()
+        self._read = used
         return joined

@@ -72,6 +72,11 @@ class PackedCrops(StoredCrops):
         """Give its space back."""
         self.path.unlink(missing_ok=True)
 
+    def release(self) -> None:
+        """Close the decoder, which takes more than a megabyte."""
+        with self._lock:
+            self.__dict__.pop("_reader", None)
+
     def _keep(self, start: int, levels: NDArray[np.uint16]) -> None:
         if start != len(self._lengths):
             raise ValueError(f"frame {start} was written after {len(self._lengths)} frames")
@@ -81,12 +86,12 @@ class PackedCrops(StoredCrops):
             self._append(b"".join(packed))
 
     def _levels(self, start: int, stop: int) -> NDArray[np.uint16]:
-        ends, decode = self._reader
-        with self.path.open("rb") as file:
-            file.seek(ends[start])
-            data = file.read(ends[stop] - ends[start])
         levels = np.empty((stop - start, *self.shape[1:]), np.uint16)
         with self._lock:  # one decoder for all threads
+            ends, decode = self._reader
+            with self.path.open("rb") as file:
+                file.seek(ends[start])
+                data = file.read(ends[stop] - ends[start])
             for index in range(start, stop):
                 levels[index - start] = decode(data[ends[index] - ends[start] : ends[index + 1] - ends[start]])
         return levels

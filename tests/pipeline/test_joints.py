@@ -79,3 +79,25 @@ def test_two_plans_of_a_real_clip_differ_by_little():
         with Run(source, engine, plan.settings).enhanced(replace(plan, crops=(cut,))) as (joined,):
             results.append(joined.read(0, 17) * 255)
     assert 0 < np.abs(results[0] - results[1]).max() < 2  # measured: see docs/architecture.md
+
+
+def test_reading_in_order_holds_no_more_than_the_stretches_that_share_a_frame(folder):
+    held = set()
+
+    class Watched(CropStore):
+        def read(self, start, stop):
+            held.add(self.path)
+            return super().read(start, stop)
+
+        def release(self):
+            held.discard(self.path)
+
+    stretches = split(200, 20)
+    _, stores = stored(folder, stretches)
+    joined = JoinedCrops(stretches, [Watched(store.path, store.shape) for store in stores])
+    most = 0
+    for index in range(len(joined)):
+        assert joined[index].shape == (2, 3, 3)
+        most = max(most, len(held))
+    assert len(stretches) > 10
+    assert most == 2

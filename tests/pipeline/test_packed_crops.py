@@ -116,3 +116,16 @@ def test_a_full_disk_is_one_sentence(store, tmp_path, monkeypatch, method):
     }
     with pytest.raises(OutputError, match=r"Crops cannot be written to .* \(no space left on device\); free some"):
         does[method]()
+
+
+def test_released_crops_are_read_again(tmp_path):
+    crops = np.tile(np.linspace(0, 1, 16, dtype=np.float32)[None, None, :, None], (2, 16, 1, 3))
+    store = PackedCrops(tmp_path / "part", crops.shape)
+    store.create()
+    store.write(0, crops)
+    store.seal(tmp_path / "done", durable=False)
+    done = PackedCrops(tmp_path / "done", crops.shape)
+    before = done.read(0, 2)
+    done.release()
+    assert "_reader" not in vars(done)
+    np.testing.assert_array_equal(done.read(1, 2), before[1:])
