@@ -18,7 +18,7 @@ _LOG = logging.getLogger(__name__)
 _WANTED = ("*.json", "*/*.json", "*/*.txt")
 _UNWANTED = ["*.fp16*", "*non_ema*", "safety_checker/*"]
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+_FILES = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 
 
 def checkpoint_path(checkpoint: str | Path) -> Path:

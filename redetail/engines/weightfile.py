@@ -1,6 +1,7 @@
 """``open_weights``: a weight file as it is found, its tensors named without being read.
 
-Two formats exist. A .safetensors file has a header that states every name, shape and place. A .ckpt, .pt, .pth or .bin
+Three formats exist. A .safetensors file has a header that states every name, shape and place, and a .gguf file
+(of quantised weights) fields and a list. A .ckpt, .pt, .pth or .bin
 file is a pickle, which is a program: it is only ever read by PyTorch's restricted reader (``weights_only=True``), which
 knows how to put tensors together and refuses everything else before it runs. The contents decide, not the suffix.
 
@@ -27,6 +28,7 @@ from torch import Tensor
 
 from redetail.documents import shown, text
 from redetail.engines.config import Schema, check_keys, parsed, several, whole
+from redetail.engines.quantized import GgufTensors, beside, scaled, scales_of
 from redetail.errors import ModelError
 from redetail.files import expanded
 
@@ -36,7 +38,7 @@ _WRAPPERS = ("state_dict", "params_ema", "params", "module", "model")
 _DATA_PARALLEL = "module."
 # The largest published ones take 3 MB; JSON takes ten times its length in memory.
 _LONGEST_HEADER = 8_000_000
-_ZIP, _PICKLE, _LFS = b"PK\x03\x04", b"\x80", b"version https://git-lfs"
+_GGUF, _ZIP, _PICKLE, _LFS = b"GGUF", b"PK\x03\x04", b"\x80", b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class WeightFile:
     tensors: Mapping[str, TensorFacts]
     metadata: Mapping[str, str] = field(default_factory=dict)
     _loaded: Mapping[str, Tensor] | None = None
+    _scales: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, names: Iterator[str] | list[str] | None = None) -> dict[str, Tensor]:
         """The tensors of these names (None: all), mapped from disk; a name that is missing raises ``KeyError``."""
@@ -67,7 +70,20 @@ class WeightFile:
         return {name: tensor(name) for name in (self.tensors if names is None else names)}
 
     def reader(self) -> Callable[[str], Tensor]:
-        """Reads a tensor of this file, which is opened once and stays open as long as the reader lives."""
+        """Reads a tensor of this file, which is opened once and stays open as long as the reader lives. Quantised
+        weights come in float32."""
+        raw = self.raw_reader()
+        if not self._scales:
+            return raw
+
+        def read(name: str) -> Tensor:
+            scale = self._scales.get(name)
+            return raw(name) if scale is None else scaled(raw(name), raw(scale), f"{self.path}")
+
+        return read
+
+    def raw_reader(self) -> Callable[[str], Tensor]:
+        """Reads a tensor as it is stored."""
         if self._loaded is not None:
             return self._loaded.__getitem__
         read: Callable[[str], Tensor] = safe_open(self.path, framework="pt").get_tensor
@@ -108,7 +124,7 @@ class _View(Mapping[str, Tensor]):
 
 
 def open_weights(path: str | Path) -> WeightFile:
-    """Open a weight file of either format.
+    """Open a weight file of any format.
 
     Raises :class:`~redetail.errors.ModelError` in one sentence for a file that is missing, empty, truncated or a text,
     for an archive without a checkpoint, and for a pickle with anything but tensors in it, which never runs.
@@ -118,6 +134,11 @@ def open_weights(path: str | Path) -> WeightFile:
     header = int.from_bytes(start[:8], "little")  # first: the length of a header may begin like a pickle
     if size >= 8 and header <= _LONGEST_HEADER and start[8:9] == b"{":
         return _open_safetensors(path, header, size)
+    if start.startswith(_GGUF):
+        loaded = GgufTensors(path)
+        return WeightFile(
+            path, {name: TensorFacts(shape, loaded.types[name]) for name, shape in loaded.shapes.items()}, {}, loaded
+        )
     if start.startswith(_ZIP):
         return _open_zip(path)
     if start.startswith(_PICKLE):
@@ -159,7 +180,8 @@ def _no_weights(path: Path, start: bytes) -> str:
         what = "a web page (a download that asked to log in?)" if page else "a text file"
         return f"{path} is {what}, no weights; give a .safetensors or .ckpt file."
     return (
-        f"{path} is not a weight file: neither .safetensors nor a PyTorch checkpoint; {_AGAIN}, or give another file."
+        f"{path} is not a weight file: neither .safetensors, .gguf nor a PyTorch checkpoint; {_AGAIN}, or give another "
+        "file."
     )
 
 
@@ -181,10 +203,13 @@ def _open_safetensors(path: Path, length: int, size: int) -> WeightFile:
     if size < end:
         raise ModelError(f"The weight file {path} is truncated: {size:,} of {end:,} bytes are there; {_AGAIN}.")
     try:
-        with safe_open(path, framework="pt"):
-            return WeightFile(path, tensors, metadata if isinstance(metadata, dict) else {})
+        with safe_open(path, framework="pt") as file:
+            scales = scales_of(path, tensors, file.get_tensor)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"The weight file {path} is damaged ({error}); {_AGAIN}.") from error
+    if scales:
+        tensors = {name: facts for name, facts in tensors.items() if not beside(name)}
+    return WeightFile(path, tensors, metadata if isinstance(metadata, dict) else {}, None, scales)
 
 
 def _header(path: Path, raw: bytes) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from redetail.engines.wan.tokenizer import TOKENS, open_tokenizer, sentencepiece
 from redetail.errors import ModelError
 from tests.engines import wan_files
 from tests.engines.originals import save
+from tests.engines.test_quantized import as_fp8, stored, write_gguf
 from tests.engines.wan.test_engine import clip, enhanced
 from tests.engines.wan_files import COMFY, SENTENCES, write_wan_files
 
@@ -140,6 +141,73 @@ def test_tokens_are_those_of_transformers(tmp_path: Path, text: str) -> None:
 def test_a_long_prompt_is_cut_before_its_end_token() -> None:
     tokens = sentencepiece_tokenizer(wan_files.sentencepiece_model(), Path("a"))("face " * 1000)
     assert (len(tokens), tokens[-1]) == (TOKENS, 1)
+
+
+# --- quantised
+
+
+def matrices(tensors: dict[str, Tensor], part: str) -> list[str]:
+    """The layers that published files quantise: the matrices of the blocks."""
+    return [name for name, one in tensors.items() if part in name and one.ndim == 2 and "norm" not in name]
+
+
+def quantised(path: Path, form: str, tensors: dict[str, Tensor], part: str) -> tuple[Path, dict[str, Tensor]]:
+    """A file in one of the quantised forms, and the tensors that it stands for."""
+    chosen, exact = matrices(tensors, part), dict(tensors)
+    if form == "Q8_0":
+        import gguf
+
+        kind = gguf.GGMLQuantizationType.Q8_0
+        for name in chosen:
+            values = gguf.dequantize(gguf.quantize(tensors[name].numpy(), kind), kind)
+            exact[name] = torch.from_numpy(values)
+        return write_gguf(path.with_suffix(".gguf"), tensors, dict.fromkeys(chosen, form)), exact
+    written = dict(tensors)
+    for name in chosen:
+        written |= stored(form, name.removesuffix(".weight"), tensors[name])
+        values, scale = as_fp8(tensors[name])
+        exact[name] = values.float() * scale
+    return save(path, written), exact
+
+
+@pytest.mark.parametrize("form", ["older", "newer", "Q8_0"])
+def test_quantised_transformers_load_as_what_they_stand_for(tmp_path: Path, cpu: Placement, form: str) -> None:
+    prefix = "" if form == "Q8_0" else COMFY
+    path, exact = quantised(tmp_path / "a.safetensors", form, wan_files.transformer_tensors(prefix), "blocks.")
+    assert identify(path).option == "--checkpoint"
+    loaded = open_transformer(path).load(cpu).state_dict()
+    reference = open_transformer(save(tmp_path / "b.safetensors", exact)).load(cpu).state_dict()
+    assert loaded.keys() == reference.keys()
+    assert all(torch.equal(loaded[name], reference[name]) for name in reference)
+    original = wan_files.transformer_tensors()["blocks.1.ffn.0.weight"]
+    assert not torch.equal(loaded["blocks.1.ffn.net.0.proj.weight"], original)
+
+
+@pytest.mark.parametrize("form", ["older", "newer"])
+def test_quantised_text_encoders_load_as_what_they_stand_for(tmp_path: Path, cpu: Placement, form: str) -> None:
+    path, exact = quantised(tmp_path / "a.safetensors", form, wan_files.text_tensors(), "block.")
+    loaded = open_text(path).network.load(cpu).state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in exact.items() if name != "spiece_model")
+
+
+def test_a_text_encoder_in_the_names_of_llama_cpp(tmp_path: Path, cpu: Placement) -> None:
+    own = {
+        "shared": "token_embd", "encoder.final_layer_norm": "enc.output_norm", "encoder.block": "enc.blk",
+        "layer.0.SelfAttention.relative_attention_bias": "attn_rel_b", "layer.0.SelfAttention.": "attn_",
+        "layer.0.layer_norm": "attn_norm", "layer.1.layer_norm": "ffn_norm", "layer.1.DenseReluDense.wi_0": "ffn_gate",
+        "layer.1.DenseReluDense.wi_1": "ffn_up", "layer.1.DenseReluDense.wo": "ffn_down",
+    }  # fmt: skip
+    tensors = wan_files.text_tensors()
+    del tensors["spiece_model"]
+    renamed = {}
+    for name, tensor in tensors.items():
+        for new, old in own.items():
+            name = name.replace(new, old)
+        renamed[name] = tensor
+    (tmp_path / "spiece.model").write_bytes(wan_files.sentencepiece_model())
+    part = open_text(write_gguf(tmp_path / "umt5.gguf", renamed, {}))
+    loaded = part.network.load(cpu).state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
 
 
 # --- whole models

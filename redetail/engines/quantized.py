@@ -1,0 +1,115 @@
+"""Weights stored in fewer bits: fp8 with a scale, as ComfyUI's files have it, and GGUF.
+
+Scaled fp8 comes in two forms. In the older one a marker ``scaled_fp8`` and a tensor ``LAYER.scale_weight`` stand beside
+``LAYER.weight``; in the newer one ``LAYER.weight_scale`` and ``LAYER.comfy_quant``, a JSON text that names the format.
+Both mean weight * scale. Scales of the layers' inputs are not used: the networks compute in their own precision.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from redetail.errors import ModelError
+from redetail.optional import require
+
+_SCALES = (".scale_weight", ".weight_scale")
+_UNUSED = (".scale_input", ".input_scale", ".comfy_quant")
+_MARKER, _FORMAT = "scaled_fp8", ".comfy_quant"
+_FP8 = ("float8_e4m3fn", "float8_e5m2")
+_INSTEAD = "use a file of it in bf16, fp16 or scaled fp8, or a GGUF"
+ORIGINAL_SHAPE = "comfy.gguf.orig_shape."
+"""Before the name of a tensor of more dimensions than GGUF has, in the fields of a file."""
+
+
+def scales_of(path: Path, names: Mapping[str, Any], read: Callable[[str], Tensor]) -> dict[str, str]:
+    """The name of the scale of every weight that has one, of the tensors that a file ``names``.
+
+    Raises :class:`~redetail.errors.ModelError` for other quantisations, which it calls by their names.
+    """
+    for name in names:
+        if name.endswith(_FORMAT):
+            _check_format(path, read(name))
+        if name.endswith(".weight_scale_2"):
+            raise ModelError(f"{path} holds weights in nvfp4, which is not supported; {_INSTEAD}.")
+    scales = {}
+    for name in names:
+        stem, end = next(((name.removesuffix(end), end) for end in _SCALES if name.endswith(end)), ("", ""))
+        if end and f"{stem}.weight" in names:
+            scales[f"{stem}.weight"] = name
+    return scales
+
+
+def beside(name: str) -> bool:
+    """Whether a tensor of this name belongs to the quantisation of a file, not to its network."""
+    return name.endswith((*_SCALES, *_UNUSED)) or name.rpartition(".")[2] == _MARKER
+
+
+def scaled(weight: Tensor, scale: Tensor, origin: str) -> Tensor:
+    """weight * scale in float32; ``scale``: one number, or one for each row.
+
+    Raises :class:`~redetail.errors.ModelError`, which begins with ``origin``, for scales of blocks.
+    """
+    if scale.numel() not in (1, weight.shape[0]):
+        raise ModelError(
+            f"{origin} has {scale.numel()} scales for a weight of {tuple(weight.shape)}, as mxfp8 has, which is not "
+            f"supported; {_INSTEAD}."
+        )
+    shape = () if scale.numel() == 1 else (-1, *(1,) * (weight.ndim - 1))
+    return weight.float() * scale.float().reshape(shape)
+
+
+def _check_format(path: Path, text: Tensor) -> None:
+    try:
+        name = json.loads(text.numpy().tobytes())["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} does not say how its weights are stored; copy or download it again.") from error
+    if name not in _FP8:
+        raise ModelError(f"{path} holds weights in {name}, which is not supported; {_INSTEAD}.")
+
+
+class GgufTensors(Mapping[str, Tensor]):
+    """The tensors of a GGUF file, dequantised when they are asked for: ``shapes`` and ``types`` by name.
+
+    Raises :class:`~redetail.errors.ModelError` for a file that is damaged, and
+    :class:`~redetail.errors.DependencyError` without the package gguf.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._gguf = require("gguf")
+        try:
+            self._reader = self._gguf.GGUFReader(path)
+        except (ValueError, KeyError, IndexError, OSError, TypeError, OverflowError, MemoryError) as error:
+            raise ModelError(f"The weight file {path} is truncated or damaged; copy or download it again.") from error
+        self._path = path
+        self._tensors = {tensor.name: tensor for tensor in self._reader.tensors}
+        self.shapes = {name: self._shape(name) for name in self._tensors}
+        self.types = {name: tensor.tensor_type.name for name, tensor in self._tensors.items()}
+
+    def __getitem__(self, name: str) -> Tensor:
+        tensor = self._tensors[name]
+        try:
+            values = self._gguf.dequantize(tensor.data, tensor.tensor_type)
+            return torch.from_numpy(values.copy()).reshape(self.shapes[name])
+        except NotImplementedError as error:
+            raise ModelError(f"{self._path} holds weights in {tensor.tensor_type.name}; {_INSTEAD}.") from error
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"The tensor {name} of {self._path} is damaged; copy or download it again.") from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """GGUF counts dimensions from the last one, and has four of them."""
+        stated = self._reader.get_field(ORIGINAL_SHAPE + name)
+        if stated is not None:
+            return tuple(int(size) for size in stated.contents())
+        return tuple(int(size) for size in reversed(self._tensors[name].shape))
