@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,26 @@ def _vae(shapes: Shapes) -> Identity | None:
     return Identity("vae", "wan", "a VAE of Wan 2.1 and 2.2 (14B)", "--vae", details=details)
 
 
+_LORA_ROLE = re.compile(r"[._](lora_(down|up|A|B)(\.default)?\.weight|diff|diff_b|hada_w1_a|lokr_w1)$")
+# Layers of the blocks in the names of Wan's authors, and in those of diffusers; other families have other blocks.
+_LORA_LAYER = re.compile(
+    r"(^|[._])blocks[._]\d+[._]((self|cross)_attn[._](q|k|v|o)[._]|ffn[._][02][._]|attn[12][._](to|add)_)"
+)
+
+
+def _lora(shapes: Shapes) -> Identity | None:
+    """A LoRA in the layouts of ComfyUI and lightx2v, kohya's scripts, or diffusers."""
+    names = [name for name in shapes if _LORA_ROLE.search(name) and _LORA_LAYER.search(name)]
+    if not names or any("transformer_blocks" in name for name in names):
+        return None
+    pairs = [name for name in names if name.endswith(("lora_down.weight", "lora_A.weight", "lora_A.default.weight"))]
+    rank = max((shapes[name][0] for name in pairs), default=0)
+    widths = [shapes[name][-1] for name in pairs if "attn" in name]
+    details = {"rank": rank, "width": widths[0] if widths else 0}
+    what = f"a LoRA for Wan{_SIZES.get(details['width'], '')}"
+    return Identity("lora", "wan", what, "--lora", details=details)
+
+
 # UMT5 has a bias of positions in every layer, T5 in the first alone: its name in layer 1.
 _TEXT_MARKS = {
     "encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight": "transformers",
@@ -163,8 +184,8 @@ WAN = Architecture(
     base="wan",
     name="Wan",
     wanted="a model of Wan 2.1 or 2.2 (a transformer's file, or a folder in the diffusers layout)",
-    takes=frozenset({"vae", "text_encoder"}),
-    recognizers=(_transformer, _vae, _text_encoder),
+    takes=frozenset({"vae", "text_encoder", "loras"}),
+    recognizers=(_lora, _transformer, _vae, _text_encoder),
     folder_of=_folder_of,
     describe=_describe,
     load=_load,

@@ -19,7 +19,7 @@ from redetail.engines.stable_diffusion.components import Components, load_compon
 from redetail.engines.stable_diffusion.conditions import Conditioner, PromptEncoder, StatesAlone, StatesWholeAndSize
 from redetail.engines.stable_diffusion.control import load_controls
 from redetail.engines.stable_diffusion.embedding import load_embeddings
-from redetail.engines.stable_diffusion.lora import LoraMixer
+from redetail.engines.stable_diffusion.lora_layers import lora_mixer
 from redetail.engines.stable_diffusion.memory import OffloadedPromptEncoder, apply_modes
 from redetail.engines.stable_diffusion.network import MotionNetwork, TextGuidedModel
 from redetail.engines.stable_diffusion.noise import noise_table, prediction_of
@@ -63,7 +63,7 @@ class LoraModel:
 
     def __init__(self, model: TextGuidedModel, networks: Sequence[Any], loras: Sequence[WeightedFile]) -> None:
         self._model, self._loras = model, tuple(loras)
-        self._mixer = LoraMixer(*networks)
+        self._mixer = lora_mixer(*networks)
         self._mix(())  # a file that cannot be used is refused before any work
 
     def noise_path(self, settings: Settings) -> NoisePath:

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from redetail.engines.stable_diffusion.lora_file import Layer, flat_text
+from redetail.engines.architectures.latent_diffusion import BASE_NAMES
+from redetail.engines.lora.file import Layer, flat_text
+from redetail.engines.lora.mixer import LoraMixer
+from redetail.engines.stable_diffusion.family import base_of
 
 _RES = {
     "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
@@ -22,6 +25,12 @@ _BLOCK = re.compile(
     r"^(?P<side>down|up|mid)_blocks?(?:\.(?P<level>\d+))?\.(?P<kind>resnets|attentions|downsamplers|upsamplers)\."
     r"(?P<place>\d+)\.(?P<rest>.+)$"
 )
+
+
+def lora_mixer(unet: nn.Module, text: nn.Module, second: nn.Module | None = None) -> LoraMixer:
+    """What merges LoRA into a UNet and its text encoders."""
+    base = base_of(getattr(unet, "config", None) or {})
+    return LoraMixer(lambda: layers_of(unet, text, second), base, BASE_NAMES.get(base, ""))
 
 
 def layers_of(unet: nn.Module, text: nn.Module, second: nn.Module | None) -> dict[Layer, nn.Module]:

@@ -25,7 +25,7 @@ _TRANSFORMER = (
     (r"^text_embedding\.2", "condition_embedder.text_embedder.linear_2"),
     (r"^time_projection\.1", "condition_embedder.time_proj"),
     (r"^head\.head", "proj_out"),
-    (r"(^head\.|\.)modulation$", r"\1scale_shift_table"),
+    (r"(^head\.|\.)modulation(?=\.?$)", r"\1scale_shift_table"),
     (r"^head\.", ""),
     (r"\.(self|cross)_attn\.([qkv])\.", r".\1_attn.to_\2."),
     (r"\.(self|cross)_attn\.o\.", r".\1_attn.to_out.0."),
@@ -76,6 +76,11 @@ _GGUF_TEXT = (
     (r"\.ffn_down\.", ".layer.1.DenseReluDense.wo."),
 )
 
+_NORMS = ("norm_q", "norm_k")
+_OUTSIDE = (
+    *(f"{kind}_embedding.{place}" for kind in ("time", "text") for place in (0, 2)),
+    *("time_projection.1", "head.head", "head.modulation", "patch_embedding"),
+)
 _UP = r"decoder\.upsamples\.(\d+)\."
 
 
@@ -84,6 +89,14 @@ def transformer_names(names: Iterable[str]) -> dict[str, str]:
     known = list(names)
     original = any(".self_attn." in name for name in known)
     return {name: _replaced(name, _TRANSFORMER) if original else name for name in known}
+
+
+def original_layers(count: int) -> dict[str, str]:
+    """The name that Wan's authors give a layer, by diffusers' name, of a transformer with so many blocks."""
+    attention = [f"{kind}_attn.{part}" for kind in ("self", "cross") for part in ("q", "k", "v", "o", *_NORMS)]
+    inside = (*attention, "ffn.0", "ffn.2", "norm3", "modulation")
+    names = [f"blocks.{block}.{layer}" for block in range(count) for layer in inside]
+    return {_replaced(f"{name}.", _TRANSFORMER).removesuffix("."): name for name in (*names, *_OUTSIDE)}
 
 
 def transformer_config(shapes: Shapes) -> dict[str, Any]:

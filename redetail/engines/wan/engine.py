@@ -56,9 +56,10 @@ def load_wan_engine(family: Architecture, spec: ModelSpec, placement: Placement)
         schedulers=flow_scheduler_names(),
         defaults=family.defaults,
         presets=family.presets,
+        uses_loras=True,
         uses_shift=True,
     )
-    return LatentEngine(codec, WanModel(transformer, text, parts.shift), capabilities, placement)
+    return LatentEngine(codec, WanModel(transformer, text, parts.shift, spec.loras), capabilities, placement)
 
 
 def _placed(placement: Placement) -> Placement:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from redetail.engines.base import CropSource
 from redetail.engines.latent import DenoiserFor
+from redetail.engines.spec import WeightedFile
+from redetail.engines.wan.lora import lora_mixer
 from redetail.engines.wan.text import WanText
 from redetail.sampling import Guidance, NoisePath, RectifiedFlow
 from redetail.settings import Settings
@@ -37,17 +39,24 @@ class WanNetwork:
 
 
 class WanModel:
-    """A transformer, what makes text states of prompts, and the shift of the noise schedule where none is asked for."""
+    """A transformer, what makes text states of prompts, and the shift of the noise schedule where none is asked for.
 
-    def __init__(self, transformer: Any, text: WanText, shift: float) -> None:
+    ``loras``: the model's own, which are always merged into the transformer.
+    """
+
+    def __init__(self, transformer: Any, text: WanText, shift: float, loras: Sequence[WeightedFile] = ()) -> None:
         self._transformer, self._text, self._shift = transformer, text, shift
+        self._loras, self._mixer = tuple(loras), lora_mixer(transformer)
+        self._mixer.use(self._loras)  # a file that cannot be used is refused before any work
 
     def noise_path(self, settings: Settings) -> NoisePath:
         """A rectified flow with the shift of the settings, or the model's own."""
         return RectifiedFlow.wan(settings.shift or self._shift)
 
     def check(self, settings: Settings) -> None:
-        """Raise :class:`~redetail.errors.SettingsError` for prompts that the text encoder cannot read."""
+        """Raise :class:`~redetail.errors.SettingsError` for prompts that the text encoder cannot read, and
+        :class:`~redetail.errors.ModelError` for LoRA that do not fit."""
+        self._mixer.check([*map(WeightedFile.parse, settings.loras)])
         self._text.check(settings)
 
     def calls(self, frames: int, settings: Settings) -> int:
@@ -57,6 +66,7 @@ class WanModel:
     def condition(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
         """Encode both prompts once, for all frames."""
         self._text.check(settings)
+        self._mixer.use([*self._loras, *map(WeightedFile.parse, settings.loras)])
         network = WanNetwork(self._transformer, self.noise_path(settings))
         positive, negative = self._text(settings.prompt), self._text(settings.negative)
         return lambda frames: Guidance(network, positive, negative, settings.cfg)

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from redetail.engines import enhance_arrays, load_engine
 from redetail.engines.base import ChecksSettings
 from redetail.engines.device import Placement
+from redetail.engines.lora import mixer as mixer_module
+from redetail.engines.lora.delta import weight_delta
+from redetail.engines.lora.mixer import LoraMixer
 from redetail.engines.spec import ModelSpec, WeightedFile
-from redetail.engines.stable_diffusion import lora as lora_module
 from redetail.engines.stable_diffusion.components import Components, load_components
-from redetail.engines.stable_diffusion.lora import LoraMixer
-from redetail.engines.stable_diffusion.lora_delta import weight_delta
-from redetail.engines.stable_diffusion.lora_layers import original_names
+from redetail.engines.stable_diffusion.lora_layers import lora_mixer, original_names
 from redetail.errors import ModelError, RedetailError
 from redetail.settings import Settings
 
@@ -169,7 +169,7 @@ LAYOUTS: dict[str, Callable[[Pairs], dict[str, Tensor]]] = {
 def test_every_layout_adds_its_product(parts: Components, tmp_path: Path, layout: str) -> None:
     found, before = pairs(parts), state(parts)
     path = write(tmp_path / "style.safetensors", LAYOUTS[layout](found))
-    LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path, 0.7)])
+    lora_mixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path, 0.7)])
     after = state(parts)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     prefix = "text_model." if any(name.startswith("text.text_model.") for name in before) else ""
@@ -194,7 +194,7 @@ def test_the_output_is_that_of_adapters_beside_the_layers(parts: Components, tmp
     with torch.no_grad():
         plain = parts.unet(x, 300, text).sample
         expected = beside(x, 300, text).sample
-        LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path, 0.7)])
+        lora_mixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path, 0.7)])
         merged = parts.unet(x, 300, text).sample
     torch.testing.assert_close(merged, expected, rtol=1e-5, atol=1e-5)
     assert (merged - plain).abs().max() > 1e-3
@@ -216,7 +216,7 @@ def test_a_file_as_diffusers_rewrites_it_is_the_same(parts: Components, tmp_path
     # It knows neither kernels nor the embedding of time.
     found = {key: pair for key, pair in pairs(parts).items() if pair[0].ndim == 2 and "time" not in key[1]}
     rewritten, _ = utils._convert_non_diffusers_lora_to_diffusers(kohya(found, alpha=None))
-    mixer, states = LoraMixer(parts.unet, parts.texts[0].encoder), []
+    mixer, states = lora_mixer(parts.unet, parts.texts[0].encoder), []
     for name, tensors in (("ours", kohya(found, alpha=None)), ("theirs", rewritten)):
         mixer.use([WeightedFile(write(tmp_path / f"{name}.safetensors", tensors))])
         states.append(state(parts))
@@ -237,7 +237,7 @@ def test_original_block_names_are_the_inverse_of_the_conversion_of_checkpoints()
 def test_strength_zero_and_no_files_change_no_bit(parts: Components, tmp_path: Path) -> None:
     before = state(parts)
     one, two = (write(tmp_path / f"{seed}.safetensors", kohya(pairs(parts, seed))) for seed in (1, 2))
-    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
+    mixer = lora_mixer(parts.unet, parts.texts[0].encoder)
     mixer.use([WeightedFile(one, 0.0)])
     assert same(before, state(parts))
     mixer.use([WeightedFile(one, 1.3), WeightedFile(two, -0.4)])
@@ -251,7 +251,7 @@ def test_several_add_up_and_history_leaves_no_trace(parts: Components, tmp_path:
     one, two = (write(tmp_path / f"{n}.safetensors", kohya(pair)) for n, pair in enumerate(found))
     key = ("unet", UNET_LAYERS[0])
     original = layer(parts, *key).weight.clone()
-    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
+    mixer = lora_mixer(parts.unet, parts.texts[0].encoder)
     mixer.use([WeightedFile(one), WeightedFile(two, 0.5)])
     both = state(parts)
     expected = original + ALPHA / RANK * (delta(*found[0][key]) + 0.5 * delta(*found[1][key]))
@@ -268,7 +268,7 @@ def test_a_file_touches_what_another_left(parts: Components, tmp_path: Path) -> 
     found = pairs(parts)
     first = write(tmp_path / "first.safetensors", kohya({k: found[k] for k in list(found)[:5]}))
     second = write(tmp_path / "second.safetensors", kohya({k: found[k] for k in list(found)[4:]}))
-    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
+    mixer = lora_mixer(parts.unet, parts.texts[0].encoder)
     mixer.use([WeightedFile(second)])
     alone = state(parts)
     mixer.use([WeightedFile(first)])
@@ -282,7 +282,7 @@ def test_half_precision_is_rounded_once(parts: Components, tmp_path: Path, dtype
     parts.texts[0].encoder.to(dtype)
     before, found = state(parts), pairs(parts)
     path = write(tmp_path / "style.safetensors", {n: t.to(dtype) for n, t in kohya(found).items()})
-    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
+    mixer = lora_mixer(parts.unet, parts.texts[0].encoder)
     mixer.use([WeightedFile(path, 0.8)])
     name = UNET_LAYERS[0]
     down, up = (tensor.to(dtype).float() for tensor in found["unet", name])
@@ -297,9 +297,9 @@ def test_nothing_is_read_when_nothing_changed(
     parts: Components, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, reads = write(tmp_path / "style.safetensors", kohya(pairs(parts))), []
-    real = lora_module.read_lora
-    monkeypatch.setattr(lora_module, "read_lora", lambda path: reads.append(path) or real(path))
-    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
+    real = mixer_module.read_lora
+    monkeypatch.setattr(mixer_module, "read_lora", lambda path: reads.append(path) or real(path))
+    mixer = lora_mixer(parts.unet, parts.texts[0].encoder)
     for _ in range(3):
         mixer.use([WeightedFile(path), WeightedFile(tmp_path / "none.safetensors", 0.0)])
     assert reads == [path]
@@ -315,7 +315,7 @@ def test_threads_leave_whole_states(parts: Components, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(LoraMixer, "_set", set_slowly)
     files = [WeightedFile(write(tmp_path / f"{n}.safetensors", kohya(pairs(parts, n)))) for n in range(3)]
-    mixer, wholes = LoraMixer(parts.unet, parts.texts[0].encoder), []
+    mixer, wholes = lora_mixer(parts.unet, parts.texts[0].encoder), []
     for file in files:
         mixer.use([file])
         wholes.append(state(parts))
@@ -394,7 +394,7 @@ def test_other_kinds_are_merged_from_files(parts: Components, tmp_path: Path, ki
     expected = {"hada": (a @ b) * (c @ d) / 2, "lokr": torch.kron(a[:2, :2], small), "diff": weight * 0.5}[kind]
     extra = {key: value for key, value in kohya(pairs(parts)).items() if UNET_LAYERS[1].replace(".", "_") in key}
     path = write(tmp_path / "style.safetensors", {f"{stem}.{role}": t for role, t in tensors.items()} | extra)
-    LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path, 0.5)])
+    lora_mixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path, 0.5)])
     torch.testing.assert_close(layer(parts, "unet", name).weight, weight + 0.5 * expected, rtol=0, atol=1e-6)
 
 
@@ -414,7 +414,7 @@ def test_what_peft_states_once_for_all_layers(
     weight, (down, up) = layer(parts, "unet", name).weight.clone(), pairs(parts)["unet", name]
     tensors = {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up}
     path = write(tmp_path / "style.safetensors", tensors, {"lora_adapter_metadata": json.dumps(stated)})
-    LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path)])
+    lora_mixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path)])
     torch.testing.assert_close(layer(parts, "unet", name).weight, weight + scale * delta(down, up), rtol=0, atol=1e-6)
 
 
@@ -423,7 +423,7 @@ def test_an_adapter_of_peft_with_its_config_beside_it(parts: Components, tmp_pat
     weight, pair = layer(parts, "unet", name).weight.clone(), pairs(parts)["unet", name]
     path = write(tmp_path / "adapter_model.safetensors", peft_adapter({("unet", name): pair}))
     (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 16, "r": RANK}))
-    LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path)])
+    lora_mixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path)])
     torch.testing.assert_close(layer(parts, "unet", name).weight, weight + 4 * delta(*pair), rtol=0, atol=1e-5)
 
 
@@ -439,7 +439,7 @@ def foreign(width: int, stem: str = f"lora_unet_{ATTENTION}attn2.to_k") -> dict[
 def refused(parts: Components, path: Path) -> str:
     before = state(parts)
     with pytest.raises(ModelError) as caught:
-        LoraMixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path)])
+        lora_mixer(parts.unet, parts.texts[0].encoder).use([WeightedFile(path)])
     assert same(before, state(parts))
     return str(caught.value)
 
@@ -477,7 +477,7 @@ def test_what_fits_in_part_is_said_once(parts: Components, tmp_path: Path, caplo
         kohya(pairs(parts)) | foreign(32, "lora_unet_down_blocks.7.proj_in") | {"lora_unet_x.oft_diag": torch.ones(2)}
     )
     path = write(tmp_path / "style.safetensors", tensors)
-    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
+    mixer = lora_mixer(parts.unet, parts.texts[0].encoder)
     with caplog.at_level(logging.WARNING):
         mixer.use([WeightedFile(path)])
         mixer.use([WeightedFile(path)])
@@ -512,7 +512,7 @@ def test_values_that_are_not_finite(parts: Components, tmp_path: Path) -> None:
 
 def test_a_failure_leaves_the_loras_that_were_there(parts: Components, tmp_path: Path) -> None:
     good, bad = write(tmp_path / "good.safetensors", kohya(pairs(parts))), tmp_path / "none.safetensors"
-    mixer = LoraMixer(parts.unet, parts.texts[0].encoder)
+    mixer = lora_mixer(parts.unet, parts.texts[0].encoder)
     mixer.use([WeightedFile(good)])
     with_good = state(parts)
     with pytest.raises(ModelError):
@@ -523,7 +523,7 @@ def test_a_failure_leaves_the_loras_that_were_there(parts: Components, tmp_path:
 
 
 def test_a_check_reads_but_changes_nothing(parts: Components, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    before, mixer = state(parts), LoraMixer(parts.unet, parts.texts[0].encoder)
+    before, mixer = state(parts), lora_mixer(parts.unet, parts.texts[0].encoder)
     tensors = kohya(pairs(parts)) | foreign(32, "lora_unet_down_blocks.7.proj_in")
     part = WeightedFile(write(tmp_path / "part.safetensors", tensors))
     with caplog.at_level(logging.WARNING):

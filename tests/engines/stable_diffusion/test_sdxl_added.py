@@ -21,7 +21,7 @@ from redetail.engines.stable_diffusion.components import Components, load_compon
 from redetail.engines.stable_diffusion.conditions import StatesWholeAndSize, TextCondition, joined
 from redetail.engines.stable_diffusion.control import load_controls, show
 from redetail.engines.stable_diffusion.embedding import load_embeddings
-from redetail.engines.stable_diffusion.lora import LoraMixer
+from redetail.engines.stable_diffusion.lora_layers import lora_mixer
 from redetail.engines.stable_diffusion.network import MotionNetwork
 from redetail.engines.stable_diffusion.noise import noise_table
 from redetail.engines.stable_diffusion.text import TextConditioner
@@ -229,7 +229,7 @@ def test_a_lora_in_every_layout(
     path, deltas = lora_file(parts, tmp_path / "style.safetensors", layout)
     own = networks(parts)
     before = {part: {n: t.clone() for n, t in network.state_dict().items()} for part, network in own.items()}
-    mixer = LoraMixer(own["unet"], own["text"], own["text_2"])
+    mixer = lora_mixer(own["unet"], own["text"], own["text_2"])
     mixer.use([WeightedFile(path, 0.7)])
     for (part, name), delta in deltas.items():
         key = next(key for key in before[part] if key.removeprefix("text_model.") == f"{name}.weight")

@@ -224,7 +224,6 @@ def test_the_published_preset_starts_low(wan: Engine) -> None:
         ({"scheduler": "AYS SD1"}, "no scheduler named"),
         ({"scheduler": "GITS[coeff=1.2]"}, "a noise level on this model lies between 0 and 1"),
         ({"scheduler": "14.6, 3.0, 0"}, "a noise level on this model lies between 0 and 1"),
-        ({"loras": ["a.safetensors"]}, "takes no LoRA"),
     ],
 )
 def test_what_wan_does_not_have_is_refused(wan: Engine, values: dict[str, Any], message: str) -> None:

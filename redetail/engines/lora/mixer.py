@@ -1,23 +1,21 @@
-"""LoRA (Hu et al. 2021, arXiv:2106.09685) merged into the weights of a UNet and its text encoder."""
+"""LoRA (Hu et al. 2021, arXiv:2106.09685) merged into the weights of networks."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from redetail.engines.architectures.latent_diffusion import BASE_NAMES
+from redetail.engines.lora.delta import weight_delta
+from redetail.engines.lora.file import Layer, LoraFile, read_lora
 from redetail.engines.spec import WeightedFile
-from redetail.engines.stable_diffusion.family import base_of
-from redetail.engines.stable_diffusion.lora_delta import weight_delta
-from redetail.engines.stable_diffusion.lora_file import Layer, LoraFile, read_lora
-from redetail.engines.stable_diffusion.lora_layers import layers_of
 from redetail.errors import ModelError
 
 _LOG = logging.getLogger(__name__)
@@ -32,18 +30,18 @@ class LoraMixer:
     Threads change the networks one after another; who computes with them holds the lock of the engine.
     """
 
-    def __init__(self, unet: nn.Module, text_encoder: nn.Module, text_encoder_2: nn.Module | None = None) -> None:
-        self._unet = unet
-        self._text_encoders = text_encoder, text_encoder_2
+    def __init__(self, layers: Callable[[], Mapping[Layer, Any]], base: str, name: str) -> None:
+        """``layers``: what has a weight under each name that files have for it, asked for when the first LoRA is
+        wanted; ``base`` and ``name``: the base model, "" where the networks do not show it."""
+        self._find, self._base, self._name = layers, base, name
         self._lock = threading.Lock()
         self._originals: dict[tuple[Layer, str], Tensor] = {}
         self._current: tuple[tuple[str, int, float], ...] = ()
         self._said: set[Path] = set()
 
     @cached_property
-    def _layers(self) -> dict[Layer, nn.Module]:
-        """Found when the first LoRA is wanted: most runs have none."""
-        return layers_of(self._unet, *self._text_encoders)
+    def _layers(self) -> Mapping[Layer, Any]:
+        return self._find()
 
     @torch.inference_mode()
     def use(self, loras: Sequence[WeightedFile]) -> None:
@@ -107,11 +105,9 @@ class LoraMixer:
         return fitting
 
     def _check_base(self, lora: LoraFile) -> None:
-        own = self._base()
-        if own and lora.facts.base in BASE_NAMES and lora.facts.base != own:
+        if self._base and lora.facts.base and lora.facts.base != self._base:
             raise ModelError(
-                f"{lora.path} is {lora.facts.what}, but this model is {BASE_NAMES[own]}; "
-                "use a LoRA of the same base model."
+                f"{lora.path} is {lora.facts.what}, but this model is {self._name}; use a LoRA of the same base model."
             )
 
     def _check_shape(self, lora: LoraFile, change: _Change) -> None:
@@ -154,12 +150,8 @@ class LoraMixer:
     def _weight(self, layer: Layer, name: str) -> Tensor | None:
         return getattr(self._layers.get(layer), name, None)
 
-    def _base(self) -> str:
-        return base_of(getattr(self._unet, "config", None) or {})
-
     def _named(self) -> str:
-        base = self._base()
-        return f" ({BASE_NAMES[base]})" if base else ""
+        return f" ({self._name})" if self._base else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,13 @@ The layouts are facts of the published files::
     unet.down_blocks.0....to_q.lora_A.weight              peft and diffusers
     unet.down_blocks.0....processor.to_q_lora.down.weight diffusers before peft
 
-and ``lora_te_...`` or ``text_encoder. ...`` for the text encoder. A layer is known here by its part and by its name
-with underscores for dots, which all layouts share.
+and ``lora_te_...`` or ``text_encoder. ...`` for the text encoder. Of video transformers (Wan)::
+
+    lora_unet_blocks_0_self_attn_q.lora_down.weight       kohya's scripts (musubi-tuner)
+    diffusion_model.blocks.0.self_attn.q.lora_A.weight    ComfyUI, lightx2v; ``.diff`` and ``.diff_b`` beside them
+    transformer.blocks.0.attn1.to_q.lora_A.weight         diffusers
+
+A layer is known here by its part and by its name with underscores for dots, which all layouts share.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 
 Layer = tuple[str, str]
-"""ComponentFolder ("unet", "text", "text_2") and flat name of a layer."""
+"""Part ("unet", be it a transformer, "text", "text_2") and flat name of a layer."""
 
 _ROLES = re.compile(
     r"^(?P<layer>.+?)[._](?P<role>"
@@ -44,7 +49,7 @@ _SHORT = {
 _PARTS = (
     (re.compile(r"^lora_te2_|^text_encoder_2[._]"), "text_2"),
     (re.compile(r"^lora_te1?_|^text_encoder[._]"), "text"),
-    (re.compile(r"^lora_unet_|^unet[._]|^diffusion_model[._]"), "unet"),
+    (re.compile(r"^lora_unet_|^unet[._]|^diffusion_model[._]|^transformer\.(?!transformer_blocks)"), "unet"),
 )
 _PEFT_PREFIX = "base_model.model."
 _TEXT_LAYER = re.compile(r"^(text_model_)?encoder_layers_\d")

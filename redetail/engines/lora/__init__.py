@@ -1,0 +1,1 @@
+"""LoRA files of every layout, and networks that they are merged into."""
