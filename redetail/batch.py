@@ -20,12 +20,11 @@ from redetail import api
 from redetail._version import __version__
 from redetail.engines.base import Engine
 from redetail.errors import Cancelled, InputError, OutputError, RedetailError, SettingsError
-from redetail.files import cannot_write, expanded, write_text
+from redetail.files import cannot_write, expanded, natural_key, write_text
 from redetail.job import Job
 from redetail.pipeline.work import Work
 from redetail.progress import CancelToken, ProgressCallback, no_progress
-from redetail.video.encoding import CONTAINERS
-from redetail.video.folder_source import natural_key
+from redetail.video.options import CONTAINERS
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = "redetail batch"

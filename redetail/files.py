@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -133,3 +134,9 @@ def _sync(path: Path, access: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def natural_key(path: Path) -> tuple[object, ...]:
+    """Sort key that counts: frame2 before frame10."""
+    parts = re.split(r"(\d+)", path.name.lower())
+    return (*((int(part), "") if part.isdecimal() else (-1, part) for part in parts), path.name)

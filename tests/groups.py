@@ -52,6 +52,7 @@ GROUPS = (
         may_skip=("test_a_write_protected_folder", "test_no_permission"),  # nothing is forbidden to root
     ),
     Group("public surface", ("tests/test_public.py", "tests/test_layout.py", "tests/test_readme.py")),
+    Group("wheel", ("tests/test_wheel.py",)),
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CORE = "errors files optional segs region settings progress geometry imaging sampling engines.base video.base"
-HEAVY = "diffusers transformers cv2 av PIL rich torchsde comfy accelerate scipy"
+HEAVY = "diffusers transformers cv2 av PIL rich torchsde comfy accelerate scipy skimage jinja2 gradio ray"
 
 # Imports every module of the named packages while the heavy ones cannot be imported, and prints how many those were.
 PROBE = """
@@ -43,6 +43,12 @@ def test_the_core_needs_no_heavy_package() -> None:
 
 def test_the_package_and_its_command_start_without_heavy_packages() -> None:
     assert imported("__main__ cli.main cli.parser cli.interrupt", f"{HEAVY} torch") == 4
+
+
+def test_every_command_and_the_library_start_with_torch_alone() -> None:
+    """What is missing is then a sentence that says what to install, where it is used: never an import error."""
+    modules = "api batch " + " ".join(f"cli.{path.stem}" for path in (ROOT / "redetail" / "cli").glob("[!_]*.py"))
+    assert imported(modules, HEAVY) == len(modules.split())
 
 
 def test_the_block_itself_works() -> None:

@@ -17,10 +17,10 @@ from redetail.errors import InputError
 from redetail.files import cannot_write, expanded
 from redetail.imaging import resample
 from redetail.imaging.hints import hint_names, make_hint
+from redetail.optional import requires
 from redetail.pipeline.plan import CropPlan
 from redetail.region import Box, Size
 from redetail.video import FrameSource, VideoInfo, open_source
-from redetail.video.folder_sink import png
 from redetail.video.target import Target, check_target
 
 Key = TypeVar("Key")
@@ -102,6 +102,9 @@ def computed_hints(names: Iterable[str], crops: CropSource) -> dict[str, CropSou
 
 def save_hints(folder: Path, stem: str, hints: Pixels, first: int) -> None:
     """Write hints (n, h, w, 3) 0..1 as pictures for the frames ``first`` ... of the clip."""
+    with requires("av"):
+        from redetail.video.folder_sink import png
+
     for index, hint in enumerate(hints, first + 1):
         pixels = resample.from_float(hint, np.uint8)
         try:

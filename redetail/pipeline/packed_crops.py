@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.files import rename
+from redetail.optional import requires
 from redetail.pipeline.crop_store import CHECKSUM_BYTES, Shape, StoredCrops, checksum_of, stored_bytes, writing
 from redetail.region import Size
 
@@ -118,7 +119,8 @@ class PackedCrops(StoredCrops):
         return [0, *np.cumsum(lengths, dtype=np.int64).tolist()], decode
 
     def _codec(self, header: bytes | None) -> CropCodec:
-        from redetail.video.crop_codec import CropCodec  # needs PyAV
+        with requires("av"):
+            from redetail.video.crop_codec import CropCodec
 
         return CropCodec(Size(self.shape[2], self.shape[1]), header)
 

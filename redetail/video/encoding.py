@@ -15,18 +15,7 @@ from redetail.video.base import Color, VideoInfo
 from redetail.video.color import BT709, is_rgb
 from redetail.video.hdr import encoder_options
 from redetail.video.lossless import RGB_ENCODER, exact_format, lossless_codec
-from redetail.video.options import EncodeOptions
-
-CONTAINERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    ".mp4": ("mp4", ("h264", "h265", "av1", "vp9")),
-    ".m4v": ("mp4", ("h264", "h265", "av1", "vp9")),
-    ".mov": ("mov", ("h264", "h265", "prores")),
-    ".mkv": ("matroska", ("h264", "h265", "vp9", "av1", "ffv1", "prores")),
-    ".webm": ("webm", ("vp9", "av1")),
-    ".gif": ("gif", ()),
-    ".apng": ("apng", ()),
-}
-"""Suffix of the output: FFmpeg's name of the container, and the codecs that it may hold, the usual one first."""
+from redetail.video.options import CONTAINERS, EncodeOptions
 
 _ENCODERS = {
     "h264": "libx264",

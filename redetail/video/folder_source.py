@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 from redetail.errors import InputError
+from redetail.files import natural_key
 from redetail.video.base import RGB, Color, Frame, VideoInfo
 from redetail.video.color import Decoder
 from redetail.video.fingerprint import Fingerprint
@@ -18,12 +18,6 @@ from redetail.video.probe import decode_first, opened, picture_stream, probe
 from redetail.video.timing import even_index
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".tga", ".jp2")
-
-
-def natural_key(path: Path) -> tuple[object, ...]:
-    """Sort key that counts: frame2 before frame10."""
-    parts = re.split(r"(\d+)", path.name.lower())
-    return (*((int(part), "") if part.isdecimal() else (-1, part) for part in parts), path.name)
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from redetail.errors import SettingsError, UnknownNameError
 
 CODECS = ("h264", "h265", "vp9", "av1", "ffv1", "prores")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+CONTAINERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    ".mp4": ("mp4", ("h264", "h265", "av1", "vp9")),
+    ".m4v": ("mp4", ("h264", "h265", "av1", "vp9")),
+    ".mov": ("mov", ("h264", "h265", "prores")),
+    ".mkv": ("matroska", ("h264", "h265", "vp9", "av1", "ffv1", "prores")),
+    ".webm": ("webm", ("vp9", "av1")),
+    ".gif": ("gif", ()),
+    ".apng": ("apng", ()),
+}
+"""Suffix of the output: FFmpeg's name of the container, and the codecs that it may hold, the usual one first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

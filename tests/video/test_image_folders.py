@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from redetail.errors import InputError, OutputError
+from redetail.files import natural_key
 from redetail.region import Size
 from redetail.video import EncodeOptions, open_sink, open_source
 from redetail.video.folder_sink import png
-from redetail.video.folder_source import natural_key
 
 
 def copy(source, path, **kwargs):
