@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,10 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The lines of the page's shell blocks, in words."""
+    """The lines of the page's shell blocks, in words, up to a pipe or a redirection."""
     lines = [line for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
-    return [words for line in lines if (words := shlex.split(line, comments=True))]
+    split = (shlex.split(line, comments=True) for line in lines)
+    return [list(takewhile(lambda word: not re.match(r"\d?[<>|&]", word), words)) for words in split if words]
 
 
 def test_every_redetail_command_can_be_typed() -> None:
