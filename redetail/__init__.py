@@ -2,7 +2,7 @@
 
 :func:`detail` does everything in one call, :func:`run` does what a :class:`Job` says. :func:`detect`, :func:`track`,
 :func:`enhance` and :func:`paste` are the stages; :func:`plan` finds the subjects without detailing them;
-:func:`compare` measures what was gained.
+:func:`preview` shows a few moments with several settings; :func:`compare` measures what was gained.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ from redetail.segs import Seg, Segs
 from redetail.settings import Settings
 
 if TYPE_CHECKING:
-    from redetail.api import Result, compare, detail, detect, enhance, paste, plan, plan_job, run, track
+    from redetail.api import Result, detail, detect, enhance, paste, plan, plan_job, run, track
     from redetail.engines.base import Capabilities, Engine
     from redetail.engines.loader import load_engine
     from redetail.engines.memory import Memory
     from redetail.engines.spec import ControlFile, ModelSpec, WeightedFile
     from redetail.evaluate.comparison import Comparison
     from redetail.job import Job, Subject, read_job
+    from redetail.judging import compare, preview
     from redetail.pipeline.plan import Plan
+    from redetail.pipeline.preview import Preview
     from redetail.pipeline.report import Report
     from redetail.pipeline.work import Work
     from redetail.selection.detected import Detections
@@ -44,9 +46,10 @@ if TYPE_CHECKING:
 # What needs torch, OpenCV or PyAV is imported when it is used, so that ``import redetail`` and ``--help`` are quick.
 _LAZY = {
     **dict.fromkeys(
-        ("Result", "compare", "detail", "detect", "enhance", "paste", "plan", "plan_job", "run", "track"),
+        ("Result", "detail", "detect", "enhance", "paste", "plan", "plan_job", "run", "track"),
         "redetail.api",
     ),
+    **dict.fromkeys(("compare", "preview"), "redetail.judging"),
     **dict.fromkeys(("Capabilities", "Engine"), "redetail.engines.base"),
     "load_engine": "redetail.engines.loader",
     "Memory": "redetail.engines.memory",
@@ -55,6 +58,7 @@ _LAZY = {
     "Comparison": "redetail.evaluate.comparison",
     "EncodeOptions": "redetail.video.options",
     "Plan": "redetail.pipeline.plan",
+    "Preview": "redetail.pipeline.preview",
     "Report": "redetail.pipeline.report",
     "Work": "redetail.pipeline.work",
     "Detections": "redetail.selection.detected",
@@ -79,6 +83,7 @@ __all__ = [
     "ModelSpec",
     "OutputError",
     "Plan",
+    "Preview",
     "Progress",
     "ProgressCallback",
     "RedetailError",
@@ -104,6 +109,7 @@ __all__ = [
     "paste",
     "plan",
     "plan_job",
+    "preview",
     "read_job",
     "run",
     "track",

@@ -5,7 +5,7 @@ Everything here is re-exported by :mod:`redetail`. Sources are files, folders of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,7 @@ from redetail.engines import load_engine
 from redetail.engines.base import Engine
 from redetail.engines.checks import check_preset
 from redetail.errors import SettingsError
-from redetail.evaluate.comparison import Comparison
-from redetail.evaluate.comparison import compare as compare_clips
-from redetail.evaluate.fidelity import vmaf_program
-from redetail.job import Job, search
+from redetail.job import Job
 from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.page import pictures_for, write_run
 from redetail.pipeline.paste import check_counts, pasted_frames
@@ -122,7 +119,7 @@ def run(
     is not to be resumed, or belongs to another source, job or version.
     """
     check_run(engine, progress, cancel)
-    return _do(job, lambda: _engine(job, engine), work, progress, cancel, named=engine is None)
+    return _do(job, lambda: engine_for(job, engine), work, progress, cancel, named=engine is None)
 
 
 def load_for(job: Job) -> Engine:
@@ -158,7 +155,7 @@ def _do(
     outputs = Outputs(frames, job.output, job.compare, job.report, job.encode, job.files, size, job.span)
     with claimed(outputs.named):
         kept = None if work is None else KeptWork(work, job, frames.info)
-        started = _run(job, frames, load(), progress, cancel)
+        started = run_of(job, frames, load(), progress, cancel)
         with _planned(started, job, kept) as (planned, space), started.enhanced(planned, space) as crops:
             if kept is not None:
                 kept.mark_writing()
@@ -208,7 +205,7 @@ def plan_job(
     """Only the first pass of :func:`run`."""
     check_run(engine, progress, cancel)
     job.check()
-    return _run(job, job.open_source(), _engine(job, engine), progress, cancel).plan(
+    return run_of(job, job.open_source(), engine_for(job, engine), progress, cancel).plan(
         job.selection, job.span, job.filters
     )
 
@@ -225,7 +222,7 @@ def detect(
     """Run a detector over every frame, and find the cuts between shots."""
     check_run(None, progress, cancel)
     chosen = DetectorSelection(detector)
-    search = Search(_frames(source), Span(start, end), 1.0, progress, cancel)
+    search = Search(frames_of(source), Span(start, end), 1.0, progress, cancel)
     return detect_frames(search.frames(), loaded(chosen.detector))
 
 
@@ -254,7 +251,7 @@ def enhance(
     job.check()
     frames = job.open_source()
     placed = regions_of(regions, frames.info)
-    started = _run(job, frames, _engine(job, engine), progress, cancel)
+    started = run_of(job, frames, engine_for(job, engine), progress, cancel)
     with started.enhanced(started.plan_of(placed)) as stores:
         return [store.read(0, len(store)) for store in stores]
 
@@ -288,46 +285,14 @@ def paste(
     return outputs.collected
 
 
-def compare(
-    source: Source,
-    results: Source | Mapping[str, Source],
-    *,
-    original: Source | None = None,
-    progress: ProgressCallback = no_progress,
-    cancel: CancelToken | None = None,
-    **options: Any,
-) -> Comparison:
-    """Measure what was done to the subjects of a clip, by this or any other tool.
-
-    ``results``: one, or several by name; ``original``: the clip as it should be, where there is one. All show the same
-    scene, at any size. ``options`` select the subjects as for :func:`detail`; they are looked for in the original where
-    there is one, else in the source, and boxes, masks and segments are in its pixels.
-
-    Raises :class:`redetail.InputError` for clips of another shape or length, and what :func:`detail` raises for
-    selections.
-    """
-    check_run(None, progress, cancel)
-    named = results if isinstance(results, Mapping) else {"result": results}
-    searched = _frames(source if original is None else original)
-    found = search(Job().overlay(source=searched, **options), progress=progress, cancel=cancel)
-    return compare_clips(
-        _frames(source),
-        {name: _frames(result) for name, result in named.items()},
-        found.regions,
-        None if original is None else searched,
-        framed=searched.info.size,
-        vmaf=vmaf_program(),
-        progress=progress,
-        cancel=cancel,
-    )
-
-
-def _run(job: Job, frames: FrameSource, engine: Engine, progress: ProgressCallback, cancel: CancelToken | None) -> Run:
+def run_of(
+    job: Job, frames: FrameSource, engine: Engine, progress: ProgressCallback, cancel: CancelToken | None
+) -> Run:
     """The run of a job over its frames."""
     return Run(frames, engine, _resolved(job, engine), progress, cancel, job.subjects, job.save_hints)
 
 
-def _engine(job: Job, engine: Engine | None) -> Engine:
+def engine_for(job: Job, engine: Engine | None) -> Engine:
     """The engine that was given, or that of the job; what would change a given one is refused, not left out."""
     if engine is None:
         return load_for(job)
@@ -339,7 +304,8 @@ def _engine(job: Job, engine: Engine | None) -> Engine:
     return engine
 
 
-def _frames(source: Source) -> FrameSource:
+def frames_of(source: Source) -> FrameSource:
+    """The frames of whatever :func:`detail` takes as a source."""
     return Job().overlay(source=source).open_source()
 
 

@@ -17,6 +17,7 @@ from redetail.cli.evaluate import evaluate
 from redetail.cli.models import models
 from redetail.cli.options import settings_of
 from redetail.cli.outputs import keep_existing, path_of, write_picture
+from redetail.cli.preview import preview
 from redetail.cli.request import job_of, selected, work_of
 from redetail.cli.summary import (
     noise_summary,
@@ -41,7 +42,7 @@ from redetail.video.target import check_target
 
 COMPLETE, INCOMPLETE = 0, 3
 
-__all__ = ["batch", "clean", "detail", "detect", "evaluate", "models", "track"]
+__all__ = ["batch", "clean", "detail", "detect", "evaluate", "models", "preview", "track"]
 
 
 def detail(options: argparse.Namespace, cancel: CancelToken) -> int:

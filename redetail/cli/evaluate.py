@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from redetail import api
+from redetail import judging
 from redetail.cli.display import progress_display, tell
 from redetail.cli.outputs import keep_existing, path_of, write_picture
 from redetail.cli.request import selected
@@ -41,7 +41,7 @@ def evaluate(options: argparse.Namespace, cancel: CancelToken) -> None:
         if path is not None:
             check_target(path, clips[0])
     with progress_display(options.quiet) as progress:
-        compared = api.compare(
+        compared = judging.compare(
             clips[0],
             names,
             original=original,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from redetail.cli.options import add_subjects
-from redetail.cli.parsing import Help, Parser, add_talk
+from redetail.cli.options import add_subjects, number
+from redetail.cli.parsing import EXIT_CODES, Help, Parser, add_models_and_memory, add_scale, add_source, add_talk
 
 
 def add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -31,4 +31,39 @@ def add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("--report", metavar="OUT.json", help="also write all figures, frame by frame")
     group.add_argument("--sheet", metavar="OUT.png", help="also write the subjects of all clips at a few moments")
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    add_talk(parser)
+
+
+def add_preview(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add ``redetail preview``."""
+    parser = commands.add_parser(
+        "preview",
+        prog="redetail preview",
+        usage="redetail preview IN [-o FOLDER|SHEET.png] [--vary NAME=VALUE,VALUE ...] [options]",
+        help="see a few moments of the result, with one or several settings, before a whole run",
+        description="Detail a few moments of a clip (subjects at their largest, fastest and smallest, and the middle)\n"
+        "and show them beside the source, zoomed on the subject: a contact sheet and a short loop.\n"
+        "The pixels are those of the whole run: the stretches that hold the moments are computed, and no more.",
+        epilog=EXIT_CODES,
+        formatter_class=Help,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    add_source(parser, optional=True)
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "-o", "--output", metavar="FOLDER|SHEET.png",
+        help="a folder for sheet.png and loop.webp, or the sheet, beside which the loop goes [IN.preview, here]",
+    )  # fmt: skip
+    group.add_argument("--loop", metavar="LOOP", help="write the loop here instead: .webp, .gif, .mp4 ...")
+    group.add_argument("--moments", type=number, metavar="N", default=4, help="how many moments, 1 to 24 [4]")
+    group.add_argument(
+        "--vary", metavar="NAME=V1,V2", action="append",
+        help="a column for each of these values of a setting, or of preset; several: every combination, up to 12; "
+        "values with commas are separated by |",
+    )  # fmt: skip
+    group.add_argument("--nearest", action="store_true", help="enlarge pixel by pixel, without a filter")
+    add_scale(group)
+    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    add_models_and_memory(parser)
     add_talk(parser)

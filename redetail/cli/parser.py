@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from redetail import __version__
-from redetail.cli.judging import add_evaluate
+from redetail.cli.judging import add_evaluate, add_preview
 from redetail.cli.options import add_encoding, add_settings, add_subjects
 from redetail.cli.parsing import (
     EXIT_CODES,
@@ -30,6 +30,7 @@ examples:
   redetail detail in.mp4 -o out.mp4 --start 2 --end 0:05.5 detail only a part of the clip
   redetail detail in.mp4 -o out.mp4 --checkpoint sd15.safetensors --motion-module v3_sd15_mm.ckpt \\
                   --preset quality --prompt "portrait, sharp eyes"
+  redetail preview in.mp4 --vary denoise=0.3,0.5           see what settings do, at a few moments
   redetail detail in.mp4 -o out.mp4 --who anna.png         detail only the person in a picture
   redetail batch clips -o better                           detail every clip of a folder
   redetail detect in.mp4 --draw found.mp4                  see what would be detailed
@@ -51,6 +52,7 @@ def build_parser() -> Parser:
         title="commands", dest="command", metavar="COMMAND", required=True, parser_class=Parser
     )
     _add_detail(commands)
+    add_preview(commands)
     _add_batch(commands)
     _add_detect(commands)
     _add_track(commands)

@@ -37,9 +37,14 @@ def common_job_of(options: argparse.Namespace) -> Job:
     """All of that but what is read and written, which many clips may share."""
     job = read_job(options.job) if options.job else Job()
     plain = {name: getattr(options, name) for name in _PLAIN}
-    parts = {"model": _model(options), "memory": _memory(options), "encode": encoding_of(options)}
+    parts = {"model": _model(options), "memory": _memory(options), "encode": _encoding(options)}
     typed = {name: fields_typed for name, fields_typed in parts.items() if fields_typed}
     return job.overlay(**plain, **selected(options), **typed, **settings_of(options))
+
+
+def _encoding(options: argparse.Namespace) -> dict[str, Any]:
+    """How the output is coded, where the command has one."""
+    return encoding_of(options) if hasattr(options, "codec") else {}
 
 
 def work_of(options: argparse.Namespace) -> Work:

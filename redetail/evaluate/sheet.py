@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from redetail.region import Box, Size
 Picture = NDArray[np.uint8]
 
 _GAP = 4  # pixels between pictures
-_INK, _PAPER = (235, 235, 235), 24
+PAPER = 24
+_INK, _PALE = (235, 235, 235), (165, 165, 165)
 
 
 def side_by_side(pictures: Sequence[NDArray[Any]], labels: Sequence[str] = ()) -> Picture:
@@ -39,22 +40,37 @@ def side_by_side(pictures: Sequence[NDArray[Any]], labels: Sequence[str] = ()) -
 def contact_sheet(
     rows: Sequence[Sequence[NDArray[Any]]], labels: Sequence[str] = (), row_labels: Sequence[str] = ()
 ) -> Picture:
-    """Rows of pictures (h, w, 3) as one uint8 picture; ``labels`` head the columns, ``row_labels`` follow in each row.
+    """Rows of pictures (h, w, 3) as one uint8 picture; ``labels`` stand above the columns, ``row_labels`` above rows.
 
-    Rows may differ in length and height. Raises as :func:`side_by_side`.
+    Rows may differ in length and height. Text that does not fit is cut off. Raises as :func:`side_by_side`.
     """
     if not rows:
         raise InputError("There is no picture to show.")
-    strips = []
-    for row, name in zip(rows, _filled(row_labels, len(rows)), strict=True):
-        heads = _filled(labels, len(row))
-        strips.append(side_by_side(row, [" · ".join(filter(None, (head, name))) for head in heads]))
-    return _even(_joined(strips, axis=0))
+    strips = [side_by_side(row) for row in rows]
+    width = max(strip.shape[1] for strip in strips)
+    shortest = min(strip.shape[0] for strip in strips)
+    size = min(22, max(12, shortest // 16))
+    parts = []
+    if any(labels):
+        height = rows[0][0].shape[0]
+        widths = [round(one.shape[1] * height / one.shape[0]) + _GAP for one in rows[0]]
+        starts = np.cumsum([0, *widths[:-1]]).tolist()
+        heads = _filled(labels, len(widths))
+        parts.append(_text_strip(list(zip(heads, starts, widths, strict=True)), width, size, _INK))
+    for strip, name in zip(strips, _filled(row_labels, len(strips)), strict=True):
+        parts += [_text_strip([(name, 0, width)], width, size, _PALE)] if name else []
+        parts.append(strip)
+    return _even(_joined(parts, axis=0))
 
 
 def zoomed(picture: NDArray[Any], box: Box, size: Size) -> Picture:
     """The part of a picture under ``box`` at another size, uint8."""
     return _to_bytes(crop(picture, box, size))
+
+
+def magnified(picture: NDArray[Any], times: int) -> Picture:
+    """A picture ``times`` as large, pixel by pixel without a filter; uint8."""
+    return _to_bytes(picture).repeat(times, axis=0).repeat(times, axis=1)
 
 
 def square_around(box: Box, factor: float) -> Box:
@@ -91,7 +107,7 @@ def _joined(pictures: Sequence[Picture], axis: int) -> Picture:
     """Pictures one after the other with a gap; shorter ones stand on paper."""
     other = max(picture.shape[1 - axis] for picture in pictures)
     length = sum(picture.shape[axis] for picture in pictures) + _GAP * (len(pictures) - 1)
-    sheet = np.full((other, length, 3) if axis else (length, other, 3), _PAPER, np.uint8)
+    sheet = np.full((other, length, 3) if axis else (length, other, 3), PAPER, np.uint8)
     start = 0
     for picture in pictures:
         height, width = picture.shape[:2]
@@ -106,7 +122,26 @@ def _even(picture: Picture) -> Picture:
     height, width = picture.shape[:2]
     if height % 2 == width % 2 == 0:
         return picture
-    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), constant_values=_PAPER)
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), constant_values=PAPER)
+
+
+def _text_strip(texts: Sequence[tuple[str, int, int]], width: int, size: int, ink: tuple[int, int, int]) -> Picture:
+    """A strip of paper with texts, each at its x and cut off beyond its width."""
+    strip = require("PIL.Image").new("RGB", (width, round(size * 1.7)), (PAPER,) * 3)
+    draw = require("PIL.ImageDraw").Draw(strip)
+    font = require("PIL.ImageFont").load_default(size=size)
+    for text, x, room in texts:
+        draw.text((x + size // 3, size // 4), _fitted(text, room - size // 2, font.getlength), font=font, fill=ink)
+    return np.asarray(strip, np.uint8)
+
+
+def _fitted(text: str, room: float, length: Callable[[str], float]) -> str:
+    """The text, or as much of its beginning as there is room for."""
+    if length(text) <= room:
+        return text
+    while text and length(text + "…") > room:
+        text = text[:-1]
+    return text + "…"
 
 
 def _labelled(picture: Picture, label: str) -> Picture:

@@ -31,7 +31,7 @@ from redetail.pipeline.tasks import Task, plan_tasks
 from redetail.pipeline.workspace import Workspace
 from redetail.progress import CancelToken, ProgressCallback, no_progress, with_progress
 from redetail.region import Region, Size
-from redetail.selection import Filter, Search, Selection, select_regions
+from redetail.selection import Filter, Search, SelectedRegions, Selection, select_regions
 from redetail.selection.subjects import FoundSubject, numbered
 from redetail.settings import Settings
 from redetail.video import Frame, FrameSource
@@ -69,9 +69,16 @@ class Run:
 
     def plan(self, selection: Sequence[Selection], span: Span, filters: Sequence[Filter[Any]] = ()) -> Plan:
         """Pass 1: find the subjects, leave some out, and decide how each of the others is cropped and scaled."""
+        return self.plan_for(self.find(selection, span, filters))
+
+    def find(self, selection: Sequence[Selection], span: Span, filters: Sequence[Filter[Any]] = ()) -> SelectedRegions:
+        """The first half of pass 1: who is where."""
         with self._pass("detect"):
             search = Search(self.source, span, self.settings.crop_factor, self.progress, self.cancel)
-            found = select_regions(selection, search, filters)
+            return select_regions(selection, search, filters)
+
+    def plan_for(self, found: SelectedRegions) -> Plan:
+        """The second half of pass 1: how each subject is cropped and scaled."""
         crops = self._crops(found.found, [one.number for one in found.left_out])
         notices = (*self.source.info.notices, *self.source.faults, *found.notices)
         placement, size = self.engine.capabilities.placement, self.source.info.size
@@ -96,12 +103,17 @@ class Run:
 
     @contextmanager
     def enhanced(
-        self, plan: Plan, workspace: Workspace | None = None, executor: Executor | None = None
+        self,
+        plan: Plan,
+        workspace: Workspace | None = None,
+        executor: Executor | None = None,
+        only: Collection[tuple[int, int]] | None = None,
     ) -> Iterator[list[JoinedCrops]]:
         """Pass 2: the enhanced crops of every region, on disk while the context lasts.
 
         ``workspace``: where results stay, and what of it is done already (None: a temporary one); ``executor``: what
-        runs the tasks (None: this process, on the engine of the run).
+        runs the tasks (None: this process, on the engine of the run); ``only``: keys of the tasks that are run (None:
+        all), whose frames alone can be read then.
         """
         with Workspace.temporary() if workspace is None else nullcontext(workspace) as space:
             if space.manifest is not None:
@@ -109,7 +121,8 @@ class Run:
                 asked = replace(space.manifest, plan=plan, source=own[0], engine=own[1])
                 space.manifest.check(asked, space.folder)
             tasks = plan_tasks(plan, space.folder, tuple(self._hints), self._saved(plan), durable=space.durable)
-            self._enhance(tasks, space, executor or SerialExecutor(self.engine))
+            wanted = [task for task in tasks if only is None or task.key in only]
+            self._enhance(wanted, space, executor or SerialExecutor(self.engine))
             yield joined(plan, tasks)
             if self._folder is not None:
                 self._folder.fill(space.hints)

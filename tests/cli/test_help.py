@@ -13,7 +13,7 @@ def output_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["", "detail", "batch", "detect", "track", "evaluate", "models"])
+@pytest.mark.parametrize("command", ["", "detail", "preview", "batch", "detect", "track", "evaluate", "models"])
 def test_help(command: str, capsys: pytest.CaptureFixture[str], snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     text = output_of([*command.split(), "--help"], capsys)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from redetail.errors import DependencyError, InputError, OutputError
-from redetail.evaluate.sheet import contact_sheet, save_png, side_by_side, zoomed
+from redetail.evaluate.sheet import contact_sheet, magnified, save_png, side_by_side, zoomed
 from redetail.region import Box, Size
 
 pil = pytest.importorskip("PIL.Image")
@@ -38,10 +38,29 @@ def test_a_label_changes_the_corner_and_not_the_size() -> None:
 
 
 def test_rows_of_a_contact_sheet() -> None:
-    sheet = contact_sheet([[flat(10), flat(20)], [flat(30, 20, 60)]], ["source", "result"], ["frame 1", "frame 2"])
+    rows = [[flat(10), flat(20)], [flat(30, 20, 60)]]
+    sheet = contact_sheet(rows)
     assert sheet.shape == (40 + 4 + 20, 124, 3)
     assert (sheet[39, 0], sheet[39, 64], sheet[63, 59]) == pytest.approx(np.repeat([[10], [20], [30]], 3, axis=1))
     assert (sheet[63, 60:] == 24).all()
+
+
+def test_labels_stand_above_columns_and_rows_and_hide_nothing() -> None:
+    rows = [[flat(10, 200, 300), flat(20, 200, 300)], [flat(30, 200, 300)]]
+    plain, labelled = contact_sheet(rows), contact_sheet(rows, ["source", "a result " * 30], ["frame 1", "frame 2"])
+    added = labelled.shape[0] - plain.shape[0]
+    assert labelled.shape[1] == plain.shape[1]
+    head = added // 3
+    assert (labelled[:head, :300] > 100).any()
+    assert (labelled[:head, 304:] > 100).any()
+    np.testing.assert_array_equal(labelled[-200:], plain[-200:])
+    assert (labelled[labelled[..., 0] == 10].shape, labelled[labelled[..., 0] == 20].shape) == ((60000, 3), (60000, 3))
+
+
+def test_pixel_by_pixel() -> None:
+    picture = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    np.testing.assert_array_equal(magnified(picture, 3)[::3, ::3], picture)
+    np.testing.assert_array_equal(magnified(picture, 3)[2::3, 2::3], picture)
 
 
 def test_a_part_at_another_size() -> None:

@@ -1,0 +1,125 @@
+"""A preview as files: a contact sheet, and a loop of its first moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.errors import OutputError
+from redetail.evaluate.sheet import PAPER, Picture, contact_sheet, magnified, save_png, side_by_side, zoomed
+from redetail.files import cannot_write
+from redetail.pipeline.preview import LOOP_TILE, Preview, Still
+from redetail.region import Box, Size
+from redetail.video import Frame, VideoInfo, open_sink
+from redetail.video.target import check_target
+from redetail.video.timing import timecode
+
+SOURCE = "source"
+TILES = 320, 640
+"""Sides of a picture in the sheet in pixels: at least, and at most, which shows more of large subjects."""
+WIDEST = 4096
+"""Width of a sheet in pixels from which its pictures are no larger than they must be."""
+FOLDER = ".preview"
+"""Suffix of the folder that a preview goes to where nothing else is said."""
+_ACROSS = 4
+"""Pictures side by side in a loop."""
+
+
+def preview_sheet(preview: Preview, *, nearest: bool = False) -> Picture:
+    """A row for each moment, a column for the source and each variant.
+
+    Pictures are enlarged with Lanczos's filter; ``nearest``: pixel by pixel. Raises
+    :class:`~redetail.errors.InputError` where there is no moment.
+    """
+    side = _tile(preview)
+    rows = [[_tiled(one, side, nearest) for one in (still.source, *still.results)] for still in preview.stills]
+    heads = [SOURCE, *(variant.label for variant in preview.variants)]
+    return contact_sheet(rows, heads, [_caption(still, preview) for still in preview.stills])
+
+
+def _tile(preview: Preview) -> int:
+    """The side of a picture: pixel for pixel where that fits."""
+    least, most = TILES
+    columns = 1 + len(preview.variants)
+    shown = max((max(still.source.shape[:2]) for still in preview.stills), default=least)
+    return min(max(least, shown), max(least, min(most, WIDEST // columns)))
+
+
+def _tiled(picture: NDArray[Any], side: int, nearest: bool) -> Picture:
+    """A picture in a square of that side, so that columns stand one below the other."""
+    height, width = picture.shape[:2]
+    times = side / max(height, width)
+    if nearest and times >= 2:
+        tile = magnified(picture, int(times))
+    else:
+        size = Size(max(1, round(width * times)), max(1, round(height * times)))
+        tile = zoomed(picture, Box(0, 0, width, height), size)
+    down, across = side - tile.shape[0], side - tile.shape[1]
+    return np.pad(tile, ((0, down), (0, across), (0, 0)), constant_values=PAPER)
+
+
+def _caption(still: Still, preview: Preview) -> str:
+    at = f"{timecode(still.moment.frame, preview.rate)} (frame {still.moment.frame})"
+    return " · ".join(filter(None, (still.label, still.moment.why, at, f"{still.side:.0f} pixels")))
+
+
+def write_loop(preview: Preview, path: Path) -> None:
+    """Write the loop as an animated WebP or a video; raises :class:`~redetail.errors.OutputError`."""
+    height, width = _grid(preview, 0).shape[:2]
+    rate, count = preview.rate, preview.loop.shape[1]
+    info = VideoInfo(size=Size(width, height), rate=rate, time_base=1 / rate, frames=count, bit_depth=8)
+    with open_sink(path, info) as sink:
+        for index in range(count):
+            sink.write(Frame(index, index, _grid(preview, index), 1))
+
+
+def _grid(preview: Preview, index: int) -> Picture:
+    """The source and all variants in one frame of the loop, each with its label."""
+    pictures = preview.loop[:, index]
+    labels = [SOURCE, *(variant.label for variant in preview.variants)]
+    rows = [slice(first, first + _ACROSS) for first in range(0, len(labels), _ACROSS)]
+    return contact_sheet([[side_by_side(list(pictures[row]), labels[row])] for row in rows])
+
+
+def preview_files(output: Path, loop: Path | None = None) -> tuple[Path, Path]:
+    """Where sheet and loop go: into a folder, or to a PNG and beside it.
+
+    Raises :class:`~redetail.errors.OutputError` where ``output`` is neither.
+    """
+    suffix = output.suffix.lower()
+    if suffix == ".png":
+        sheet, usual = output, output.with_suffix(".webp")
+    elif output.is_dir() or not suffix or suffix == FOLDER:
+        sheet, usual = output / "sheet.png", output / "loop.webp"
+    else:
+        raise OutputError(f"The preview cannot be written to {output}; give a folder, or a name that ends in .png.")
+    return sheet, loop or usual
+
+
+def check_preview(sheet: Path, loop: Path, source: VideoInfo) -> None:
+    """Raise :class:`~redetail.errors.OutputError` where one of the files could not be written."""
+    if not sheet.parent.exists():
+        check_target(sheet.parent, source.path, folder=True)
+    else:
+        check_target(sheet, source.path)
+    if loop.parent != sheet.parent or sheet.parent.exists():
+        open_sink(loop, replace(source, size=Size(LOOP_TILE, LOOP_TILE), bit_depth=8))
+
+
+def write_preview(preview: Preview, sheet: Path, loop: Path, *, nearest: bool = False) -> None:
+    """Write both files, and the folder that the sheet lies in; nothing where there is no moment.
+
+    Raises :class:`~redetail.errors.OutputError`.
+    """
+    if not preview.stills:
+        return
+    try:
+        sheet.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise cannot_write(sheet.parent, error) from error
+    save_png(sheet, preview_sheet(preview, nearest=nearest))
+    write_loop(preview, loop)
