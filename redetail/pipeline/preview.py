@@ -167,7 +167,7 @@ class _Views:
         return {frame: _inside(box, side, plan.size) for frame, box in boxes.items()}
 
     def keys(self, plan: Plan) -> set[Key]:
-        """The stretches of a plan that decide all that is shown."""
+        """The stretches of a plan that decide everything shown."""
         views: list[Mapping[int, Box]] = [self.place(number) for number in range(len(self.moments))]
         keys: set[Key] = set()
         return keys.union(*(keys_for(plan, view) for view in [*views, *([self.loop] if self.loop else [])]))
