@@ -84,6 +84,8 @@ def _model(options: argparse.Namespace) -> dict[str, Any]:
         "embeddings": tuple(expanded(path) for path in options.embedding or ()),
         "controls": _controls(options.controlnet or [], options.control or []),
         "refiner_checkpoint": options.refiner_checkpoint,
+        "low_noise_checkpoint": options.low_noise_checkpoint,
+        "high_noise_loras": tuple(map(WeightedFile.parse, options.high_noise_lora or ())),
     }
     return {name: value for name, value in typed.items() if value}
 

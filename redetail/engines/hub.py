@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from redetail.engines.architectures import hub_patterns
+from redetail.engines.architectures import hub_patterns, hub_unused
 from redetail.errors import ModelError
 from redetail.files import expanded
 from redetail.optional import require
@@ -21,32 +22,37 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FILES = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 
 
-def checkpoint_path(checkpoint: str | Path) -> Path:
+def checkpoint_path(checkpoint: str | Path, *, whole: bool = False) -> Path:
     """The file or folder of a checkpoint on this machine, else a copy of the hub's model of that name.
 
-    Only a text of the form ``owner/name`` can be a hub name. Raises :class:`~redetail.errors.ModelError` where there is
-    neither, and :class:`~redetail.errors.DependencyError` without huggingface_hub.
+    Only a text of the form ``owner/name`` can be a hub name. ``whole``: also parts that are used together with others
+    alone, such as the second expert of Wan 2.2. Raises :class:`~redetail.errors.ModelError` where there is neither, and
+    :class:`~redetail.errors.DependencyError` without huggingface_hub.
     """
     path = expanded(checkpoint)
     if path.exists():
         return path
     if isinstance(checkpoint, str) and _NAME.fullmatch(checkpoint) and path.suffix.lower() not in _FILES:
-        return _hub_folder(checkpoint)
+        return _hub_folder(checkpoint, whole=whole)
     raise ModelError(
         f"There is no checkpoint {path}; give a file or a folder on this machine, or a hub name owner/name."
     )
 
 
-def _hub_folder(name: str) -> Path:
+def _hub_folder(name: str, *, whole: bool) -> Path:
     """What was fetched before, else it is fetched now, which is said."""
     hub = require("huggingface_hub")
     failures = _failures()
     try:
-        return _snapshot(hub, name, local=True)
+        folder = _snapshot(hub, name, local=True)
+        if not whole or _has_weights(folder):
+            return folder
     except failures:
-        _LOG.warning("There is no path %s on this machine; fetching the model of that name from the hub.", name)
+        pass
+    _LOG.warning("There is no path %s on this machine; fetching the model of that name from the hub.", name)
     try:
-        return _snapshot(hub, name, local=False)
+        described = _snapshot(hub, name, local=False, wanted=_WANTED)
+        return _snapshot(hub, name, local=False, unwanted=() if whole else hub_unused(described))
     except failures as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelError(
@@ -55,9 +61,19 @@ def _hub_folder(name: str) -> Path:
         ) from error
 
 
-def _snapshot(hub: ModuleType, name: str, *, local: bool) -> Path:
-    wanted = [*_WANTED, *hub_patterns()]
-    folder = hub.snapshot_download(name, allow_patterns=wanted, ignore_patterns=_UNWANTED, local_files_only=local)
+def _has_weights(folder: Path) -> bool:
+    """Whether no part that has a config lacks its weights."""
+    return all(any(config.parent.glob("*.safetensors")) for config in folder.glob("transformer*/config.json"))
+
+
+def _snapshot(
+    hub: ModuleType, name: str, *, local: bool, wanted: Sequence[str] = (), unwanted: Sequence[str] = ()
+) -> Path:
+    """A copy of the files that match ``wanted`` (none: all that the families name) and not ``unwanted``."""
+    allowed = list(wanted) or [*_WANTED, *hub_patterns()]
+    folder = hub.snapshot_download(
+        name, allow_patterns=allowed, ignore_patterns=[*_UNWANTED, *unwanted], local_files_only=local
+    )
     return Path(folder)
 
 

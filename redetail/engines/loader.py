@@ -53,7 +53,7 @@ def load_engine(
         _check_takes(family, spec, "the bundled model")
         with as_file(files("redetail.bundled") / family.bundled) as folder:
             return _loaded(family, spec, folder, device, dtype, memory)
-    family, path = _recognized(checkpoint_path(spec.checkpoint))
+    family, path = _recognized(checkpoint_path(spec.checkpoint, whole=spec.low_noise_checkpoint is not None))
     _check_takes(family, spec, f"{family.name} {path}")
     return _loaded(family, spec, path, device, dtype, memory)
 
@@ -68,9 +68,13 @@ def _loaded(
 ) -> Engine:
     """The engine of a checkpoint at ``path``."""
     placement = place(device, dtype, memory, mixed=family.mixed_precision, footprint=family.footprint)
-    refiner = None if spec.refiner_checkpoint is None else checkpoint_path(spec.refiner_checkpoint)
+    refiner, low = (
+        None if one is None else checkpoint_path(one, whole=True)
+        for one in (spec.refiner_checkpoint, spec.low_noise_checkpoint)
+    )
+    found = replace(spec, checkpoint=path, refiner_checkpoint=refiner, low_noise_checkpoint=low)
     with memory_errors(f"the model {path}", placement, "use device cpu or dtype float16"):
-        return family.load(family, replace(spec, checkpoint=path, refiner_checkpoint=refiner), placement)
+        return family.load(family, found, placement)
 
 
 def _recognized(path: Path) -> tuple[Architecture, Path]:

@@ -84,8 +84,9 @@ class ModelSpec:
     """Everything that is loaded for one engine.
 
     ``checkpoint``: a single file in the original layout, a folder in the diffusers layout, a restoration model's
-    folder, or a hub name where there is a network; None: the bundled model. ``text_encoder``: of Wan, a file or folder.
-    The rest is for Stable Diffusion, the VAE for Wan too. Names of
+    folder, or a hub name where there is a network; None: the bundled model. ``text_encoder``: of Wan, a file or folder;
+    ``low_noise_checkpoint``: of Wan 2.2, the expert for low noise beside the one for high noise, where both are used,
+    and ``high_noise_loras``: LoRA for the other one. The rest is for Stable Diffusion, the VAE for Wan too. Names of
     files may be texts, of LoRA with a strength ("a.safetensors:0.5"), and several may come in any sequence; they are
     kept as declared here. Raises :class:`~redetail.errors.SettingsError` for anything else.
     """
@@ -99,9 +100,11 @@ class ModelSpec:
     embeddings: tuple[Path, ...] = ()
     controls: tuple[ControlFile, ...] = ()
     refiner_checkpoint: str | Path | None = None
+    low_noise_checkpoint: str | Path | None = None
+    high_noise_loras: tuple[WeightedFile, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("checkpoint", "refiner_checkpoint"):
+        for name in ("checkpoint", "refiner_checkpoint", "low_noise_checkpoint"):
             given = getattr(self, name)
             if given is not None and not isinstance(given, str | Path):
                 raise SettingsError(f"{name} is {shown(given)}; it must be the name of a file or a model.")
@@ -109,7 +112,7 @@ class ModelSpec:
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else _path(name, given))
         object.__setattr__(self, "embeddings", tuple(_path("embeddings", one) for one in _several(self, "embeddings")))
-        for name in ("motion_loras", "loras"):
+        for name in ("motion_loras", "loras", "high_noise_loras"):
             object.__setattr__(self, name, tuple(_weighted(name, one) for one in _several(self, name)))
         object.__setattr__(self, "controls", tuple(_several(self, "controls")))
         for control in self.controls:
@@ -119,9 +122,10 @@ class ModelSpec:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files and folders that it names, hints included; names of the hub and of computed hints among them."""
-        parts = (self.checkpoint, self.motion_module, self.vae, self.text_encoder, self.refiner_checkpoint)
-        added: tuple[WeightedFile | ControlFile, ...] = (*self.motion_loras, *self.loras, *self.controls)
-        weighted = (one.path for one in added)
+        checkpoints = (self.checkpoint, self.refiner_checkpoint, self.low_noise_checkpoint)
+        parts = (*checkpoints, self.motion_module, self.vae, self.text_encoder)
+        loras = (*self.motion_loras, *self.loras, *self.high_noise_loras)
+        weighted = (*(one.path for one in loras), *(one.path for one in self.controls))
         hints = (one.hint for one in self.controls)
         return tuple(Path(one) for one in (*parts, *self.embeddings, *weighted, *hints) if one is not None)
 

@@ -77,9 +77,9 @@ class _Reader:
 
     def model(self, table: Any) -> ModelSpec:
         readers: dict[str, Callable[[Any], Any]] = {
-            **dict.fromkeys(("checkpoint", "refiner_checkpoint"), self._checkpoint),
+            **dict.fromkeys(("checkpoint", "refiner_checkpoint", "low_noise_checkpoint"), self._checkpoint),
             **dict.fromkeys(("motion_module", "vae", "text_encoder"), self.path),
-            **dict.fromkeys(("motion_loras", "loras"), each(self._weighted)),
+            **dict.fromkeys(("motion_loras", "loras", "high_noise_loras"), each(self._weighted)),
             "embeddings": each(self.path),
             "controls": each(self._control),
         }

@@ -64,6 +64,8 @@ def _model(model: ModelSpec) -> dict[str, Any]:
         "embeddings": [_whole(path) for path in model.embeddings],
         "controls": controls,
         "refiner_checkpoint": _where(model.refiner_checkpoint),
+        "low_noise_checkpoint": _where(model.low_noise_checkpoint),
+        "high_noise_loras": [_whole_weighted(file) for file in model.high_noise_loras],
     }
 
 

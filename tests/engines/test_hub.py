@@ -27,12 +27,14 @@ class Snapshots:
 
     def __init__(self, cached: set[str] = frozenset(), online: set[str] = frozenset()) -> None:
         self.cached, self.online, self.asked = cached, online, []
+        self.folder = "/cache"
+        self.patterns: list[tuple[list[str], list[str]]] = []
 
     def __call__(self, name: str, *, local_files_only: bool, **options: Any) -> str:
         self.asked.append((name, local_files_only))
-        assert {"unet/*.safetensors", "text_encoder_2/*.safetensors"} <= {*options["allow_patterns"]}
+        self.patterns.append((options["allow_patterns"], options["ignore_patterns"]))
         if name in (self.cached if local_files_only else self.online):
-            return f"/cache/{name}"
+            return f"{self.folder}/{name}"
         raise (FileNotFoundError("not in the cache") if local_files_only else OSError("no route\nat all"))
 
 
@@ -60,6 +62,27 @@ def test_a_hub_name_is_fetched_and_that_is_said(snapshots: Snapshots, caplog: py
     snapshots.online = {"owner/model"}
     assert checkpoint_path("owner/model") == Path("/cache/owner/model")
     assert "fetching the model of that name" in caplog.text
+    described, fetched = (allowed for allowed, _ in snapshots.patterns[1:])
+    assert not any("safetensors" in pattern for pattern in described)
+    assert {"unet/*.safetensors", "text_encoder_2/*.safetensors"} <= {*fetched}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_of_two_experts_one_is_fetched_unless_both_are_used(snapshots: Snapshots, tmp_path: Path, whole: bool) -> None:
+    for part in ("transformer", "transformer_2"):
+        folder = tmp_path / "owner" / "wan" / part
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({"_class_name": "WanTransformer3DModel"}))
+    snapshots.online, snapshots.folder = {"owner/wan"}, str(tmp_path)
+    assert checkpoint_path("owner/wan", whole=whole) == tmp_path / "owner" / "wan"
+    _, ignored = snapshots.patterns[-1]
+    assert ("transformer/*" in ignored) is not whole
+    assert "transformer_2/*" not in ignored
+    snapshots.cached = {"owner/wan"}
+    (tmp_path / "owner" / "wan" / "transformer_2" / "a.safetensors").touch()
+    asked = len(snapshots.asked)
+    checkpoint_path("owner/wan", whole=whole)
+    assert len(snapshots.asked) - asked == (3 if whole else 1), "the expert that was left out is fetched when asked for"
 
 
 def test_without_a_network_one_sentence_says_so(snapshots: Snapshots) -> None:

@@ -84,6 +84,11 @@ def hub_patterns() -> tuple[str, ...]:
     return tuple(dict.fromkeys(pattern for family in ARCHITECTURES for pattern in family.hub_weights))
 
 
+def hub_unused(folder: Path) -> tuple[str, ...]:
+    """Patterns of the weight files that are not needed of a model, by the configs of its parts in ``folder``."""
+    return tuple(pattern for family in ARCHITECTURES for pattern in family.hub_unused(folder))
+
+
 def known_models() -> Iterator[KnownModel]:
     """Published weights that are known to work, family by family; nothing is ever fetched from here."""
     return (model for family in ARCHITECTURES for model in family.known)

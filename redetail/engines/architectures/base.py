@@ -110,7 +110,8 @@ class Architecture:
     ``defaults``: settings that differ from those of the detailer node; ``presets``: settings that belong together, by
     name, which means the same in every family that has it. ``footprint``: None where the weights alone count.
     ``known``: published weights that work; ``hub_weights``: patterns of the weight files that are fetched of a model on
-    the hub. ``mixed_precision``: whether the networks run under autocast. ``bundled``:
+    the hub, and ``hub_unused`` those of them that are not needed, by the configs of the model's parts in a folder.
+    ``mixed_precision``: whether the networks run under autocast. ``bundled``:
     the folder below ``redetail/bundled`` of the model that is used where none is named.
     """
 
@@ -128,5 +129,6 @@ class Architecture:
     footprint: Footprint | None = None
     known: tuple[KnownModel, ...] = ()
     hub_weights: tuple[str, ...] = ()
+    hub_unused: Callable[[Path], tuple[str, ...]] = lambda folder: ()
     mixed_precision: bool = False
     bundled: str = ""

@@ -33,6 +33,10 @@ _LOW_NOISE: Mapping[str, Any] = {
     "cfg": 4.0,
 }
 
+# lightx2v's distilled weights and LoRA: 4 steps of Euler without guidance. Shift and denoise as above: the shift of 5
+# that is published with them is for whole clips.
+_LIGHTNING: Mapping[str, Any] = {**_LOW_NOISE, "steps": 4, "cfg": 1.0}
+
 
 def transformer_folder(folder: Path) -> Path | None:
     """The folder of the transformer that is used of a model, and None where there is none of Wan."""
@@ -174,6 +178,12 @@ def _describe(folder: Path) -> FileFacts:
     )
 
 
+def _unused(folder: Path) -> tuple[str, ...]:
+    """The expert for high noise, where there is one for low noise."""
+    used = transformer_folder(folder)
+    return tuple(f"{name}/*" for name in TRANSFORMERS if used is not None and name != used.name)
+
+
 def _load(family: Architecture, spec: ModelSpec, placement: Placement) -> Engine:
     from redetail.engines.wan.engine import load_wan_engine
 
@@ -184,14 +194,15 @@ WAN = Architecture(
     base="wan",
     name="Wan",
     wanted="a model of Wan 2.1 or 2.2 (a transformer's file, or a folder in the diffusers layout)",
-    takes=frozenset({"vae", "text_encoder", "loras"}),
+    takes=frozenset({"vae", "text_encoder", "loras", "low_noise_checkpoint", "high_noise_loras"}),
     recognizers=(_lora, _transformer, _vae, _text_encoder),
     folder_of=_folder_of,
     describe=_describe,
     load=_load,
     defaults={**_LOW_NOISE, "context_overlap": 16},
-    presets={"wan-low-noise": _LOW_NOISE},
+    presets={"wan-low-noise": _LOW_NOISE, "wan-lightning": _LIGHTNING},
     hub_weights=tuple(f"{part}/*.safetensors" for part in PARTS),
+    hub_unused=_unused,
     known=(
         KnownModel(
             name="Wan2.2-T2V-A14B-Diffusers",
@@ -199,6 +210,27 @@ WAN = Architecture(
             published="huggingface.co/Wan-AI/Wan2.2-T2V-A14B-Diffusers",
             licence="Apache-2.0",
             notes="Wan 2.2 with 14B parameters; its expert for low noise, transformer_2, is the one that is used",
+        ),
+        KnownModel(
+            name="wan2.2_t2v_low_noise_14B_fp16.safetensors, or its fp8_scaled",
+            option="--checkpoint",
+            published="huggingface.co/Comfy-Org/Wan_2.2_ComfyUI_Repackaged",
+            licence="Apache-2.0",
+            notes="Wan 2.2's expert for low noise; with the two files below",
+        ),
+        KnownModel(
+            name="wan_2.1_vae.safetensors",
+            option="--vae",
+            published="huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged",
+            licence="Apache-2.0",
+            notes="of Wan 2.1 and of Wan 2.2 with 14B parameters",
+        ),
+        KnownModel(
+            name="umt5_xxl_fp16.safetensors, or its fp8_e4m3fn_scaled",
+            option="--text-encoder",
+            published="huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged",
+            licence="Apache-2.0",
+            notes="UMT5-XXL with its tokenizer",
         ),
         KnownModel(
             name="Wan2.1-T2V-1.3B-Diffusers",

@@ -15,9 +15,10 @@ from redetail.engines.libraries import quiet
 from redetail.engines.offload import OffloadedCodec
 from redetail.engines.spec import ModelSpec
 from redetail.engines.wan.codec import WanCodec
-from redetail.engines.wan.model import open_wan
-from redetail.engines.wan.network import WanModel
+from redetail.engines.wan.model import WanParts, open_wan
+from redetail.engines.wan.network import Experts, WanModel
 from redetail.engines.wan.text import WanText
+from redetail.errors import ModelError
 from redetail.sampling import sampler_names
 from redetail.sampling.schedulers import flow_scheduler_names
 
@@ -35,15 +36,13 @@ def load_wan_engine(family: Architecture, spec: ModelSpec, placement: Placement)
     parts, placement = open_wan(spec), _placed(placement)
     device, offload = placement.device, placement.modes.offload
     with quiet():
-        transformer = parts.transformer.load(placement)
+        experts = _experts(parts, spec, placement)
         vae = parts.vae.load(replace(placement, dtype=placement.vae_dtype or torch.float32))
         beside = torch.device("cpu") if offload else device
         encoder = parts.text.network.load(
             replace(placement, device=beside, dtype=placement.text_dtype or placement.dtype)
         )
         text = WanText(parts.text.tokenizer(), encoder, device if offload else None)
-    if placement.modes.compile:
-        transformer.compile()
     codec: Codec = WanCodec(vae, parts.grid)
     if offload:
         vae.to("cpu")
@@ -59,7 +58,30 @@ def load_wan_engine(family: Architecture, spec: ModelSpec, placement: Placement)
         uses_loras=True,
         uses_shift=True,
     )
-    return LatentEngine(codec, WanModel(transformer, text, parts.shift, spec.loras), capabilities, placement)
+    return LatentEngine(codec, WanModel(experts, text, parts.shift), capabilities, placement)
+
+
+def _experts(parts: WanParts, spec: ModelSpec, placement: Placement) -> Experts:
+    """The transformers, of which two are on the device by turns with ``offload``."""
+    if parts.low_noise is None and spec.high_noise_loras:
+        raise ModelError(
+            f"The LoRA {spec.high_noise_loras[0].path} is for an expert for high noise, but one expert is used alone; "
+            "give --lora, or name both with --low-noise-checkpoint."
+        )
+    offload = placement.modes.offload
+    beside = replace(placement, device=torch.device("cpu")) if offload else placement
+    if parts.low_noise is None:
+        transformers, loras = [parts.transformer.load(placement)], [spec.loras]
+    else:
+        transformers = [part.load(beside) for part in (parts.transformer, parts.low_noise)]
+        loras = [spec.high_noise_loras, spec.loras]
+    for transformer in transformers:
+        if placement.modes.compile:
+            transformer.compile()
+    return Experts(
+        transformers, loras, boundary=parts.boundary if parts.low_noise else 0.0,
+        device=placement.device if offload else None,
+    )  # fmt: skip
 
 
 def _placed(placement: Placement) -> Placement:

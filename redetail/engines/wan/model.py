@@ -26,19 +26,23 @@ from redetail.errors import ModelError
 from redetail.geometry.latent_grid import WAN, LatentGrid
 
 _CHANNELS = 16  # of the VAE whose latents diffusers knows mean and deviation of
+_USUAL_BOUNDARY = 0.875  # of Wan 2.2, text to video, as its authors and diffusers have it
 _USUAL_SHIFT = 8.0  # of Wan 2.1 and 2.2 in the recordings of tests/golden/flow
 
 
 @dataclass(frozen=True, slots=True)
 class WanParts:
-    """The parts of a model; ``shift``: of its noise schedule; ``patch``: cells of a latent along a side of what the
-    transformer reads as one token."""
+    """The parts of a model; ``low_noise``: the expert that takes over below the noise level ``boundary``, where both
+    are used; ``shift``: of its noise schedule; ``patch``: cells of a latent along a side of what the transformer reads
+    as one token."""
 
     transformer: Part
+    low_noise: Part | None
     vae: Part
     text: TextPart
     shift: float
     patch: int
+    boundary: float
     grid: LatentGrid = WAN
 
 
@@ -50,16 +54,40 @@ def open_wan(spec: ModelSpec) -> WanParts:
     assert spec.checkpoint is not None, "the loader names the model"
     path = Path(spec.checkpoint)
     _check_complete(path, spec)
-    transformer = open_transformer((transformer_folder(path) or path) if path.is_dir() else path)
+    low = None if spec.low_noise_checkpoint is None else open_transformer(_expert(Path(spec.low_noise_checkpoint)))
+    high = path / "transformer" if low is not None and path.is_dir() else _expert(path)
+    transformer = open_transformer(high)
     parts = WanParts(
         transformer,
+        low,
         open_vae(spec.vae or path / "vae"),
         open_text(spec.text_encoder or path / "text_encoder"),
         _shift(path / "scheduler" / "scheduler_config.json"),
         _patch(transformer),
+        _boundary(path / "model_index.json"),
     )
     _check_fit(parts)
+    if low is not None:
+        _check_experts(transformer, low)
     return parts
+
+
+def _expert(path: Path) -> Path:
+    """The transformer of a model folder that is used alone, or a path that is one."""
+    return (transformer_folder(path) or path) if path.is_dir() else path
+
+
+def _check_experts(high: Part, low: Part) -> None:
+    """Refuse transformers of two models."""
+    if high.path == low.path:
+        raise ModelError(f"Both experts are {high.path}; leave --low-noise-checkpoint out, or name the other one.")
+    for name in ("num_attention_heads", "attention_head_dim", "in_channels", "num_layers", "text_dim"):
+        one, two = high.config.get(name), low.config.get(name)
+        if one != two:
+            raise ModelError(
+                f"{high.path} and {low.path} are not two experts of one model: {name} is {one} and {two}; name the "
+                "high-noise and the low-noise transformer of Wan 2.2."
+            )
 
 
 def _check_complete(path: Path, spec: ModelSpec) -> None:
@@ -88,6 +116,12 @@ def _shift(path: Path) -> float:
     config = read_config(path)
     check_keys(config, schema.SCHEDULER, f"{path}")
     return float(config.get("flow_shift") or config.get("shift") or _USUAL_SHIFT)
+
+
+def _boundary(path: Path) -> float:
+    """The noise level at which the expert for low noise takes over."""
+    given = read_config(path).get("boundary_ratio") if path.is_file() else None
+    return float(given) if isinstance(given, int | float) and 0 < given < 1 else _USUAL_BOUNDARY
 
 
 def _patch(transformer: Part) -> int:

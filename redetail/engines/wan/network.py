@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,38 +18,92 @@ from redetail.engines.wan.text import WanText
 from redetail.sampling import Guidance, NoisePath, RectifiedFlow
 from redetail.settings import Settings
 
+ExpertAt = Callable[[float], Any]
+"""Noise level -> the transformer that is asked there, on its device."""
+
 
 class WanNetwork:
-    """A WanTransformer3DModel as a :class:`~redetail.sampling.ConditionalModel` over text states (1, 512, width)."""
+    """Transformers as a :class:`~redetail.sampling.ConditionalModel` over prompts."""
 
-    def __init__(self, transformer: Any, path: NoisePath) -> None:
-        self._transformer, self._path = transformer, path
+    def __init__(self, transformer_at: ExpertAt, path: NoisePath) -> None:
+        self._transformer_at, self._path = transformer_at, path
 
-    def __call__(self, x: Tensor, sigma: float, conditions: Sequence[Tensor], /) -> list[Tensor]:
+    def __call__(self, x: Tensor, sigma: float, conditions: Sequence[Prompt], /) -> list[Tensor]:
         """x0 (T, C, h, w) under each condition, one after the other: one clip fills a card."""
-        rows = self._path.scaled_input(x, sigma).movedim(0, 1)[None].to(self._transformer.patch_embedding.weight.dtype)
+        transformer = self._transformer_at(sigma)
+        dtype = transformer.patch_embedding.weight.dtype
+        rows = self._path.scaled_input(x, sigma).movedim(0, 1)[None].to(dtype)
         timestep = torch.tensor([self._path.timestep(sigma)], device=x.device)
-        return [self._path.denoised(self._velocity(rows, timestep, text), x, sigma) for text in conditions]
 
-    def _velocity(self, rows: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
-        """(1, C, T, h, w) -> (T, C, h, w)."""
-        states = text.to(rows.device, rows.dtype)
-        output: Tensor = self._transformer(
-            hidden_states=rows, timestep=timestep, encoder_hidden_states=states, return_dict=False
-        )[0]
-        return output[0].movedim(1, 0)
+        def velocity(text: Tensor) -> Tensor:
+            """(1, C, T, h, w) -> (T, C, h, w)."""
+            states = text.to(rows.device, rows.dtype)
+            output: Tensor = transformer(
+                hidden_states=rows, timestep=timestep, encoder_hidden_states=states, return_dict=False
+            )[0]
+            return output[0].movedim(1, 0)
+
+        return [self._path.denoised(velocity(prompt.states), x, sigma) for prompt in conditions]
+
+
+@dataclass
+class Prompt:
+    """A prompt that is encoded when it is first needed."""
+
+    encode: Callable[[str], Tensor]
+    text: str
+
+    @cached_property
+    def states(self) -> Tensor:
+        """States of the text, (1, 512, width)."""
+        return self.encode(self.text)
+
+
+class Experts:
+    """One transformer, or one for high noise and one that takes over below a ``boundary``, each with the LoRA that are
+    always in it. With ``device`` only the one that is asked is there, and the other in main memory."""
+
+    def __init__(
+        self,
+        transformers: Sequence[Any],
+        loras: Sequence[Sequence[WeightedFile]],
+        *,
+        boundary: float = 0.0,
+        device: torch.device | None = None,
+    ) -> None:
+        self._transformers, self._loras = list(transformers), [tuple(one) for one in loras]
+        self._boundary, self._device = boundary, device
+        self._mixers = [lora_mixer(transformer) for transformer in transformers]
+        self.use(())  # a file that cannot be used is refused before any work
+
+    def use(self, more: Sequence[WeightedFile]) -> None:
+        """Merge the LoRA of settings too: into the last expert, which details."""
+        for mixer, own in zip(self._mixers, self._with(more), strict=True):
+            mixer.use(own)
+
+    def check(self, more: Sequence[WeightedFile]) -> None:
+        """Raise what :meth:`use` would raise."""
+        self._mixers[-1].check(more)
+
+    def at(self, sigma: float) -> Any:
+        """The transformer of this noise level."""
+        number = 0 if sigma >= self._boundary else len(self._transformers) - 1
+        chosen = self._transformers[number]
+        if self._device is not None and len(self._transformers) > 1:
+            self._transformers[1 - number].to("cpu")
+            chosen.to(self._device)
+        return chosen
+
+    def _with(self, more: Sequence[WeightedFile]) -> list[list[WeightedFile]]:
+        *first, last = self._loras
+        return [*map(list, first), [*last, *more]]
 
 
 class WanModel:
-    """A transformer, what makes text states of prompts, and the shift of the noise schedule where none is asked for.
+    """Transformers, what makes text states of prompts, and the shift of the noise schedule where none is asked for."""
 
-    ``loras``: the model's own, which are always merged into the transformer.
-    """
-
-    def __init__(self, transformer: Any, text: WanText, shift: float, loras: Sequence[WeightedFile] = ()) -> None:
-        self._transformer, self._text, self._shift = transformer, text, shift
-        self._loras, self._mixer = tuple(loras), lora_mixer(transformer)
-        self._mixer.use(self._loras)  # a file that cannot be used is refused before any work
+    def __init__(self, experts: Experts, text: WanText, shift: float) -> None:
+        self._experts, self._text, self._shift = experts, text, shift
 
     def noise_path(self, settings: Settings) -> NoisePath:
         """A rectified flow with the shift of the settings, or the model's own."""
@@ -56,7 +112,7 @@ class WanModel:
     def check(self, settings: Settings) -> None:
         """Raise :class:`~redetail.errors.SettingsError` for prompts that the text encoder cannot read, and
         :class:`~redetail.errors.ModelError` for LoRA that do not fit."""
-        self._mixer.check([*map(WeightedFile.parse, settings.loras)])
+        self._experts.check([*map(WeightedFile.parse, settings.loras)])
         self._text.check(settings)
 
     def calls(self, frames: int, settings: Settings) -> int:
@@ -64,9 +120,11 @@ class WanModel:
         return 0
 
     def condition(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
-        """Encode both prompts once, for all frames."""
+        """Encode the prompt once, for all frames, and the negative one where guidance asks for it."""
         self._text.check(settings)
-        self._mixer.use([*self._loras, *map(WeightedFile.parse, settings.loras)])
-        network = WanNetwork(self._transformer, self.noise_path(settings))
-        positive, negative = self._text(settings.prompt), self._text(settings.negative)
+        self._experts.use([*map(WeightedFile.parse, settings.loras)])
+        network = WanNetwork(self._experts.at, self.noise_path(settings))
+        positive, negative = Prompt(self._text, settings.prompt), Prompt(self._text, settings.negative)
+        for prompt in (positive,) if settings.cfg == 1 else (positive, negative):
+            _ = prompt.states  # now, not while the transformer works
         return lambda frames: Guidance(network, positive, negative, settings.cfg)

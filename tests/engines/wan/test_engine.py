@@ -15,8 +15,10 @@ from redetail.engines import Engine, enhance_arrays, load_engine
 from redetail.engines.base import CropSource, Request
 from redetail.engines.latent import LatentEngine
 from redetail.engines.memory import Memory
-from redetail.engines.wan.network import WanNetwork
-from redetail.errors import SettingsError
+from redetail.engines.spec import ModelSpec
+from redetail.engines.wan.network import Prompt, WanNetwork
+from redetail.engines.wan.text import WanText
+from redetail.errors import ModelError, SettingsError
 from redetail.geometry.latent_grid import WAN
 from redetail.sampling import Guidance, RectifiedFlow, initial_noise
 from redetail.settings import resolve
@@ -187,10 +189,81 @@ class Counting:
 
 @pytest.mark.parametrize(("cfg", "calls"), [(1.0, 1), (4.0, 2)])
 def test_no_guidance_is_one_call(cfg: float, calls: int) -> None:
-    transformer, text = Counting(), torch.zeros(1, 512, 16)
-    guided = Guidance(WanNetwork(transformer, RectifiedFlow.wan(1.0)), text, text, cfg)
+    transformer, asked = Counting(), []
+
+    def encode(prompt: str) -> Tensor:
+        asked.append(prompt)
+        return torch.zeros(1, 512, 16)
+
+    network = WanNetwork(lambda sigma: transformer, RectifiedFlow.wan(1.0))
+    guided = Guidance(network, Prompt(encode, "good"), Prompt(encode, "bad"), cfg)
     guided(torch.zeros(3, CHANNELS, 4, 6), 0.5)
     assert transformer.calls == calls
+    assert asked == ["good", "bad"][:calls]
+
+
+def test_a_negative_prompt_is_not_encoded_without_guidance(wan: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(wan, LatentEngine)
+    asked: list[str] = []
+
+    def encode(text: WanText, prompt: str) -> Tensor:
+        asked.append(prompt)
+        return torch.zeros(1, 512, 16)
+
+    monkeypatch.setattr(WanText, "__call__", encode)
+    enhanced(wan, clip(1), cfg=1.0)
+    assert asked == ["a face"]
+    enhanced(wan, clip(1), cfg=2.0)
+    assert asked == ["a face", "a face", "bad"]
+
+
+# --- two experts
+
+
+def two_experts() -> dict[str, Any]:
+    """The parts of Wan 2.2: two transformers that differ, and the noise level between them."""
+    parts = pipeline_parts()
+    with torch.random.fork_rng():
+        torch.manual_seed(12)
+        low = type(parts["transformer"]).from_config(parts["transformer"].config)
+        torch.nn.init.normal_(low.proj_out.weight, std=0.2)
+    return {**parts, "transformer_2": low.eval(), "boundary_ratio": 0.8}
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    import diffusers
+
+    folder = tmp_path_factory.mktemp("wan22")
+    diffusers.WanPipeline(**two_experts()).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("offload", [False, True])
+def test_both_experts_give_what_the_pipeline_gives(both: Any, offload: bool) -> None:
+    import diffusers
+
+    pipeline = diffusers.WanPipeline(**two_experts())
+    pipeline.set_progress_bar_config(disable=True)
+    expected = pipeline(
+        "a face", "bad", height=HEIGHT, width=WIDTH, num_frames=5, num_inference_steps=6, guidance_scale=3.0,
+        latents=noise(5, 5), output_type="np",
+    ).frames[0]  # fmt: skip
+    sigmas = pipeline.scheduler.sigmas
+    assert sum(sigma >= 0.8 for sigma in sigmas) in range(2, 6)
+    spec = ModelSpec(checkpoint=both, low_noise_checkpoint=both)
+    engine = load_engine(spec, device="cpu", memory=Memory(offload=offload))
+    asked = {"scheduler": typed(sigmas), "steps": 6, "denoise": 1.0, "cfg": 3.0, "seed": 5}
+    assert np.abs(enhanced(engine, clip(5), **asked) - expected).max() < EQUAL
+    assert np.abs(enhanced(load_engine(both, device="cpu"), clip(5), **asked) - expected).max() > 1e-2
+
+
+def test_two_experts_must_be_two_and_of_one_model(both: Any, wan_folder: Any) -> None:
+    with pytest.raises(ModelError, match=r"Both experts are .*transformer; leave --low-noise-checkpoint out"):
+        load_engine(ModelSpec(checkpoint=wan_folder, low_noise_checkpoint=wan_folder), device="cpu")
+    lora = ModelSpec(checkpoint=both, high_noise_loras=("a.safetensors",))
+    with pytest.raises(ModelError, match="is for an expert for high noise, but one expert is used alone; give --lora"):
+        load_engine(lora, device="cpu")
 
 
 def test_the_shift_is_the_models_own_unless_it_is_given(wan: Engine) -> None:
