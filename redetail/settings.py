@@ -68,6 +68,18 @@ class Settings:
     )
     seed: int = _number(LOOK, 0, 0, 2**64 - 1, "seed of the noise: equal seeds give equal results", step=1)
     denoise: float = _number(LOOK, 0.5, 0.0001, 1, "how much is invented: 0 keeps the crop, 1 forgets it", step=0.01)
+    strength: float = _number(
+        LOOK,
+        0.0,
+        0,
+        1,
+        "share of noise that the crop gets: the same change on every model, whatever its shift; counts instead of "
+        "denoise (0: denoise counts)",
+        step=0.01,
+    )
+    cancel_vae: bool = _value(
+        LOOK, False, "give back what the VAE loses of the source on the way there and back; decodes a second time"
+    )
     color_match: bool = _value(
         LOOK, True, "keep the source's own colours: low frequencies of the result follow the crop"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from redetail.engines.checks import checked, hand_back, refuse_hints
 from redetail.engines.exclusive import exclusive
 from redetail.engines.masks import LatentMask, latent_mask
 from redetail.engines.meter import Meter
+from redetail.engines.round_trip import round_trip_cancelled
 from redetail.sampling import Handover
 
 _COMFYUI = threading.Lock()  # ComfyUI's models, memory and random numbers are those of the process
@@ -79,6 +81,7 @@ class ComfyEngine:
             context_length=None,
             samplers=comfy_samplers(),
             schedulers=comfy_schedulers(),
+            has_vae=True,
         )
 
     @torch.inference_mode()
@@ -91,16 +94,25 @@ class ComfyEngine:
             meter = Meter(request.progress, request.cancel, request.settings.steps, "steps")
             mask = latent_mask(request, self._codec.grid)
             if mask.opened or not self._skip_closed:
-                latents = self._sampled(request, mask, meter)
-                check_latents(latents)
-                self._codec.decode(latents, request.crops, request.write)
+                self._rediffused(request, mask, meter)
             else:
                 hand_back(request)
             meter.finish()
 
-    def _sampled(self, request: Request, mask: LatentMask, meter: Meter) -> Tensor:
+    def _rediffused(self, request: Request, mask: LatentMask, meter: Meter) -> None:
+        """From pixels to pixels."""
+        source, crops = self._codec.encode(request.crops), request.crops
+        latents = self._sampled(source, request, mask, meter)
+        check_latents(latents)
+        if not request.settings.cancel_vae:
+            self._codec.decode(latents, crops, request.write)
+            return
+        decode_source = partial(self._codec.decode, source, crops)
+        with round_trip_cancelled(crops, decode_source, request.write) as write:
+            self._codec.decode(latents, crops, write)
+
+    def _sampled(self, latents: Tensor, request: Request, mask: LatentMask, meter: Meter) -> Tensor:
         """The re-diffused latents of a segment; whatever else sampling needs is gone afterwards."""
-        latents = self._codec.encode(request.crops)
         base = self._controlled(request)
         refiner = None if self._refiner is None else self._conditioned(self._refiner, request.crops.frames)
 

@@ -44,9 +44,10 @@ class Capabilities:
     crops that its motion layers take at once (None: any number); longer segments are sampled in overlapping windows by
     the engine itself.
     ``defaults``: settings that differ from those of the detailer node; ``presets``: settings that belong together for
-    its models, by name. ``uses_prompt``: whether text matters;
-    ``uses_loras``: whether LoRA can be added; ``uses_shift``: whether
-    its schedule has a shift (rectified flows); ``placement``: where and how it computes, for the report.
+    its models, by name. ``uses_prompt``: whether text matters; ``uses_loras``: whether LoRA can be added;
+    ``uses_shift``: whether its schedule has a shift (rectified flows); ``uses_strength``: whether it knows the noise
+    levels of its schedule; ``has_vae``: whether crops pass through a VAE, whose losses can be given back;
+    ``placement``: where and how it computes, for the report.
     ``hints``: what its ControlNets are shown, names that can be computed and files of whole-frame hints.
     ``part_pixels``: pixels of all frames that one request should have at most; a longer segment comes in parts, so that
     memory does not grow with the clip.
@@ -62,6 +63,8 @@ class Capabilities:
     uses_prompt: bool = True
     uses_loras: bool = False
     uses_shift: bool = False
+    uses_strength: bool = False
+    has_vae: bool = False
     part_pixels: int = 128 * 512 * 512
     hints: tuple[str, ...] = ()
     placement: Mapping[str, Any] = field(default_factory=dict)

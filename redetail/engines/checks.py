@@ -13,10 +13,11 @@ from torch import Tensor
 
 from redetail.engines.architectures import families_with_preset
 from redetail.engines.base import Capabilities, CropSource, Pixels, Request
+from redetail.engines.device import Placement
 from redetail.engines.files import open_as
 from redetail.engines.prompt import key_frames, prompts_of
 from redetail.engines.spec import WeightedFile
-from redetail.errors import InputError, RegionError, SettingsError, UnknownNameError
+from redetail.errors import InputError, ModelError, RegionError, SettingsError, UnknownNameError
 from redetail.geometry.context import ContextWindow, context_windows
 from redetail.geometry.latent_grid import IMAGE, LatentGrid
 from redetail.sampling.schedulers import find_scheduler
@@ -76,6 +77,13 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
             f"shift is {settings.shift:g}, but the model {capabilities.name} has no shift; leave it out, or give a "
             "video transformer such as Wan."
         )
+    if settings.strength and not capabilities.uses_strength:
+        raise SettingsError(
+            f"strength is {settings.strength:g}, but {capabilities.name} does not say which noise levels it has; give "
+            "denoise instead."
+        )
+    if settings.cancel_vae and not capabilities.has_vae:
+        raise SettingsError(f"The model {capabilities.name} has no VAE; leave cancel-vae out.")
     for lora in map(WeightedFile.parse, settings.loras):
         if lora.strength:
             open_as(lora.path, ("lora",), "a LoRA")
@@ -160,6 +168,28 @@ def all_finite(values: Tensor) -> bool:
     """Whether no value is NaN or infinite: by the extremes, which pass both on, at a tenth of the cost of a look at
     each value."""
     return bool(torch.isfinite(torch.stack(values.aminmax())).all())
+
+
+def described(capabilities: Capabilities, placement: Placement) -> Capabilities:
+    """The capabilities of an engine that samples latents, with its placement.
+
+    Where a small memory makes windows no longer than the usual overlap, less of them overlaps by default: nobody asked
+    for what would be refused.
+    """
+    length, defaults = capabilities.context_length, capabilities.defaults
+    if length is not None and length <= Settings().context_overlap:
+        defaults = {"context_overlap": length // 4, **defaults}
+    return replace(capabilities, placement=placement.as_dict(), defaults=defaults, uses_strength=True)
+
+
+def finite(latents: Tensor, placement: Placement) -> Tensor:
+    """The latents; raises :class:`~redetail.errors.ModelError` where some are not finite numbers."""
+    if not all_finite(latents):
+        raise ModelError(
+            f"The model gave values that are not finite numbers, computed on {placement}; "
+            "use dtype float32, or another sampler or scheduler."
+        )
+    return latents
 
 
 def hand_back(request: Request, step: int = 16) -> None:

@@ -20,10 +20,11 @@ from torch import Tensor
 
 from redetail.engines.base import Capabilities, ChecksSettings, CropSource, Pixels, Request, Write
 from redetail.engines.checks import (
-    all_finite,
     check_settings,
     checked,
     context_windows_for,
+    described,
+    finite,
     hand_back,
     latent_window,
     refuse_hints,
@@ -33,7 +34,7 @@ from redetail.engines.exclusive import exclusive
 from redetail.engines.masks import LatentMask, latent_mask
 from redetail.engines.meter import Meter, MeteredDenoiser
 from redetail.engines.prompt import starting_at
-from redetail.errors import ModelError
+from redetail.engines.round_trip import round_trip_cancelled
 from redetail.geometry.context import ContextWindow, Frames
 from redetail.geometry.latent_grid import LatentGrid
 from redetail.sampling import (
@@ -50,7 +51,7 @@ from redetail.sampling import (
     sample_refined,
     sampled_sigmas,
 )
-from redetail.sampling.schedulers import effective_noise_level
+from redetail.sampling.schedulers import denoise_for_noise_level, effective_noise_level
 from redetail.settings import Settings
 
 _SMALLER = "make guide-size or max-size smaller, or context-length shorter"
@@ -148,7 +149,7 @@ class LatentEngine:
         handover: Handover = "carried",
     ) -> None:
         self._codec, self._model, self._refiner = codec, model, refiner
-        self._capabilities, self._limit = _with_overlap(capabilities, placement), context_limit
+        self._capabilities, self._limit = described(capabilities, placement), context_limit
         self._differential, self._handover = differential, handover
         self.placement = placement
         self._lock = threading.Lock()  # networks are moved and patched while a request runs
@@ -168,11 +169,19 @@ class LatentEngine:
 
     def noise_level(self, settings: Settings) -> float | None:
         """Share of noise, 0 (the crop) to 1 (pure noise), in what a run with these settings starts from; None of models
-        whose schedule has no shift."""
-        if not self._capabilities.uses_shift:
+        whose schedule has no shift, unless ``strength`` is given."""
+        if not self._capabilities.uses_shift and not settings.strength:
             return None
-        path = self._model.noise_path(settings)
+        path, settings = self._model.noise_path(settings), self._with_denoise(settings)
         return effective_noise_level(settings.scheduler, path, settings.steps, settings.denoise)
+
+    def _with_denoise(self, settings: Settings) -> Settings:
+        """The settings with the ``denoise`` that their ``strength`` means on this model, where one is given."""
+        if not settings.strength:
+            return settings
+        path = self._model.noise_path(settings)
+        denoise = denoise_for_noise_level(settings.scheduler, path, settings.steps, settings.strength)
+        return replace(settings, denoise=denoise)
 
     @torch.inference_mode()
     def run(self, request: Request) -> None:
@@ -192,7 +201,7 @@ class LatentEngine:
 
     def _segment(self, request: Request) -> _Segment:
         """The request with its latent mask and context windows."""
-        settings, grid = request.settings, self._codec.grid
+        settings, grid = self._with_denoise(request.settings), self._codec.grid
         latents = grid.latents(request.crops.frames)
         windows = self._windows(latents, settings)
         early = self._windows(latents, settings, stride=settings.context_stride)
@@ -217,15 +226,24 @@ class LatentEngine:
         models = [self._model, self._refiner] if segment.settings.refiner_ratio else [self._model]
         frames = segment.crops.frames
         prepared = sum(model.calls(frames, segment.settings) for model in models if model is not None)
-        return prepared + early + late + self._codec.calls(segment.crops.shape)
+        coded = self._codec.calls(segment.crops.shape)
+        return prepared + early + late + coded + (coded // 2 if segment.settings.cancel_vae else 0)
 
     def _rediffuse(self, segment: _Segment, meter: Meter) -> None:
         """From pixels to pixels."""
         crops = segment.crops
         with memory_errors(f"{crops.frames} crops of {crops.size} pixels", self.placement, _SMALLER):
-            latents = self._codec.encode(crops, meter.tick)
-            latents = _finite(self._sampled(latents, segment, meter), self.placement)
-            self._codec.decode(latents, crops, segment.asked.write, meter.tick)
+            source = self._codec.encode(crops, meter.tick)
+            latents = finite(self._sampled(source, segment, meter), self.placement)
+            if not segment.settings.cancel_vae:
+                self._codec.decode(latents, crops, segment.asked.write, meter.tick)
+                return
+
+            def decode_source(write: Write) -> None:
+                self._codec.decode(source, crops, write, meter.tick)
+
+            with round_trip_cancelled(crops, decode_source, segment.asked.write) as write:
+                self._codec.decode(latents, crops, write, meter.tick)
 
     def _sampled(self, latents: Tensor, segment: _Segment, meter: Meter) -> Tensor:
         """From clean latents to clean latents. Differential diffusion belongs to a feathered mask (see Settings)."""
@@ -326,21 +344,3 @@ class _Segment:
         return StepIndex(
             tuple(sampled_sigmas(asked.scheduler, path, asked.steps, asked.denoise, drop_penultimate=drop))
         )
-
-
-def _with_overlap(capabilities: Capabilities, placement: Placement) -> Capabilities:
-    """The same with its placement. Where a small memory makes windows no longer than the usual overlap, less of them
-    overlaps by default: nobody asked for what would be refused."""
-    length, defaults = capabilities.context_length, capabilities.defaults
-    if length is not None and length <= Settings().context_overlap:
-        defaults = {"context_overlap": length // 4, **defaults}
-    return replace(capabilities, placement=placement.as_dict(), defaults=defaults)
-
-
-def _finite(latents: Tensor, placement: Placement) -> Tensor:
-    if not all_finite(latents):
-        raise ModelError(
-            f"The model gave values that are not finite numbers, computed on {placement}; "
-            "use dtype float32, or another sampler or scheduler."
-        )
-    return latents

@@ -204,6 +204,25 @@ def effective_noise_level(scheduler: Scheduler, path: NoisePath, steps: int, den
     return path.noise_level(sigmas[0]) if sigmas else 0.0
 
 
+def denoise_for_noise_level(scheduler: Scheduler, path: NoisePath, steps: int, level: float) -> float:
+    """The ``denoise`` with which a run of so many ``steps`` starts from the noise level that is nearest to ``level``.
+
+    A run enters a schedule of N >= ``steps`` steps; N is found by bisection, since more steps start lower.
+    Raises :class:`~redetail.errors.SettingsError` unless 0 < level <= 1.
+    """
+    if not 0 < level <= 1:
+        raise SettingsError(f"strength is {level}; it must be above 0 and at most 1.")
+
+    def start(total: int) -> float:
+        return effective_noise_level(scheduler, path, steps, steps / total)
+
+    low, high = steps, len(path) if steps < len(path) else steps
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if start(middle) >= level else (low, middle)
+    return steps / min((low, high), key=lambda total: abs(start(total) - level))
+
+
 def sampled_part(whole: Sequence[float], steps: int, denoise: float) -> list[float]:
     """What is sampled of a ``whole`` schedule of floor(steps / denoise) steps: its last ``steps``, without repeats."""
     return distinct(part(whole, *step_range(steps, denoise)))

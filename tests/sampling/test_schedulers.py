@@ -14,7 +14,8 @@ from redetail.sampling import (
     schedule,
     scheduler_names,
 )
-from redetail.sampling.schedulers import part, step_range
+from redetail.sampling.path import NoisePath
+from redetail.sampling.schedulers import denoise_for_noise_level, part, step_range
 from tests.sampling.toy import path, schedules
 
 MODELS = tuple(schedules()["models"])
@@ -125,3 +126,18 @@ def test_the_effective_noise_level_is_that_of_the_first_sigma() -> None:
     # With a shift of 8, a denoise of 0.3 already starts from three quarters of noise.
     assert effective_noise_level("simple", RectifiedFlow.wan(8.0), 20, 0.3) == pytest.approx(0.778, abs=1e-3)
     assert effective_noise_level([5.0, 1.0, 0.0], PATH, 8, 0.5) == 0
+
+
+@pytest.mark.parametrize("noise_path", [PATH, RectifiedFlow.wan(1.0), RectifiedFlow.wan(8.0)])
+@pytest.mark.parametrize("scheduler", ["simple", "normal", "beta", "karras"])
+@pytest.mark.parametrize("steps", [4, 10, 20])
+def test_a_noise_level_is_met_on_every_path(noise_path: NoisePath, scheduler: str, steps: int) -> None:
+    """The nearest start among whole schedules: no neighbour is nearer."""
+    denoise = denoise_for_noise_level(scheduler, noise_path, steps, 0.3)
+    total = round(steps / denoise)
+
+    def miss(count: int) -> float:
+        return abs(effective_noise_level(scheduler, noise_path, steps, min(1.0, steps / count)) - 0.3)
+
+    assert 0 < denoise <= 1
+    assert miss(total) <= min(miss(total + 1), miss(max(steps, total - 1))) + 1e-9

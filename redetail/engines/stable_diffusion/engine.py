@@ -52,6 +52,7 @@ def load_stable_diffusion_engine(family: Architecture, spec: ModelSpec, placemen
         defaults=family.defaults,
         presets=family.presets,
         uses_loras="loras" in family.takes,
+        has_vae=True,
         hints=tuple(dict.fromkeys(control.hint for control in spec.controls)),
     )
     return LatentEngine(codec, model, capabilities, placement, context_limit=components.motion_limit, refiner=refiner)

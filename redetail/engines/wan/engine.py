@@ -57,6 +57,7 @@ def load_wan_engine(family: Architecture, spec: ModelSpec, placement: Placement)
         presets=family.presets,
         uses_loras=True,
         uses_shift=True,
+        has_vae=True,
     )
     return LatentEngine(codec, WanModel(experts, text, parts.shift), capabilities, placement)
 

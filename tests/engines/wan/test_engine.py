@@ -287,6 +287,33 @@ def test_the_published_preset_starts_low(wan: Engine) -> None:
     assert wan.noise_level(settings) == pytest.approx(0.25, abs=1e-6)
 
 
+@pytest.mark.parametrize("shift", [1.0, 3.0, 8.0])
+@pytest.mark.parametrize("strength", [0.15, 0.3, 0.6])
+def test_a_strength_is_the_noise_level_whatever_the_shift(wan: Engine, strength: float, shift: float) -> None:
+    assert isinstance(wan, LatentEngine)
+    asked = {"strength": strength, "shift": shift, "steps": 10, "denoise": 1.0}
+    settings = resolve(asked, wan.capabilities.defaults)
+    # Whole numbers of steps come this near.
+    assert wan.noise_level(settings) == pytest.approx(strength, abs=0.04)
+
+
+def test_without_a_network_cancelling_the_vae_gives_the_source(wan: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the network changes nothing of comes back as it was, not as the VAE leaves it."""
+    crops = clip(9)
+    assert isinstance(wan, LatentEngine)
+    monkeypatch.setattr(LatentEngine, "_sampled", lambda self, latents, segment, meter: latents.clone())
+    assert np.abs(enhanced(wan, crops) - crops).mean() > 0.05
+    # The losses are kept in half precision.
+    np.testing.assert_allclose(enhanced(wan, crops, cancel_vae=True), crops, atol=5e-4)
+
+
+def test_cancelling_the_vae_adds_the_change_to_the_source(wan: Engine) -> None:
+    crops = clip(6) * 0.5 + 0.25
+    kept, plain = round_trip(wan, crops), enhanced(wan, crops, denoise=0.8)
+    expected = np.clip(crops + plain - kept, 0, 1)
+    np.testing.assert_allclose(enhanced(wan, crops, denoise=0.8, cancel_vae=True), expected, atol=5e-4)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -307,6 +334,11 @@ def test_what_wan_does_not_have_is_refused(wan: Engine, values: dict[str, Any], 
 def test_a_shift_is_refused_where_there_is_none() -> None:
     with pytest.raises(SettingsError, match=r"shift is 3, but the model .* has no shift; leave it out"):
         enhanced(load_engine(device="cpu"), np.zeros((1, 64, 64, 3), np.float32), np.ones((1, 64, 64)), shift=3.0)
+
+
+def test_the_bundled_model_has_no_vae_to_cancel() -> None:
+    with pytest.raises(SettingsError, match="has no VAE; leave cancel-vae out"):
+        enhanced(load_engine(device="cpu"), np.zeros((1, 64, 64, 3), np.float32), np.ones((1, 64, 64)), cancel_vae=True)
 
 
 def test_half_precision_leaves_the_vae_in_float32(wan_folder: Any) -> None:
