@@ -1,0 +1,82 @@
+"""Every command in the README and the docs runs, in a folder that holds what it names, with a formula as the engine.
+
+A command that cannot run here stands in ``NOT_RUN`` with the reason; a reason that no command needs is an error.
+"""
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from redetail.engines import FakeEngine
+from tests.cli.conftest import Run, write_video
+from tests.clips import clip_frames
+from tests.test_readme import PAGES, ROOT, commands
+
+_WEIGHTS = "published weights: tests/end_to_end/test_weights.py and test_wan.py run the same options on thin files"
+NOT_RUN = {
+    "--checkpoint": _WEIGHTS,
+    "models inspect": _WEIGHTS,
+    "--detect hands": "MediaPipe's networks take seconds: tests/detection runs them",
+}
+TYPED = [
+    (page, words)
+    for page in PAGES
+    for words in commands(page)
+    if words[0] == "redetail" and not any(mark in " ".join(words) for mark in NOT_RUN)
+]
+
+
+def track(label: str, left: float, frames: range) -> dict[str, object]:
+    """A track of the tracks document, a box that stays where it is."""
+    box = [left, 40.0, left + 60.0, 110.0]
+    return {"label": label, "tracklets": [{"start": frames.start, "confidence": 0.9, "boxes": [box] * len(frames)}]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_engine: FakeEngine) -> Path:
+    """The working folder of a person who reads the docs: a clip of a face under the names that they use."""
+    frames = clip_frames("guitarist")[:4]
+    write_video(tmp_path / "in.mp4", frames)
+    for name in ("low.mp4", "high.mp4", "soft.mp4", "sharp.mp4", "a.mp4", "clips/1.mp4", "takes/2.mov", "takes/3.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes((tmp_path / "in.mp4").read_bytes())
+    (tmp_path / "list.txt").write_text("takes/3.mp4\n")
+    (tmp_path / "job.toml").write_text('source = "in.mp4"\noutput = "job-out.mp4"\n')
+    Image.fromarray(np.pad(np.full((80, 80), 255, np.uint8), ((60, 210), (90, 180)))).save(tmp_path / "mask.png")
+    Image.fromarray(frames[0]).save(tmp_path / "anna.jpg")
+    first, last = range(2), range(2, 4)
+    tracks = [track("face 1", 10, first), track("face 2", 90, first), track("face 3", 170, first)]
+    tracks.append(track("face 4", 12, last))
+    document = {"tracks_version": 1, "size": [350, 350], "tracks": tracks}
+    (tmp_path / "tracks.json").write_text(json.dumps(document))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def short(words: list[str]) -> Iterator[str]:
+    """The command's arguments with moments of a long clip at the start of ours."""
+    moments = {"0:02": "0f", "0:03": "3f", "2@120f": "2@1f"}
+    return (moments.get(word, word) for word in words[1:])
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), TYPED, ids=[f"{page.relative_to(ROOT)}: {shlex.join(words)}" for page, words in TYPED]
+)
+def test_a_command_of_a_page_runs(page: Path, words: list[str], folder: Path, run: Run) -> None:
+    if words[1] == "evaluate":
+        (folder / "out.mp4").write_bytes((folder / "in.mp4").read_bytes())
+    before = set(folder.rglob("*"))
+    ran = run(*short(words))
+    assert (ran.code, ran.err if ran.code else "") == (0, "")
+    assert set(folder.rglob("*")) > before or words[1] in ("models", "evaluate"), "it wrote nothing"
+
+
+def test_what_is_not_run_is_still_on_a_page() -> None:
+    typed = [" ".join(words) for page in PAGES for words in commands(page)]
+    assert [mark for mark in NOT_RUN if not any(mark in line for line in typed)] == []
