@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from redetail import claims
-from redetail.errors import OutputError
+from redetail.errors import InputError, OutputError
 
 KEPT = "kept as "
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -33,6 +33,21 @@ def expanded(path: str | Path) -> Path:
 def resolved(path: str | Path) -> Path:
     """The whole path without links; links in a circle stay as they are, to be refused when they are opened."""
     return Path(os.path.realpath(expanded(path)))
+
+
+def check_given(path: Path) -> None:
+    """Raise :class:`~redetail.errors.InputError` for a name that no file can have.
+
+    What is merely not there is left to whoever reads it: it may be a name on the hub.
+    """
+    try:
+        expanded(path).stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened ({reason(error)}); check the name.") from error
+    except ValueError as error:
+        raise InputError(f"The name {str(path)!r} has characters that no file name can have; check it.") from error
 
 
 def followed(path: Path) -> Path:

@@ -39,6 +39,8 @@ class CancelToken:
         self._event = threading.Event()
         self.checked = False
         """Whether work that can be stopped between its steps has started."""
+        self.stopped = False
+        """Whether that work was told to stop, so that it cleans up."""
 
     def cancel(self) -> None:
         """Ask the work to stop at its next check."""
@@ -53,6 +55,7 @@ class CancelToken:
         """Raise :class:`~redetail.errors.Cancelled` if somebody asked to stop."""
         self.checked = True
         if self._event.is_set():
+            self.stopped = True
             raise Cancelled("Stopped on request.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from redetail import api
 from redetail.cli.batch import batch
 from redetail.cli.clean import clean
-from redetail.cli.display import plain, progress_display, tell
+from redetail.cli.display import progress_display, tell
 from redetail.cli.draw import drawn_sheet, marked
 from redetail.cli.evaluate import evaluate
 from redetail.cli.models import models
@@ -41,6 +41,7 @@ from redetail.video import FrameSource, open_sink, open_source
 from redetail.video.target import check_target
 
 COMPLETE, INCOMPLETE = 0, 3
+_log = logging.getLogger(__name__)
 
 __all__ = ["batch", "clean", "detail", "detect", "evaluate", "models", "preview", "track"]
 
@@ -161,4 +162,4 @@ def _draw(source: FrameSource, plan: Plan, path: Path, progress: ProgressCallbac
 
 def _note(notices: Sequence[str]) -> None:
     for notice in notices:
-        sys.stderr.write(plain(f"Note: {notice}\n"))
+        _log.warning("%s", notice)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any, NoReturn
 
 from redetail.progress import CancelToken
 
@@ -26,21 +27,31 @@ def stop_on_signal() -> Iterator[CancelToken]:
 
     Before work has started, which is when the token is checked first, there is no step to finish: then the first signal
     stops at once, also where a job or a list of segments is read from a pipe that nobody writes to. A second signal
-    raises KeyboardInterrupt, so that temporary files are still removed; a third one ends the process wherever it is.
+    raises KeyboardInterrupt, so that temporary files are still removed. One that comes while they are removed is passed
+    over; the next ends the process wherever it is.
     """
     token = CancelToken()
 
+    def handle(handler: Any) -> None:
+        for each in SIGNALS:
+            signal.signal(each, handler)
+
     def first(number: int, _: FrameType | None) -> None:
         token.cancel()
-        for each in SIGNALS:
-            signal.signal(each, second)
         if not token.checked:
-            raise KeyboardInterrupt
+            interrupt()
+        handle(second)
         with suppress(RuntimeError, OSError):  # the signal came in the middle of a message
             sys.stderr.write(MESSAGE)
 
     def second(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        if token.stopped:
+            handle(signal.SIG_DFL)
+        else:
+            interrupt()
+
+    def interrupt() -> NoReturn:
+        handle(lambda *_: handle(signal.SIG_DFL))
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, first) for number in SIGNALS}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from itertools import pairwise
@@ -13,6 +12,7 @@ from itertools import pairwise
 from redetail import __version__
 from redetail.cli.display import plain
 from redetail.cli.interrupt import end_quietly, stop_on_signal
+from redetail.cli.messages import messages, shortened
 from redetail.cli.parser import build_parser, joined_values
 from redetail.cli.streams import make_lenient
 from redetail.errors import Cancelled, RedetailError
@@ -53,11 +53,14 @@ def _with_events(given: Sequence[str]) -> int:
 def _code(given: Sequence[str]) -> int:
     """The exit code of a command that runs."""
     debug = "--debug" in given
+    with messages(log, debug=debug):
+        return _answered(given, debug)
+
+
+def _answered(given: Sequence[str], debug: bool) -> int:
     try:
         with stop_on_signal() as token:
-            options = build_parser().parse_args(given)
-            _set_up_messages(debug)
-            return _run(options, token)
+            return _run(build_parser().parse_args(given), token)
     except RedetailError as error:
         return _say(str(error), REFUSED, debug)
     except (Cancelled, KeyboardInterrupt):
@@ -78,7 +81,7 @@ def _say(sentence: str, code: int, debug: bool) -> int:
     if debug:
         log.exception("%s", sentence)
     else:
-        sys.stderr.write(plain(f"redetail: {sentence}\n"))
+        sys.stderr.write(plain(f"redetail: {shortened(sentence)}\n"))
     return code
 
 
@@ -87,23 +90,3 @@ def _bug(error: Exception) -> str:
         f"This is a bug in redetail {__version__} ({type(error).__name__}: {error}); please report it together with "
         "what the same command prints with --debug."
     )
-
-
-class _Notices(logging.Handler):
-    """Our own warnings on standard error like other notes, which is above the bars while these are drawn."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if logging.WARNING <= record.levelno < logging.ERROR:
-            sys.stderr.write(plain(f"Note: {record.getMessage()}\n"))
-
-
-def _set_up_messages(debug: bool) -> None:
-    """With --debug everything is logged; otherwise only what a user can act on."""
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.DEBUG if debug else logging.ERROR)
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=handler.level, handlers=[handler])
-    log.setLevel(logging.DEBUG if debug else logging.WARNING)
-    if not debug:
-        warnings.simplefilter("ignore")
-        if not any(isinstance(handler, _Notices) for handler in log.handlers):
-            log.addHandler(_Notices())

@@ -8,6 +8,7 @@ from pathlib import Path
 from redetail.errors import OutputError
 from redetail.evaluate.sheet import Picture, save_png
 from redetail.files import expanded, replacing
+from redetail.video.target import check_name
 
 
 def path_of(given: str | Path | None) -> Path | None:
@@ -16,8 +17,10 @@ def path_of(given: str | Path | None) -> Path | None:
 
 
 def keep_existing(outputs: Iterable[str | Path | None], overwrite: bool) -> None:
-    """Raise OutputError where a file that is to be written exists and may not be replaced."""
+    """Raise OutputError where a file that is to be written exists and may not be replaced, or cannot be called so."""
     for path in outputs:
+        if path:
+            check_name(expanded(path))
         if path and not overwrite and expanded(path).is_file():
             raise OutputError(f"{path} exists; give another name, or --overwrite to replace it.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from typing import Any, NoReturn
 
 from redetail.cli.options import add_memory, add_model, add_settings, add_subjects
@@ -26,6 +27,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, *given: Any, **named: Any) -> Any:
         """Refuse what a command does not know here, where its own options and its help are at hand."""
+        for argument in given[0] if given and given[0] else ():
+            if re.fullmatch(r"(--[\w-]+=|-\w)--", argument):  # argparse would take the value for a separator
+                self.error(f"{argument[:-2].rstrip('=')} has the value '--', which cannot be meant")
         known, unknown = super().parse_known_args(*given, **named)
         if unknown:
             options = [name for action in self._actions for name in action.option_strings]

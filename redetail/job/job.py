@@ -14,6 +14,7 @@ from redetail.documents import shown
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ModelSpec, WeightedFile, as_spec
 from redetail.errors import InputError, SettingsError, UnknownNameError
+from redetail.files import check_given
 from redetail.geometry.scale import Scale
 from redetail.job import reading, writing
 from redetail.job.requested import RequestedSettings, Subject
@@ -103,13 +104,15 @@ class Job:
         )
 
     def check(self) -> None:
-        """Refuse settings that no engine has, before one is loaded, which may take a minute.
+        """Refuse settings that no engine has, and names that no file has, before a model is loaded.
 
-        Raises :class:`~redetail.errors.SettingsError`.
+        Raises :class:`~redetail.errors.SettingsError` and :class:`~redetail.errors.InputError`.
         """
         RequestedSettings(self.settings).check()
         for subject in self.subjects:
             subject.check()
+        for path in self.files:
+            check_given(path)
 
     def open_source(self) -> FrameSource:
         """The frames; raises :class:`~redetail.errors.InputError` where they cannot be read."""

@@ -113,8 +113,15 @@ def source_fingerprint(info: VideoInfo) -> dict[str, Any] | None:
 
 
 def file_fingerprints(files: Iterable[Path]) -> dict[str, Any]:
-    """Fingerprints by name; what is not there, such as a name on the hub, is identified by its name alone."""
-    return {str(path): fingerprint(path) if path.exists() else None for path in files}
+    """Fingerprints by name; what cannot be read, such as a name on the hub, is identified by its name alone."""
+    return {str(path): _fingerprint_or_none(path) for path in files}
+
+
+def _fingerprint_or_none(path: Path) -> dict[str, Any] | None:
+    try:
+        return fingerprint(path) if path.is_file() or path.is_dir() else None  # a pipe would wait for its writer
+    except OSError:  # whoever reads it says what is wrong
+        return None
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -148,6 +155,6 @@ def engine_identity(capabilities: Capabilities) -> dict[str, Any]:
 def _folder_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        status = path.stat()
+        status = path.stat() if path.exists() else path.lstat()  # a link may lead nowhere
         digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

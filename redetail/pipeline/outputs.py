@@ -22,7 +22,7 @@ from redetail.region import Size
 from redetail.video import EncodeOptions, FrameSink, FrameSource, VideoInfo, open_sink
 from redetail.video.base import RGB
 from redetail.video.span import Span
-from redetail.video.target import check_target
+from redetail.video.target import check_name, check_target
 
 Writer = Callable[[PastedFrame], None]
 LABELS = ("before", "after")
@@ -174,6 +174,7 @@ def check_names(written: Iterable[Path | None], read: Iterable[Path]) -> None:
     for path in written:
         if path is None:
             continue
+        check_name(path)
         real = os.path.realpath(path)
         if real in seen:
             raise SettingsError(f"Two outputs have the same name, {path}; give each its own.")

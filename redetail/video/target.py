@@ -16,6 +16,7 @@ _log = logging.getLogger(__name__)
 _RESERVE = 16 * 2**20
 WINDOWS = os.name == "nt"
 LONGEST_NAME = 255  # bytes, on nearly every file system
+LONGEST_PATH = 4096  # bytes, as Linux has it; others allow less and say so
 _LONGEST_PATH = 240  # characters of a path on Windows, hidden names included, unless it was set up for longer ones
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 
@@ -113,6 +114,8 @@ def check_name(path: Path, *, windows: bool = WINDOWS) -> None:
         raise OutputError("The output is written to a file, not to standard output; give a name such as out.mp4.")
     if length > LONGEST_NAME:
         raise OutputError(f"The output name {name[:40]}... is too long; choose one of at most {LONGEST_NAME} bytes.")
+    if len(os.fsencode(str(path))) >= LONGEST_PATH:
+        raise OutputError(f"The path of {name[:40]} has {LONGEST_PATH} bytes or more; choose a folder nearer the root.")
     if not windows:
         return
     if name.split(".")[0].rstrip().upper() in _RESERVED:

@@ -409,3 +409,37 @@ def test_a_disk_that_is_full_before_there_is_work_to_keep(refused, tmp_path: Pat
         assert "the disk is full" in refused(*detail(clip, tmp_path, *BOX))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+LONG = "x" * 5000
+HARD = ("a\0b.mp4", LONG, f"{'漢' * 90}.mp4", "a/" * 2000 + "x.mp4", "\ud800.mp4")
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("option", ["-o", "--report", "--compare", "--save-job", "--mask", "--segs", "--vae", "--lora"])
+def test_names_that_no_file_can_have(run, tmp_path: Path, clip: Path, monkeypatch, option: str, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run("detail", clip, "-o", "out.mp4", *(() if option in ("--mask", "--segs") else BOX), f"{option}={name}")
+    assert ran.code == 2, ran.err
+    assert len(ran.err.splitlines()[-1]) < 1000
+    assert listing(tmp_path) == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("option", ["--draw", "--report"])
+def test_names_that_no_drawing_can_have(run, tmp_path: Path, clip: Path, monkeypatch, option: str, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("detect", clip, *BOX, f"{option}={name}").code == 2
+    assert listing(tmp_path) == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("option", ["--save-job=--", "-o--", "--prompt=--"])
+def test_two_minus_signs_are_no_value(refused, tmp_path: Path, clip: Path, option: str) -> None:
+    assert "has the value '--'" in refused(*detail(clip, tmp_path, option))
+
+
+@pytest.mark.parametrize("option", ["--vae", "--mask", "--segs", "--lora"])
+def test_a_folder_with_links_to_nowhere_is_no_bug(run, tmp_path: Path, clip: Path, fake_engine, option: str) -> None:
+    (tmp_path / "dangling").symlink_to("nowhere")
+    ran = run(*detail(clip, tmp_path, option, tmp_path, *(() if option in ("--mask", "--segs") else BOX)))
+    assert ran.code == (2 if option in ("--mask", "--segs") else 0), ran.err

@@ -1,7 +1,9 @@
 """Whole runs of the command line as a user would, with a formula in place of the network."""
 
 import json
+import logging
 import signal
+import warnings
 from fractions import Fraction
 from pathlib import Path
 
@@ -218,3 +220,32 @@ def test_debug_shows_where_an_error_came_from(run, tmp_path: Path, caplog: pytes
     ran = run("detail", tmp_path / "nowhere.mp4", "-o", tmp_path / "out.mp4", "--debug")
     assert ran.code == 2
     assert "check_input" in caplog.text
+
+
+def test_every_run_of_a_process_says_its_notes_and_each_of_them_once(run, clip: Path, fake_engine) -> None:
+    repeated = clip.with_name("repeated.mp4")
+    with av.open(str(clip)) as given, av.open(str(repeated), "w", format="h264") as out:  # without time stamps
+        stream = out.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    for _ in range(2):
+        ran = run("detail", repeated, "-o", clip.with_name("out.mp4"), "--box", "20,20,9000,60", "--overwrite", *QUICK)
+        assert ran.code == 0, ran.err
+        notes = [line for line in ran.err.splitlines() if line.startswith("Note: ")]
+        assert [line for line in notes if "time stamps; they were filled in" in line]
+        assert [line for line in notes if "beyond the frame" in line]
+        assert len(set(notes)) == len(notes)
+
+
+def test_logging_and_warnings_are_as_before_a_command(run, clip: Path, fake_engine) -> None:
+    root, ours = logging.getLogger(), logging.getLogger("redetail")
+
+    def state() -> tuple[object, ...]:
+        return root.handlers[:], root.level, ours.handlers[:], ours.level, warnings.filters[:]
+
+    before = state()
+    for more in ((), ("--debug",)):
+        assert run("detail", clip, "-o", clip.with_name("out.mp4"), "--overwrite", *BOX, *QUICK, *more).code == 0
+        assert state() == before

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from redetail.cli.interrupt import MESSAGE, SIGNALS, stop_on_signal
+from redetail.errors import Cancelled
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -26,7 +27,18 @@ def test_the_second_signal_interrupts() -> None:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        signal.raise_signal(signal.SIGTERM)  # temporary files are being removed
+        assert {signal.getsignal(number) for number in SIGNALS} == {signal.SIG_DFL}
+
+
+def test_a_signal_does_not_disturb_work_that_cleans_up() -> None:
+    with stop_on_signal() as token:
+        token.check()
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Cancelled):
+            token.check()
+        signal.raise_signal(signal.SIGINT)
+        assert {signal.getsignal(number) for number in SIGNALS} == {signal.SIG_DFL}
 
 
 def test_what_was_set_before_is_restored() -> None:
@@ -39,8 +51,10 @@ def test_what_was_set_before_is_restored() -> None:
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_before_work_has_started_the_first_signal_stops_at_once(number: signal.Signals) -> None:
-    with pytest.raises(KeyboardInterrupt), stop_on_signal():
-        signal.raise_signal(number)
+    with stop_on_signal():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+        signal.raise_signal(signal.SIGINT)  # passed over: what was made so far is being removed
 
 
 @pytest.mark.parametrize("number", SIGNALS)

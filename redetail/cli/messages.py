@@ -1,0 +1,60 @@
+"""What a command says beside its result: notes, each of them once, and with --debug all that is logged."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redetail.cli.display import plain
+
+_LONG_WORD = re.compile(r"\S{300,}")
+
+
+class Notes(logging.Handler):
+    """Warnings of one run as notes on standard error, above the bars while these are drawn; none is said twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write what a user can act on."""
+        text = record.getMessage()
+        if record.levelno < logging.ERROR and text not in self._said:
+            self._said.add(text)
+            sys.stderr.write(plain(f"Note: {shortened(text)}\n"))
+
+
+@contextmanager
+def messages(log: logging.Logger, *, debug: bool) -> Iterator[None]:
+    """Set up logging for one command, and leave it as it was: ``debug`` logs everything, else notes and errors show."""
+    root, level = logging.getLogger(), logging.DEBUG if debug else logging.ERROR
+    everything = logging.StreamHandler()
+    everything.setLevel(level)
+    everything.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    notes = Notes()
+    notes.setLevel(logging.CRITICAL + 1 if debug else logging.WARNING)
+    before = root.level, log.level
+    root.addHandler(everything)
+    log.addHandler(notes)
+    root.setLevel(level)
+    log.setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.removeHandler(everything)
+        log.removeHandler(notes)
+        root.setLevel(before[0])
+        log.setLevel(before[1])
+
+
+def shortened(text: str) -> str:
+    """Both ends alone of words, names of files for one, that would fill the screen."""
+    return _LONG_WORD.sub(lambda word: f"{word[0][:120]}...{word[0][-60:]}", text)
