@@ -159,9 +159,10 @@ def _do(
         with _planned(started, job, kept) as (planned, space), started.enhanced(planned, space) as crops:
             if kept is not None:
                 kept.mark_writing()
-            with outputs.opened(planned, job.span.whole) as write:
+            with outputs.opened(planned, job.span.whole, strict=job.strict) as write:
                 pictures = pictures_for(job.report, planned, size)
                 measures = started.write(planned, crops, write, size, pictures)
+            outputs.faults.extend(started.faults)
             report = report_of(started, job, planned, measures, outputs, named=named)
             if job.report is not None:
                 write_run(report, job.report, pictures)
@@ -289,7 +290,7 @@ def run_of(
     job: Job, frames: FrameSource, engine: Engine, progress: ProgressCallback, cancel: CancelToken | None
 ) -> Run:
     """The run of a job over its frames."""
-    return Run(frames, engine, _resolved(job, engine), progress, cancel, job.subjects, job.save_hints)
+    return Run(frames, engine, _resolved(job, engine), progress, cancel, job.subjects, job.save_hints, job.strict)
 
 
 def engine_for(job: Job, engine: Engine | None) -> Engine:

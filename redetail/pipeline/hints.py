@@ -29,23 +29,27 @@ _LOG = logging.getLogger(__name__)
 _SHAPE = 0.01
 
 
-def open_hints(names: Iterable[str], info: VideoInfo) -> dict[str, FrameSource]:
-    """The videos and folders among the ``names`` of hints, for a clip with this ``info``.
+def open_hints(names: Iterable[str], info: VideoInfo, *, strict: bool = False) -> dict[str, FrameSource]:
+    """The videos and folders among the ``names`` of hints, for a clip with this ``info``; ``strict`` refuses damage.
 
     A name that can be computed from the crops stays out. Raises :class:`~redetail.errors.InputError` for what is
     neither a computed hint nor a file, and for pictures of another shape than the clip's.
     """
-    return {name: _opened(name, info) for name in dict.fromkeys(names) if name not in hint_names()}
+    computed = [name for name in dict.fromkeys(names) if name in hint_names()]
+    for name in computed:
+        if Path(name).exists():
+            _LOG.warning("The hint %s is computed from the crops; for what is called so here, give ./%s.", name, name)
+    return {name: _opened(name, info, strict) for name in dict.fromkeys(names) if name not in computed}
 
 
-def _opened(name: str, info: VideoInfo) -> FrameSource:
+def _opened(name: str, info: VideoInfo, strict: bool) -> FrameSource:
     path = expanded(name)
     if not path.exists():
         raise InputError(
             f"The hint {name!r} is neither one that can be computed ({', '.join(hint_names())}) nor a video or folder "
             "of images on this machine."
         )
-    source = open_source(path)
+    source = open_source(path, strict=strict)
     own, whole = source.info.size, info.size
     if abs(own.width * whole.height / (own.height * whole.width) - 1) > _SHAPE:
         raise InputError(

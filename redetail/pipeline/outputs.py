@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from redetail.errors import OutputError, SettingsError
+from redetail.errors import InputError, OutputError, SettingsError
 from redetail.evaluate.sheet import side_by_side
 from redetail.files import expanded, replacing
 from redetail.optional import require
@@ -80,10 +80,12 @@ class Outputs:
         return np.stack(self._frames) if self.output is None and self._frames else None  # type: ignore[return-value]
 
     @contextmanager
-    def opened(self, plan: Plan, whole: bool) -> Iterator[Writer]:
+    def opened(self, plan: Plan, whole: bool, *, strict: bool = False) -> Iterator[Writer]:
         """The function that takes pasted frames; files get their names when the context ends without an error.
 
-        ``whole``: the plan covers the whole clip. Where nothing is detailed in it, the output is the very same file.
+        ``strict``: streams that turn out to be damaged when they are copied are an
+        :class:`~redetail.errors.InputError`. ``whole``: the plan covers the whole clip.
+        Where nothing is detailed in it, the output is the very same file.
         """
         with ExitStack() as stack:
             writers: list[Writer] = []
@@ -110,6 +112,8 @@ class Outputs:
                 self._copy(copied)
             elif self.output is not None:
                 self.faults.extend(sinks[0].faults)
+            if strict and self.faults:
+                raise InputError(f"{self.faults[0].split(';')[0].rstrip('.')}; use a sound copy, or leave out strict.")
 
     def _copies(self, plan: Plan, whole: bool) -> bool:
         """Whether the output is the very same file as the source."""

@@ -44,7 +44,8 @@ log = logging.getLogger(__name__)
 class Run:
     """One run over one source: what its passes share.
 
-    ``save_hints``: a folder that does not exist yet, for pictures of what the engine's ControlNets were shown.
+    ``strict``: damaged masks and hints are refused; ``save_hints``: a folder that does not exist yet, for pictures of
+    what the engine's ControlNets were shown.
     """
 
     source: FrameSource
@@ -54,9 +55,11 @@ class Run:
     cancel: CancelToken | None = None
     subjects: Sequence[Subject] = ()
     save_hints: Path | None = None
+    strict: bool = False
     watch: Stopwatch = field(default_factory=Stopwatch)
     _hints: Mapping[str, FrameSource] = field(init=False, repr=False)
     _folder: HintFolder | None = field(init=False, repr=False)
+    _beside: tuple[str, ...] = field(init=False, default=(), repr=False)
 
     def __post_init__(self) -> None:
         # What cannot be is refused before a long clip is searched, not after.
@@ -64,8 +67,13 @@ class Run:
         check_subjects(self.subjects, self.settings, self.engine)
         if self.save_hints is not None and not capabilities.hints:
             raise SettingsError(f"There are no hints to save in {self.save_hints}: the model has no ControlNet.")
-        self._hints = open_hints(capabilities.hints, self.source.info)
+        self._hints = open_hints(capabilities.hints, self.source.info, strict=self.strict)
         self._folder = None if self.save_hints is None else HintFolder(self.save_hints)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What was missing or damaged in files that were read beside the clip: masks and hints."""
+        return (*self._beside, *(fault for source in self._hints.values() for fault in source.faults))
 
     def plan(self, selection: Sequence[Selection], span: Span, filters: Sequence[Filter[Any]] = ()) -> Plan:
         """Pass 1: find the subjects, leave some out, and decide how each of the others is cropped and scaled."""
@@ -74,13 +82,17 @@ class Run:
     def find(self, selection: Sequence[Selection], span: Span, filters: Sequence[Filter[Any]] = ()) -> SelectedRegions:
         """The first half of pass 1: who is where."""
         with self._pass("detect"):
-            search = Search(self.source, span, self.settings.crop_factor, self.progress, self.cancel)
-            return select_regions(selection, search, filters)
+            search = Search(
+                self.source, span, self.settings.crop_factor, self.progress, self.cancel, strict=self.strict
+            )
+            found = select_regions(selection, search, filters)
+            self._beside = search.faults
+            return found
 
     def plan_for(self, found: SelectedRegions) -> Plan:
         """The second half of pass 1: how each subject is cropped and scaled."""
         crops = self._crops(found.found, [one.number for one in found.left_out])
-        notices = (*self.source.info.notices, *self.source.faults, *found.notices)
+        notices = (*self.source.info.notices, *self.source.faults, *self._beside, *found.notices)
         placement, size = self.engine.capabilities.placement, self.source.info.size
         return Plan(
             found.start,

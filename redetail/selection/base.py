@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from redetail.progress import CancelToken, ProgressCallback, no_progress, with_progress
 from redetail.region import Region, Size
+from redetail.video import open_source
 from redetail.video.base import Frame, FrameSource
 from redetail.video.span import Span
 
@@ -43,7 +44,8 @@ class CommandOption:
 class Search:
     """One reading of a part of a clip, shared by all selections of a job.
 
-    ``crop_factor``: side of a crop window as a multiple of the subject's box.
+    ``crop_factor``: side of a crop window as a multiple of the subject's box; ``strict``: damaged files beside the clip
+    are refused.
     """
 
     def __init__(
@@ -53,7 +55,11 @@ class Search:
         crop_factor: float,
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
+        *,
+        strict: bool = False,
     ) -> None:
+        self._strict = strict
+        self._beside: list[FrameSource] = []
         self._source, self._span, self._progress, self._cancel = source, span, progress, cancel
         self._range: tuple[int, int] | None = None
         self.crop_factor = crop_factor
@@ -62,6 +68,17 @@ class Search:
     def size(self) -> Size:
         """Of the frames."""
         return self._source.info.size
+
+    def open(self, path: Path) -> FrameSource:
+        """A video or picture that is read beside the clip, whose faults are reported like those of the clip."""
+        source = open_source(path, strict=self._strict)
+        self._beside.append(source)
+        return source
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What was missing or damaged in files that were read beside the clip."""
+        return tuple(fault for source in self._beside for fault in source.faults)
 
     def frames(self) -> Iterator[Frame]:
         """Decode the frames; raises :class:`~redetail.errors.InputError` where the part holds none."""

@@ -35,7 +35,8 @@ class MaskSelection(FileSelection[NDArray[Any]]):
 
     @classmethod
     def from_option(cls, value: Any) -> Self | None:
-        """A file's name, or an array, a tensor or a list of rows; (F, 1, H, W) is read as (F, H, W)."""
+        """A file's name, or an array, a tensor or a list of rows; (F, 1, H, W) and (F, H, W, 1) are read as (F, H, W),
+        and bytes of nothing but 0 and 1 as no and yes."""
         if isinstance(value, str | Path):
             return super().from_option(value)
         try:
@@ -44,8 +45,10 @@ class MaskSelection(FileSelection[NDArray[Any]]):
             raise RegionError("The mask has rows of unequal length; give (H, W) or (F, H, W).") from error
         if mask.dtype.kind not in "biuf":
             raise RegionError(f"mask is {shown(value)}; give a file's name or an array of numbers.")
-        if mask.ndim == 4 and mask.shape[1] == 1:
-            mask = mask[:, 0]
+        if mask.ndim == 4 and 1 in (mask.shape[1], mask.shape[3]):
+            mask = mask[:, 0] if mask.shape[1] == 1 else mask[..., 0]
+        if mask.dtype == np.uint8 and mask.size and mask.max() == 1:  # of 255 levels, such a mask would be black
+            mask = mask.astype(bool)
         return cls(InMemory(mask))
 
     def check(self, size: Size) -> None:
@@ -61,13 +64,13 @@ class MaskSelection(FileSelection[NDArray[Any]]):
         cuts = [frame.index for frame in search.frames() if shots.update(frame.pixels)]
         start, stop = search.frame_range()
         with self._naming():
-            masks = self._pictures(start, stop)
+            masks = self._pictures(search, start, stop)
             return regions_from_masks(masks, search.size, start, stop, search.crop_factor, cuts=cuts)
 
-    def _pictures(self, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
+    def _pictures(self, search: Search, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
         """(H, W) uint8 masks: one for a still, else those of frames start..stop."""
         if isinstance(self.given, Path):
-            source = open_source(self.given)
+            source = search.open(self.given)
             still = source.info.frames == 1
             opaque = transparency(self.given) if still and self.given.is_file() else None
             if opaque is not None:

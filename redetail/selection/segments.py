@@ -30,8 +30,9 @@ class SegmentSelection(FileSelection[Mapping[str, Any]]):
         return super().from_option(value)
 
     def check(self, size: Size) -> None:
-        """Refuse a file that is not a document."""
-        self._document()
+        """Refuse whatever in a document cannot be used with frames of that size."""
+        with self._naming():
+            regions_from_segs(self._document(), size, 0, 1)
 
     def find(self, search: Search) -> list[Region]:
         """One region for each segment."""

@@ -26,8 +26,9 @@ def regions_from_segs(document: Mapping[str, Any], frame: Size, start: int, stop
     """Regions of a JSON document of segments, fixed in frames ``start`` to ``stop`` (excluded).
 
     The document is ``{"size": [width, height], "segs": [{"crop_region": [x1, y1, x2, y2], "bbox": [x1, y1, x2, y2],
-    "label": "face", "confidence": 0.9, "mask": [[0, 0.5, 1], ...]}, ...]}``. ``label``, ``confidence`` and ``mask``
-    may be left out; a mask has rows of numbers 0..1 and covers the crop region; without one the bbox is the subject.
+    "label": "face", "confidence": 0.9, "mask": [[0, 0.5, 1], ...]}, ...]}``. ``bbox`` (then the crop
+    region), ``label``, ``confidence`` and ``mask`` may be left out; a mask has rows of numbers 0..1 and covers the crop
+    region; without one the bbox is the subject.
     Where ``size`` is not the frame's, each axis is scaled by its own ratio.
 
     Raises :class:`~redetail.errors.RegionError` naming the segment for whatever is missing or cannot be used.
@@ -127,9 +128,10 @@ def _seg(entry: Any, number: int) -> Seg:
     """A segment of the document, still in the document's coordinates."""
     name = f"Segment {number}"
     if not isinstance(entry, Mapping):
-        raise RegionError(f"{name} must be an object with crop_region and bbox, not {type(entry).__name__}.")
-    crop, bbox = (_numbers(entry, key, 4, name) for key in ("crop_region", "bbox"))
-    confidence = entry.get("confidence", 1.0)
+        raise RegionError(f"{name} must be an object with a crop_region, not {type(entry).__name__}.")
+    crop = _numbers(entry, "crop_region", 4, name)
+    bbox = crop if entry.get("bbox") is None else _numbers(entry, "bbox", 4, name)
+    confidence = 1.0 if entry.get("confidence") is None else entry["confidence"]
     if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
         raise RegionError(f"{name} has the confidence {shown(confidence)}; it must be a number from 0 to 1.")
     mask = None if entry.get("mask") is None else _mask_rows(entry["mask"], name)

@@ -1,13 +1,16 @@
 """Damaged sources: a note and exit code 3, or a refusal; inputs are never replaced, names are claimed at the start."""
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from redetail.claims import claimed
+from redetail.video.stream_copy import StreamCopy
 
 BOX = ("--box", "20,20,60,60")
 
@@ -15,8 +18,6 @@ BOX = ("--box", "20,20,60,60")
 @pytest.fixture
 def half_clip(clip: Path, tmp_path: Path) -> Path:
     """A Matroska file whose second half is zeros."""
-    import av
-
     path = tmp_path / "half.mkv"
     with av.open(str(clip)) as source, av.open(str(path), "w") as sink:
         stream = sink.add_stream_from_template(source.streams.video[0])
@@ -47,6 +48,42 @@ def test_strict_refuses_it(run, half_clip: Path, tmp_path: Path, command: str) -
     assert ran.code == 2
     assert "half.mkv is damaged" in ran.err.splitlines()[-1]
     assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.usefixtures("fake_engine")
+@pytest.mark.parametrize("strict", [True, False])
+def test_sound_that_only_the_muxer_finds_damaged(
+    run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strict: bool
+) -> None:
+    fault = "clip.mp4 has damaged sound; 2 packets were left out."
+    monkeypatch.setattr(StreamCopy, "faults", property(lambda _: (fault,)))
+    ran = run("detail", clip, "-o", tmp_path / "out.mp4", *BOX, *(("--strict",) if strict else ()))
+    assert ran.code == (2 if strict else 3)
+    assert "has damaged sound" in ran.err
+    assert (tmp_path / "out.mp4").exists() is not strict
+
+
+@pytest.mark.usefixtures("fake_engine")
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_damaged_mask_is_told_like_a_damaged_clip(run, clip: Path, tmp_path: Path, strict: bool) -> None:
+    mask = tmp_path / "mask.mkv"
+    with av.open(str(mask), "w") as sink:
+        stream = sink.add_stream("mjpeg", rate=10, options={"qmin": "2"})
+        stream.width, stream.height, stream.pix_fmt = 96, 80, "yuvj420p"
+        for shift in range(8):
+            picture = np.zeros((80, 96, 3), np.uint8)
+            picture[20:60, 20 + shift : 60 + shift] = 255
+            packets = stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24"))
+            if shift == 6:  # the clip has six frames
+                whole = bytes(packets[0])
+                packets = [av.Packet(bytes(len(whole)))]
+                packets[0].stream, packets[0].pts, packets[0].dts = stream, 600, 600
+                packets[0].time_base = Fraction(1, 1000)
+            sink.mux(packets)
+        sink.mux(stream.encode(None))
+    more = ("--strict",) if strict else ()
+    ran = run("detail", clip, "-o", tmp_path / "out.mp4", "--mask", mask, *more)
+    assert (ran.code, "mask.mkv" in ran.err) == ((2 if strict else 3), True), ran.err
 
 
 @pytest.mark.usefixtures("fake_engine")

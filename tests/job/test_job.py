@@ -196,7 +196,16 @@ def test_arguments_of_the_wrong_type_are_refused_in_one_sentence(option, value, 
 
 
 @pytest.mark.parametrize(
-    "mask", [[[0, 1], [1, 1]], np.array([[[[0, 1], [1, 1]]]]), np.array([[False, True], [True, True]])]
+    "mask",
+    [
+        [[0, 1], [1, 1]],
+        [[0.0, 1.0], [1.0, 1.0]],
+        np.array([[[[0, 1], [1, 1]]]]),
+        np.array([[[[0], [1]], [[1], [1]]]]),
+        np.array([[0, 1], [1, 1]], np.uint8),
+        np.array([[0, 255], [255, 255]], np.uint8),
+        np.array([[False, True], [True, True]]),
+    ],
 )
 def test_masks_come_in_many_forms(mask):
     frames = np.zeros((1, 2, 2, 3), np.uint8)

@@ -74,6 +74,15 @@ def test_hints_of_another_shape_are_refused_and_another_number_is_said(tmp_path,
     ]
 
 
+def test_a_folder_that_is_called_like_a_hint_is_meant_with_its_path(tmp_path, caplog, monkeypatch):
+    pictures(tmp_path / "canny", clip())
+    monkeypatch.chdir(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        assert open_hints(["canny"], INFO) == {}
+    assert "for what is called so here, give ./canny" in caplog.text
+    assert list(open_hints(["./canny"], INFO)) == ["./canny"]
+
+
 class Shown(FakeEngine):
     """Notes the hints that it is given; ``names`` are those that it asks for."""
 

@@ -50,6 +50,17 @@ def test_label_and_confidence_may_be_left_out() -> None:
     assert (region.label, region.confidence) == ("segment", 1.0)
 
 
+@pytest.mark.parametrize("absent", [True, False])
+def test_without_a_bbox_the_crop_region_is_the_subject(absent: bool) -> None:
+    plain = document()
+    plain["segs"][0] |= {"bbox": None, "confidence": None}
+    if absent:
+        del plain["segs"][0]["bbox"], plain["segs"][0]["confidence"]
+    (region,) = regions_from_segs(plain, FRAME, 0, 1)
+    assert region.box(0) == region.window(0) == Box(40, 20, 120, 100)
+    assert region.confidence == 1.0
+
+
 def test_each_axis_is_scaled_by_its_own_ratio() -> None:
     (region,) = regions_from_segs(document(), Size(400, 120), 0, 1)
     assert region.window(0) == Box(80, 20, 240, 100)
@@ -120,8 +131,8 @@ def test_masks_that_cannot_be_used(mask: Any, message: str) -> None:
         ({"size": [0, 120], "segs": [1]}, "size of 0x120"),
         ({"size": [200, 120], "segs": []}, "holds no segments"),
         ({"size": [200, 120], "segs": "face"}, "holds no segments"),
-        ({"size": [200, 120], "segs": [7]}, "Segment 0 must be an object with crop_region and bbox, not int"),
-        (document(bbox=None), "Segment 0 needs 4 numbers under 'bbox', not None"),
+        ({"size": [200, 120], "segs": [7]}, "Segment 0 must be an object with a crop_region, not int"),
+        (document(bbox=7), "Segment 0 needs 4 numbers under 'bbox', not 7"),
         (document(bbox=[1, 2, 3, "4"]), "Segment 0 needs 4 numbers under 'bbox'"),
         (document(bbox=[1, 2, float("nan"), 4]), "all numbers must be finite"),
         (document(bbox=[100, 40, 60, 80]), "Segment 0 cannot be used: The box .* ends before it begins"),
