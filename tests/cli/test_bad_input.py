@@ -38,7 +38,7 @@ def refused(run, tmp_path: Path, fake_engine) -> Callable[..., str]:
         assert listing(tmp_path) == before
         return complaint
 
-    refuse.reports = reports  # type: ignore[attr-defined]  # of passes that were begun
+    refuse.reports = reports  # type: ignore[attr-defined]  # of passes that were started
     return refuse
 
 
