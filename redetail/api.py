@@ -191,8 +191,7 @@ def plan(
     cancel: CancelToken | None = None,
     **options: Any,
 ) -> Plan:
-    """Only the first pass of :func:`detail`, with its arguments: who is where, and how each would be cropped and
-    scaled."""
+    """Only the first pass of :func:`detail`, with its arguments: who is where, and how each would be cropped."""
     return plan_job(Job().overlay(source=source, **options), engine=engine, progress=progress, cancel=cancel)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.errors import InputError
-from redetail.imaging.flow import dense_flow, occluded, warp
+from redetail.imaging.flow import dense_flow, enlarged, occluded, small, warp
 from redetail.imaging.resample import to_float
 from redetail.region import Box, Size
 
@@ -55,9 +55,13 @@ class TemporalFigures:
 
 
 class SourceMotion:
-    """The optical flow of a source from each frame to the one before; several outputs are judged along the same one."""
+    """The optical flow of a source from each frame to the one before; several outputs are judged along the same one.
 
-    def __init__(self) -> None:
+    ``longest``: it is computed on pictures of at most so many pixels a side (None: on all of them).
+    """
+
+    def __init__(self, longest: int | None = None) -> None:
+        self._longest = longest
         self._of: tuple[int, tuple[slice, slice]] | None = None
         self._motion: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None
 
@@ -65,9 +69,12 @@ class SourceMotion:
         self, index: int, area: tuple[slice, slice], now: NDArray[Any], before: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Flow (h, w, 2) from ``now``, frame ``index`` under ``area``, to ``before``, and where it can be trusted."""
+        shape = now.shape[0], now.shape[1]
         if self._motion is None or self._of != (index, area):
+            now, before = small(now, self._longest), small(before, self._longest)
             flow = dense_flow(now, before)
-            self._of, self._motion = (index, area), (flow, ~occluded(flow, dense_flow(before, now)))
+            trusted = ~occluded(flow, dense_flow(before, now))
+            self._of, self._motion = (index, area), enlarged(flow, trusted, shape)
         return self._motion
 
 

@@ -29,6 +29,28 @@ def dense_flow(first: NDArray[Any], second: NDArray[Any]) -> Flow:
     return np.asarray(search.calc(_grey(cv2, first), _grey(cv2, second), None), np.float32)
 
 
+def small(picture: NDArray[Any], longest: int | None) -> NDArray[Any]:
+    """The picture (h, w, 3) with at most ``longest`` pixels a side, each the mean of those that it stands for."""
+    height, width = picture.shape[:2]
+    if longest is None or max(height, width) <= longest:
+        return picture
+    cv2 = require("cv2")
+    ratio = longest / max(height, width)
+    size = max(1, round(width * ratio)), max(1, round(height * ratio))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+
+
+def enlarged(flow: Flow, trusted: NDArray[np.bool_], shape: tuple[int, int]) -> tuple[Flow, NDArray[np.bool_]]:
+    """A flow (h, w, 2) of smaller pictures, and where it can be trusted (h, w), for pictures of ``shape`` (H, W)."""
+    height, width = flow.shape[:2]
+    if (height, width) == shape:
+        return flow, trusted
+    cv2 = require("cv2")
+    grown = cv2.resize(flow, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    certain = cv2.resize(trusted.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.asarray(grown * np.float32([shape[1] / width, shape[0] / height]), np.float32), certain > 0
+
+
 def warp(picture: NDArray[Any], flow: Flow, *, cubic: bool = False) -> NDArray[np.float32]:
     """The picture (h, w) or (h, w, C) sampled at p + flow[p], bilinear or bicubic, as float32 in its own range.
 

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from redetail.evaluate.temporal import Jitter, TemporalFigures, UntouchedCheck, WarpedError, window_jitter
+from redetail.evaluate.temporal import Jitter, SourceMotion, TemporalFigures, UntouchedCheck, WarpedError, window_jitter
 from redetail.pipeline.paste import PastedFrame
 from redetail.pipeline.written import WrittenChange, WrittenCheck
 from redetail.region import Region
+
+_FLOW_SIDE = 384
+"""Pixels a side of the pictures whose motion is measured in every run; ``redetail evaluate`` takes all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Measures:
         self, regions: Sequence[Region], scale: tuple[float, float] = (1.0, 1.0), frames: tuple[int, int] = (0, 0)
     ) -> None:
         self._regions, self._scale = regions, scale
-        self._flicker = [WarpedError() for _ in regions]
+        self._flicker = [WarpedError(SourceMotion(_FLOW_SIDE)) for _ in regions]
         self._changed = [_Change() for _ in regions]
         self._frames: list[list[FrameMeasures]] = [[] for _ in regions]
         self._untouched = UntouchedCheck()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from redetail.errors import DependencyError
+from redetail.imaging import flow
 from redetail.imaging.flow import dense_flow, occluded, warp
 from redetail.imaging.resample import crop
 from redetail.region import Box, Size
@@ -77,3 +78,21 @@ def test_without_opencv_the_message_says_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(DependencyError, match=r"pip install 'redetail\[standalone\]'"):
         dense_flow(texture(), texture())
+
+
+def test_the_flow_of_small_pictures_is_that_of_the_whole_ones() -> None:
+    y, x = np.mgrid[0:400, 0:600]
+    pattern = (128 + 60 * np.sin(x / 23) * np.cos(y / 17) + 40 * np.sin((x + 2 * y) / 41)).astype(np.uint8)
+    picture = np.repeat(pattern[..., None], 3, axis=-1)
+    now, before = picture[50:350, 100:500], picture[50:350, 106:506]  # what is at x now was at x - 6 before
+    reduced = flow.small(now, 200), flow.small(before, 200)
+    assert reduced[0].shape == (150, 200, 3)
+    motion = flow.dense_flow(*reduced)
+    grown, trusted = flow.enlarged(motion, ~flow.occluded(motion, flow.dense_flow(*reduced[::-1])), (300, 400))
+    assert grown.shape == (300, 400, 2)
+    inner = np.s_[40:-40, 40:-40]
+    assert trusted[inner].mean() > 0.99
+    assert np.median(grown[inner][..., 0]) == pytest.approx(-6, abs=0.3)
+    assert np.median(grown[inner][..., 1]) == pytest.approx(0, abs=0.3)
+    assert flow.small(now, None) is now
+    assert flow.enlarged(motion, trusted, motion.shape[:2])[0] is motion
