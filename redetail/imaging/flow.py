@@ -48,7 +48,7 @@ def enlarged(flow: Flow, trusted: NDArray[np.bool_], shape: tuple[int, int]) -> 
     cv2 = require("cv2")
     grown = cv2.resize(flow, shape[::-1], interpolation=cv2.INTER_LINEAR)
     certain = cv2.resize(trusted.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
-    return np.asarray(grown * np.float32([shape[1] / width, shape[0] / height]), np.float32), certain > 0
+    return np.asarray(grown * np.array([shape[1] / width, shape[0] / height], np.float32), np.float32), certain > 0
 
 
 def warp(picture: NDArray[Any], flow: Flow, *, cubic: bool = False) -> NDArray[np.float32]:
