@@ -33,6 +33,7 @@ class NetworkConfig:
         fused_channels: inner width of what weighs them up.
         neighbour_scale: standard deviation of each coefficient of a cell of their differences; empty for ones.
         drafted: whether the network is also told what a first network made of the crop and of its neighbours.
+        activation_limit: largest magnitude of features at the two coarsest levels; 0: any.
     """
 
     unshuffle: int = 4
@@ -49,6 +50,7 @@ class NetworkConfig:
     fused_channels: int = 48
     neighbour_scale: tuple[float, ...] = ()
     drafted: bool = False
+    activation_limit: float = 0.0
 
     @property
     def latent_channels(self) -> int:
@@ -124,6 +126,7 @@ _NETWORK: Schema = {
     "fused_channels": whole(1, _WIDEST),
     "neighbour_scale": several(between(1e-9, 1e6), _SCALES),
     "drafted": truth,
+    "activation_limit": between(0, 1e6),
 }
 """What config.json may hold."""
 

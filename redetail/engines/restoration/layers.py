@@ -104,16 +104,24 @@ class MotionLayer(nn.Module):
 
 
 class Stage(nn.Module):
-    """A residual block followed by its motion layer, if the level has one."""
+    """A residual block followed by its motion layer, if the level has one.
 
-    def __init__(self, inputs: int, outputs: int, embedding: int, motion: int, heads: int) -> None:
+    ``limit``: largest magnitude that leaves either of them, 0 for any. Blocks have no norm, so that content unlike any
+    of the training's can drive them far beyond what the layers after them have seen.
+    """
+
+    def __init__(self, inputs: int, outputs: int, embedding: int, motion: int, heads: int, limit: float = 0.0) -> None:
         super().__init__()
+        self.limit = limit
         self.block = ResidualBlock(inputs, outputs, embedding)
         self.motion = MotionLayer(outputs, motion, heads) if motion else None
 
     def forward(self, x: Tensor, embedding: Tensor, num_frames: int) -> Tensor:
         """x (B*F, inputs, h, w) -> (B*F, outputs, h, w); num_frames = 0 skips the motion layer."""
-        x = self.block(x, embedding)
+        x = self._bounded(self.block(x, embedding))
         if self.motion is not None and num_frames > 0:
-            x = self.motion(x, num_frames)
+            x = self._bounded(self.motion(x, num_frames))
         return x
+
+    def _bounded(self, x: Tensor) -> Tensor:
+        return x.clamp(-self.limit, self.limit) if self.limit else x

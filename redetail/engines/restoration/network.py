@@ -69,7 +69,8 @@ class RestorationUNet(nn.Module):
         """The stages of one level; only the last one has a motion layer, which keeps the network fast."""
         config = self.config
         motion = [0] * (blocks - 1) + [config.motion_channels[index]]
-        return nn.ModuleList(Stage(width, width, 128, inner, config.motion_heads[index]) for inner in motion)
+        limit = config.activation_limit if index >= len(config.channels) - 2 else 0.0
+        return nn.ModuleList(Stage(width, width, 128, inner, config.motion_heads[index], limit) for inner in motion)
 
     def forward(
         self,

@@ -2,13 +2,24 @@
 
 import torch
 
-from redetail.engines.restoration.layers import MotionLayer, cell_basis, sigma_features
+from redetail.engines.restoration.layers import MotionLayer, Stage, cell_basis, sigma_features
 
 
 @torch.no_grad()
 def test_a_new_motion_layer_is_the_identity() -> None:
     x = torch.randn(6, 16, 5, 7)
     assert torch.equal(MotionLayer(16, 8, 2)(x, 3), x)
+
+
+@torch.no_grad()
+def test_a_limit_bounds_what_leaves_a_stage_and_changes_nothing_within() -> None:
+    torch.manual_seed(0)
+    free, bound = Stage(16, 16, 8, 8, 2), Stage(16, 16, 8, 8, 2, limit=3.0)
+    bound.load_state_dict(free.state_dict())
+    x, embedding = torch.randn(6, 16, 5, 7) / 2, torch.randn(6, 8)
+    assert torch.equal(bound(x, embedding, 3), free(x, embedding, 3))
+    assert free(20 * x, embedding, 3).abs().max() > 3
+    assert bound(20 * x, embedding, 3).abs().max() == 3
 
 
 def test_noise_levels_have_distinct_features() -> None:
