@@ -14,6 +14,7 @@ from redetail.engines.checks import context_windows_for
 from redetail.engines.device import Placement
 from redetail.engines.latent import DenoiserFor, LatentEngine
 from redetail.engines.restoration.codec import TOGETHER
+from redetail.engines.restoration.colour import held
 from redetail.engines.restoration.draft import drafts
 from redetail.engines.restoration.folder import Loaded, load
 from redetail.engines.restoration.tasks import task_weights
@@ -105,7 +106,7 @@ class RestorationModel:
             level = torch.tensor(sigma, device=x.device)
             with self._precision:
                 x0: Tensor = self._network(x.float(), level, seen, len(x), weights=weights)
-            return x0.to(x.dtype)
+            return held(x0, self._network.config).to(x.dtype)
 
         return denoise
 

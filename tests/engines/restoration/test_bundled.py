@@ -107,7 +107,7 @@ def test_weights_and_guidance_scale_what_is_added(engine: Engine, sharp: Crops) 
     whole = restored(engine, crops, "sharpen", cfg=1.0) - crops
     half = restored(engine, crops, "(sharpen:0.5)", cfg=1.0) - crops
     double = restored(engine, crops, "sharpen", cfg=2.0) - crops
-    close = {"atol": 1e-5, "rtol": 0}  # float32 rounding of values below one
+    close = {"atol": 2e-4, "rtol": 0}  # local means are held to half a level, which is not linear
     np.testing.assert_allclose(half, whole / 2, **close)
     inside = np.abs(double) < 0.09
     np.testing.assert_allclose(double[inside], 2 * whole[inside], **close)
