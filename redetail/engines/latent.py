@@ -133,7 +133,8 @@ class LatentEngine:
     ``context_limit``: the longest context window that the motion layers can take (None: any); ``refiner``: a second
     model over the same latents that takes over the last steps, as many as ``settings.refiner_ratio`` says;
     ``differential``: whether a feathered mask opens step by step; a model of one or two steps has too few for that
-    and takes it softly; ``handover``: see :func:`~redetail.sampling.sample_refined`.
+    and takes it softly; ``partial``: whether ``settings.denoise`` says at which step sampling starts, which is left to
+    the model otherwise; ``handover``: see :func:`~redetail.sampling.sample_refined`.
     """
 
     def __init__(
@@ -146,11 +147,12 @@ class LatentEngine:
         context_limit: int | None = None,
         refiner: LatentModel | None = None,
         differential: bool = True,
+        partial: bool = True,
         handover: Handover = "carried",
     ) -> None:
         self._codec, self._model, self._refiner = codec, model, refiner
         self._capabilities, self._limit = described(capabilities, placement), context_limit
-        self._differential, self._handover = differential, handover
+        self._differential, self._partial, self._handover = differential, partial, handover
         self.placement = placement
         self._lock = threading.Lock()  # networks are moved and patched while a request runs
 
@@ -208,7 +210,8 @@ class LatentEngine:
         length, overlap = latent_window(settings, self._capabilities.context_length, grid)
         free = (length, length - overlap) if settings.free_noise and length is not None else None
         request = replace(request, settings=starting_at(settings, request.first_frame))
-        return _Segment(request, grid, latent_mask(request, grid), windows, early, free)
+        denoise = settings.denoise if self._partial else 1.0
+        return _Segment(request, grid, latent_mask(request, grid), windows, early, denoise, free)
 
     def _windows(self, latents: int, settings: Settings, *, stride: int = 1) -> list[ContextWindow]:
         """Context windows over so many latents."""
@@ -274,13 +277,14 @@ class LatentEngine:
 @dataclass(frozen=True)
 class _Segment:
     """What is asked of one call of ``run``, checked; its settings count from its own first frame. ``mask``: that of the
-    latents; ``early``: the windows of the first part of the sampling."""
+    latents; ``early``: the windows of the first part of the sampling; ``denoise``: the share of the steps taken."""
 
     asked: Request
     grid: LatentGrid
     mask: LatentMask
     windows: list[ContextWindow]
     early: list[ContextWindow]
+    denoise: float
     free_noise: tuple[int, int] | None
 
     @property
@@ -300,7 +304,7 @@ class _Segment:
             sampler=self.settings.sampler,
             scheduler=self.settings.scheduler,
             steps=self.settings.steps,
-            denoise=self.settings.denoise,
+            denoise=self.denoise,
             seed=self.settings.seed,
             first_frame=self.grid.latent_of(self.asked.first_frame),
             total_frames=None if self.asked.total_frames is None else self.grid.latents(self.asked.total_frames),

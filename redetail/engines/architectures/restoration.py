@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from redetail.engines.files import FileFacts
     from redetail.engines.spec import ModelSpec
 
-CONFIG, WEIGHTS, DRAFT, CARD = "config.json", "model.safetensors", "draft.safetensors", "card.json"
+CONFIG, CARD = "config.json", "card.json"
+WEIGHTS, INVENTIVE, DRAFT = "model.safetensors", "inventive.safetensors", "draft.safetensors"
+_PARTS = (WEIGHTS, INVENTIVE, DRAFT)
 
 
 def _folder_of(path: Path) -> Path | None:
     """Its weights stand for the folder."""
-    if path.name in (WEIGHTS, DRAFT) and (path.parent / CARD).is_file():
+    if path.name in _PARTS and (path.parent / CARD).is_file():
         return path.parent
     if (path / CARD).is_file():
         return path
@@ -30,7 +32,7 @@ def _describe(folder: Path) -> FileFacts:
     from redetail.engines.files import FileFacts, identify, with_parts
     from redetail.engines.restoration.config import read_card
 
-    parts = [identify(folder / name) for name in (WEIGHTS, DRAFT) if (folder / name).is_file()]
+    parts = [identify(folder / name) for name in _PARTS if (folder / name).is_file()]
     card, size = read_card(folder / CARD), with_parts(parts[0], parts)
     return FileFacts(
         path=folder,
@@ -59,7 +61,7 @@ RESTORATION = Architecture(
     folder_of=_folder_of,
     describe=_describe,
     load=_load,
-    hub_weights=(WEIGHTS, DRAFT),
+    hub_weights=_PARTS,
     mixed_precision=True,
     bundled="restoration",
 )

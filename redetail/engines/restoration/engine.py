@@ -15,8 +15,10 @@ from redetail.engines.device import Placement
 from redetail.engines.latent import DenoiserFor, LatentEngine
 from redetail.engines.restoration.codec import TOGETHER
 from redetail.engines.restoration.colour import held
+from redetail.engines.restoration.dial import Dial
 from redetail.engines.restoration.draft import drafts
 from redetail.engines.restoration.folder import Loaded, load
+from redetail.engines.restoration.network import RestorationUNet
 from redetail.engines.restoration.tasks import task_weights
 from redetail.geometry.context import ContextWindow
 from redetail.sampling import Denoiser, NoisePath, VarianceExploding, sampler_names, scheduler_names
@@ -32,11 +34,13 @@ class RestorationModel:
     A network that tells no tasks apart reads no text.
 
     The network restores as much from a low noise level as from a high one: noise hides nothing of the crop from it. So
-    ``settings.denoise`` weighs the residuals too, from 0, the crop, to 1, all that was predicted.
+    ``settings.denoise`` does not set where sampling starts but how much is invented. Of one network it weighs the
+    residuals, from 0, the crop, to 1, all that was predicted. Of two it does so up to `dial.FAITHFUL`, where the first
+    one works alone, and goes on from there to the inventive one through mixtures of their weights.
     """
 
     def __init__(self, loaded: Loaded, placement: Placement) -> None:
-        self._network, self._draft, self._codec = loaded.network, loaded.draft, loaded.codec
+        self._dial, self._draft, self._codec = Dial(loaded.network, loaded.inventive), loaded.draft, loaded.codec
         self._placement, self._context_length = placement, loaded.card.context_length
         self._path = VarianceExploding.stable_diffusion("x0")
 
@@ -56,25 +60,28 @@ class RestorationModel:
         weights = self._weights(settings)
         if not weights.any():
             return lambda frames: _unchanged
-        seen = cache(lambda: self._seen(crops, settings, tick))
-        return lambda frames: self._denoiser(seen()[frames], weights)
+        network = self._dial.network(settings.denoise)
+        seen = cache(lambda: self._seen(network, crops, settings, tick))
+        return lambda frames: self._denoiser(network, seen()[frames], weights)
 
     def _windows(self, frames: int, settings: Settings) -> list[ContextWindow]:
         return context_windows_for(frames, settings, self._context_length)
 
-    def _seen(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> Tensor:
-        """What the network takes from all crops of a segment, and from their drafts."""
+    def _seen(
+        self, network: RestorationUNet, crops: CropSource, settings: Settings, tick: Callable[[], None]
+    ) -> Tensor:
+        """What a network takes from all crops of a segment, and from their drafts."""
         motion = self._codec.motion(crops)
         beside = self._codec.neighbours(crops, motion)
         told = (self._codec.condition(crops.read(*some), beside) for some in crops.ranges(TOGETHER))
         if self._draft is None:
-            return self._looked(told, tick, self._network.look)[0]
-        seen, first = self._looked(told, tick, self._network.look, self._draft.look)
+            return self._looked(told, tick, network.look)[0]
+        seen, first = self._looked(told, tick, network.look, self._draft.look)
         with self._precision:
             made = drafts(self._draft, self._codec, crops, first, self._windows(crops.frames, settings), tick)
         beside = self._codec.neighbours(made, motion)
         told = (self._codec.drafted(made.read(*some), crops.read(*some), beside) for some in crops.ranges(TOGETHER))
-        return seen + self._looked(told, tick, self._network.look_at_draft)[0]
+        return seen + self._looked(told, tick, network.look_at_draft)[0]
 
     def _looked(
         self, told: Iterable[Tensor], tick: Callable[[], None], *looks: Callable[[Tensor], Tensor]
@@ -94,19 +101,19 @@ class RestorationModel:
 
     def _weights(self, settings: Settings) -> Tensor:
         """How much of each task's residual counts, (T,)."""
-        tasks = self._network.config.tasks
+        tasks, share = self._codec.config.tasks, self._dial.share(settings.denoise)
         if not tasks:
-            return torch.tensor([settings.denoise * settings.cfg])
+            return torch.tensor([share * settings.cfg])
         positive = torch.tensor(task_weights(settings.prompt, tasks) or (1.0,) * len(tasks))
         negative = torch.tensor(task_weights(settings.negative, tasks) or (0.0,) * len(tasks))
-        return settings.denoise * (negative + settings.cfg * (positive - negative))
+        return share * (negative + settings.cfg * (positive - negative))
 
-    def _denoiser(self, seen: Tensor, weights: Tensor) -> Denoiser:
+    def _denoiser(self, network: RestorationUNet, seen: Tensor, weights: Tensor) -> Denoiser:
         def denoise(x: Tensor, sigma: float, /) -> Tensor:
             level = torch.tensor(sigma, device=x.device)
             with self._precision:
-                x0: Tensor = self._network(x.float(), level, seen, len(x), weights=weights)
-            return held(x0, self._network.config).to(x.dtype)
+                x0: Tensor = network(x.float(), level, seen, len(x), weights=weights)
+            return held(x0, network.config).to(x.dtype)
 
         return denoise
 
@@ -134,4 +141,4 @@ def load_restoration_engine(path: Path, placement: Placement) -> LatentEngine:
         part_pixels=16 * 512 * 512,  # its latents are as large as the pixels: some 200 bytes for each in all
     )
     model = RestorationModel(loaded, placement)
-    return LatentEngine(loaded.codec, model, capabilities, placement, differential=False)
+    return LatentEngine(loaded.codec, model, capabilities, placement, differential=False, partial=False)

@@ -1,6 +1,7 @@
 """A restoration model as a folder: config.json, model.safetensors, card.json.
 
 A model that takes drafts has draft.safetensors too: a network of the same shape, but for the part that looks at drafts.
+One that can invent has inventive.safetensors: a network of the same shape that went on from the first one's weights.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import torch
 from safetensors.torch import save as to_bytes
 
-from redetail.engines.architectures.restoration import CARD, CONFIG, DRAFT, WEIGHTS
+from redetail.engines.architectures.restoration import CARD, CONFIG, DRAFT, INVENTIVE, WEIGHTS
 from redetail.engines.config import read_text
 from redetail.engines.restoration.codec import ResidualCodec
 from redetail.engines.restoration.config import ModelCard, NetworkConfig, read_card
@@ -24,12 +25,17 @@ from redetail.files import write_bytes, write_text
 
 
 class Loaded(NamedTuple):
-    """What a model folder holds; ``draft``: the network that makes the drafts, if the first one takes any."""
+    """What a model folder holds.
+
+    ``draft``: the network that makes the drafts, if ``network`` takes any; ``inventive``: the one at the other end of
+    the dial from ``network``, if there is one.
+    """
 
     network: RestorationUNet
     draft: RestorationUNet | None
     codec: ResidualCodec
     card: ModelCard
+    inventive: RestorationUNet | None = None
 
 
 def load(folder: Path | str, device: torch.device | str = "cpu") -> Loaded:
@@ -41,14 +47,22 @@ def load(folder: Path | str, device: torch.device | str = "cpu") -> Loaded:
     config = NetworkConfig.from_json(read_text(folder / CONFIG), str(folder / CONFIG))
     network = _network(folder / WEIGHTS, config, device)
     draft = _network(folder / DRAFT, dataclasses.replace(config, drafted=False), device) if config.drafted else None
-    return Loaded(network, draft, ResidualCodec(config, device), read_card(folder / CARD))
+    path = folder / INVENTIVE
+    inventive = _network(path, config, device) if path.is_file() else None
+    return Loaded(network, draft, ResidualCodec(config, device), read_card(folder / CARD), inventive)
 
 
-def save(folder: Path | str, network: RestorationUNet, card: ModelCard, draft: RestorationUNet | None = None) -> None:
+def save(
+    folder: Path | str,
+    network: RestorationUNet,
+    card: ModelCard,
+    draft: RestorationUNet | None = None,
+    inventive: RestorationUNet | None = None,
+) -> None:
     """Write a model folder that :func:`load` reads; the weights are stored in half precision."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, part in ((WEIGHTS, network), (DRAFT, draft)):
+    for name, part in ((WEIGHTS, network), (DRAFT, draft), (INVENTIVE, inventive)):
         if part is None:
             (folder / name).unlink(missing_ok=True)  # of a model that was here before
             continue

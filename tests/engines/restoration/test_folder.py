@@ -24,8 +24,8 @@ def folder(tmp_path: Path) -> Path:
 def test_round_trip_in_half_precision(folder: Path) -> None:
     torch.manual_seed(0)
     original = RestorationUNet(TINY).state_dict()
-    network, draft, codec, card = load(folder)
-    assert draft is None
+    network, draft, codec, card, inventive = load(folder)
+    assert (draft, inventive) == (None, None)
     assert codec.config == network.config == TINY
     assert card.defaults == {"steps": 2}
     assert not network.training
@@ -56,7 +56,7 @@ def test_both_networks_are_kept(drafted: Path) -> None:
     torch.manual_seed(0)
     RestorationUNet(dataclasses.replace(TINY, drafted=True))
     original = RestorationUNet(TINY).state_dict()
-    network, draft, _, _ = load(drafted)
+    network, draft, *_ = load(drafted)
     assert draft is not None
     assert (network.config.drafted, draft.config.drafted) == (True, False)
     for name, value in draft.state_dict().items():
