@@ -28,7 +28,7 @@ from redetail.imaging.align import Motion, aligned_differences, frame_motion
 
 POOL = 48  # clips of which samples are cut
 LONGEST, WIDEST = 24, 272  # frames and pixels of the longer side of what goes through a codec
-FRAMES, SIDE, MULTIPLE = 18, 208, 16  # most of a clip in the pool; its sides are multiples of the last
+FRAMES, SIDE, MULTIPLE = 9, 144, 16  # most of a clip in the pool; its sides are multiples of the last
 KEPT = 8  # batches drawn before a clip of the pool is replaced: finding its motion and its drafts takes longest
 ALONE = 8  # one clip of so many is one whose frames are seen without their neighbours, as single pictures are
 CHANGE_UNIT = 1 / 2040  # of an aligned difference, which is at most 8.6 / 255: int8 holds it
@@ -213,12 +213,12 @@ class Samples(IterableDataset[Batch]):
         order = np.random.default_rng(self.order)
         pool: list[Source] = []
         for number in itertools.count():
-            if len(pool) < POOL:
-                more = range(len(pool), len(pool) + 1 if pool else self.first)
-                pool += [self.source(rng, alone=place % ALONE == 0) for place in more]
+            if not pool:
+                pool += [self.source(rng, alone=place % ALONE == 0) for place in range(self.first)]
             elif number % KEPT == 0:
-                place = int(rng.integers(POOL))
-                pool[place] = self.source(rng, alone=place % ALONE == 0)
+                place = len(pool) if len(pool) < POOL else int(rng.integers(POOL))
+                fresh = self.source(rng, alone=place % ALONE == 0)
+                pool[place : place + 1] = [fresh]
             side, count, frames = self.sizes[order.integers(len(self.sizes))]
             fitting = pool[::ALONE] if frames == 1 else [s for place, s in enumerate(pool) if place % ALONE]
             drawn = [self.draw(rng, fitting, side, frames) for _ in range(count)]
@@ -243,7 +243,7 @@ class Samples(IterableDataset[Batch]):
         how = self.degradation or draw_degradation(rng)
         if len(clean) >= 2 * MOVED_STILL[0] and rng.random() < 0.15:  # fast motion
             clean, subjects = clean[::2], subjects * np.array([0.5, 1, 1, 1])
-        zoom = 1.0 if self.degradation or rng.random() < 0.6 else float(rng.uniform(1.0, 1.8))
+        zoom = 1.0 if self.degradation else draw_zoom(rng)
         stages = magnified(clean, damage(clean, how), how.up, zoom)
         stages, subjects = cut(stages, subjects * [1, zoom, zoom, zoom], rng)
         motion = None if alone else frame_motion(stages[0])
@@ -284,6 +284,12 @@ class Samples(IterableDataset[Batch]):
         ]
         size = (round(part.shape[1] * scale), round(part.shape[2] * scale))
         return resize(part, size, "area"), np.array(found).reshape(-1, 4)
+
+
+def draw_zoom(rng: np.random.Generator) -> float:
+    """How much larger than its own size a clip is seen: mostly not at all, one in six as smooth as enlarged HD is."""
+    kind = rng.random()
+    return 1.0 if kind < 0.55 else float(rng.uniform(1.0, 1.8) if kind < 0.83 else rng.uniform(1.8, 4.0))
 
 
 def magnified(clean: np.ndarray, stages: Stages, up: str, zoom: float) -> np.ndarray:

@@ -68,12 +68,13 @@ class Stages(NamedTuple):
 # (share, smallest factor, largest factor, weights of h264, jpeg and none). Most clips are what low-resolution video
 # and small faces are made of: half the size through H.264, a third through JPEG.
 KINDS = (
-    (0.40, 2.0, 2.0, (0.95, 0.0, 0.05)),
+    (0.36, 2.0, 2.0, (0.95, 0.0, 0.05)),
     (0.20, 3.0, 3.4, (0.0, 0.95, 0.05)),
     (0.12, 1.2, 3.5, (0.5, 0.3, 0.2)),
     (0.12, 2.0, 3.4, (0.0, 0.0, 1.0)),
-    (0.16, 1.0, 1.0, (0.6, 0.25, 0.15)),
+    (0.12, 1.0, 1.0, (0.6, 0.25, 0.15)),
 )
+UNTOUCHED = 0.08  # share of clips that nothing happened to: what is sharp is to be left alone
 
 
 def draw_quality(rng: np.random.Generator, codec: str) -> int:
@@ -88,8 +89,11 @@ def draw_quality(rng: np.random.Generator, codec: str) -> int:
 
 
 def draw_degradation(rng: np.random.Generator) -> Degradation:
-    """A random chain, of one of `KINDS`."""
-    shares = [kind[0] for kind in KINDS]
+    """A random chain, of one of `KINDS`, or none at all."""
+    if rng.random() < UNTOUCHED:
+        return Degradation()
+    shares = np.array([kind[0] for kind in KINDS])
+    shares /= shares.sum()
     _, low, high, codecs = KINDS[rng.choice(len(KINDS), p=shares)]
     factor = math.exp(rng.uniform(math.log(low), math.log(high)))
     if high == 3.4 and rng.random() < 0.4:

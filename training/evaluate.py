@@ -1,11 +1,13 @@
 """Measure a model folder: `python training/evaluate.py --model FOLDER --yunet ONNX --output OUT [--media FOLDER ...]`.
 
 The reserved clips are softened in two ways, cropped round the face (192x192 at their own scale) and restored by the
-engine as its card says. Beside it stand its first pass alone, the same engine with its aligned neighbours alone, its
-motion layers alone and each frame alone, the weights with the motion layers left out, and Real-ESRGAN's animevideov3.
-Figures are against the softened input brought back by bicubic interpolation: PSNR, VMAF and the flow-warped error along
-the original's flow. With `--held-out DATA` the watched files of the training set take the place of the reserved clips,
-and `--ways` other settings can be compared on them.
+engine as its card says. Beside it stand the faithful end of its dial and Real-ESRGAN's animevideov3; with `--parts`
+also its first pass alone, the same engine with its aligned neighbours alone, its motion layers alone and each frame
+alone, and the weights with the motion layers left out. Figures are against the softened input brought back by bicubic
+interpolation: PSNR, VMAF and the flow-warped error along the original's flow; and against the original: detail, the
+correlation of what is fine, overshoot at edges and, with `--faceres`, the distance in a network that judges faces (see
+measure.py and faceres.py). With `--held-out DATA` the watched files of the training set take the place of the reserved
+clips, and `--ways` other settings can be compared on them.
 
 Writes OUT/results.json, OUT/table.md and OUT/half.png and third.png: softened, each way, original, side by side.
 """
@@ -29,11 +31,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from esrgan import enlarge, load_esrgan
-from measure import ffmpeg, psnr, vmaf, warped_error
+from faceres import FaceRes
+from measure import detail, ffmpeg, high_correlation, overshoot, psnr, vmaf, warped_error
 from subjects import SOFTENINGS, Clip, Subject, held_out_clips, reserved_clips, subjects
 
 from redetail.engines import Engine, enhance_arrays, load_engine
 from redetail.engines.restoration import RestorationUNet, load, save
+from redetail.engines.restoration.dial import FAITHFUL
 from redetail.settings import resolve
 
 log = logging.getLogger("evaluate")
@@ -68,7 +72,8 @@ def changed(folder: Path, change: Callable[[RestorationUNet], RestorationUNet]) 
     """The engine of the same weights, some of them changed in each of its networks."""
     loaded = load(folder)
     with tempfile.TemporaryDirectory() as name:
-        save(name, change(loaded.network), loaded.card, loaded.draft and change(loaded.draft))
+        networks = (loaded.draft, loaded.inventive)
+        save(name, change(loaded.network), loaded.card, *(part and change(part) for part in networks))
         return load_engine(name, device="cpu")
 
 
@@ -78,7 +83,7 @@ def first_pass(folder: Path) -> Engine | None:
     if loaded.draft is None:
         return None
     with tempfile.TemporaryDirectory() as name:
-        save(name, loaded.draft, loaded.card)
+        save(name, loaded.draft, loaded.card)  # a single network: its dial ends where the two networks' middle is
         return load_engine(name, device="cpu")
 
 
@@ -111,11 +116,29 @@ def with_esrgan(factor: int, threads: int, cache: Path) -> Restore:
     return restore
 
 
-def figures(subject: Subject, output: Clip, program: str | None) -> Row:
+@dataclasses.dataclass(frozen=True)
+class Judges:
+    """What else judges an output; None: it is left out."""
+
+    vmaf: str | None = None
+    faces: FaceRes | None = None
+
+
+def figures(subject: Subject, output: Clip, judges: Judges) -> Row:
     """What is measured of one output."""
     original = subject.original
-    row = {"psnr": psnr(output, original), "warped": warped_error(output, original)}
-    return {**row, "vmaf": vmaf(output, original, program)} if program else row
+    row = {
+        "psnr": psnr(output, original),
+        "warped": warped_error(output, original),
+        "detail": detail(output, original),
+        "high": high_correlation(output, original),
+        "overshoot": overshoot(output, original) / overshoot(original, original),
+    }
+    if judges.vmaf:
+        row["vmaf"] = vmaf(output, original, judges.vmaf)
+    if judges.faces:
+        row["face"] = judges.faces.distance(output[::4], original[::4])
+    return row
 
 
 def table(results: dict[str, dict[str, Row]], names: list[str]) -> str:
@@ -133,6 +156,30 @@ def table(results: dict[str, dict[str, Row]], names: list[str]) -> str:
             f"| {np.mean(vmafs[0]):.1f} | {np.mean(vmafs[0]) - np.mean(vmafs[1]):+.1f} "
             f"| {column['warped'].mean() / first['warped'].mean():.2f} | {ratio.max():.2f} |"
         )
+    return "\n".join(lines) + "\n"
+
+
+LOOKS = {
+    "detail": "detail",
+    "high": "correlation of high frequencies",
+    "overshoot": "overshoot",
+    "face": "face distance",
+}
+
+
+def looks_table(results: dict[str, dict[str, Row]], names: list[str]) -> str:
+    """Mean and worst clip of what a person would see, the original as 1; of faces, by how much the input is passed."""
+    kept = {key: title for key, title in LOOKS.items() if key in next(iter(results[names[0]].values()))}
+    lines = ["| way | " + " | ".join(f"{title} | worst clip" for title in kept.values()) + " |"]
+    lines.append("|---" * (1 + 2 * len(kept)) + "|")
+    for name in names:
+        cells = []
+        for key in kept:
+            values = np.array([row[key] for row in results[name].values()])
+            first = np.array([row[key] for row in results[names[0]].values()])
+            worst = {"overshoot": f"{values.max():.2f}", "face": f"{(values - first).max():+.3f}"}
+            cells.append(f"{values.mean():.3f} | {worst.get(key, f'{values.min():.2f}')}")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -162,15 +209,25 @@ def ways_of(options: argparse.Namespace) -> dict[str, Restore]:
             ways[text or "as the card says"] = with_engine(engine, **settings_from(text))
         return ways
     ways["redetail"] = with_engine(engine)
-    if first := first_pass(options.model):
-        ways["redetail, first pass only"] = with_engine(first)
-    ways["redetail, aligned neighbours only"] = with_engine(engine, context_length=1, context_overlap=0)
-    ways["redetail, motion layers only"] = with_engine(changed(options.model, without_neighbours))
-    ways["redetail, each frame alone"] = each_frame_alone(ways["redetail"])
-    ways["redetail, motion layers left out"] = with_engine(changed(options.model, without_motion))
+    if load(options.model).inventive:
+        ways["redetail, faithful"] = with_engine(engine, denoise=FAITHFUL)
+    if options.parts:
+        ways.update(parts_of(options.model, engine))
     if options.esrgan:
         for factor in (2, 4):
             ways[f"Real-ESRGAN animevideov3 x{factor}"] = with_esrgan(factor, options.threads, options.output)
+    return ways
+
+
+def parts_of(model: Path, engine: Engine) -> dict[str, Restore]:
+    """What the parts of a model do by themselves."""
+    ways = {}
+    if first := first_pass(model):
+        ways["redetail, first pass only"] = with_engine(first)
+    ways["redetail, aligned neighbours only"] = with_engine(engine, context_length=1, context_overlap=0)
+    ways["redetail, motion layers only"] = with_engine(changed(model, without_neighbours))
+    ways["redetail, each frame alone"] = each_frame_alone(with_engine(engine))
+    ways["redetail, motion layers left out"] = with_engine(changed(model, without_motion))
     return ways
 
 
@@ -181,14 +238,14 @@ def settings_from(text: str) -> dict[str, Any]:
 
 
 def measured(
-    crops: list[Subject], ways: dict[str, Restore], program: str | None
+    crops: list[Subject], ways: dict[str, Restore], judges: Judges
 ) -> tuple[dict[str, dict[str, Row]], list[list[Clip]]]:
     """Figures of every way and clip, and the outputs."""
     results: dict[str, dict[str, Row]] = {}
     outputs = []
     for name, restore in ways.items():
         clips = [restore(crop) for crop in crops]
-        results[name] = {crop.name: figures(crop, clip, program) for crop, clip in zip(crops, clips, strict=True)}
+        results[name] = {crop.name: figures(crop, clip, judges) for crop, clip in zip(crops, clips, strict=True)}
         outputs.append(clips)
         log.info("%s: done", name)
     return results, outputs
@@ -206,6 +263,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--vmaf", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--esrgan", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--parts", action="store_true", help="measure what its parts do by themselves, too")
+    parser.add_argument("--keep", action="store_true", help="keep the outputs, for blind.py")
+    parser.add_argument("--faceres", type=Path, help="models/faceres.json of npm's @vladmandic/human")
+    parser.add_argument("--only", nargs="*", default=[], help="names of reserved clips; none: all of them")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 
@@ -216,19 +277,26 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(options.threads)
     options.output.mkdir(parents=True, exist_ok=True)
-    program = ffmpeg() if options.vmaf else None
+    judges = Judges(ffmpeg() if options.vmaf else None, FaceRes(options.faceres) if options.faceres else None)
     ways = ways_of(options)
     if options.held_out:
         clips = held_out_clips(options.held_out, options.frames)
     else:
         clips = reserved_clips(options.media, options.frames)
+        clips = {name: clips[name] for name in options.only or clips}
     names, everything, text = list(ways), {}, ""
     for softening, how in SOFTENINGS.items():
         crops = subjects(clips, how, options.yunet)
-        results, outputs = measured(crops, ways, program)
+        results, outputs = measured(crops, ways, judges)
         everything[softening] = results
-        text += f"### {softening}\n\n{table(results, names)}\n{clip_table(results, names[0], names[1])}\n"
-        log.info("%s\n%s", softening, table(results, names))
+        tables = f"{table(results, names)}\n{looks_table(results, names)}"
+        text += f"### {softening}\n\n{tables}\n{clip_table(results, names[0], names[1])}\n"
+        log.info("%s\n%s", softening, tables)
+        if options.keep:
+            kept = {f"{crop.name}|original": crop.original for crop in crops}
+            for name, clips_of in zip(names, outputs, strict=True):
+                kept |= {f"{crop.name}|{name}": clip for crop, clip in zip(crops, clips_of, strict=True)}
+            np.savez_compressed(options.output / f"outputs_{softening}.npz", **kept)
         write_sheet(options.output / f"{softening}.png", [*outputs, [crop.original for crop in crops]])
     (options.output / "results.json").write_text(json.dumps(everything, indent=1))
     (options.output / "table.md").write_text(text)

@@ -1,4 +1,7 @@
-"""Turn a training run into a model folder: `python training/export.py --run RUN --output FOLDER`."""
+"""Turn a training run into a model folder: `python training/export.py --run RUN --output FOLDER`.
+
+With `--inventive` the run is one of crisp.py: it becomes the inventive end of the dial of the model in FOLDER.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,17 @@ import dataclasses
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from redetail.engines.restoration import ModelCard, NetworkConfig, RestorationUNet, save
+from redetail.engines.restoration import ModelCard, NetworkConfig, RestorationUNet, load, save
 
 log = logging.getLogger("export")
 
-VERSION = "4"
+VERSION = "5"
 # Chosen by training/evaluate.py on the held-out files; see docs/model-log.md.
 DEFAULTS = {
     "steps": 1,
@@ -33,11 +37,22 @@ DEFAULTS = {
 }
 
 
+def add_inventive(folder: Path, network: RestorationUNet, trained: dict[str, Any]) -> None:
+    """Write the weights of the other end of the dial beside those of a model, and what they took."""
+    loaded = load(folder)
+    card = dataclasses.replace(
+        loaded.card, version=VERSION, defaults=DEFAULTS, trained={**loaded.card.trained, "inventive": trained}
+    )
+    save(folder, loaded.network, card, loaded.draft, network)
+    log.info("%s: %d training steps of the inventive end", folder, trained["steps"])
+
+
 def main() -> None:
     """Read RUN/checkpoint.pt and write the averaged weights, and those that make the drafts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--inventive", action="store_true", help="add it to the model in the output folder")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     saved = torch.load(options.run / "checkpoint.pt", map_location="cpu", weights_only=True)
@@ -47,6 +62,9 @@ def main() -> None:
     if config.drafted:
         draft = RestorationUNet(dataclasses.replace(config, drafted=False))
         draft.load_state_dict(saved["draft"])
+    if options.inventive:
+        add_inventive(options.output, network, {"steps": saved["step"], "minutes": round(saved["seconds"] / 60, 1)})
+        return
     trained = {"steps": saved["step"], "minutes": round(saved["seconds"] / 60, 1)}
     card = ModelCard(name="redetail restoration", version=VERSION, defaults=DEFAULTS, trained=trained)
     save(options.output, network, card, draft)

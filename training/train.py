@@ -97,14 +97,14 @@ def looked(network: RestorationUNet, batch: Batch) -> Tensor:
 class Drafter:
     """Makes the drafts of training clips, on the CPU, as the engine does."""
 
-    def __init__(self, network: RestorationUNet) -> None:
-        self.network, self.codec = network, ResidualCodec(network.config)
+    def __init__(self, network: RestorationUNet, bf16: bool = True) -> None:
+        self.network, self.codec, self.bf16 = network, ResidualCodec(network.config), bf16
 
     @torch.inference_mode()
     def __call__(self, coded: np.ndarray, changes: np.ndarray, alone: bool) -> np.ndarray:
         """Coded frames (F, h, w, 3) uint8 and their differences -> drafts, uint8."""
         crops = coded.astype(np.float32) / 255
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             neighbours = (row.astype(np.float32) * CHANGE_UNIT for row in changes)
             seen = self.network.look(self.codec.condition(crops, neighbours))
             length = 1 if alone else WINDOW
@@ -190,10 +190,10 @@ class Run:
         part.replace(self.folder / "checkpoint.pt")
 
     def rate(self) -> float:
-        """Learning rate: warm-up over 200 steps, then a cosine over the share of the time that has passed."""
+        """Learning rate: a warm-up, then a cosine over the share of the time that has passed."""
         share = min(1.0, self.seconds / (60 * self.options.minutes))
         cosine = 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * share))
-        return float(self.options.rate * min(1.0, (self.step + 1) / 200) * cosine)
+        return float(self.options.rate * min(1.0, (self.step + 1) / self.options.warm_up) * cosine)
 
     def latents(self, batch: Batch) -> Tensor:
         """Residual latents of each task (B*F, T, C, h, w).
@@ -288,7 +288,7 @@ class Run:
         shown = zip(given, output, stages[:4, 3, middle], strict=True)
         return np.concatenate([picture.cpu().numpy() for clip in shown for picture in clip], axis=1)
 
-    def write(self, row: dict[str, float]) -> None:
+    def write(self, row: dict[str, Any]) -> None:
         """Append one line to the log."""
         row = {"step": self.step, "minutes": round(self.seconds / 60, 2), "rate": self.rate(), **row}
         with (self.folder / "log.jsonl").open("a") as file:
@@ -322,15 +322,16 @@ def measured_config(data: Path, seed: int) -> NetworkConfig:
     )
 
 
-def parse() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def parser(text: str | None) -> argparse.ArgumentParser:
+    """The options of a run."""
+    parser = argparse.ArgumentParser(description=text)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="model folder whose weights a new run starts from")
     parser.add_argument("--second", action="store_true", help="train a second network that looks at the start's drafts")
     parser.add_argument("--minutes", type=float, default=120, help="training time in all, over all resumes")
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--warm-up", type=int, default=200, help="steps until the learning rate is reached")
     parser.add_argument(
         "--sizes", default="96x4x8,128x2x8,96x8x4", help="pixels x clips x frames of a batch, drawn evenly"
     )
@@ -342,7 +343,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=29541, help="where the trainers meet on this machine")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--compile", action="store_true")
-    return parser.parse_args()
+    return parser
 
 
 def batches(options: argparse.Namespace, step: int, rank: int, reach: int, drafts: Drafts | None) -> Iterator[Batch]:
@@ -355,10 +356,12 @@ def batches(options: argparse.Namespace, step: int, rank: int, reach: int, draft
     return iter(DataLoader(samples, batch_size=None, num_workers=options.workers, prefetch_factor=8))
 
 
-def watched(data: Path, reach: int, drafts: Drafts | None) -> dict[str, Batch]:
-    """A batch of held-out clips for each softening that is watched."""
-    sizes, usual = ((128, 24, 4),), {"validation": True, "reach": reach, "first": 8, "drafts": drafts}
-    return {name: next(iter(Samples(data, 77, sizes, degradation=how, **usual))) for name, how in WATCHED.items()}
+def watched(
+    data: Path, reach: int, drafts: Drafts | None, size: tuple[int, int, int] = (128, 24, 4), first: int = 8
+) -> dict[str, Batch]:
+    """A batch of held-out clips for each softening that is watched, cut from so many clips."""
+    usual: dict[str, Any] = {"validation": True, "reach": reach, "first": first, "drafts": drafts}
+    return {name: next(iter(Samples(data, 77, (size,), degradation=how, **usual))) for name, how in WATCHED.items()}
 
 
 def train(rank: int, options: argparse.Namespace) -> None:
@@ -369,7 +372,7 @@ def train(rank: int, options: argparse.Namespace) -> None:
         address = f"tcp://127.0.0.1:{options.port}"
         distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=options.processes)
     run = Run(options, rank)
-    drafts = Drafter(run.draft) if run.draft else None
+    drafts = Drafter(run.draft, options.bf16) if run.draft else None
     held_out = watched(options.data, run.config.reach, drafts) if rank == 0 else {}
     loader = batches(options, run.step, rank, run.config.reach, drafts)
     count = sum(p.numel() for p in run.network.parameters())
@@ -393,7 +396,7 @@ def train(rank: int, options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Train in one process or several."""
-    options = parse()
+    options = parser(__doc__).parse_args()
     if options.processes == 1:
         train(0, options)
     else:

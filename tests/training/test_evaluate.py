@@ -21,6 +21,33 @@ def test_psnr_of_a_known_difference(script) -> None:
     assert script("measure").psnr(original + 10, original) == pytest.approx(20 * np.log10(25.5))
 
 
+def test_detail_is_in_proportion_to_contrast(script) -> None:
+    measure, clip = script("measure"), moving()
+    assert measure.detail(clip, clip) == 1
+    assert measure.detail(clip // 2, clip) == pytest.approx(0.5, abs=0.01)
+
+
+def test_only_what_is_fine_is_correlated(script) -> None:
+    measure = script("measure")
+    clip = np.random.default_rng(1).integers(60, 120, (2, 32, 32, 3)).astype(np.uint8)
+    slope = np.linspace(0, 100, 32).astype(np.uint8)[:, None, None]
+    assert measure.high_correlation(clip + slope, clip) > 0.99
+    assert measure.high_correlation(200 - clip, clip) < -0.99
+    assert abs(measure.high_correlation(clip[::-1], clip)) < 0.2
+
+
+def test_sharpening_swings_beyond_the_plateaus(script) -> None:
+    measure = script("measure")
+    across = np.where(np.arange(64) < 32, 60.0, 180.0)
+    step = np.convolve(np.pad(across, 2, mode="edge"), [1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16], mode="valid")
+    sharpened = step + (np.gradient(np.gradient(step)) * -2)
+    clips = [
+        np.rint(np.broadcast_to(x[None, None, :, None], (2, 64, 64, 3))).astype(np.uint8) for x in (step, sharpened)
+    ]
+    assert measure.overshoot(clips[0], clips[0]) < 0.5
+    assert measure.overshoot(clips[1], clips[0]) > 3
+
+
 def test_flicker_raises_the_warped_error(script) -> None:
     measure, clip = script("measure"), moving()
     flickering = clip.astype(int)
@@ -49,6 +76,16 @@ def test_table_counts_against_the_input(script) -> None:
     }
     row = evaluate.table(results, ["input", "ours"]).splitlines()[-1]
     assert row == "| ours | 25.25 | +0.25 | -0.50 | 60.0 | +5.0 | 1.00 | 1.50 |"
+
+
+def test_looks_are_means_and_worst_clips(script) -> None:
+    evaluate = script("evaluate")
+    row = {"detail": 0.4, "high": 0.1, "overshoot": 0.8, "face": 0.5}
+    better = {"detail": 0.6, "high": 0.3, "overshoot": 1.0, "face": 0.4}
+    worse = {"detail": 0.8, "high": 0.2, "overshoot": 1.2, "face": 0.6}
+    results = {"input": {"a": row, "b": row}, "ours": {"a": better, "b": worse}}
+    table = evaluate.looks_table(results, ["input", "ours"]).splitlines()
+    assert table[-1] == "| ours | 0.700 | 0.60 | 0.250 | 0.20 | 1.100 | 1.20 | 0.500 | +0.100 |"
 
 
 def test_settings_from_text(script) -> None:

@@ -26,6 +26,7 @@ def options(data: Path, output: Path, **changes: object) -> argparse.Namespace:
         "second": False,
         "minutes": 0.01,
         "rate": 1e-3,
+        "warm_up": 200,
         "sizes": "32x2x2",
         "seed": 0,
         "device": "cpu",
@@ -175,3 +176,25 @@ def test_a_whole_run_logs_and_learns_to_stop(train: ModuleType, prepared: Path, 
     assert "half" in rows[-1]
     assert list((tmp_path / "run").glob("sheet_*.png"))
     assert (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_the_inventive_end_goes_on_from_a_model_and_joins_it(
+    train: ModuleType, script, prepared: Path, tmp_path: Path, batch: Any, first: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crisp, folder, before = script("crisp"), tmp_path / "crisp", load(first).network.state_dict()
+    run = crisp.CrispRun(options(prepared, folder, start=first, adversary=0.1))
+    told = [run.train_step(batch) for _ in range(2)]
+    assert {*crisp.WEIGHTS, "adversary", "judge"} <= told[0].keys()
+    run.save()
+    again = crisp.CrispRun(options(prepared, folder, adversary=0.1))
+    assert (again.step, again.adversary.state().keys()) == (2, run.adversary.state().keys())
+    figures = again.judged({"half": batch})["half"]
+    assert figures.keys() == {"gain", "worst", "detail", "high", "beyond", "colour", "flicker"}
+    monkeypatch.setattr("sys.argv", ["export.py", "--inventive", "--run", str(folder), "--output", str(first)])
+    script("export").main()
+    joined = load(first)
+    assert joined.inventive is not None
+    assert joined.card.trained["inventive"]["steps"] == 2
+    for name, value in joined.network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert any(not torch.equal(value, before[name]) for name, value in joined.inventive.state_dict().items())
