@@ -80,7 +80,7 @@ def read_answers(path: Path, count: int) -> list[str]:
         if line.strip():
             number, answer = line.split()
             if answer not in ANSWERS:
-                raise ValueError(f"{path}: {answer} is no answer; write left, right or same.")
+                raise ValueError(f"{path}: {answer!r} is not an answer; write left, right or same.")
             found[int(number)] = answer
     if missing := sorted(set(range(1, count + 1)) - set(found)):
         raise ValueError(f"{path}: no answer to pair {missing[0]}.")
