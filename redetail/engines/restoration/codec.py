@@ -19,13 +19,21 @@ from redetail.engines.restoration.config import NetworkConfig
 from redetail.errors import RegionError
 from redetail.geometry.latent_grid import LatentGrid
 from redetail.imaging.align import Motion, aligned_differences, frame_motion
+from redetail.region import Size
 
 TOGETHER = 16
-"""Frames whose pixels and whose neighbours are in memory at once: neighbours take the most."""
+"""Frames whose pixels and whose neighbours are in memory at once, of small crops: neighbours take the most."""
+_PIXELS_TOGETHER = TOGETHER * 256 * 256
 
 
 def no_tick() -> None:
     """Nothing to report to."""
+
+
+def together(size: Size) -> int:
+    """As many frames of crops of this size: a power of two, up to TOGETHER."""
+    fitting = max(1, min(TOGETHER, _PIXELS_TOGETHER // (size.width * size.height)))
+    return 1 << (fitting.bit_length() - 1)
 
 
 class ResidualCodec:
@@ -63,7 +71,9 @@ class ResidualCodec:
         """How the picture moves from each crop to the one beside it; nothing if no neighbour is seen."""
         if not self.config.reach:
             return Motion([], [])
-        return frame_motion(crop for start, stop in crops.ranges(TOGETHER) for crop in crops.read(start, stop))
+        return frame_motion(
+            crop for start, stop in crops.ranges(together(crops.size)) for crop in crops.read(start, stop)
+        )
 
     def neighbours(self, crops: CropSource, motion: Motion | None = None) -> Iterator[Pixels]:
         """For each crop how those beside it differ from it; see :mod:`redetail.imaging.align`.
@@ -74,7 +84,7 @@ class ResidualCodec:
         if not reach:
             return
         motion = motion or self.motion(crops)
-        for start, stop in crops.ranges(TOGETHER):
+        for start, stop in crops.ranges(together(crops.size)):
             first, last = max(0, start - reach), min(crops.frames, stop + reach)
             some = range(start - first, stop - first)
             yield from aligned_differences(crops.read(first, last), reach, motion.part(first, last), some)
@@ -108,7 +118,7 @@ class ResidualCodec:
 
     def decode(self, latents: Tensor, crops: CropSource, write: Write, tick: Callable[[], None] = no_tick) -> None:
         """(F, 48, h/4, w/4) -> the crops plus their residual, float32 0..1."""
-        for start, stop in crops.ranges(TOGETHER):
+        for start, stop in crops.ranges(together(crops.size)):
             write(start, self.restored(latents[start:stop], crops.read(start, stop)))
 
     def restored(self, latents: Tensor, crops: Pixels) -> Pixels:

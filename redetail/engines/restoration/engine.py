@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from redetail.engines.base import Capabilities, CropSource
+from redetail.engines.base import Capabilities, Cost, CropSource
 from redetail.engines.checks import context_windows_for
 from redetail.engines.device import Placement
 from redetail.engines.latent import DenoiserFor, LatentEngine
-from redetail.engines.restoration.codec import TOGETHER
+from redetail.engines.restoration.codec import TOGETHER, together
 from redetail.engines.restoration.colour import held
 from redetail.engines.restoration.dial import Dial
 from redetail.engines.restoration.draft import drafts
@@ -23,6 +23,10 @@ from redetail.engines.restoration.tasks import task_weights
 from redetail.geometry.context import ContextWindow
 from redetail.sampling import Denoiser, NoisePath, VarianceExploding, sampler_names, scheduler_names
 from redetail.settings import Settings
+
+_COST = Cost(stretch_bytes=120, window_bytes=320, even=True)
+"""Measured (benchmarks/engine_memory.py) and rounded up: latents and what was seen of the crops for all frames, the
+layers of the network for those of a window."""
 
 
 class RestorationModel:
@@ -73,25 +77,29 @@ class RestorationModel:
         """What a network takes from all crops of a segment, and from their drafts."""
         motion = self._codec.motion(crops)
         beside = self._codec.neighbours(crops, motion)
-        told = (self._codec.condition(crops.read(*some), beside) for some in crops.ranges(TOGETHER))
+        ranges = list(crops.ranges(together(crops.size)))
+        told = (self._codec.condition(crops.read(*some), beside) for some in ranges)
         if self._draft is None:
             return self._looked(told, tick, network.look)[0]
         seen, first = self._looked(told, tick, network.look, self._draft.look)
         with self._precision:
             made = drafts(self._draft, self._codec, crops, first, self._windows(crops.frames, settings), tick)
         beside = self._codec.neighbours(made, motion)
-        told = (self._codec.drafted(made.read(*some), crops.read(*some), beside) for some in crops.ranges(TOGETHER))
+        told = (self._codec.drafted(made.read(*some), crops.read(*some), beside) for some in ranges)
         return seen + self._looked(told, tick, network.look_at_draft)[0]
 
     def _looked(
         self, told: Iterable[Tensor], tick: Callable[[], None], *looks: Callable[[Tensor], Tensor]
     ) -> list[Tensor]:
-        """What each network sees in what it is told, a part of the frames at a time."""
+        """What each network sees in what it is told, a part of the frames at a time; a tick for every TOGETHER."""
         parts: list[list[Tensor]] = []
+        frames = 0
         for part in told:
             with self._precision:
                 parts.append([look(part) for look in looks])
-            tick()
+            if frames % TOGETHER == 0:
+                tick()
+            frames += len(part)
         return [torch.cat(seen) for seen in zip(*parts, strict=True)]
 
     @property
@@ -139,6 +147,7 @@ def load_restoration_engine(path: Path, placement: Placement) -> LatentEngine:
         defaults=card.defaults,
         uses_prompt=bool(config.tasks),
         part_pixels=16 * 512 * 512,  # its latents are as large as the pixels: some 200 bytes for each in all
+        cost=_COST if placement.device.type == "cpu" else Cost(even=True),
     )
     model = RestorationModel(loaded, placement)
     return LatentEngine(loaded.codec, model, capabilities, placement, differential=False, partial=False)

@@ -31,6 +31,10 @@ def cell_basis(size: int) -> Tensor:
     return torch.kron(colours, torch.kron(cosines, cosines)).float()
 
 
+_AT_ONCE = 2**21
+"""Numbers that a block computes at once where nothing is trained: its layers would each hold as many again."""
+
+
 class ResidualBlock(nn.Module):
     """FiLM by the noise level, two dense 3x3 convolutions, skip. (N, inputs, h, w) -> (N, outputs, h, w).
 
@@ -53,6 +57,14 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """x (N, inputs, h, w), embedding (N, width) -> (N, outputs, h, w)."""
         scale, shift = self.film(embedding)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
+        if torch.is_grad_enabled() or x.numel() <= _AT_ONCE or not isinstance(self.skip, nn.Identity):
+            return self._changed(x, scale, shift)
+        rows, result = max(1, _AT_ONCE // x[0].numel()), torch.empty_like(x)
+        for part, *values in zip(*(each.split(rows) for each in (result, x, scale, shift)), strict=True):
+            part.copy_(self._changed(*values))
+        return result
+
+    def _changed(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         hidden = torch.addcmul(shift, x, 1 + scale)
         hidden = self.second(functional.silu(self.first(functional.silu(hidden))))
         result: Tensor = self.skip(x) + hidden

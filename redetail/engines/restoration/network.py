@@ -193,7 +193,7 @@ class RestorationUNet(nn.Module):
                 x = self.shrink[index](x)
         for index in reversed(range(len(self.up))):
             if index < len(self.grow):
-                x = self.grow[index](x) + skips[index]
+                x = self.grow[index](x) + skips.pop()  # which is then free
             for stage in self.up[index]:  # type: ignore[attr-defined]
                 x = stage(x, embedding, frames)
         return x

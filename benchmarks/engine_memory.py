@@ -1,0 +1,67 @@
+"""What the bundled model takes of memory for requests of several lengths and sizes (Linux).
+
+    python benchmarks/engine_memory.py
+
+Prints the peak above what the loaded model takes, in bytes for each pixel, and what the declared cost says.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+STATUS = Path("/proc/self/status")
+
+
+def status(name: str) -> int:
+    """Bytes that the kernel states for this process."""
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+
+def main() -> None:
+    """Measure every size and print it."""
+    import redetail
+    from redetail.engines.base import CropSource, Request
+    from redetail.settings import resolve
+
+    engine = redetail.load_engine(device="cpu")
+    settings, cost = resolve({}, engine.capabilities.defaults), engine.capabilities.cost
+    loaded = status("VmRSS")
+    for frames, height, width in ((16, 64, 64), (16, 256, 256), (16, 256, 448), (48, 192, 192)):
+        noise = np.random.default_rng(0).random((height + frames, width, 3), np.float32)
+
+        def read(start: int, stop: int, noise: np.ndarray = noise, height: int = height) -> np.ndarray:
+            return np.stack([noise[index : index + height] for index in range(start, stop)])
+
+        def mask(start: int, stop: int, shape: tuple[int, int] = (height, width)) -> np.ndarray:
+            return np.ones((stop - start, *shape), np.float32)
+
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
+        begun, pixels = time.process_time(), frames * height * width
+        engine.run(
+            Request(
+                crops=CropSource(read, frames, redetail.Size(width, height)),
+                mask=mask,
+                write=lambda start, pixels: None,
+                settings=settings,
+            )
+        )
+        declared = cost.stretch_bytes * pixels + cost.window_bytes * min(frames, 16) * height * width
+        told = {
+            "frames": frames,
+            "size": f"{width}x{height}",
+            "bytes_per_pixel": round((status("VmHWM") - loaded) / pixels),
+            "declared": round(declared / pixels),
+            "cpu_seconds": round(time.process_time() - begun, 1),
+        }
+        print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main()
