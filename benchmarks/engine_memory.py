@@ -43,7 +43,7 @@ def main() -> None:
             return np.ones((stop - start, *shape), np.float32)
 
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
-        begun, pixels = time.process_time(), frames * height * width
+        started, pixels = time.process_time(), frames * height * width
         engine.run(
             Request(
                 crops=CropSource(read, frames, redetail.Size(width, height)),
@@ -58,7 +58,7 @@ def main() -> None:
             "size": f"{width}x{height}",
             "bytes_per_pixel": round((status("VmHWM") - loaded) / pixels),
             "declared": round(declared / pixels),
-            "cpu_seconds": round(time.process_time() - begun, 1),
+            "cpu_seconds": round(time.process_time() - started, 1),
         }
         print(json.dumps(told), flush=True)
 

@@ -28,7 +28,7 @@ from redetail.segs import Seg, Segs
 from redetail.settings import Settings
 
 if TYPE_CHECKING:
-    from redetail.api import Result, detail, detect, enhance, paste, plan, plan_job, run, track
+    from redetail.api import detail, detect, enhance, paste, plan, plan_job, run, track
     from redetail.engines.base import Capabilities, Engine
     from redetail.engines.loader import load_engine
     from redetail.engines.memory import Memory
@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from redetail.evaluate.comparison import Comparison
     from redetail.job import Job, Subject, read_job
     from redetail.judging import compare, preview
+    from redetail.pipeline.estimate import Estimate
     from redetail.pipeline.plan import Plan
     from redetail.pipeline.preview import Preview
     from redetail.pipeline.report import Report
+    from redetail.pipeline.result import Result
     from redetail.pipeline.work import Work
     from redetail.selection.detected import Detections
     from redetail.video.options import EncodeOptions
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 # What needs torch, OpenCV or PyAV is imported when it is used, so that ``import redetail`` and ``--help`` are quick.
 _LAZY = {
     **dict.fromkeys(
-        ("Result", "detail", "detect", "enhance", "paste", "plan", "plan_job", "run", "track"),
+        ("detail", "detect", "enhance", "paste", "plan", "plan_job", "run", "track"),
         "redetail.api",
     ),
     **dict.fromkeys(("compare", "preview"), "redetail.judging"),
@@ -57,9 +59,11 @@ _LAZY = {
     **dict.fromkeys(("Job", "Subject", "read_job"), "redetail.job"),
     "Comparison": "redetail.evaluate.comparison",
     "EncodeOptions": "redetail.video.options",
+    "Estimate": "redetail.pipeline.estimate",
     "Plan": "redetail.pipeline.plan",
     "Preview": "redetail.pipeline.preview",
     "Report": "redetail.pipeline.report",
+    "Result": "redetail.pipeline.result",
     "Work": "redetail.pipeline.work",
     "Detections": "redetail.selection.detected",
 }
@@ -76,6 +80,7 @@ __all__ = [
     "Detections",
     "EncodeOptions",
     "Engine",
+    "Estimate",
     "InputError",
     "Job",
     "Memory",

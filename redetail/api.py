@@ -6,8 +6,8 @@ Everything here is re-exported by :mod:`redetail`. Sources are files, folders of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,16 @@ from redetail.detection import Detector
 from redetail.engines import load_engine
 from redetail.engines.base import Engine
 from redetail.engines.checks import check_preset
+from redetail.engines.memory import Memory
 from redetail.errors import SettingsError
 from redetail.job import Job
+from redetail.pipeline.estimate import Estimate
 from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.page import pictures_for, write_run
 from redetail.pipeline.paste import check_counts, pasted_frames
 from redetail.pipeline.plan import Plan, crop_plans
-from redetail.pipeline.report import Report, report_of
+from redetail.pipeline.report import report_of
+from redetail.pipeline.result import Result
 from redetail.pipeline.run import Run
 from redetail.pipeline.work import KeptWork, Work
 from redetail.pipeline.workspace import Workspace
@@ -39,30 +42,8 @@ from redetail.video import FrameSource
 from redetail.video.base import RGB
 from redetail.video.span import Position, Span
 
+Planned = Callable[[Estimate], None]
 Source = str | Path | NDArray[Any] | FrameSource
-
-
-@dataclass(frozen=True)
-class Result:
-    """What :func:`detail` did. ``frames`` are the result where no output was named, else None.
-
-    ``faults`` are sentences about what of the source is missing or damaged; they are among the notices, too.
-    """
-
-    output: Path | None
-    report: Report
-    frames: RGB | None = None
-    faults: tuple[str, ...] = ()
-
-    @property
-    def regions(self) -> list[Region]:
-        """The subjects that were detailed, in the order of the report."""
-        return self.report.plan.regions
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """Sentences for the user."""
-        return self.report.notices
 
 
 def detail(
@@ -109,17 +90,19 @@ def run(
     *,
     engine: Engine | None = None,
     work: Work | None = None,
+    planned: Planned | None = None,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Result:
     """Do what a job asks for; arguments and errors are those of :func:`detail`.
 
     ``work``: keep what is done until the output is complete, so that a run that is stopped, however it is, can go on
-    (None: temporary files). Raises :class:`redetail.InputError` where a stopped run of the same output left work that
-    is not to be resumed, or belongs to another source, job or version.
+    (None: temporary files). ``planned`` is called with what the run will take, once its subjects are known. Raises
+    :class:`redetail.InputError` where a stopped run of the same output left work that is not to be resumed, or belongs
+    to another source, job or version, and :class:`redetail.SettingsError` where the run does not fit into the memory.
     """
     check_run(engine, progress, cancel)
-    return _do(job, lambda: engine_for(job, engine), work, progress, cancel, named=engine is None)
+    return _do(job, lambda: engine_for(job, engine), work, progress, cancel, planned, named=engine is None)
 
 
 def load_for(job: Job) -> Engine:
@@ -145,6 +128,7 @@ def _do(
     work: Work | None,
     progress: ProgressCallback,
     cancel: CancelToken | None,
+    planned: Planned | None = None,
     *,
     named: bool,
 ) -> Result:
@@ -156,25 +140,29 @@ def _do(
     with claimed(outputs.named):
         kept = None if work is None else KeptWork(work, job, frames.info)
         started = run_of(job, frames, load(), progress, cancel)
-        with _planned(started, job, kept) as (planned, space), started.enhanced(planned, space) as crops:
+        with ExitStack() as stack:
+            plan, space = stack.enter_context(_planned(started, job, kept, size))
+            if planned is not None:
+                planned(started.estimate(plan, size))
+            crops = stack.enter_context(started.enhanced(plan, space))
             if kept is not None:
                 kept.mark_writing()
-            with outputs.opened(planned, job.span.whole, strict=job.strict) as write:
-                pictures = pictures_for(job.report, planned, size)
-                measures = started.write(planned, crops, write, size, pictures)
+            with outputs.opened(plan, job.span.whole, strict=job.strict) as write:
+                pictures = pictures_for(job.report, plan, size)
+                measures = started.write(plan, crops, write, size, pictures)
             outputs.faults.extend(started.faults)
-            report = report_of(started, job, planned, measures, outputs, named=named)
+            report = report_of(started, job, plan, measures, outputs, named=named)
             if job.report is not None:
                 write_run(report, job.report, pictures)
     return Result(job.output, report, outputs.collected, outputs.all_faults)
 
 
 @contextmanager
-def _planned(started: Run, job: Job, kept: KeptWork | None) -> Iterator[tuple[Plan, Workspace | None]]:
+def _planned(started: Run, job: Job, kept: KeptWork | None, size: Size) -> Iterator[tuple[Plan, Workspace | None]]:
     """The plan, and where its work is kept (None: in temporary files)."""
 
     def make() -> Plan:
-        return started.plan(job.selection, job.span, job.filters)
+        return started.plan(job.selection, job.span, job.filters, size)
 
     if kept is None:
         yield make(), None
@@ -199,15 +187,20 @@ def plan_job(
     job: Job,
     *,
     engine: Engine | None = None,
+    planned: Planned | None = None,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Plan:
-    """Only the first pass of :func:`run`."""
+    """Only the first pass of :func:`run`; ``planned`` is called with what the others would take."""
     check_run(engine, progress, cancel)
     job.check()
-    return run_of(job, job.open_source(), engine_for(job, engine), progress, cancel).plan(
-        job.selection, job.span, job.filters
-    )
+    frames = job.open_source()
+    size = job.scale.size(frames.info.size)
+    started = run_of(job, frames, engine_for(job, engine), progress, cancel)
+    plan = started.plan(job.selection, job.span, job.filters, size)
+    if planned is not None:
+        planned(started.estimate(plan, size))
+    return plan
 
 
 def detect(
@@ -289,14 +282,17 @@ def run_of(
     job: Job, frames: FrameSource, engine: Engine, progress: ProgressCallback, cancel: CancelToken | None
 ) -> Run:
     """The run of a job over its frames."""
-    return Run(frames, engine, _resolved(job, engine), progress, cancel, job.subjects, job.save_hints, job.strict)
+    limit, hints = None if job.memory is None else job.memory.limit, job.save_hints
+    return Run(frames, engine, _resolved(job, engine), progress, cancel, job.subjects, hints, job.strict, limit)
 
 
 def engine_for(job: Job, engine: Engine | None) -> Engine:
     """The engine that was given, or that of the job; what would change a given one is refused, not left out."""
     if engine is None:
         return load_for(job)
-    beside = [name for name in ("model", "device", "memory") if getattr(job, name) is not None]
+    memory = job.memory and replace(job.memory, limit=None)
+    given = {"model": job.model, "device": job.device, "memory": None if memory == Memory() else memory}
+    beside = [name for name, value in given.items() if value is not None]
     if beside:
         raise SettingsError(
             f"An engine and a {beside[0]} were given, but an engine has its own; give {beside[0]} to load_engine."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 import reprlib
 import stat
 import tomllib
@@ -37,6 +38,23 @@ def shown(value: object) -> str:
         return _QUOTE.repr(value)
     except ValueError:  # a whole number of more digits than Python writes
         return "a number of thousands of digits"
+
+
+def byte_count(name: str, value: object) -> int:
+    """Bytes: a whole number, or a text such as 20GB, 500M or 1.5 GiB.
+
+    Raises :class:`~redetail.errors.SettingsError` for anything else; ``name`` is what it is a size of.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    text = value.strip().lower() if isinstance(value, str) and len(value) <= DIGITS else ""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", text)
+    count = (
+        0 if match is None else int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2] or " "))
+    )
+    if not count:
+        raise SettingsError(f"{name} is {shown(value)}; give a size such as 20GB or 500MB.")
+    return count
 
 
 def load(path: Path, form: Form, what: str, advice: str) -> Any:

@@ -20,18 +20,20 @@ from redetail.cli.outputs import keep_existing, path_of, write_picture
 from redetail.cli.preview import preview
 from redetail.cli.request import job_of, selected, work_of
 from redetail.cli.summary import (
+    estimate_lines,
+    estimate_summary,
     noise_summary,
     placement_summary,
     plan_summary,
     preset_summary,
     settings_summary,
-    space_summary,
     summary,
 )
 from redetail.cli.track import track
 from redetail.errors import SettingsError
 from redetail.files import expanded, write_text
 from redetail.job import Job, text_of
+from redetail.pipeline.estimate import Estimate
 from redetail.pipeline.outputs import Outputs, check_names
 from redetail.pipeline.plan import Plan
 from redetail.pipeline.report import PlanReport, write_report
@@ -63,7 +65,8 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> int:
         _dry_run(options, job, saved, cancel)
         return COMPLETE
     with progress_display(options.quiet) as progress:
-        result = api.run(job, work=work, progress=progress, cancel=cancel)
+        planned = None if options.quiet else _note_estimate
+        result = api.run(job, work=work, planned=planned, progress=progress, cancel=cancel)
     _save_job(job, result.report.plan, saved)
     _note(result.notices)
     if not options.quiet:
@@ -79,15 +82,18 @@ def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: 
     source = job.open_source()
     size = job.scale.size(source.info.size)
     Outputs(source, job.output, job.compare, job.report, job.encode, job.files, size, job.span)
+    estimates: list[Estimate] = []
     with progress_display(options.quiet) as progress:
-        plan = api.plan_job(replace(job, source=source), progress=progress, cancel=cancel)
+        job_of_source = replace(job, source=source)
+        plan = api.plan_job(job_of_source, planned=estimates.append, progress=progress, cancel=cancel)
     _save_job(job, plan, saved)
     _note(plan.notices)
     settings = {} if plan.settings is None else plan.settings.as_dict()
     size = job.scale.size(plan.size)
     enlarged = "" if size == plan.size else f"  output: {size}\n"
+    needed = "".join(map(estimate_lines, estimates)) if plan.crops else ""
     lines = plan_summary(plan, str(job.source)), enlarged, settings_summary(settings), preset_summary(job.settings)
-    tell("".join(lines) + noise_summary(plan) + space_summary(plan) + placement_summary(plan.placement))
+    tell("".join(lines) + noise_summary(plan) + needed + placement_summary(plan.placement))
 
 
 def _save_job(job: Job, plan: Plan, path: Path | None) -> None:
@@ -163,3 +169,9 @@ def _draw(source: FrameSource, plan: Plan, path: Path, progress: ProgressCallbac
 def _note(notices: Sequence[str]) -> None:
     for notice in notices:
         _log.warning("%s", notice)
+
+
+def _note_estimate(estimate: Estimate) -> None:
+    """Say what a run takes before it starts, where there is work."""
+    if estimate.work_space:
+        _note([estimate_summary(estimate)])

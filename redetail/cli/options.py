@@ -71,6 +71,8 @@ def add_model(group: argparse._ArgumentGroup) -> None:
 
 def add_memory(group: argparse._ArgumentGroup) -> None:
     """Add the options of :class:`~redetail.engines.memory.Memory`, which --help cannot ask, since it needs torch."""
+    limit = "what a run may take of the machine's memory, as in 6GB [most of what is free]"
+    group.add_argument("--memory", dest="limit", metavar="SIZE", help=limit)
     kinds = "float32, float16 or bfloat16"
     group.add_argument("--dtype", metavar="NAME", help=f"precision of the networks: {kinds}")
     group.add_argument("--vae-dtype", metavar="NAME", help="precision of the VAE, where it differs")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from redetail.cli.options import encoding_of, settings_of
+from redetail.documents import byte_count
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ControlFile, WeightedFile
 from redetail.errors import SettingsError
@@ -53,19 +53,8 @@ def work_of(options: argparse.Namespace) -> Work:
         folder=_path(options.work_dir),
         resume=getattr(options, "resume", False),
         keep=options.keep_work,
-        limit=None if options.work_space is None else _size(options.work_space),
+        limit=None if options.work_space is None else byte_count("work-space", options.work_space),
     )
-
-
-def _size(text: str) -> int:
-    """Bytes, as in 20GB, 500M or 1.5 GiB; raises :class:`~redetail.errors.SettingsError`."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", text.strip().lower())
-    count = (
-        0 if match is None else int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2] or " "))
-    )
-    if not count:
-        raise SettingsError(f"work-space is {text!r}; give a size such as 20GB or 500MB.")
-    return count
 
 
 def selected(options: argparse.Namespace) -> dict[str, Any]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from redetail.cli.display import duration, title
 from redetail.engines.architectures import all_presets
+from redetail.pipeline.estimate import Estimate
 from redetail.pipeline.measure import RegionMeasures, Untouched
 from redetail.pipeline.plan import CropPlan, Plan
 from redetail.pipeline.report import Report
 from redetail.pipeline.stopwatch import PassTime
-from redetail.pipeline.tasks import plan_tasks
-from redetail.pipeline.workspace import estimated_bytes, readable
+from redetail.pipeline.workspace import readable
 from redetail.settings import display_name
 
 
@@ -53,9 +52,21 @@ def preset_summary(requested: Mapping[str, Any]) -> str:
     return f"  preset {name}: {typed or 'all of it was given otherwise'}\n"
 
 
-def space_summary(plan: Plan) -> str:
-    """How much disk space the work needs, as a line."""
-    return f"  work space: up to {readable(estimated_bytes(plan_tasks(plan, Path())))}\n" if plan.crops else ""
+def estimate_lines(estimate: Estimate) -> str:
+    """What a run would take, as lines."""
+    memory, space, seconds = readable(estimate.memory), readable(estimate.work_space), estimate.seconds
+    time = "" if seconds is None else f"  detailing: about {duration(seconds)}\n"
+    return f"  memory: up to about {memory}\n  work space: up to {space}\n{time}"
+
+
+def estimate_summary(estimate: Estimate) -> str:
+    """The same as a sentence."""
+    seconds = estimate.seconds
+    time = "" if seconds is None else f", and detailing about {duration(seconds)}"
+    return (
+        f"It takes up to about {readable(estimate.memory)} of memory and {readable(estimate.work_space)} of work "
+        f"space{time}."
+    )
 
 
 def placement_summary(placement: Mapping[str, Any]) -> str:

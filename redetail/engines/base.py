@@ -36,6 +36,20 @@ Write = Callable[[int, Pixels], None]
 """(first frame, pictures (n, h, w, 3) float32 0..1). The array is the engine's: what is kept of it has to be copied."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What requests take of the machine's main memory beside the loaded models, for estimates on the safe side.
+
+    ``stretch_bytes``: for each pixel of all frames of a request; ``window_bytes``: beside it, for each pixel of the
+    frames that are sampled together; 0 where that is little, as it is for an engine whose device has its own memory.
+    ``even``: whether time is in proportion to pixels, so that a small request tells how long a large one takes.
+    """
+
+    stretch_bytes: int = 0
+    window_bytes: int = 0
+    even: bool = False
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capabilities:
     """What an engine can do.
@@ -50,7 +64,7 @@ class Capabilities:
     ``placement``: where and how it computes, for the report.
     ``hints``: what its ControlNets are shown, names that can be computed and files of whole-frame hints.
     ``part_pixels``: pixels of all frames that one request should have at most; a longer segment comes in parts, so that
-    memory does not grow with the clip.
+    memory does not grow with the clip. ``cost``: what it takes of memory and time.
     """
 
     name: str
@@ -66,6 +80,7 @@ class Capabilities:
     uses_strength: bool = False
     has_vae: bool = False
     part_pixels: int = 128 * 512 * 512
+    cost: Cost = Cost()
     hints: tuple[str, ...] = ()
     placement: Mapping[str, Any] = field(default_factory=dict)
 

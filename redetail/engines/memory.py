@@ -6,15 +6,15 @@ that a machine gives the same result every day; what they chose stands in the re
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from redetail.documents import byte_count
 from redetail.engines.architectures.base import Footprint
 from redetail.errors import SettingsError, UnknownNameError
+from redetail.machine import physical_memory
 
 Attention = Literal["sdpa", "sliced"]
 ATTENTIONS: tuple[Attention, ...] = ("sdpa", "sliced")
@@ -29,7 +29,9 @@ class Memory:
     the text encoder where it differs. ``attention``: "sdpa" is quickest, "sliced" takes least memory.
     ``channels_last``: weights in the order that convolutions on GPUs like. ``compile``: compile the UNet, which takes
     minutes at first. ``vae_batch``: frames that go through the VAE at once; ``vae_tile``: side of its tiles in pixels,
-    0 for whole frames. ``offload``: keep the VAE and the text encoder off the device while they are idle.
+    0 for whole frames. ``offload``: keep the VAE and the text encoder off the device while they are idle. ``limit``:
+    bytes of main memory that a run may take in all, or a text such as "6GB" (None: most of what is free when it
+    starts).
 
     Raises :class:`~redetail.errors.SettingsError` for numbers that cannot be, and
     :class:`~redetail.errors.UnknownNameError` for an attention that does not exist. Precisions are checked by
@@ -45,8 +47,11 @@ class Memory:
     vae_batch: int | None = None
     vae_tile: int | None = None
     offload: bool | None = None
+    limit: int | None = None
 
     def __post_init__(self) -> None:
+        if self.limit is not None:
+            object.__setattr__(self, "limit", byte_count("memory", self.limit))
         if self.attention is not None and self.attention not in ATTENTIONS:
             raise UnknownNameError("attention", self.attention, ATTENTIONS)
         for name, least in (("vae_batch", 1), ("vae_tile", 0)):
@@ -120,22 +125,4 @@ def device_memory(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[1])
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory())
-    return min(_physical(), *_limits())
-
-
-def _physical() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not a POSIX system
-        return 16 * GIB
-
-
-def _limits() -> list[int]:
-    """What control groups allow, as in containers."""
-    texts = []
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            texts.append(Path(path).read_text(encoding="ascii").strip())
-        except OSError:
-            continue
-    return [int(text) for text in texts if text.isdigit()] or [_physical()]
+    return physical_memory()

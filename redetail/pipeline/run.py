@@ -16,12 +16,14 @@ from redetail.geometry.scale import ratios
 from redetail.job import Subject
 from redetail.pipeline.blas import ONE_THREAD
 from redetail.pipeline.enhance import Tally, enhance, joined
+from redetail.pipeline.estimate import Estimate, estimated
 from redetail.pipeline.executor import Executor, SerialExecutor
 from redetail.pipeline.feed import feed
 from redetail.pipeline.hints import HintFolder, HintFrames, HintNames, hint_names_of, open_hints
 from redetail.pipeline.joints import JoinedCrops
 from redetail.pipeline.manifest import engine_identity, source_fingerprint
 from redetail.pipeline.measure import FrameMeasures, Measures
+from redetail.pipeline.memory import MemoryBudget
 from redetail.pipeline.overrides import check_subjects, region_settings
 from redetail.pipeline.paste import Crops, PastedFrame, pasted_frames
 from redetail.pipeline.plan import CropPlan, Plan, crop_plan
@@ -46,6 +48,7 @@ class Run:
 
     ``strict``: damaged masks and hints are refused; ``save_hints``: a folder that does not exist yet, for pictures of
     what the engine's ControlNets were shown.
+    ``memory``: bytes of main memory that it may take (None: most of what is free).
     """
 
     source: FrameSource
@@ -56,6 +59,7 @@ class Run:
     subjects: Sequence[Subject] = ()
     save_hints: Path | None = None
     strict: bool = False
+    memory: int | None = None
     watch: Stopwatch = field(default_factory=Stopwatch)
     _hints: Mapping[str, FrameSource] = field(init=False, repr=False)
     _folder: HintFolder | None = field(init=False, repr=False)
@@ -75,9 +79,16 @@ class Run:
         """What was missing or damaged in files that were read beside the clip: masks and hints."""
         return (*self._beside, *(fault for source in self._hints.values() for fault in source.faults))
 
-    def plan(self, selection: Sequence[Selection], span: Span, filters: Sequence[Filter[Any]] = ()) -> Plan:
-        """Pass 1: find the subjects, leave some out, and decide how each of the others is cropped and scaled."""
-        return self.plan_for(self.find(selection, span, filters))
+    def plan(
+        self, selection: Sequence[Selection], span: Span, filters: Sequence[Filter[Any]] = (), size: Size | None = None
+    ) -> Plan:
+        """Pass 1: find the subjects, leave some out, and decide how each of the others is cropped and scaled.
+
+        ``size``: of the output (None: the source's). Raises :class:`~redetail.errors.SettingsError` where the run does
+        not fit into its memory.
+        """
+        self._memory(size).check_frames()
+        return self.plan_for(self.find(selection, span, filters), size)
 
     def find(self, selection: Sequence[Selection], span: Span, filters: Sequence[Filter[Any]] = ()) -> SelectedRegions:
         """The first half of pass 1: who is where."""
@@ -89,20 +100,23 @@ class Run:
             self._beside = search.faults
             return found
 
-    def plan_for(self, found: SelectedRegions) -> Plan:
-        """The second half of pass 1: how each subject is cropped and scaled."""
-        crops = self._crops(found.found, [one.number for one in found.left_out])
+    def plan_for(self, found: SelectedRegions, size: Size | None = None) -> Plan:
+        """The second half of pass 1: how each subject is cropped and scaled; see :meth:`plan` for the rest."""
+        left_out = [one.number for one in found.left_out]
+        crops = self._crops(found.found, self._budgets, left_out)
+        budgets = self._memory(size).fitted(crops, self._budgets, self.engine.capabilities.size_multiple)
+        if budgets != self._budgets:
+            crops = self._crops(found.found, budgets, left_out)
         notices = (*self.source.info.notices, *self.source.faults, *self._beside, *found.notices)
-        placement, size = self.engine.capabilities.placement, self.source.info.size
         return Plan(
             found.start,
             found.stop,
-            size,
+            self.source.info.size,
             crops,
             notices,
             self.settings,
-            placement,
-            self._budgets,
+            self.engine.capabilities.placement,
+            budgets,
             found.left_out,
             noise_level(self.engine, self.settings),
         )
@@ -111,7 +125,9 @@ class Run:
         """A plan for regions that are known already: the frames that they span."""
         first = min((region.start for region in regions), default=0)
         last = max((region.stop for region in regions), default=0)
-        return Plan(first, last, self.source.info.size, self._crops(numbered(regions)), budgets=self._budgets)
+        return Plan(
+            first, last, self.source.info.size, self._crops(numbered(regions), self._budgets), budgets=self._budgets
+        )
 
     @contextmanager
     def enhanced(
@@ -163,9 +179,20 @@ class Run:
                     watch(pasted, figures)
         return measures
 
-    def _crops(self, found: Sequence[FoundSubject], left_out: Collection[int] = ()) -> tuple[CropPlan, ...]:
+    def estimate(self, plan: Plan, size: Size | None = None) -> Estimate:
+        """What the second and the third pass take; ``size``: of the output (None: the source's)."""
+        return estimated(plan, self._memory(size), self.engine, self.cancel)
+
+    def _memory(self, size: Size | None) -> MemoryBudget:
+        """What it may take of the memory, with outputs of that size."""
+        frame = size or self.source.info.size
+        return MemoryBudget.of(self.memory, frame, self.engine.capabilities.cost)
+
+    def _crops(
+        self, found: Sequence[FoundSubject], budgets: Budgets, left_out: Collection[int] = ()
+    ) -> tuple[CropPlan, ...]:
         """How the regions that are detailed are cropped, scaled and cut into stretches, with their own settings."""
-        multiple, budgets = self.engine.capabilities.size_multiple, self._budgets
+        multiple = self.engine.capabilities.size_multiple
         detailed = region_settings(found, self.subjects, self.settings, left_out)
         return tuple(crop_plan(one.region, one.settings, multiple, one.track, budgets) for one in detailed)
 

@@ -114,5 +114,13 @@ def test_activations_grow_with_frames_pixels_rows_and_precision() -> None:
 
 def test_a_limit_of_the_container_is_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert GIB // 8 < device_memory(CPU) < 2**48
-    monkeypatch.setattr(memory, "_limits", lambda: [3 * GIB])
-    assert device_memory(CPU) == min(3 * GIB, memory._physical())
+    monkeypatch.setattr(memory, "physical_memory", lambda: 3 * GIB)
+    assert device_memory(CPU) == 3 * GIB
+
+
+def test_a_limit_is_bytes_or_a_text() -> None:
+    assert Memory(limit=5).limit == 5
+    assert Memory(limit="1.5 GiB").as_dict() == {"limit": 3 * 2**29}  # type: ignore[arg-type]
+    for wrong in ("much", "0GB", -1, True, 2.5):
+        with pytest.raises(SettingsError, match=r"memory is .*; give a size such as 20GB"):
+            Memory(limit=wrong)  # type: ignore[arg-type]

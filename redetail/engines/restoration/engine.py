@@ -24,7 +24,7 @@ from redetail.geometry.context import ContextWindow
 from redetail.sampling import Denoiser, NoisePath, VarianceExploding, sampler_names, scheduler_names
 from redetail.settings import Settings
 
-_COST = Cost(stretch_bytes=120, window_bytes=320, even=True)
+_COST = Cost(stretch_bytes=110, window_bytes=260, even=True)
 """Measured (benchmarks/engine_memory.py) and rounded up: latents and what was seen of the crops for all frames, the
 layers of the network for those of a window."""
 

@@ -1,0 +1,39 @@
+"""What memory the machine has, and what this process takes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
+
+
+def physical_memory() -> int:
+    """Bytes of main memory that this process may use: the machine's, or what a container allows."""
+    total = int(psutil.virtual_memory().total)
+    return min(total, _control_group(_LIMITS) or total)
+
+
+def available_memory() -> int:
+    """Bytes that can still be taken without swapping."""
+    available, limit = int(psutil.virtual_memory().available), _control_group(_LIMITS)
+    return available if limit is None else max(0, min(available, limit - (_control_group(_USED) or 0)))
+
+
+def resident_memory() -> int:
+    """Bytes of main memory that this process holds."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def _control_group(paths: tuple[str, ...]) -> int | None:
+    """A number that the kernel keeps for the group of processes that this one is in; None where there is none."""
+    for path in paths:
+        try:
+            text = Path(path).read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            return int(text)
+    return None

@@ -1,0 +1,66 @@
+"""What a run will take, told before it starts: memory, work space and time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from redetail.engines.base import CropSource, Engine, Request
+from redetail.pipeline.memory import MemoryBudget
+from redetail.pipeline.plan import Plan
+from redetail.pipeline.stretches import Budgets
+from redetail.pipeline.tasks import plan_tasks
+from redetail.pipeline.workspace import estimated_bytes
+from redetail.progress import CancelToken
+from redetail.settings import Settings
+
+_FRAMES, _SIDE = 8, 64  # of the crops that the engine is timed with
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """``memory``: bytes that the process holds at most; ``work_space``: bytes on disk at most; ``seconds``: of
+    detailing, without finding subjects and writing (None: not known)."""
+
+    memory: int
+    work_space: int
+    seconds: float | None = None
+
+
+def estimated(plan: Plan, budget: MemoryBudget, engine: Engine, cancel: CancelToken | None = None) -> Estimate:
+    """The estimate for a plan; an engine whose time is in proportion to pixels is timed for a moment."""
+    budgets = plan.budgets or Budgets.of(engine.capabilities)
+    space = estimated_bytes(plan_tasks(plan, Path()))
+    return Estimate(budget.estimate(plan.crops, budgets), space, _seconds(plan, engine, cancel))
+
+
+def _seconds(plan: Plan, engine: Engine, cancel: CancelToken | None) -> float | None:
+    if not engine.capabilities.cost.even:
+        return None
+    pixels: dict[Settings, int] = {}
+    for crop in plan.crops:
+        size = crop.padding.padded(crop.working)
+        frames = sum(map(len, crop.stretches))
+        pixels[crop.settings] = pixels.get(crop.settings, 0) + frames * size.width * size.height
+    return sum(count * _seconds_per_pixel(engine, settings, cancel) for settings, count in pixels.items())
+
+
+def _seconds_per_pixel(engine: Engine, settings: Settings, cancel: CancelToken | None) -> float:
+    """By a small request, made twice, since the first one also sets up the device."""
+    multiple = engine.capabilities.size_multiple
+    side = -(-_SIDE // multiple) * multiple
+    crops = np.random.default_rng(0).random((_FRAMES, side, side, 3), np.float32)
+    request = Request(
+        crops=CropSource.of(crops),
+        mask=lambda start, stop: np.ones((stop - start, side, side), np.float32),
+        write=lambda start, pixels: None,
+        settings=settings,
+        cancel=cancel,
+    )
+    engine.run(request)
+    started = time.perf_counter()
+    engine.run(request)
+    return (time.perf_counter() - started) / crops[..., 0].size

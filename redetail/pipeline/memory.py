@@ -1,0 +1,136 @@
+"""Main memory: what a run takes, how short its stretches have to be for it, and what is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from redetail.engines.base import Cost
+from redetail.errors import SettingsError
+from redetail.geometry.crop import working_crop
+from redetail.machine import available_memory, resident_memory
+from redetail.pipeline.plan import CropPlan
+from redetail.pipeline.stretches import OVERLAP, Budgets
+from redetail.pipeline.workspace import readable
+from redetail.region import Size
+
+READING = 60
+"""Bytes for each pixel of a frame while crops are made and enhanced: the decoder's pictures and one as numbers."""
+WRITING = 260
+"""The same while frames are pasted, measured and encoded: encoders look some 40 frames ahead."""
+RESERVE = 0.2
+"""Share of the free memory that is left to others where no limit is given."""
+_LEAST = 2 * OVERLAP
+_SIZES = range(64, 8193, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBudget:
+    """What a run may take: ``limit`` bytes in all, of which ``used`` are taken before it starts, most by the engine.
+
+    ``frame``: size of the larger of source and output; ``cost``: what requests take, as the engine states it.
+    """
+
+    limit: int
+    used: int
+    frame: Size
+    cost: Cost
+
+    @classmethod
+    def of(cls, limit: int | None, frame: Size, cost: Cost) -> MemoryBudget:
+        """With what this process takes now; without a limit what is free, but for the reserve."""
+        used = resident_memory()
+        usual = used + math.floor(available_memory() * (1 - RESERVE))
+        return cls(usual if limit is None else limit, used, frame, cost)
+
+    def check_frames(self) -> None:
+        """Raise :class:`~redetail.errors.SettingsError` where not even frames can be read and written."""
+        needed = self.used + WRITING * _pixels(self.frame)
+        if needed > self.limit:
+            raise SettingsError(
+                f"Reading and writing frames of {self.frame} takes about {readable(needed)} of memory, but "
+                f"{readable(self.limit)} may be used; free some, or allow more: --memory {_typed(needed)} would fit."
+            )
+
+    def fitted(self, crops: Sequence[CropPlan], budgets: Budgets, size_multiple: int) -> Budgets:
+        """The engine's budgets, with stretches as short as this memory asks for.
+
+        Raises :class:`~redetail.errors.SettingsError` where the shortest stretch of a crop does not fit, with what
+        would.
+        """
+        pixels = budgets.stretch_pixels
+        for crop in crops:
+            frames, padded = len(crop.region), _padded(crop)
+            if self._request(padded, min(frames, _LEAST), _window(crop, budgets)) > self._for_requests:
+                raise self._refused(crop, budgets, size_multiple)
+            longest = self._longest(padded, frames, _window(crop, budgets))
+            if longest < frames:
+                pixels = min(pixels, longest * padded)
+        return replace(budgets, stretch_pixels=pixels)
+
+    def estimate(self, crops: Sequence[CropPlan], budgets: Budgets) -> int:
+        """Bytes that the run takes at most, with the loaded models."""
+        requests = [
+            self._request(_padded(crop), max(map(len, crop.stretches)), _window(crop, budgets)) for crop in crops
+        ]
+        pixels = _pixels(self.frame)
+        return self.used + max(WRITING * pixels, READING * pixels + max(requests, default=0))
+
+    @property
+    def _for_requests(self) -> int:
+        return self.limit - self.used - READING * _pixels(self.frame)
+
+    def _request(self, pixels: int, frames: int, window: int) -> int:
+        """Bytes for a stretch of ``frames`` crops of so many pixels, sampled in windows of ``window`` frames."""
+        return pixels * (self.cost.stretch_bytes * frames + self.cost.window_bytes * min(frames, window))
+
+    def _longest(self, pixels: int, frames: int, window: int) -> int:
+        """The most frames of a stretch that fit."""
+        fitting = [count for count in (frames, window) if self._request(pixels, count, window) <= self._for_requests]
+        if fitting[:1] == [frames] or not self.cost.stretch_bytes:
+            return frames
+        each = pixels * (self.cost.stretch_bytes if fitting else self.cost.stretch_bytes + self.cost.window_bytes)
+        beside = pixels * self.cost.window_bytes * window if fitting else 0
+        return (self._for_requests - beside) // each
+
+    def _refused(self, crop: CropPlan, budgets: Budgets, size_multiple: int) -> SettingsError:
+        needed = self._least(crop, budgets)
+        fits = next((side for side in reversed(_SIZES) if self._fits(crop, side, budgets, size_multiple)), None)
+        smaller = "" if fits is None else f"--max-size {fits} or "
+        return SettingsError(
+            f"Detailing {crop.region.label} at {crop.working} takes about {readable(needed)} of memory, but "
+            f"{readable(self.limit)} may be used; {smaller}--memory {_typed(needed)} would fit."
+        )
+
+    def _fits(self, crop: CropPlan, side: int, budgets: Budgets, size_multiple: int) -> bool:
+        """Whether the crop would fit with this max-size."""
+        if side > max(crop.working.width, crop.working.height):
+            return False
+        sides = (crop.region.boxes[:, 2:] - crop.region.boxes[:, :2]).max(axis=0)
+        settings, box = replace(crop.settings, max_size=float(side)), (float(sides[0]), float(sides[1]))
+        working, padding = working_crop(crop.region.size, box, settings, size_multiple, shrink=True)
+        return self._least(replace(crop, working=working, padding=padding), budgets) <= self.limit
+
+    def _least(self, crop: CropPlan, budgets: Budgets) -> int:
+        """Bytes of the whole run with the shortest stretches."""
+        request = self._request(_padded(crop), min(len(crop.region), _LEAST), _window(crop, budgets))
+        return self.used + READING * _pixels(self.frame) + request
+
+
+def _window(crop: CropPlan, budgets: Budgets) -> int:
+    """Frames that the engine samples together."""
+    return crop.settings.context_length or budgets.context_length or len(crop.region)
+
+
+def _padded(crop: CropPlan) -> int:
+    return _pixels(crop.padding.padded(crop.working))
+
+
+def _pixels(size: Size) -> int:
+    return size.width * size.height
+
+
+def _typed(needed: int) -> str:
+    """Bytes as they are typed, rounded up."""
+    return f"{math.ceil(needed / 1e8) / 10:g}GB"

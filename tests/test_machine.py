@@ -1,0 +1,40 @@
+"""Memory of the machine, and what a container allows of it."""
+
+import psutil
+import pytest
+
+from redetail import machine
+
+
+@pytest.fixture
+def group(tmp_path, monkeypatch):
+    """Write what the kernel says of the group of processes."""
+    monkeypatch.setattr(machine, "_LIMITS", (str(tmp_path / "none"), str(tmp_path / "max")))
+    monkeypatch.setattr(machine, "_USED", (str(tmp_path / "current"),))
+
+    def write(limit: str, used: str) -> None:
+        (tmp_path / "max").write_text(limit + "\n")
+        (tmp_path / "current").write_text(used + "\n")
+
+    return write
+
+
+def test_a_container_limits_what_there_is_and_what_is_free(group) -> None:
+    group("100000000", "60000000")
+    assert machine.physical_memory() == 100_000_000
+    assert machine.available_memory() == 40_000_000
+    group("100000000", "120000000")
+    assert machine.available_memory() == 0
+
+
+def test_without_a_limit_the_machine_counts(group) -> None:
+    group("max", "60000000")
+    assert machine.physical_memory() == psutil.virtual_memory().total
+    assert 0 < machine.available_memory() <= machine.physical_memory()
+
+
+def test_what_this_process_holds_grows_with_what_it_takes() -> None:
+    before = machine.resident_memory()
+    held = bytearray(b"x" * 50_000_000)
+    assert machine.resident_memory() - before > 40_000_000
+    assert len(held) == 50_000_000
