@@ -9,6 +9,7 @@ mean of all views. On real clips this took hands of up to 0.72 down to at most 0
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ VIEW_FACES = (48, 64)
 """Face sizes, in pixels of that patch, at which a candidate is looked at again."""
 OVERLAP = 0.4
 """Intersection over union from which two boxes are the same face."""
+LESS_SURE = 0.15
+"""Confidence that a face may lack of what is expected where a frame is not searched."""
 MAX_CANDIDATES = 32
 MAX_ASPECT = 3.0
 
@@ -75,9 +78,9 @@ class FaceDetector:
 
     def detect(self, frame: RGB) -> list[Detection]:
         """All faces of an RGB frame (H, W, 3) uint8 or uint16, surest first; see :class:`~.base.Detector`."""
-        bgr = np.ascontiguousarray(to_uint8(frame)[..., ::-1])
-        seen = [self._look_again(bgr, candidate) for candidate in self._candidates(bgr)]
-        size = Size(bgr.shape[1], bgr.shape[0])
+        rgb = np.ascontiguousarray(to_uint8(frame))
+        seen = [self._look_again(rgb, candidate) for candidate in self._candidates(rgb)]
+        size = Size(rgb.shape[1], rgb.shape[0])
         found = []
         for face in _without_duplicates(seen):
             inside = face.box.clipped(size)
@@ -85,40 +88,52 @@ class FaceDetector:
                 found.append(Detection(inside, face.score, landmarks=_pairs(face.landmarks)))
         return found
 
-    def _candidates(self, bgr: NDArray[np.uint8]) -> list[_Face]:
+    def refine(self, frame: RGB, expected: Sequence[Detection]) -> list[Detection] | None:
+        """These faces where they are expected, by their views alone; see :class:`~.cadence.Refines`."""
+        rgb, size = np.ascontiguousarray(to_uint8(frame)), Size(frame.shape[1], frame.shape[0])
+        found: list[Detection] = []
+        for one in expected:
+            place = _Face(one.box, one.confidence, np.array(one.landmarks or np.zeros((5, 2))))
+            views = [self._view(rgb, place, face) for face in VIEW_FACES]
+            if not all(view.score for view in views):
+                return None
+            face = _mean(views)
+            inside = face.box.clipped(size)
+            if inside is None or face.score < one.confidence - LESS_SURE:
+                return None
+            found.append(Detection(inside, face.score, landmarks=_pairs(face.landmarks)))
+        return found
+
+    def _candidates(self, rgb: NDArray[np.uint8]) -> list[_Face]:
         """What looks like a face at the working size or at a third of it."""
-        longest = max(bgr.shape[:2])
+        longest = max(rgb.shape[:2])
         found: list[_Face] = []
         for scale in {min(1.0, side / longest) for side in (self.working_size, self.working_size / 3)}:
-            small, kx, ky = self._shrunk(bgr, scale)
+            small, kx, ky = self._shrunk(rgb, scale)
             found += [face.scaled(1 / kx, 1 / ky) for face in self._run(small)]
         large_enough = [face for face in found if min(face.box.width, face.box.height) >= 0.7 * self.min_size]
         return _without_duplicates(large_enough)[:MAX_CANDIDATES]
 
-    def _shrunk(self, bgr: NDArray[np.uint8], scale: float) -> tuple[NDArray[np.uint8], float, float]:
+    def _shrunk(self, rgb: NDArray[np.uint8], scale: float) -> tuple[NDArray[np.uint8], float, float]:
         """The picture scaled, and the exact ratios of its rounded sides."""
         if scale >= 1:
-            return bgr, 1.0, 1.0
-        height, width = bgr.shape[:2]
+            return rgb, 1.0, 1.0
+        height, width = rgb.shape[:2]
         new = max(1, round(width * scale)), max(1, round(height * scale))
-        small = self._cv2.resize(bgr, new, interpolation=self._cv2.INTER_AREA)
+        small = self._cv2.resize(rgb, new, interpolation=self._cv2.INTER_AREA)
         return small, new[0] / width, new[1] / height
 
-    def _look_again(self, bgr: NDArray[np.uint8], candidate: _Face) -> _Face:
+    def _look_again(self, rgb: NDArray[np.uint8], candidate: _Face) -> _Face:
         """Mean place and mean confidence of the candidate over all views; a view that misses it counts as 0."""
-        views = [candidate, *(self._view(bgr, candidate, face) for face in VIEW_FACES)]
-        weights = np.array([view.score for view in views])
-        corners = np.average([view.box.as_tuple() for view in views], axis=0, weights=weights)
-        landmarks = np.average([view.landmarks for view in views], axis=0, weights=weights)
-        return _Face(Box(*map(float, corners)), float(weights.mean()), landmarks)
+        return _mean([candidate, *(self._view(rgb, candidate, face) for face in VIEW_FACES)])
 
-    def _view(self, bgr: NDArray[np.uint8], candidate: _Face, face: int) -> _Face:
+    def _view(self, rgb: NDArray[np.uint8], candidate: _Face, face: int) -> _Face:
         """The candidate's best match where it has ``face`` pixels; score 0 where there is none."""
         box = candidate.box
         scale = face / math.sqrt(max(box.area, 1.0))
         side = max(1, round(VIEW_SIDE / scale))
         left, top = (round(center - side / 2) for center in box.center)
-        patch = _padded_patch(bgr, left, top, side)
+        patch = _padded_patch(rgb, left, top, side)
         method = self._cv2.INTER_AREA if side > VIEW_SIDE else self._cv2.INTER_LINEAR
         patch = self._cv2.resize(patch, (VIEW_SIDE, VIEW_SIDE), interpolation=method)
         back = side / VIEW_SIDE
@@ -127,10 +142,10 @@ class FaceDetector:
         nothing = _Face(box, 0.0, candidate.landmarks)
         return max(matches, key=lambda match: match.score, default=nothing)
 
-    def _run(self, bgr: NDArray[np.uint8]) -> list[_Face]:
+    def _run(self, rgb: NDArray[np.uint8]) -> list[_Face]:
         """YuNet on a picture as it is, padded to whole cells of the network: OpenCV's own padding of very small
         pictures gives results that differ from run to run."""
-        bgr = _padded(bgr)
+        bgr = np.ascontiguousarray(_padded(rgb)[..., ::-1])  # as OpenCV has it
         height, width = bgr.shape[:2]
         if (width, height) not in self._networks:
             if len(self._networks) > 8:  # a folder of images may have a new size for every frame
@@ -147,6 +162,14 @@ class FaceDetector:
             return self._cv2.FaceDetectorYN.create(str(WEIGHTS), "", (width, height), CANDIDATE_THRESHOLD, 0.3, 1000)
         except self._cv2.error as error:
             raise ModelError(f"The face detector's weights {WEIGHTS} cannot be read; reinstall redetail.") from error
+
+
+def _mean(views: Sequence[_Face]) -> _Face:
+    """Mean place, by their scores, and mean score of several views; one of them at least must have a score."""
+    weights = np.array([view.score for view in views])
+    corners = np.average([view.box.as_tuple() for view in views], axis=0, weights=weights)
+    landmarks = np.average([view.landmarks for view in views], axis=0, weights=weights)
+    return _Face(Box(*map(float, corners)), float(weights.mean()), landmarks)
 
 
 def _sane(rows: NDArray[np.float32], limit: float) -> list[_Face]:
@@ -167,13 +190,13 @@ def _pairs(landmarks: Points) -> tuple[tuple[float, float], ...]:
     return tuple((x, y) for x, y in landmarks.tolist())
 
 
-def _padded(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _padded(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture with black to the right and below, its sides at least 64 and multiples of 32."""
-    height, width = (max(64, -(-side // 32) * 32) for side in bgr.shape[:2])
-    if (height, width) == bgr.shape[:2]:
-        return bgr
+    height, width = (max(64, -(-side // 32) * 32) for side in rgb.shape[:2])
+    if (height, width) == rgb.shape[:2]:
+        return rgb
     padded = np.zeros((height, width, 3), np.uint8)
-    padded[: bgr.shape[0], : bgr.shape[1]] = bgr
+    padded[: rgb.shape[0], : rgb.shape[1]] = rgb
     return padded
 
 

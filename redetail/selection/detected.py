@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from redetail.detection import CutDetector, Detector, detector_label, detector_names, load_detector
+from redetail.detection.cadence import Picture, searched
 from redetail.documents import shown, text
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.identity import DescribedFaces
@@ -95,12 +96,12 @@ def detect_frames(frames: Iterable[Frame], detector: Detector) -> Detections:
     start: int | None = None
     per_frame: list[tuple[Detection, ...]] = []
     cuts = set()
-    for frame in frames:
-        start = frame.index if start is None else start
-        cut = shots.update(frame.pixels)
-        if cut:
-            cuts.add(frame.index)
-        per_frame.append(faces.update(frame.pixels, detector.detect(frame.pixels), cut))
+    pictures = (Picture(frame.index, frame.pixels, shots.update(frame.pixels)) for frame in frames)
+    for picture, found in searched(pictures, detector):
+        start = picture.index if start is None else start
+        if picture.cut:
+            cuts.add(picture.index)
+        per_frame.append(faces.update(picture.pixels, found, picture.cut))
     return Detections(start or 0, tuple(per_frame), frozenset(cuts))
 
 
