@@ -272,7 +272,8 @@ def paste(
     with outputs.opened(whole, True) as write:
         end = 0
         for pasted in pasted_frames(frames.frames(), placed, taken, feather):
-            write(pasted)
+            if write is not None:
+                write(pasted)
             end = pasted.source.index + 1
         check_ends(placed, end)
     return outputs.collected

@@ -1,15 +1,79 @@
-"""Work on many pictures at once, in the order of the pictures."""
+"""Work on many pictures at once, in the order of the pictures, and steps of a pass that overlap."""
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+WAITING = 2
+"""Items between two steps that overlap: enough to keep both busy, since a frame may take 30 MB."""
+_MOST_THREADS = 4
+
+
+def picture_threads() -> int:
+    """How many pictures are worth working on at once."""
+    return max(1, min(_MOST_THREADS, os.cpu_count() or 1))
+
+
+def ahead(items: Iterable[_Item], waiting: int = WAITING) -> Iterator[_Item]:
+    """The same items, each made in another thread while the one before is worked on; ``waiting`` at most are ready.
+
+    What making one raises is raised in its place. When the iterator is closed, so is that of the items.
+    """
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(1, "redetail-ahead") as pool:
+        try:
+            made: deque[Future[Any]] = deque(pool.submit(next, source, end) for _ in range(waiting))
+            while (item := made.popleft().result()) is not end:
+                made.append(pool.submit(next, source, end))
+                yield item
+        finally:
+            pool.shutdown(cancel_futures=True)
+            close = getattr(source, "close", None)
+            if close is not None:
+                close()
+
+
+@contextmanager
+def behind(function: Callable[[_Item], object], waiting: int = WAITING) -> Iterator[Callable[[_Item], None]]:
+    """The same function, called in another thread while the caller goes on; ``waiting`` items at most wait for it.
+
+    Calls are made in order, one at a time. What one raises is raised by a later call or at the end, and the calls after
+    it are not made; after an error of the caller those that wait are given up.
+    """
+    with ThreadPoolExecutor(1, "redetail-behind") as pool:
+        calls: deque[Future[None]] = deque()
+        failed = False
+
+        def call(item: _Item) -> None:
+            nonlocal failed
+            if failed:
+                return
+            try:
+                function(item)
+            except BaseException:
+                failed = True
+                raise
+
+        def later(item: _Item) -> None:
+            while calls and (len(calls) >= waiting or calls[0].done()):
+                calls.popleft().result()
+            calls.append(pool.submit(call, item))
+
+        try:
+            yield later
+            while calls:
+                calls.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Iterator[_Result]:

@@ -102,6 +102,10 @@ class Measures:
         self._untouched = UntouchedCheck()
         self._written = WrittenCheck(*frames)
 
+    def pass_over(self, frames: int) -> None:
+        """Count frames that stay as they are and are not read."""
+        self._untouched.frames += frames
+
     def add(self, frame: PastedFrame) -> list[FrameMeasures]:
         """Take the next frame; returns the figures of the subjects in it."""
         taken = []

@@ -80,8 +80,9 @@ class Outputs:
         return np.stack(self._frames) if self.output is None and self._frames else None  # type: ignore[return-value]
 
     @contextmanager
-    def opened(self, plan: Plan, whole: bool, *, strict: bool = False) -> Iterator[Writer]:
-        """The function that takes pasted frames; files get their names when the context ends without an error.
+    def opened(self, plan: Plan, whole: bool, *, strict: bool = False) -> Iterator[Writer | None]:
+        """The function that takes pasted frames, None where no output needs them; files get their names when the
+        context ends without an error.
 
         ``strict``: streams that turn out to be damaged when they are copied are an
         :class:`~redetail.errors.InputError`. ``whole``: the plan covers the whole clip.
@@ -105,7 +106,7 @@ class Outputs:
                 for writer in writers:
                     writer(frame)
 
-            yield write
+            yield write if writers else None
             for sink in sinks:  # all are complete before the first of them gets its name
                 sink.finish()
             if copied is not None:

@@ -14,6 +14,7 @@ from redetail.errors import RegionError
 from redetail.geometry.scale import ratios
 from redetail.imaging import blend, masks, resample
 from redetail.imaging.blend import Layer
+from redetail.imaging.parallel import in_order, picture_threads
 from redetail.region import Box, Region, Size
 from redetail.video.base import RGB, Frame
 
@@ -57,7 +58,8 @@ def pasted_frames(
     left as they are). Where masks overlap, changes add up; see :func:`redetail.imaging.blend.composited`.
     """
     feathers = [feather] * len(regions) if isinstance(feather, int) else feather
-    for frame in frames:
+
+    def pasted(frame: Frame) -> PastedFrame:
         layers, patches = [], []
         for number, (region, enhanced, soft) in enumerate(zip(regions, crops, feathers, strict=True)):
             index = frame.index - region.start
@@ -66,7 +68,9 @@ def pasted_frames(
                 layers.append(layer)
                 patches.append(Patch(number, layer.mask, layer.box))
         before = frame if size is None else enlarged(frame, size)
-        yield PastedFrame(before, replace(before, pixels=paste_layers(before.pixels, layers)), tuple(patches))
+        return PastedFrame(before, replace(before, pixels=paste_layers(before.pixels, layers)), tuple(patches))
+
+    return in_order(pasted, frames, picture_threads() if regions else 1)
 
 
 def enlarged(frame: Frame, size: Size) -> Frame:

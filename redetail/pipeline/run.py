@@ -13,6 +13,7 @@ from typing import Any
 from redetail.engines.base import Engine, noise_level
 from redetail.errors import SettingsError
 from redetail.geometry.scale import ratios
+from redetail.imaging.parallel import ahead, behind
 from redetail.job import Subject
 from redetail.pipeline.blas import ONE_THREAD
 from redetail.pipeline.enhance import Tally, enhance, joined
@@ -159,21 +160,24 @@ class Run:
         self,
         plan: Plan,
         crops: Sequence[Crops],
-        write: Callable[[PastedFrame], None],
+        write: Callable[[PastedFrame], None] | None,
         size: Size | None = None,
         watch: Callable[[PastedFrame, Sequence[FrameMeasures]], None] | None = None,
     ) -> Measures:
         """Pass 3: paste every frame, hand it to ``write`` and measure it; frames are enlarged to ``size`` first.
 
-        ``watch`` gets every frame with its figures.
+        ``watch`` gets every frame with its figures. Where neither wants them and nothing is pasted, none is read.
         """
         size = size or plan.size
         measures = Measures(plan.regions, ratios(plan.size, size), (plan.start, plan.stop))
-        with self._pass("write"):
+        if write is None and watch is None and not plan.crops:
+            measures.pass_over(len(plan))
+            return measures
+        with self._pass("write"), behind(write or _drop) as write_behind:
             frames = self._frames(plan, "write")
             feathers = [crop.settings.paste_feather for crop in plan.crops]
             for pasted in pasted_frames(frames, plan.regions, crops, feathers, size):
-                write(pasted)
+                write_behind(pasted)
                 figures = measures.add(pasted)
                 if watch is not None:
                     watch(pasted, figures)
@@ -208,7 +212,8 @@ class Run:
         log.debug("pass %s: %.3f s", name, time.perf_counter() - started)
 
     def _frames(self, plan: Plan, stage: str) -> Iterator[Frame]:
-        return with_progress(self.source.frames(plan.start, plan.stop), len(plan), stage, self.progress, self.cancel)
+        frames = ahead(self.source.frames(plan.start, plan.stop))
+        return with_progress(frames, len(plan), stage, self.progress, self.cancel)
 
     def _enhance(self, tasks: Sequence[Task], space: Workspace, executor: Executor) -> None:
         """Run the tasks that are not done."""
@@ -222,7 +227,8 @@ class Run:
             size = self.source.info.size
             hints = {name: HintFrames(name, source, size, first, last) for name, source in self._hints.items()}
         with self._pass("detail"):
-            frames = with_progress(self.source.frames(first, last), last - first, "crop", self.progress, self.cancel)
+            decoded = ahead(self.source.frames(first, last))
+            frames = with_progress(decoded, last - first, "crop", self.progress, self.cancel)
             tally = Tally(self.progress, tasks)
             for task in finished:
                 tally.finish(task)
@@ -242,3 +248,7 @@ class Run:
         if self._folder is None:
             return None
         return hint_names_of(plan.crops, (*self._hints, *self.engine.capabilities.hints))
+
+
+def _drop(frame: PastedFrame) -> None:
+    """Where no output takes frames."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from redetail.imaging.parallel import ahead
 from redetail.progress import CancelToken, ProgressCallback, no_progress, with_progress
 from redetail.region import Region, Size
 from redetail.video import open_source
@@ -84,7 +85,8 @@ class Search:
         """Decode the frames; raises :class:`~redetail.errors.InputError` where the part holds none."""
         total = self._span.estimated_frames(self._source.info)
         start = stop = None
-        for frame in with_progress(self._span.select(self._source), total, "detect", self._progress, self._cancel):
+        frames = ahead(self._span.select(self._source))
+        for frame in with_progress(frames, total, "detect", self._progress, self._cancel):
             start, stop = frame.index if start is None else start, frame.index + 1
             yield frame
         self._range = start or 0, stop or 0

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from redetail.imaging.parallel import in_order
+from redetail.imaging.parallel import ahead, behind, in_order
 
 THREADS = [1, 2, 5]
 
@@ -62,3 +62,90 @@ def test_closing_gives_up_what_has_not_begun_and_leaves_no_thread() -> None:
     results.close()  # type: ignore[attr-defined]
     assert len(done) <= 4
     assert threading.active_count() == before
+
+
+def numbers(count: int, closed: list[bool]) -> Iterator[int]:
+    try:
+        yield from range(count)
+    finally:
+        closed.append(True)
+
+
+def test_items_made_ahead_are_the_same_and_few_wait() -> None:
+    made: list[int] = []
+    for place, item in enumerate(ahead((made.append(n) or n for n in range(50)), 3)):
+        assert item == place
+        assert len(made) <= place + 1 + 3
+    assert made == list(range(50))
+
+
+def test_items_are_made_in_another_thread() -> None:
+    assert threading.current_thread() not in set(ahead(threading.current_thread() for _ in range(3)))
+
+
+def test_what_making_an_item_raises_comes_in_its_place() -> None:
+    items = ahead(6 // n for n in (3, 2, 0, 1))
+    assert [next(items), next(items)] == [2, 3]
+    with pytest.raises(ZeroDivisionError):
+        next(items)
+
+
+def test_closing_closes_what_items_come_from_and_leaves_no_thread() -> None:
+    closed: list[bool] = []
+    before = threading.active_count()
+    items = ahead(numbers(1000, closed))
+    next(items)
+    items.close()  # type: ignore[attr-defined]
+    assert closed == [True]
+    assert threading.active_count() == before
+
+
+def test_calls_behind_are_made_in_order_in_another_thread() -> None:
+    done: list[tuple[int, bool]] = []
+    main = threading.current_thread()
+    with behind(lambda n: done.append((n, threading.current_thread() is main))) as later:
+        for number in range(50):
+            later(number)
+            assert len(done) >= number - 2
+    assert done == [(number, False) for number in range(50)]
+
+
+@pytest.mark.parametrize("failing", [0, 5, 9])
+def test_what_a_call_behind_raises_is_raised_and_no_other_is_made(failing: int) -> None:
+    done: list[int] = []
+
+    def call(number: int) -> None:
+        if number == failing:
+            raise OSError("full")
+        done.append(number)
+
+    def run() -> None:
+        with behind(call) as later:
+            for number in range(10):
+                later(number)
+
+    with pytest.raises(OSError, match="full"):
+        run()
+    assert done == list(range(failing))
+
+
+def test_after_an_error_of_the_caller_calls_that_wait_are_given_up() -> None:
+    gate, done = threading.Event(), list[int]()
+
+    def call(number: int) -> None:
+        gate.wait(30)
+        done.append(number)
+
+    def run() -> None:
+        with behind(call) as later:
+            later(0)
+            later(1)
+            threading.Timer(0.05, gate.set).start()
+            raise KeyError
+
+    before = threading.active_count()
+    with pytest.raises(KeyError):
+        run()
+    assert done in ([0], [0, 1])
+    gate.set()
+    assert threading.active_count() <= before + 1  # the timer's own may be ending
