@@ -33,7 +33,7 @@ def main() -> None:
     engine = redetail.load_engine(device="cpu")
     settings, cost = resolve({}, engine.capabilities.defaults), engine.capabilities.cost
     loaded = status("VmRSS")
-    for frames, height, width in ((16, 64, 64), (16, 256, 256), (16, 256, 448), (48, 192, 192)):
+    for frames, height, width in ((16, 64, 64), (16, 256, 256), (16, 256, 448), (48, 192, 192), (16, 464, 768)):
         noise = np.random.default_rng(0).random((height + frames, width, 3), np.float32)
 
         def read(start: int, stop: int, noise: np.ndarray = noise, height: int = height) -> np.ndarray:

@@ -31,12 +31,12 @@ sys.path.insert(0, str(ROOT))
 FRAME = 640, 480
 
 
-def write_clip(path: Path, frames: int) -> None:
+def write_clip(path: Path, frames: int, size: tuple[int, int] = FRAME) -> None:
     """An H.264 clip of a soft pattern that moves."""
-    x, y = np.meshgrid(np.arange(FRAME[0]), np.arange(FRAME[1]))
+    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(25), options={"crf": "20", "preset": "ultrafast"})
-        stream.width, stream.height = FRAME
+        stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         for index in range(frames):
             wave = (128 + 90 * np.sin((x + index) / 9) * np.cos(y / 11)).astype(np.uint8)

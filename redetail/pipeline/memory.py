@@ -15,10 +15,11 @@ from redetail.pipeline.stretches import OVERLAP, Budgets
 from redetail.pipeline.workspace import readable
 from redetail.region import Size
 
-READING = 60
+READING = 90
 """Bytes for each pixel of a frame while crops are made and enhanced: the decoder's pictures and one as numbers."""
-WRITING = 260
-"""The same while frames are pasted, measured and encoded: encoders look some 40 frames ahead."""
+WRITING = 320
+"""The same while frames are pasted, measured and encoded: encoders look some 40 frames ahead, and some six frames are
+on their way between the steps."""
 RESERVE = 0.2
 """Share of the free memory that is left to others where no limit is given."""
 _LEAST = 2 * OVERLAP
