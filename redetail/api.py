@@ -70,7 +70,9 @@ def detail(
       model); ``device``: "cpu", "cuda", "cuda:1" or "mps"; ``memory``: a :class:`redetail.Memory`, how it uses the
       machine.
     - ``subjects``: :class:`redetail.Subject`, settings of single subjects.
-    - ``compare``: also write before and after side by side; ``report``: also the report, as JSON or as a page (.html);
+    - ``compare``: also write before and after in one video, as ``compare_layout`` says: "crops" (zoomed on the
+      subjects), "side" (whole frames side by side), "split" or "wipe" (one frame, split by a line);
+    - ``report``: also write the report, as JSON or as a page (.html);
       ``save_hints``: also pictures of what ControlNets were shown, into this folder.
     - ``scale``: how much larger the output is than the source: a factor from 1 to 8, or its height in pixels.
     - ``encode``: :class:`redetail.EncodeOptions`, how the output is coded (None: as suits source and container).
@@ -136,7 +138,9 @@ def _do(
     job.check()
     frames = job.open_source()
     size = job.scale.size(frames.info.size)
-    outputs = Outputs(frames, job.output, job.compare, job.report, job.encode, job.files, size, job.span)
+    outputs = Outputs(
+        frames, job.output, job.compare, job.report, job.encode, job.files, size, job.span, job.compare_layout
+    )
     with claimed(outputs.named):
         kept = None if work is None else KeptWork(work, job, frames.info)
         started = run_of(job, frames, load(), progress, cancel)

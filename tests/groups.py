@@ -51,6 +51,7 @@ GROUPS = (
         ("tests/video/",),
         may_skip=("test_a_write_protected_folder", "test_no_permission"),  # nothing is forbidden to root
     ),
+    Group("report in a browser", ("tests/pipeline/test_page.py::test_a_browser",)),
     Group("public surface", ("tests/test_public.py", "tests/test_layout.py", "tests/test_readme.py")),
     Group("wheel", ("tests/test_wheel.py",)),
 )

@@ -87,4 +87,6 @@ def test_a_part_of_the_tests_is_not_taken_for_all(project: Path) -> None:
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
 def test_every_group_names_what_exists(group: Group) -> None:
     for path in group.paths:
-        assert (ROOT / path).exists()
+        file, _, test = path.partition("::")
+        assert (ROOT / file).exists()
+        assert f"def {test}" in (ROOT / file).read_text() if test else True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,15 +13,16 @@ from redetail import judging
 from redetail.cli.display import progress_display, tell
 from redetail.cli.outputs import keep_existing, path_of, write_picture
 from redetail.cli.request import selected
-from redetail.errors import SettingsError
-from redetail.evaluate.comparison import SOURCE, ClipFigures, Comparison, worst_moments
+from redetail.errors import SettingsError, UnknownNameError
+from redetail.evaluate.comparison import SOURCE, ClipFigures, Comparison, rows_of, worst_moments
+from redetail.evaluate.layouts import LAYOUTS, Layout
 from redetail.evaluate.sheet import Picture, contact_sheet, square_around, zoomed
 from redetail.evaluate.subjects import SubjectFigures
 from redetail.files import expanded, write_text
 from redetail.pipeline.outputs import check_names
 from redetail.progress import CancelToken
 from redetail.region import Region, Size
-from redetail.video import FrameSource, open_source
+from redetail.video import FrameSource, open_sink, open_source
 from redetail.video.target import check_target
 from redetail.video.timing import timecode
 
@@ -31,15 +33,19 @@ _TILE, _MOMENTS, _AROUND = 224, 4, 1.6
 
 def evaluate(options: argparse.Namespace, cancel: CancelToken) -> None:
     """``redetail evaluate``."""
-    report, sheet = path_of(options.report), path_of(options.sheet)
-    keep_existing([report, sheet], options.overwrite)
+    report, sheet, video = path_of(options.report), path_of(options.sheet), path_of(options.video)
+    keep_existing([report, sheet, video], options.overwrite)
     names = _named(options.results)
     clips = [expanded(options.input), *names.values()]
     original = path_of(options.original)
-    check_names([report, sheet], [*clips, *([] if original is None else [original])])
+    check_names([report, sheet, video], [*clips, *([] if original is None else [original])])
     for path in (report, sheet):
         if path is not None:
             check_target(path, clips[0])
+    if options.layout not in LAYOUTS:
+        raise UnknownNameError("layout", options.layout, LAYOUTS)
+    if video is not None:
+        open_sink(video, open_source(clips[0]), source_path=clips[0])
     with progress_display(options.quiet) as progress:
         compared = judging.compare(
             clips[0],
@@ -55,6 +61,8 @@ def evaluate(options: argparse.Namespace, cancel: CancelToken) -> None:
         write_text(report, json.dumps(compared.as_document(), indent=1) + "\n")
     if sheet is not None:
         write_picture(comparison_sheet(compared, clips, original), sheet)
+    if video is not None:
+        write_comparison(compared, clips, original, video, options.layout)
     if not options.quiet:
         tell("\n".join(_lines(compared, open_source(clips[0]).info.rate)) + "\n")
 
@@ -119,6 +127,25 @@ def _row(clip: ClipFigures, number: int, original: bool) -> list[str]:
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def write_comparison(
+    compared: Comparison, clips: Sequence[Path], original: Path | None, video: Path, layout: str
+) -> None:
+    """Write all clips in one video, the original last; raises :class:`~redetail.errors.OutputError`."""
+    names = [*(clip.name for clip in compared.clips), *([] if original is None else ["original"])]
+    files = [*clips, *([] if original is None else [original])]
+    start = min((region.start for region in compared.regions), default=0)
+    stop = start + compared.frames
+    draw = Layout(layout, names, compared.regions, compared.framed, compared.size)
+    first = open_source(clips[0])
+    info = replace(first.info, size=draw.size, bit_depth=8)
+    rows = rows_of(
+        [(name, open_source(file)) for name, file in zip(names, files, strict=True)], start, stop, compared.size
+    )
+    with open_sink(video, info, start=start, stop=stop) as sink:
+        for frame, (index, pictures) in zip(first.frames(start, stop), rows, strict=True):
+            sink.write(replace(frame, pixels=draw(index, pictures), native=None))
 
 
 def comparison_sheet(compared: Comparison, clips: Sequence[Path], original: Path | None) -> Picture:

@@ -30,6 +30,12 @@ def add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--report", metavar="OUT.json", help="also write all figures, frame by frame")
     group.add_argument("--sheet", metavar="OUT.png", help="also write the subjects of all clips at a few moments")
+    group.add_argument("--video", metavar="OUT.mp4", help="also write all clips in one video")
+    group.add_argument(
+        "--layout", metavar="NAME", default="crops",
+        help="of the video: crops (zoomed on the subjects), side (whole frames side by side), split or wipe (one "
+        "frame, in bands whose borders stand or move) [crops]",
+    )  # fmt: skip
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
     add_talk(parser)
 

@@ -25,7 +25,7 @@ from redetail.settings import CROP
 EXAMPLES = """\
 examples:
   redetail detail in.mp4 -o out.mp4                        detail every face that is found
-  redetail detail in.mp4 -o out.mp4 --compare side.mp4     see before and after side by side
+  redetail detail in.mp4 -o out.mp4 --compare both.mp4     see before and after, zoomed
   redetail detail in.mp4 -o out.mp4 --box 40,60,180,220    detail what is in the box
   redetail detail in.mp4 -o out.mp4 --start 2 --end 0:05.5 detail only a part of the clip
   redetail detail in.mp4 -o out.mp4 --checkpoint sd15.safetensors --motion-module v3_sd15_mm.ckpt \\
@@ -91,7 +91,12 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     add_source(parser, optional=True)
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="OUT", help="video or folder of images to write")
-    group.add_argument("--compare", metavar="SIDE.mp4", help="also write before and after side by side")
+    group.add_argument("--compare", metavar="BOTH.mp4", help="also write before and after, zoomed on the subjects")
+    group.add_argument(
+        "--compare-layout", metavar="NAME",
+        help="crops (zoomed on the subjects), side (whole frames side by side), split or wipe (one frame, split by a "
+        "line that stands or moves) [crops]",
+    )  # fmt: skip
     group.add_argument(
         "--report", metavar="REPORT", help="also write tracks, settings, timings and measures: .json, or .html, a page"
     )

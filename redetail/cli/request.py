@@ -27,7 +27,7 @@ def job_of(options: argparse.Namespace) -> Job:
     Raises :class:`~redetail.errors.SettingsError` where no video is named, and what reading a job raises.
     """
     files = {name: getattr(options, name) for name in _FILES}
-    job = common_job_of(options).overlay(source=options.input, **files)
+    job = common_job_of(options).overlay(source=options.input, compare_layout=options.compare_layout, **files)
     if job.source is None:
         raise SettingsError("Say which video: redetail detail IN -o OUT; see: redetail detail --help")
     return job

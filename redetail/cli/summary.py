@@ -11,6 +11,7 @@ from redetail.engines.architectures import all_presets
 from redetail.pipeline.estimate import Estimate
 from redetail.pipeline.measure import RegionMeasures, Untouched
 from redetail.pipeline.plan import CropPlan, Plan
+from redetail.pipeline.remarks import remarks_of
 from redetail.pipeline.report import Report
 from redetail.pipeline.stopwatch import PassTime
 from redetail.pipeline.workspace import readable
@@ -101,6 +102,9 @@ def _summary(report: Report, source: str, outputs: Mapping[str, str | None]) -> 
     for crop, measured in zip(plan.crops, report.regions, strict=True):
         yield _subject(crop)
         yield f"    {_measured(measured)}"
+        remarks = remarks_of(crop, measured)
+        if remarks:
+            yield f"    {'; '.join(remarks)}"
     yield from _left_out(plan)
     yield f"  outside the pasted masks {_untouched(report.untouched)}"
     yield f"  time: {_times(report.passes, len(plan))}"

@@ -138,7 +138,7 @@ def compare(
     shape, or with fewer frames than the regions span.
     """
     clips = {SOURCE: source, **results}
-    size = _common_size(clips if original is None else {**clips, "the original": original})
+    size = common_size(clips if original is None else {**clips, "the original": original})
     start = min((region.start for region in regions), default=0)
     stop = max((region.stop for region in regions), default=0)
     with ExitStack() as stack:
@@ -148,7 +148,7 @@ def compare(
             name: [_Meter(n, *of, program, stack) for n, of in enumerate(zip(regions, motions, strict=True), 1)]
             for name in clips
         }
-        rows = _rows([*clips.items(), *([] if original is None else [("the original", original)])], start, stop, size)
+        rows = rows_of([*clips.items(), *([] if original is None else [("the original", original)])], start, stop, size)
         for done, (index, pictures) in enumerate(rows):
             if cancel is not None:
                 cancel.check()
@@ -196,10 +196,11 @@ def _judged(
     return ClipFigures(name, own, verdicts, float(np.mean(scores)) if scores else 0.0)
 
 
-def _rows(
+def rows_of(
     clips: Sequence[tuple[str, FrameSource]], start: int, stop: int, size: Size
 ) -> Iterator[tuple[int, list[Any]]]:
-    """Frames start..stop of all clips together, at one size and depth."""
+    """Index and pictures of frames start..stop of all clips together, at one size and depth; raises
+    :class:`~redetail.errors.InputError` where one ends early."""
     readers = [(name, source.frames(start, stop)) for name, source in clips]
     for index in range(start, stop):
         pictures = []
@@ -219,7 +220,7 @@ def _at_size(picture: Any, size: Size) -> Any:
     return picture if (height, width) == size.shape else crop(picture, Box(0, 0, width, height), size)
 
 
-def _common_size(clips: Mapping[str, FrameSource]) -> Size:
+def common_size(clips: Mapping[str, FrameSource]) -> Size:
     """The largest size among clips of one shape."""
     sizes = {name: clip.info.size for name, clip in clips.items()}
     largest = max(sizes.values(), key=lambda size: size.width * size.height)

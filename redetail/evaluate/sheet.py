@@ -33,7 +33,7 @@ def side_by_side(pictures: Sequence[NDArray[Any]], labels: Sequence[str] = ()) -
         raise InputError("There is no picture to show.")
     height = pictures[0].shape[0]
     cells = [_at_height(picture, height) for picture in pictures]
-    cells = [_labelled(cell, label) for cell, label in zip(cells, _filled(labels, len(cells)), strict=True)]
+    cells = [labelled(cell, label) for cell, label in zip(cells, _filled(labels, len(cells)), strict=True)]
     return _even(_joined(cells, axis=1))
 
 
@@ -144,7 +144,8 @@ def _fitted(text: str, room: float, length: Callable[[str], float]) -> str:
     return text + "…"
 
 
-def _labelled(picture: Picture, label: str) -> Picture:
+def labelled(picture: Picture, label: str) -> Picture:
+    """A picture with a label in its upper left corner."""
     if not label:
         return picture
     size = max(11, picture.shape[0] // 24)

@@ -18,6 +18,7 @@ from redetail.files import check_given
 from redetail.geometry.scale import Scale
 from redetail.job import reading, writing
 from redetail.job.requested import RequestedSettings, Subject
+from redetail.job.writing import COMPARE_LAYOUTS
 from redetail.selection import DEFAULT, FILTERS, Filter, Selection, filters_from_options, kinds, selections_from_options
 from redetail.selection.filters import laid_over
 from redetail.settings import Settings
@@ -38,6 +39,7 @@ class Job:
     model, what suits the machine).
     ``settings``: those that were asked for, a preset among them; ``subjects``: what differs for single subjects.
     ``output``, ``compare``, ``report`` and ``save_hints`` are what is written, ``encode`` how the output is coded,
+    ``compare_layout`` what the comparison looks like,
     ``scale`` how much larger it is than the source (a number is read by :meth:`redetail.geometry.scale.Scale.of`).
     ``strict``: a damaged source is refused.
 
@@ -59,6 +61,7 @@ class Job:
     settings: Mapping[str, Any] = field(default_factory=RequestedSettings)
     subjects: tuple[Subject, ...] = ()
     compare: Path | None = None
+    compare_layout: str = COMPARE_LAYOUTS[0]
     report: Path | None = None
     save_hints: Path | None = None
     encode: EncodeOptions | None = None
@@ -71,6 +74,8 @@ class Job:
             object.__setattr__(self, name, _path(name, getattr(self, name)))
         object.__setattr__(self, "model", None if self.model is None else as_spec(self.model))
         object.__setattr__(self, "scale", Scale.of(self.scale))
+        if self.compare_layout not in COMPARE_LAYOUTS:
+            raise UnknownNameError("layout of a comparison", self.compare_layout, COMPARE_LAYOUTS)
         _check_kind("settings", self.settings, Mapping, "a dict")
         object.__setattr__(self, "settings", RequestedSettings(self.settings))
         for name, kind in _SEVERAL.items():
@@ -140,7 +145,14 @@ class Job:
 
         What is written beside the output is left out, since another run would only find it there.
         """
-        return replace(self, settings=settings.as_dict(), compare=None, report=None, save_hints=None)
+        return replace(
+            self,
+            settings=settings.as_dict(),
+            compare=None,
+            compare_layout=COMPARE_LAYOUTS[0],
+            report=None,
+            save_hints=None,
+        )
 
     def to_document(self) -> dict[str, Any]:
         """The job, ready for JSON and TOML, files with their whole paths (see docs/jobs.md).
@@ -162,7 +174,7 @@ class Job:
         return cls(**reading.fields_of(document, folder))
 
 
-_PLAIN = ("source", "device", "subjects", "scale", "strict")
+_PLAIN = ("source", "device", "subjects", "scale", "strict", "compare_layout")
 _TABLES: Mapping[str, Any] = {"model": ModelSpec(), "memory": Memory(), "encode": EncodeOptions()}
 _SEVERAL: Mapping[str, tuple[type, str]] = {
     "selection": (Selection, "a selection"),

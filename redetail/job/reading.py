@@ -41,6 +41,7 @@ def fields_of(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         **dict.fromkeys(_FILES, reader.path),
         "device": text,
         "scale": number,
+        "compare_layout": text,
         "strict": truth,
         "model": reader.model,
         "memory": lambda table: Memory(**_switched(table, _names(Memory), "[memory]")),
@@ -131,7 +132,7 @@ class _Reader:
 
 def _top() -> tuple[str, ...]:
     """The keys that stand before all tables."""
-    return ("job_version", *_FILES, *kinds(), *FILTERS, "device", "scale", "strict", *_SPAN)
+    return ("job_version", *_FILES, *kinds(), *FILTERS, "device", "scale", "compare_layout", "strict", *_SPAN)
 
 
 def _known(table: Any, names: Iterable[str], where: str, aliases: Mapping[str, str] | None = None) -> dict[str, Any]:

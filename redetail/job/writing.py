@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of the document's layout; raised when a reader of the older one would misread the new one."""
+COMPARE_LAYOUTS = ("crops", "side", "split", "wipe")
+"""What a comparison looks like; see :data:`redetail.evaluate.layouts.LAYOUTS`."""
 
 
 def document(job: Job) -> dict[str, Any]:
@@ -33,6 +35,7 @@ def document(job: Job) -> dict[str, Any]:
         **_filled(
             {
                 **{name: _whole(path) for name, path in paths.items()},
+                "compare_layout": None if job.compare_layout == COMPARE_LAYOUTS[0] else job.compare_layout,
                 "save_hints": _whole(job.save_hints),
                 **{selection.name: selection.to_document() for selection in job.selection},
                 **{one.name: one.to_document() for one in job.filters},

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from redetail.evaluate.pictures import finest_octave
 from redetail.evaluate.temporal import Jitter, SourceMotion, TemporalFigures, UntouchedCheck, WarpedError, window_jitter
 from redetail.pipeline.paste import PastedFrame
 from redetail.pipeline.written import WrittenChange, WrittenCheck
@@ -34,18 +35,28 @@ class FrameMeasures:
     flicker_output: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Octaves:
+    """Mean of :func:`redetail.evaluate.pictures.finest_octave` under the subject's box, before and after."""
+
+    source: float
+    output: float
+
+
 @dataclass(frozen=True)
 class RegionMeasures:
     """The figures of one subject; differences are in levels of 8 bits.
 
     ``mean_change``: mean absolute difference between result and source under the mask (None: there was no mask);
-    ``frames``: the figures of each of its frames.
+    ``frames``: the figures of each of its frames; ``octave``: how much finest detail some of its frames have (None: too
+    small to tell).
     """
 
     flicker: TemporalFigures
     jitter: Jitter
     mean_change: float | None
     frames: tuple[FrameMeasures, ...] = ()
+    octave: Octaves | None = None
 
     def curves(self) -> dict[str, list[float | None]]:
         """A value for each of its frames, as docs/report.md describes them."""
@@ -67,6 +78,9 @@ class RegionMeasures:
             "window_acceleration": _rounded(self.jitter.window),
             "subject_acceleration": _rounded(self.jitter.box),
             "mean_change": _rounded(self.mean_change),
+            "finest_octave": None
+            if self.octave is None
+            else {"source": _rounded(self.octave.source), "output": _rounded(self.octave.output)},
         }
 
 
@@ -85,6 +99,10 @@ class Untouched:
         return {"frames": self.frames, "changed_pixels_outside_masks": self.changed_pixels, **written}
 
 
+OCTAVE_FRAMES = 8
+"""Frames of a subject whose finest detail is measured: enough for a mean, at a fraction of the time of all."""
+
+
 class Measures:
     """Watches pasted frames; holds one earlier frame and a few numbers for each, whatever the length of the clip.
 
@@ -99,6 +117,8 @@ class Measures:
         self._flicker = [WarpedError(SourceMotion(_FLOW_SIDE)) for _ in regions]
         self._changed = [_Change() for _ in regions]
         self._frames: list[list[FrameMeasures]] = [[] for _ in regions]
+        self._sampled = [spread(region.start, region.stop, OCTAVE_FRAMES) for region in regions]
+        self._octaves: list[list[Octaves]] = [[] for _ in regions]
         self._untouched = UntouchedCheck()
         self._written = WrittenCheck(*frames)
 
@@ -117,6 +137,10 @@ class Measures:
             region = self._regions[patch.region]
             subject = region.box(frame.source.index - region.start).scaled(*self._scale)
             pair = self._flicker[patch.region].add(frame.source.index, before, after, subject)
+            if frame.source.index in self._sampled[patch.region]:
+                self._octaves[patch.region].append(
+                    Octaves(finest_octave(before, subject), finest_octave(after, subject))
+                )
             change = self._changed[patch.region].add(before[rows, columns], after[rows, columns], patch.mask)
             flicker = (None, None) if pair is None else (pair.source, pair.output)
             taken.append(FrameMeasures(patch.region, frame.source.index, change, *flicker))
@@ -129,10 +153,14 @@ class Measures:
     def regions(self) -> tuple[RegionMeasures, ...]:
         """The figures of every subject."""
         return tuple(
-            RegionMeasures(flicker.figures, window_jitter(region.path, region.boxes), changed.mean, tuple(frames))
-            for region, flicker, changed, frames in zip(
-                self._regions, self._flicker, self._changed, self._frames, strict=True
+            RegionMeasures(
+                self._flicker[number].figures,
+                window_jitter(region.path, region.boxes),
+                self._changed[number].mean,
+                tuple(self._frames[number]),
+                _mean_octaves(self._octaves[number]),
             )
+            for number, region in enumerate(self._regions)
         )
 
     def untouched(self, output: Path | None = None) -> Untouched:
@@ -160,6 +188,18 @@ class _Change:
     @property
     def mean(self) -> float | None:
         return self._sum / self._weight if self._weight else None
+
+
+def spread(start: int, stop: int, count: int) -> frozenset[int]:
+    """Up to ``count`` frames spread over start..stop."""
+    return frozenset(start + (stop - start) * (2 * n + 1) // (2 * count) for n in range(count))
+
+
+def _mean_octaves(some: Sequence[Octaves]) -> Octaves | None:
+    told = [one for one in some if one.source > 0]
+    if not told:
+        return None
+    return Octaves(float(np.mean([one.source for one in told])), float(np.mean([one.output for one in told])))
 
 
 def _rounded(value: float | None) -> float | None:

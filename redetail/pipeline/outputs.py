@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from redetail.errors import InputError, OutputError, SettingsError
-from redetail.evaluate.sheet import side_by_side
+from redetail.evaluate.layouts import Layout
 from redetail.files import expanded, replacing
 from redetail.optional import require
 from redetail.pipeline.paste import PastedFrame
 from redetail.pipeline.plan import Plan
-from redetail.region import Size
+from redetail.region import Region, Size
 from redetail.video import EncodeOptions, FrameSink, FrameSource, VideoInfo, open_sink
 from redetail.video.base import RGB
 from redetail.video.span import Span
@@ -32,7 +32,8 @@ class Outputs:
     """The outputs of one run; making it checks that all of them could be written, before hours of work.
 
     ``read``: files that the run reads beside its source; ``size``: of the frames that will be written (None: the
-    source's); ``span``: the part that will be written. Raises :class:`~redetail.errors.OutputError` where one could
+    source's); ``span``: the part that will be written; ``layout``: of the comparison, one of
+    :data:`redetail.evaluate.layouts.LAYOUTS`. Raises :class:`~redetail.errors.OutputError` where one could
     not be written, :class:`~redetail.errors.SettingsError` where two have the same name.
     """
 
@@ -46,8 +47,9 @@ class Outputs:
         read: Iterable[Path] = (),
         size: Size | None = None,
         span: Span | None = None,
+        layout: str = "crops",
     ) -> None:
-        self._source, self._encode = source, encode
+        self._source, self._encode, self._layout = source, encode, layout
         self._info = source.info if size is None else replace(source.info, size=size)
         self.output, self._compare, self.report = output, compare, report
         self._frames: list[RGB] = []
@@ -55,7 +57,10 @@ class Outputs:
         self.faults: list[str] = []
         folder = [source.info.path] if source.info.path is not None and source.info.path.is_dir() else []
         check_names(self.named, [*read, *folder])
-        for path, info, options in ((output, self._info, encode), (compare, _wide(self._info), None)):
+        for path, info, options in (
+            (output, self._info, encode),
+            (compare, _sized(self._info, self._compared(())), None),
+        ):
             if path is not None:
                 only = _check_single(path, source, span or Span())
                 open_sink(path, info, stop=only, options=options)
@@ -99,8 +104,9 @@ class Outputs:
                 self.notices += sinks[-1].notices
                 writers.append(_result_into(sinks[-1]))
             if self._compare is not None:
-                sinks.append(stack.enter_context(_sink(self._compare, _wide(self._info), plan, whole)))
-                writers.append(_both_into(sinks[-1]))
+                compared = self._compared(plan.regions)
+                sinks.append(stack.enter_context(_sink(self._compare, _sized(self._info, compared), plan, whole)))
+                writers.append(_both_into(sinks[-1], compared))
 
             def write(frame: PastedFrame) -> None:
                 for writer in writers:
@@ -115,6 +121,9 @@ class Outputs:
                 self.faults.extend(sinks[0].faults)
             if strict and self.faults:
                 raise InputError(f"{self.faults[0].split(';')[0].rstrip('.')}; use a sound copy, or leave out strict.")
+
+    def _compared(self, regions: Sequence[Region]) -> Layout:
+        return Layout(self._layout, LABELS, regions, self._source.info.size, self._info.size)
 
     def _copies(self, plan: Plan, whole: bool) -> bool:
         """Whether the output is the very same file as the source."""
@@ -140,11 +149,14 @@ def _result_into(sink: FrameSink) -> Writer:
     return lambda frame: sink.write(frame.result)
 
 
-def _both_into(sink: FrameSink) -> Writer:
-    """Before and after, side by side."""
-    return lambda frame: sink.write(
-        replace(frame.source, pixels=side_by_side((frame.source.pixels, frame.result.pixels), LABELS))
-    )
+def _both_into(sink: FrameSink, layout: Layout) -> Writer:
+    """Before and after in one picture."""
+
+    def write(frame: PastedFrame) -> None:
+        pictures = frame.source.pixels, frame.result.pixels
+        sink.write(replace(frame.source, pixels=layout(frame.source.index, pictures), native=None))
+
+    return write
 
 
 def _check_single(path: Path, source: FrameSource, span: Span) -> int | None:
@@ -202,7 +214,6 @@ def _sink(path: Path, info: VideoInfo, plan: Plan, whole: bool, encode: EncodeOp
     return open_sink(path, info, start=plan.start, stop=None if whole else plan.stop, options=encode)
 
 
-def _wide(info: VideoInfo) -> VideoInfo:
-    """The same video as a side-by-side picture: 8 bits, the size that the sheet gives."""
-    height, width = side_by_side([np.zeros((*info.size.shape, 3), np.uint8)] * 2).shape[:2]
-    return replace(info, size=Size(width, height), bit_depth=8)
+def _sized(info: VideoInfo, layout: Layout) -> VideoInfo:
+    """The same video as the pictures of a layout: 8 bits, their size."""
+    return replace(info, size=layout.size, bit_depth=8)

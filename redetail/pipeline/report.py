@@ -15,6 +15,7 @@ from redetail.job import REPORT_VERSION, Job
 from redetail.pipeline.measure import Measures, RegionMeasures, Untouched
 from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.plan import CropPlan, Plan
+from redetail.pipeline.remarks import remarks_of
 from redetail.pipeline.run import Run
 from redetail.pipeline.stopwatch import PassTime
 from redetail.region import Size
@@ -66,8 +67,9 @@ class Report(PlanReport):
     def to_document(self) -> dict[str, Any]:
         """Ready for JSON, as docs/report.md describes it."""
         report = super().to_document()
-        for region, measured in zip(report["regions"], self.regions, strict=True):
+        for region, crop, measured in zip(report["regions"], self.plan.crops, self.regions, strict=True):
             region["measured"] = measured.to_document()
+            region["remarks"] = list(remarks_of(crop, measured))
         path = self.source.path
         return {
             "redetail": __version__,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from redetail.evaluate.sheet import Picture, square_around, zoomed
 from redetail.geometry.scale import ratios
 from redetail.optional import require
-from redetail.pipeline.measure import FrameMeasures
+from redetail.pipeline.measure import FrameMeasures, spread
 from redetail.pipeline.paste import PastedFrame
 from redetail.pipeline.plan import Plan
 from redetail.region import Box, Size
@@ -55,7 +55,7 @@ class Snapshots:
         self._regions, self._scale = regions, ratios(plan.size, size)
         self.albums = [Album() for _ in regions]
         self._weights: list[dict[str, float]] = [{} for _ in regions]
-        self._shown = [_spread(region.start, region.stop, THUMBNAILS) for region in regions]
+        self._shown = [spread(region.start, region.stop, THUMBNAILS) for region in regions]
         self._largest = [region.start + int((region.boxes[:, 2] - region.boxes[:, 0]).argmax()) for region in regions]
 
     def __call__(self, frame: PastedFrame, figures: Sequence[FrameMeasures]) -> None:
@@ -89,8 +89,3 @@ def _address(picture: Picture) -> str:
     written = io.BytesIO()
     require("PIL.Image").fromarray(picture).save(written, "JPEG", quality=_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
-
-
-def _spread(start: int, stop: int, count: int) -> frozenset[int]:
-    """Up to ``count`` frames spread over start..stop."""
-    return frozenset(start + (stop - start) * (2 * n + 1) // (2 * count) for n in range(count))

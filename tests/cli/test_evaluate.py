@@ -37,6 +37,16 @@ def test_a_table_a_verdict_a_report_and_a_sheet(run, clip: Path, blurred: Path) 
     assert Image.open(sheet).size[0] >= 3 * 224  # source, sharp, original
 
 
+@pytest.mark.parametrize(("layout", "size"), [("crops", (3 * 480 + 8, 480)), ("wipe", (96, 80)), ("side", (296, 80))])
+def test_all_clips_in_one_video(run, clip: Path, blurred: Path, layout: str, size: tuple[int, int]) -> None:
+    video = clip.with_name("all.mp4")
+    ran = run("evaluate", blurred, f"sharp={clip}", f"same={blurred}", *BOX, "--video", video, "--layout", layout)
+    assert ran.code == 0, ran.err
+    written = open_source(video)
+    assert (written.info.size.width, written.info.size.height) == size
+    assert len(list(written.frames())) == 6
+
+
 def test_nothing_is_replaced_and_no_input_is_written(run, clip: Path, blurred: Path) -> None:
     clip.with_name("old.json").write_text("mine")
     ran = run("evaluate", blurred, clip, *BOX, "--report", clip.with_name("old.json"))
@@ -52,6 +62,7 @@ def test_nothing_is_replaced_and_no_input_is_written(run, clip: Path, blurred: P
     ("arguments", "message"),
     [
         (["missing.mp4"], "There is no file or folder missing.mp4"),
+        (["CLIP", "--layout", "stripes"], "There is no layout named 'stripes'"),
         (["a=CLIP", "a=CLIP"], "Two clips are called 'a'; name them: NAME=FILE."),
     ],
 )

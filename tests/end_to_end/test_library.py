@@ -38,6 +38,7 @@ def ran(tmp_path_factory):
         engine=engine,
         end="16f",
         compare=folder / "side.mp4",
+        compare_layout="side",
         report=folder / "report.json",
         **SETTINGS,
     )
