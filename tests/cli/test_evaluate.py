@@ -34,7 +34,8 @@ def test_a_table_a_verdict_a_report_and_a_sheet(run, clip: Path, blurred: Path) 
     document = json.loads(report.read_text())
     assert document["evaluation_version"] == 1
     assert [one["name"] for one in document["clips"]] == ["source", "sharp"]
-    assert Image.open(sheet).size[0] >= 3 * 224  # source, sharp, original
+    with Image.open(sheet) as picture:
+        assert picture.size[0] >= 3 * 224  # source, sharp, original
 
 
 @pytest.mark.parametrize(("layout", "size"), [("crops", (3 * 480 + 8, 480)), ("wipe", (96, 80)), ("side", (296, 80))])

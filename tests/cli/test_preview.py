@@ -14,8 +14,9 @@ def test_a_sheet_and_a_loop_of_every_variant(run, fake_engine, clip: Path) -> No
     assert ran.code == 0, ran.err
     assert f"{clip}: 4 moments, 4 variants" in ran.out
     assert "computed 100% of the frames of the whole run for each variant" in ran.out
-    assert Image.open(folder / "sheet.png").size[0] == 5 * 320 + 4 * 4
-    assert Image.open(folder / "loop.webp").n_frames == 6
+    with Image.open(folder / "sheet.png") as sheet, Image.open(folder / "loop.webp") as loop:
+        assert sheet.size[0] == 5 * 320 + 4 * 4
+        assert loop.n_frames == 6
 
 
 def test_names_of_files(run, fake_engine, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +26,8 @@ def test_names_of_files(run, fake_engine, clip: Path, monkeypatch: pytest.Monkey
     assert run("preview", clip, *QUICK).err.count("exists; give another name") == 1
     ran = run("preview", clip, *QUICK, "-o", "one.png", "--loop", "two.mp4", "--moments", "1", "--nearest")
     assert ran.code == 0, ran.err
-    assert Image.open("one.png").size[0] == 2 * 320 + 4
+    with Image.open("one.png") as sheet:
+        assert sheet.size[0] == 2 * 320 + 4
     assert Path("two.mp4").is_file()
 
 
