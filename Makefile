@@ -8,13 +8,14 @@ COMFY := .comfy
 COMFY_READY := $(COMFY)/ready
 COMFY_NEEDS := tests/comfy/inside/requirements.txt
 
-.PHONY: help test lint comfy demo bench fuzz clean
+.PHONY: help test lint comfy demo picture bench fuzz clean
 
 help:
 	@echo "make test    lint, strict types, import order and all tests"
 	@echo "make lint    all of that but the tests"
 	@echo "make comfy   install the ComfyUI that the tests of the nodes run in, into $(COMFY)/; make test does so itself"
 	@echo "make demo    detail a softened real clip; results and figures go to out/"
+	@echo "make picture the demo, and its contact sheet as the picture of the README"
 	@echo "make bench   speed and memory against the naive algorithm"
 	@echo "make fuzz    damaged and hostile input of every kind, some 1,800 cases: prints counts, fails where one is not 0"
 	@echo "make clean   remove out/, caches and both environments"
@@ -46,6 +47,9 @@ test: lint $(COMFY_READY)
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
+
+picture: demo
+	cp out/contact_sheet.png docs/images/contact_sheet.png
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py

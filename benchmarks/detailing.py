@@ -1,0 +1,109 @@
+"""What following a subject over time gains over simpler ways to detail it with the same model.
+
+    python benchmarks/detailing.py
+    python benchmarks/detailing.py --frames 8 --clips busker
+
+The shared clips are softened to half their size and back and compressed, as ``make demo`` does it, and detailed
+
+- frame by frame: every frame alone, in the box that the detector finds in it, with a seed of its own;
+- in a fixed crop: all frames together, in one window that holds the subject wherever it goes;
+- as ``redetail detail`` does it by default.
+
+``redetail.compare`` measures all of them against the originals. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
+
+from demo import soften  # noqa: E402
+
+import redetail  # noqa: E402 - found beside this file
+from redetail.engines.base import Engine  # noqa: E402
+from redetail.evaluate.comparison import Comparison  # noqa: E402
+from redetail.video import open_source  # noqa: E402
+
+CLIPS = ("guitarist", "busker", "two_people")
+Frames = NDArray[np.uint8]
+
+
+def frame_by_frame(frames: Frames, engine: Engine) -> Frames:
+    """Every frame alone."""
+    found = redetail.detect(frames).per_frame
+    done = []
+    for number, (frame, faces) in enumerate(zip(frames, found, strict=True)):
+        boxes = [tuple(map(round, face.box.as_tuple())) for face in faces if face.confidence >= 0.6]
+        alone = frame[None]
+        done.append(redetail.detail(alone, box=boxes, engine=engine, seed=number).frames[0] if boxes else frame)
+    return np.stack(done)
+
+
+def fixed_crop(frames: Frames, engine: Engine) -> Frames:
+    """All frames in one window for each subject."""
+    regions = redetail.track(redetail.detect(frames), (frames.shape[2], frames.shape[1]))
+    boxes = [(*map(float, one.boxes[:, :2].min(0)), *map(float, one.boxes[:, 2:].max(0))) for one in regions]
+    return redetail.detail(frames, box=boxes, engine=engine).frames
+
+
+def by_default(frames: Frames, engine: Engine) -> Frames:
+    """What the command does."""
+    return redetail.detail(frames, engine=engine).frames
+
+
+WAYS = {"frame by frame": frame_by_frame, "fixed crop": fixed_crop, "redetail detail": by_default}
+
+
+def compared(clip: Path, frames: int, engine: Engine) -> Comparison:
+    """All ways on the first frames of a clip, measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        soft = Path(folder) / "soft.mp4"
+        soften(clip, soft)
+        source, original = (
+            np.stack([one.pixels for one in open_source(path).frames(0, frames)]) for path in (soft, clip)
+        )
+    results = {name: way(source, engine) for name, way in WAYS.items()}
+    return redetail.compare(source, results, original=original)
+
+
+def rows(name: str, measured: Comparison) -> Iterator[str]:
+    """A row for each subject and way."""
+    for clip in measured.clips:
+        for one in clip.subjects:
+            if one is not None:
+                vmaf = "-" if one.vmaf is None else f"{one.vmaf:.1f}"
+                seam = "-" if one.seam is None else f"{one.seam:.1f}"
+                fidelity = f"{one.psnr:.2f} | {one.ssim:.3f} | {vmaf}"
+                flicker = f"{one.flicker:.2f} | {one.flicker_ratio:.2f}"
+                yield f"| {name}, {one.label} | {clip.name} | {fidelity} | {flicker} | {seam} |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="Ways to detail a subject with the same model, measured.")
+    parser.add_argument("--clips", nargs="+", choices=CLIPS, default=list(CLIPS))
+    parser.add_argument("--frames", type=int, default=24, help="of each clip [24]")
+    options = parser.parse_args()
+    engine = redetail.load_engine()
+    print(f"{date.today()}, {platform.machine()}, {options.frames} frames of each clip, {engine.capabilities.name}\n")
+    print("| clip | way | PSNR dB | SSIM | VMAF | warped error | ratio to the source's | seam |\n" + "|---" * 8 + "|")
+    for name in options.clips:
+        print(
+            "\n".join(rows(name, compared(ROOT / "tests" / "data" / "clips" / f"{name}.mp4", options.frames, engine))),
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
