@@ -28,20 +28,31 @@ LOOK, CROP, SAMPLING = "what it should look like", "size of the crop", "sampling
 WINDOWS, REFINER, EDGES = "context windows", "refiner", "softness of the edges"
 """Groups of settings, as the help of the command line has them."""
 
+COMMON = "common"
+"""Key of the metadata of settings that most people need; others are shown on request."""
+
 
 def _number(
-    group: str, default: float, low: float, high: float, text: str, *, step: float | None = None, unit: str = ""
+    group: str,
+    default: float,
+    low: float,
+    high: float,
+    text: str,
+    *,
+    step: float | None = None,
+    unit: str = "",
+    common: bool = False,
 ) -> Any:
     limits = {"low": low, "high": high, "step": step, "unit": unit}
-    return field(default=default, metadata={"group": group, "help": text, **limits})
+    return field(default=default, metadata={"group": group, "help": text, COMMON: common, **limits})
 
 
 def _choice(group: str, default: Any, choices: tuple[str, ...], text: str) -> Any:
     return field(default=default, metadata={"group": group, "help": text, "choices": choices})
 
 
-def _value(group: str, default: Any, text: str) -> Any:
-    return field(default=default, metadata={"group": group, "help": text})
+def _value(group: str, default: Any, text: str, *, common: bool = False) -> Any:
+    return field(default=default, metadata={"group": group, "help": text, COMMON: common})
 
 
 def _several(group: str, form: str, text: str) -> Any:
@@ -57,17 +68,22 @@ class Settings:
     """
 
     prompt: str = _value(
-        LOOK, "", "what the subject should look like; takes (word:1.2) and key frames, 0: smiling; 24: laughing"
+        LOOK,
+        "",
+        "what the subject should look like; takes (word:1.2) and key frames, 0: smiling; 24: laughing",
+        common=True,
     )
-    negative: str = _value(LOOK, "", "what it should not look like")
+    negative: str = _value(LOOK, "", "what it should not look like", common=True)
     loras: tuple[str, ...] = _several(
         LOOK, "FILE[:STRENGTH]", "LoRA for the model, beside the model's own; several add up"
     )
     clip_skip: int = _number(
         LOOK, 1, 1, 24, "layer of the text encoder that is read, counted from its end; 1: the last", step=1
     )
-    seed: int = _number(LOOK, 0, 0, 2**64 - 1, "seed of the noise: equal seeds give equal results", step=1)
-    denoise: float = _number(LOOK, 0.5, 0.0001, 1, "how much is invented: 0 keeps the crop, 1 forgets it", step=0.01)
+    seed: int = _number(LOOK, 0, 0, 2**64 - 1, "seed of the noise: equal seeds give equal results", step=1, common=True)
+    denoise: float = _number(
+        LOOK, 0.5, 0.0001, 1, "how much is invented: 0 keeps the crop, 1 forgets it", step=0.01, common=True
+    )
     strength: float = _number(
         LOOK,
         0.0,
@@ -91,6 +107,7 @@ class Settings:
         "length to which the shorter side of the box (or of the crop, see guide-size-for) is scaled up",
         step=8,
         unit="pixels",
+        common=True,
     )
     guide_size_for: GuideSizeFor = _choice(CROP, "bbox", ("bbox", "crop_region"), "what guide-size measures")
     max_size: float = _number(
@@ -99,7 +116,7 @@ class Settings:
     crop_factor: float = _number(
         CROP, 3.0, 1, 100, "side of the crop window as a multiple of the subject's box", step=0.1
     )
-    steps: int = _number(SAMPLING, 20, 1, 10000, "sampling steps", step=1)
+    steps: int = _number(SAMPLING, 20, 1, 10000, "sampling steps", step=1, common=True)
     cfg: float = _number(
         SAMPLING, 8.0, 0, 100, "guidance: how strongly the prompt is followed; 1 needs half the work", step=0.1
     )

@@ -30,6 +30,7 @@ from redetail.cli.summary import (
     summary,
 )
 from redetail.cli.track import track
+from redetail.cli.web import web
 from redetail.errors import SettingsError
 from redetail.files import expanded, write_text
 from redetail.job import Job, text_of
@@ -45,7 +46,7 @@ from redetail.video.target import check_target
 COMPLETE, INCOMPLETE = 0, 3
 _log = logging.getLogger(__name__)
 
-__all__ = ["batch", "clean", "detail", "detect", "evaluate", "models", "preview", "track"]
+__all__ = ["batch", "clean", "detail", "detect", "evaluate", "models", "preview", "track", "web"]
 
 
 def detail(options: argparse.Namespace, cancel: CancelToken) -> int:

@@ -59,6 +59,7 @@ def build_parser() -> Parser:
     add_evaluate(commands)
     _add_models(commands)
     _add_clean(commands)
+    _add_web(commands)
     return parser
 
 
@@ -251,3 +252,29 @@ def _add_work(parser: Parser) -> None:
     group = parser.add_argument_group("runs that were stopped")
     group.add_argument("--resume", action="store_true", help="go on where the same command was stopped")
     add_work_folder(group)
+
+
+def _add_web(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "web",
+        prog="redetail web",
+        usage="redetail web [--folder FOLDER] [options]",
+        help="open a page in the browser: click faces, preview, run",
+        description="Serve a page on this machine. Runs are processes of their own: they go on when the page is\n"
+        "closed and when this command ends, and are found again when it starts. It needs Gradio:\n"
+        "pip install 'redetail[web]'",
+        epilog=EXIT_CODES,
+        formatter_class=Help,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    group = parser.add_argument_group("folders")
+    group.add_argument("--folder", metavar="FOLDER", default=".", help="clips that the page may use [this folder]")
+    group.add_argument("--models", metavar="FOLDER", help="weight files, which are only read [models in FOLDER]")
+    group = parser.add_argument_group("address")
+    group.add_argument("--host", metavar="HOST", default="127.0.0.1", help="another than [127.0.0.1] needs --auth")
+    group.add_argument("--port", metavar="N", type=int, default=7860, help="0: a free one [7860]")
+    group.add_argument(
+        "--auth", metavar="USER:PASSWORD", help="demanded of everybody; also read from REDETAIL_WEB_AUTH"
+    )
+    add_talk(parser)

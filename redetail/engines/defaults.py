@@ -1,0 +1,38 @@
+"""The settings that a model has where nothing is asked for, known without loading it."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from redetail.engines.architectures import architecture_of, bundled_architecture, model_folder
+from redetail.engines.architectures.restoration import CARD
+from redetail.engines.files import identify
+from redetail.engines.restoration.config import read_card
+from redetail.files import expanded
+from redetail.settings import Settings, resolve
+
+
+def default_settings(checkpoint: str | Path | None = None) -> Settings:
+    """The defaults of a checkpoint on this machine (None: of the bundled model), as its engine has them.
+
+    Raises :class:`~redetail.errors.ModelError` for a file that is not one of weights. For the name of a model on the
+    hub they are those of the detailer node.
+    """
+    path = _bundled() if checkpoint is None else expanded(checkpoint)
+    if not path.exists():
+        return Settings()
+    known = model_folder(path)
+    if known is not None:
+        family, folder = known
+        card = folder / CARD
+        return resolve({}, read_card(card).defaults if card.is_file() else family.defaults)
+    if path.is_dir():
+        return Settings()
+    facts = identify(path)
+    found = architecture_of(facts.kind, facts.base)
+    return Settings() if found is None else resolve({}, found.defaults)
+
+
+def _bundled() -> Path:
+    return Path(str(files("redetail.bundled") / bundled_architecture().bundled))

@@ -1,0 +1,211 @@
+"""The folder that the page may use: names that lead out of it are refused, and so are uploads that are not clips."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import re
+import shutil
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from redetail.batch import VIDEOS
+from redetail.documents import is_text, shown
+from redetail.errors import InputError, RedetailError
+from redetail.files import cannot_write
+
+STATE = ".redetail"
+"""The hidden folder in which the page keeps its runs."""
+UPLOADS, RESULTS = "uploads", "results"
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+MODELS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+MOST = 1000
+"""Files of a kind that are listed."""
+_DEEPEST = 4
+_VISITED = 20_000
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices of Windows
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder, and beside it one of models, which is only read. Both are real paths, without links."""
+
+    root: Path
+    models: Path
+
+    @classmethod
+    def of(cls, root: Path, models: Path | None = None) -> Folder:
+        """The folder of that name; raises :class:`~redetail.errors.InputError` where there is none."""
+        for path in (root, models):
+            if path is not None and not path.is_dir():
+                raise InputError(f"There is no folder {path}; make it first.")
+        real = Path(os.path.realpath(root))
+        usual = real / "models" if (real / "models").is_dir() else real
+        return cls(real, usual if models is None else Path(os.path.realpath(models)))
+
+    @property
+    def state(self) -> Path:
+        """Where runs are kept."""
+        return self.root / STATE
+
+    def inside(self, name: object) -> Path:
+        """The real path of a file or folder of that name in this folder.
+
+        Raises :class:`~redetail.errors.InputError` for anything that is not a plain relative name, that leads outside
+        (also by a link), that is hidden, or that is not there.
+        """
+        return self._existing(self.root, name)
+
+    def model(self, name: object) -> Path:
+        """The same for a file in the folder of models."""
+        return self._existing(self.models, name)
+
+    def check(self, path: Path) -> None:
+        """Raise :class:`~redetail.errors.InputError` for a path, as a job file has it, outside of both folders."""
+        real = Path(os.path.realpath(path))
+        if not any(real.is_relative_to(allowed) for allowed in (self.root, self.models)):
+            raise InputError(f"{path} lies outside of the folder of this page; copy it into that folder.")
+
+    def name(self, path: Path) -> str:
+        """What :meth:`inside` reads."""
+        return Path(os.path.realpath(path)).relative_to(self.root).as_posix()
+
+    def clips(self) -> list[str]:
+        """Names of the videos, the newest first."""
+        return self._listed(self.root, VIDEOS)
+
+    def pictures(self) -> list[str]:
+        """Names of the pictures."""
+        return self._listed(self.root, PICTURES)
+
+    def job_files(self) -> list[str]:
+        """Names of the job files."""
+        return self._listed(self.root, (".toml",))
+
+    def new_file(self, name: str) -> Path:
+        """A place in the folder for a file that does not exist yet."""
+        return _free(self.root, Path(name).stem, Path(name).suffix)
+
+    def folders(self) -> list[str]:
+        """Names of the folders that hold videos, results aside."""
+        parents = dict.fromkeys(str(PurePosixPath(name).parent) for name in self.clips())
+        return [name for name in parents if name.partition("/")[0] != RESULTS]
+
+    def model_files(self) -> list[str]:
+        """Names of the weight files, and of the folders of models in the diffusers layout."""
+        files = self._listed(self.models, (*MODELS, "model_index.json"))
+        whole = [str(PurePosixPath(name).parent) for name in files if name.endswith("/model_index.json")]
+        parts = tuple(f"{name}/" for name in whole)
+        return [*whole, *(name for name in files if not name.startswith(parts) and not name.endswith(".json"))]
+
+    def result(self, stem: str, suffix: str, taken: Container[Path] = ()) -> Path:
+        """A name for an output that no file has, and no run that is still to be done (``taken``)."""
+        return _free(self._made(RESULTS), stem, suffix, taken)
+
+    def admit(self, upload: Path, given: str, largest: int, check: Callable[[Path], None]) -> Path:
+        """Move an uploaded file into the folder of uploads and return its place.
+
+        ``given``: the name that the browser gave it; ``check`` raises for a file that is not what it should be. Raises
+        :class:`~redetail.errors.InputError` for one of more than ``largest`` bytes or of another kind.
+        """
+        name = safe_name(given)
+        suffix = Path(name).suffix.lower()
+        if suffix not in (*VIDEOS, *PICTURES):
+            raise InputError(f"{name} is not a video or a picture; upload one of {', '.join((*VIDEOS, *PICTURES))}.")
+        if upload.is_symlink() or not upload.is_file():
+            raise InputError(f"{name} did not arrive as a file; upload it again.")
+        size = upload.stat().st_size
+        if size > largest:
+            raise InputError(
+                f"{name} has {size / 2**20:.0f} MB, but uploads may have {largest / 2**20:.0f} MB; copy it into the "
+                "folder instead."
+            )
+        check(upload)
+        place = _free(self._made(UPLOADS), Path(name).stem, suffix)
+        try:
+            place.touch(exist_ok=False)
+            shutil.copyfile(upload, place)
+        except OSError as error:
+            place.unlink(missing_ok=True)
+            raise cannot_write(place, error) from error
+        return place
+
+    def _made(self, name: str) -> Path:
+        folder = self.root / name
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        if Path(os.path.realpath(folder)) != folder:
+            raise InputError(f"{folder} is a link; replace it with a folder.")
+        return folder
+
+    def _existing(self, root: Path, name: object) -> Path:
+        if not isinstance(name, str) or not _is_plain(name):
+            raise InputError(f"{shown(name)} is not the name of a file in the folder of this page.")
+        real = Path(os.path.realpath(root / name))
+        if not real.is_relative_to(root) or not os.path.exists(real):
+            raise InputError(f"There is no file {shown(name)} in the folder of this page; choose one of the list.")
+        return real
+
+    def _listed(self, root: Path, suffixes: tuple[str, ...]) -> list[str]:
+        found = [path for path in _walked(root, _DEEPEST) if path.name.lower().endswith(suffixes)]
+        inside = [path for path in found if Path(os.path.realpath(path)).is_relative_to(root)]
+        newest = sorted(inside, key=lambda path: (-path.stat().st_mtime, path.name))
+        return [path.relative_to(root).as_posix() for path in newest[:MOST]]
+
+
+def safe_name(given: str) -> str:
+    """The last part of a name, of characters that every file system takes."""
+    last = PureWindowsPath(given).name  # the part after any slash or backslash
+    plain = re.sub(r"[^\w.() -]", "_", last).strip(" .")[-100:]
+    return f"_{plain}" if not plain or plain.startswith(".") or _RESERVED.fullmatch(plain) else plain
+
+
+def media_type(path: Path) -> str:
+    """The MIME type under which a video or a picture is sent; raises :class:`~redetail.errors.InputError` for any
+    other file."""
+    suffix = path.suffix.lower()
+    if suffix not in (*VIDEOS, *PICTURES) or not path.is_file():
+        raise InputError(f"{path.name} is not a video or a picture.")
+    kind = mimetypes.types_map.get(suffix, "")
+    return kind if kind.startswith(("video/", "image/")) else "application/octet-stream"
+
+
+def check_readable(path: Path) -> None:
+    """Raise :class:`~redetail.errors.InputError` for a file whose first frame the reader of clips cannot decode."""
+    from redetail.video import open_source
+
+    try:
+        next(iter(open_source(path).frames(0, 1)))
+    except StopIteration:
+        raise InputError("The file holds no picture; upload a video or a picture.") from None
+    except RedetailError as error:
+        raise InputError(str(error).replace(str(path), "The file")) from error
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name is relative, and neither hidden nor steps upwards, on every system."""
+    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    parts = {*posix.parts, *windows.parts}
+    rooted = posix.is_absolute() or windows.drive or windows.root or name.startswith("~")
+    usable = bool(name) and "\0" not in name and is_text(name)
+    return usable and not rooted and not any(part.startswith(".") for part in parts)
+
+
+def _walked(folder: Path, depth: int) -> Iterator[Path]:
+    """Files below a folder; hidden ones and links to folders are left out, and so is what lies too deep."""
+    for visited, (path, names, files) in enumerate(os.walk(folder)):
+        here = Path(path)
+        deep = len(here.relative_to(folder).parts) >= depth or visited >= _VISITED
+        names[:] = [] if deep else sorted(name for name in names if not name.startswith("."))
+        yield from (here / name for name in files if not name.startswith(".") and (here / name).is_file())
+
+
+def _free(folder: Path, stem: str, suffix: str, taken: Container[Path] = ()) -> Path:
+    for number in range(1, 10_000):
+        place = folder / f"{stem}{f'-{number}' if number > 1 else ''}{suffix}"
+        if place not in taken and not place.exists() and not place.is_symlink():
+            return place
+    raise InputError(f"The folder {folder} holds thousands of files called {stem}; clear it up.")

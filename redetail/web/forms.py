@@ -1,0 +1,140 @@
+"""The form of the settings: one field for each, from their declarations, and what was filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields, replace
+from enum import StrEnum
+from typing import Any
+
+from redetail.documents import shown
+from redetail.errors import SettingsError
+from redetail.settings import COMMON, Settings, described, display_name
+
+_LONGEST = 4000
+"""Characters of a text."""
+
+
+class Control(StrEnum):
+    """How a value is entered."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    CHOICE = "choice"
+    CHECK = "check"
+    FILES = "files"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormField:
+    """One setting on the page. ``choices``: of a choice; ``open``: whether other texts can be typed beside them."""
+
+    name: str
+    label: str
+    help: str
+    group: str
+    control: Control
+    default: Any
+    common: bool = False
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+    open: bool = False
+
+
+def form_fields(names: Mapping[str, tuple[str, ...]]) -> tuple[FormField, ...]:
+    """Fields for all settings, in order; ``names``: those that settings may have whose names an engine knows
+    ("sampler", "scheduler")."""
+    return tuple(_field(item, names.get(item.name, ())) for item in fields(Settings))
+
+
+def with_defaults(form: tuple[FormField, ...], defaults: Settings) -> tuple[FormField, ...]:
+    """The same fields with the defaults of a model."""
+    values = defaults.as_dict()
+    return tuple(replace(one, default=values[one.name]) for one in form)
+
+
+def by_group(form: tuple[FormField, ...], *, common: bool) -> dict[str, list[FormField]]:
+    """The fields that most people need, or the others, under the titles of their groups."""
+    chosen = [one for one in form if one.common is common]
+    return {
+        title: [one for one in chosen if one.group == title] for title in dict.fromkeys(one.group for one in chosen)
+    }
+
+
+def filled_in(form: tuple[FormField, ...], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that differ from the form's own values, checked.
+
+    Raises :class:`~redetail.errors.SettingsError` for a value of the wrong kind or out of range.
+    """
+    given = {one.name: _read(one, values[one.name]) for one in form if one.name in values}
+    asked = {one.name: given[one.name] for one in form if one.name in given and given[one.name] != one.default}
+    Settings(**asked)
+    return asked
+
+
+def read_value(form: tuple[FormField, ...], name: Any, text: Any) -> dict[str, Any]:
+    """One setting whose value was typed as text; raises :class:`~redetail.errors.SettingsError`."""
+    one = next((each for each in form if each.name == name), None)
+    if one is None:
+        raise SettingsError(f"There is no setting {shown(name)}; choose one of the list.")
+    if one.control is Control.CHECK:
+        value: Any = str(text).strip().lower() in ("true", "yes", "on", "1")
+    elif one.control is Control.NUMBER:
+        value = _as_number(one, str(text))
+    else:
+        value = text
+    checked = {one.name: _read(one, value)}
+    Settings(**checked)
+    return checked
+
+
+def _field(item: Field[Any], names: tuple[str, ...]) -> FormField:
+    meta = item.metadata
+    choices = tuple(meta.get("choices", ())) or names
+    control = Control.TEXT
+    if isinstance(item.default, bool):
+        control = Control.CHECK
+    elif "several" in meta:
+        control = Control.FILES
+    elif "low" in meta:
+        control = Control.NUMBER
+    elif choices:
+        control = Control.CHOICE
+    return FormField(
+        name=item.name,
+        label=display_name(item.name).replace("-", " ").capitalize(),
+        help=described(item),
+        group=meta["group"],
+        control=control,
+        default=[] if control is Control.FILES else item.default,
+        common=meta.get(COMMON, False),
+        low=meta.get("low"),
+        high=meta.get("high"),
+        step=meta.get("step"),
+        choices=choices,
+        open=bool(names),
+    )
+
+
+def _read(one: FormField, value: Any) -> Any:
+    """A value as browsers send it: a number may come as a fraction, and an empty field as None."""
+    if value is None or (value == "" and one.control is not Control.TEXT):
+        return one.default
+    if one.control is Control.FILES:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise SettingsError(f"{one.label} must be a list of files, not {shown(value)}.")
+        return value
+    if isinstance(value, str) and len(value) > _LONGEST:
+        raise SettingsError(f"{one.label} has {len(value)} characters; it may have {_LONGEST}.")
+    if one.control is Control.NUMBER and isinstance(one.default, int) and isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    return value
+
+
+def _as_number(one: FormField, text: str) -> float | int:
+    try:
+        return int(text) if isinstance(one.default, int) else float(text)
+    except ValueError:
+        raise SettingsError(f"{one.label} must be a number, not {shown(text)}.") from None

@@ -1,0 +1,312 @@
+"""What the page asks for becomes runs: a job file in the folder of the run, and the commands that do it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.documents import shown
+from redetail.engines.spec import ModelSpec, WeightedFile
+from redetail.errors import InputError, RegionError, SettingsError
+from redetail.evaluate.sheet import save_png
+from redetail.files import write_text
+from redetail.job import Job, text_of
+from redetail.region import Box
+from redetail.selection.track_edits import kept
+from redetail.selection.tracks import read_tracks
+from redetail.video import EncodeOptions, open_source
+from redetail.video.options import CONTAINERS
+from redetail.video.span import Span
+from redetail.video.target import check_target
+from redetail.web.folder import Folder, safe_name
+from redetail.web.queue import RunQueue
+from redetail.web.runs import FINISHED, Kind, Run
+
+MOST_BOXES = 64
+PREVIEW_FRAMES = 8
+TRACKS, MASK, JOB, REPORT = "tracks.json", "mask.png", "job.toml", "report.html"
+VARIANTS = ("a", "b")
+_LONGEST = 20_000
+"""Characters of a job file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What the page says of a run; all of it comes from a browser, and is checked here.
+
+    ``clip``: a name in the folder; ``found``: the run that found the subjects, and ``chosen`` the labels of those that
+    are detailed (None: all); ``boxes``: x1, y1, x2, y2 in pixels; ``mask``: (H, W) uint8,
+    not 0 where something is painted.
+    """
+
+    clip: Any
+    start: str = ""
+    end: str = ""
+    found: Run | None = None
+    chosen: Sequence[str] | None = None
+    boxes: Sequence[tuple[float, float, float, float]] = ()
+    mask: NDArray[np.uint8] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    preset: str = ""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    scale: str = ""
+    output: str = ""
+
+    def between(self, start: int, stop: int) -> Order:
+        """The same for these frames alone."""
+        return replace(self, start=f"{start}f", end=f"{stop}f")
+
+
+class Desk:
+    """Takes orders for the clips of a folder and queues them."""
+
+    def __init__(self, folder: Folder, queue: RunQueue) -> None:
+        self.folder, self.queue = folder, queue
+
+    def find(self, order: Order) -> Run:
+        """Queue a search for the subjects of a clip."""
+        source = self.folder.inside(order.clip)
+        Job().overlay(source=source, **_span(order))
+        span = [f"--{name}={value}" for name, value in _span(order).items()]
+
+        def make(folder: Path) -> Run:
+            command = "track", str(source), *span, "-o", str(folder / TRACKS), "--overwrite"
+            return _run(folder, Kind.FIND, f"Find subjects in {source.name}", (command,), source)
+
+        return self.queue.add(make)
+
+    def latest(self, kind: Kind, clip: Any) -> Run | None:
+        """The newest run of that kind for a clip."""
+        try:
+            source = self.folder.inside(clip)
+        except InputError:
+            return None
+        return next((run for run in self.queue.runs() if run.kind is kind and run.source == source), None)
+
+    def job(self, order: Order, folder: Path | None = None) -> Job:
+        """The job of an order; the chosen tracks and the mask are written to ``folder``, that of its run (None: they
+        are only named)."""
+        source = self.folder.inside(order.clip)
+        job = Job().overlay(
+            source=source,
+            **_span(order),
+            **self._selected(order, folder),
+            **self._model(order),
+            scale=order.scale or None,
+            preset=order.preset or None,
+            **self._settings(order),
+        )
+        job.check()
+        return job
+
+    def detail(self, order: Order) -> Run:
+        """Queue the whole work on a clip."""
+        source = self.folder.inside(order.clip)
+        return self.queue.add(lambda folder: self._detail(self._named(self.job(order, folder), order, source), folder))
+
+    def run_text(self, text: Any) -> Run:
+        """Queue the job that a text in the form of a job file asks for."""
+        job = self.read_text(text)
+        if not isinstance(job.source, Path):
+            raise SettingsError("The job names no source; add a line such as source = 'clip.mp4'.")
+        output = job.output or self._free_output(job.source, job.source.stem)
+        check_target(output, None)
+        return self.queue.add(lambda folder: self._detail(replace(job, output=output), folder))
+
+    def read_text(self, text: Any) -> Job:
+        """The job of a text; names of files are relative to the folder, and may not lead out of it."""
+        if not isinstance(text, str) or len(text) > _LONGEST:
+            raise SettingsError(f"The job must be a text of at most {_LONGEST} characters.")
+        try:
+            document = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"The job is not a TOML document ({error}); docs/jobs.md shows a job.") from error
+        job = Job.from_document(document, self.folder.root)
+        job.check()
+        written = (job.output, job.compare, job.report, job.save_hints)
+        for path in (*written, *job.files, *([job.source] if isinstance(job.source, Path) else [])):
+            if path is not None and not _is_name(path):
+                self.folder.check(path)
+        for path in written:
+            if path is not None and path.resolve().is_relative_to(self.folder.state):
+                raise InputError(f"{path} lies in the folder of runs; give another name.")
+        return job
+
+    def preview(self, order: Order, other: Mapping[str, Any], moment: int) -> Run:
+        """Queue a few frames from frame ``moment`` on (the middle of the order's part of the clip where that lies
+        outside) with the order's settings, and with ``other`` settings over them."""
+        source = self.folder.inside(order.clip)
+        order = order.between(*_stretch(source, _span(order), moment))
+
+        def make(folder: Path) -> Run:
+            job, commands = self.job(order, folder), []
+            for name, settings in zip(VARIANTS, ({}, other), strict=True):
+                path = folder / f"{name}.toml"
+                own = job.overlay(**settings, output=folder / f"{name}.mkv", encode=EncodeOptions(lossless=True))
+                write_text(path, text_of(own.to_document(), path))
+                commands.append(("detail", "--job", str(path), "--overwrite"))
+            return _run(folder, Kind.PREVIEW, f"Preview of {source.name}", tuple(commands), source)
+
+        return self.queue.add(make)
+
+    def batch(self, order: Order, clips: Any, pattern: Any) -> Run:
+        """Queue all clips of a folder, with the settings of an order."""
+        inputs = self.folder.inside(clips) if clips not in ("", ".") else self.folder.root
+        if not inputs.is_dir() or not isinstance(pattern, str):
+            raise InputError(f"{shown(clips)} is not a folder of clips; choose one of the list.")
+        job = Job().overlay(
+            **self._model(order),
+            scale=order.scale or None,
+            preset=order.preset or None,
+            **self._settings(order),
+        )
+        job.check()
+
+        def make(folder: Path) -> Run:
+            path, output = folder / JOB, self.folder.result(inputs.name, "", self.queue.outputs())
+            write_text(path, text_of(job.to_document(), path))
+            command = "batch", str(inputs), "-o", str(output), "--job", str(path), *_name(pattern)
+            return _run(folder, Kind.BATCH, f"All clips of {inputs.name}", (command,), inputs, output)
+
+        return self.queue.add(make)
+
+    def _detail(self, job: Job, folder: Path) -> Run:
+        assert isinstance(job.source, Path)
+        assert job.output is not None
+        path = folder / JOB
+        write_text(path, text_of(job.to_document(), path))
+        command = ["detail", "--job", str(path)]
+        if job.report is None:
+            command += ["--report", str(folder / REPORT)]
+        again = (*command, "--resume", "--overwrite")
+        return _run(folder, Kind.DETAIL, job.source.name, (tuple(command),), job.source, job.output, (again,))
+
+    def _named(self, job: Job, order: Order, source: Path) -> Job:
+        """The job with its output."""
+        stem = Path(safe_name(order.output)).stem if order.output.strip() else f"{source.stem}-detailed"
+        return replace(job, output=self._free_output(source, stem))
+
+    def _free_output(self, source: Path, stem: str) -> Path:
+        suffix = source.suffix.lower()
+        usual = suffix if suffix in (*CONTAINERS, ".webp", ".png") else ".mkv"
+        return self.folder.result(stem, usual, self.queue.outputs())
+
+    def _selected(self, order: Order, folder: Path | None) -> dict[str, Any]:
+        """Who is detailed: the chosen tracks, boxes and the mask, or everybody who is found."""
+        selected: dict[str, Any] = {}
+        if order.found is not None and (order.chosen is None or order.chosen):
+            selected["tracks"] = self._tracks(order.found, order.chosen, folder)
+        if order.boxes:
+            selected["box"] = _boxes(order.boxes)
+        if order.mask is not None:
+            selected["mask"] = (self.folder.state if folder is None else folder) / MASK
+            if folder is not None:
+                save_png(folder / MASK, np.repeat(order.mask[..., None], 3, 2))
+        if order.found is not None and not selected:
+            raise SettingsError("Nobody is chosen; click a face, or mark something else.")
+        return selected
+
+    def _tracks(self, found: Run, chosen: Sequence[str] | None, folder: Path | None) -> Path:
+        if found.state not in FINISHED or found.kind is not Kind.FIND:
+            raise SettingsError("The search for subjects is not done; wait for it, or start it again.")
+        document = found.folder / TRACKS
+        if folder is None:
+            return document
+        tracks = read_tracks(document)
+        only = tracks if chosen is None else kept(tracks, chosen)
+        only = replace(only, subjects=tuple(replace(one, thumbnail=None) for one in only.subjects))
+        write_text(folder / TRACKS, only.to_text())
+        return folder / TRACKS
+
+    def _model(self, order: Order) -> dict[str, Any]:
+        files: dict[str, Any] = {}
+        for name, value in order.model.items():
+            if isinstance(value, list) and value:
+                files[name] = tuple(self.folder.model(one) for one in value)
+            elif value:
+                files[name] = self.folder.model(value)
+        return {"model": files} if files else {}
+
+    def _settings(self, order: Order) -> dict[str, Any]:
+        """The settings, with names of LoRA as files of the folder of models."""
+        loras = [WeightedFile.parse(text) for text in order.settings.get("loras", ())]
+        named = [str(WeightedFile(self.folder.model(str(one.path)), one.strength)) for one in loras]
+        return {**order.settings, **({"loras": named} if named else {})}
+
+
+def single_models(spec: type[ModelSpec]) -> list[str]:
+    """Fields of a model that name one file."""
+    return [item.name for item in fields(spec) if item.default is None]
+
+
+def several_models(spec: type[ModelSpec]) -> list[str]:
+    """Fields of a model that name several files; LoRA stand among the settings, and a ControlNet needs a job file."""
+    return [item.name for item in fields(spec) if item.default == () and item.name not in ("loras", "controls")]
+
+
+def _run(
+    folder: Path,
+    kind: Kind,
+    title: str,
+    commands: tuple[tuple[str, ...], ...],
+    source: Path,
+    output: Path | None = None,
+    again: tuple[tuple[str, ...], ...] | None = None,
+) -> Run:
+    """A run that does the same again where it has nothing to go on with."""
+    return Run(
+        folder=folder, kind=kind, title=title, commands=commands, again=again or commands, source=source, output=output
+    )
+
+
+def _stretch(source: Path, span: Mapping[str, str], moment: int) -> tuple[int, int]:
+    """The first frame of a preview, and the one after its last."""
+    clip, part = open_source(source), Span(span.get("start"), span.get("end"))
+    first = 0 if part.whole else next(part.select(clip)).index
+    last = first + part.estimated_frames(clip.info)
+    if not first <= moment < last:
+        moment = first + max(0, last - first - PREVIEW_FRAMES) // 2
+    return moment, max(moment + 1, min(moment + PREVIEW_FRAMES, last))
+
+
+def _is_name(path: Path) -> bool:
+    """Whether it is the name of a hint that is computed, such as "tile", and not of a file."""
+    return len(path.parts) == 1 and path.name not in ("", "..") and not path.exists()
+
+
+def _span(order: Order) -> dict[str, str]:
+    given = {"start": order.start, "end": order.end}
+    for name, value in given.items():
+        if not isinstance(value, str):
+            raise SettingsError(f"The {name} is {shown(value)}; give seconds, a time such as 0:05, or a frame, 120f.")
+    return {name: value.strip() for name, value in given.items() if value.strip()}
+
+
+def _name(pattern: str) -> tuple[str, ...]:
+    return (f"--name={pattern.strip()}",) if pattern.strip() else ()
+
+
+def _boxes(given: Sequence[tuple[float, float, float, float]]) -> list[Box]:
+    if len(given) > MOST_BOXES:
+        raise RegionError(f"There are {len(given)} boxes; mark at most {MOST_BOXES}.")
+    return [Box(*box) for box in given]
+
+
+def parse_boxes(text: Any) -> list[tuple[float, float, float, float]]:
+    """Boxes as they are typed, x1,y1,x2,y2 on each line; raises :class:`~redetail.errors.RegionError`."""
+    if not isinstance(text, str) or len(text) > _LONGEST:
+        raise RegionError(f"Boxes are {shown(text)}; give four numbers x1,y1,x2,y2 on each line.")
+    boxes = []
+    for line in filter(str.strip, text.splitlines()):
+        try:
+            x1, y1, x2, y2 = (float(part) for part in line.split(","))
+        except ValueError:
+            raise RegionError(f"{shown(line)} is not a box; give four numbers x1,y1,x2,y2.") from None
+        boxes.append(Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)).as_tuple())
+    return boxes

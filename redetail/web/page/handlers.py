@@ -1,0 +1,294 @@
+"""What the page does. All that arrives comes from a browser, whoever wrote it, and is checked where it is used."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from redetail.documents import shown
+from redetail.engines.defaults import default_settings
+from redetail.errors import InputError, RedetailError
+from redetail.files import write_text
+from redetail.job import to_toml
+from redetail.selection.boxes import BoxSelection
+from redetail.video.span import Position
+from redetail.web.folder import Folder, check_readable, safe_name
+from redetail.web.forms import FormField, filled_in, read_value, with_defaults
+from redetail.web.orders import PREVIEW_FRAMES, Desk, Order, parse_boxes
+from redetail.web.page.showing import NOTE, Showing, key_of
+from redetail.web.pictures import facts_of, frame_of, marked_box, painted
+from redetail.web.runs import FINISHED, Kind, Run
+from redetail.web.views import clip_view
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def said(handler: F) -> F:
+    """The handler, with errors of the library shown on the page in their sentence."""
+
+    @functools.wraps(handler)
+    def told(*given: Any) -> Any:
+        try:
+            return handler(*given)
+        except RedetailError as error:
+            raise gr.Error(str(error), title="", print_exception=False) from error
+
+    return told  # type: ignore[return-value]  # the same arguments and results
+
+
+class Handlers:
+    """The behaviour of the page; each method is that of one event, with the values of its inputs."""
+
+    def __init__(self, desk: Desk, form: tuple[FormField, ...], models: tuple[str, ...], largest: int) -> None:
+        self._desk, self._form, self._models, self._largest = desk, form, models, largest
+        self._shown = Showing(desk)
+
+    @property
+    def _folder(self) -> Folder:
+        return self._desk.folder
+
+    # what there is
+
+    def opened(self, clip: Any) -> list[Any]:
+        """The lists of the page, when it is opened: clips, folders, model files (once for each field), job files."""
+        clips, models = self._folder.clips(), self._folder.model_files()
+        chosen = clip if clip in clips else next((one for one in clips if not one.startswith("results/")), None)
+        single = gr.update(choices=[("The model that comes with redetail", ""), *((one, one) for one in models)])
+        others = [
+            gr.update(choices=models) if several else gr.update(choices=[("None", ""), *((one, one) for one in models)])
+            for several in self._several
+        ]
+        return [
+            gr.update(choices=clips, value=chosen),
+            gr.update(choices=self._folder.folders(), value=next(iter(self._folder.folders()), None)),
+            gr.update(choices=self._folder.job_files()),
+            single,
+            *others,
+            gr.update(choices=models),
+        ]
+
+    @property
+    def _several(self) -> list[bool]:
+        return [name.endswith("s") for name in self._models[1:]]
+
+    # 1: the clip
+
+    def upload(self, path: Any) -> Any:
+        """Take an uploaded file into the folder and choose it."""
+        if not isinstance(path, str):
+            raise InputError(f"The upload is {shown(path)}; upload one file.")
+        place = self._folder.admit(Path(path), Path(path).name, self._largest, check_readable)
+        return gr.update(choices=self._folder.clips(), value=self._folder.name(place))
+
+    def choose(self, clip: Any) -> list[Any]:
+        """Show a clip, and its first frame for marks."""
+        if not clip:
+            return ["", *[gr.update(maximum=1, value=0)] * 2, None, None, None, "", None]
+        path = self._folder.inside(clip)
+        facts, picture = facts_of(path), frame_of(path, 0)
+        last = gr.update(maximum=max(1, facts.frames - 1), value=0)
+        moment = gr.update(maximum=max(1, facts.frames - 1), value=max(0, facts.frames // 2 - PREVIEW_FRAMES // 2))
+        editor = {"background": picture, "layers": [], "composite": None}
+        return [clip_view(clip, facts), last, moment, picture, editor, None, "", None]
+
+    def show_frame(self, clip: Any, index: Any, boxes: Any) -> list[Any]:
+        """Another frame to mark on."""
+        picture = frame_of(self._folder.inside(clip), index)
+        drawn = marked_box(picture, [], parse_boxes(boxes))
+        return [drawn, {"background": picture, "layers": [], "composite": None}]
+
+    # 2: who
+
+    def find(self, *values: Any) -> str:
+        """Start the search for subjects."""
+        run = self._desk.find(self._order(values))
+        return self._shown.progress(run)
+
+    def click(self, clip: Any, index: Any, boxes: Any, corner: Any, event: gr.SelectData) -> list[Any]:
+        """The first corner of a box, or the second one."""
+        x, y = (float(value) for value in event.index)
+        picture, marked = frame_of(self._folder.inside(clip), index), parse_boxes(boxes)
+        if corner is None:
+            return [marked_box(picture, [(x, y)], marked), boxes, (x, y)]
+        box = min(corner[0], x), min(corner[1], y), max(corner[0], x), max(corner[1], y)
+        if box[0] == box[2] or box[1] == box[3]:
+            raise InputError("Both corners are in one row or column; click the opposite corner.")
+        text = "\n".join(filter(None, [boxes.strip(), ",".join(f"{side:g}" for side in box)]))
+        return [marked_box(picture, [], [*marked, box]), text, None]
+
+    def use_mask(self, clip: Any, value: Any) -> list[Any]:
+        """Keep what was painted."""
+        mask = painted(value, facts_of(self._folder.inside(clip)).size)
+        if mask is None:
+            raise InputError("Nothing is painted; paint over what is to be detailed first.")
+        share = 100 * float((mask > 0).mean())
+        return [mask, NOTE.format(f"The mask is used; it covers {share:.1f} % of the frame.")]
+
+    def drop_mask(self) -> list[Any]:
+        """Detail without the mask."""
+        return [None, ""]
+
+    # 3: how
+
+    def choose_model(self, model: Any, before: Any, *values: Any) -> list[Any]:
+        """The defaults of another model where those of the model ``before`` stand."""
+        old, new = self._form_of(before), self._form_of(model)
+        return [
+            model,
+            *(gr.update(value=fresh.default) if value == stale.default else gr.skip()
+              for stale, fresh, value in zip(old, new, values, strict=True)),
+        ]  # fmt: skip
+
+    # 4: preview, 5: run
+
+    def preview(self, other: Any, value: Any, moment: Any, *values: Any) -> str:
+        """Start a preview of the page's settings beside one other value."""
+        order = self._order(values)
+        if isinstance(moment, bool) or not isinstance(moment, int | float) or not 0 <= moment < 10**9:
+            raise InputError(f"The frame is {shown(moment)}; give its number, from 0.")
+        return self._shown.progress(self._desk.preview(order, read_value(self._form, other, value), int(moment)))
+
+    def run(self, *values: Any) -> str:
+        """Queue the work on the clip."""
+        run = self._desk.detail(self._order(values))
+        return NOTE.format(f"Queued. It is under Runs, and goes on if this page is closed: {run.name}")
+
+    def batch(self, clips: Any, pattern: Any, *values: Any) -> Any:
+        """Queue all clips of a folder."""
+        self._desk.batch(self._order(values), clips, pattern)
+        return gr.update(selected="runs")
+
+    # while runs run
+
+    def tick(self, clip: Any, cards: Any, shown_preview: Any) -> list[Any]:
+        """What changed since a second ago."""
+        found, preview = self._desk.latest(Kind.FIND, clip), self._desk.latest(Kind.PREVIEW, clip)
+        pictures = [gr.skip(), gr.skip()]
+        if preview is not None and preview.state in FINISHED and key_of(preview) != shown_preview:
+            pictures = [gr.update(value=self._shown.preview(preview), visible=True), key_of(preview)]
+        return [
+            self._shown.rows(),
+            self._shown.progress(found),
+            self._shown.cards(clip, found, cards),
+            self._shown.progress(preview),
+            *pictures,
+        ]
+
+    def act(self, event: gr.EventData) -> list[Any]:
+        """A button of the list of runs."""
+        action, name = getattr(event, "action", None), getattr(event, "run", None)
+        queue = self._desk.queue
+        if action == "show":
+            return [self._shown.rows(), *self._shown.result(queue.get(name))]
+        if action not in ("stop", "resume", "remove"):
+            raise InputError(f"There is no action {shown(action)}; use the buttons of the list.")
+        {"stop": queue.stop, "resume": queue.resume, "remove": queue.remove}[action](name)
+        return [self._shown.rows(), gr.skip(), gr.skip(), gr.skip(), gr.skip()]
+
+    def result_at(self, name: Any, index: Any) -> Any:
+        """Before and after at another frame."""
+        return self._shown.pair(self._desk.queue.get(name), index)
+
+    # the job file
+
+    def take_job(self, *values: Any) -> str:
+        """The job of what the page says."""
+        return to_toml(self._desk.job(self._order(values)).to_document())
+
+    def run_job(self, text: Any) -> Any:
+        """Queue a job file."""
+        self._desk.run_text(text)
+        return gr.update(selected="runs")
+
+    def save_job(self, text: Any, name: Any) -> Any:
+        """Write a job file into the folder."""
+        self._desk.read_text(text)
+        path = self._folder.new_file(f"{Path(safe_name(str(name or 'job'))).stem}.toml")
+        write_text(path, str(text))
+        gr.Info(f"Saved as {self._folder.name(path)}")
+        return gr.update(choices=self._folder.job_files(), value=self._folder.name(path))
+
+    def load_job(self, name: Any) -> str:
+        """The text of a job file of the folder."""
+        path = self._folder.inside(name)
+        if path.suffix.lower() != ".toml":
+            raise InputError(f"{shown(name)} is not a job file; choose a .toml file.")
+        text = path.read_text(encoding="utf-8", errors="replace")[:20_000]
+        self._desk.read_text(text)
+        return text
+
+    def fill(self, text: Any) -> list[Any]:
+        """The fields of the page from a job file: clip, part, boxes, scale, preset, settings."""
+        job = self._desk.read_text(text)
+        clip = self._folder.name(job.source) if isinstance(job.source, Path) else None
+        boxes = [box.as_tuple() for one in job.selection if isinstance(one, BoxSelection) for box in one.boxes]
+        if len(boxes) == 0 and job.to_document().keys() & {"tracks", "mask", "segs", "only", "skip", "who"}:
+            gr.Info("Who is detailed cannot be shown on the page; Run this job does what the file says.")
+        asked = job.settings
+        return [
+            gr.update(value=clip),
+            _position(job.span.start),
+            _position(job.span.end),
+            "\n".join(",".join(f"{side:g}" for side in box) for box in boxes),
+            "" if job.scale.value == 1 else f"{job.scale.value:g}",
+            asked.get("preset", ""),
+            *(asked.get(one.name, one.default) for one in self._form_of("")),
+            gr.update(selected="detail"),
+        ]
+
+    # helpers
+
+    def _order(self, values: tuple[Any, ...]) -> Order:
+        """The order of the page's fields; see :func:`redetail.web.page.wiring.order_inputs`."""
+        clip, start, end, cards, boxes, mask, scale, preset, name, *rest = values
+        found = self._desk.latest(Kind.FIND, clip)
+        chosen = _chosen(cards, found)
+        settings = dict(zip((one.name for one in self._form), rest, strict=False))
+        models = dict(zip(self._models, rest[len(self._form) :], strict=True))
+        form = self._form_of(models["checkpoint"])
+        return Order(
+            clip=clip,
+            start=start or "",
+            end=end or "",
+            found=found if chosen is not None else None,
+            chosen=chosen,
+            boxes=parse_boxes(boxes or ""),
+            mask=mask,
+            settings=filled_in(form, settings),
+            preset=_text(preset),
+            model=models,
+            scale=_text(scale),
+            output=_text(name),
+        )
+
+    def _form_of(self, model: Any) -> tuple[FormField, ...]:
+        """The form with the defaults of a model, by its name in the folder of models."""
+        return with_defaults(self._form, default_settings(self._folder.model(model) if model else None))
+
+
+def _chosen(cards: Any, found: Run | None) -> list[str] | None:
+    """The labels that are ticked; None where no subjects are shown."""
+    if found is None or found.state not in FINISHED:
+        return None
+    if not isinstance(cards, Mapping) or cards.get("shown") != key_of(found):
+        return None
+    chosen = cards.get("chosen")
+    if not isinstance(chosen, list) or not all(isinstance(label, str) for label in chosen):
+        raise InputError(f"The chosen subjects are {shown(chosen)}; click them again.")
+    return chosen
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InputError(f"{shown(value)} is not a text; type it again.")
+    return value.strip()
+
+
+def _position(value: Position | None) -> str:
+    return "" if value is None else str(value)

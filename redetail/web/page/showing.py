@@ -1,0 +1,94 @@
+"""What of runs is on the page: the list, progress, subjects that were found, previews and results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from redetail.errors import InputError
+from redetail.evaluate.sheet import zoomed
+from redetail.job import read_job
+from redetail.region import Box, Size
+from redetail.selection.tracks import read_tracks
+from redetail.web.orders import JOB, PREVIEW_FRAMES, REPORT, TRACKS, VARIANTS, Desk
+from redetail.web.page.layout import NOTHING
+from redetail.web.pictures import Picture, facts_of, frame_of
+from redetail.web.runs import FINISHED, Kind, Run, State, status_of
+from redetail.web.views import batch_view, progress_bar, result_view, run_list, subject_cards
+
+_MOST_ROWS = 60
+NOTE = "<p class='rd-note' role='status'>{}</p>"
+
+
+class Showing:
+    """Values of components that show runs of a desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def rows(self) -> str:
+        """The list of runs."""
+        queue = self._desk.queue
+        return run_list([(run, status_of(run), queue.position(run)) for run in queue.runs()[:_MOST_ROWS]])
+
+    def progress(self, run: Run | None) -> str:
+        """One run in a line, where it is not done."""
+        if run is None or run.state in FINISHED:
+            return ""
+        if run.state is State.RUNNING:
+            return progress_bar(run, status_of(run))
+        words = {State.WAITING: f"Waiting; {self._desk.queue.position(run)} before it.", State.STOPPED: "Stopped."}
+        return NOTE.format(words.get(run.state) or run.message)
+
+    def cards(self, clip: Any, found: Run | None, cards: Any) -> Any:
+        """The subjects, where others are shown than were found last."""
+        present = cards.get("shown") if isinstance(cards, dict) else None
+        if found is None or found.state not in FINISHED:
+            return gr.skip() if present == "" else NOTHING
+        if present == key_of(found):
+            return gr.skip()
+        tracks, facts = read_tracks(found.folder / TRACKS), facts_of(self._desk.folder.inside(clip))
+        html = subject_cards(found, tracks, facts.frames, facts.rate or 1.0)
+        return {"html": html, "chosen": [one.label for one in tracks.subjects], "shown": key_of(found)}
+
+    def preview(self, run: Run) -> tuple[Picture, ...]:
+        """A frame of both variants."""
+        middle = PREVIEW_FRAMES // 2
+        return tuple(frame_of(run.folder / f"{name}.mkv", middle) for name in VARIANTS)
+
+    def result(self, run: Run) -> list[Any]:
+        """The result, the run's name, the slider of frames and the pictures before and after."""
+        if run.state not in FINISHED or run.output is None:
+            raise InputError(f"The run {run.title} has no result yet.")
+        name = self._desk.folder.name(run.output)
+        if run.kind is Kind.BATCH:
+            names = [one for one in self._desk.folder.clips() if one.startswith(f"{name}/")]
+            return [batch_view(name, names), run.name, gr.update(visible=False), gr.update(visible=False)]
+        view = result_view(run, name, report=(run.folder / REPORT).is_file())
+        frames = facts_of(run.output).frames
+        middle = frames // 2
+        slider = gr.update(maximum=max(1, frames - 1), value=middle, visible=frames > 1)
+        return [view, run.name, slider, self.pair(run, middle)]
+
+    def pair(self, run: Run, index: Any) -> Any:
+        """Before and after; a part of a clip is compared from where it starts."""
+        if run.output is None or run.kind is not Kind.DETAIL:
+            return gr.update(visible=False)
+        first = first_frame(run)
+        after = frame_of(run.output, index)
+        before = frame_of(run.source, index + first)
+        height, width = after.shape[:2]
+        before = zoomed(before, Box(0, 0, before.shape[1], before.shape[0]), Size(width, height))
+        return gr.update(value=(before, after), visible=True)
+
+
+def first_frame(run: Run) -> int:
+    """The first frame of the source that a run detailed."""
+    job = read_job(run.folder / JOB)
+    return 0 if job.span.whole else next(job.span.select(job.open_source())).index
+
+
+def key_of(run: Run) -> str:
+    """Tells one attempt of a run from all others."""
+    return f"{run.name}/{run.attempt}"
