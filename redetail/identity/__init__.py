@@ -2,5 +2,6 @@
 
 from redetail.identity.described import DescribedFaces
 from redetail.identity.descriptor import SAME, Descriptor, FaceDescriber, distance, mean_descriptor
+from redetail.identity.faceness import faceness
 
-__all__ = ["SAME", "DescribedFaces", "Descriptor", "FaceDescriber", "distance", "mean_descriptor"]
+__all__ = ["SAME", "DescribedFaces", "Descriptor", "FaceDescriber", "distance", "faceness", "mean_descriptor"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from redetail.identity.descriptor import MIN_SIDE, FaceDescriber
 from redetail.region import Detection
 
-EVERY = 15
+EVERY = 8
 """Frames between two descriptions of a face that stays where it was."""
 STAYED = 0.5
 """Intersection over union with a face of the frame before from which it is taken for the same one."""

@@ -11,10 +11,10 @@ from redetail.detection import CutDetector, Detector, detector_label, detector_n
 from redetail.detection.cadence import Picture, searched
 from redetail.documents import shown, text
 from redetail.errors import SettingsError, UnknownNameError
-from redetail.identity import DescribedFaces
+from redetail.identity import DescribedFaces, faceness
 from redetail.region import Detection, Region, Size
 from redetail.selection.base import CommandOption, Search, Selection
-from redetail.tracking import Tracker, regions_from_tracks
+from redetail.tracking import Track, Tracker, regions_from_tracks
 from redetail.tracking.tracker import SURE, UNSURE
 from redetail.video.base import Frame
 
@@ -67,6 +67,13 @@ class DetectorSelection(Selection):
         return f"No {what} was found, so nothing was detailed; say where the subject is with --box or --mask."
 
 
+PLAIN = 0.8
+"""Mean confidence of a track from which its face is believed, whatever its descriptor."""
+LEAST_FACENESS, DOUBT = -0.08, 0.5
+"""Faceness of a mean descriptor below which a track is no face, and by how much more it must be for each unit of
+confidence that is missing to PLAIN; set on the half of the labelled clips that is for tuning (docs/subjects.md)."""
+
+
 @dataclass(frozen=True)
 class Detections:
     """What a detector found in consecutive frames.
@@ -117,11 +124,22 @@ def track_detections(
     for index, found in enumerate(detections.per_frame, detections.start):
         tracker.update(index, found, cut=index in detections.cuts)
     edges = {detections.start, detections.stop, *detections.cuts}
+    tracks = [track for track in tracker.finish() if looks_real(track, sure)]
     return [
         replace(
             region,
             fade_in=0 if region.start in edges else FADE,
             fade_out=0 if region.stop in edges else FADE,
         )
-        for region in regions_from_tracks(tracker.finish(), size, crop_factor=crop_factor, max_regions=max_regions)
+        for region in regions_from_tracks(tracks, size, crop_factor=crop_factor, max_regions=max_regions)
     ]
+
+
+def looks_real(track: Track, sure: float = SURE) -> bool:
+    """Whether a track is of a face, as far as that can be told: a flower, a guitar or an ape that the detector took for
+    one now and then is not. A face too small to be described must be ``sure`` on average. Other kinds are believed."""
+    if track.label != "face" or track.confidence >= PLAIN:
+        return True
+    if track.descriptor is None:
+        return track.confidence >= min(sure, SURE)
+    return faceness(track.descriptor) >= LEAST_FACENESS + DOUBT * (PLAIN - track.confidence)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 VETO = 0.53
 """Distance to the nearest of a track's descriptors above which a face is somebody else."""
-JOIN = 0.38
+JOIN = 0.44
 """Distance of the mean descriptors of two tracks up to which they show one person."""
 MIN_DESCRIBED = 2
 """Descriptors that a track needs to be joined with another: a single one may come from a blurred frame."""

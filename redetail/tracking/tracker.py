@@ -44,6 +44,8 @@ MIN_SURE_SHARE = 0.25
 """Share of its detections in which a subject must be sure, unless some are certain: a hand that looks like a face is
 sure now and then, a face that was seen well may look away for as long as it likes."""
 CERTAIN = 0.8
+UNSURE_GAP = 3
+"""Frames that what was never sure may be hidden: a hand that looked like a face once is not waited for."""
 STAYED = 0.5
 """Intersection over union with the frame before from which a face is the same one, whatever its descriptor."""
 
@@ -156,8 +158,8 @@ class Tracker:
             self._active, self._shot_began = [], self._update
         self._last_index = index
         self._update += 1
-        lost = [track for track in self._active if index - track.last > self._max_gap]
-        self._active = [track for track in self._active if index - track.last <= self._max_gap]
+        lost = [track for track in self._active if index - track.last > self._patience(track)]
+        self._active = [track for track in self._active if index - track.last <= self._patience(track)]
         self._end(lost)
         self._associate(index, [d for d in detections if d.confidence >= self._unsure])
 
@@ -196,6 +198,11 @@ class Tracker:
             if overlap >= least and i not in matched and j not in matched.values():
                 matched[i] = j
         return [(tracks[i], detections[j]) for i, j in matched.items()]
+
+    def _patience(self, track: _Candidate) -> int:
+        """Frames that a track may be hidden."""
+        known = any(found.confidence >= self._sure for _, found in track.seen)
+        return self._max_gap if known else min(self._max_gap, UNSURE_GAP)
 
     def _end(self, candidates: Sequence[_Candidate]) -> None:
         self._ended += [_track(candidate) for candidate in candidates if self._credible(candidate)]

@@ -8,7 +8,17 @@ from redetail.region import Box, Detection, Size
 from redetail.selection import detected, select_regions
 from redetail.selection.base import Search
 from redetail.selection.boxes import BoxSelection
-from redetail.selection.detected import FADE, Detections, DetectorSelection, detect_frames, track_detections
+from redetail.selection.detected import (
+    FADE,
+    LEAST_FACENESS,
+    PLAIN,
+    Detections,
+    DetectorSelection,
+    detect_frames,
+    looks_real,
+    track_detections,
+)
+from redetail.tracking import Track
 from redetail.video import Frame, array_source
 from redetail.video.span import Span
 from tests.clips import clip_frames
@@ -63,3 +73,40 @@ def test_hands_are_followed_as_faces_are():
 @pytest.mark.parametrize(("name", "label"), [("face", "face"), ("hands", "hand"), ("people", "person")])
 def test_what_was_not_found_is_named_by_one_of_it(name, label):
     assert DetectorSelection(name).nothing_found.startswith(f"No {label} was found")
+
+
+def track(label: str, confidence: float, descriptor: np.ndarray | None) -> Track:
+    return Track(label, confidence, 0, np.zeros((3, 4)), np.ones(3, bool), descriptor=descriptor)
+
+
+def test_an_unsure_track_needs_the_descriptor_of_a_face(monkeypatch):
+    descriptor = np.zeros(128, np.float32)
+    for value, confidence, expected in (
+        (LEAST_FACENESS + 0.01, PLAIN - 0.001, True),
+        (LEAST_FACENESS - 0.01, PLAIN - 0.001, False),
+        (LEAST_FACENESS - 0.01, PLAIN, True),  # the detector is sure
+        (LEAST_FACENESS + 0.01, PLAIN - 0.1, False),  # the less sure, the more it must look like one
+    ):
+        monkeypatch.setattr(detected, "faceness", lambda _, value=value: value)
+        assert looks_real(track("face", confidence, descriptor)) is expected
+
+
+def test_a_small_face_must_be_sure_on_average_and_other_kinds_are_believed():
+    assert looks_real(track("face", 0.6, None))
+    assert not looks_real(track("face", 0.59, None))
+    assert looks_real(track("face", 0.5, None), sure=0.4)
+    assert looks_real(track("hand", 0.3, None))
+
+
+@pytest.mark.parametrize("softness", [1, 2, 3])
+def test_only_the_musician_is_found_however_soft_the_clip(softness):
+    import cv2
+
+    frames = np.stack(clip_frames("busker")[40:])
+    if softness > 1:  # the headstock and the sign look more like faces then
+        small = [cv2.resize(one, (350 // softness,) * 2, interpolation=cv2.INTER_AREA) for one in frames]
+        frames = np.stack([cv2.resize(one, (350, 350), interpolation=cv2.INTER_CUBIC) for one in small])
+    found = select_regions((DetectorSelection(),), Search(array_source(frames), Span(), 2.0))
+    assert [(region.start, region.stop) for region in found.regions] == [(0, 50)]
+    centers = (found.regions[0].boxes[:, :2] + found.regions[0].boxes[:, 2:]) / 2
+    assert (np.abs(np.diff(centers, axis=0)) < 5).all()  # nobody who passes takes his track along

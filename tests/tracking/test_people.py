@@ -84,7 +84,7 @@ def track(start: int, stop: int, place: float | None, described: int = 3) -> Tra
 
 
 def test_tracks_of_one_person_are_joined() -> None:
-    tracks = [track(0, 10, 0), track(0, 10, 0.6), track(40, 50, JOIN - 0.1), track(60, 70, None, 0)]
+    tracks = [track(0, 10, 0), track(0, 10, 0.9), track(40, 50, JOIN - 0.1), track(60, 70, None, 0)]
     assert [one.person for one in joined_people(tracks)] == [1, None, 1, None]
     assert [one.person for one in joined_people([track(0, 10, 0), track(20, 30, JOIN + 0.01)])] == [None, None]
     assert [one.person for one in joined_people([track(0, 10, 0), track(20, 30, 0, described=1)])] == [None, None]

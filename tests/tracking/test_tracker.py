@@ -42,6 +42,14 @@ def test_a_gap_that_is_too_long_ends_the_track() -> None:
     assert [(t.start, t.stop) for t in tracked(frames, max_gap=11)] == [(0, 30)]
 
 
+def test_what_was_never_sure_is_not_waited_for() -> None:
+    hand, later = face(100, 80, confidence=0.4), face(104, 80)
+    frames = [[hand]] * 3 + [[]] * 6 + [[later]] * 20
+    assert [(t.start, t.stop) for t in tracked(frames)] == [(9, 29)]
+    assert [(t.start, t.stop) for t in tracked([[hand]] * 3 + [[]] * 3 + [[later]] * 20)] == [(6, 26)]
+    assert [(t.start, t.stop) for t in tracked([[hand]] * 3 + [[]] * 2 + [[later]] * 20)] == [(0, 25)]
+
+
 def test_a_cut_ends_every_track() -> None:
     tracks = tracked([[face(100, 80), face(300, 80)] for _ in range(30)], cuts=(12,))
     assert sorted((t.start, t.stop) for t in tracks) == [(0, 12), (0, 12), (12, 30), (12, 30)]
