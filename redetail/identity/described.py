@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from redetail.identity.descriptor import MIN_SIDE, FaceDescriber
 from redetail.region import Detection
 
-EVERY = 8
-"""Frames between two descriptions of a face that stays where it was."""
+SOON, EVERY = 4, 15
+"""Frames between the first two descriptions of a face that stays where it was, and between all others: a mean of two
+is worth far more than one description, that of ten hardly more than that of five."""
 STAYED = 0.5
 """Intersection over union with a face of the frame before from which it is taken for the same one."""
 MIN_CONFIDENCE = 0.6
@@ -20,14 +21,15 @@ MIN_CONFIDENCE = 0.6
 
 
 class DescribedFaces:
-    """Adds descriptors to detections, frame by frame: to each face when it appears or leaps, then now and then.
+    """Adds descriptors to detections, frame by frame: to each face when it appears or leaps, soon again, then seldom.
 
     So no face can take the place of another without a description. Detections without landmarks stay as they are.
     """
 
     def __init__(self, describer: FaceDescriber | None = None) -> None:
         self._describer = FaceDescriber() if describer is None else describer
-        self._before: list[tuple[Detection, int]] = []  # faces of the frame before, frames since they were described
+        # Faces of the frame before, frames since each was described, and how often it was.
+        self._before: list[tuple[Detection, int, int]] = []
 
     def update(
         self, frame: NDArray[np.uint8] | NDArray[np.uint16], detections: Sequence[Detection], cut: bool = False
@@ -37,12 +39,14 @@ class DescribedFaces:
         self._before = []
         described = []
         for detection in detections:
-            age = min((age for other, age in before if _stayed(other, detection)), default=EVERY) + 1
-            if age >= EVERY and detection.landmarks is not None and _distinct(detection):
+            known = [(age, times) for other, age, times in before if _stayed(other, detection)]
+            age, times = min(known, default=(EVERY, 0))
+            age += 1
+            if age >= (EVERY if times > 1 else SOON) and detection.landmarks is not None and _distinct(detection):
                 landmarks = np.array(detection.landmarks)
                 detection = replace(detection, descriptor=self._describer.describe(frame, landmarks))
-                age = 0
-            self._before.append((detection, age))
+                age, times = 0, times + 1
+            self._before.append((detection, age, times))
             described.append(detection)
         return tuple(described)
 
