@@ -70,7 +70,7 @@ class DetectorSelection(Selection):
 PLAIN = 0.8
 """Mean confidence of a track from which its face is believed, whatever its descriptor."""
 LEAST_FACENESS, DOUBT = -0.08, 0.5
-"""Faceness of a mean descriptor below which a track is no face, and by how much more it must be for each unit of
+"""Faceness of a mean descriptor below which a track is not a face, and by how much more it must be for each unit of
 confidence that is missing to PLAIN; set on the half of the labelled clips that is for tuning (docs/subjects.md)."""
 
 
