@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from redetail.identity.descriptor import MIN_SIDE, FaceDescriber
 from redetail.region import Detection
 
-SOON, EVERY = 4, 15
+SOON, EVERY = 4, 30
 """Frames between the first two descriptions of a face that stays where it was, and between all others: a mean of two
-is worth far more than one description, that of ten hardly more than that of five."""
+is worth far more than one description, that of ten hardly more; each costs as much as two searches."""
 STAYED = 0.5
 """Intersection over union with a face of the frame before from which it is taken for the same one."""
 MIN_CONFIDENCE = 0.6
