@@ -61,7 +61,8 @@ def detail(
     a video or a folder to write; None returns the frames. ``engine``: one that is loaded already. ``options`` are:
 
     - ``detect``: name of a detector ("face", "hands" or "people"), or a detector; ``box``: one box x1, y1, x2, y2 in
-      pixels or several; ``mask``: a picture, a video or an array; ``segs``: segments of another tool;
+      pixels or several; ``follow``: "x1,y1,x2,y2@time" or several: what such a box shows is followed;
+      ``mask``: a picture, a video or an array; ``segs``: segments of another tool;
       ``tracks``: a document of ``redetail track``. They say who is found.
     - ``only`` and ``skip``: numbers or labels of those found; ``min_confidence`` (0..1), ``min_size`` (pixels);
       ``who``: pictures of the people who are detailed; ``largest``: how many. They leave out the others.

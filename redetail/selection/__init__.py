@@ -13,6 +13,7 @@ from redetail.selection.base import Search, Selection
 from redetail.selection.boxes import BoxSelection
 from redetail.selection.detected import DetectorSelection
 from redetail.selection.filters import FILTERS, Filter, filters_from_document, filters_from_options
+from redetail.selection.follow import FollowSelection
 from redetail.selection.masks import MaskSelection
 from redetail.selection.segments import SegmentSelection
 from redetail.selection.selected import SelectedRegions, select_regions
@@ -37,6 +38,7 @@ KINDS: Mapping[str, type[Selection]] = MappingProxyType(
     {
         "detect": DetectorSelection,
         "box": BoxSelection,
+        "follow": FollowSelection,
         "mask": MaskSelection,
         "segs": SegmentSelection,
         "tracks": TracksSelection,

@@ -13,7 +13,8 @@ from redetail.progress import CancelToken, ProgressCallback, no_progress, with_p
 from redetail.region import Region, Size
 from redetail.video import open_source
 from redetail.video.base import Frame, FrameSource
-from redetail.video.span import Span
+from redetail.video.span import Position, Span, index_of
+from redetail.video.timing import timecode
 
 T = TypeVar("T")
 
@@ -64,6 +65,8 @@ class Search:
         self._source, self._span, self._progress, self._cancel = source, span, progress, cancel
         self._range: tuple[int, int] | None = None
         self.crop_factor = crop_factor
+        self.notices: list[str] = []
+        """Sentences for the user, which selections add to while they search."""
 
     @property
     def size(self) -> Size:
@@ -90,6 +93,21 @@ class Search:
             start, stop = frame.index if start is None else start, frame.index + 1
             yield frame
         self._range = start or 0, stop or 0
+
+    def part(self, start: int, stop: int) -> Iterator[Frame]:
+        """Decode some of the frames again."""
+        for frame in self._source.frames(start, stop):
+            if self._cancel is not None:
+                self._cancel.check()
+            yield frame
+
+    def index_of(self, name: str, position: Position) -> int:
+        """The frame at a position in the clip; raises :class:`~redetail.errors.SettingsError` for what is none."""
+        return index_of(name, position, self._source)
+
+    def timecode(self, frame: int) -> str:
+        """Where a frame is, as players show it."""
+        return timecode(frame, self._source.info.rate)
 
     def frame_range(self) -> tuple[int, int]:
         """Index of the first frame and after the last one, by reading them all: containers only estimate."""

@@ -46,7 +46,8 @@ def select_regions(
         one.check()
     found = numbered(region for selection in selections for region in selection.find(search))
     kept, left_out = filtered(found, filters)
-    return SelectedRegions(*search.frame_range(), found, kept, left_out, tuple(_notices(selections, found, left_out)))
+    notices = (*search.notices, *_notices(selections, found, left_out))
+    return SelectedRegions(*search.frame_range(), found, kept, left_out, notices)
 
 
 def _notices(selections: Sequence[Selection], found: Sequence[FoundSubject], left_out: Sequence[LeftOut]) -> list[str]:

@@ -90,6 +90,16 @@ class Span:
         return end.frame == 0
 
 
+def index_of(name: str, position: Position, source: FrameSource) -> int:
+    """Index of the first frame at a position or after it; ``name`` begins what is said of one that cannot be read."""
+    return _mark(name, position).index(source)
+
+
+def check_position(name: str, position: Position) -> None:
+    """Raise :class:`~redetail.errors.SettingsError` for what is not a position."""
+    _mark(name, position)
+
+
 def _mark(name: str, position: Position) -> _Mark:
     mark = None if isinstance(position, int) and abs(position) > FURTHEST else _parsed(str(position).strip())
     if mark is None or max(mark.seconds or 0, mark.frame or 0) > FURTHEST:
