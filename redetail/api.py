@@ -62,9 +62,11 @@ def detail(
 
     - ``detect``: name of a detector ("face", "hands" or "people"), or a detector; ``box``: one box x1, y1, x2, y2 in
       pixels or several; ``follow``: "x1,y1,x2,y2@time" or several: what such a box shows is followed;
-      ``mask``: a picture, a video or an array; ``segs``: segments of another tool;
+      ``detector``: an ONNX file, "FILE.onnx:threshold"; ``mask``: a picture, a video or an array;
+      ``segs``: segments of another tool;
       ``tracks``: a document of ``redetail track``. They say who is found.
-    - ``only`` and ``skip``: numbers or labels of those found; ``min_confidence`` (0..1), ``min_size`` (pixels);
+    - ``only`` and ``skip``: numbers or labels of those found; ``detector_classes``: names of classes;
+      ``min_confidence`` (0..1), ``min_size`` (pixels);
       ``who``: pictures of the people who are detailed; ``largest``: how many. They leave out the others.
     - ``start`` and ``end``: only a part of the clip, in seconds, as "h:m:s" or as a frame, "120f".
     - ``model``: a checkpoint, a model folder, or a :class:`redetail.ModelSpec` of everything to load (None: the bundled

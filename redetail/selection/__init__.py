@@ -12,6 +12,7 @@ from redetail.errors import SettingsError
 from redetail.selection.base import Search, Selection
 from redetail.selection.boxes import BoxSelection
 from redetail.selection.detected import DetectorSelection
+from redetail.selection.detector_file import DetectorFileSelection
 from redetail.selection.filters import FILTERS, Filter, filters_from_document, filters_from_options
 from redetail.selection.follow import FollowSelection
 from redetail.selection.masks import MaskSelection
@@ -37,6 +38,7 @@ __all__ = [
 KINDS: Mapping[str, type[Selection]] = MappingProxyType(
     {
         "detect": DetectorSelection,
+        "detector": DetectorFileSelection,
         "box": BoxSelection,
         "follow": FollowSelection,
         "mask": MaskSelection,

@@ -254,8 +254,38 @@ class LargestFilter(Filter[int]):
         return {one.number: f"not among the {self.value} largest" for one in ranked[self.value :]}
 
 
+@dataclass(frozen=True)
+class ClassFilter(Filter[tuple[str, ...]]):
+    """Details only subjects of these classes, as the detector names them."""
+
+    name: ClassVar[str] = "detector_classes"
+    option: ClassVar[CommandOption] = CommandOption(
+        "NAME[,NAME]", "of what a detector file finds, detail only these classes", str, True
+    )
+
+    @staticmethod
+    def read(value: Any) -> tuple[str, ...]:
+        """Names: one, several after commas, or a list of them."""
+        several = value if isinstance(value, list | tuple) else [value]
+        names = [part.strip() for one in several for part in text(one).split(",")]
+        if not all(names):
+            raise WrongKindError("names of classes")
+        return tuple(names)
+
+    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
+        """Those of other classes."""
+        return {
+            one.number: f"{one.kind!r} is not among --detector-classes"
+            for one in subjects
+            if one.kind not in self.value
+        }
+
+
 FILTERS: Mapping[str, type[Filter[Any]]] = MappingProxyType(
-    {kind.name: kind for kind in (OnlyFilter, SkipFilter, ConfidenceFilter, SizeFilter, WhoFilter, LargestFilter)}
+    {
+        kind.name: kind
+        for kind in (OnlyFilter, SkipFilter, ClassFilter, ConfidenceFilter, SizeFilter, WhoFilter, LargestFilter)
+    }
 )
 """Filters by name, in the order in which they are applied."""
 

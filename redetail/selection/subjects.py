@@ -23,6 +23,12 @@ class FoundSubject:
         return self.regions[0].label
 
     @property
+    def kind(self) -> str:
+        """What it is: its label without the number that tracks of one kind are told apart by."""
+        name, _, number = self.label.rpartition(" ")
+        return name if number.isdecimal() and name else self.label
+
+    @property
     def confidence(self) -> float:
         """Mean over its frames, 0..1."""
         frames = [len(region) for region in self.regions]

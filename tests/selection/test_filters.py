@@ -116,7 +116,15 @@ def test_the_nearest_is_the_person() -> None:
 
 
 def test_filters_stand_in_documents(tmp_path: Path) -> None:
-    asked = {"only": [1, "face 2"], "skip": 3, "min_confidence": 0.5, "min_size": 30, "largest": 2, "who": "anna.png"}
+    asked = {
+        "only": [1, "face 2"],
+        "skip": 3,
+        "detector_classes": "cat",
+        "min_confidence": 0.5,
+        "min_size": 30,
+        "largest": 2,
+        "who": "anna.png",
+    }
     job = Job().overlay(source="in.mp4", **asked)
     assert [one.name for one in job.filters] == list(FILTERS)
     assert job.files == (Path("anna.png"),)
