@@ -17,6 +17,7 @@ from redetail.errors import SettingsError, UnknownNameError
 MAX_RESOLUTION = 16384
 GuideSizeFor = Literal["bbox", "crop_region"]
 ContextBlend = Literal["ramp", "pyramid", "flat"]
+MaskShape = Literal["given", "box", "oval", "head", "hand", "person"]
 
 Presets = Mapping[str, Mapping[str, Any]]
 """Settings that belong together, by the name of the preset."""
@@ -156,6 +157,13 @@ class Settings:
     refiner_ratio: float = _number(REFINER, 0.2, 0, 1, "share of the steps that the refiner takes over", step=0.01)
     refiner_prompt: str = _value(REFINER, "", "prompt of the refiner, where it differs from the prompt")
     refiner_negative: str = _value(REFINER, "", "the refiner's own negative prompt")
+    mask_shape: MaskShape = _choice(
+        EDGES,
+        "given",
+        ("given", "box", "oval", "head", "hand", "person"),
+        "what of the subject's box is detailed: a mask where one is given, else the box; always the box; a face's "
+        "outline; a head with hair and ears; a hand; a whole person",
+    )
     mask_feather: int = _number(
         EDGES, 20, 0, 100, "softness of the area that is re-diffused", step=1, unit="pixels of the crop"
     )

@@ -25,9 +25,10 @@ from redetail.pipeline.joints import JoinedCrops
 from redetail.pipeline.manifest import engine_identity, source_fingerprint
 from redetail.pipeline.measure import FrameMeasures, Measures
 from redetail.pipeline.memory import MemoryBudget
-from redetail.pipeline.overrides import check_subjects, region_settings
+from redetail.pipeline.overrides import RegionSettings, check_subjects, region_settings
 from redetail.pipeline.paste import Crops, PastedFrame, pasted_frames
 from redetail.pipeline.plan import CropPlan, Plan, crop_plan
+from redetail.pipeline.shapes import needs_frames, shaped
 from redetail.pipeline.stopwatch import Stopwatch
 from redetail.pipeline.stretches import Budgets
 from redetail.pipeline.tasks import Task, plan_tasks
@@ -103,12 +104,13 @@ class Run:
 
     def plan_for(self, found: SelectedRegions, size: Size | None = None) -> Plan:
         """The second half of pass 1: how each subject is cropped and scaled; see :meth:`plan` for the rest."""
-        left_out = [one.number for one in found.left_out]
-        crops = self._crops(found.found, self._budgets, left_out)
+        with self._pass("detect"):
+            detailed, shapeless = self._shaped(found.found, [one.number for one in found.left_out])
+        crops = self._crops(detailed, self._budgets)
         budgets = self._memory(size).fitted(crops, self._budgets, self.engine.capabilities.size_multiple)
         if budgets != self._budgets:
-            crops = self._crops(found.found, budgets, left_out)
-        notices = (*self.source.info.notices, *self.source.faults, *self._beside, *found.notices)
+            crops = self._crops(detailed, budgets)
+        notices = (*self.source.info.notices, *self.source.faults, *self._beside, *found.notices, *shapeless)
         return Plan(
             found.start,
             found.stop,
@@ -126,9 +128,8 @@ class Run:
         """A plan for regions that are known already: the frames that they span."""
         first = min((region.start for region in regions), default=0)
         last = max((region.stop for region in regions), default=0)
-        return Plan(
-            first, last, self.source.info.size, self._crops(numbered(regions), self._budgets), budgets=self._budgets
-        )
+        crops = self._crops(region_settings(numbered(regions), self.subjects, self.settings), self._budgets)
+        return Plan(first, last, self.source.info.size, crops, budgets=self._budgets)
 
     @contextmanager
     def enhanced(
@@ -192,12 +193,21 @@ class Run:
         frame = size or self.source.info.size
         return MemoryBudget.of(self.memory, frame, self.engine.capabilities.cost)
 
-    def _crops(
-        self, found: Sequence[FoundSubject], budgets: Budgets, left_out: Collection[int] = ()
-    ) -> tuple[CropPlan, ...]:
-        """How the regions that are detailed are cropped, scaled and cut into stretches, with their own settings."""
-        multiple = self.engine.capabilities.size_multiple
+    def _shaped(
+        self, found: Sequence[FoundSubject], left_out: Collection[int]
+    ) -> tuple[list[RegionSettings], list[str]]:
+        """The regions that are detailed with their own settings and masks of the shapes that these ask for, and
+        sentences about the masks."""
         detailed = region_settings(found, self.subjects, self.settings, left_out)
+        if not needs_frames(detailed):
+            return shaped(detailed, ())
+        first, last = min(one.region.start for one in detailed), max(one.region.stop for one in detailed)
+        frames = self.source.frames(first, last)
+        return shaped(detailed, with_progress(frames, last - first, "detect", self.progress, self.cancel))
+
+    def _crops(self, detailed: Sequence[RegionSettings], budgets: Budgets) -> tuple[CropPlan, ...]:
+        """How the regions that are detailed are cropped, scaled and cut into stretches."""
+        multiple = self.engine.capabilities.size_multiple
         return tuple(crop_plan(one.region, one.settings, multiple, one.track, budgets) for one in detailed)
 
     @property
