@@ -66,7 +66,8 @@ def detail(
       ``segs``: segments of another tool;
       ``tracks``: a document of ``redetail track``. They say who is found.
     - ``only`` and ``skip``: numbers or labels of those found; ``detector_classes``: names of classes;
-      ``min_confidence`` (0..1), ``min_size`` (pixels);
+      ``min_confidence`` (0..1), ``min_size`` (pixels); ``only_smaller_than`` (pixels, frame by frame);
+      ``only_softer_than`` (measured sharpness, 1 is sharp);
       ``who``: pictures of the people who are detailed; ``largest``: how many. They leave out the others.
     - ``start`` and ``end``: only a part of the clip, in seconds, as "h:m:s" or as a frame, "120f".
     - ``model``: a checkpoint, a model folder, or a :class:`redetail.ModelSpec` of everything to load (None: the bundled

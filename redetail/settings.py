@@ -7,8 +7,9 @@ knows its own defaults; :func:`resolve` puts the two together and validates the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
+from itertools import pairwise
 from typing import Any, Literal
 
 from redetail.documents import is_text, shown
@@ -97,6 +98,12 @@ class Settings:
     cancel_vae: bool = _value(
         LOOK, False, "give back what the VAE loses of the source on the way there and back; decodes a second time"
     )
+    denoise_by_size: str = _value(
+        LOOK,
+        "",
+        "denoise for each subject by the shorter side of its box in pixels, as in 30:1,120:0.35; between these it "
+        "changes evenly",
+    )
     color_match: bool = _value(
         LOOK, True, "keep the source's own colours: low frequencies of the result follow the crop"
     )
@@ -174,6 +181,11 @@ class Settings:
     def __post_init__(self) -> None:
         for item in fields(self):
             object.__setattr__(self, item.name, _checked(item, getattr(self, item.name)))
+        if denoise_points(self.denoise_by_size) and self.strength:
+            raise SettingsError(
+                f"strength is {self.strength:g} and denoise-by-size {self.denoise_by_size}, but strength counts instead of "
+                "denoise; give one of them."
+            )
         if 0 < self.context_length <= self.context_overlap:
             raise SettingsError(
                 f"context-overlap is {self.context_overlap}, but a context window has only {self.context_length} "
@@ -183,6 +195,31 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """All values by name, ready for JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def denoise_points(typed: str) -> tuple[tuple[float, float], ...]:
+    """The sizes in pixels and the denoise at each that ``denoise_by_size`` means, in order; empty where it is empty.
+
+    Raises :class:`~redetail.errors.SettingsError` for anything else than SIZE:DENOISE[,SIZE:DENOISE] with sizes that
+    grow.
+    """
+    limits = setting("denoise").metadata
+    try:
+        points = tuple((float(size), float(denoise)) for size, denoise in _pairs(typed))
+    except ValueError:
+        points = ((math.nan, math.nan),)
+    sizes = [size for size, _ in points]
+    grow = all(one < two for one, two in pairwise(sizes)) and all(0 <= size < math.inf for size in sizes)
+    if not grow or not all(limits["low"] <= denoise <= limits["high"] for _, denoise in points):
+        raise SettingsError(
+            f"denoise-by-size is {shown(typed)}; give sizes that grow and a denoise from {limits['low']} to "
+            f"{limits['high']} for each, as in 30:1,120:0.35."
+        )
+    return points
+
+
+def _pairs(typed: str) -> Iterator[list[str]]:
+    yield from (part.split(":") for part in typed.split(",") if typed.strip())
 
 
 def setting(name: str) -> Field[Any]:

@@ -8,7 +8,7 @@ import pytest
 from redetail.engines.architectures.stable_diffusion import PRESETS
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.sampling import sampler_names, scheduler_names
-from redetail.settings import Settings, resolve, with_preset
+from redetail.settings import Settings, denoise_points, resolve, with_preset
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -50,3 +50,23 @@ def test_settings_survive_json() -> None:
 def test_loras_are_a_list_of_texts(loras: Any) -> None:
     with pytest.raises(SettingsError, match="lora must be a list of texts"):
         Settings(loras=loras)
+
+
+def test_denoise_by_size_is_sizes_that_grow_and_a_denoise_for_each() -> None:
+    assert denoise_points("") == ()
+    assert denoise_points("30:1.0, 120:0.35") == ((30, 1), (120, 0.35))
+    for typed in (
+        "30",
+        "30:1:2",
+        "a:1",
+        "30:1,20:0.5",
+        "30:1,30:0.5",
+        "30:0",
+        "30:1.1",
+        "30:nan",
+        "nan:1",
+        "-3:1",
+        ",",
+    ):
+        with pytest.raises(SettingsError, match=r"denoise-by-size is .*; give sizes that grow"):
+            Settings(denoise_by_size=typed)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from redetail.engines.base import ChecksSettings, Engine
 from redetail.engines.checks import check_preset, check_settings
@@ -14,7 +16,7 @@ from redetail.job import Subject
 from redetail.region import Region
 from redetail.selection.people import described_pictures, recognised
 from redetail.selection.subjects import FoundSubject
-from redetail.settings import Settings
+from redetail.settings import Settings, denoise_points
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,20 @@ def region_settings(
         settings = base
         for subject in own:
             settings = subject.over(settings)
+        settings = _by_size(settings, one, own)
         if one.number not in left_out and not any(subject.skip for subject in own):
             detailed += [RegionSettings(region, one.number, settings) for region in one.regions]
     return detailed
+
+
+def _by_size(settings: Settings, one: FoundSubject, own: Sequence[Subject]) -> Settings:
+    """The settings with the denoise of the subject's size, unless the subject has a denoise of its own."""
+    points = denoise_points(settings.denoise_by_size)
+    named = next((sub.settings for sub in reversed(own) if {"denoise", "denoise_by_size"} & {*sub.settings}), {})
+    if not points or ("denoise" in named and "denoise_by_size" not in named):
+        return settings
+    sizes, denoises = np.array(points).T
+    return replace(settings, denoise=float(np.interp(one.side, sizes, denoises)))
 
 
 def _check_tracks(found: Sequence[FoundSubject], subjects: Sequence[Subject]) -> None:

@@ -15,6 +15,7 @@ from redetail.errors import SettingsError, UnknownNameError
 from redetail.files import expanded, resolved
 from redetail.selection.base import CommandOption
 from redetail.selection.people import described_pictures, recognised
+from redetail.selection.stretches import smaller_stretches
 from redetail.selection.subjects import FoundSubject
 
 Name = int | str
@@ -188,6 +189,60 @@ class SizeFilter(Filter[float]):
 
 
 @dataclass(frozen=True)
+class SmallerFilter(Filter[float]):
+    """Details subjects only in frames in which they are smaller, by the shorter side of their box in pixels."""
+
+    name: ClassVar[str] = "only_smaller_than"
+    option: ClassVar[CommandOption] = CommandOption(
+        "PIXELS", "leave subjects as they are in frames in which their box is larger, by its shorter side", float
+    )
+
+    @staticmethod
+    def read(value: Any) -> float:
+        """A number."""
+        return number(value)
+
+    def __post_init__(self) -> None:
+        if not (self.value > 0 and math.isfinite(self.value)):
+            raise SettingsError(f"only-smaller-than is {self.value:g}; it must be a number of pixels above 0.")
+
+    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
+        """Those that are never so small for long enough; :mod:`redetail.selection.gates` cuts the others."""
+        return {
+            one.number: f"its {one.side:.0f} pixels are not less than {self.value:g}"
+            for one in subjects
+            if not any(smaller_stretches(sides, self.value) for sides in one.sides)
+        }
+
+
+@dataclass(frozen=True)
+class SofterFilter(Filter[float]):
+    """Leaves out subjects that are sharp already, as measured in their frames."""
+
+    name: ClassVar[str] = "only_softer_than"
+    option: ClassVar[CommandOption] = CommandOption(
+        "X", "leave out subjects that are sharper: 1 is sharp, 0.6 was enlarged to twice its size", float
+    )
+
+    @staticmethod
+    def read(value: Any) -> float:
+        """A number."""
+        return number(value)
+
+    def __post_init__(self) -> None:
+        if not (self.value > 0 and math.isfinite(self.value)):
+            raise SettingsError(f"only-softer-than is {self.value:g}; it must be a number above 0, such as 0.7.")
+
+    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
+        """The sharper ones; those too small to be measured are detailed."""
+        return {
+            one.number: f"sharpness {one.sharpness:.2f} is not less than {self.value:g}"
+            for one in subjects
+            if one.sharpness is not None and one.sharpness >= self.value
+        }
+
+
+@dataclass(frozen=True)
 class WhoFilter(Filter[tuple[Path, ...]]):
     """Details only the people that pictures show."""
 
@@ -284,7 +339,17 @@ class ClassFilter(Filter[tuple[str, ...]]):
 FILTERS: Mapping[str, type[Filter[Any]]] = MappingProxyType(
     {
         kind.name: kind
-        for kind in (OnlyFilter, SkipFilter, ClassFilter, ConfidenceFilter, SizeFilter, WhoFilter, LargestFilter)
+        for kind in (
+            OnlyFilter,
+            SkipFilter,
+            ClassFilter,
+            ConfidenceFilter,
+            SizeFilter,
+            SmallerFilter,
+            SofterFilter,
+            WhoFilter,
+            LargestFilter,
+        )
     }
 )
 """Filters by name, in the order in which they are applied."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from redetail.region import Region
 from redetail.selection.base import Search, Selection
-from redetail.selection.filters import Filter, LeftOut, filtered
+from redetail.selection.filters import Filter, LeftOut, SmallerFilter, SofterFilter, filtered
+from redetail.selection.gates import smaller_parts, with_sharpness
 from redetail.selection.subjects import FoundSubject, numbered
 
 
@@ -45,7 +46,12 @@ def select_regions(
     for one in filters:
         one.check()
     found = numbered(region for selection in selections for region in selection.find(search))
+    if any(isinstance(one, SofterFilter) for one in filters):
+        found = with_sharpness(found, search)
     kept, left_out = filtered(found, filters)
+    for limit in (one.value for one in filters if isinstance(one, SmallerFilter)):
+        cut = {one.number: smaller_parts(one, limit, search) for one in kept}
+        kept, found = list(cut.values()), [cut.get(one.number, one) for one in found]
     notices = (*search.notices, *_notices(selections, found, left_out))
     return SelectedRegions(*search.frame_range(), found, kept, left_out, notices)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from redetail.identity import Descriptor, mean_descriptor
 from redetail.region import Region
@@ -13,10 +14,14 @@ from redetail.region import Region
 
 @dataclass(frozen=True)
 class FoundSubject:
-    """A subject, its number from 1 in the order of ``redetail detect``, and the stretches in which it is seen."""
+    """A subject, its number from 1 in the order of ``redetail detect``, and the stretches in which it is seen.
+
+    ``sharpness``: see :func:`redetail.imaging.sharpness.sharpness`; None where it was not measured.
+    """
 
     number: int
     regions: tuple[Region, ...]
+    sharpness: float | None = None
 
     @property
     def label(self) -> str:
@@ -35,10 +40,14 @@ class FoundSubject:
         return float(np.average([region.confidence for region in self.regions], weights=frames))
 
     @property
+    def sides(self) -> list[NDArray[np.float64]]:
+        """The shorter side of its box in every frame of every stretch, in pixels."""
+        return [(region.boxes[:, 2:] - region.boxes[:, :2]).min(axis=1) for region in self.regions]
+
+    @property
     def side(self) -> float:
         """Median of the shorter side of its box, in pixels."""
-        sides = np.concatenate([region.boxes[:, 2:] - region.boxes[:, :2] for region in self.regions])
-        return float(np.median(sides.min(axis=1)))
+        return float(np.median(np.concatenate(self.sides)))
 
     @property
     def descriptor(self) -> Descriptor | None:

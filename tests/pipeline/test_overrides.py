@@ -106,3 +106,16 @@ def test_what_only_the_engine_refuses_is_told_with_the_subject():
     check_subjects([Subject(1, settings={"seed": 6})], BASE, Strict())
     with pytest.raises(SettingsError, match=r"^Subject face 2: seven is refused\.$"):
         check_subjects([Subject("face 2", settings={"seed": 7})], BASE, Strict())
+
+
+def sized(label, side):
+    return Region(label, 0.9, 0, Size(8, 8), np.zeros((1, 2)), np.array([[1.0, 1, 1 + side, 1 + 2 * side]]))
+
+
+def test_denoise_by_size_is_that_of_each_subject_and_gives_way_to_its_own():
+    found = numbered(sized("face", side) for side in (10, 30, 75, 200, 200, 200))
+    base = Settings(denoise=0.4, denoise_by_size="30:1.0,120:0.4")
+    own = [Subject(5, settings={"denoise": 0.7}), Subject(6, settings={"denoise_by_size": "10:0.2", "denoise": 0.9})]
+    denoise = [one.settings.denoise for one in region_settings(found, own, base)]
+    assert denoise == pytest.approx([1.0, 1.0, 0.7, 0.4, 0.7, 0.2])
+    assert [one.settings.denoise for one in region_settings(found, (), Settings(denoise=0.4))] == [0.4] * 6

@@ -122,6 +122,8 @@ def test_filters_stand_in_documents(tmp_path: Path) -> None:
         "detector_classes": "cat",
         "min_confidence": 0.5,
         "min_size": 30,
+        "only_smaller_than": 90,
+        "only_softer_than": 0.7,
         "largest": 2,
         "who": "anna.png",
     }
