@@ -60,8 +60,9 @@ def detail(
     ``source``: a video file, a folder of images, or frames (F, H, W, 3) as uint8, uint16 or float 0..1. ``output``:
     a video or a folder to write; None returns the frames. ``engine``: one that is loaded already. ``options`` are:
 
-    - ``detect``: name of a detector ("face", "hands" or "people"), or a detector; ``box``: one box x1, y1, x2, y2 in
-      pixels or several; ``follow``: "x1,y1,x2,y2@time" or several: what such a box shows is followed;
+    - ``detect``: name of a detector ("face", "turned-faces", "hands", "people"), or a detector;
+      ``box``: one box x1, y1, x2, y2 in pixels or several;
+      ``follow``: "x1,y1,x2,y2@time" or several: what such a box shows is followed;
       ``detector``: an ONNX file, "FILE.onnx:threshold"; ``mask``: a picture, a video or an array;
       ``segs``: segments of another tool;
       ``tracks``: a document of ``redetail track``. They say who is found.

@@ -10,10 +10,11 @@ from redetail.detection.base import Detector
 from redetail.detection.face import FaceDetector
 from redetail.detection.hands import HandDetector
 from redetail.detection.people import PersonDetector
+from redetail.detection.turned import TurnedFaceDetector
 from redetail.errors import SettingsError, UnknownNameError
 
-_DETECTORS: Mapping[str, type[FaceDetector | HandDetector | PersonDetector]] = MappingProxyType(
-    {"face": FaceDetector, "hands": HandDetector, "people": PersonDetector}
+_DETECTORS: Mapping[str, type[FaceDetector | HandDetector | PersonDetector | TurnedFaceDetector]] = MappingProxyType(
+    {"face": FaceDetector, "turned-faces": TurnedFaceDetector, "hands": HandDetector, "people": PersonDetector}
 )
 
 
@@ -29,7 +30,7 @@ def detector_label(name: str) -> str:
 
 def load_detector(name: str, **options: Any) -> Detector:
     """The detector of that name; ``options`` are those of its class: :class:`~.face.FaceDetector`,
-    :class:`~.hands.HandDetector` or :class:`~.people.PersonDetector`.
+    :class:`~.turned.TurnedFaceDetector`, :class:`~.hands.HandDetector` or :class:`~.people.PersonDetector`.
 
     Raises :class:`~redetail.errors.UnknownNameError` for a name that does not exist,
     :class:`~redetail.errors.SettingsError` for an option that it does not have, and

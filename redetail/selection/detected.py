@@ -30,7 +30,9 @@ class DetectorSelection(Selection):
     """
 
     name: ClassVar[str] = "detect"
-    option: ClassVar[CommandOption] = CommandOption("NAME", "what to look for: face, hands or people [face]")
+    option: ClassVar[CommandOption] = CommandOption(
+        "NAME", "what to look for: face, turned-faces, hands or people [face]"
+    )
 
     detector: str | Detector = "face"
 

@@ -135,8 +135,10 @@ def test_options_out_of_range(option: str, value: float) -> None:
 
 
 def test_names_and_options_that_do_not_exist() -> None:
-    assert detector_names() == ("face", "hands", "people")
-    with pytest.raises(UnknownNameError, match="There is no detector named 'cat'; choose one of: face, hands, people"):
+    assert detector_names() == ("face", "turned-faces", "hands", "people")
+    with pytest.raises(
+        UnknownNameError, match="There is no detector named 'cat'; choose one of: face, turned-faces, hands, people"
+    ):
         load_detector("cat")
     with pytest.raises(SettingsError, match="speed"):
         load_detector("face", speed=3)

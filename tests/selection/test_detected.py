@@ -52,7 +52,9 @@ def test_a_subject_fades_only_in_mid_shot():
 
 
 def test_a_detector_that_does_not_exist_is_refused_by_its_name():
-    with pytest.raises(UnknownNameError, match="no detector named 'unicorn'; choose one of: face, hands, people"):
+    with pytest.raises(
+        UnknownNameError, match="no detector named 'unicorn'; choose one of: face, turned-faces, hands, people"
+    ):
         DetectorSelection("unicorn")
 
 
@@ -70,7 +72,9 @@ def test_hands_are_followed_as_faces_are():
     assert [(region.start, region.stop) for region in found.regions] == [(0, 6), (0, 6)]
 
 
-@pytest.mark.parametrize(("name", "label"), [("face", "face"), ("hands", "hand"), ("people", "person")])
+@pytest.mark.parametrize(
+    ("name", "label"), [("face", "face"), ("turned-faces", "face"), ("hands", "hand"), ("people", "person")]
+)
 def test_what_was_not_found_is_named_by_one_of_it(name, label):
     assert DetectorSelection(name).nothing_found.startswith(f"No {label} was found")
 
