@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,11 +22,15 @@ from redetail.pipeline.outputs import check_names
 from redetail.progress import CancelToken
 from redetail.region import Box, Size
 from redetail.selection.detected import DetectorSelection
+from redetail.selection.detector_file import DetectorFileSelection
+from redetail.selection.follow import FollowSelection
 from redetail.selection.track_edits import dropped, kept, merged, renamed, split
 from redetail.selection.tracks import TracksSelection, read_tracks
 from redetail.selection.tracks_document import SubjectTrack, Tracks
 from redetail.video import FrameSource, open_source
 from redetail.video.target import check_target
+
+_log = logging.getLogger(__name__)
 
 THUMBNAIL = 192
 """Longer side of a thumbnail, in pixels."""
@@ -57,16 +62,21 @@ def _found(options: argparse.Namespace, output: Path, cancel: CancelToken) -> in
     subjects = [_with_thumbnail(one, source, output, i) for i, one in enumerate(tracks.subjects, 1)]
     tracks = replace(tracks, subjects=tuple(subjects))
     write_text(output, tracks.to_text())
+    for notice in found.notices:
+        _log.warning("%s", notice)
     tell("" if options.quiet else f"{output}: {_listed(tracks)}")
     return 3 if source.faults else 0
+
+
+_BOXES_ALONE = (DetectorSelection, DetectorFileSelection, FollowSelection, TracksSelection)
 
 
 def _check_boxes_alone(job: Job) -> None:
     """Refuse masks and fixed windows, which boxes over time do not hold: the document would give other pixels."""
     for one in job.selection:
-        if not isinstance(one, DetectorSelection | TracksSelection):
+        if not isinstance(one, _BOXES_ALONE):
             raise SettingsError(
-                f"--{one.name} cannot be written as tracks, which hold what a detector finds; use redetail detail."
+                f"--{one.name} cannot be written as tracks, which hold boxes over time; use redetail detail."
             )
 
 

@@ -32,7 +32,7 @@ class LiteNetwork:
         try:
             with _silent():
                 self._interpreter = litert.Interpreter(model_path=str(path), num_threads=require("cv2").getNumThreads())
-            self._interpreter.allocate_tensors()
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"The network {path} cannot be read; reinstall redetail.") from error
         self._input: dict[str, Any] = self._interpreter.get_input_details()[0]

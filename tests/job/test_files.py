@@ -149,7 +149,10 @@ def test_one_box_and_a_hub_name(tmp_path):
         ("job_version = 2", "it is a job of version 2; this redetail reads version 1."),
         ("start = 3\nend = 2", "The end (2) must come after the start (3)."),
         ("job_version = 1\ndetect = 'face'\nbox = [1, 2, 3, 4]", "detect and box were both given"),
-        ("detect = 'unicorn'", "There is no detector named 'unicorn'; choose one of: face, turned-faces, hands, people."),
+        (
+            "detect = 'unicorn'",
+            "There is no detector named 'unicorn'; choose one of: face, turned-faces, hands, people.",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(tmp_path, text, sentence):

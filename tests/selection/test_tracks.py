@@ -145,6 +145,17 @@ def test_the_command_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert not (tmp_path / "other.json").exists()
 
 
+def test_the_command_writes_what_was_followed_and_where_it_was_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, busker = tmp_path / "tracks.json", CLIPS / "busker.mp4"
+    box = "223,164,258,186@48f"
+    assert main(["track", str(busker), "--follow", box, "--start", "44f", "--end", "60f", "-o", str(path)]) == 0
+    assert "Note: followed 1 is not seen from" in capsys.readouterr().err
+    (subject,) = Tracks.from_text(path.read_text(), path).subjects
+    assert [(one.start, one.stop) for one in subject.tracklets] == [(44, 52), (55, 60)]
+
+
 def test_tracks_of_other_frames_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "tracks.json"
     path.write_text(TRACKS.to_text())
