@@ -30,6 +30,9 @@ PALM_THRESHOLD = 0.3
 OVERLAP = 0.3
 """Intersection over union from which two boxes are the same palm or hand."""
 MAX_PALMS = 24
+COARSE = 1024
+"""Longer side of a frame, in pixels, up to which halves of it show hands that are worth detailing; larger ones are
+searched in quarters, too, since a hand of 60 pixels would have four in the network's picture of the half."""
 WRIST, MIDDLE = 0, 2
 """Key points of a palm: the line between them points up in an upright hand."""
 PALM_SCALE, PALM_SHIFT = 2.6, 0.5
@@ -61,17 +64,18 @@ class HandDetector:
     """Hands in a frame.
 
     ``threshold``: least confidence (0..1) that is reported. ``levels``: into how many tiles the longer side of the
-    frame is cut, for each search; more tiles find smaller hands and take longer. Not to be shared between threads.
+    frame is cut, for each search (None: as its size asks); more tiles find smaller hands and take longer. Not to be
+    shared between threads.
     """
 
     label = "hand"
 
-    def __init__(self, *, threshold: float = 0.25, levels: Sequence[int] = (1, 2)) -> None:
+    def __init__(self, *, threshold: float = 0.25, levels: Sequence[int] | None = None) -> None:
         if not 0 <= threshold <= 1:
             raise SettingsError(f"The detection threshold is {threshold}; it must lie between 0 and 1.")
-        if not levels or not all(1 <= level <= 16 for level in levels):
+        if levels is not None and not (levels and all(1 <= level <= 16 for level in levels)):
             raise SettingsError(f"The levels are {levels}; give numbers of tiles from 1 to 16.")
-        self.threshold, self.levels = threshold, tuple(levels)
+        self.threshold, self.levels = threshold, levels
         self._palms = LiteNetwork(FOLDER / "palm_detection_full.tflite")
         self._hands = HandLandmarks()
         self._faces = FaceDetector(threshold=SURE_FACE)
@@ -92,7 +96,7 @@ class HandDetector:
 
     def _candidates(self, rgb: NDArray[np.uint8], size: Size) -> list[Candidate]:
         found: list[Candidate] = []
-        for tile in tiled(size, self.levels):
+        for tile in tiled(size, self.levels or levels_for(size)):
             seen = self._palms.run(tile.picture(rgb, PALMS.side))
             scale, half = tile.side / PALMS.side, tile.side / 2
             palms = PALMS.decode(seen["Identity"], seen["Identity_1"], PALM_THRESHOLD)
@@ -103,6 +107,11 @@ class HandDetector:
         first, sure = self._hands.look(rgb, _around_palm(palm))
         second, again = self._hands.look(rgb, around_hand(first))
         return Candidate(hand_box(second), math.sqrt(sure * again), second)
+
+
+def levels_for(size: Size) -> tuple[int, ...]:
+    """Into how many tiles the longer side of a frame is cut, for each search."""
+    return (1, 2) if max(size.width, size.height) <= COARSE else (1, 2, 4)
 
 
 def hand_box(landmarks: Points) -> Box:

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from redetail.detection import load_detector
-from redetail.detection.hands import HandDetector, around_hand, hand_box
+from redetail.detection.hands import HandDetector, around_hand, hand_box, levels_for
 from redetail.detection.litert import FOLDER, LiteNetwork
 from redetail.errors import DependencyError, ModelError, SettingsError
-from redetail.region import Box
+from redetail.region import Box, Size
 from tests.clips import clip_frames
 
 
@@ -44,6 +44,15 @@ def test_sixteen_bits_see_the_same_and_an_empty_picture_nothing(detector: HandDe
     assert detector.detect(frame.astype(np.uint16) * 257) == detector.detect(frame)
     assert detector.detect(np.zeros((90, 160, 3), np.uint8)) == []
     assert detector.detect(np.full((1, 1, 3), 255, np.uint8)) == []
+
+
+def test_small_hands_of_a_large_frame_are_found_in_its_quarters(detector: HandDetector) -> None:
+    assert levels_for(Size(1024, 576)) == (1, 2)
+    frame = np.full((720, 1280, 3), 70, np.uint8)
+    frame[100:450, 600:950] = clip_frames("guitarist")[0]  # hands of 65 pixels
+    boxes = [one.box for one in detector.detect(frame) if one.confidence >= 0.5]
+    for hand in (Box(660, 345, 725, 417), Box(788, 375, 850, 450)):
+        assert max(box.iou(hand) for box in boxes) > 0.5
 
 
 HAND = np.array([[0.0, 40.0], *([[x, y] for x in (-20.0, -10.0, 0.0, 10.0, 20.0) for y in (0.0, -10.0, -20.0, -30.0)])])

@@ -57,7 +57,7 @@ def test_coefficients_of_masks_are_no_classes(classes: int, names: int) -> None:
     "shapes", [[(1, 8400)], [(1, 4, 8400)], [(1, 84, 8400)] * 2, [(2, 84, 8400)], [(1, 8400, 6)], [(1, 3, 80, 80)]]
 )
 def test_other_shapes_are_refused_with_their_numbers(shapes: list[tuple[int, ...]]) -> None:
-    with pytest.raises(ModelError, match=r"x\.onnx has the outputs .*, which is no layout of the YOLO family"):
+    with pytest.raises(ModelError, match=r"x\.onnx has the outputs .*, which is not a layout of the YOLO family"):
         rows_of([np.zeros(shape, np.float32) for shape in shapes], 80, "x.onnx")
 
 
@@ -96,7 +96,7 @@ def test_an_input_of_any_size_is_that_of_the_metadata(tmp_path: Path, metadata: 
     assert read_header(path).inputs == {"images": (None, 3, None, None)}
     network = YoloDetector(path)
     assert network.size.height == side
-    with pytest.raises(ModelError, match="no layout"):
+    with pytest.raises(ModelError, match="not a layout"):
         network.detect(frame(64, 64))
 
 
