@@ -124,13 +124,14 @@ def rows_of(outputs: Sequence[NDArray[Any]], classes: int, name: str) -> Rows:
     tables = [output for output in outputs if output.ndim == 3 and output.shape[0] == 1]
     prototypes = [output for output in outputs if output.ndim == 4 and output.shape[0] == 1]
     shapes = ", ".join("x".join(map(str, output.shape)) for output in outputs)
+    unknown = ModelError(f"{name} has the outputs {shapes}, which is not a layout of the YOLO family; export it again.")
     if len(tables) != 1 or len(prototypes) > 1 or len(tables) + len(prototypes) != len(outputs):
-        raise ModelError(f"{name} has the outputs {shapes}, which is not a layout of the YOLO family; use another export.")
+        raise unknown
     table, masks = tables[0][0].astype(np.float32), prototypes[0].shape[1] if prototypes else 0
     by_column = table.shape[0] < table.shape[1]
     rows = table.T if by_column else table
     if rows.shape[1] < 5 + masks or (classes and rows.shape[1] < 4 + classes and len(rows) > MOST_FINAL):
-        raise ModelError(f"{name} has the outputs {shapes}, which is not a layout of the YOLO family; use another export.")
+        raise unknown
     if not by_column and len(rows) <= MOST_FINAL and rows.shape[1] >= 6:
         return Rows(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64))
     first = 4 if by_column else 5
