@@ -9,7 +9,7 @@ from typing import Any
 from redetail.geometry.crop import Padding, working_crop
 from redetail.pipeline.stretches import Budgets, Stretch, stretches_of
 from redetail.region import Region, Size
-from redetail.selection.filters import LeftOut
+from redetail.selection.filter_base import LeftOut
 from redetail.settings import Settings
 
 

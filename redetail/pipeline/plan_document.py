@@ -14,7 +14,7 @@ from redetail.geometry.crop import Padding
 from redetail.pipeline.plan import CropPlan, Plan
 from redetail.pipeline.stretches import Budgets, Stretch
 from redetail.region import Region, Size
-from redetail.selection.filters import LeftOut
+from redetail.selection.filter_base import LeftOut
 from redetail.settings import Settings
 
 VERSION = 1

@@ -13,7 +13,8 @@ from redetail.selection.base import Search, Selection
 from redetail.selection.boxes import BoxSelection
 from redetail.selection.detected import DetectorSelection
 from redetail.selection.detector_file import DetectorFileSelection
-from redetail.selection.filters import FILTERS, Filter, filters_from_document, filters_from_options
+from redetail.selection.filter_base import Filter
+from redetail.selection.filters import FILTERS, filters_from_document, filters_from_options
 from redetail.selection.follow import FollowSelection
 from redetail.selection.masks import MaskSelection
 from redetail.selection.segments import SegmentSelection

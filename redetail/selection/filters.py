@@ -2,79 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Self
 
-from redetail.documents import WrongKindError, named, number, shown, text
+from redetail.documents import WrongKindError, named, number, text
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.files import expanded, resolved
 from redetail.selection.base import CommandOption
+from redetail.selection.filter_base import Filter, LeftOut, Name
 from redetail.selection.people import described_pictures, recognised
-from redetail.selection.stretches import smaller_stretches
+from redetail.selection.size_filters import LargestFilter, SizeFilter, SmallerFilter, SofterFilter
 from redetail.selection.subjects import FoundSubject
-
-Name = int | str
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A subject that was found and is not detailed, and why."""
-
-    number: int
-    label: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Filter(ABC, Generic[T]):
-    """One reason why a subject may be left out, with the value that was asked for.
-
-    ``name`` is the keyword of :func:`redetail.detail` and the key of job documents; ``option`` says how the value is
-    typed on the command line. Raises :class:`~redetail.errors.SettingsError` for a value out of range.
-    """
-
-    name: ClassVar[str]
-    option: ClassVar[CommandOption]
-
-    value: T
-
-    @staticmethod
-    @abstractmethod
-    def read(value: Any) -> Any:
-        """The value of a document, or of a caller; raises :class:`~redetail.documents.WrongKindError`."""
-
-    @classmethod
-    def from_option(cls, value: Any) -> Self:
-        """The filter that a caller of the library or of the command line means."""
-        return cls(named(cls.name, cls.read, value))
-
-    @classmethod
-    def from_document(cls, value: Any, folder: Path) -> Self:
-        """The filter that a document holds under ``name``; file names are relative to ``folder``."""
-        return cls(cls.read(value))
-
-    def to_document(self) -> Any:
-        """What :meth:`from_document` reads."""
-        return list(self.value) if isinstance(self.value, tuple) else self.value
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Files that it reads."""
-        return ()
-
-    def check(self) -> None:
-        """Refuse what cannot be used, before the clip is read."""
-        return
-
-    @abstractmethod
-    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """Why subjects are left out, by their numbers."""
 
 
 def _names(value: Any) -> tuple[Name, ...]:
@@ -162,87 +103,6 @@ class ConfidenceFilter(Filter[float]):
 
 
 @dataclass(frozen=True)
-class SizeFilter(Filter[float]):
-    """Leaves out subjects that are smaller: the median over time of the shorter side of the box, in pixels."""
-
-    name: ClassVar[str] = "min_size"
-    option: ClassVar[CommandOption] = CommandOption(
-        "PIXELS", "leave out subjects whose box is smaller, by its shorter side", float
-    )
-
-    @staticmethod
-    def read(value: Any) -> float:
-        """A number."""
-        return number(value)
-
-    def __post_init__(self) -> None:
-        if not (self.value >= 0 and math.isfinite(self.value)):
-            raise SettingsError(f"min-size is {self.value:g}; it must be a number of pixels from 0.")
-
-    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """The smaller ones."""
-        return {
-            one.number: f"{one.side:.0f} pixels are less than {self.value:g}"
-            for one in subjects
-            if one.side < self.value
-        }
-
-
-@dataclass(frozen=True)
-class SmallerFilter(Filter[float]):
-    """Details subjects only in frames in which they are smaller, by the shorter side of their box in pixels."""
-
-    name: ClassVar[str] = "only_smaller_than"
-    option: ClassVar[CommandOption] = CommandOption(
-        "PIXELS", "leave subjects as they are in frames in which their box is larger, by its shorter side", float
-    )
-
-    @staticmethod
-    def read(value: Any) -> float:
-        """A number."""
-        return number(value)
-
-    def __post_init__(self) -> None:
-        if not (self.value > 0 and math.isfinite(self.value)):
-            raise SettingsError(f"only-smaller-than is {self.value:g}; it must be a number of pixels above 0.")
-
-    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """Those that are never so small for long enough; :mod:`redetail.selection.gates` cuts the others."""
-        return {
-            one.number: f"its {one.side:.0f} pixels are not less than {self.value:g}"
-            for one in subjects
-            if not any(smaller_stretches(sides, self.value) for sides in one.sides)
-        }
-
-
-@dataclass(frozen=True)
-class SofterFilter(Filter[float]):
-    """Leaves out subjects that are sharp already, as measured in their frames."""
-
-    name: ClassVar[str] = "only_softer_than"
-    option: ClassVar[CommandOption] = CommandOption(
-        "X", "leave out subjects that are sharper: 1 is sharp, 0.6 was enlarged to twice its size", float
-    )
-
-    @staticmethod
-    def read(value: Any) -> float:
-        """A number."""
-        return number(value)
-
-    def __post_init__(self) -> None:
-        if not (self.value > 0 and math.isfinite(self.value)):
-            raise SettingsError(f"only-softer-than is {self.value:g}; it must be a number above 0, such as 0.7.")
-
-    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """The sharper ones; those too small to be measured are detailed."""
-        return {
-            one.number: f"sharpness {one.sharpness:.2f} is not less than {self.value:g}"
-            for one in subjects
-            if one.sharpness is not None and one.sharpness >= self.value
-        }
-
-
-@dataclass(frozen=True)
 class WhoFilter(Filter[tuple[Path, ...]]):
     """Details only the people that pictures show."""
 
@@ -283,30 +143,6 @@ class WhoFilter(Filter[tuple[Path, ...]]):
             for one in subjects
             if one.number not in known
         }
-
-
-@dataclass(frozen=True)
-class LargestFilter(Filter[int]):
-    """Keeps this many subjects, those with the largest boxes (median over time)."""
-
-    name: ClassVar[str] = "largest"
-    option: ClassVar[CommandOption] = CommandOption("N", "detail only the N largest subjects that are left", int)
-
-    @staticmethod
-    def read(value: Any) -> int:
-        """A whole number."""
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise WrongKindError("a whole number")
-        return value
-
-    def __post_init__(self) -> None:
-        if self.value < 1:
-            raise SettingsError(f"largest is {shown(self.value)}; it must be at least 1.")
-
-    def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """The smaller ones; of equal ones those that come later."""
-        ranked = sorted(subjects, key=lambda one: -one.side)
-        return {one.number: f"not among the {self.value} largest" for one in ranked[self.value :]}
 
 
 @dataclass(frozen=True)

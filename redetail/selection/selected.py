@@ -8,8 +8,10 @@ from typing import Any
 
 from redetail.region import Region
 from redetail.selection.base import Search, Selection
-from redetail.selection.filters import Filter, LeftOut, SmallerFilter, SofterFilter, filtered
+from redetail.selection.filter_base import Filter, LeftOut
+from redetail.selection.filters import filtered
 from redetail.selection.gates import smaller_parts, with_sharpness
+from redetail.selection.size_filters import SmallerFilter, SofterFilter
 from redetail.selection.subjects import FoundSubject, numbered
 
 
