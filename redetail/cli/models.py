@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from redetail.cli.display import plain, tell
+from redetail.cli.model_check import check
 from redetail.engines.architectures import architecture_of, bundled_architecture, known_models, model_folder
 from redetail.engines.device import Placement, place
 from redetail.engines.files import FileFacts, identify
@@ -26,6 +27,8 @@ def models(options: argparse.Namespace, cancel: CancelToken) -> None:
     """``redetail models``."""
     if options.action == "inspect":
         inspect(options, cancel)
+    elif options.action == "check":
+        check(options.files, options.device)
     else:
         tell("\n".join(_known()) + "\n")
 

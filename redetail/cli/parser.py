@@ -211,16 +211,25 @@ def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "models",
         prog="redetail models",
-        usage="redetail models\n       redetail models inspect FILE [FILE ...] [--device NAME]",
-        help="list published weights, or tell what a file is",
+        usage="redetail models\n       redetail models inspect FILE [FILE ...] [--device NAME]\n"
+        "       redetail models check CHECKPOINT [FILE ...] [--device NAME]",
+        help="list published weights, tell what a file is, or whether files make a working model",
         description="List the published weights that are known to work: names, where they are, licences.\n"
-        "With inspect: tell what files are, which option they are for, and whether they fit this machine.",
+        "With inspect: tell what files are, which option they are for, and whether they fit this machine.\n"
+        "With check: load the model that files make together, encode, noise and predict a bundled clip,\n"
+        "and name what is wrong with it.",
         epilog=EXIT_CODES,
         formatter_class=Help,
         allow_abbrev=False,
         add_help=False,
     )
-    parser.add_argument("action", nargs="?", choices=("inspect",), metavar="inspect", help="tell what files are")
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("inspect", "check"),
+        metavar="inspect|check",
+        help="tell what files are, or check that they work",
+    )
     parser.add_argument(
         "files", nargs="*", metavar="FILE", help="a .safetensors, .ckpt, .pt, .pth or .bin file, or a folder"
     )

@@ -179,7 +179,7 @@ def described(capabilities: Capabilities, placement: Placement) -> Capabilities:
     length, defaults = capabilities.context_length, capabilities.defaults
     if length is not None and length <= Settings().context_overlap:
         defaults = {"context_overlap": length // 4, **defaults}
-    return replace(capabilities, placement=placement.as_dict(), defaults=defaults, uses_strength=True)
+    return replace(capabilities, placement=placement.as_dict(), defaults=defaults, uses_strength=capabilities.has_vae)
 
 
 def finite(latents: Tensor, placement: Placement) -> Tensor:

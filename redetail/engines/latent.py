@@ -161,6 +161,16 @@ class LatentEngine:
         """What this engine can do."""
         return self._capabilities
 
+    @property
+    def codec(self) -> Codec:
+        """Between pixels and latents."""
+        return self._codec
+
+    @property
+    def model(self) -> LatentModel:
+        """What predicts clean latents."""
+        return self._model
+
     def check(self, settings: Settings) -> None:
         """Raise what :meth:`run` would raise for these settings: names, prompts, context windows that cannot be,
         files of LoRA that do not fit."""

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from redetail.engines.architectures.base import Architecture
 from redetail.engines.base import Capabilities, CropSource
@@ -63,9 +66,22 @@ class LoraModel:
     while it is used."""
 
     def __init__(self, model: TextGuidedModel, networks: Sequence[Any], loras: Sequence[WeightedFile]) -> None:
-        self._model, self._loras = model, tuple(loras)
+        self._model, self._loras, self._networks = model, tuple(loras), tuple(networks)
         self._mixer = lora_mixer(*networks)
         self._mix(())  # a file that cannot be used is refused before any work
+
+    def networks(self) -> dict[str, Any]:
+        """The UNet and the text encoders, by name in words."""
+        names = ("UNet", "text encoder", "second text encoder")
+        return dict(zip(names, self._networks, strict=False))
+
+    def text_states(self, prompt: str) -> Tensor:
+        """What the text encoders make of a prompt."""
+        return self._model.text_states(prompt)
+
+    def still(self) -> AbstractContextManager[None]:
+        """Frames are denoised one by one while the context lasts."""
+        return self._model.still()
 
     def noise_path(self, settings: Settings) -> NoisePath:
         """How noise is added for the model."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -40,6 +41,17 @@ class MotionNetwork:
     def inpaints(self) -> bool:
         """Whether the network was trained to see the mask and what lies around it."""
         return int(self._unet.config.in_channels) == INPAINTING_CHANNELS
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Motion layers hand on what they get while the context lasts."""
+        motion = [module for module in self._unet.modules() if type(module).__name__ == "AnimateDiffTransformer3D"]
+        hooks = [module.register_forward_hook(lambda _, given, made: given[0]) for module in motion]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def steered(self, controls: ShownControls, inpaint: Tensor | None = None) -> MotionNetwork:
         """The same network beside these ControlNets; they see as many frames as it does."""
@@ -79,6 +91,14 @@ class TextGuidedModel:
         """Raise :class:`~redetail.errors.SettingsError` for prompts that cannot be read with this model."""
         for prompt in prompts_of(settings).values():
             self._text.check(prompt, clip_skip=settings.clip_skip)
+
+    def text_states(self, prompt: str) -> Tensor:
+        """(tokens, width): what the text encoders make of a prompt."""
+        return self._text.pair(prompt, "", (1, 64, 64, 3), clip_skip=1)[0].states[0]
+
+    def still(self) -> AbstractContextManager[None]:
+        """Frames are denoised one by one while the context lasts: motion layers hand on what they get."""
+        return self._network.still()
 
     def calls(self, frames: int, settings: Settings) -> int:
         """Network calls that ``condition`` takes: none, but for short ones of text."""

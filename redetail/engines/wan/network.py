@@ -85,6 +85,12 @@ class Experts:
         """Raise what :meth:`use` would raise."""
         self._mixers[-1].check(more)
 
+    def networks(self) -> dict[str, Any]:
+        """The transformers by name in words."""
+        if len(self._transformers) == 1:
+            return {"transformer": self._transformers[0]}
+        return dict(zip(("expert for high noise", "expert for low noise"), self._transformers, strict=True))
+
     def at(self, sigma: float) -> Any:
         """The transformer of this noise level."""
         number = 0 if sigma >= self._boundary else len(self._transformers) - 1
@@ -114,6 +120,14 @@ class WanModel:
         :class:`~redetail.errors.ModelError` for LoRA that do not fit."""
         self._experts.check([*map(WeightedFile.parse, settings.loras)])
         self._text.check(settings)
+
+    def networks(self) -> dict[str, Any]:
+        """The transformers and the text encoder, by name in words."""
+        return {**self._experts.networks(), "text encoder": self._text.encoder}
+
+    def text_states(self, prompt: str) -> Tensor:
+        """(512, width): what the text encoder makes of a prompt, zeros after its last token."""
+        return self._text(prompt)[0]
 
     def calls(self, frames: int, settings: Settings) -> int:
         """Network calls that ``condition`` takes: none, but for short ones of text."""

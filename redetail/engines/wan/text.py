@@ -22,6 +22,11 @@ class WanText:
     def __init__(self, tokenizer: Tokenizer, encoder: Any, device: torch.device | None = None) -> None:
         self._tokenizer, self._encoder, self._device = tokenizer, encoder, device
 
+    @property
+    def encoder(self) -> Any:
+        """The network."""
+        return self._encoder
+
     def check(self, settings: Settings) -> None:
         """Raise :class:`~redetail.errors.SettingsError` for prompts with weights, sections or key frames, which this
         encoder has no rule for, and for ``clip_skip``."""
