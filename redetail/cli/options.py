@@ -82,6 +82,7 @@ def add_memory(group: argparse._ArgumentGroup) -> None:
         ("--channels-last", "weights in the order that convolutions on GPUs like"),
         ("--compile", "compile the UNet: minutes at first, quicker steps then"),
         ("--offload", "keep the VAE and the text encoder off the device while they are idle"),
+        ("--block-offload", "of Wan: bring the transformer's blocks to the device one by one, which is slower"),
     ):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
     group.add_argument("--vae-batch", type=number, metavar="N", help="frames that go through the VAE at once")

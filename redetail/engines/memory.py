@@ -29,9 +29,9 @@ class Memory:
     the text encoder where it differs. ``attention``: "sdpa" is quickest, "sliced" takes least memory.
     ``channels_last``: weights in the order that convolutions on GPUs like. ``compile``: compile the UNet, which takes
     minutes at first. ``vae_batch``: frames that go through the VAE at once; ``vae_tile``: side of its tiles in pixels,
-    0 for whole frames. ``offload``: keep the VAE and the text encoder off the device while they are idle. ``limit``:
-    bytes of main memory that a run may take in all, or a text such as "6GB" (None: most of what is free when it
-    starts).
+    0 for whole frames. ``offload``: keep the VAE and the text encoder off the device while they are idle;
+    ``block_offload``: of Wan, bring the transformer's blocks to the device one after the other. ``limit``: bytes of
+    main memory that a run may take in all, or a text such as "6GB" (None: most of what is free when it starts).
 
     Raises :class:`~redetail.errors.SettingsError` for numbers that cannot be, and
     :class:`~redetail.errors.UnknownNameError` for an attention that does not exist. Precisions are checked by
@@ -47,6 +47,7 @@ class Memory:
     vae_batch: int | None = None
     vae_tile: int | None = None
     offload: bool | None = None
+    block_offload: bool | None = None
     limit: int | None = None
 
     def __post_init__(self) -> None:
@@ -82,6 +83,7 @@ class Modes:
     vae_batch: int | None = None
     vae_tile: int = 0
     offload: bool = False
+    block_offload: bool = False
     window: int | None = None
 
 
@@ -109,6 +111,7 @@ def choose_modes(
         "compile": False,
         "vae_tile": 256 if small[4] else 512 if small[6] else 0,
         "offload": small[8],
+        "block_offload": False,
     }
     for name in (*chosen, "vae_batch"):
         if getattr(memory, name) is not None:

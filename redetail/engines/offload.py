@@ -26,6 +26,36 @@ def on_device(network: Any, device: torch.device) -> Iterator[None]:
         network.to(_CPU)
 
 
+def offload_blocks(network: Any, blocks: Any, device: torch.device) -> None:
+    """Put a network on ``device`` but for its ``blocks``, a list of modules of it: each is there while it computes.
+
+    Their weights stay in main memory and are copied when it is their turn, so nothing has to be copied back.
+    """
+    resting = {id(weight) for block in blocks for weight in block.parameters()}
+    for weight in network.parameters():
+        if id(weight) not in resting:
+            weight.data = weight.data.to(device)
+    for block in blocks:
+        _offload(block, device)
+
+
+def _offload(block: Any, device: torch.device) -> None:
+    kept: list[Tensor] = []
+
+    def bring(module: Any, given: Any) -> None:
+        kept[:] = [weight.data for weight in module.parameters()]
+        for weight in module.parameters():
+            weight.data = weight.data.to(device, non_blocking=True)
+
+    def leave(module: Any, given: Any, made: Any) -> None:
+        for weight, original in zip(module.parameters(), kept, strict=True):
+            weight.data = original
+        kept.clear()
+
+    block.register_forward_pre_hook(bring)
+    block.register_forward_hook(leave, always_call=True)
+
+
 class OffloadedCodec:
     """A codec whose network is on ``device`` only while it works."""
 

@@ -12,7 +12,7 @@ from redetail.engines.base import Capabilities
 from redetail.engines.device import Placement
 from redetail.engines.latent import Codec, LatentEngine
 from redetail.engines.libraries import quiet
-from redetail.engines.offload import OffloadedCodec
+from redetail.engines.offload import OffloadedCodec, offload_blocks
 from redetail.engines.spec import ModelSpec
 from redetail.engines.wan.codec import WanCodec
 from redetail.engines.wan.model import WanParts, open_wan
@@ -22,6 +22,7 @@ from redetail.errors import ModelError
 from redetail.sampling import sampler_names
 from redetail.sampling.schedulers import flow_scheduler_names
 
+_CPU = torch.device("cpu")
 TRAINED_FRAMES = 81
 """What Wan was trained on: 21 latents."""
 
@@ -38,7 +39,7 @@ def load_wan_engine(family: Architecture, spec: ModelSpec, placement: Placement)
     with quiet():
         experts = _experts(parts, spec, placement)
         vae = parts.vae.load(replace(placement, dtype=placement.vae_dtype or torch.float32))
-        beside = torch.device("cpu") if offload else device
+        beside = _CPU if offload else device
         encoder = parts.text.network.load(
             replace(placement, device=beside, dtype=placement.text_dtype or placement.dtype)
         )
@@ -69,19 +70,23 @@ def _experts(parts: WanParts, spec: ModelSpec, placement: Placement) -> Experts:
             f"The LoRA {spec.high_noise_loras[0].path} is for an expert for high noise, but one expert is used alone; "
             "give --lora, or name both with --low-noise-checkpoint."
         )
-    offload = placement.modes.offload
-    beside = replace(placement, device=torch.device("cpu")) if offload else placement
+    modes = placement.modes
+    apart = modes.offload or modes.block_offload
+    beside = replace(placement, device=_CPU) if apart else placement
     if parts.low_noise is None:
-        transformers, loras = [parts.transformer.load(placement)], [spec.loras]
+        transformers = [parts.transformer.load(beside if modes.block_offload else placement)]
+        loras = [spec.loras]
     else:
         transformers = [part.load(beside) for part in (parts.transformer, parts.low_noise)]
         loras = [spec.high_noise_loras, spec.loras]
     for transformer in transformers:
-        if placement.modes.compile:
+        if modes.block_offload:
+            offload_blocks(transformer, transformer.blocks, placement.device)
+        if modes.compile:
             transformer.compile()
     return Experts(
         transformers, loras, boundary=parts.boundary if parts.low_noise else 0.0,
-        device=placement.device if offload else None,
+        device=placement.device if modes.offload and not modes.block_offload else None,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from redetail.engines.base import CropSource, Request
 from redetail.engines.latent import LatentEngine
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ModelSpec
-from redetail.engines.wan.network import Prompt, WanNetwork
+from redetail.engines.wan.network import Prompt, WanModel, WanNetwork
 from redetail.engines.wan.text import WanText
 from redetail.errors import ModelError, SettingsError
 from redetail.geometry.latent_grid import WAN
@@ -351,3 +351,28 @@ def test_half_precision_leaves_the_vae_in_float32(wan_folder: Any) -> None:
 def test_offloaded_parts_give_what_resident_ones_give(wan: Engine, wan_folder: Any) -> None:
     engine = load_engine(wan_folder, device="cpu", memory=Memory(offload=True))
     np.testing.assert_array_equal(enhanced(engine, clip(5)), enhanced(wan, clip(5)))
+
+
+def test_blocks_that_come_one_by_one_give_what_resident_ones_give(wan: Engine, wan_folder: Any) -> None:
+    engine = load_engine(wan_folder, device="cpu", memory=Memory(block_offload=True))
+    assert isinstance(engine, LatentEngine)
+    assert isinstance(engine.model, WanModel)
+    blocks = engine.model.networks()["transformer"].blocks
+    before = [weight.data_ptr() for weight in blocks.parameters()]
+    np.testing.assert_array_equal(enhanced(engine, clip(5)), enhanced(wan, clip(5)))
+    assert [weight.data_ptr() for weight in blocks.parameters()] == before, "the weights in main memory are the same"
+
+
+@pytest.mark.parametrize(("frames", "length"), [(81, 0), (82, 0), (82, 33)])
+def test_long_clips_have_no_step_of_colour_at_their_joints(wan: Engine, frames: int, length: int) -> None:
+    """A still: what its mean colour does from frame to frame where windows meet, it also does inside of one window."""
+    crops = np.repeat(clip(1), frames, 0)
+
+    def steps(**windows: int) -> Array:
+        result = enhanced(wan, crops, steps=1, cfg=1.0, **windows)
+        assert result.shape == crops.shape
+        assert result[-1].std() > 0.01  # neither noise nor nothing at the end
+        return np.abs(np.diff(result.mean((1, 2)), axis=0)).max(1)
+
+    whole, windowed = steps(context_length=97), steps(context_length=length)
+    assert windowed.max() <= 1.5 * whole.max()
