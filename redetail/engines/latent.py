@@ -150,7 +150,7 @@ class LatentEngine:
         partial: bool = True,
         handover: Handover = "carried",
     ) -> None:
-        self._codec, self._model, self._refiner = codec, model, refiner
+        self.codec, self.model, self._refiner = codec, model, refiner
         self._capabilities, self._limit = described(capabilities, placement), context_limit
         self._differential, self._partial, self._handover = differential, partial, handover
         self.placement = placement
@@ -161,37 +161,27 @@ class LatentEngine:
         """What this engine can do."""
         return self._capabilities
 
-    @property
-    def codec(self) -> Codec:
-        """Between pixels and latents."""
-        return self._codec
-
-    @property
-    def model(self) -> LatentModel:
-        """What predicts clean latents."""
-        return self._model
-
     def check(self, settings: Settings) -> None:
         """Raise what :meth:`run` would raise for these settings: names, prompts, context windows that cannot be,
         files of LoRA that do not fit."""
         check_settings(settings, self._capabilities)
         self._windows(1, settings)
-        if isinstance(self._model, ChecksSettings):
-            self._model.check(settings)
+        if isinstance(self.model, ChecksSettings):
+            self.model.check(settings)
 
     def noise_level(self, settings: Settings) -> float | None:
         """Share of noise, 0 (the crop) to 1 (pure noise), in what a run with these settings starts from; None of models
         whose schedule has no shift, unless ``strength`` is given."""
         if not self._capabilities.uses_shift and not settings.strength:
             return None
-        path, settings = self._model.noise_path(settings), self._with_denoise(settings)
+        path, settings = self.model.noise_path(settings), self._with_denoise(settings)
         return effective_noise_level(settings.scheduler, path, settings.steps, settings.denoise)
 
     def _with_denoise(self, settings: Settings) -> Settings:
         """The settings with the ``denoise`` that their ``strength`` means on this model, where one is given."""
         if not settings.strength:
             return settings
-        path = self._model.noise_path(settings)
+        path = self.model.noise_path(settings)
         denoise = denoise_for_noise_level(settings.scheduler, path, settings.steps, settings.strength)
         return replace(settings, denoise=denoise)
 
@@ -213,7 +203,7 @@ class LatentEngine:
 
     def _segment(self, request: Request) -> _Segment:
         """The request with its latent mask and context windows."""
-        settings, grid = self._with_denoise(request.settings), self._codec.grid
+        settings, grid = self._with_denoise(request.settings), self.codec.grid
         latents = grid.latents(request.crops.frames)
         windows = self._windows(latents, settings)
         early = self._windows(latents, settings, stride=settings.context_stride)
@@ -226,7 +216,7 @@ class LatentEngine:
     def _windows(self, latents: int, settings: Settings, *, stride: int = 1) -> list[ContextWindow]:
         """Context windows over so many latents."""
         return context_windows_for(
-            latents, settings, self._capabilities.context_length, self._limit, stride=stride, grid=self._codec.grid
+            latents, settings, self._capabilities.context_length, self._limit, stride=stride, grid=self.codec.grid
         )
 
     def _expected_calls(self, segment: _Segment) -> int:
@@ -236,34 +226,34 @@ class LatentEngine:
             return 0
         late = evaluations(steps - int(steps * _EARLY)) * len(segment.windows)
         early = (evaluations(steps) - evaluations(steps - int(steps * _EARLY))) * len(segment.early)
-        models = [self._model, self._refiner] if segment.settings.refiner_ratio else [self._model]
+        models = [self.model, self._refiner] if segment.settings.refiner_ratio else [self.model]
         frames = segment.crops.frames
         prepared = sum(model.calls(frames, segment.settings) for model in models if model is not None)
-        coded = self._codec.calls(segment.crops.shape)
+        coded = self.codec.calls(segment.crops.shape)
         return prepared + early + late + coded + (coded // 2 if segment.settings.cancel_vae else 0)
 
     def _rediffuse(self, segment: _Segment, meter: Meter) -> None:
         """From pixels to pixels."""
         crops = segment.crops
         with memory_errors(f"{crops.frames} crops of {crops.size} pixels", self.placement, _SMALLER):
-            source = self._codec.encode(crops, meter.tick)
+            source = self.codec.encode(crops, meter.tick)
             latents = finite(self._sampled(source, segment, meter), self.placement)
             if not segment.settings.cancel_vae:
-                self._codec.decode(latents, crops, segment.asked.write, meter.tick)
+                self.codec.decode(latents, crops, segment.asked.write, meter.tick)
                 return
 
             def decode_source(write: Write) -> None:
-                self._codec.decode(source, crops, write, meter.tick)
+                self.codec.decode(source, crops, write, meter.tick)
 
             with round_trip_cancelled(crops, decode_source, segment.asked.write) as write:
-                self._codec.decode(latents, crops, write, meter.tick)
+                self.codec.decode(latents, crops, write, meter.tick)
 
     def _sampled(self, latents: Tensor, segment: _Segment, meter: Meter) -> Tensor:
         """From clean latents to clean latents. Differential diffusion belongs to a feathered mask (see Settings)."""
         mask = segment.mask.values[:, None].to(latents.device)
         differential = self._differential and segment.settings.mask_feather > 0
         inpaint = cache(lambda: self._inpaint_condition(segment, mask))
-        base, ratio = segment.stage(self._model, meter, inpaint), segment.settings.refiner_ratio
+        base, ratio = segment.stage(self.model, meter, inpaint), segment.settings.refiner_ratio
         if self._refiner is None or ratio == 0:
             return sample(base.denoiser, latents, base.path, segment.request, mask=mask, differential=differential)
         refiner = segment.refined.stage(self._refiner, meter, inpaint)
@@ -280,7 +270,7 @@ class LatentEngine:
             drawn = segment.asked.masks(start, stop)[..., None] > 0.5
             return np.where(drawn, np.float32(0.5), segment.crops.read(start, stop))
 
-        latents = self._codec.encode(replace(segment.crops, read=without), lambda: None)
+        latents = self.codec.encode(replace(segment.crops, read=without), lambda: None)
         return torch.cat([(mask > 0.5).to(latents).expand(len(latents), -1, -1, -1), latents], 1)
 
 

@@ -128,8 +128,8 @@ def round_trip(engine: Engine, crops: Array) -> Array:
     assert isinstance(engine, LatentEngine)
     source, written = CropSource.of(crops), list[Array]()
     with torch.inference_mode():
-        latents = engine._codec.encode(source, lambda: None)
-        engine._codec.decode(latents, source, lambda _, pixels: written.append(pixels), lambda: None)
+        latents = engine.codec.encode(source, lambda: None)
+        engine.codec.decode(latents, source, lambda _, pixels: written.append(pixels), lambda: None)
     return np.concatenate(written)
 
 
@@ -151,7 +151,7 @@ def test_a_part_of_a_segment_gets_the_noise_of_the_whole(wan: Engine, monkeypatc
     """With windows of one latent and nothing left of the crops, a latent shows its own noise alone."""
     assert isinstance(wan, LatentEngine)
     decoded: list[Tensor] = []
-    monkeypatch.setattr(wan._codec, "decode", lambda latents, crops, write, tick: decoded.append(latents))
+    monkeypatch.setattr(wan.codec, "decode", lambda latents, crops, write, tick: decoded.append(latents))
 
     def latents(frames: int, first_frame: int) -> Tensor:
         alone = {"context_length": 1, "context_overlap": 0, "denoise": 1.0, "steps": 2}
