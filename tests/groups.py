@@ -43,6 +43,7 @@ GROUPS = (
         ("tests/comfy/inside/",),
         may_skip=("test_context_windows_of_the_core_are_used",),  # the ComfyUI of `make comfy` is older than these
     ),
+    Group("page in a browser", ("tests/web/",)),
     Group("engine contract", ("tests/engines/test_contract.py",)),
     Group("command line", ("tests/cli/",)),
     Group("end to end", ("tests/end_to_end/",)),

@@ -64,8 +64,14 @@ class Folder:
     def check(self, path: Path) -> None:
         """Raise :class:`~redetail.errors.InputError` for a path, as a job file has it, outside of both folders."""
         real = Path(os.path.realpath(path))
-        if not any(real.is_relative_to(allowed) for allowed in (self.root, self.models)):
+        if not path.is_absolute() or not any(real.is_relative_to(allowed) for allowed in (self.root, self.models)):
             raise InputError(f"{path} lies outside of the folder of this page; copy it into that folder.")
+
+    def check_written(self, path: Path) -> None:
+        """The same for what is written: models are only read, and runs are written by the page alone."""
+        real = Path(os.path.realpath(path))
+        if not real.is_relative_to(self.root) or real.is_relative_to(self.state):
+            raise InputError(f"{path} cannot be written from this page; give a name in its folder.")
 
     def name(self, path: Path) -> str:
         """What :meth:`inside` reads."""

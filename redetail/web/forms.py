@@ -74,20 +74,19 @@ def filled_in(form: tuple[FormField, ...], values: Mapping[str, Any]) -> dict[st
     return asked
 
 
-def read_value(form: tuple[FormField, ...], name: Any, text: Any) -> dict[str, Any]:
-    """One setting whose value was typed as text; raises :class:`~redetail.errors.SettingsError`."""
+def varied(form: tuple[FormField, ...], name: Any, text: Any) -> tuple[str, list[Any]] | None:
+    """A setting and its values, which were typed with commas between them; None where there are none.
+
+    Raises :class:`~redetail.errors.SettingsError` for a setting that does not exist and a value that it cannot have.
+    """
     one = next((each for each in form if each.name == name), None)
-    if one is None:
-        raise SettingsError(f"There is no setting {shown(name)}; choose one of the list.")
-    if one.control is Control.CHECK:
-        value: Any = str(text).strip().lower() in ("true", "yes", "on", "1")
-    elif one.control is Control.NUMBER:
-        value = _as_number(one, str(text))
-    else:
-        value = text
-    checked = {one.name: _read(one, value)}
-    Settings(**checked)
-    return checked
+    if one is None or one.control is Control.FILES or not isinstance(text, str | None) or len(text or "") > _LONGEST:
+        raise SettingsError(f"{shown(name)} cannot be compared at {shown(text)}; choose a setting of the list.")
+    parts = [part.strip() for part in (text or "").split("|" if "|" in (text or "") else ",")]
+    values = [_typed(one, part) for part in parts if part]
+    for value in values:
+        Settings(**{one.name: value})
+    return (one.name, values) if values else None
 
 
 def _field(item: Field[Any], names: tuple[str, ...]) -> FormField:
@@ -133,7 +132,12 @@ def _read(one: FormField, value: Any) -> Any:
     return value
 
 
-def _as_number(one: FormField, text: str) -> float | int:
+def _typed(one: FormField, text: str) -> Any:
+    """The value that a text means."""
+    if one.control is Control.CHECK:
+        return text.lower() in ("true", "yes", "on", "1")
+    if one.control is not Control.NUMBER:
+        return text
     try:
         return int(text) if isinstance(one.default, int) else float(text)
     except ValueError:

@@ -20,18 +20,18 @@ from redetail.job import Job, text_of
 from redetail.region import Box
 from redetail.selection.track_edits import kept
 from redetail.selection.tracks import read_tracks
-from redetail.video import EncodeOptions, open_source
+from redetail.settings import display_name
 from redetail.video.options import CONTAINERS
-from redetail.video.span import Span
 from redetail.video.target import check_target
 from redetail.web.folder import Folder, safe_name
 from redetail.web.queue import RunQueue
 from redetail.web.runs import FINISHED, Kind, Run
 
 MOST_BOXES = 64
-PREVIEW_FRAMES = 8
-TRACKS, MASK, JOB, REPORT = "tracks.json", "mask.png", "job.toml", "report.html"
-VARIANTS = ("a", "b")
+MOMENTS = 3
+"""Of a preview."""
+TRACKS, MASK, JOB, REPORT, PREVIEW = "tracks.json", "mask.png", "job.toml", "report.html", "preview"
+SHEET, LOOP = f"{PREVIEW}/sheet.png", f"{PREVIEW}/loop.webp"
 _LONGEST = 20_000
 """Characters of a job file."""
 
@@ -57,10 +57,6 @@ class Order:
     model: Mapping[str, Any] = field(default_factory=dict)
     scale: str = ""
     output: str = ""
-
-    def between(self, start: int, stop: int) -> Order:
-        """The same for these frames alone."""
-        return replace(self, start=f"{start}f", end=f"{stop}f")
 
 
 class Desk:
@@ -134,30 +130,26 @@ class Desk:
             if path is not None and not _is_name(path):
                 self.folder.check(path)
         for path in written:
-            if path is not None and path.resolve().is_relative_to(self.folder.state):
-                raise InputError(f"{path} lies in the folder of runs; give another name.")
+            if path is not None:
+                self.folder.check_written(path)
         return job
 
-    def preview(self, order: Order, other: Mapping[str, Any], moment: int) -> Run:
-        """Queue a few frames from frame ``moment`` on (the middle of the order's part of the clip where that lies
-        outside) with the order's settings, and with ``other`` settings over them."""
+    def preview(self, order: Order, vary: tuple[str, Sequence[Any]] | None = None) -> Run:
+        """Queue a preview of a few moments, with the order's settings or with each of the values of a setting."""
         source = self.folder.inside(order.clip)
-        order = order.between(*_stretch(source, _span(order), moment))
+        values = [] if vary is None else [f"--vary={display_name(vary[0])}={'|'.join(map(_typed, vary[1]))}"]
 
         def make(folder: Path) -> Run:
-            job, commands = self.job(order, folder), []
-            for name, settings in zip(VARIANTS, ({}, other), strict=True):
-                path = folder / f"{name}.toml"
-                own = job.overlay(**settings, output=folder / f"{name}.mkv", encode=EncodeOptions(lossless=True))
-                write_text(path, text_of(own.to_document(), path))
-                commands.append(("detail", "--job", str(path), "--overwrite"))
-            return _run(folder, Kind.PREVIEW, f"Preview of {source.name}", tuple(commands), source)
+            path = folder / JOB
+            write_text(path, text_of(self.job(order, folder).to_document(), path))
+            command = "preview", "--job", str(path), "-o", str(folder / PREVIEW), f"--moments={MOMENTS}", *values
+            return _run(folder, Kind.PREVIEW, f"Preview of {source.name}", ((*command, "--overwrite"),), source)
 
         return self.queue.add(make)
 
     def batch(self, order: Order, clips: Any, pattern: Any) -> Run:
         """Queue all clips of a folder, with the settings of an order."""
-        inputs = self.folder.inside(clips) if clips not in ("", ".") else self.folder.root
+        inputs = self.folder.inside(clips)
         if not inputs.is_dir() or not isinstance(pattern, str):
             raise InputError(f"{shown(clips)} is not a folder of clips; choose one of the list.")
         job = Job().overlay(
@@ -265,14 +257,9 @@ def _run(
     )
 
 
-def _stretch(source: Path, span: Mapping[str, str], moment: int) -> tuple[int, int]:
-    """The first frame of a preview, and the one after its last."""
-    clip, part = open_source(source), Span(span.get("start"), span.get("end"))
-    first = 0 if part.whole else next(part.select(clip)).index
-    last = first + part.estimated_frames(clip.info)
-    if not first <= moment < last:
-        moment = first + max(0, last - first - PREVIEW_FRAMES) // 2
-    return moment, max(moment + 1, min(moment + PREVIEW_FRAMES, last))
+def _typed(value: Any) -> str:
+    """A value of a setting as it is typed."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 def _is_name(path: Path) -> bool:

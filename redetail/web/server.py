@@ -20,14 +20,19 @@ from redetail.web.folder import Folder, media_type
 from redetail.web.forms import form_fields, with_defaults
 from redetail.web.guard import LOCAL, Guard
 from redetail.web.locks import FileLock
-from redetail.web.orders import JOB, REPORT, Desk
+from redetail.web.orders import JOB, LOOP, REPORT, SHEET, Desk
 from redetail.web.queue import RunQueue
 from redetail.web.runs import RunStore
 
 _PACKAGE = "gradio"
 LARGEST_UPLOAD = 4 * 10**9
-_OF_RUNS = re.compile(rf"{re.escape(REPORT)}|{re.escape(JOB)}|tracks-thumbnails/\d+\.png")
-_TYPES = {".html": "text/html; charset=utf-8", ".toml": "text/plain; charset=utf-8", ".png": "image/png"}
+_OF_RUNS = re.compile(rf"{'|'.join(map(re.escape, (REPORT, JOB, SHEET, LOOP)))}|tracks-thumbnails/\d+\.png")
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".toml": "text/plain; charset=utf-8",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +97,7 @@ def application(options: ServerOptions, folder: Folder, queue: RunQueue) -> Any:
     except ImportError as error:
         raise DependencyError(_PACKAGE, "web") from error
     from redetail.web.page.handlers import Handlers
-    from redetail.web.page.layout import build, css, theme
+    from redetail.web.page.layout import SCRIPT, build, css, theme
     from redetail.web.page.wiring import wire
 
     form = form_fields({"sampler": sampler_names(), "scheduler": scheduler_names()})
@@ -104,7 +109,7 @@ def application(options: ServerOptions, folder: Folder, queue: RunQueue) -> Any:
     app = gradio.mount_gradio_app(
         app, page, "/", server_name=options.host, server_port=options.port, footer_links=[], run_history=False,
         allowed_paths=[], blocked_paths=[str(folder.state / "runs")], show_error=True, max_file_size=options.largest,
-        ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False, theme=theme(), css=css(),
+        ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False, theme=theme(), css=css(), js=SCRIPT,
     )  # fmt: skip
     return Guard(app, options.host, options.user, options.password, options.largest)
 

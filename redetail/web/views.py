@@ -10,6 +10,7 @@ from urllib.parse import quote
 import numpy as np
 
 from redetail.selection.tracks_document import SubjectTrack, Tracks
+from redetail.web.orders import LOOP, SHEET
 from redetail.web.pictures import ClipFacts
 from redetail.web.runs import FINISHED, RESUMABLE, Kind, Run, State, Status
 
@@ -140,6 +141,16 @@ def result_view(run: Run, name: str, *, report: bool) -> str:
     links.append(f"<a class='rd-link' href='{run_address(run, 'job.toml')}' download>Download the job file</a>")
     frame = f"<iframe src='{run_address(run, 'report.html', fresh=True)}' title='Report'></iframe>" if report else ""
     return f"{_player(f'{address}?{run.attempt}', name)}<p class='rd-links'>{''.join(links)}</p>{frame}"
+
+
+def preview_view(run: Run) -> str:
+    """The moments of a preview, and its loop."""
+    sheet, loop = (run_address(run, name, fresh=True) for name in (SHEET, LOOP))
+    opened = f"<a href='{sheet}' target='_blank' rel='noopener'>"
+    return (
+        f"{opened}<img class='rd-sheet' src='{sheet}' alt='Moments of the preview: before, and each value'></a>"
+        f"<img class='rd-sheet' src='{loop}' alt='The first moment as a loop'>"
+    )
 
 
 def batch_view(folder: str, names: Sequence[str]) -> str:

@@ -17,8 +17,9 @@ from redetail.job import to_toml
 from redetail.selection.boxes import BoxSelection
 from redetail.video.span import Position
 from redetail.web.folder import Folder, check_readable, safe_name
-from redetail.web.forms import FormField, filled_in, read_value, with_defaults
-from redetail.web.orders import PREVIEW_FRAMES, Desk, Order, parse_boxes
+from redetail.web.forms import FormField, filled_in, varied, with_defaults
+from redetail.web.orders import Desk, Order, parse_boxes
+from redetail.web.page.layout import BUNDLED
 from redetail.web.page.showing import NOTE, Showing, key_of
 from redetail.web.pictures import facts_of, frame_of, marked_box, painted
 from redetail.web.runs import FINISHED, Kind, Run
@@ -57,7 +58,7 @@ class Handlers:
         """The lists of the page, when it is opened: clips, folders, model files (once for each field), job files."""
         clips, models = self._folder.clips(), self._folder.model_files()
         chosen = clip if clip in clips else next((one for one in clips if not one.startswith("results/")), None)
-        single = gr.update(choices=[("The model that comes with redetail", ""), *((one, one) for one in models)])
+        single = gr.update(choices=[BUNDLED, *((one, one) for one in models)])
         others = [
             gr.update(choices=models) if several else gr.update(choices=[("None", ""), *((one, one) for one in models)])
             for several in self._several
@@ -82,18 +83,18 @@ class Handlers:
         if not isinstance(path, str):
             raise InputError(f"The upload is {shown(path)}; upload one file.")
         place = self._folder.admit(Path(path), Path(path).name, self._largest, check_readable)
+        Path(path).unlink(missing_ok=True)  # what Gradio keeps of it
         return gr.update(choices=self._folder.clips(), value=self._folder.name(place))
 
     def choose(self, clip: Any) -> list[Any]:
         """Show a clip, and its first frame for marks."""
         if not clip:
-            return ["", *[gr.update(maximum=1, value=0)] * 2, None, None, None, "", None]
+            return ["", gr.update(maximum=1, value=0), None, None, None, "", None]
         path = self._folder.inside(clip)
         facts, picture = facts_of(path), frame_of(path, 0)
         last = gr.update(maximum=max(1, facts.frames - 1), value=0)
-        moment = gr.update(maximum=max(1, facts.frames - 1), value=max(0, facts.frames // 2 - PREVIEW_FRAMES // 2))
         editor = {"background": picture, "layers": [], "composite": None}
-        return [clip_view(clip, facts), last, moment, picture, editor, None, "", None]
+        return [clip_view(clip, facts), last, picture, editor, None, "", None]
 
     def show_frame(self, clip: Any, index: Any, boxes: Any) -> list[Any]:
         """Another frame to mark on."""
@@ -145,12 +146,9 @@ class Handlers:
 
     # 4: preview, 5: run
 
-    def preview(self, other: Any, value: Any, moment: Any, *values: Any) -> str:
-        """Start a preview of the page's settings beside one other value."""
-        order = self._order(values)
-        if isinstance(moment, bool) or not isinstance(moment, int | float) or not 0 <= moment < 10**9:
-            raise InputError(f"The frame is {shown(moment)}; give its number, from 0.")
-        return self._shown.progress(self._desk.preview(order, read_value(self._form, other, value), int(moment)))
+    def preview(self, other: Any, value: Any, *values: Any) -> str:
+        """Start a preview of the page's settings, or of one of them at several values."""
+        return self._shown.progress(self._desk.preview(self._order(values), varied(self._form, other, value)))
 
     def run(self, *values: Any) -> str:
         """Queue the work on the clip."""
@@ -164,18 +162,15 @@ class Handlers:
 
     # while runs run
 
-    def tick(self, clip: Any, cards: Any, shown_preview: Any) -> list[Any]:
+    def tick(self, clip: Any, cards: Any) -> list[Any]:
         """What changed since a second ago."""
         found, preview = self._desk.latest(Kind.FIND, clip), self._desk.latest(Kind.PREVIEW, clip)
-        pictures = [gr.skip(), gr.skip()]
-        if preview is not None and preview.state in FINISHED and key_of(preview) != shown_preview:
-            pictures = [gr.update(value=self._shown.preview(preview), visible=True), key_of(preview)]
         return [
             self._shown.rows(),
             self._shown.progress(found),
             self._shown.cards(clip, found, cards),
             self._shown.progress(preview),
-            *pictures,
+            self._shown.preview(preview),
         ]
 
     def act(self, event: gr.EventData) -> list[Any]:

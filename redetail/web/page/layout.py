@@ -11,7 +11,7 @@ import gradio as gr
 from redetail.engines.architectures import all_presets
 from redetail.engines.spec import ModelSpec
 from redetail.web.forms import Control, FormField, by_group
-from redetail.web.orders import PREVIEW_FRAMES, several_models, single_models
+from redetail.web.orders import several_models, single_models
 
 TITLE = "redetail"
 _BIGGEST_SLIDER = 4096
@@ -30,6 +30,14 @@ element.addEventListener('click', event => {
   if (button) trigger('click', {action: button.dataset.do, run: button.dataset.run});
 });
 """
+SCRIPT = """
+() => new MutationObserver(() => document.querySelectorAll('#result-picture').forEach(part =>
+  part.querySelectorAll('img').forEach((picture, place) => { picture.alt ||= place ? 'After' : 'Before'; })
+)).observe(document.body, {childList: true, subtree: true})
+"""
+"""Gives the pictures before and after, which Gradio leaves without a name, one."""
+BUNDLED = ("Built in", "")
+"""The choice of the model that comes with redetail."""
 NOTHING: dict[str, Any] = {"html": "", "chosen": [], "shown": ""}
 """No subjects on the page."""
 
@@ -56,7 +64,7 @@ def theme() -> Any:
 def build(form: tuple[FormField, ...]) -> tuple[gr.Blocks, Parts]:
     """The page without its behaviour; the form has the defaults of the model that comes with redetail."""
     parts = Parts(settings={}, models={})
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(
             "<header class='rd-title'><h1>redetail</h1><p>Sharper faces in video. Nothing else changes.</p></header>"
         )
@@ -84,7 +92,7 @@ def _clip(parts: Parts) -> None:
     with gr.Column(elem_classes="rd-step"):
         gr.HTML("<h2>1 · Clip</h2>")
         with gr.Row():
-            parts.clip = gr.Dropdown([], label="Clip in the folder", scale=3, elem_id="clip")
+            parts.clip = gr.Dropdown([], label="Clip in the folder", allow_custom_value=True, scale=3, elem_id="clip")
             parts.upload = gr.UploadButton(
                 "Upload a clip", file_count="single", scale=1, min_width=130, elem_id="upload"
             )
@@ -109,7 +117,12 @@ def _subjects(parts: Parts) -> None:
             with gr.Tabs():
                 with gr.Tab("Box: two clicks"):
                     parts.picture = gr.Image(
-                        label="Click two corners", interactive=False, type="numpy", buttons=[], elem_id="box-picture"
+                        label="Click two corners",
+                        alt_text="A frame of the clip",
+                        interactive=False,
+                        type="numpy",
+                        buttons=[],
+                        elem_id="box-picture",
                     )
                     parts.boxes = gr.Textbox(
                         label="Boxes: x1,y1,x2,y2 on each line", lines=2, placeholder="40,60,180,220", elem_id="boxes"
@@ -133,7 +146,7 @@ def _settings(parts: Parts, form: tuple[FormField, ...]) -> None:
         gr.HTML("<h2>3 · How</h2>")
         with gr.Row():
             parts.models["checkpoint"] = gr.Dropdown(
-                [("The model that comes with redetail", "")], value="", label="Model", min_width=180, elem_id="model"
+                [BUNDLED], value="", label="Model", allow_custom_value=True, min_width=180, elem_id="model"
             )
             presets = [("None", ""), *((name, name) for name in all_presets())]
             parts.preset = gr.Dropdown(presets, value="", label="Preset", min_width=120)
@@ -158,9 +171,9 @@ def _settings(parts: Parts, form: tuple[FormField, ...]) -> None:
 def _model_files(parts: Parts) -> None:
     for name in single_models(ModelSpec):
         if name != "checkpoint":
-            parts.models[name] = gr.Dropdown([("None", "")], value="", label=_title(name))
+            parts.models[name] = gr.Dropdown([("None", "")], value="", label=_title(name), allow_custom_value=True)
     for name in several_models(ModelSpec):
-        parts.models[name] = gr.Dropdown([], value=[], multiselect=True, label=_title(name))
+        parts.models[name] = gr.Dropdown([], value=[], multiselect=True, label=_title(name), allow_custom_value=True)
 
 
 def _control(one: FormField) -> Any:
@@ -191,26 +204,15 @@ def _title(name: str) -> str:
 def _preview(parts: Parts, form: tuple[FormField, ...]) -> None:
     with gr.Column(elem_classes="rd-step"):
         gr.HTML("<h2>4 · Preview</h2>")
-        parts.moment = gr.Slider(
-            0,
-            1,
-            0,
-            step=1,
-            label="At frame",
-            info=f"{PREVIEW_FRAMES} frames from here are detailed twice",
-            elem_id="moment",
-        )
         with gr.Row():
             names = [(one.label, one.name) for one in form if one.control is not Control.FILES]
-            parts.other = gr.Dropdown(names, value="denoise", label="The second time with another", min_width=140)
-            parts.value = gr.Textbox("0.3", label="Its value", max_lines=1, min_width=100)
+            parts.other = gr.Dropdown(names, value="denoise", label="Compare", min_width=120)
+            parts.value = gr.Textbox(
+                label="At these values", placeholder="0.5, 1", max_lines=1, min_width=110, elem_id="values"
+            )
             parts.preview = gr.Button("Preview", min_width=110, elem_id="preview")
         parts.preview_state = gr.HTML("", elem_id="preview-state")
-        parts.preview_picture = gr.ImageSlider(
-            label="Your settings | the other value", type="numpy", interactive=False, buttons=["fullscreen"],
-            visible=False, elem_id="preview-picture",
-        )  # fmt: skip
-        parts.shown = gr.State("")
+        parts.preview_view = gr.HTML("", elem_id="preview-view", label="Preview")
 
 
 def _run(parts: Parts) -> None:
@@ -236,7 +238,7 @@ def _runs(parts: Parts) -> None:
 def _batch(parts: Parts) -> None:
     gr.HTML("<p class='rd-lead'>Every clip of a folder is detailed with the model and the settings under Detail.</p>")
     with gr.Row():
-        parts.folder = gr.Dropdown([], label="Folder of clips", elem_id="folder")
+        parts.folder = gr.Dropdown([], label="Folder of clips", allow_custom_value=True, elem_id="folder")
         parts.pattern = gr.Textbox(
             label="Names of the results", placeholder="{stem}{suffix}", info="{stem}, {suffix}, {parent}, {number}"
         )
@@ -254,7 +256,7 @@ def _job(parts: Parts) -> None:
         parts.run_job = gr.Button("Run this job", variant="primary", elem_id="run-job")
     parts.text = gr.Textbox(label="Job", lines=16, max_lines=40, elem_id="job-text")
     with gr.Row():
-        parts.job_file = gr.Dropdown([], label="Job files in the folder", elem_id="job-file")
+        parts.job_file = gr.Dropdown([], label="Job files in the folder", allow_custom_value=True, elem_id="job-file")
         parts.load_job = gr.Button("Load", min_width=90)
         parts.job_name = gr.Textbox(label="Save as", placeholder="job.toml", max_lines=1)
         parts.save_job = gr.Button("Save", min_width=90)

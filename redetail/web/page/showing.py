@@ -11,11 +11,11 @@ from redetail.evaluate.sheet import zoomed
 from redetail.job import read_job
 from redetail.region import Box, Size
 from redetail.selection.tracks import read_tracks
-from redetail.web.orders import JOB, PREVIEW_FRAMES, REPORT, TRACKS, VARIANTS, Desk
+from redetail.web.orders import JOB, REPORT, SHEET, TRACKS, Desk
 from redetail.web.page.layout import NOTHING
-from redetail.web.pictures import Picture, facts_of, frame_of
-from redetail.web.runs import FINISHED, Kind, Run, State, status_of
-from redetail.web.views import batch_view, progress_bar, result_view, run_list, subject_cards
+from redetail.web.pictures import facts_of, frame_of
+from redetail.web.runs import FINISHED, Kind, Run, State, Status, status_of
+from redetail.web.views import batch_view, preview_view, progress_bar, result_view, run_list, subject_cards
 
 _MOST_ROWS = 60
 NOTE = "<p class='rd-note' role='status'>{}</p>"
@@ -26,11 +26,21 @@ class Showing:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._ended: dict[str, Status] = {}
 
     def rows(self) -> str:
         """The list of runs."""
         queue = self._desk.queue
-        return run_list([(run, status_of(run), queue.position(run)) for run in queue.runs()[:_MOST_ROWS]])
+        return run_list([(run, self._status(run), queue.position(run)) for run in queue.runs()[:_MOST_ROWS]])
+
+    def _status(self, run: Run) -> Status:
+        """How far a run is; of one that ended it is read once."""
+        if run.state in (State.WAITING, State.RUNNING):
+            return status_of(run)
+        key = f"{key_of(run)}/{run.state}"
+        if key not in self._ended:
+            self._ended[key] = status_of(run)
+        return self._ended[key]
 
     def progress(self, run: Run | None) -> str:
         """One run in a line, where it is not done."""
@@ -52,10 +62,11 @@ class Showing:
         html = subject_cards(found, tracks, facts.frames, facts.rate or 1.0)
         return {"html": html, "chosen": [one.label for one in tracks.subjects], "shown": key_of(found)}
 
-    def preview(self, run: Run) -> tuple[Picture, ...]:
-        """A frame of both variants."""
-        middle = PREVIEW_FRAMES // 2
-        return tuple(frame_of(run.folder / f"{name}.mkv", middle) for name in VARIANTS)
+    def preview(self, run: Run | None) -> str:
+        """The pictures of a preview that is done."""
+        if run is None or run.state not in FINISHED:
+            return ""
+        return preview_view(run) if (run.folder / SHEET).is_file() else NOTE.format("There is nobody to show.")
 
     def result(self, run: Run) -> list[Any]:
         """The result, the run's name, the slider of frames and the pictures before and after."""

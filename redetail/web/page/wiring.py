@@ -41,7 +41,7 @@ def _lists(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
     parts.clip.change(
         said(handlers.choose),
         [parts.clip],
-        [parts.clip_view, parts.frame, parts.moment, parts.picture, parts.editor, parts.mask, parts.mask_state,
+        [parts.clip_view, parts.frame, parts.picture, parts.editor, parts.mask, parts.mask_state,
          parts.corner],
         **_QUIET,
     )  # fmt: skip
@@ -71,15 +71,13 @@ def _work(parts: Parts, handlers: Handlers) -> None:
         **_QUIET,
     )
     parts.find.click(said(handlers.find), order, [parts.find_state], **_PRIVATE)
-    parts.preview.click(
-        said(handlers.preview), [parts.other, parts.value, parts.moment, *order], [parts.preview_state], **_PRIVATE
-    )
+    parts.preview.click(said(handlers.preview), [parts.other, parts.value, *order], [parts.preview_state], **_PRIVATE)
     parts.run.click(said(handlers.run), order, [parts.run_state], **_PRIVATE)
     parts.batch.click(said(handlers.batch), [parts.folder, parts.pattern, *order], [parts.tabs], **_PRIVATE)
     parts.timer.tick(
         said(handlers.tick),
-        [parts.clip, parts.cards, parts.shown],
-        [parts.runs, parts.find_state, parts.cards, parts.preview_state, parts.preview_picture, parts.shown],
+        [parts.clip, parts.cards],
+        [parts.runs, parts.find_state, parts.cards, parts.preview_state, parts.preview_view],
         **_QUIET,
     )
     parts.runs.click(
