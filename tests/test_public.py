@@ -2,9 +2,11 @@
 
 import importlib
 import inspect
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import redetail
 from redetail import errors
@@ -49,3 +51,16 @@ def test_every_error_of_the_tree_is_public() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(redetail, "improve")
+
+
+def test_the_package_is_found_from_the_folder_that_a_clone_lies_in(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    (tmp_path / "redetail").mkdir()
+    for name in ("__init__.py", "redetail"):
+        (tmp_path / "redetail" / name).symlink_to(root / name)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    code = "import redetail, redetail.region; print(redetail.__version__, redetail.Settings().steps >= 1)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ran.stdout.strip(), ran.stderr) == (f"{redetail.__version__} True", "")

@@ -58,7 +58,8 @@ class Capabilities:
     crops that its motion layers take at once (None: any number); longer segments are sampled in overlapping windows by
     the engine itself.
     ``defaults``: settings that differ from those of the detailer node; ``presets``: settings that belong together for
-    its models, by name. ``uses_prompt``: whether text matters; ``uses_loras``: whether LoRA can be added;
+    its models, by name. ``uses_prompt``: whether text matters, ``prompt_words``: the only words that do
+    (empty: all); ``uses_loras``: whether LoRA can be added;
     ``uses_shift``: whether its schedule has a shift (rectified flows); ``uses_strength``: whether it knows the noise
     levels of its schedule; ``has_vae``: whether crops pass through a VAE, whose losses can be given back;
     ``placement``: where and how it computes, for the report.
@@ -75,6 +76,7 @@ class Capabilities:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     uses_prompt: bool = True
+    prompt_words: tuple[str, ...] = ()
     uses_loras: bool = False
     uses_shift: bool = False
     uses_strength: bool = False

@@ -15,7 +15,7 @@ from redetail.engines.architectures import families_with_preset
 from redetail.engines.base import Capabilities, CropSource, Pixels, Request
 from redetail.engines.device import Placement
 from redetail.engines.files import open_as
-from redetail.engines.prompt import key_frames, prompts_of
+from redetail.engines.prompt import key_frames, prompts_of, weighted_words
 from redetail.engines.spec import WeightedFile
 from redetail.errors import InputError, ModelError, RegionError, SettingsError, UnknownNameError
 from redetail.geometry.context import ContextWindow, context_windows
@@ -89,6 +89,21 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
             open_as(lora.path, ("lora",), "a LoRA")
     for prompt in prompts_of(settings).values():
         key_frames(prompt)
+
+
+def prompt_notes(settings: Settings, capabilities: Capabilities) -> tuple[str, ...]:
+    """What a run says of a prompt that its model does not read, or of words in it that mean nothing to the model."""
+    given = " ".join((settings.prompt, settings.negative))
+    if not given.strip():
+        return ()
+    if not capabilities.uses_prompt:
+        return (f"The model {capabilities.name} reads no prompt; what was given is left out.",)
+    unknown = [word for word, _ in weighted_words(given) if word not in capabilities.prompt_words]
+    if not capabilities.prompt_words or not unknown:
+        return ()
+    left_out = " ".join(unknown[:6]) + (" ..." if len(unknown) > 6 else "")
+    known = f"{', '.join(capabilities.prompt_words[:-1])} and {capabilities.prompt_words[-1]}"
+    return (f"The model {capabilities.name} knows only the words {known}; it leaves out {left_out!r}.",)
 
 
 def check_scheduler(name: str, capabilities: Capabilities) -> None:

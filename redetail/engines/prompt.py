@@ -34,6 +34,7 @@ _NUMBER = re.compile(r":\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*$")
 _NUMBER_REACH = 40
 _BREAK = re.compile(r"\bBREAK\b")
 _TAG = re.compile(r"<(lora|lyco|hypernet):([^<>]*)>")
+_WORD = re.compile(r"\(\s*([^\s():,]+)\s*:\s*([^\s():,]+)\s*\)|([^\s,]+)")
 _KEY = re.compile(r"(?:\A|(?<!\\)[;\n])\s*(-?[0-9]+)\s*:(?![0-9])")
 _LAST_SEMICOLON = re.compile(r"(?<!\\);\s*\Z")
 _MISSED_KEYS = re.compile(r"\A\s*[0-9]+\s*:[0-9].*[;\n]\s*[0-9]+\s*:", re.DOTALL)
@@ -227,3 +228,8 @@ def _level(start: int, stop: int, partners: dict[int, int]) -> Iterator[int]:
         else:
             yield index
         index += 1
+
+
+def weighted_words(prompt: str) -> list[tuple[str, str]]:
+    """Words between commas or blanks in lower case, and the weight of those in ``(word:weight)`` as typed, else ""."""
+    return [((weighted or plain).lower(), weight) for weighted, weight, plain in _WORD.findall(prompt)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from redetail.engines.base import Engine, noise_level
+from redetail.engines.checks import prompt_notes
 from redetail.errors import SettingsError
 from redetail.geometry.scale import ratios
 from redetail.imaging.parallel import ahead, behind
@@ -110,7 +111,13 @@ class Run:
         budgets = self._memory(size).fitted(crops, self._budgets, self.engine.capabilities.size_multiple)
         if budgets != self._budgets:
             crops = self._crops(detailed, budgets)
-        notices = (*self.source.info.notices, *self.source.faults, *self._beside, *found.notices, *shapeless)
+        asked = dict.fromkeys(
+            note
+            for settings in (self.settings, *(crop.settings for crop in crops))
+            for note in prompt_notes(settings, self.engine.capabilities)
+        )
+        beside = (*self.source.info.notices, *self.source.faults, *self._beside)
+        notices = (*beside, *found.notices, *shapeless, *asked)
         return Plan(
             found.start,
             found.stop,

@@ -19,7 +19,7 @@ from redetail.engines.restoration.dial import Dial
 from redetail.engines.restoration.draft import drafts
 from redetail.engines.restoration.folder import Loaded, load
 from redetail.engines.restoration.network import RestorationUNet
-from redetail.engines.restoration.tasks import task_weights
+from redetail.engines.restoration.tasks import KEEP, task_weights
 from redetail.geometry.context import ContextWindow
 from redetail.sampling import Denoiser, NoisePath, VarianceExploding, sampler_names, scheduler_names
 from redetail.settings import Settings
@@ -146,6 +146,7 @@ def load_restoration_engine(path: Path, placement: Placement) -> LatentEngine:
         schedulers=scheduler_names(),
         defaults=card.defaults,
         uses_prompt=bool(config.tasks),
+        prompt_words=(*config.tasks, KEEP) if config.tasks else (),
         part_pixels=16 * 512 * 512,  # its latents are as large as the pixels: some 200 bytes for each in all
         cost=_COST if placement.device.type == "cpu" else Cost(even=True),
     )

@@ -1,11 +1,14 @@
 """Prompts of the restoration model."""
 
-import logging
-
+import numpy as np
 import pytest
 
+import redetail
+from redetail.engines import FakeEngine, load_engine
+from redetail.engines.checks import prompt_notes
 from redetail.engines.restoration.tasks import task_weights
 from redetail.errors import SettingsError
+from redetail.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -30,14 +33,23 @@ def test_no_words_say_nothing(prompt: str) -> None:
     assert task_weights(prompt) is None
 
 
-def test_unknown_words_are_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        assert task_weights("sharpen the (eyes:1.2)") == (1, 0, 0)
-        assert task_weights("a lady on a swing in a large old garden") is None
-    first, second = (record.getMessage() for record in caplog.records)
+def test_unknown_words_are_left_out_with_a_note() -> None:
+    assert task_weights("sharpen the (eyes:1.2)") == (1, 0, 0)
+    assert task_weights("a lady on a swing in a large old garden") is None
+    capabilities = load_engine().capabilities
+    (first,) = prompt_notes(Settings(prompt="sharpen the (eyes:1.2)"), capabilities)
+    (second,) = prompt_notes(Settings(prompt="a lady on a swing in a large old garden"), capabilities)
     assert "'the eyes'" in first
     assert "sharpen, denoise, deblock and keep" in first
     assert "'a lady on a swing in ...'" in second
+    assert prompt_notes(Settings(prompt="sharpen, (deblock:0.5)"), capabilities) == ()
+
+
+def test_every_run_says_that_a_prompt_is_not_read() -> None:
+    frames = np.zeros((2, 64, 64, 3), np.uint8)
+    for _ in range(2):
+        plan = redetail.plan(frames, box=(8, 8, 40, 40), engine=FakeEngine(), prompt="a lady", steps=1)
+        assert plan.notices == ("The model fake reads no prompt; what was given is left out.",)
 
 
 @pytest.mark.parametrize("weight", ["2.1", "-1", "nan", "much"])
