@@ -1,26 +1,24 @@
 """Names that a running process has taken, and what processes that were killed have left behind.
 
 A name is taken by a lock on a hidden file, which the system gives back when its process ends, however it ends. So a
-lock that can be taken belongs to nobody any more. Systems without such locks (Windows) claim nothing.
+lock that can be taken belongs to nobody any more.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
-import sys
-import tempfile
 import time
 import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from redetail import locks
 from redetail.errors import OutputError
-
-if sys.platform != "win32":
-    import fcntl
 
 MARK = "redetail"
 _LEFTOVER = re.compile(rf"\..*\.{MARK}-[0-9a-f]{{8}}\.(part(\.\w+)?|claim)|\.{MARK}-\w{{8}}\.crops")
@@ -38,12 +36,12 @@ def hidden_name(path: Path, key: str, ending: str) -> Path:
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Keep an existing file or folder locked, so that no one takes it for a leftover."""
-    descriptor = _lock(path)
+    descriptor = locks.lock(path)
     try:
         yield
     finally:
         if descriptor is not None:
-            os.close(descriptor)
+            locks.unlock(descriptor)
 
 
 @contextmanager
@@ -81,8 +79,9 @@ def stopped_work(folder: Path) -> list[Path]:
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
     """A new hidden folder in ``parent`` that is gone when the context ends."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{MARK}-", suffix=".crops", dir=parent))
-    try:
+    folder = parent / f".{MARK}-{secrets.token_hex(4)}.crops"
+    try:  # its name is known before it exists, so that a signal at any moment leaves nothing
+        folder.mkdir(mode=0o700)
         with held(folder):
             yield folder
     finally:
@@ -101,60 +100,55 @@ def remove(paths: Iterable[Path]) -> None:
 
 @contextmanager
 def _claimed(path: Path) -> Iterator[None]:
-    real = Path(os.path.realpath(path))
-    claim = hidden_name(real, _key(real.name), "claim")
-    descriptor = _taken(claim, path)
+    claim = _Claim(path)
     try:
+        # Signals interrupt the main thread alone: in another one a claim is taken as a whole, or not at all.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(claim.take).result()
         yield
     finally:
-        if descriptor is not None:
+        claim.give_back()
+
+
+class _Claim:
+    """The hidden file that says that ``path`` is being written."""
+
+    def __init__(self, path: Path) -> None:
+        real = Path(os.path.realpath(path))
+        self._path, self._file = path, hidden_name(real, _key(real.name), "claim")
+        self._descriptor: int | None = None
+
+    def take(self) -> None:
+        """Lock the file. Where none can be made or locked here, nothing is claimed; writing will find out why."""
+        with suppress(OSError):
+            self._descriptor = self._locked()
+
+    def give_back(self) -> None:
+        """Remove the file, if it is ours."""
+        if self._descriptor is not None:
             with suppress(OSError):
-                claim.unlink()  # before the lock is given back: it is ours until then
-            os.close(descriptor)
+                self._file.unlink()  # before the lock is given back: it is ours until then
+            locks.unlock(self._descriptor)
+
+    def _locked(self) -> int | None:
+        while True:
+            self._file.touch()
+            try:
+                descriptor = locks.lock(self._file)
+            except BlockingIOError:
+                raise OutputError(
+                    f"Another run is writing {self._path}; wait until it has finished, or choose another name."
+                ) from None
+            if descriptor is None:
+                self._file.unlink()
+                return None
+            if locks.still_names(self._file, descriptor):
+                return descriptor
+            locks.unlock(descriptor)  # its owner removed it just now
 
 
 def _key(name: str) -> str:
     return f"{zlib.crc32(os.fsencode(os.path.normcase(name))):08x}"
-
-
-def _taken(claim: Path, path: Path) -> int | None:
-    """The locked file of a claim; None where files cannot be locked or made here, which writing will find out."""
-    while True:
-        try:
-            claim.touch()
-            descriptor = _lock(claim)
-        except BlockingIOError:
-            raise OutputError(
-                f"Another run is writing {path}; wait until it has finished, or choose another name."
-            ) from None
-        except OSError:
-            return None
-        if descriptor is None or _same(claim, descriptor):
-            return descriptor
-        os.close(descriptor)  # its owner removed it just now
-
-
-def _lock(path: Path) -> int | None:
-    """A descriptor that holds a lock; raises BlockingIOError where another one does."""
-    if sys.platform == "win32":
-        return None
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise
-    except OSError:  # a network file system without locks
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _same(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except OSError:
-        return False
 
 
 def _abandoned_ones(folder: Path, names: re.Pattern[str]) -> list[Path]:
@@ -169,10 +163,10 @@ def _abandoned(path: Path) -> bool:
     try:
         if time.time() - path.stat().st_mtime < _FRESH:
             return False
-        descriptor = _lock(path)
+        descriptor = locks.lock(path)
     except OSError:
         return False
     if descriptor is None:
         return False
-    os.close(descriptor)
+    locks.unlock(descriptor)
     return True

@@ -7,14 +7,48 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
-from redetail import claims, files
+from redetail import claims, files, locks
 from redetail.errors import OutputError
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 OLD = time.time() - 60
+
+
+class Windows:
+    """``os`` with files as Windows has them: an open temporary file keeps its name, a closed one is gone."""
+
+    O_CREAT, O_EXCL, O_RDWR = os.O_CREAT, os.O_EXCL, os.O_RDWR
+
+    def __init__(self) -> None:
+        self._open: dict[int, Path] = {}
+
+    def open(self, path: Path, flags: int) -> int:
+        if path in self._open.values():
+            raise PermissionError(13, "the file is about to be deleted", str(path))
+        descriptor = os.open(path, flags & ~WINDOWS_TEMPORARY)
+        self._open[descriptor] = path
+        return descriptor
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+        if path := self._open.pop(descriptor, None):
+            path.unlink(missing_ok=True)
+
+
+WINDOWS_TEMPORARY = 0x40000000
+
+
+@pytest.fixture(params=["this system", "windows"], autouse=True)
+def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both kinds of locks; what a kill does to them is tested where the system itself does it."""
+    if request.param == "windows":
+        monkeypatch.setattr(locks, "os", Windows())
+        monkeypatch.setattr(locks, "TEMPORARY", WINDOWS_TEMPORARY)
+        monkeypatch.setattr(locks, "lock", locks.companion)
+    return str(request.param)
 
 
 def names(folder: Path) -> list[str]:
@@ -80,6 +114,46 @@ def test_what_is_in_use_is_no_leftover(tmp_path: Path) -> None:
         assert claims.leftovers(tmp_path) == []
         temporary.write_text("x")
     assert names(tmp_path) == ["a.json"]
+
+
+def interrupt_at(moment: int, folder: Path) -> bool:
+    """Take a claim and a folder, with a signal at the n-th line of ours that the main thread runs until both are there.
+
+    Whether there were as many lines.
+    """
+    lines = 0
+    reached = False
+
+    def trace(frame: FrameType, event: str, _: object) -> object:
+        nonlocal lines
+        if frame.f_code.co_filename not in (claims.__file__, locks.__file__) or reached:
+            return None
+        lines += event == "line"
+        if lines == moment:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        with claims.claimed([folder / "out.mp4"]), claims.temporary_folder(folder):
+            reached = True
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+def test_a_signal_at_any_moment_leaves_nothing(tmp_path: Path) -> None:
+    moments = 1
+    while interrupt_at(moments, tmp_path):
+        left = [name for name in names(tmp_path) if not name.endswith(".lock")]  # Windows removes it with the process
+        assert left == [], f"at line {moments}"
+        moments += 1
+    assert moments > 15
+    with claims.claimed([tmp_path / "out.mp4"]):  # and the name is free
+        pass
 
 
 @pytest.mark.parametrize("stem", ["n" * 250, "字" * 80, "😀" * 60, os.fsdecode(b"\xff" * 200), "a"])

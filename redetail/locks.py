@@ -1,0 +1,63 @@
+"""Locks that the system gives back when their process ends, however it ends.
+
+POSIX locks the file or folder itself (flock). Windows cannot lock a folder, so a lock there is a hidden file beside it
+that the system deletes when it is closed (``O_TEMPORARY``), and that only one process can make.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+TEMPORARY = getattr(os, "O_TEMPORARY", 0)  # Windows only
+
+
+def flock(path: Path) -> int | None:
+    """Lock an existing file or folder: the descriptor that holds the lock until it is closed.
+
+    None on a file system without locks. Raises BlockingIOError where another descriptor holds it, or OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:  # a network file system
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def companion(path: Path) -> int | None:
+    """The same with a file beside ``path``, as Windows does it; None where no file can be made there."""
+    lock = path.with_name(f"{path.name}.lock")
+    with suppress(OSError):
+        lock.unlink()  # it is there after a loss of power; where a process holds it, it keeps its name
+    try:
+        return os.open(lock, os.O_CREAT | os.O_EXCL | os.O_RDWR | TEMPORARY)
+    except (FileExistsError, PermissionError) as error:  # held, and held but about to be deleted
+        raise BlockingIOError(f"{path} is locked") from error
+    except OSError:
+        return None
+
+
+def unlock(descriptor: int) -> None:
+    """Give a lock back."""
+    os.close(descriptor)
+
+
+def still_names(path: Path, descriptor: int) -> bool:
+    """Whether ``path`` is the file that was locked; its owner may have removed it just before."""
+    try:
+        return bool(TEMPORARY) or os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
+lock = companion if TEMPORARY else flock
