@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from redetail.evaluate.pictures import finest_octave
+from redetail.evaluate.pictures import finest_octave, luma_levels, sharpness
 from redetail.evaluate.temporal import Jitter, SourceMotion, TemporalFigures, UntouchedCheck, WarpedError, window_jitter
+from redetail.imaging.resample import crop
 from redetail.pipeline.paste import PastedFrame
 from redetail.pipeline.written import WrittenChange, WrittenCheck
-from redetail.region import Region
+from redetail.region import Box, Region, Size
 
 _FLOW_SIDE = 384
 """Pixels a side of the pictures whose motion is measured in every run; ``redetail evaluate`` takes all of them."""
@@ -37,10 +38,12 @@ class FrameMeasures:
 
 @dataclass(frozen=True, slots=True)
 class Octaves:
-    """Mean of :func:`redetail.evaluate.pictures.finest_octave` under the subject's box, before and after."""
+    """Means of :func:`redetail.evaluate.pictures.finest_octave` under the subject's box before and after; ``sharper``:
+    how many times as high :func:`redetail.evaluate.pictures.sharpness` is after."""
 
     source: float
     output: float
+    sharper: float
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class RegionMeasures:
             "finest_octave": None
             if self.octave is None
             else {"source": _rounded(self.octave.source), "output": _rounded(self.octave.output)},
+            "sharper": None if self.octave is None else _rounded(self.octave.sharper),
         }
 
 
@@ -138,9 +142,7 @@ class Measures:
             subject = region.box(frame.source.index - region.start).scaled(*self._scale)
             pair = self._flicker[patch.region].add(frame.source.index, before, after, subject)
             if frame.source.index in self._sampled[patch.region]:
-                self._octaves[patch.region].append(
-                    Octaves(finest_octave(before, subject), finest_octave(after, subject))
-                )
+                self._octaves[patch.region].append(_octaves(before, after, subject))
             change = self._changed[patch.region].add(before[rows, columns], after[rows, columns], patch.mask)
             flicker = (None, None) if pair is None else (pair.source, pair.output)
             taken.append(FrameMeasures(patch.region, frame.source.index, change, *flicker))
@@ -199,7 +201,13 @@ def _mean_octaves(some: Sequence[Octaves]) -> Octaves | None:
     told = [one for one in some if one.source > 0]
     if not told:
         return None
-    return Octaves(float(np.mean([one.source for one in told])), float(np.mean([one.output for one in told])))
+    return Octaves(*(float(np.mean([getattr(one, name) for one in told])) for name in ("source", "output", "sharper")))
+
+
+def _octaves(before: Any, after: Any, box: Box) -> Octaves:
+    size = Size(max(1, round(box.width)), max(1, round(box.height)))
+    own, result = (sharpness(luma_levels(crop(picture, box, size))) for picture in (before, after))
+    return Octaves(finest_octave(before, box), finest_octave(after, box), result / own if own > 0 else 1.0)
 
 
 def _rounded(value: float | None) -> float | None:

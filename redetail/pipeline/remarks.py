@@ -30,13 +30,13 @@ def _gain(measured: RegionMeasures) -> Iterator[str]:
     octave = measured.octave
     if octave is None or not octave.source:
         return
-    sharper = octave.output / octave.source
+    sharper = octave.sharper
     if sharper > SHARPER:
-        yield f"{sharper - 1:.0%} more fine structure"
+        yield f"{sharper - 1:.0%} sharper"
     elif octave.source >= SHARP:
         yield "sharp already: nothing to gain"
     elif sharper < 1 / SHARPER:
-        yield f"{1 - sharper:.0%} less fine structure: softer than before"
+        yield f"{1 - sharper:.0%} softer than before"
 
 
 def _doubts(crop: CropPlan, measured: RegionMeasures) -> Iterator[str]:

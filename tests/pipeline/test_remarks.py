@@ -51,7 +51,7 @@ def remarks(picture: np.ndarray, effect=sharpened, box=(40, 40, 150, 150), confi
 
 def test_a_soft_clip_that_gets_sharper() -> None:
     (only,) = remarks(softened(textured()))
-    assert only.endswith("% more fine structure")
+    assert only.endswith("% sharper")
 
 
 def test_a_sharp_clip_whose_result_is_no_sharper() -> None:

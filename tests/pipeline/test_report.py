@@ -37,7 +37,7 @@ def test_the_document_has_what_its_page_describes_and_nothing_else() -> None:
     assert document["report_version"] == 1
     assert document["frames"] == {"start": 0, "stop": 3, "size": [60, 40]}
     assert set(document["regions"][0]["measured"]) == {
-        "warped_error", "window_acceleration", "subject_acceleration", "mean_change", "finest_octave"
+        "warped_error", "window_acceleration", "subject_acceleration", "mean_change", "finest_octave", "sharper"
     }  # fmt: skip
     assert document["output"] == {"size": [60, 40], "scale": [1, 1]}
     assert set(document["passes"]["detail"]) == {"seconds", "frames_per_second"}
