@@ -34,12 +34,14 @@ def sharpened(crops: np.ndarray) -> np.ndarray:
     return np.clip(crops + 1.5 * (crops - blurred), 0, 1).astype(np.float32)
 
 
-def remarks(picture: np.ndarray, effect=sharpened, box=(40, 40, 150, 150), confidence=(0.9,)) -> list[str]:
+def remarks(
+    picture: np.ndarray, effect=sharpened, box=(40, 40, 150, 150), confidence=(0.9,), label="face"
+) -> list[str]:
     confidences = cycle(confidence)
 
     class Finder:
         def detect(self, pixels):
-            return [Detection(Box(*box), next(confidences))]
+            return [Detection(Box(*box), next(confidences), label=label)]
 
     result = redetail.detail(
         np.stack([picture] * FRAMES), engine=FakeEngine(effect, noise=0.0), detect=Finder(), denoise=1.0,
@@ -79,5 +81,7 @@ def test_a_face_that_is_too_small(side: int, small: bool) -> None:
 
 @pytest.mark.parametrize(("lower", "said"), [(0.45, ["detection unsure (0.57)"]), (0.9, [])])
 def test_a_detection_that_is_unsure_on_average(lower: float, said: list[str]) -> None:
-    found = remarks(softened(textured()), confidence=(0.63, 0.63, lower))
+    found = remarks(
+        softened(textured()), confidence=(0.63, 0.63, lower), label="thing"
+    )  # a face this unsure is left out
     assert [one for one in found if "unsure" in one] == said
