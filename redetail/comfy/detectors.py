@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ class SelectedDetector:
             if box is None or min(box.width, box.height) < self._min_size:
                 continue
             x, y = (self._grow * (side if self._relative else 1) for side in (box.width, box.height))
-            chosen.append(Detection(_grown_box(box, x, y).clipped(size) or box, found.confidence, found.label))
+            chosen.append(replace(found, box=_grown_box(box, x, y).clipped(size) or box))
         return chosen
 
 

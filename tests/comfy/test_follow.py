@@ -57,6 +57,12 @@ def test_a_face_is_followed_with_nothing_but_frames(clip: Tensor) -> None:
     assert x1 < 212 < x2  # the face is right of the middle
 
 
+def test_a_face_is_described(clip: Tensor) -> None:
+    """So that no track moves over to another person, and one person before and after a cut has one label."""
+    _, (face,) = tracked_from_detector(clip[:4], None, CHOICE)
+    assert face.region.descriptor.shape == (128,)
+
+
 def test_another_packs_detector_is_asked_frame_by_frame() -> None:
     detector = Sliding()
     _, segments = tracked_from_detector(frames(), detector, Choice(crop_factor=2.0, subjects=0))

@@ -93,7 +93,7 @@ def test_no_eval_no_exec_no_pip_no_print() -> None:
 
 def test_requirements_replace_nothing_of_comfyuis() -> None:
     packages = {re.split(r"[<>=!\[ ]", line)[0].lower() for line in REQUIREMENTS}
-    assert packages == {"threadpoolctl"}
+    assert packages == {"psutil", "threadpoolctl"}
     assert not {package.split("-")[0] for package in packages} & NOT_OURS_TO_REPLACE
 
 
