@@ -25,7 +25,7 @@ _PREFIX = "Redetail"
 _TOPICS = (
     *("detailer", "paste", "control", "pipes", "masks", "segs", "detectors", "preview", "gits"),
     *("filters", "mask_edits", "elements", "tiles"),
-    *("detect", "track", "redetailer", "compare", "scheduler"),
+    *("detect", "track", "pick", "redetailer", "compare", "scheduler"),
 )
 
 

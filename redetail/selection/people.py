@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from redetail.detection import load_detector
+from redetail.detection import Detector, load_detector
+from redetail.detection.base import RGB
 from redetail.errors import InputError
 from redetail.identity import SAME, Descriptor, FaceDescriber, distance
 from redetail.region import Detection
@@ -30,37 +32,48 @@ def described_pictures(pictures: Sequence[Path]) -> Mapping[Path, Descriptor]:
     described = {}
     for path in pictures:
         picture = next(iter(open_source(path).frames())).pixels
-        face = _main_face(path, detector.detect(picture))
-        described[path] = describer.describe(picture, np.array(face.landmarks))
+        described[path] = described_face(picture, path, detector, describer)
     return described
 
 
-def _main_face(path: Path, found: Sequence[Detection]) -> Detection:
+def described_face(picture: RGB, name: object, detector: Detector, describer: FaceDescriber) -> Descriptor:
+    """The descriptor of the person whom a picture (H, W, 3) shows; ``name`` is what an error calls the picture.
+
+    Raises :class:`~redetail.errors.InputError` like :func:`described_pictures`.
+    """
+    face = _main_face(name, detector.detect(picture))
+    return describer.describe(picture, np.array(face.landmarks))
+
+
+def _main_face(name: object, found: Sequence[Detection]) -> Detection:
     sure = [face for face in found if face.confidence >= MIN_CONFIDENCE]
     faces = sorted(sure, key=lambda face: -face.box.area)
     if not faces:
-        raise InputError(f"{path} shows no face that is seen clearly; give a picture of the person's face.")
+        raise InputError(f"{name} shows no face that is seen clearly; give a picture of the person's face.")
     if len(faces) > 1 and faces[0].box.area < CLEARLY_LARGER * faces[1].box.area:
-        raise InputError(f"{path} shows {len(faces)} faces of similar size; cut out the person who is meant.")
+        raise InputError(f"{name} shows {len(faces)} faces of similar size; cut out the person who is meant.")
     return faces[0]
 
 
-def recognised(people: Mapping[Path, Descriptor], subjects: Sequence[FoundSubject]) -> dict[int, Path]:
+Picture = TypeVar("Picture")
+
+
+def recognised(people: Mapping[Picture, Descriptor], subjects: Sequence[FoundSubject]) -> dict[int, Picture]:
     """Whom each subject's number shows; subjects that show nobody of these, or cannot be told apart, are left out.
 
     The nearest pairs come first, since a person cannot be in two places: of subjects that are seen in one frame only
     the nearest is the person.
     """
     pairs = [
-        (distance(descriptor, subject.descriptor), index, subject, path)
+        (distance(descriptor, subject.descriptor), index, subject, picture)
         for index, subject in enumerate(subjects)
         if subject.descriptor is not None
-        for path, descriptor in people.items()
+        for picture, descriptor in people.items()
     ]
-    taken: dict[Path, list[FoundSubject]] = {path: [] for path in people}
-    shown: dict[int, Path] = {}
-    for apart, _, subject, path in sorted(pairs, key=lambda pair: pair[:2]):
-        if apart < SAME and subject.number not in shown and not any(map(subject.meets, taken[path])):
-            shown[subject.number] = path
-            taken[path].append(subject)
+    taken: dict[Picture, list[FoundSubject]] = {picture: [] for picture in people}
+    shown: dict[int, Picture] = {}
+    for apart, _, subject, picture in sorted(pairs, key=lambda pair: pair[:2]):
+        if apart < SAME and subject.number not in shown and not any(map(subject.meets, taken[picture])):
+            shown[subject.number] = picture
+            taken[picture].append(subject)
     return shown

@@ -166,6 +166,7 @@ CALLS: dict[str, Callable[[Given], dict[str, Any]]] = {
     "RedetailDetect": lambda g: {
         "threshold": 0.6, "dilation": 0, "crop_factor": 2.0, "min_size": 16, "working_size": 768, "image": g.face
     },
+    "RedetailPick": lambda g: {"image_frames": g.image(), "segs": g.tracked, "choice": ""},
     "RedetailTrack": lambda g: {"image_frames": g.image(), "masks": g.mask(), **TRACK},
 }  # fmt: skip
 
