@@ -56,3 +56,9 @@ def test_the_lines_of_the_library_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.mp4", "pasted.mp4"}
     assert names["frames"].shape == (4, 96, 128, 3)
     assert names["result"].regions
+
+
+def test_the_index_of_the_docs_names_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text()
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert {page for page in pages if f"]({page})" not in index} == set()
