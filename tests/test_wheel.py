@@ -20,6 +20,7 @@ from tests.clips import clip_frames
 ROOT = Path(__file__).parents[1]
 SHIPPED = {
     "redetail/bundled/restoration/model.safetensors",
+    "redetail/bundled/restoration/inventive.safetensors",
     "redetail/bundled/yunet/face_detection_yunet_2023mar.onnx",
     "redetail/bundled/face_descriptor/descriptor.safetensors",
     "redetail/bundled/clip_tokenizer/vocab.json",

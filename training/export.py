@@ -27,7 +27,7 @@ DEFAULTS = {
     "sampler": "euler",
     "scheduler": "sgm_uniform",
     "cfg": 1.15,
-    "denoise": 1.0,
+    "denoise": 0.8,
     "guide_size": 256.0,
     "guide_size_for": "crop_region",
     "max_size": 768.0,
