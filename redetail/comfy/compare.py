@@ -12,18 +12,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redetail.comfy.convert import frame_size
+from redetail.comfy.stills import save_preview
 from redetail.comfy.tracked import TrackedSeg
 from redetail.detection import CutDetector
 from redetail.errors import InputError
 from redetail.evaluate.sheet import Picture, side_by_side
 from redetail.evaluate.temporal import TemporalFigures, WarpedError
+from redetail.imaging.resample import crop
 from redetail.progress import Progress, ProgressCallback, no_progress
-from redetail.region import Box
+from redetail.region import Box, Size
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """One frame before and after, (H, W, 3)."""
 
 LABELS = ("before", "after")
+PREVIEWS = 24
+"""Frames that the slider in the node can show."""
+PREVIEW_SIDE = 1024
+"""Longest side of a frame under the slider, in pixels."""
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 1024, 448, 72, 24, 56, 56  # of the chart and its margins, in pixels
 _PAPER, _INK, _FAINT = (24, 24, 24), (220, 220, 220), (70, 70, 70)
 _COLOURS = ((120, 170, 255), (255, 170, 60))
@@ -78,6 +84,28 @@ def beside(before: Tensor, after: Tensor) -> Tensor:
     for index in range(len(before)):
         out[index] = torch.from_numpy(side_by_side(_pair(before, after, index), LABELS)).float() / 255
     return out
+
+
+def preview_pairs(before: Tensor, after: Tensor) -> list[dict[str, Any]]:
+    """Frames spread over the clips, as temporary pictures for the slider in the node: ``before`` and ``after`` are
+    files, ``frame`` the index of a frame and ``frames`` how many the clip has."""
+    indices = sorted({round(float(place)) for place in np.linspace(0, len(before) - 1, PREVIEWS)})
+    files = [save_preview(_scaled(frames[indices])) for frames in (before, after)]
+    return [
+        {"frame": index, "frames": len(before), "before": one, "after": other}
+        for index, one, other in zip(indices, *files, strict=True)
+    ]
+
+
+def _scaled(frames: Tensor) -> Tensor:
+    """Frames (F, H, W, C), none of them with a side of more than :data:`PREVIEW_SIDE` pixels."""
+    size = frame_size(frames)
+    scale = PREVIEW_SIDE / max(size.width, size.height)
+    if scale >= 1:
+        return frames
+    small = Size(max(1, round(size.width * scale)), max(1, round(size.height * scale)))
+    whole = Box(0, 0, size.width, size.height)
+    return torch.from_numpy(np.stack([crop(frame[..., :3].numpy(), whole, small) for frame in frames]))
 
 
 def difference(before: Tensor, after: Tensor, factor: float) -> Tensor:

@@ -1,13 +1,17 @@
 """Before and after: pictures and figures."""
 
 import json
+import sys
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
-from redetail.comfy.compare import Flicker, beside, chart, check_pair, difference, flicker
+from redetail.comfy.compare import PREVIEWS, Flicker, beside, chart, check_pair, difference, flicker, preview_pairs
 from redetail.comfy.tracked import TrackedSeg
 from redetail.errors import InputError
 from redetail.evaluate.temporal import WarpedError
@@ -30,6 +34,24 @@ def test_side_by_side_and_difference() -> None:
     np.testing.assert_allclose(pair[1, 40:, 100:], after[1, 40:], atol=0.51 / 255)
     np.testing.assert_allclose(difference(before, after, 10), 0.7, atol=1e-5)
     assert float(difference(before, before, 255).sub(0.5).abs().max()) == 0
+
+
+def test_the_slider_gets_frames_spread_over_the_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = ModuleType("folder_paths")
+    monkeypatch.setattr(paths, "get_temp_directory", lambda: str(tmp_path), raising=False)
+    monkeypatch.setitem(sys.modules, "folder_paths", paths)
+    before = torch.arange(60).div(255).reshape(60, 1, 1, 1).expand(60, 4, 2048, 3)
+    pairs = preview_pairs(before, before + 0.5)
+    assert len(pairs) == PREVIEWS
+    assert (pairs[0]["frame"], pairs[-1]["frame"], pairs[0]["frames"]) == (0, 59, 60)
+    for pair in pairs:
+        one, other = (Image.open(tmp_path / pair[name]["filename"]) for name in ("before", "after"))
+        assert one.size == other.size == (1024, 2)
+        assert (one.getpixel((9, 1))[0], other.getpixel((9, 1))[0]) == (
+            pair["frame"],
+            pytest.approx(pair["frame"] + 127.5, abs=1),
+        )
+    assert len(preview_pairs(before[:1], before[:1])) == 1
 
 
 def test_flicker_is_seen_and_measured_like_a_report_measures_it() -> None:

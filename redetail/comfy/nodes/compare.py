@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from redetail.comfy.compare import beside, chart, check_pair, difference, flicker
+from redetail.comfy.compare import beside, chart, check_pair, difference, flicker, preview_pairs
 from redetail.comfy.convert import segs_from
 from redetail.comfy.frames import float_frames
 from redetail.comfy.needs import told_for_comfy
+from redetail.comfy.nodes.preview import Shown
 from redetail.comfy.progress import ClipBar
 from redetail.comfy.schema import Inputs, Node, number, socket
 
@@ -23,8 +23,8 @@ class RedetailCompare(Node):
     NAME = "Redetail Compare"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "Shows a clip before and after side by side, what was changed, and how much each of them flickers: the change "
-        "from frame to frame that is left when motion is taken out."
+        "Shows a clip before and after under a divider in the node, both side by side, what was changed, and how much "
+        "each of them flickers: the change from frame to frame that is left when motion is taken out."
     )
     SEARCH_ALIASES = ["before after", "side by side", "flicker", "difference"]
     RETURN_TYPES = ("IMAGE", "IMAGE", "IMAGE", "STRING")
@@ -35,6 +35,7 @@ class RedetailCompare(Node):
         "One picture: flicker over time, before in blue and after in orange.",
         "The figures as JSON.",
     )
+    OUTPUT_NODE = True
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -51,15 +52,16 @@ class RedetailCompare(Node):
 
     @staticmethod
     @told_for_comfy
-    def doit(before: Any, after: Any, amplify: float, segs: Any = None) -> tuple[Tensor, Tensor, Tensor, str]:
-        """Three pictures of the comparison, and its figures."""
+    def doit(before: Any, after: Any, amplify: float, segs: Any = None) -> Shown:
+        """Pictures for the slider; three pictures of the comparison, and its figures."""
         one, other = float_frames(before, "before"), float_frames(after, "after")
         check_pair(one, other)
         segments = [] if segs is None else segs_from(segs)[1]
         curves = flicker(one, other, segments, ClipBar(1, {"measure": 1.0}))
         curve = torch.from_numpy(chart(curves))[None].float() / 255
         figures = {"frames": len(one), "flicker": [found.figures for found in curves]}
-        return beside(one, other), difference(one, other, amplify), curve, json.dumps(figures, indent=1)
+        result = beside(one, other), difference(one, other, amplify), curve, json.dumps(figures, indent=1)
+        return {"ui": {"pairs": preview_pairs(one, other)}, "result": result}
 
 
 NODES: tuple[type[Node], ...] = (RedetailCompare,)

@@ -3,6 +3,8 @@ the file of this name one folder up."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -78,12 +80,21 @@ def test_a_black_mask_changes_nothing(nodes: dict[str, type], toys: ModuleType, 
     assert torch.equal(pasted, frames)
 
 
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ComfyUI's temporary folder, for the slider's pictures."""
+    paths = ModuleType("folder_paths")
+    monkeypatch.setattr(paths, "get_temp_directory", lambda: str(tmp_path), raising=False)
+    monkeypatch.setitem(sys.modules, "folder_paths", paths)
+
+
+@pytest.mark.usefixtures("temporary")
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 def test_clips_of_half_precision_are_compared(nodes: dict[str, type], kind: torch.dtype) -> None:
     before, after = (steps(FRAMES, 64, 80, 4, seed=seed) for seed in (1, 2))
     seg = Seg(None, steps(40, 60).to(kind), 0.9, (8, 8, 68, 48), (12, 12, 60, 44), "face")
     half, single = (
-        nodes["RedetailCompare"]().doit(before.to(one), after.to(one), 2.0, ((64, 80), [seg]))
+        nodes["RedetailCompare"]().doit(before.to(one), after.to(one), 2.0, ((64, 80), [seg]))["result"]
         for one in (kind, torch.float32)
     )
     assert half[3] == single[3]
@@ -92,7 +103,8 @@ def test_clips_of_half_precision_are_compared(nodes: dict[str, type], kind: torc
         assert torch.equal(image, expected)
 
 
+@pytest.mark.usefixtures("temporary")
 def test_one_frame_is_compared(nodes: dict[str, type]) -> None:
     frame = steps(1, 64, 80, 3)
-    beside, *_ = nodes["RedetailCompare"]().doit(frame, frame, 2.0, ((64, 80), []))
-    assert len(beside) == 1
+    answer = nodes["RedetailCompare"]().doit(frame, frame, 2.0, ((64, 80), []))
+    assert len(answer["result"][0]) == len(answer["ui"]["pairs"]) == 1
