@@ -6,7 +6,6 @@ noticed after an hour's work.
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -18,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
-from redetail.errors import InputError, SettingsError
+from redetail.errors import InputError, SettingsError, nearest_name
 
 T = TypeVar("T")
 Form = Literal["JSON", "TOML"]
@@ -168,9 +167,7 @@ def known(
         plain = key.replace("-", "_")
         name = (aliases or {}).get(plain, plain)
         if name not in declared:
-            raise SettingsError(
-                f"there is no key {shown(key)} in {where}; {_instead(plain, declared, elsewhere or {})}."
-            )
+            raise SettingsError(f"there is no key {shown(key)} in {where}{_instead(plain, declared, elsewhere or {})}")
         if name in taken:
             raise SettingsError(f"{name} stands in {where} twice, once as {shown(key)}; keep one.")
         taken[name] = value
@@ -178,13 +175,13 @@ def known(
 
 
 def _instead(name: str, declared: Sequence[str], elsewhere: Mapping[str, Iterable[str]]) -> str:
-    """What to do with a key that does not exist in a table of these."""
+    """The end of a sentence: what to do with a key that does not exist in a table of these."""
     tables = ((table, tuple(keys)) for table, keys in elsewhere.items())
     places = [table for table, keys in tables if name in keys and not set(keys) <= set(declared)]
     if places:
-        return f"it belongs to {places[0]}"
-    near = difflib.get_close_matches(name, declared, 1)
-    return f"the nearest is {near[0]!r}" if near else f"choose one of: {', '.join(declared)}"
+        return f"; it belongs to {places[0]}."
+    near = nearest_name(name, declared)
+    return f"; choose one of: {', '.join(declared)}." if near is None else f", did you mean {near!r}?"
 
 
 def named(name: str, read: Callable[[Any], T], value: Any) -> T:

@@ -17,6 +17,7 @@ Every error that redetail raises on purpose is one of these::
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class RedetailError(Exception):
@@ -43,7 +44,9 @@ class UnknownNameError(SettingsError):
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
-        super().__init__(f"There is no {kind} named {name!r}; choose one of: {', '.join(self.known)}.")
+        near, listed = nearest_name(str(name), self.known), ", ".join(self.known)
+        advice = f"; choose one of: {listed}." if near is None else f", did you mean {near!r}? Choose one of: {listed}."
+        super().__init__(f"There is no {kind} named {name!r}{advice}")
 
 
 class RegionError(RedetailError):
@@ -67,3 +70,20 @@ class DependencyError(RedetailError):
 
 class Cancelled(Exception):
     """Work was stopped on request; nothing was written."""
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """The name that was probably meant by one that does not exist; None where nothing is near.
+
+    Case does not count, an underscore is a hyphen, and of several that are near one with swapped letters comes first.
+    A number is never taken for another one.
+    """
+    if not any(map(str.isalpha, name)):
+        return None
+    typed, spelled = _spelled(name), {_spelled(one): one for one in reversed(list(known))}
+    near = sorted(get_close_matches(typed, spelled, 3, 0.65), key=lambda one: sorted(one) != sorted(typed))
+    return spelled[near[0]] if near else None
+
+
+def _spelled(name: str) -> str:
+    return name.lower().replace("_", "-")

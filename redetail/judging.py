@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -149,14 +148,14 @@ def _varied(job: Job, vary: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Varia
 def known_setting(name: str) -> str:
     """The setting that a name means, as it is typed or as it is written in Python.
 
-    Raises :class:`~redetail.errors.UnknownNameError` with those that look like it.
+    Raises :class:`~redetail.errors.UnknownNameError` with the one that was probably meant.
     """
     plain = name.replace("-", "_")
     for known in RequestedSettings.NAMES:
         if plain in (known, display_name(known)):
             return known
     typed = [display_name(one) for one in RequestedSettings.NAMES]
-    raise UnknownNameError("setting", name, get_close_matches(name.replace("_", "-"), typed, 3, 0.75) or typed)
+    raise UnknownNameError("setting", name, typed)
 
 
 def _listed(name: str, given: Any) -> tuple[Any, ...]:

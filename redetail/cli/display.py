@@ -120,6 +120,15 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
+def short(value: object) -> str:
+    """A value as people write it: 512, not 512.0; on and off; the largest seed by its name."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value == 2**64 - 1:
+        return "2^64-1"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def can_draw(stream: TextIO) -> bool:
     """Whether there is a terminal, and rich to draw on it."""
     from importlib.util import find_spec

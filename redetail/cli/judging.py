@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from redetail.cli.help import Help
 from redetail.cli.options import add_subjects, number
-from redetail.cli.parsing import EXIT_CODES, Help, Parser, add_models_and_memory, add_scale, add_source, add_talk
+from redetail.cli.parsing import EXIT_CODES, Parser, add_models_and_memory, add_scale, add_source, add_talk
 
 
 def add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -72,4 +73,4 @@ def add_preview(commands: argparse._SubParsersAction[Parser]) -> None:
     add_scale(group)
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
     add_models_and_memory(parser)
-    add_talk(parser)
+    add_talk(parser, "redetail preview in.mp4 --vary denoise=0.3,0.5 --vary steps=2,8")

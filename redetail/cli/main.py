@@ -53,7 +53,7 @@ def _with_events(given: Sequence[str]) -> int:
 def _code(given: Sequence[str]) -> int:
     """The exit code of a command that runs."""
     debug = "--debug" in given
-    with messages(log, debug=debug):
+    with messages(log, debug=debug, verbose=bool({"-v", "--verbose"} & {*given})):
         return _answered(given, debug)
 
 

@@ -15,7 +15,10 @@ _LONG_WORD = re.compile(r"\S{300,}")
 
 
 class Notes(logging.Handler):
-    """Warnings of one run as notes on standard error, above the bars while these are drawn; none is said twice."""
+    """Warnings of one run as notes on standard error, above the bars while these are drawn; none is said twice.
+
+    What is logged as information is a line without that word.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,23 +29,26 @@ class Notes(logging.Handler):
         text = record.getMessage()
         if record.levelno < logging.ERROR and text not in self._said:
             self._said.add(text)
-            sys.stderr.write(plain(f"Note: {shortened(text)}\n"))
+            kind = "Note: " if record.levelno >= logging.WARNING else ""
+            sys.stderr.write(plain(f"{kind}{shortened(text)}\n"))
 
 
 @contextmanager
-def messages(log: logging.Logger, *, debug: bool) -> Iterator[None]:
-    """Set up logging for one command, and leave it as it was: ``debug`` logs everything, else notes and errors show."""
+def messages(log: logging.Logger, *, debug: bool, verbose: bool = False) -> Iterator[None]:
+    """Set up logging for one command, and leave it as it was: ``debug`` logs everything, else notes and errors show,
+    and what redetail logs as information where ``verbose``."""
     root, level = logging.getLogger(), logging.DEBUG if debug else logging.ERROR
+    shown = logging.INFO if verbose else logging.WARNING
     everything = logging.StreamHandler()
     everything.setLevel(level)
     everything.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     notes = Notes()
-    notes.setLevel(logging.CRITICAL + 1 if debug else logging.WARNING)
+    notes.setLevel(logging.CRITICAL + 1 if debug else shown)
     before = root.level, log.level
     root.addHandler(everything)
     log.addHandler(notes)
     root.setLevel(level)
-    log.setLevel(logging.DEBUG if debug else logging.WARNING)
+    log.setLevel(logging.DEBUG if debug else shown)
     try:
         with warnings.catch_warnings():
             if not debug:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields
 from typing import Any
 
+from redetail.cli.display import short
 from redetail.engines.architectures import all_presets
 from redetail.selection import FILTERS, kinds
 from redetail.settings import REFINER, SAMPLING, Settings, described, display_name, settings_by_group
@@ -15,6 +16,8 @@ from redetail.video.options import CODECS, EncodeOptions
 _ENCODING: Mapping[str, str] = {"preset": "encode_speed"}
 """Fields of EncodeOptions that are typed under another name."""
 
+_PRESET = "sampler, scheduler, steps and cfg at once; what is given beside it wins"
+
 
 def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] | None = None) -> None:
     """Add an option for every setting in the groups of these titles; None: in all."""
@@ -22,7 +25,7 @@ def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] | None =
     for title in groups if titles is None else titles:
         group = parser.add_argument_group(title)
         if title == SAMPLING:
-            group.add_argument("--preset", metavar="|".join(all_presets()), help=_presets_help())
+            group.add_argument("--preset", metavar="|".join(all_presets()), help=_PRESET)
         if title == REFINER:
             group.add_argument("--refiner-checkpoint", metavar="FILE", help="checkpoint that takes over the last steps")
         for item in groups[title]:
@@ -120,14 +123,14 @@ def _add_setting(group: argparse._ArgumentGroup, item: Field[Any]) -> None:
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
     elif "choices" in item.metadata:
         metavar = "|".join(item.metadata["choices"])
-        group.add_argument(flag, metavar=metavar, help=_with_default(text, item.default))
+        group.add_argument(flag, metavar=metavar, help=text)
     elif "several" in item.metadata:
         group.add_argument(flag, dest=item.name, action="append", metavar=item.metadata["several"], help=text)
     elif "low" in item.metadata:
-        limits = f"{_short(item.metadata['low'])}..{_short(item.metadata['high'])}"
-        group.add_argument(flag, type=number, metavar="N", help=_with_default(f"{text} ({limits})", item.default))
+        limits = f"{short(item.metadata['low'])}..{short(item.metadata['high'])}"
+        group.add_argument(flag, type=number, metavar="N", help=f"{text} ({limits})")
     else:
-        group.add_argument(flag, metavar="TEXT" if not item.default else "NAME", help=_with_default(text, item.default))
+        group.add_argument(flag, metavar="TEXT" if not item.default else "NAME", help=text)
 
 
 def number(text: str) -> int | float | str:
@@ -138,26 +141,3 @@ def number(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
-
-
-def _preset_values(values: Mapping[str, Any]) -> Iterator[str]:
-    """The values of a preset: sampler, scheduler, steps and cfg alone, others with their names."""
-    usual = ("sampler", "scheduler", "steps", "cfg")
-    yield from (_short(values[name]) for name in usual if name in values)
-    yield from (f"{display_name(name)} {_short(value)}" for name, value in values.items() if name not in usual)
-
-
-def _presets_help() -> str:
-    chosen = "; ".join(f"{name}: {', '.join(_preset_values(values))}" for name, values in all_presets().items())
-    return f"sampler, scheduler, steps and cfg at once ({chosen}); what is given beside it wins"
-
-
-def _with_default(text: str, default: object) -> str:
-    return text if default == "" else f"{text} [{_short(default)}]"
-
-
-def _short(value: object) -> str:
-    """A number as people write it: 512, not 512.0; the largest seed by its name."""
-    if value == 2**64 - 1:
-        return "2^64-1"
-    return f"{value:g}" if isinstance(value, float) else str(value)

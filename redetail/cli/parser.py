@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 
 from redetail import __version__
+from redetail.cli.help import Help
 from redetail.cli.judging import add_evaluate, add_preview
 from redetail.cli.options import add_encoding, add_settings, add_subjects
 from redetail.cli.parsing import (
     EXIT_CODES,
-    Help,
     Parser,
     add_models_and_memory,
     add_scale,
@@ -82,8 +82,7 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
         usage="redetail detail IN -o OUT [options]\n       redetail detail --job JOB.toml [options]",
         help="detail faces or other regions of a video",
         description="Find a subject, follow it with a moving crop, re-diffuse the crop over time, paste it back.\n"
-        "Everything else of the video stays as it is: pixels, timestamps, sound.\n"
-        "Values in [brackets] hold for Stable Diffusion models; the bundled model has its own.",
+        "Everything else of the video stays as it is: pixels, timestamps, sound.",
         epilog=f"{EXAMPLES}\n{EXIT_CODES}",
         formatter_class=Help,
         allow_abbrev=False,
@@ -109,7 +108,7 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("--dry-run", action="store_true", help="only say what would be done")
     _add_work(parser)
     add_models_and_memory(parser)
-    add_talk(parser)
+    add_talk(parser, "redetail detail in.mp4 -o out.mp4 --who anna.png --compare both.mp4 --report report.html")
 
 
 def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -144,7 +143,7 @@ def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("--overwrite", action="store_true", help="also do what is done")
     add_work_folder(parser.add_argument_group("unfinished work"))
     add_models_and_memory(parser)
-    add_talk(parser)
+    add_talk(parser, "redetail batch clips -o better --job job.toml")
 
 
 def _add_detect(commands: argparse._SubParsersAction[Parser]) -> None:

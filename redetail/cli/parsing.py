@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from redetail.cli.help import HelpAction
 from redetail.cli.options import add_memory, add_model, add_settings, add_subjects
 from redetail.engines.architectures import either, family_names
-from redetail.errors import SettingsError
+from redetail.errors import SettingsError, UnknownNameError, nearest_name
 
 EXIT_CODES = """\
 exit codes: 0 the output is complete; 2 something must be changed, and the message says what; 3 the output holds what
@@ -20,6 +21,10 @@ exit codes: 0 the output is complete; 2 something must be changed, and the messa
 class Parser(argparse.ArgumentParser):
     """An argument parser that answers in one sentence instead of a page of usage."""
 
+    given: Sequence[str] = ()
+    example: str | None = None
+    """What is parsed and the example under ``--help``, for help."""
+
     def error(self, message: str) -> NoReturn:
         """Raise the parser's complaint as an error like all others."""
         sentence = message[:1].upper() + message[1:].rstrip(".")
@@ -27,29 +32,23 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, *given: Any, **named: Any) -> Any:
         """Refuse what a command does not know here, where its own options and its help are at hand."""
-        for argument in given[0] if given and given[0] else ():
+        self.given = tuple(given[0] or ()) if given else ()
+        for argument in self.given:
             if re.fullmatch(r"(--[\w-]+=|-\w)--", argument):  # argparse would take the value for a separator
                 self.error(f"{argument[:-2].rstrip('=')} has the value '--', which cannot be meant")
         known, unknown = super().parse_known_args(*given, **named)
         if unknown:
             options = [name for action in self._actions for name in action.option_strings]
-            near = difflib.get_close_matches(unknown[0].partition("=")[0], options, 1)
-            meant = f", did you mean {near[0]}?" if near else ""
+            near = nearest_name(unknown[0].partition("=")[0], options)
+            meant = "" if near is None else f", did you mean {near}?"
             self.error(f"There is no option or argument {unknown[0]}{meant}")
         return known, unknown
 
-
-class Help(argparse.RawDescriptionHelpFormatter):
-    """Examples keep their lines, options get room for their names, and every Python words them alike."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=100)
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        if not action.option_strings or isinstance(action, argparse.BooleanOptionalAction):
-            return super()._format_action_invocation(action)
-        value = "" if action.nargs == 0 else f" {self._metavar_formatter(action, action.dest.upper())(1)[0]}"
-        return ", ".join(action.option_strings) + value
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a value that is not in its list with the one that was probably meant."""
+        if action.choices is not None and value not in action.choices:
+            name = action.dest if not action.option_strings else f"value of {action.option_strings[-1]}"
+            raise UnknownNameError(name.replace("_", "-"), value, map(str, action.choices))
 
 
 def add_models_and_memory(parser: Parser) -> None:
@@ -98,12 +97,20 @@ def add_strict(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_talk(parser: Parser) -> None:
-    """Add help and how much is said."""
+def add_talk(parser: Parser, example: str | None = None) -> None:
+    """Add help and how much is said; where ``--help`` shows only what is needed most, ``example`` closes it."""
     group = parser.add_argument_group("messages")
-    group.add_argument("-h", "--help", action="help", help="show this and stop")
+    group.add_argument("-h", "--help", action=HelpAction, const=example is None, help="show this and stop")
+    if example is not None:
+        group.add_argument(
+            "--help-all", action=HelpAction, const=True, help="show all options, and the names they take"
+        )
+        parser.example = f"example:\n  {example}\n"
     group.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
     group.add_argument(
         "--progress", metavar="json", choices=("json",), help="progress and messages as lines of JSON, for programs"
+    )
+    group.add_argument(
+        "-v", "--verbose", action="store_true", help="also say what is loaded and how long each pass takes"
     )
     group.add_argument("--debug", action="store_true", help="log everything; show where an error came from")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import fields, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -25,6 +26,8 @@ from redetail.engines.hub import checkpoint_path
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ModelSpec, as_spec
 from redetail.errors import ModelError
+
+_LOG = logging.getLogger(__name__)
 
 
 def load_engine(
@@ -68,6 +71,7 @@ def _loaded(
 ) -> Engine:
     """The engine of a checkpoint at ``path``."""
     placement = place(device, dtype, memory, mixed=family.mixed_precision, footprint=family.footprint)
+    _LOG.info("Loading %s %s on %s", family.name, path, placement)
     refiner, low = (
         None if one is None else checkpoint_path(one, whole=True)
         for one in (spec.refiner_checkpoint, spec.low_noise_checkpoint)

@@ -226,7 +226,7 @@ class Run:
         started = time.perf_counter()
         with self.watch(name), ONE_THREAD.held():
             yield
-        log.debug("pass %s: %.3f s", name, time.perf_counter() - started)
+        log.info("Pass %s: %.3f s", name, time.perf_counter() - started)
 
     def _frames(self, plan: Plan, stage: str) -> Iterator[Frame]:
         frames = ahead(self.source.frames(plan.start, plan.stop))

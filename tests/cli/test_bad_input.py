@@ -390,6 +390,26 @@ def test_a_misspelt_option_is_answered_with_the_one_that_was_meant(
     assert sentence.endswith(f"see: redetail {command} --help")
 
 
+@pytest.mark.parametrize(
+    ("option", "typed", "meant"),
+    [
+        ("--detect", "fase", "face"),
+        ("--preset", "lightnin", "lightning"),
+        ("--codec", "h246", "h264"),
+        ("--encode-speed", "meduim", "medium"),
+        ("--mask-shape", "Oval", "oval"),
+        ("--context-blend", "pyramide", "pyramid"),
+        ("--compare-layout", "crop", "crops"),
+        ("--attention", "slices", "sliced"),
+    ],
+)
+def test_a_misspelt_value_is_answered_with_the_one_that_was_meant(
+    refused, clip: Path, option: str, typed: str, meant: str
+) -> None:
+    sentence = refused("detail", clip, "-o", clip.with_name("out.mp4"), option, typed)
+    assert f"named {typed!r}, did you mean {meant!r}? Choose one of: " in sentence
+
+
 @pytest.mark.parametrize("name", [".", "/"])
 def test_a_report_without_a_name(refused, clip: Path, name: str) -> None:
     refused("detect", clip, *BOX, f"--report={name}")

@@ -222,6 +222,14 @@ def test_debug_shows_where_an_error_came_from(run, tmp_path: Path, caplog: pytes
     assert "check_input" in caplog.text
 
 
+def test_verbose_says_how_long_each_pass_takes_beside_the_notes(run, clip: Path, fake_engine) -> None:
+    arguments = ("detail", clip, "--box", "10,10,60,60", "--overwrite", "-o", clip.with_name("out.mp4"))
+    usual, verbose = run(*arguments).err, run(*arguments, "-v").err
+    assert "Pass detail: " in verbose
+    assert "Note: Pass" not in verbose
+    assert "Pass detail: " not in usual
+
+
 def test_every_run_of_a_process_says_its_notes_and_each_of_them_once(run, clip: Path, fake_engine) -> None:
     repeated = clip.with_name("repeated.mp4")
     with av.open(str(clip)) as given, av.open(str(repeated), "w", format="h264") as out:  # without time stamps

@@ -113,11 +113,11 @@ def test_one_box_and_a_hub_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('sorce = "a"', "there is no key 'sorce' in the job; the nearest is 'source'."),
-        ("[settings]\npromt = 'a'", "there is no key 'promt' in [settings]; the nearest is 'prompt'."),
-        ("[model]\nmotion-modul = 'a'", "there is no key 'motion-modul' in [model]; the nearest is 'motion_module'."),
-        ("[[subject]]\ntrack = 1\ndenoize = 1", "there is no key 'denoize' in [[subject]]; the nearest is 'denoise'."),
-        ("[[model.controls]]\nfiel = 'a'", "there is no key 'fiel' in [[model.controls]]; the nearest is 'file'."),
+        ('sorce = "a"', "there is no key 'sorce' in the job, did you mean 'source'?"),
+        ("[settings]\npromt = 'a'", "there is no key 'promt' in [settings], did you mean 'prompt'?"),
+        ("[model]\nmotion-modul = 'a'", "there is no key 'motion-modul' in [model], did you mean 'motion_module'?"),
+        ("[[subject]]\ntrack = 1\ndenoize = 1", "there is no key 'denoize' in [[subject]], did you mean 'denoise'?"),
+        ("[[model.controls]]\nfiel = 'a'", "there is no key 'fiel' in [[model.controls]], did you mean 'file'?"),
         ("[memory]\nzzz = 1", "there is no key 'zzz' in [memory]; choose one of: dtype, vae_dtype, text_dtype, "),
         ("settings = 3", "[settings] must be a table, not 3."),
         ("source = 3", "source must be text, not 3."),

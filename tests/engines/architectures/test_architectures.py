@@ -127,13 +127,13 @@ def test_the_command_line_lists_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     assert "  toy.safetensors\n      example.org/toy, MIT\n      a colour\n" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        main(["detail", "--help"])
+        main(["detail", "--help-all"])
     words = " ".join(capsys.readouterr().out.split())
     assert "a model of Toy, Wan, Stable Diffusion 1.x or Stable Diffusion XL" in words
-    assert "--preset toy-quick|wan-low-noise|lcm|lightning|quality" in words
+    assert "--preset toy-quick|wan-low-noise|wan-lightning|lcm|lightning|quality" in words
 
 
 @pytest.mark.usefixtures("registered")
 def test_its_presets_are_refused_before_loading_where_they_do_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detail", "none.mp4", "-o", "out.mp4", "--preset", "toy-slow"]) == 2
-    assert "choose one of: toy-quick, wan-low-noise, lcm, lightning, quality" in capsys.readouterr().err
+    assert "choose one of: toy-quick, wan-low-noise, wan-lightning, lcm, lightning, quality" in capsys.readouterr().err
