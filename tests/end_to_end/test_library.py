@@ -63,7 +63,10 @@ def test_the_report_tells_what_was_done(ran):
     assert region["label"] == "face 1"
     assert len(region["boxes"]) == len(region["window_path"]) == 16
     assert report["settings"]["steps"] == 2
+    written = report["untouched"].pop("as_written")
     assert report["untouched"] == {"frames": 16, "changed_pixels_outside_masks": 0}
+    assert written["frames"] > 0
+    assert 0 < written["mean"] < 3  # levels that the codec changed
     assert set(report["passes"]) == {"detect", "crop", "detail", "write"}
     measured = region["measured"]
     assert measured["mean_change"] > 1
@@ -201,7 +204,9 @@ def test_what_is_no_box_is_refused(box):
         redetail.plan(FRAMES, box=box, engine=FakeEngine())
 
 
-@pytest.mark.parametrize("given", [{"model": "sd.safetensors"}, {"device": "cpu"}, {"memory": redetail.Memory()}])
+@pytest.mark.parametrize(
+    "given", [{"model": "sd.safetensors"}, {"device": "cpu"}, {"memory": redetail.Memory(offload=True)}]
+)
 def test_what_a_given_engine_would_leave_out_is_refused(given):
     with pytest.raises(redetail.SettingsError, match=f"An engine and a {next(iter(given))} were given"):
         redetail.detail(FRAMES, box=(5, 5, 30, 30), engine=FakeEngine(), **given)
@@ -238,7 +243,7 @@ def test_settings_that_only_an_engine_can_judge_wait_for_it():
 
 def test_an_enlarged_output_keeps_time_stamps_and_shape_and_changes_the_subject_only(tmp_path):
     engine = FakeEngine(sharpened, noise=0.0)
-    outputs = {"compare": tmp_path / "side.mp4", "report": tmp_path / "report.json"}
+    outputs = {"compare": tmp_path / "side.mp4", "compare_layout": "side", "report": tmp_path / "report.json"}
     clip = CLIPS / "guitarist.mp4"
     result = redetail.detail(clip, tmp_path / "out.mp4", engine=engine, end="6f", scale=1.5, **outputs, **SETTINGS)
     source, output = open_source(clip), open_source(tmp_path / "out.mp4")
