@@ -11,6 +11,7 @@ from pathlib import Path
 from redetail import api
 from redetail.cli.batch import batch
 from redetail.cli.clean import clean
+from redetail.cli.completion import completion
 from redetail.cli.display import progress_display, tell
 from redetail.cli.draw import drawn_sheet, marked
 from redetail.cli.evaluate import evaluate
@@ -46,7 +47,7 @@ from redetail.video.target import check_target
 COMPLETE, INCOMPLETE = 0, 3
 _log = logging.getLogger(__name__)
 
-__all__ = ["batch", "clean", "detail", "detect", "evaluate", "models", "preview", "track", "web"]
+__all__ = ["batch", "clean", "completion", "detail", "detect", "evaluate", "models", "preview", "track", "web"]
 
 
 def detail(options: argparse.Namespace, cancel: CancelToken) -> int:

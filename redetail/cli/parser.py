@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from redetail import __version__
+from redetail.cli.completion import SHELLS
 from redetail.cli.help import Help
 from redetail.cli.judging import add_evaluate, add_preview
 from redetail.cli.options import add_encoding, add_settings, add_subjects
@@ -60,6 +61,7 @@ def build_parser() -> Parser:
     _add_models(commands)
     _add_clean(commands)
     _add_web(commands)
+    _add_completion(commands)
     return parser
 
 
@@ -285,4 +287,21 @@ def _add_web(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument(
         "--auth", metavar="USER:PASSWORD", help="demanded of everybody; also read from REDETAIL_WEB_AUTH"
     )
+    add_talk(parser)
+
+
+def _add_completion(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "completion",
+        prog="redetail completion",
+        usage="redetail completion bash|zsh|fish",
+        help="print the script that makes a shell complete what you type",
+        description="Print a script that completes commands, options and the names they take. For bash:\n"
+        "  redetail completion bash > ~/.local/share/bash-completion/completions/redetail",
+        epilog=EXIT_CODES,
+        formatter_class=Help,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument("shell", metavar="bash|zsh|fish", choices=SHELLS, help="the shell that reads it")
     add_talk(parser)
