@@ -420,7 +420,7 @@ def test_a_run_that_succeeds_is_logged_with_debug(
 ) -> None:
     ran = run("detail", clip, *BOX, "--dry-run", "--debug")
     assert ran.code == 0
-    assert [message for message in caplog.messages if message.startswith("pass detect: ")]
+    assert [message for message in caplog.messages if message.startswith("Pass detect: ")]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of the size of files")
