@@ -13,27 +13,28 @@ from numpy.typing import NDArray
 
 from redetail.documents import shown
 from redetail.engines.spec import ModelSpec, WeightedFile
-from redetail.errors import InputError, RegionError, SettingsError
+from redetail.errors import InputError, SettingsError
 from redetail.evaluate.sheet import save_png
 from redetail.files import write_text
 from redetail.job import Job, text_of
-from redetail.region import Box
 from redetail.selection.track_edits import kept
 from redetail.selection.tracks import read_tracks
 from redetail.settings import display_name
 from redetail.video.options import CONTAINERS
 from redetail.video.target import check_target
-from redetail.web.folder import Folder, safe_name
+from redetail.web.folder import PICTURES, Folder, safe_name
+from redetail.web.marks import Marks
 from redetail.web.queue import RunQueue
 from redetail.web.runs import FINISHED, Kind, Run
 
-MOST_BOXES = 64
 MOMENTS = 3
 """Of a preview."""
 TRACKS, MASK, JOB, REPORT, PREVIEW = "tracks.json", "mask.png", "job.toml", "report.html", "preview"
 SHEET, LOOP = f"{PREVIEW}/sheet.png", f"{PREVIEW}/loop.webp"
 _LONGEST = 20_000
 """Characters of a job file."""
+_MOST_PEOPLE = 16
+_DETECT, _WHO = "--detect=", "--who="
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,8 @@ class Order:
     """What the page says of a run; all of it comes from a browser, and is checked here.
 
     ``clip``: a name in the folder; ``found``: the run that found the subjects, and ``chosen`` the labels of those that
-    are detailed (None: all); ``boxes``: x1, y1, x2, y2 in pixels; ``mask``: (H, W) uint8,
-    not 0 where something is painted.
+    are detailed (None: all); ``detect``: what is looked for, ``who``: pictures of the people that are wanted, by their
+    names in the folder; ``mask``: (H, W) uint8, not 0 where something is painted.
     """
 
     clip: Any
@@ -50,7 +51,9 @@ class Order:
     end: str = ""
     found: Run | None = None
     chosen: Sequence[str] | None = None
-    boxes: Sequence[tuple[float, float, float, float]] = ()
+    detect: Any = ""
+    who: Any = ()
+    marks: Marks = Marks()
     mask: NDArray[np.uint8] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     preset: str = ""
@@ -68,11 +71,11 @@ class Desk:
     def find(self, order: Order) -> Run:
         """Queue a search for the subjects of a clip."""
         source = self.folder.inside(order.clip)
-        Job().overlay(source=source, **_span(order))
+        Job().overlay(source=source, **_span(order), **self._search(order))
         span = [f"--{name}={value}" for name, value in _span(order).items()]
 
         def make(folder: Path) -> Run:
-            command = "track", str(source), *span, "-o", str(folder / TRACKS), "--overwrite"
+            command = "track", str(source), *span, *self._searching(order), "-o", str(folder / TRACKS), "--overwrite"
             return _run(folder, Kind.FIND, f"Find subjects in {source.name}", (command,), source)
 
         return self.queue.add(make)
@@ -153,6 +156,7 @@ class Desk:
         if not inputs.is_dir() or not isinstance(pattern, str):
             raise InputError(f"{shown(clips)} is not a folder of clips; choose one of the list.")
         job = Job().overlay(
+            **self._search(order),
             **self._model(order),
             scale=order.scale or None,
             preset=order.preset or None,
@@ -190,19 +194,38 @@ class Desk:
         return self.folder.result(stem, usual, self.queue.outputs())
 
     def _selected(self, order: Order, folder: Path | None) -> dict[str, Any]:
-        """Who is detailed: the chosen tracks, boxes and the mask, or everybody who is found."""
-        selected: dict[str, Any] = {}
+        """Who is detailed: the chosen tracks, boxes and the mask; where there are none of these, whoever is found."""
+        selected = order.marks.as_options()
         if order.found is not None and (order.chosen is None or order.chosen):
+            if set(self._searching(order)) != _searched(order.found):
+                raise SettingsError("The subjects shown are those of another search; press Find subjects again.")
             selected["tracks"] = self._tracks(order.found, order.chosen, folder)
-        if order.boxes:
-            selected["box"] = _boxes(order.boxes)
         if order.mask is not None:
             selected["mask"] = (self.folder.state if folder is None else folder) / MASK
             if folder is not None:
                 save_png(folder / MASK, np.repeat(order.mask[..., None], 3, 2))
         if order.found is not None and not selected:
             raise SettingsError("Nobody is chosen; click a face, or mark something else.")
-        return selected
+        if selected and order.found is None and order.who:
+            raise SettingsError(
+                "A picture of a person chooses among subjects that were found; press Find subjects, or remove the "
+                "picture or the marks."
+            )
+        return selected or self._search(order)
+
+    def _search(self, order: Order) -> dict[str, Any]:
+        """What is looked for, as keywords of a job."""
+        who = [self.folder.inside(name) for name in _names(order.who)]
+        for path in who:
+            if path.suffix.lower() not in PICTURES:
+                raise SettingsError(f"{path.name} is not a picture; choose a picture of the person.")
+        return {**({"detect": order.detect} if order.detect else {}), **({"who": who} if who else {})}
+
+    def _searching(self, order: Order) -> list[str]:
+        """The same as arguments of the command line."""
+        search = self._search(order)
+        detect = [f"{_DETECT}{search['detect']}"] if "detect" in search else []
+        return [*detect, *(f"{_WHO}{path}" for path in search.get("who", ()))]
 
     def _tracks(self, found: Run, chosen: Sequence[str] | None, folder: Path | None) -> Path:
         if found.state not in FINISHED or found.kind is not Kind.FIND:
@@ -257,6 +280,18 @@ def _run(
     )
 
 
+def _searched(found: Run) -> set[str]:
+    """What a search looked for, as arguments of its command."""
+    return {argument for argument in found.commands[0] if argument.startswith((_DETECT, _WHO))}
+
+
+def _names(given: Any) -> list[str]:
+    """Names of files, as a list of texts; raises :class:`~redetail.errors.SettingsError`."""
+    if not isinstance(given, list | tuple) or len(given) > _MOST_PEOPLE:
+        raise SettingsError(f"The pictures of people are {shown(given)}; choose at most {_MOST_PEOPLE} of the list.")
+    return list(given)
+
+
 def _typed(value: Any) -> str:
     """A value of a setting as it is typed."""
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
@@ -277,23 +312,3 @@ def _span(order: Order) -> dict[str, str]:
 
 def _name(pattern: str) -> tuple[str, ...]:
     return (f"--name={pattern.strip()}",) if pattern.strip() else ()
-
-
-def _boxes(given: Sequence[tuple[float, float, float, float]]) -> list[Box]:
-    if len(given) > MOST_BOXES:
-        raise RegionError(f"There are {len(given)} boxes; mark at most {MOST_BOXES}.")
-    return [Box(*box) for box in given]
-
-
-def parse_boxes(text: Any) -> list[tuple[float, float, float, float]]:
-    """Boxes as they are typed, x1,y1,x2,y2 on each line; raises :class:`~redetail.errors.RegionError`."""
-    if not isinstance(text, str) or len(text) > _LONGEST:
-        raise RegionError(f"Boxes are {shown(text)}; give four numbers x1,y1,x2,y2 on each line.")
-    boxes = []
-    for line in filter(str.strip, text.splitlines()):
-        try:
-            x1, y1, x2, y2 = (float(part) for part in line.split(","))
-        except ValueError:
-            raise RegionError(f"{shown(line)} is not a box; give four numbers x1,y1,x2,y2.") from None
-        boxes.append(Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)).as_tuple())
-    return boxes

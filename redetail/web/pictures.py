@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from redetail.documents import shown
 from redetail.errors import InputError, RegionError
-from redetail.region import Size
+from redetail.region import Box, Size
 from redetail.video import open_source
 
 Picture = NDArray[np.uint8]
-Corners = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -72,12 +71,12 @@ def painted(value: Any, size: Size) -> Picture | None:
     return np.where(mask >= 128, np.uint8(255), np.uint8(0)) if mask.any() else None
 
 
-def marked_box(picture: Picture, corners: Sequence[tuple[float, float]], boxes: Sequence[Corners]) -> Picture:
+def marked_box(picture: Picture, corners: Sequence[tuple[float, float]], boxes: Sequence[Box]) -> Picture:
     """A copy with boxes drawn on it, and a cross at a first corner."""
     drawn = picture.copy()
     weight = max(1, min(picture.shape[:2]) // 200)
-    for x1, y1, x2, y2 in boxes:
-        _line(drawn, x1, y1, x2, y2, weight)
+    for box in boxes:
+        _line(drawn, *box.as_tuple(), weight)
     for x, y in corners:
         _line(drawn, x - 4 * weight, y - 4 * weight, x + 4 * weight, y + 4 * weight, weight)
     return drawn

@@ -133,6 +133,7 @@ def test_from_an_upload_to_a_result_equal_to_that_of_the_command_line(page: Any,
     try:
         watch = Watch(page, server.address)
         open_page(page, server)
+        check_keyboard(page)
         tab(page, "Runs")
         wait_for_state(page, "Detail", "stopped")
         assert run_state(page, "Detail", 1) == "done"
@@ -158,8 +159,8 @@ def of_command_line(tmp_path: Path) -> bytes:
     return output.read_bytes()
 
 
-def test_every_control_is_reached_with_the_keyboard(page: Any, folder: Path, server: Server) -> None:
-    open_page(page, server)
+def check_keyboard(page: Any) -> None:
+    """Every control of the first tab is reached with the Tab key."""
     reached = set()
     for _ in range(80):
         page.keyboard.press("Tab")

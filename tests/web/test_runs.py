@@ -1,6 +1,7 @@
 """Runs on disk: what a server that starts again finds."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -143,10 +144,9 @@ def test_a_worker_leaves_alone_what_was_given_up_meanwhile(store: RunStore) -> N
     assert not run.events.exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs named pipes")
 def test_a_stop_request_reaches_a_worker(store: RunStore) -> None:
     pipe = store.folder / "pipe.toml"
-    import os
-
     os.mkfifo(pipe)  # nobody writes to it, so the command waits
     run = new_run(store, State.RUNNING, ("detail", "--job", str(pipe), "-o", "/out.mp4"))
     worker = started(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,12 +14,16 @@ from redetail.documents import shown
 from redetail.engines.defaults import default_settings
 from redetail.errors import InputError, RedetailError
 from redetail.files import write_text
-from redetail.job import to_toml
+from redetail.job import Job, to_toml
 from redetail.selection.boxes import BoxSelection
+from redetail.selection.detected import DetectorSelection
+from redetail.selection.filters import WhoFilter
+from redetail.selection.follow import FollowSelection
 from redetail.video.span import Position
-from redetail.web.folder import Folder, check_readable, safe_name
+from redetail.web.folder import PICTURES, Folder, check_readable, safe_name
 from redetail.web.forms import FormField, filled_in, varied, with_defaults
-from redetail.web.orders import Desk, Order, parse_boxes
+from redetail.web.marks import Marks, new_mark
+from redetail.web.orders import Desk, Order
 from redetail.web.page.layout import BUNDLED
 from redetail.web.page.showing import NOTE, Showing, key_of
 from redetail.web.pictures import facts_of, frame_of, marked_box, painted
@@ -55,7 +60,8 @@ class Handlers:
     # what there is
 
     def opened(self, clip: Any) -> list[Any]:
-        """The lists of the page, when it is opened: clips, folders, model files (once for each field), job files."""
+        """The lists of the page, when it is opened: clips, folders, job files, pictures, model files (once for each
+        field)."""
         clips, models = self._folder.clips(), self._folder.model_files()
         chosen = clip if clip in clips else next((one for one in clips if not one.startswith("results/")), None)
         single = gr.update(choices=[BUNDLED, *((one, one) for one in models)])
@@ -67,6 +73,7 @@ class Handlers:
             gr.update(choices=clips, value=chosen),
             gr.update(choices=self._folder.folders(), value=next(iter(self._folder.folders()), None)),
             gr.update(choices=self._folder.job_files()),
+            gr.update(choices=self._folder.pictures()),
             single,
             *others,
             gr.update(choices=models),
@@ -80,11 +87,23 @@ class Handlers:
 
     def upload(self, path: Any) -> Any:
         """Take an uploaded file into the folder and choose it."""
+        name = self._taken(path)
+        return gr.update(choices=self._folder.clips(), value=name)
+
+    def upload_person(self, path: Any, who: Any) -> Any:
+        """Take a picture of a person into the folder, and look for that person too."""
+        name = self._taken(path)
+        if not name.lower().endswith(PICTURES):
+            raise InputError(f"{name} is not a picture; upload a picture of the person.")
+        chosen = who if isinstance(who, list) else []
+        return gr.update(choices=self._folder.pictures(), value=[*chosen, name])
+
+    def _taken(self, path: Any) -> str:
         if not isinstance(path, str):
             raise InputError(f"The upload is {shown(path)}; upload one file.")
         place = self._folder.admit(Path(path), Path(path).name, self._largest, check_readable)
         Path(path).unlink(missing_ok=True)  # what Gradio keeps of it
-        return gr.update(choices=self._folder.clips(), value=self._folder.name(place))
+        return self._folder.name(place)
 
     def choose(self, clip: Any) -> list[Any]:
         """Show a clip, and its first frame for marks."""
@@ -99,7 +118,7 @@ class Handlers:
     def show_frame(self, clip: Any, index: Any, boxes: Any) -> list[Any]:
         """Another frame to mark on."""
         picture = frame_of(self._folder.inside(clip), index)
-        drawn = marked_box(picture, [], parse_boxes(boxes))
+        drawn = marked_box(picture, [], Marks.parse(boxes).on(int(index)))
         return [drawn, {"background": picture, "layers": [], "composite": None}]
 
     # 2: who
@@ -109,17 +128,15 @@ class Handlers:
         run = self._desk.find(self._order(values))
         return self._shown.progress(run)
 
-    def click(self, clip: Any, index: Any, boxes: Any, corner: Any, event: gr.SelectData) -> list[Any]:
+    def click(self, clip: Any, index: Any, boxes: Any, corner: Any, follow: Any, event: gr.SelectData) -> list[Any]:
         """The first corner of a box, or the second one."""
         x, y = (float(value) for value in event.index)
-        picture, marked = frame_of(self._folder.inside(clip), index), parse_boxes(boxes)
+        picture, marks = frame_of(self._folder.inside(clip), index), Marks.parse(boxes)
         if corner is None:
-            return [marked_box(picture, [(x, y)], marked), boxes, (x, y)]
-        box = min(corner[0], x), min(corner[1], y), max(corner[0], x), max(corner[1], y)
-        if box[0] == box[2] or box[1] == box[3]:
-            raise InputError("Both corners are in one row or column; click the opposite corner.")
-        text = "\n".join(filter(None, [boxes.strip(), ",".join(f"{side:g}" for side in box)]))
-        return [marked_box(picture, [], [*marked, box]), text, None]
+            return [marked_box(picture, [(x, y)], marks.on(int(index))), boxes, (x, y)]
+        line = new_mark(corner, (x, y), int(index) if follow is True else None)
+        text = "\n".join(filter(None, [boxes.strip(), line]))
+        return [marked_box(picture, [], Marks.parse(text).on(int(index))), text, None]
 
     def use_mask(self, clip: Any, value: Any) -> list[Any]:
         """Keep what was painted."""
@@ -217,18 +234,20 @@ class Handlers:
         return text
 
     def fill(self, text: Any) -> list[Any]:
-        """The fields of the page from a job file: clip, part, boxes, scale, preset, settings."""
+        """The fields of the page from a job file: clip, part, boxes, who, scale, preset, settings."""
         job = self._desk.read_text(text)
         clip = self._folder.name(job.source) if isinstance(job.source, Path) else None
-        boxes = [box.as_tuple() for one in job.selection if isinstance(one, BoxSelection) for box in one.boxes]
-        if len(boxes) == 0 and job.to_document().keys() & {"tracks", "mask", "segs", "only", "skip", "who"}:
-            gr.Info("Who is detailed cannot be shown on the page; Run this job does what the file says.")
+        chooses = {*(one.name for one in job.selection), *(one.name for one in job.filters)}
+        if chooses - {"box", "follow", "detect", "who"}:
+            gr.Info("Not all that chooses who is detailed fits on the page; Run this job does what the file says.")
         asked = job.settings
         return [
             gr.update(value=clip),
             _position(job.span.start),
             _position(job.span.end),
-            "\n".join(",".join(f"{side:g}" for side in box) for box in boxes),
+            str(_marks(job)),
+            _detected(job),
+            [self._folder.name(path) for one in job.filters if isinstance(one, WhoFilter) for path in one.value],
             "" if job.scale.value == 1 else f"{job.scale.value:g}",
             asked.get("preset", ""),
             *(asked.get(one.name, one.default) for one in self._form_of("")),
@@ -239,7 +258,7 @@ class Handlers:
 
     def _order(self, values: tuple[Any, ...]) -> Order:
         """The order of the page's fields; see :func:`redetail.web.page.wiring.order_inputs`."""
-        clip, start, end, cards, boxes, mask, scale, preset, name, *rest = values
+        clip, start, end, cards, boxes, mask, detect, who, scale, preset, name, *rest = values
         found = self._desk.latest(Kind.FIND, clip)
         chosen = _chosen(cards, found)
         settings = dict(zip((one.name for one in self._form), rest, strict=False))
@@ -251,7 +270,9 @@ class Handlers:
             end=end or "",
             found=found if chosen is not None else None,
             chosen=chosen,
-            boxes=parse_boxes(boxes or ""),
+            detect=_text(detect),
+            who=who or (),
+            marks=Marks.parse(boxes or ""),
             mask=mask,
             settings=filled_in(form, settings),
             preset=_text(preset),
@@ -275,6 +296,19 @@ def _chosen(cards: Any, found: Run | None) -> list[str] | None:
     if not isinstance(chosen, list) or not all(isinstance(label, str) for label in chosen):
         raise InputError(f"The chosen subjects are {shown(chosen)}; click them again.")
     return chosen
+
+
+def _marks(job: Job) -> Marks:
+    """The boxes of a job."""
+    fixed = (box for one in job.selection if isinstance(one, BoxSelection) for box in one.boxes)
+    followed = (box for one in job.selection if isinstance(one, FollowSelection) for box in one.boxes)
+    return Marks(tuple(fixed), tuple(one if one.at else replace(one, at="0f") for one in followed))
+
+
+def _detected(job: Job) -> str:
+    """The name of what a job looks for."""
+    names = [one.detector for one in job.selection if isinstance(one, DetectorSelection)]
+    return next((name for name in names if isinstance(name, str)), DetectorSelection().to_document() or "")
 
 
 def _text(value: Any) -> str:

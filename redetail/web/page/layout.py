@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
+from redetail.detection.registry import detector_names
 from redetail.engines.architectures import all_presets
 from redetail.engines.spec import ModelSpec
 from redetail.web.forms import Control, FormField, by_group
 from redetail.web.orders import several_models, single_models
 
 TITLE = "redetail"
-_BIGGEST_SLIDER = 4096
+MASK_SHAPE = "mask_shape"
+"""The setting that stands beside what is looked for."""
 _CARDS = """
 const sync = () => element.querySelectorAll('input[type=checkbox]').forEach(
   box => { box.checked = (props.value.chosen || []).includes(box.value); });
@@ -72,7 +75,7 @@ def build(form: tuple[FormField, ...]) -> tuple[gr.Blocks, Parts]:
             with gr.Tab("Detail", id="detail"), gr.Row(equal_height=False):
                 with gr.Column(scale=5, min_width=340):
                     _clip(parts)
-                    _subjects(parts)
+                    _subjects(parts, next(one for one in form if one.name == MASK_SHAPE))
                 with gr.Column(scale=4, min_width=340):
                     _settings(parts, form)
                     _preview(parts, form)
@@ -104,10 +107,21 @@ def _clip(parts: Parts) -> None:
             )
 
 
-def _subjects(parts: Parts) -> None:
+def _subjects(parts: Parts, shape: FormField) -> None:
     with gr.Column(elem_classes="rd-step"):
         gr.HTML("<h2>2 · Who</h2>")
-        parts.find = gr.Button("Find subjects", elem_id="find")
+        with gr.Row():
+            names = [(name.replace("-", " ").capitalize(), name) for name in detector_names()]
+            parts.detect = gr.Dropdown(names, value=names[0][1], label="Look for", min_width=130, elem_id="detect")
+            parts.settings[shape.name] = _control(replace(shape, help="what of each is detailed"))
+            parts.find = gr.Button("Find subjects", min_width=130, elem_id="find")
+        with gr.Accordion("Only a person whom a picture shows", open=False, elem_id="person"), gr.Row():
+            parts.who = gr.Dropdown(
+                [], value=[], multiselect=True, label="Pictures of people", allow_custom_value=True, elem_id="who"
+            )
+            parts.upload_person = gr.UploadButton(
+                "Upload a picture", file_count="single", scale=0, min_width=140, elem_id="upload-person"
+            )
         parts.find_state = gr.HTML("", elem_id="find-state")
         parts.cards = gr.HTML(
             NOTHING, html_template="${value.html}", js_on_load=_CARDS, elem_id="cards", label="Subjects found"
@@ -124,9 +138,14 @@ def _subjects(parts: Parts) -> None:
                         buttons=[],
                         elem_id="box-picture",
                     )
+                    parts.follow = gr.Checkbox(
+                        False, label="Follow what the box shows", info="through its shot, from the frame marked on",
+                        elem_id="follow",
+                    )  # fmt: skip
                     parts.boxes = gr.Textbox(
-                        label="Boxes: x1,y1,x2,y2 on each line", lines=2, placeholder="40,60,180,220", elem_id="boxes"
-                    )
+                        label="Boxes: x1,y1,x2,y2 on each line, followed ones with @TIME", lines=2,
+                        placeholder="40,60,180,220 or 40,60,180,220@12f", elem_id="boxes",
+                    )  # fmt: skip
                     parts.corner = gr.State(None)
                 with gr.Tab("Mask: paint"):
                     parts.editor = gr.ImageEditor(
@@ -163,7 +182,8 @@ def _settings(parts: Parts, form: tuple[FormField, ...]) -> None:
             for title, fields in by_group(form, common=False).items():
                 with gr.Accordion(title.capitalize(), open=False):
                     for one in fields:
-                        parts.settings[one.name] = _control(one)
+                        if one.name != MASK_SHAPE:
+                            parts.settings[one.name] = _control(one)
             with gr.Accordion("Model files", open=False):
                 _model_files(parts)
 

@@ -17,7 +17,7 @@ _QUIET: dict[str, Any] = {**_PRIVATE, "show_progress": "hidden"}
 def order_inputs(parts: Parts) -> list[Any]:
     """What says what is to be done, in the order in which :meth:`Handlers._order` reads it."""
     return [
-        *(parts.clip, parts.start, parts.end, parts.cards, parts.boxes, parts.mask),
+        *(parts.clip, parts.start, parts.end, parts.cards, parts.boxes, parts.mask, parts.detect, parts.who),
         *(parts.scale, parts.preset, parts.name),
         *parts.settings.values(),
         *parts.models.values(),
@@ -35,9 +35,10 @@ def wire(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
 
 def _lists(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
     models = list(parts.models.values())
-    lists = [parts.clip, parts.folder, parts.job_file, *models, parts.settings["loras"]]
+    lists = [parts.clip, parts.folder, parts.job_file, parts.who, *models, parts.settings["loras"]]
     page.load(said(handlers.opened), [parts.clip], lists, **_QUIET)
     parts.upload.upload(said(handlers.upload), [parts.upload], [parts.clip], **_PRIVATE)
+    parts.upload_person.upload(said(handlers.upload_person), [parts.upload_person, parts.who], [parts.who], **_PRIVATE)
     parts.clip.change(
         said(handlers.choose),
         [parts.clip],
@@ -52,7 +53,7 @@ def _marks(parts: Parts, handlers: Handlers) -> None:
     parts.frame.release(said(handlers.show_frame), [parts.clip, parts.frame, parts.boxes], pictures, **_QUIET)
     parts.picture.select(
         said(handlers.click),
-        [parts.clip, parts.frame, parts.boxes, parts.corner],
+        [parts.clip, parts.frame, parts.boxes, parts.corner, parts.follow],
         [parts.picture, parts.boxes, parts.corner],
         **_QUIET,
     )
@@ -104,6 +105,8 @@ def _jobs(parts: Parts, handlers: Handlers) -> None:
             parts.start,
             parts.end,
             parts.boxes,
+            parts.detect,
+            parts.who,
             parts.scale,
             parts.preset,
             *parts.settings.values(),
