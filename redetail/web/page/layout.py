@@ -113,9 +113,9 @@ def _subjects(parts: Parts, shape: FormField) -> None:
         with gr.Row():
             names = [(name.replace("-", " ").capitalize(), name) for name in detector_names()]
             parts.detect = gr.Dropdown(names, value=names[0][1], label="Look for", min_width=130, elem_id="detect")
-            parts.settings[shape.name] = _control(replace(shape, help="what of each is detailed"))
+            parts.settings[shape.name] = _control(replace(shape, help=""))
             parts.find = gr.Button("Find subjects", min_width=130, elem_id="find")
-        with gr.Accordion("Only a person whom a picture shows", open=False, elem_id="person"), gr.Row():
+        with gr.Accordion("Only one person, by a picture", open=False, elem_id="person"), gr.Row():
             parts.who = gr.Dropdown(
                 [], value=[], multiselect=True, label="Pictures of people", allow_custom_value=True, elem_id="who"
             )
@@ -198,7 +198,12 @@ def _model_files(parts: Parts) -> None:
 
 def _control(one: FormField) -> Any:
     """The component of a setting."""
-    shared: dict[str, Any] = {"label": one.label, "info": one.help, "elem_id": f"setting-{one.name}", "min_width": 150}
+    shared: dict[str, Any] = {
+        "label": one.label,
+        "info": one.help or None,
+        "elem_id": f"setting-{one.name}",
+        "min_width": 150,
+    }
     if one.control is Control.CHECK:
         return gr.Checkbox(one.default, **shared)
     if one.control is Control.CHOICE:
