@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -15,7 +16,7 @@ from redetail.documents import shown
 from redetail.engines.spec import ModelSpec, WeightedFile
 from redetail.errors import InputError, SettingsError
 from redetail.evaluate.sheet import save_png
-from redetail.files import write_text
+from redetail.files import cannot_write, write_text
 from redetail.job import Job, text_of
 from redetail.selection.track_edits import kept
 from redetail.selection.tracks import read_tracks
@@ -103,6 +104,18 @@ class Desk:
         )
         job.check()
         return job
+
+    def kept_job(self, order: Order) -> Job:
+        """The job of an order for a job file: its tracks and its mask are written to a folder that no run removes."""
+        mask = b"" if order.mask is None else order.mask.tobytes()
+        found = "" if order.found is None else f"{order.found.name} {order.found.attempt} {order.chosen}"
+        name = hashlib.sha256(found.encode() + b"\0" + mask).hexdigest()[:16]  # the same order uses the same files
+        folder = self.folder.state / "jobs" / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        return self.job(order, folder)
 
     def detail(self, order: Order) -> Run:
         """Queue the whole work on a clip."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from redetail.errors import RedetailError, SettingsError
@@ -88,3 +89,11 @@ def test_a_batch_looks_for_the_same(desk: Desk) -> None:
     text = (run.folder / "job.toml").read_text()
     assert 'detect = "people"' in text
     assert "anna.png" in text
+
+
+def test_the_mask_of_a_job_file_is_there_for_it(desk: Desk) -> None:
+    order = Order(clip="a.mp4", mask=np.eye(4, dtype=np.uint8) * 255)
+    jobs = [desk.kept_job(order) for _ in range(2)]
+    assert jobs[0] == jobs[1]
+    assert [path.name for path in jobs[0].files] == ["mask.png"]
+    assert jobs[0].files[0].is_file()

@@ -209,7 +209,7 @@ class Handlers:
 
     def take_job(self, *values: Any) -> str:
         """The job of what the page says."""
-        return to_toml(self._desk.job(self._order(values)).to_document())
+        return to_toml(self._desk.kept_job(self._order(values)).to_document())
 
     def run_job(self, text: Any) -> Any:
         """Queue a job file."""
