@@ -11,6 +11,7 @@ from pathlib import Path
 from redetail.cli.display import plain, tell
 from redetail.cli.model_check import check
 from redetail.engines.architectures import architecture_of, bundled_architecture, known_models, model_folder
+from redetail.engines.architectures.base import PartSizes
 from redetail.engines.device import Placement, place
 from redetail.engines.files import FileFacts, identify
 from redetail.engines.memory import GIB, device_memory
@@ -106,6 +107,8 @@ def _fit(facts: FileFacts, placement: Placement) -> str:
     weights = facts.parameters * placement.dtype.itemsize
     needed, what = weights, f"its weights take {_size(weights)}"
     family = architecture_of(facts.kind, facts.base)
+    if family is not None and family.parts is not None:
+        return _parts_fit(family.parts(facts, placement), placement, total)
     if family is not None and family.footprint is not None:
         footprint = family.footprint
         needed += footprint.working(footprint.frames, footprint.side**2, placement.dtype.itemsize)
@@ -113,6 +116,15 @@ def _fit(facts: FileFacts, placement: Placement) -> str:
         what += f", with {beside}{footprint.frames} crops of {footprint.side}x{footprint.side} about {_size(needed)}"
     smaller = "too large; use smaller crops, a shorter --context-length or --dtype float16"
     return f"on {placement} {what} of {_size(total)}: {'fits' if needed <= total else smaller}"
+
+
+def _parts_fit(sizes: PartSizes, placement: Placement, total: int) -> str:
+    """The weights of all parts, and with which options they fit, on the CPU with none: it has one memory for all."""
+    named = ", ".join(f"{part} {_size(size)}" for part, size in sizes.weights.items())
+    options = {"": sizes.needed[""]} if placement.device.type == "cpu" else sizes.needed
+    fitting = next((option for option, size in options.items() if size <= total), None)
+    verdict = "too large; use weights with fewer parameters" if fitting is None else f"fits with {fitting}"
+    return f"on {placement} the weights take: {named}; of {_size(total)}: {verdict if fitting != '' else 'fits'}"
 
 
 def _count(number: int) -> str:

@@ -17,6 +17,8 @@ from redetail.pipeline.stopwatch import PassTime
 from redetail.pipeline.workspace import readable
 from redetail.settings import display_name
 
+_SWITCHES = ("channels_last", "compile", "offload", "block_offload")
+
 
 def summary(report: Report, source: str, outputs: Mapping[str, str | None]) -> str:
     """What was done, as lines; ``outputs`` are the files by what they are ("output", ...)."""
@@ -74,7 +76,7 @@ def placement_summary(placement: Mapping[str, Any]) -> str:
     """Where and how it would compute, as a line."""
     if not placement:
         return ""
-    switches = [name.replace("_", " ") for name in ("channels_last", "compile", "offload") if placement.get(name)]
+    switches = [name.replace("_", " ") for name in _SWITCHES if placement.get(name)]
     parts = [f"{placement['device']} in {placement['dtype']}", f"attention {placement['attention']}", *switches]
     parts += [f"VAE in {placement['vae_dtype']}"] if placement.get("vae_dtype") else []
     parts += [f"VAE in tiles of {placement['vae_tile']}"] if placement.get("vae_tile") else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from redetail.engines.base import Engine
@@ -96,6 +96,13 @@ class Footprint:
         return max(512**2, allowed // self.vae_bytes_per_pixel)
 
 
+class PartSizes(NamedTuple):
+    """See :attr:`Architecture.parts`."""
+
+    weights: Mapping[str, int]
+    needed: Mapping[str, int]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture:
     """A family of models.
@@ -106,6 +113,9 @@ class Architecture:
     checkpoint. ``recognizers``: tell what a file is, the most particular first. ``folder_of``: the model folder that a
     path is, or is a file of; None where the path is something else. ``describe``: the facts of such a folder.
     ``load``: makes the engine; gets the family itself, and paths on this machine.
+
+    ``parts``: bytes of the weights of a model's parts on a device, by name in words, and of the memory that it should
+    have, by the options of the command line, from most to least; None where a footprint says enough.
 
     ``defaults``: settings that differ from those of the detailer node; ``presets``: settings that belong together, by
     name, which means the same in every family that has it. ``footprint``: None where the weights alone count.
@@ -127,6 +137,7 @@ class Architecture:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     footprint: Footprint | None = None
+    parts: Callable[[FileFacts, Placement], PartSizes] | None = None
     known: tuple[KnownModel, ...] = ()
     hub_weights: tuple[str, ...] = ()
     hub_unused: Callable[[Path], tuple[str, ...]] = lambda folder: ()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redetail.engines.architectures.base import CHECKPOINT, Architecture, Identity, KnownModel, Shapes
+from redetail.engines.architectures.base import CHECKPOINT, Architecture, Identity, KnownModel, PartSizes, Shapes
 from redetail.engines.config import class_name, read_config
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ def _folder_of(path: Path) -> Path | None:
 
 
 _PREFIXES = ("model.diffusion_model.", "diffusion_model.", "")
+# Blocks of every published network by its width: a file with fewer is cut short, and loads and runs none the less.
+_TRANSFORMER_BLOCKS, _TEXT_BLOCKS = {1536: 30, 5120: 40}, {4096: 24}
+_BLOCK = re.compile(r"(?:^|\.)(?:blocks?|blk)\.(\d+)\.")
 _SIZES = {1536: " with 1.3B parameters", 5120: " with 14B parameters"}
 # Kinds of Wan that take more than text, by a part of a name that only they have.
 _OTHER_KINDS = {
@@ -79,13 +82,25 @@ def _transformer(shapes: Shapes) -> Identity | None:
 
 def _transformer_below(prefix: str, shapes: Shapes, layout: str) -> Identity:
     width, channels, *_ = (*shapes.get(f"{prefix}patch_embedding.weight", ()), 0, 0)
-    details = {"layout": layout, "prefix": prefix, "in_channels": channels, "width": width}
+    blocks = _blocks(shapes)
+    details = {"layout": layout, "prefix": prefix, "in_channels": channels, "width": width, "blocks": blocks}
     other = _other_kind(shapes, channels, width)
     if other:
         what = f"a transformer of Wan for {other}, which is not supported (text to video is)"
         return Identity("transformer", "wan", what, details=details)
-    what = f"a transformer of Wan 2.1 or 2.2{_SIZES.get(width, '')}, text to video"
+    what, whole = f"a transformer of Wan 2.1 or 2.2{_SIZES.get(width, '')}, text to video", _TRANSFORMER_BLOCKS
+    if blocks < whole.get(width, 0):
+        return Identity(CHECKPOINT, "wan", _cut(what, blocks, whole[width]), details=details)
     return Identity(CHECKPOINT, "wan", what, "--checkpoint", details=details)
+
+
+def _blocks(shapes: Shapes) -> int:
+    """How many blocks the names of tensors number."""
+    return len({match[1] for name in shapes if (match := _BLOCK.search(name))})
+
+
+def _cut(what: str, blocks: int, whole: int) -> str:
+    return f"{what}, cut short: it holds {blocks} of {whole} blocks"
 
 
 def _other_kind(shapes: Shapes, channels: int, width: int) -> str:
@@ -141,14 +156,20 @@ _TEXT_MARKS = {
 }
 
 
+_WORDS = ("shared.weight", "token_embedding.weight", "token_embd.weight")
+
+
 def _text_encoder(shapes: Shapes) -> Identity | None:
     """UMT5 in the names of transformers, which ComfyUI keeps, of Wan's authors, or of llama.cpp."""
     layout = next((layout for name, layout in _TEXT_MARKS.items() if name in shapes), None)
     if layout is None:
         return None
-    tokenizer = "spiece_model" in shapes
-    details = {"layout": layout, "prefix": "", "tokenizer": tokenizer}
-    return Identity("text-encoder", "wan", "a UMT5 text encoder, as Wan reads", "--text-encoder", details=details)
+    width = next((shapes[name][-1] for name in _WORDS if len(shapes.get(name, ())) == 2), 0)
+    blocks, what = _blocks(shapes), "a UMT5 text encoder, as Wan reads"
+    details = {"layout": layout, "prefix": "", "tokenizer": "spiece_model" in shapes, "blocks": blocks}
+    if blocks < _TEXT_BLOCKS.get(width, 0):
+        return Identity("text-encoder", "wan", _cut(what, blocks, _TEXT_BLOCKS[width]), details=details)
+    return Identity("text-encoder", "wan", what, "--text-encoder", details=details)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -178,6 +199,22 @@ def _describe(folder: Path) -> FileFacts:
     )
 
 
+_WORDS_OF = {**dict.fromkeys(TRANSFORMERS, "transformer"), "vae": "VAE", "text_encoder": "text encoder"}
+
+
+def _sizes(facts: FileFacts, placement: Placement) -> PartSizes:
+    """Of a folder its own parts; of a transformer alone with the published text encoder and VAE."""
+    from redetail.engines.files import identify
+    from redetail.engines.wan.fit import TEXT, TRANSFORMER, VAE, weights_of
+
+    parts = [(TRANSFORMER, facts)]
+    if facts.path.is_dir():
+        unused = {name for name in TRANSFORMERS if (facts.path / name) != transformer_folder(facts.path)}
+        parts = [(_WORDS_OF[part], identify(path)) for part, path in _files(facts.path) if part not in unused]
+    found = weights_of(parts, placement)
+    return PartSizes({TRANSFORMER: found.transformer, TEXT: found.text, VAE: found.vae}, found.needed())
+
+
 def _unused(folder: Path) -> tuple[str, ...]:
     """The expert for high noise, where there is one for low noise."""
     used = transformer_folder(folder)
@@ -199,6 +236,7 @@ WAN = Architecture(
     folder_of=_folder_of,
     describe=_describe,
     load=_load,
+    parts=_sizes,
     defaults={**_LOW_NOISE, "context_overlap": 16},
     presets={"wan-low-noise": _LOW_NOISE, "wan-lightning": _LIGHTNING},
     hub_weights=tuple(f"{part}/*.safetensors" for part in PARTS),

@@ -15,12 +15,19 @@ from redetail.engines.wan.tokenizer import TOKENS, Tokenizer
 from redetail.errors import SettingsError
 from redetail.settings import Settings, display_name
 
+_KEPT = 32
+"""States of so many prompts are kept: 8 MiB each with UMT5-XXL."""
+
 
 class WanText:
-    """A UMT5 encoder with its tokenizer. ``device``: where the encoder is while it works, if not always there."""
+    """A UMT5 encoder with its tokenizer. ``device``: where the encoder is while it works, if not always there.
+
+    A prompt is encoded once, for all subjects and parts of a clip; the states of the latest prompts are kept.
+    """
 
     def __init__(self, tokenizer: Tokenizer, encoder: Any, device: torch.device | None = None) -> None:
         self._tokenizer, self._encoder, self._device = tokenizer, encoder, device
+        self._states: dict[str, Tensor] = {}
 
     @property
     def encoder(self) -> Any:
@@ -38,6 +45,13 @@ class WanText:
     def __call__(self, prompt: str) -> Tensor:
         """(1, 512, width) float32 on the encoder's device while it works; zeros beyond the prompt's last token."""
         text = " ".join(html.unescape(html.unescape(self._words(prompt, "prompt"))).split())
+        states = self._states.pop(text, None)
+        self._states[text] = self._encoded(text) if states is None else states  # the latest comes last
+        if len(self._states) > _KEPT:
+            del self._states[next(iter(self._states))]
+        return self._states[text]
+
+    def _encoded(self, text: str) -> Tensor:
         tokens = torch.tensor([list(self._tokenizer(text))])
         with nullcontext() if self._device is None else on_device(self._encoder, self._device):
             states: Tensor = self._encoder(tokens.to(self._encoder.device)).last_hidden_state

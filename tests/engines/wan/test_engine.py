@@ -341,6 +341,41 @@ def test_the_bundled_model_has_no_vae_to_cancel() -> None:
         enhanced(load_engine(device="cpu"), np.zeros((1, 64, 64, 3), np.float32), np.ones((1, 64, 64)), cancel_vae=True)
 
 
+def test_what_the_vae_loses_is_given_back(wan: Engine) -> None:
+    """source + decode(refined) - decode(encode(source)): of a VAE that was never trained nearly all is lost."""
+    assert isinstance(wan, LatentEngine)
+    crops, source = clip(6), CropSource.of(clip(6))
+    there_and_back = np.zeros_like(crops)
+
+    def write(start: int, pixels: Array) -> None:
+        there_and_back[start : start + len(pixels)] = pixels
+
+    with torch.inference_mode():
+        wan.codec.decode(wan.codec.encode(source, lambda: None), source, write, lambda: None)
+    plain, cancelled = enhanced(wan, crops), enhanced(wan, crops, cancel_vae=True)
+    assert np.abs(there_and_back - crops).max() > 0.1
+    # What was lost waits in half precision.
+    np.testing.assert_allclose(cancelled, np.clip(plain + crops - there_and_back, 0, 1), atol=5e-4)
+
+
+def test_a_prompt_is_encoded_once_for_all_subjects_and_parts(wan: Engine) -> None:
+    assert isinstance(wan, LatentEngine)
+    assert isinstance(wan.model, WanModel)
+    read: list[Any] = []
+    hook = wan.model.networks()["text encoder"].register_forward_hook(lambda *_: read.append(1))
+    try:
+        first = enhanced(wan, clip(1), prompt="one", negative="two")
+        again = enhanced(wan, clip(1), prompt="one", negative="two")
+        assert len(read) == 2
+        enhanced(wan, clip(1), prompt="three", negative="two")
+        assert len(read) == 3
+        enhanced(wan, clip(1), prompt="four", cfg=1.0)
+        assert len(read) == 4, "without guidance the negative prompt is not read"
+    finally:
+        hook.remove()
+    np.testing.assert_array_equal(first, again)
+
+
 def test_half_precision_leaves_the_vae_in_float32(wan_folder: Any) -> None:
     engine = load_engine(wan_folder, device="cpu", memory=Memory(dtype="bfloat16"))
     result, exact = enhanced(engine, clip(5)), enhanced(load_engine(wan_folder, device="cpu"), clip(5))

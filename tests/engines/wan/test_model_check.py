@@ -41,23 +41,26 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     network.requires_grad_(True)
     latents = BlockCodec().encode(CropSource.of(clip(9, 96)), lambda: None).movedim(0, 1)
     generator = torch.Generator().manual_seed(5)
-    adam = torch.optim.Adam(network.parameters(), 2e-3, betas=(0.9, 0.99))
-    text = torch.zeros(1, 4, wan_files.TEXT)
+    adam = torch.optim.Adam(network.parameters(), 2e-3, betas=(0.9, 0.99), fused=True)
+    text = torch.zeros(2, 4, wan_files.TEXT)
     steps = 150
+
+    def drawn() -> tuple[Tensor, Tensor, float]:
+        """A piece of the clip, or nothing for one in ten; noise; and how much of it."""
+        y, x, f = (int(torch.randint(0, end, (1,), generator=generator)) for end in (9, 9, 8))
+        clean = latents[:, f : f + 2, y : y + 4, x : x + 4]
+        noise = torch.randn(clean.shape, generator=generator)
+        sigma = float(torch.rand((), generator=generator)) * 0.85 + 0.05
+        return clean * (float(torch.rand((), generator=generator)) >= 0.1), noise, sigma
+
     for step in range(steps):
         adam.param_groups[0]["lr"] = 2e-3 * min(1.0, 2 * (1 - step / steps))
-        losses = []
-        for _ in range(2):
-            y, x, f = (int(torch.randint(0, end, (1,), generator=generator)) for end in (9, 9, 8))
-            clean = latents[None, :, f : f + 2, y : y + 4, x : x + 4]
-            noise = torch.randn(clean.shape, generator=generator)
-            sigma = float(torch.rand((), generator=generator)) * 0.85 + 0.05
-            blind = float(torch.rand((), generator=generator)) < 0.1
-            state = (1 - sigma) * clean * (not blind) + sigma * noise
-            made = network(state, torch.tensor([1000 * sigma]), text, return_dict=False)[0]
-            losses.append((made - (noise - clean * (not blind))).square().mean() * sigma)
+        clean, noise, level = zip(drawn(), drawn(), strict=True)
+        known, added, sigmas = torch.stack(clean), torch.stack(noise), torch.tensor(level)
+        sigma = sigmas.view(-1, 1, 1, 1, 1)
+        made = network((1 - sigma) * known + sigma * added, 1000 * sigmas, text, return_dict=False)[0]
         adam.zero_grad()
-        torch.stack(losses).mean().backward()
+        ((made - (added - known)).square() * sigma).mean().backward()
         adam.step()
     return network.requires_grad_(False)
 

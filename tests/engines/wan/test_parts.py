@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from redetail.engines import load_engine
+from redetail.engines.architectures import recognize
+from redetail.engines.architectures import wan as family
 from redetail.engines.device import Placement, place
 from redetail.engines.files import identify
 from redetail.engines.latent import LatentEngine
@@ -238,7 +240,8 @@ def test_what_each_file_is(files: dict[str, Path]) -> None:
     facts = [identify(files[name]) for name in ("checkpoint", "vae", "text_encoder")]
     assert [one.base for one in facts] == ["wan"] * 3
     assert [one.option for one in facts] == ["--checkpoint", "--vae", "--text-encoder"]
-    assert facts[0].details == {"layout": "original", "prefix": COMFY, "in_channels": 16, "width": wan_files.WIDTH}
+    known = {"layout": "original", "prefix": COMFY, "in_channels": 16, "width": wan_files.WIDTH}
+    assert facts[0].details == {**known, "blocks": wan_files.LAYERS}
     assert facts[2].details["tokenizer"]
 
 
@@ -308,3 +311,33 @@ def test_a_layer_too_few_is_named(files: dict[str, Path], tmp_path: Path) -> Non
     del tensors["decoder.conv1.weight"]
     save(tmp_path / "vae.safetensors", tensors)
     assert "what is wanted here is a VAE of Wan" in refused(**{**files, "vae": tmp_path / "vae.safetensors"})
+
+
+# --- files cut short
+
+
+def test_a_network_with_fewer_blocks_than_were_published_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 blocks with 14B parameters, 30 with 1.3B, 24 of UMT5-XXL, by their width."""
+    for width, size, blocks in ((1536, "1.3B", 30), (5120, "14B", 40)):
+        for held, option in ((blocks, "--checkpoint"), (blocks - 1, "")):
+            monkeypatch.setattr(wan_files, "LAYERS", held)
+            found = recognize(wan_files.transformer_shapes(COMFY, width=width))
+            cut = "" if option else f", cut short: it holds {held} of {blocks} blocks"
+            assert found.what == f"a transformer of Wan 2.1 or 2.2 with {size} parameters, text to video{cut}"
+            assert found.option == option
+    monkeypatch.setattr(wan_files, "TEXT", 4096)
+    for held, option in ((24, "--text-encoder"), (12, "")):
+        monkeypatch.setattr(wan_files, "LAYERS", held)
+        found = recognize(wan_files.text_shapes())
+        assert found.option == option
+        assert ("cut short: it holds 12 of 24 blocks" in found.what) == (not option)
+
+
+def test_a_file_that_is_cut_short_is_refused(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(family, "_TRANSFORMER_BLOCKS", {wan_files.WIDTH: 3})
+    with pytest.raises(ModelError, match=r"checkpoint.safetensors is a transformer .*it holds 2 of 3 blocks"):
+        load_engine(ModelSpec(**files), device="cpu")
+    monkeypatch.setattr(family, "_TRANSFORMER_BLOCKS", {})
+    monkeypatch.setattr(family, "_TEXT_BLOCKS", {wan_files.TEXT: 4})
+    with pytest.raises(ModelError, match=r"text_encoder.safetensors is a UMT5 .*it holds 2 of 4 blocks"):
+        load_engine(ModelSpec(**files), device="cpu")
