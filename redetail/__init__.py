@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from redetail._version import __version__
 from redetail.errors import (
     Cancelled,
+    ClusterError,
     DependencyError,
     InputError,
     ModelError,
@@ -29,6 +30,7 @@ from redetail.settings import Settings
 
 if TYPE_CHECKING:
     from redetail.api import detail, detect, enhance, paste, plan, plan_job, run, track
+    from redetail.cluster.connection import Cluster
     from redetail.engines.base import Capabilities, Engine
     from redetail.engines.loader import load_engine
     from redetail.engines.memory import Memory
@@ -57,6 +59,7 @@ _LAZY = {
     "Memory": "redetail.engines.memory",
     **dict.fromkeys(("ControlFile", "ModelSpec", "WeightedFile"), "redetail.engines.spec"),
     **dict.fromkeys(("Job", "Subject", "read_job"), "redetail.job"),
+    "Cluster": "redetail.cluster.connection",
     "Comparison": "redetail.evaluate.comparison",
     "EncodeOptions": "redetail.video.options",
     "Estimate": "redetail.pipeline.estimate",
@@ -73,6 +76,8 @@ __all__ = [
     "CancelToken",
     "Cancelled",
     "Capabilities",
+    "Cluster",
+    "ClusterError",
     "Comparison",
     "ControlFile",
     "DependencyError",

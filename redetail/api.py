@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from redetail.arguments import check_detections, check_ends, check_run, crops_of, feather_of, regions_of, size_of
 from redetail.claims import claimed
+from redetail.cluster import Cluster, EnginePool, RayExecutor
 from redetail.detection import Detector
 from redetail.engines import load_engine
 from redetail.engines.base import Engine
@@ -24,6 +26,7 @@ from redetail.engines.memory import Memory
 from redetail.errors import SettingsError
 from redetail.job import Job
 from redetail.pipeline.estimate import Estimate
+from redetail.pipeline.executor import Executor
 from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.page import pictures_for, write_run
 from redetail.pipeline.paste import check_counts, pasted_frames
@@ -43,6 +46,7 @@ from redetail.video.base import RGB
 from redetail.video.span import Position, Span
 
 Planned = Callable[[Estimate], None]
+_Computing = tuple[Callable[[], Engine], Executor | None]
 Source = str | Path | NDArray[Any] | FrameSource
 
 
@@ -97,24 +101,33 @@ def run(
     *,
     engine: Engine | None = None,
     work: Work | None = None,
+    cluster: Cluster | None = None,
     planned: Planned | None = None,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Result:
     """Do what a job asks for; arguments and errors are those of :func:`detail`.
 
-    ``work``: keep what is done until the output is complete, so that a run that is stopped, however it is, can go on
-    (None: temporary files). ``planned`` is called with what the run will take, once its subjects are known. Raises
-    :class:`redetail.InputError` where a stopped run of the same output left work that is not to be resumed, or belongs
-    to another source, job or version, and :class:`redetail.SettingsError` where the run does not fit into the memory.
+    ``cluster``: detail on the workers of a Ray cluster, which load the job's model (None: in this process); raises
+    :class:`redetail.ClusterError` where it cannot be reached. ``work``: keep what is done until the output is complete,
+    so that a run that is stopped, however it is, can go on (None: temporary files). ``planned`` is called with what the
+    run will take, once its subjects are known. Raises :class:`redetail.InputError` where a stopped run of the same
+    output left work that is not to be resumed, or belongs to another source, job or version, and
+    :class:`redetail.SettingsError` where the run does not fit into the memory.
     """
     check_run(engine, progress, cancel)
-    return _do(job, lambda: engine_for(job, engine), work, progress, cancel, planned, named=engine is None)
+    with _computing(job, engine, cluster) as (load, executor):
+        return _do(job, load, work, progress, cancel, planned, named=engine is None, executor=executor)
 
 
 def load_for(job: Job) -> Engine:
     """The engine of a job's model, device and memory."""
     return load_engine(job.model, device=job.device, memory=job.memory)
+
+
+def pool_for(job: Job, cluster: Cluster) -> EnginePool:
+    """Such engines, one in each worker of a cluster."""
+    return EnginePool(cluster, partial(load_engine, job.model, device=job.device, memory=job.memory), job.device)
 
 
 def run_loaded(
@@ -138,6 +151,7 @@ def _do(
     planned: Planned | None = None,
     *,
     named: bool,
+    executor: Executor | None = None,
 ) -> Result:
     """Do a job with an engine that is loaded once the rest was checked; ``named``: the job says what engine that is."""
     job.check()
@@ -153,7 +167,7 @@ def _do(
             plan, space = stack.enter_context(_planned(started, job, kept, size))
             if planned is not None:
                 planned(started.estimate(plan, size))
-            crops = stack.enter_context(started.enhanced(plan, space))
+            crops = stack.enter_context(started.enhanced(plan, space, executor))
             if kept is not None:
                 kept.mark_writing()
             with outputs.opened(plan, job.span.whole, strict=job.strict) as write:
@@ -196,6 +210,7 @@ def plan_job(
     job: Job,
     *,
     engine: Engine | None = None,
+    cluster: Cluster | None = None,
     planned: Planned | None = None,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
@@ -205,10 +220,11 @@ def plan_job(
     job.check()
     frames = job.open_source()
     size = job.scale.size(frames.info.size)
-    started = run_of(job, frames, engine_for(job, engine), progress, cancel)
-    plan = started.plan(job.selection, job.span, job.filters, size)
-    if planned is not None:
-        planned(started.estimate(plan, size))
+    with _computing(job, engine, cluster) as (load, _):
+        started = run_of(job, frames, load(), progress, cancel)
+        plan = started.plan(job.selection, job.span, job.filters, size)
+        if planned is not None:
+            planned(started.estimate(plan, size))
     return plan
 
 
@@ -308,6 +324,18 @@ def engine_for(job: Job, engine: Engine | None) -> Engine:
             f"An engine and a {beside[0]} were given, but an engine has its own; give {beside[0]} to load_engine."
         )
     return engine
+
+
+@contextmanager
+def _computing(job: Job, engine: Engine | None, cluster: Cluster | None) -> Iterator[_Computing]:
+    """What loads the engine of a run, and what runs its tasks (None: this process)."""
+    if cluster is None:
+        yield lambda: engine_for(job, engine), None
+        return
+    if engine is not None:
+        raise SettingsError("An engine and a cluster were given, but workers load their own; name its model instead.")
+    with pool_for(job, cluster) as pool:
+        yield lambda: pool.engine, RayExecutor(pool)
 
 
 def frames_of(source: Source) -> FrameSource:

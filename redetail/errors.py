@@ -9,6 +9,7 @@ Every error that redetail raises on purpose is one of these::
     │   └── UnknownNameError  a sampler, scheduler, detector ... that does not exist; lists those that do
     ├── RegionError           a box, mask or segment that cannot be used with these frames
     ├── ModelError            a model folder or weight file that cannot be loaded
+    ├── ClusterError          a Ray cluster that cannot be reached, or that lost its workers again and again
     └── DependencyError       an optional package is missing; names the command that installs it
 
     Cancelled                 somebody asked to stop; not an error, so not part of the tree above
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class RedetailError(Exception):
@@ -48,6 +50,9 @@ class UnknownNameError(SettingsError):
         advice = f"; choose one of: {listed}." if near is None else f", did you mean {near!r}? Choose one of: {listed}."
         super().__init__(f"There is no {kind} named {name!r}{advice}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.kind, self.name, self.known)
+
 
 class RegionError(RedetailError):
     """A box, mask or segment cannot be used with these frames."""
@@ -55,6 +60,10 @@ class RegionError(RedetailError):
 
 class ModelError(RedetailError):
     """A model folder or weight file cannot be loaded."""
+
+
+class ClusterError(RedetailError):
+    """A Ray cluster cannot be reached, or lost its workers again and again."""
 
 
 class DependencyError(RedetailError):
@@ -66,6 +75,9 @@ class DependencyError(RedetailError):
     def __init__(self, package: str, extra: str) -> None:
         self.package, self.extra = package, extra
         super().__init__(f"{package} is not installed; install it with: pip install 'redetail[{extra}]'")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.package, self.extra)
 
 
 class Cancelled(Exception):

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from redetail.errors import DependencyError
 
+_STANDALONE = "standalone"
 # What to install, where it is not named as it is imported.
 _PACKAGES = {
     "ai_edge_litert": "ai-edge-litert",
@@ -18,12 +19,13 @@ _PACKAGES = {
 }
 
 
-def require(module: str) -> ModuleType:
-    """Import ``module``; raises :class:`~redetail.errors.DependencyError` where its package cannot be imported."""
+def require(module: str, extra: str = _STANDALONE) -> ModuleType:
+    """Import ``module``; raises :class:`~redetail.errors.DependencyError` that names the ``extra`` where its package
+    cannot be imported."""
     try:
         return import_module(module)
     except ImportError as error:
-        raise _missing(module) from error
+        raise _missing(module, extra) from error
 
 
 @contextmanager
@@ -37,6 +39,6 @@ def requires(*modules: str) -> Iterator[None]:
         raise _missing(error.name) from error
 
 
-def _missing(module: str) -> DependencyError:
+def _missing(module: str, extra: str = _STANDALONE) -> DependencyError:
     name = module.partition(".")[0]
-    return DependencyError(_PACKAGES.get(name, name), "standalone")
+    return DependencyError(_PACKAGES.get(name, name), extra)

@@ -1,7 +1,10 @@
-"""Names that do not exist are answered with the one that was probably meant."""
+"""Names that do not exist are answered with the nearest one; errors reach other processes as they are."""
+
+import pickle
 
 import pytest
 
+from redetail import errors
 from redetail.errors import UnknownNameError, nearest_name
 
 NAMES = ("euler", "euler_ancestral", "dpmpp_2m", "heun")
@@ -33,3 +36,18 @@ def test_a_name_that_does_not_exist_says_what_exists() -> None:
         "There is no sampler named 'huen', did you mean 'heun'? Choose one of: euler, euler_ancestral, dpmpp_2m, heun."
     )
     assert str(far) == "There is no sampler named 7; choose one of: euler, euler_ancestral, dpmpp_2m, heun."
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.UnknownNameError("sampler", "dream", ["euler", "ddim"]),
+        errors.DependencyError("av", "standalone"),
+        errors.ClusterError("No Ray cluster answers."),
+        errors.Cancelled("Stopped on request."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_can_be_pickled(error: Exception) -> None:
+    same = pickle.loads(pickle.dumps(error))
+    assert (type(same), str(same), vars(same)) == (type(error), str(error), vars(error))

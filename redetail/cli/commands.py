@@ -19,7 +19,7 @@ from redetail.cli.models import models
 from redetail.cli.options import settings_of
 from redetail.cli.outputs import keep_existing, path_of, write_picture
 from redetail.cli.preview import preview
-from redetail.cli.request import job_of, selected, work_of
+from redetail.cli.request import cluster_of, job_of, selected, work_of
 from redetail.cli.summary import (
     estimate_lines,
     estimate_summary,
@@ -68,7 +68,7 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> int:
         return COMPLETE
     with progress_display(options.quiet) as progress:
         planned = None if options.quiet else _note_estimate
-        result = api.run(job, work=work, planned=planned, progress=progress, cancel=cancel)
+        result = api.run(job, work=work, cluster=cluster_of(options), planned=planned, progress=progress, cancel=cancel)
     _save_job(job, result.report.plan, saved)
     _note(result.notices)
     if not options.quiet:
@@ -87,7 +87,9 @@ def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: 
     estimates: list[Estimate] = []
     with progress_display(options.quiet) as progress:
         job_of_source = replace(job, source=source)
-        plan = api.plan_job(job_of_source, planned=estimates.append, progress=progress, cancel=cancel)
+        plan = api.plan_job(
+            job_of_source, cluster=cluster_of(options), planned=estimates.append, progress=progress, cancel=cancel
+        )
     _save_job(job, plan, saved)
     _note(plan.notices)
     settings = {} if plan.settings is None else plan.settings.as_dict()

@@ -14,6 +14,7 @@ from redetail.cli.options import add_encoding, add_settings, add_subjects
 from redetail.cli.parsing import (
     EXIT_CODES,
     Parser,
+    add_cluster,
     add_models_and_memory,
     add_scale,
     add_source,
@@ -110,6 +111,7 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("--dry-run", action="store_true", help="only say what would be done")
     _add_work(parser)
     add_models_and_memory(parser)
+    add_cluster(parser)
     add_talk(parser, "redetail detail in.mp4 -o out.mp4 --who anna.png --compare both.mp4 --report report.html")
 
 

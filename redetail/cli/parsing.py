@@ -73,6 +73,19 @@ def add_work_folder(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--keep-work", action="store_true", help="leave the work in place when the run is complete")
 
 
+def add_cluster(parser: Parser) -> None:
+    """Add the machines that work."""
+    group = parser.add_argument_group("several cards or machines [pip install 'redetail[cluster]']")
+    group.add_argument(
+        "--ray", metavar="WHERE",
+        help="detail on a Ray cluster: local (the cards of this machine), auto (the cluster that it is part of), or "
+        "HOST:PORT of its head",
+    )  # fmt: skip
+    group.add_argument(
+        "--ray-cores", metavar="N", type=int, help="cores of each worker without a card [those of a machine, at most 8]"
+    )
+
+
 def add_source(parser: Parser, *, optional: bool = False) -> None:
     """What is detailed; it is ``optional`` where a job may say it."""
     group = parser.add_argument_group("what to detail")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from redetail.cli.options import encoding_of, settings_of
+from redetail.cluster import Cluster
 from redetail.documents import byte_count
 from redetail.engines.memory import Memory
 from redetail.engines.spec import ControlFile, WeightedFile
@@ -55,6 +56,15 @@ def work_of(options: argparse.Namespace) -> Work:
         keep=options.keep_work,
         limit=None if options.work_space is None else byte_count("work-space", options.work_space),
     )
+
+
+def cluster_of(options: argparse.Namespace) -> Cluster | None:
+    """The cluster that was named; None: this process alone."""
+    if options.ray is None:
+        if options.ray_cores is not None:
+            raise SettingsError("--ray-cores is for workers of a cluster; give --ray local, auto or HOST:PORT, too.")
+        return None
+    return Cluster(address=options.ray, cores=options.ray_cores)
 
 
 def selected(options: argparse.Namespace) -> dict[str, Any]:

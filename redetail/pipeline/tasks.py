@@ -51,6 +51,7 @@ class Task:
     number of frames of the whole region. ``hints`` are the
     names of files of hints, whose crops the workspace holds too; ``saved`` says what the pictures of saved hints are
     called (None: none are saved). ``durable``: force the result to disk, so that a loss of power cannot damage it.
+    ``attempt`` tells its unfinished file from that of a worker that was given up but may still write.
     """
 
     folder: Path
@@ -63,6 +64,7 @@ class Task:
     hints: tuple[str, ...] = ()
     saved: HintNames | None = None
     durable: bool = False
+    attempt: str = ""
 
     @property
     def key(self) -> tuple[int, int]:
@@ -107,7 +109,7 @@ class Task:
 
     def run(self, engine: Engine, report: Callable[[float], None], cancel: CancelToken | None = None) -> Outcome:
         """Enhance the source crops and store the result; ``report`` takes what share of the work is done, 0..1."""
-        part = PackedCrops(self._path("results", ".part"), self.shape)
+        part = PackedCrops(self._path("results", f"{self.attempt}.part"), self.shape)
         try:
             part.create()
             run_checked(engine, self._request(part, _shares(report), cancel))

@@ -21,6 +21,7 @@ _WEIGHTS = "published weights: tests/end_to_end/test_weights.py and test_wan.py 
 NOT_RUN = {
     "--checkpoint": _WEIGHTS,
     "models inspect": _WEIGHTS,
+    "--ray": "tests/cluster/test_cli.py runs them on one Ray instance",
     "--detect hands": "MediaPipe's networks take seconds: tests/detection runs them",
 }
 TYPED = [

@@ -1,0 +1,77 @@
+"""An engine that is somewhere else: what the first worker says of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from redetail.engines.base import Capabilities, ChecksSettings, CropSource, Engine, Pixels, Request, noise_level
+from redetail.settings import Settings
+
+Ask = Callable[..., Any]
+"""(function, *arguments) -> what the function returns, given the worker's engine and the arguments."""
+
+
+class RemoteEngine:
+    """The engine of a worker, asked through ``ask``."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        """What the worker's engine can do."""
+        told: Capabilities = self._ask(_capabilities)
+        return replace(
+            told, cost=replace(told.cost, even=False)
+        )  # several workers: one does not tell how long all take
+
+    def check(self, settings: Settings) -> None:
+        """Raise what the worker's engine would raise for these settings."""
+        self._ask(_check, settings)
+
+    def noise_level(self, settings: Settings) -> float | None:
+        """What the worker's engine says of these settings."""
+        level: float | None = self._ask(noise_level, settings)
+        return level
+
+    def run(self, request: Request) -> None:
+        """Enhance crops on a worker, all of them at once in memory; without progress."""
+        hints = {name: source.all() for name, source in request.hints.items()}
+        masks = request.masks(0, request.crops.frames)
+        bare = {"settings": request.settings, "shared_mask": request.shared_mask}
+        bare |= {"first_frame": request.first_frame, "total_frames": request.total_frames}
+        if request.cancel is not None:
+            request.cancel.check()
+        request.write(0, self._ask(_run, request.crops.all(), masks, hints, bare))
+
+
+def _capabilities(engine: Engine) -> Capabilities:
+    return engine.capabilities
+
+
+def _check(engine: Engine, settings: Settings) -> None:
+    if isinstance(engine, ChecksSettings):
+        engine.check(settings)
+
+
+def _run(engine: Engine, crops: Pixels, masks: Pixels, hints: dict[str, Pixels], bare: dict[str, Any]) -> Pixels:
+    result = np.empty(crops.shape, np.float32)
+
+    def write(start: int, pixels: Pixels) -> None:
+        result[start : start + len(pixels)] = pixels
+
+    engine.run(
+        Request(
+            crops=CropSource.of(crops),
+            mask=lambda start, stop: masks[start:stop],
+            write=write,
+            hints={name: CropSource.of(pixels) for name, pixels in hints.items()},
+            **bare,
+        )
+    )
+    return result

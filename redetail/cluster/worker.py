@@ -1,0 +1,98 @@
+"""The worker: a process of the cluster that holds one engine and runs one call after the other on it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from redetail._version import __version__
+from redetail.engines.base import Engine
+from redetail.errors import ClusterError
+from redetail.progress import CancelToken
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+def version() -> str:
+    """What must be the same on all machines, since tasks are sent as Python objects."""
+    return f"redetail {__version__} on Python {sys.version_info.major}.{sys.version_info.minor}"
+
+
+class Call(Protocol[R_co]):
+    """Work for an engine that can be pickled; it may be done twice, where its first worker was lost."""
+
+    def __call__(self, engine: Engine, report: Callable[[float], None], cancel: CancelToken) -> R_co:
+        """Do it; ``report`` takes how much is done, 0..1."""
+        ...
+
+
+@dataclass(frozen=True)
+class Asked(Generic[R]):
+    """A call that asks something of the engine."""
+
+    function: Callable[..., R]
+    arguments: tuple[Any, ...]
+
+    def __call__(self, engine: Engine, report: Callable[[float], None], cancel: CancelToken) -> R:
+        """What the function says."""
+        return self.function(engine, *self.arguments)
+
+
+class EngineWorker:
+    """What runs in a worker. ``call`` and ``load`` come one after the other; the rest may come while they run."""
+
+    def __init__(self) -> None:
+        self._cancel = CancelToken()
+        self._shares: dict[int, float] = {}
+        self._engine: Engine | None = None
+
+    def load(self, expected: str, load: Callable[[], Engine], cores: int | None, folder: str) -> None:
+        """Load the engine, which computes on that many cores (None: as many as PyTorch takes), in the working
+        ``folder`` of the machine that asks, where this one has it.
+
+        Raises :class:`~redetail.errors.ClusterError` where this machine has another version than ``expected``.
+        """
+        if version() != expected:
+            raise ClusterError(f"A machine of the cluster has {version()}, but this one {expected}; install the same.")
+        with suppress(OSError):
+            os.chdir(folder)
+        if cores is not None:
+            import torch
+
+            torch.set_num_threads(cores)
+        self._engine = load()
+
+    def call(self, number: int, call: Call[Any]) -> Any:
+        """Do one piece of work; ``number`` tells its progress from that of others."""
+        assert self._engine is not None  # it is loaded first
+        try:
+            self._cancel.check()
+            return call(self._engine, partial(self._shares.__setitem__, number), self._cancel)
+        finally:
+            self._shares.pop(number, None)
+
+    def shares(self) -> dict[int, float]:
+        """How much of the running work is done, by its number."""
+        return dict(self._shares)
+
+    def sees(self, path: str, secret: str) -> bool:
+        """Whether this machine sees a file with that content."""
+        try:
+            return Path(path).read_text(encoding="ascii") == secret
+        except (OSError, ValueError):
+            return False
+
+    def stop(self) -> None:
+        """Let running work, and all that comes, stop at its next step."""
+        self._cancel.cancel()
+
+    def go_on(self) -> None:
+        """Take work again; comes after the work that was stopped."""
+        self._cancel = CancelToken()

@@ -1,0 +1,56 @@
+"""``--ray`` on the command line: the same bytes, and one sentence for what cannot be."""
+
+# ruff: noqa: F811 - fixtures are imported
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, clip, fake_engine, pictures, run, write_video  # noqa: F401 - fixtures
+from tests.cli.test_pages import folder  # noqa: F401 - a fixture
+from tests.test_readme import ROOT, commands
+
+BOX = ("--box", "20,20,60,60", "--guide-size", "64", "--steps", "2", "--codec", "ffv1")
+TYPED = [words for words in commands(ROOT / "docs" / "cluster.md") if words[0] == "redetail"]
+
+
+def test_detail_on_a_cluster_writes_the_bytes_of_one_process(
+    ray,
+    run: Run,
+    fake_engine,
+    tmp_path: Path,
+) -> None:
+    write_video(tmp_path / "long.mp4", pictures(40))
+    alone = run("detail", tmp_path / "long.mp4", "-o", tmp_path / "alone.mkv", *BOX)
+    shared = run(
+        "detail", tmp_path / "long.mp4", "-o", tmp_path / "shared.mkv", *BOX, "--ray", "auto", "--ray-cores", "1"
+    )
+    assert (alone.code, shared.code) == (0, 0)
+    assert (tmp_path / "shared.mkv").read_bytes() == (tmp_path / "alone.mkv").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"long.mp4", "alone.mkv", "shared.mkv"}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--ray", "here"], "The address of a Ray cluster is 'here'; give local, auto or HOST:PORT of its head."),
+        (["--ray", "auto", "--ray-cores", "0"], "A worker cannot have 0 cores; give 1 or more."),
+        (["--ray-cores", "2"], "--ray-cores is for workers of a cluster; give --ray local, auto or HOST:PORT, too."),
+        (["--ray", "local", "--device", "cuda:1"], "On a cluster Ray gives each worker its card; give device cuda"),
+    ],
+)
+def test_what_cannot_be_is_refused(run: Run, clip: Path, options: list[str], sentence: str) -> None:
+    ran = run("detail", clip, "-o", clip.parent / "out.mp4", *options)
+    assert (ran.code, sentence in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("words", TYPED, ids=shlex.join)
+def test_a_command_of_the_page_runs(ray, words: list[str], folder: Path, run: Run) -> None:
+    """All of them on the Ray instance of these tests, whatever address they name."""
+    before = set(folder.rglob("*"))
+    ran = run(*words[1:])
+    assert (ran.code, ran.err if ran.code else "") == (0, "")
+    assert set(folder.rglob("*")) > before
