@@ -42,11 +42,14 @@ class Swinging:
         return [redetail.Detection(redetail.Box(x - s, y - s, x + s, y + s), 0.95) for x, y, s in boxes]
 
 
-def check_stills(shown: redetail.Preview, wholes: list) -> None:
+def check_stills(shown: redetail.Preview, wholes: list, exact: bool = True) -> None:
     for still in shown.stills:
         x1, y1, x2, y2 = map(int, still.area.as_tuple())
         for result, whole in zip(still.results, wholes, strict=True):
-            np.testing.assert_array_equal(result, whole[still.moment.frame, y1:y2, x1:x2])
+            off = np.abs(result.astype(int) - whole[still.moment.frame, y1:y2, x1:x2])
+            # Enlarged values that lie on the edge between two levels may be rounded to either: one in ten thousand.
+            assert off.max() <= (0 if exact else 1)
+            assert np.count_nonzero(off) <= 1e-4 * off.size
         assert any((result != still.source).any() for result in still.results)
 
 
@@ -56,7 +59,7 @@ def test_pixels_are_those_of_the_whole_run(scale) -> None:
     shown = redetail.preview(FRAMES, engine=Short(), moments=9, **options)
     whole = redetail.detail(FRAMES, engine=Short(), **options)
     assert {still.moment.region for still in shown.stills} == {0, 1}
-    check_stills(shown, [whole.frames])
+    check_stills(shown, [whole.frames], exact=scale == 1)
 
 
 def test_variants_are_every_combination_and_each_is_that_of_its_own_run() -> None:
