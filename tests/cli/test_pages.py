@@ -21,6 +21,9 @@ _WEIGHTS = "published weights: tests/end_to_end/test_weights.py and test_wan.py 
 NOT_RUN = {
     "--checkpoint": _WEIGHTS,
     "models inspect": _WEIGHTS,
+    "models check": _WEIGHTS,
+    "--detector": "published detectors: tests/selection/test_detector_file.py runs small ones",
+    "redetail web": "a server that runs until it is stopped: tests/web starts it",
     "--ray": "tests/cluster/test_cli.py runs them on one Ray instance",
     "--detect hands": "MediaPipe's networks take seconds: tests/detection runs them",
 }
@@ -43,7 +46,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_engine: FakeEng
     """The working folder of a person who reads the docs: a clip of a face under the names that they use."""
     frames = clip_frames("guitarist")[:4]
     write_video(tmp_path / "in.mp4", frames)
-    for name in ("low.mp4", "high.mp4", "soft.mp4", "sharp.mp4", "a.mp4", "clips/1.mp4", "takes/2.mov", "takes/3.mp4"):
+    for name in (
+        "low.mp4",
+        "high.mp4",
+        "soft.mp4",
+        "strong.mp4",
+        "sharp.mp4",
+        "a.mp4",
+        "clips/1.mp4",
+        "takes/2.mov",
+        "takes/3.mp4",
+    ):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes((tmp_path / "in.mp4").read_bytes())
@@ -62,7 +75,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_engine: FakeEng
 
 def short(words: list[str]) -> Iterator[str]:
     """The command's arguments with moments of a long clip at the start of ours."""
-    moments = {"0:02": "0f", "0:03": "3f", "2@120f": "2@1f"}
+    moments = {"0:02": "0f", "0:03": "3f", "2@120f": "2@1f", "231,158,267,181@24f": "231,158,267,181@1f"}
     return (moments.get(word, word) for word in words[1:])
 
 
