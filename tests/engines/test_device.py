@@ -90,7 +90,7 @@ def test_what_was_chosen_is_ready_for_json() -> None:
 
 @pytest.mark.parametrize("device", ["gpu", "xpu", "meta", "cuda:x", ""])
 def test_unknown_devices_are_named(device: str) -> None:
-    with pytest.raises(UnknownNameError, match=f"no device named '{device}'; choose one of: cuda, mps, cpu"):
+    with pytest.raises(UnknownNameError, match=f"no device named '{device}'.* one of: cuda, mps, cpu"):
         place(device)
 
 
