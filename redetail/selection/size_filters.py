@@ -15,19 +15,23 @@ from redetail.selection.stretches import smaller_stretches
 from redetail.selection.subjects import FoundSubject
 
 
+class NumberFilter(Filter[float]):
+    """A filter whose value is a number."""
+
+    @staticmethod
+    def read(value: Any) -> float:
+        """A number."""
+        return number(value)
+
+
 @dataclass(frozen=True)
-class SizeFilter(Filter[float]):
+class SizeFilter(NumberFilter):
     """Leaves out subjects that are smaller: the median over time of the shorter side of the box, in pixels."""
 
     name: ClassVar[str] = "min_size"
     option: ClassVar[CommandOption] = CommandOption(
         "PIXELS", "leave out subjects whose box is smaller, by its shorter side", float
     )
-
-    @staticmethod
-    def read(value: Any) -> float:
-        """A number."""
-        return number(value)
 
     def __post_init__(self) -> None:
         if not (self.value >= 0 and math.isfinite(self.value)):
@@ -43,18 +47,13 @@ class SizeFilter(Filter[float]):
 
 
 @dataclass(frozen=True)
-class SmallerFilter(Filter[float]):
+class SmallerFilter(NumberFilter):
     """Details subjects only in frames in which they are smaller, by the shorter side of their box in pixels."""
 
     name: ClassVar[str] = "only_smaller_than"
     option: ClassVar[CommandOption] = CommandOption(
         "PIXELS", "leave subjects as they are in frames in which their box is larger, by its shorter side", float
     )
-
-    @staticmethod
-    def read(value: Any) -> float:
-        """A number."""
-        return number(value)
 
     def __post_init__(self) -> None:
         if not (self.value > 0 and math.isfinite(self.value)):
@@ -70,18 +69,13 @@ class SmallerFilter(Filter[float]):
 
 
 @dataclass(frozen=True)
-class SofterFilter(Filter[float]):
+class SofterFilter(NumberFilter):
     """Leaves out subjects that are sharp already, as measured in their frames."""
 
     name: ClassVar[str] = "only_softer_than"
     option: ClassVar[CommandOption] = CommandOption(
         "X", "leave out subjects that are sharper: 1 is sharp, 0.6 was enlarged to twice its size", float
     )
-
-    @staticmethod
-    def read(value: Any) -> float:
-        """A number."""
-        return number(value)
 
     def __post_init__(self) -> None:
         if not (self.value > 0 and math.isfinite(self.value)):
