@@ -42,6 +42,7 @@ class ComfyUI:
     """A running ComfyUI with this repository among its custom nodes; ``folder`` is what it may write to.
 
     ``packs`` are other packs beside it, by the name of their folder; ``variables`` are added to its environment.
+    With ``front_end`` its own page is at :attr:`url`, else an empty one.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class ComfyUI:
         folder: Path,
         packs: Mapping[str, Path] | None = None,
         variables: Mapping[str, str] | None = None,
+        front_end: bool = False,
     ) -> None:
         self.folder, self._checkout, self._python = folder, checkout, python
+        self._front_end = front_end
         self._variables = dict(variables or {})
         for name in ("custom_nodes/toys", "input", "output", "user", "front", "models/checkpoints"):
             (folder / name).mkdir(parents=True)
@@ -62,13 +65,14 @@ class ComfyUI:
             (folder / "custom_nodes" / name).symlink_to(source, target_is_directory=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self._url = f"http://127.0.0.1:{free.getsockname()[1]}"
+            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> ComfyUI:
-        command = [self._python, "main.py", "--cpu", "--port", self._url.rpartition(":")[2]]
+        command = [self._python, "main.py", "--cpu", "--port", self.url.rpartition(":")[2]]
         command += ["--base-directory", str(self.folder), "--user-directory", str(self.folder / "user")]
-        command += ["--front-end-root", str(self.folder / "front"), "--disable-auto-launch", "--disable-api-nodes"]
+        command += [] if self._front_end else ["--front-end-root", str(self.folder / "front")]
+        command += ["--disable-auto-launch", "--disable-api-nodes"]
         command += ["--database-url", f"sqlite:///{self.folder}/user/comfyui.db"]
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **self._variables}
         with (self.folder / "log.txt").open("wb") as log:
@@ -99,7 +103,7 @@ class ComfyUI:
 
     def get(self, path: str) -> Any:
         """The JSON at a path of the server."""
-        with urllib.request.urlopen(self._url + path, timeout=30) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
             return json.load(answer)
 
     def run(self, prompt: Mapping[str, Any], seconds: float = 300) -> dict[str, Any]:
@@ -125,7 +129,7 @@ class ComfyUI:
 
     def _send(self, path: str, values: Mapping[str, Any]) -> Any:
         body = json.dumps(values).encode()
-        request = urllib.request.Request(self._url + path, body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.loads(answer.read() or b"null")

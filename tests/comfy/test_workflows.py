@@ -116,12 +116,13 @@ def test_pictures_are_small_and_wide(path: Path) -> None:
     assert path.with_suffix(".jpg").stat().st_size < 200_000
 
 
-def write_clip(path: Path) -> None:
+def write_clip(path: Path, name: str = "guitarist") -> None:
+    frames = clip_frames(name)[:FRAMES]
     with av.open(path, "w") as container:
         stream = container.add_stream("h264", rate=24)
-        stream.width = stream.height = 350
+        stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
-        for pixels in clip_frames("guitarist")[:FRAMES]:
+        for pixels in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
 
