@@ -87,9 +87,12 @@ class ForeignDetector:
 
 
 def detector_of(value: Any) -> Detector:
-    """The detector behind a BBOX_DETECTOR; None is the bundled one."""
-    if value is None:
-        return load_detector("face")
+    """The detector behind a BBOX_DETECTOR; a name is a bundled one, None the one of faces.
+
+    Raises :class:`~redetail.errors.UnknownNameError` for a name that does not exist.
+    """
+    if value is None or isinstance(value, str):
+        return load_detector(value or "face")
     return value.detector if isinstance(value, FaceBBoxDetector) else ForeignDetector(value)
 
 

@@ -57,7 +57,8 @@ class Choice:
 def tracked_from_detector(
     frames: Tensor, detector: Any, choice: Choice, progress: ProgressCallback = no_progress
 ) -> Segs:
-    """Subjects that a BBOX_DETECTOR (None: the bundled face detector) finds and a tracker follows; cuts end a track."""
+    """Subjects that a BBOX_DETECTOR, or a bundled detector by name (None: of faces), finds and a tracker follows; cuts
+    end a track."""
     source = ImageSource(frames.numpy(), "image_frames")
     selected = SelectedDetector(
         detector_of(detector), min_size=choice.min_size, grow=choice.grow, relative=choice.relative

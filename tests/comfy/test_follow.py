@@ -11,8 +11,10 @@ from redetail.comfy.detectors import FaceBBoxDetector, ForeignDetector, Selected
 from redetail.comfy.follow import Choice, tracked_from_detector, tracked_from_masks, tracked_from_segs
 from redetail.comfy.frames import ImageSource, float_frames
 from redetail.comfy.needs import MissingPackageError, told_for_comfy
+from redetail.comfy.nodes.track import RedetailTrack
 from redetail.comfy.tracked import TrackedSeg
-from redetail.errors import DependencyError, InputError, RegionError
+from redetail.errors import DependencyError, InputError, RegionError, UnknownNameError
+from redetail.progress import no_progress
 from redetail.region import Box, Detection
 from redetail.segs import Seg
 from tests.clips import clip_frames
@@ -61,6 +63,16 @@ def test_a_face_is_described(clip: Tensor) -> None:
     """So that no track moves over to another person, and one person before and after a cut has one label."""
     _, (face,) = tracked_from_detector(clip[:4], None, CHOICE)
     assert face.region.descriptor.shape == (128,)
+
+
+def test_people_are_followed_where_they_are_asked_for(clip: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("redetail.comfy.nodes.track.ClipBar", lambda *_: no_progress)  # it needs ComfyUI
+    (found,) = RedetailTrack.doit(clip[:2], 2.0, 1, 0.5, 16, 0.0, "pixels", False, detect="people")
+    ((person,), (face,)) = found[1], tracked_from_detector(clip[:2], None, CHOICE)[1]
+    assert person.label == "person 1"
+    assert person.bbox[3] - person.bbox[1] > 1.5 * (face.bbox[3] - face.bbox[1])
+    with pytest.raises(UnknownNameError, match="no detector named 'paws'; choose one of: face, turned-faces, hands"):
+        RedetailTrack.doit(clip[:2], 2.0, 1, 0.5, 16, 0.0, "pixels", False, detect="paws")
 
 
 def test_another_packs_detector_is_asked_frame_by_frame() -> None:
@@ -210,8 +222,8 @@ def test_a_detector_hook_sees_the_segments(clip: Tensor) -> None:
 def test_a_clip_is_not_detected_as_one_image(clip: Tensor) -> None:
     with pytest.raises(InputError, match="image has 10; connect the frames of a clip to Redetail Track"):
         FaceBBoxDetector(min_size=16, working_size=768).detect(clip, 0.5, 0, 3.0)
-    with pytest.raises(InputError, match="bbox_detector is not a BBOX_DETECTOR but str"):
-        detector_of("yolo")
+    with pytest.raises(InputError, match="bbox_detector is not a BBOX_DETECTOR but int"):
+        detector_of(5)
 
 
 def test_frames_become_sixteen_bits_one_by_one() -> None:

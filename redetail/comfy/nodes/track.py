@@ -9,6 +9,7 @@ from redetail.comfy.frames import float_frames
 from redetail.comfy.needs import told_for_comfy
 from redetail.comfy.progress import ClipBar
 from redetail.comfy.schema import MAX_RESOLUTION, Inputs, Node, choice, number, socket, toggle, widget
+from redetail.detection import detector_names
 from redetail.errors import InputError
 from redetail.segs import Segs
 
@@ -22,10 +23,10 @@ class RedetailTrack(Node):
     NAME = "Redetail Track"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "Follows faces, or whatever a detector, segments or masks show, through a clip, and gives each a crop window "
-        "that moves smoothly with it. With nothing but frames it follows the faces that it finds."
+        "Follows faces, hands or people, or whatever a detector, segments or masks show, through a clip, and gives "
+        "each a crop window that moves smoothly with it. With nothing but frames it follows the faces that it finds."
     )
-    SEARCH_ALIASES = ["track faces", "follow face", "moving crop", "face tracking"]
+    SEARCH_ALIASES = ["track faces", "follow face", "moving crop", "face tracking", "track hands", "track people"]
     RETURN_TYPES = ("SEGS",)
     RETURN_NAMES = ("segs",)
     OUTPUT_TOOLTIPS = (
@@ -86,6 +87,11 @@ class RedetailTrack(Node):
                 "masks": socket(
                     "MASK", "What to follow: one mask for each frame, or one for all. All white is one subject."
                 ),
+                "detect": choice(
+                    detector_names(),
+                    "What the bundled detectors look for where none of the inputs above is connected.",
+                    "face",
+                ),
             },
         }
 
@@ -103,6 +109,7 @@ class RedetailTrack(Node):
         segs: Any = None,
         bbox_detector: Any = None,
         masks: Any = None,
+        detect: str = "face",
     ) -> tuple[Segs]:
         """The subjects as segments."""
         given = {"segs": segs, "bbox_detector": bbox_detector, "masks": masks}
@@ -126,7 +133,8 @@ class RedetailTrack(Node):
             return (tracked_from_segs(frames, segs, chosen),)
         if masks is not None:
             return (tracked_from_masks(frames, masks, chosen),)
-        return (tracked_from_detector(frames, bbox_detector, chosen, ClipBar(1, SHARES)),)
+        detector = detect if bbox_detector is None else bbox_detector
+        return (tracked_from_detector(frames, detector, chosen, ClipBar(1, SHARES)),)
 
 
 NODES: tuple[type[Node], ...] = (RedetailTrack,)
