@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redetail.comfy.convert import frame_size
+from redetail.comfy.frames import enlarged_frames
 from redetail.comfy.stills import save_preview
 from redetail.comfy.tracked import TrackedSeg
 from redetail.detection import CutDetector
 from redetail.errors import InputError
 from redetail.evaluate.sheet import Picture, side_by_side
 from redetail.evaluate.temporal import TemporalFigures, WarpedError
+from redetail.geometry.scale import ratios
 from redetail.imaging.resample import crop
 from redetail.progress import Progress, ProgressCallback, no_progress
 from redetail.region import Box, Size
@@ -68,13 +70,19 @@ class Flicker:
         return [None if step is None or not step.pixels else getattr(step, name) for step in self.steps]
 
 
-def check_pair(before: Tensor, after: Tensor) -> None:
-    """Raise :class:`~redetail.errors.InputError` where two clips cannot be compared frame by frame."""
+def matched(before: Tensor, after: Tensor) -> Tensor:
+    """The clip ``before`` at the size of ``after``, to compare the two frame by frame; enlarged where that is larger.
+
+    Raises :class:`~redetail.errors.InputError` where frames are not as many, or are smaller afterwards.
+    """
     if len(before) != len(after):
         raise InputError(f"before has {len(before)} frames and after {len(after)}; connect the same part of the clip.")
-    if before.shape[1:3] != after.shape[1:3]:
-        sizes = frame_size(before), frame_size(after)
-        raise InputError(f"before has frames of {sizes[0]} pixels and after of {sizes[1]}; scale one to the other.")
+    small, large = frame_size(before), frame_size(after)
+    if small == large:
+        return before
+    if large.width < small.width or large.height < small.height:
+        raise InputError(f"before has frames of {small} pixels and after of {large}; scale one to the other.")
+    return enlarged_frames(before, large)
 
 
 def beside(before: Tensor, after: Tensor) -> Tensor:
@@ -117,10 +125,18 @@ def difference(before: Tensor, after: Tensor, factor: float) -> Tensor:
 
 
 def flicker(
-    before: Tensor, after: Tensor, segments: Sequence[Any], progress: ProgressCallback = no_progress
+    before: Tensor,
+    after: Tensor,
+    segments: Sequence[Any],
+    progress: ProgressCallback = no_progress,
+    header: tuple[int, int] = (0, 0),
 ) -> list[Flicker]:
-    """Flicker of the whole picture, or inside the boxes of each segment where there are any."""
+    """Flicker of the whole picture, or inside the boxes of each segment where there are any.
+
+    ``header`` is the (height, width) that the segments refer to; (0, 0): the frames' own.
+    """
     size = frame_size(before)
+    scale = ratios(Size(header[1], header[0]), size) if all(header) else (1.0, 1.0)
     whole = Box(0, 0, size.width, size.height)
     names = [str(segment.label) for segment in segments] or ["whole picture"]
     steps: list[list[TemporalFigures | None]] = [[] for _ in names]
@@ -130,7 +146,7 @@ def flicker(
         now = _bytes(before[index]), _bytes(after[index])
         cut = shots.update(now[0]) or index == 0
         for number, found in enumerate(steps):
-            boxes = _box(segments, number, index - 1, whole), _box(segments, number, index, whole)
+            boxes = (_box(segments, number, place, whole, scale) for place in (index - 1, index))
             found.append(None if cut else _step(last, now, *boxes))
         last = now
         progress(Progress("measure", index + 1, len(before)))
@@ -152,15 +168,16 @@ def _step(last: Pair, now: Pair, before: Box | None, after: Box | None) -> Tempo
     return error.figures
 
 
-def _box(segments: Sequence[Any], number: int, index: int, whole: Box) -> Box | None:
-    """Where a subject is in a frame; None where it is not there."""
+def _box(segments: Sequence[Any], number: int, index: int, whole: Box, scale: tuple[float, float]) -> Box | None:
+    """Where a subject is in a frame, whose sides are ``scale`` times those that the segments refer to; None where it is
+    not there."""
     if not segments:
         return whole
     segment = segments[number]
     if not isinstance(segment, TrackedSeg):
-        return Box(*(float(side) for side in segment.bbox))
+        return Box(*(float(side) for side in segment.bbox)).scaled(*scale)
     inside = index - segment.region.start
-    return segment.region.box(inside) if 0 <= inside < len(segment.region) else None
+    return segment.region.box(inside).scaled(*scale) if 0 <= inside < len(segment.region) else None
 
 
 def _panel(curve: Flicker) -> Picture:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from redetail.comfy.convert import image_frames
+from redetail.comfy.convert import frame_size, image_frames
 from redetail.errors import InputError
+from redetail.imaging import resample
 from redetail.imaging.resample import from_float
 from redetail.region import Box, Size
 from redetail.video.base import Frame, VideoInfo
@@ -62,6 +64,21 @@ class ImageSource:
 def float_frames(value: object, name: str) -> Tensor:
     """An IMAGE as float32 (F, H, W, C) on the CPU; see :func:`~redetail.comfy.convert.image_frames`."""
     return image_frames(value, name).float()
+
+
+def enlarged_frames(frames: Tensor, size: Size) -> Tensor:
+    """An IMAGE at another size, with the library's filter, in memory of its own: (F, h, w, C) float32, limited to 0..1.
+
+    Frames that have this size already are copied as they are.
+    """
+    if frame_size(frames) == size:
+        return frames.to(torch.float32, copy=True)
+    pixels = frames.numpy()
+    out = np.empty((len(pixels), *size.shape, pixels.shape[-1]), np.float32)
+    whole = Box(0, 0, pixels.shape[2], pixels.shape[1])
+    for index, frame in enumerate(pixels):
+        resample.crop(frame, whole, size, out[index])
+    return torch.from_numpy(out)
 
 
 def _to_16_bits(picture: Pixels, index: int, name: str) -> NDArray[np.uint16]:

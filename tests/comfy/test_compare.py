@@ -11,11 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from redetail.comfy.compare import PREVIEWS, Flicker, beside, chart, check_pair, difference, flicker, preview_pairs
+from redetail.comfy.compare import PREVIEWS, Flicker, beside, chart, difference, flicker, matched, preview_pairs
+from redetail.comfy.frames import enlarged_frames
 from redetail.comfy.tracked import TrackedSeg
 from redetail.errors import InputError
 from redetail.evaluate.temporal import WarpedError
 from redetail.region import Box, Region, Size
+from redetail.segs import Seg
 
 
 def texture(count: int = 6, height: int = 64, width: int = 96) -> Tensor:
@@ -83,6 +85,19 @@ def test_only_the_subject_counts_where_there_are_segments() -> None:
     assert [value is None for value in found.values("source")] == [True, True, False, False, False, True]
 
 
+def test_a_larger_output_is_compared_with_the_enlarged_clip() -> None:
+    before, header = texture(3), (64, 96)
+    after = enlarged_frames(before, Size(192, 128))
+    one = matched(before, after)
+    assert torch.equal(one, after)
+    assert matched(before, before) is before
+    after[1::2, :64, :64] += 0.1
+    subject, quiet = (Seg(None, None, 1, box, box, "a", None) for box in ((0, 0, 32, 32), (40, 34, 90, 60)))
+    changed, unchanged = flicker(one, after, [subject, quiet], header=header)
+    assert unchanged.figures["ratio"] == pytest.approx(1)
+    assert changed.figures["ratio"] > 2
+
+
 def test_no_step_is_measured_over_a_cut() -> None:
     rng = np.random.default_rng(1)
     other = torch.from_numpy(rng.random((8, 12, 3), dtype=np.float32)).repeat_interleave(8, 0).repeat_interleave(8, 1)
@@ -111,6 +126,6 @@ def test_a_single_frame_has_no_curve_but_no_error_either() -> None:
 
 def test_clips_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(InputError, match="before has 2 frames and after 3"):
-        check_pair(texture(2), texture(3))
+        matched(texture(2), texture(3))
     with pytest.raises(InputError, match="before has frames of 96x64 pixels and after of 48x64"):
-        check_pair(texture(2), texture(2)[:, :, :48])
+        matched(texture(2), texture(2)[:, :, :48])

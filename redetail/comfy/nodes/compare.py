@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from redetail.comfy.compare import beside, chart, check_pair, difference, flicker, preview_pairs
+from redetail.comfy.compare import beside, chart, difference, flicker, matched, preview_pairs
 from redetail.comfy.convert import segs_from
 from redetail.comfy.frames import float_frames
 from redetail.comfy.needs import told_for_comfy
@@ -42,7 +42,7 @@ class RedetailCompare(Node):
         return {
             "required": {
                 "before": socket("IMAGE", "The frames before detailing."),
-                "after": socket("IMAGE", "The frames after detailing, as many and of the same size."),
+                "after": socket("IMAGE", "The frames after detailing, as many, of the same size or larger."),
                 "amplify": number(4.0, 0.1, 255.0, "How much the difference is amplified.", step=0.1),
             },
             "optional": {
@@ -54,10 +54,10 @@ class RedetailCompare(Node):
     @told_for_comfy
     def doit(before: Any, after: Any, amplify: float, segs: Any = None) -> Shown:
         """Pictures for the slider; three pictures of the comparison, and its figures."""
-        one, other = float_frames(before, "before"), float_frames(after, "after")
-        check_pair(one, other)
-        segments = [] if segs is None else segs_from(segs)[1]
-        curves = flicker(one, other, segments, ClipBar(1, {"measure": 1.0}))
+        other = float_frames(after, "after")
+        one = matched(float_frames(before, "before"), other)
+        header, segments = ((0, 0), []) if segs is None else segs_from(segs)
+        curves = flicker(one, other, segments, ClipBar(1, {"measure": 1.0}), header)
         curve = torch.from_numpy(chart(curves))[None].float() / 255
         figures = {"frames": len(one), "flicker": [found.figures for found in curves]}
         result = beside(one, other), difference(one, other, amplify), curve, json.dumps(figures, indent=1)

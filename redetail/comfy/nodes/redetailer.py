@@ -19,7 +19,8 @@ from redetail.comfy.nodes.common import (
     refining_inputs,
 )
 from redetail.comfy.paste import pasted
-from redetail.comfy.schema import Inputs, Node, number, socket, toggle, widget
+from redetail.comfy.schema import MAX_RESOLUTION, Inputs, Node, number, socket, toggle, widget
+from redetail.geometry.scale import Scale
 from redetail.segs import Segs
 
 
@@ -94,7 +95,7 @@ class RedetailPaste(Node):
     CATEGORY = "Redetail"
     DESCRIPTION = (
         "Pastes what the detailer changed back into the frames, under the subject's softened mask. Everything else "
-        "keeps its bits. Segments of other packs are blended as usual."
+        "keeps its bits. Segments of other packs are blended as usual. The new frames can be larger than the clip."
     )
     SEARCH_ALIASES = ["paste segments", "paste detailed crops"]
     RETURN_TYPES = ("IMAGE",)
@@ -111,13 +112,24 @@ class RedetailPaste(Node):
                 "strength": number(
                     1.0, 0.0, 1.0, "How much of the change shows: 0 keeps the clip, 1 shows all of it.", step=0.01
                 ),
-            }
+            },
+            "optional": {
+                "scale": number(
+                    1.0,
+                    1.0,
+                    MAX_RESOLUTION,
+                    "How much larger the new frames are: a factor from 1 to 8, or from 16 on their height in pixels. "
+                    "Subjects keep the detail that the detailer gave them.",
+                    step=0.5,
+                ),
+            },
         }
 
     @staticmethod
-    def doit(image_frames: Any, segs: Any, feather: int, strength: float) -> tuple[Tensor]:
+    def doit(image_frames: Any, segs: Any, feather: int, strength: float, scale: float = 1.0) -> tuple[Tensor]:
         """New frames with the subjects pasted."""
-        return (pasted(float_frames(image_frames, "image_frames"), segs_from(segs), feather, 255 * strength),)
+        frames = float_frames(image_frames, "image_frames")
+        return (pasted(frames, segs_from(segs), feather, 255 * strength, scale=Scale(scale)),)
 
 
 NODES: tuple[type[Node], ...] = (RedetailDetailer, RedetailPaste)
