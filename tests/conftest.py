@@ -1,6 +1,8 @@
 """Fixtures that every folder of tests shares, and how tests are shared out to processes."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ INSIDE = "tests/comfy/inside/"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # No test reads the config file of the person who runs it.
+    os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="redetail-config-")
+    config.add_cleanup(lambda place=os.environ["XDG_CONFIG_HOME"]: shutil.rmtree(place, ignore_errors=True))
     if hasattr(config, "workerinput"):
         # One of several processes, each on its share of the cores; libraries read this when they are imported.
         workers = config.workerinput["workercount"]

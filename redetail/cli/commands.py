@@ -12,6 +12,7 @@ from redetail import api
 from redetail.cli.batch import batch
 from redetail.cli.clean import clean
 from redetail.cli.completion import completion
+from redetail.cli.config import config_job
 from redetail.cli.display import progress_display, tell
 from redetail.cli.draw import drawn_sheet, marked
 from redetail.cli.evaluate import evaluate
@@ -96,7 +97,9 @@ def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: 
     size = job.scale.size(plan.size)
     enlarged = "" if size == plan.size else f"  output: {size}\n"
     needed = "".join(map(estimate_lines, estimates)) if plan.crops else ""
-    lines = plan_summary(plan, str(job.source)), enlarged, settings_summary(settings), preset_summary(job.settings)
+    defaults = f"  defaults: {job.config_file}\n" if job.config_file else ""
+    settled = settings_summary(settings), preset_summary(job.settings), defaults
+    lines = plan_summary(plan, str(job.source)), enlarged, *settled
     tell("".join(lines) + noise_summary(plan) + needed + placement_summary(plan.placement))
 
 
@@ -121,11 +124,11 @@ def detect(options: argparse.Namespace, cancel: CancelToken) -> int:
     """``redetail detect``."""
     report, drawing = _detect_outputs(options)
     keep_existing([report, drawing], options.overwrite)
-    source = open_source(expanded(options.input), strict=bool(options.strict))
+    config = config_job(options)
+    source = open_source(expanded(options.input), strict=bool(options.strict) or config.strict)
     _check_writable(source, report, drawing)
-    job = Job().overlay(
-        source=source, start=options.start, end=options.end, **selected(options), **settings_of(options)
-    )
+    settings = {name: value for name, value in config.settings.items() if hasattr(options, name)} | settings_of(options)
+    job = Job().overlay(source=source, start=options.start, end=options.end, **selected(options), **settings)
     check_names([report, drawing], job.files)
     with progress_display(options.quiet) as progress:
         plan = api.plan_job(job, progress=progress, cancel=cancel)

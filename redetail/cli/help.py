@@ -1,6 +1,7 @@
 """What ``--help`` and ``--help-all`` print: the options that most people need, or all of them with the names they take.
 
-Defaults are those of the bundled model, or of the one that ``--checkpoint`` names beside ``--help``.
+Defaults are those of the bundled model, or of the one that ``--checkpoint`` names beside ``--help``, with those of the
+config file over them.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from redetail.cli.config import config_file, config_job
 from redetail.cli.display import short, tell
 from redetail.cli.names import described_names
-from redetail.engines.architectures import bundled_architecture
+from redetail.engines.architectures import all_presets, bundled_architecture
 from redetail.engines.architectures.restoration import CARD
+from redetail.engines.spec import as_spec
 from redetail.settings import Settings, resolve
 
 MOST_NEEDED: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -62,23 +66,24 @@ class HelpAction(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: Any) -> None:
         """Print and leave the process."""
-        named = checkpoint_named(getattr(parser, "given", ()))
-        tell(help_text(parser, everything=self.const, checkpoint=named))
+        tell(help_text(parser, everything=self.const, given=getattr(parser, "given", ())))
         parser.exit()
 
 
-def help_text(parser: argparse.ArgumentParser, *, everything: bool, checkpoint: str | None = None) -> str:
-    """The help of a command; defaults are those of a ``checkpoint`` (None: of the bundled model).
+def help_text(parser: argparse.ArgumentParser, *, everything: bool, given: Sequence[str] = ()) -> str:
+    """The help of a command; defaults are those of the config file and the checkpoint that are named among what is
+    ``given`` beside it.
 
-    Raises :class:`~redetail.errors.ModelError` for a checkpoint that is not a weight file.
+    Raises :class:`~redetail.errors.ModelError` for a checkpoint that is not a weight file, and what reading a config
+    file raises.
     """
     options = {action.dest: action for action in parser._actions}
-    defaults = defaults_of(checkpoint).as_dict() if options.keys() & {"denoise", "guide_size"} else {}
+    defaults, whose = _defaults(given) if options.keys() & {"denoise", "guide_size"} else ({}, "")
     formatter = Help(parser.prog, defaults, listed=everything)
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups)
     formatter.add_text(parser.description)
     if defaults:
-        formatter.add_text(f"Values in [brackets] are the defaults, of settings those of {_model(checkpoint)}.")
+        formatter.add_text(f"Values in [brackets] are the defaults, of settings those of {whose}.")
     if everything:
         groups = [(group.title, group._group_actions) for group in parser._action_groups]
     else:
@@ -91,7 +96,7 @@ def help_text(parser: argparse.ArgumentParser, *, everything: bool, checkpoint: 
     return formatter.format_help()
 
 
-def defaults_of(checkpoint: str | None) -> Settings:
+def defaults_of(checkpoint: str | Path | None) -> Settings:
     """The settings of a checkpoint where nothing is asked for (None: of the bundled model, which needs no PyTorch)."""
     if checkpoint is not None:
         from redetail.engines.defaults import default_settings
@@ -101,13 +106,22 @@ def defaults_of(checkpoint: str | None) -> Settings:
     return resolve({}, json.loads(card.read_text(encoding="utf-8"))["defaults"])
 
 
-def checkpoint_named(given: Sequence[str]) -> str | None:
-    """The checkpoint among what was typed, on either side of ``--help``."""
+def _defaults(given: Sequence[str]) -> tuple[Mapping[str, Any], str]:
+    """The settings where no more is asked for than what is ``given`` on either side of ``--help``, and whose they
+    are."""
     reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     reader.add_argument("--checkpoint", "--model", dest="checkpoint", nargs="?")
-    named: str | None = reader.parse_known_args(list(given))[0].checkpoint
-    return named
+    reader.add_argument("--config", nargs="?")
+    reader.add_argument("--no-config", dest="config", action="store_false", default=None)
+    named = reader.parse_known_args(list(given))[0]
+    path = config_file(named)
+    if path is None:
+        return defaults_of(named.checkpoint).as_dict(), _model(named.checkpoint)
+    config = config_job(named)  # this needs PyTorch
+    model = named.checkpoint or as_spec(config.model).checkpoint
+    settings = resolve(config.settings, defaults_of(model).as_dict(), all_presets())
+    return settings.as_dict(), f"{path}, then those of {_model(model)}"
 
 
-def _model(checkpoint: str | None) -> str:
-    return "the bundled model; name another with --checkpoint FILE" if checkpoint is None else checkpoint
+def _model(checkpoint: str | Path | None) -> str:
+    return "the bundled model; name another with --checkpoint FILE" if checkpoint is None else str(checkpoint)

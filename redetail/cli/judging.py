@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
-
-from redetail.cli.help import Help
 from redetail.cli.options import add_subjects, number
-from redetail.cli.parsing import EXIT_CODES, Parser, add_models_and_memory, add_scale, add_source, add_talk
+from redetail.cli.parsing import Commands, add_command, add_models_and_memory, add_scale, add_source, add_talk
 
 
-def add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
+def add_evaluate(commands: Commands) -> None:
     """Add ``redetail evaluate``."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "evaluate",
-        prog="redetail evaluate",
         usage="redetail evaluate SOURCE RESULT [RESULT ...] [--original CLIP] [options]",
         help="measure what was gained, and at what price",
         description="Compare results of redetail or of any other tool with the clip they were made from: sharpness,\n"
         "noise, flicker, seams, colours; with an original also PSNR, SSIM and VMAF. Clips may differ in size.",
         epilog="exit codes: 0 the figures are complete; 2 something must be changed, and the message says what\n",
-        formatter_class=Help,
-        allow_abbrev=False,
-        add_help=False,
     )
     group = parser.add_argument_group("clips")
     group.add_argument("input", metavar="SOURCE", help="the video or folder of images that was detailed")
@@ -41,20 +35,16 @@ def add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
     add_talk(parser)
 
 
-def add_preview(commands: argparse._SubParsersAction[Parser]) -> None:
+def add_preview(commands: Commands) -> None:
     """Add ``redetail preview``."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "preview",
-        prog="redetail preview",
         usage="redetail preview IN [-o FOLDER|SHEET.png] [--vary NAME=VALUE,VALUE ...] [options]",
         help="see a few moments of the result, with one or several settings, before a whole run",
         description="Detail a few moments of a clip (subjects at their largest, fastest and smallest, and the middle)\n"
         "and show them beside the source, zoomed on the subject: a contact sheet and a short loop.\n"
         "The pixels are those of the whole run: the stretches that hold the moments are computed, and no more.",
-        epilog=EXIT_CODES,
-        formatter_class=Help,
-        allow_abbrev=False,
-        add_help=False,
     )
     add_source(parser, optional=True)
     group = parser.add_argument_group("output")

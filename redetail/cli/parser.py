@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Sequence
 
@@ -13,8 +12,11 @@ from redetail.cli.judging import add_evaluate, add_preview
 from redetail.cli.options import add_encoding, add_settings, add_subjects
 from redetail.cli.parsing import (
     EXIT_CODES,
+    Commands,
     Parser,
     add_cluster,
+    add_command,
+    add_config,
     add_models_and_memory,
     add_scale,
     add_source,
@@ -78,18 +80,15 @@ def joined_values(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
+def _add_detail(commands: Commands) -> None:
+    parser = add_command(
+        commands,
         "detail",
-        prog="redetail detail",
         usage="redetail detail IN -o OUT [options]\n       redetail detail --job JOB.toml [options]",
         help="detail faces or other regions of a video",
         description="Find a subject, follow it with a moving crop, re-diffuse the crop over time, paste it back.\n"
         "Everything else of the video stays as it is: pixels, timestamps, sound.",
         epilog=f"{EXAMPLES}\n{EXIT_CODES}",
-        formatter_class=Help,
-        allow_abbrev=False,
-        add_help=False,
     )
     add_source(parser, optional=True)
     group = parser.add_argument_group("output")
@@ -115,19 +114,16 @@ def _add_detail(commands: argparse._SubParsersAction[Parser]) -> None:
     add_talk(parser, "redetail detail in.mp4 -o out.mp4 --who anna.png --compare both.mp4 --report report.html")
 
 
-def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
+def _add_batch(commands: Commands) -> None:
+    parser = add_command(
+        commands,
         "batch",
-        prog="redetail batch",
         usage="redetail batch INPUT [INPUT ...] -o FOLDER [--job JOB.toml] [options]",
         help="detail many clips with the same settings",
         description="Detail many clips, one after the other, with one engine. A clip that fails is reported and the\n"
         "others go on. The same command again goes on where it was stopped, and passes over what is done.",
         epilog="exit codes: 0 all clips are done; 2 something must be changed, and the message says what; 3 some\n"
         "clips failed or their sources are damaged; 130 stopped with Ctrl-C\n",
-        formatter_class=Help,
-        allow_abbrev=False,
-        add_help=False,
     )
     group = parser.add_argument_group("what to detail")
     group.add_argument(
@@ -150,17 +146,13 @@ def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
     add_talk(parser, "redetail batch clips -o better --job job.toml")
 
 
-def _add_detect(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
+def _add_detect(commands: Commands) -> None:
+    parser = add_command(
+        commands,
         "detect",
-        prog="redetail detect",
         usage="redetail detect IN [options]",
         help="show what would be detailed, without doing it",
         description="Find and follow the subjects, and draw their boxes and crop windows. Nothing is detailed.",
-        epilog=EXIT_CODES,
-        formatter_class=Help,
-        allow_abbrev=False,
-        add_help=False,
     )
     add_source(parser)
     group = parser.add_argument_group("output")
@@ -174,21 +166,18 @@ def _add_detect(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("--draw", metavar="OUT", help="write the drawing here: OUT.mp4 every frame, OUT.png a few")
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
     add_settings(parser, [CROP])
+    add_config(parser)
     add_talk(parser)
 
 
-def _add_track(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
+def _add_track(commands: Commands) -> None:
+    parser = add_command(
+        commands,
         "track",
-        prog="redetail track",
         usage="redetail track IN -o OUT.json [options]\n       redetail track --edit IN.json -o OUT.json [edits]",
         help="write who is where as a document that you can edit",
         description="Find and follow the subjects, and write them as a document, with thumbnails beside it.\n"
         "redetail detail --tracks TRACKS.json details what it lists, as if it had been found again.",
-        epilog=EXIT_CODES,
-        formatter_class=Help,
-        allow_abbrev=False,
-        add_help=False,
     )
     group = parser.add_argument_group("what to find")
     group.add_argument("input", metavar="IN", nargs="?", help="a video, or a folder of images")
@@ -207,13 +196,14 @@ def _add_track(commands: argparse._SubParsersAction[Parser]) -> None:
         ("--rename", "TRACK=LABEL", "give a track a label"),
     ):
         group.add_argument(flag, metavar=metavar, action="append", help=text)
+    add_config(parser)
     add_talk(parser)
 
 
-def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
+def _add_models(commands: Commands) -> None:
+    parser = add_command(
+        commands,
         "models",
-        prog="redetail models",
         usage="redetail models\n       redetail models inspect FILE [FILE ...] [--device NAME]\n"
         "       redetail models check CHECKPOINT [FILE ...] [--device NAME]",
         help="list published weights, tell what a file is, or whether files make a working model",
@@ -221,10 +211,6 @@ def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
         "With inspect: tell what files are, which option they are for, and whether they fit this machine.\n"
         "With check: load the model that files make together, encode, noise and predict a bundled clip,\n"
         "and name what is wrong with it.",
-        epilog=EXIT_CODES,
-        formatter_class=Help,
-        allow_abbrev=False,
-        add_help=False,
     )
     parser.add_argument(
         "action",
@@ -240,19 +226,15 @@ def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
     add_talk(parser)
 
 
-def _add_clean(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
+def _add_clean(commands: Commands) -> None:
+    parser = add_command(
+        commands,
         "clean",
-        prog="redetail clean",
         usage="redetail clean [FOLDER ...] [--dry-run]",
         help="remove what stopped and killed runs left behind",
         description="Remove the work that stopped runs left for --resume and hidden temporary files of runs that were\n"
         "killed, here or in the folders given, and temporary crops in the folder that TMPDIR names.\n"
         "What belongs to a run that still works is left alone.",
-        epilog=EXIT_CODES,
-        formatter_class=Help,
-        allow_abbrev=False,
-        add_help=False,
     )
     parser.add_argument("folders", nargs="*", metavar="FOLDER", help="where outputs were written [this folder]")
     parser.add_argument("--dry-run", action="store_true", help="only list what would be removed")
@@ -266,19 +248,15 @@ def _add_work(parser: Parser) -> None:
     add_work_folder(group)
 
 
-def _add_web(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
+def _add_web(commands: Commands) -> None:
+    parser = add_command(
+        commands,
         "web",
-        prog="redetail web",
         usage="redetail web [--folder FOLDER] [options]",
         help="open a page in the browser: click faces, preview, run",
         description="Serve a page on this machine. Runs are processes of their own: they go on when the page is\n"
         "closed and when this command ends, and are found again when it starts. It needs Gradio:\n"
         "pip install 'redetail[web]'",
-        epilog=EXIT_CODES,
-        formatter_class=Help,
-        allow_abbrev=False,
-        add_help=False,
     )
     group = parser.add_argument_group("folders")
     group.add_argument("--folder", metavar="FOLDER", default=".", help="clips that the page may use [this folder]")
@@ -289,21 +267,18 @@ def _add_web(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument(
         "--auth", metavar="USER:PASSWORD", help="demanded of everybody; also read from REDETAIL_WEB_AUTH"
     )
+    add_config(parser)
     add_talk(parser)
 
 
-def _add_completion(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
+def _add_completion(commands: Commands) -> None:
+    parser = add_command(
+        commands,
         "completion",
-        prog="redetail completion",
         usage="redetail completion bash|zsh|fish",
         help="print the script that makes a shell complete what you type",
         description="Print a script that completes commands, options and the names they take. For bash:\n"
         "  redetail completion bash > ~/.local/share/bash-completion/completions/redetail",
-        epilog=EXIT_CODES,
-        formatter_class=Help,
-        allow_abbrev=False,
-        add_help=False,
     )
     parser.add_argument("shell", metavar="bash|zsh|fish", choices=SHELLS, help="the shell that reads it")
     add_talk(parser)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
-from redetail.cli.help import HelpAction
+from redetail.cli.help import Help, HelpAction
 from redetail.cli.options import add_memory, add_model, add_settings, add_subjects
 from redetail.engines.architectures import either, family_names
 from redetail.errors import SettingsError, UnknownNameError, nearest_name
@@ -51,8 +51,29 @@ class Parser(argparse.ArgumentParser):
             raise UnknownNameError(name.replace("_", "-"), value, map(str, action.choices))
 
 
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+
+def add_command(
+    commands: Commands, name: str, *, usage: str, help: str, description: str, epilog: str = EXIT_CODES
+) -> Parser:
+    """A new command, whose parser has its help with :func:`add_talk`."""
+    return commands.add_parser(
+        name, prog=f"redetail {name}", usage=usage, help=help, description=description, epilog=epilog,
+        formatter_class=Help, allow_abbrev=False, add_help=False,
+    )  # fmt: skip
+
+
+def add_config(parser: Parser) -> None:
+    """Add which config file is read."""
+    group = parser.add_argument_group("config file [docs/configuration.md]")
+    group.add_argument("--config", metavar="FILE", help="take defaults from this file instead of the usual one")
+    without = "take defaults from no file"
+    group.add_argument("--no-config", dest="config", action="store_false", default=None, help=without)
+
+
 def add_models_and_memory(parser: Parser) -> None:
-    """Add the model, all settings, and how the machine is used."""
+    """Add the model, all settings, how the machine is used, and where their defaults come from."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--checkpoint", "--model", metavar="FILE",
@@ -64,6 +85,7 @@ def add_models_and_memory(parser: Parser) -> None:
     group = parser.add_argument_group("memory and speed [chosen from what the machine has]")
     group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps")
     add_memory(group)
+    add_config(parser)
 
 
 def add_work_folder(group: argparse._ArgumentGroup) -> None:

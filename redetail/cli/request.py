@@ -1,12 +1,13 @@
-"""The job that a command line asks for: a job file, with what was typed laid over it."""
+"""The job that a command line asks for: what was typed, over a job file, over the config file."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from redetail.cli.config import config_job, job_over_config
 from redetail.cli.options import encoding_of, settings_of
 from redetail.cluster import Cluster
 from redetail.documents import byte_count
@@ -14,7 +15,7 @@ from redetail.engines.memory import Memory
 from redetail.engines.spec import ControlFile, WeightedFile
 from redetail.errors import SettingsError
 from redetail.files import expanded
-from redetail.job import Job, read_job
+from redetail.job import Job
 from redetail.pipeline.work import Work
 from redetail.selection import FILTERS, kinds
 
@@ -23,7 +24,7 @@ _PLAIN = ("start", "end", "device", "scale", "strict")
 
 
 def job_of(options: argparse.Namespace) -> Job:
-    """What ``redetail detail`` is to do: the options over the job file.
+    """What ``redetail detail`` is to do.
 
     Raises :class:`~redetail.errors.SettingsError` where no video is named, and what reading a job raises.
     """
@@ -36,7 +37,10 @@ def job_of(options: argparse.Namespace) -> Job:
 
 def common_job_of(options: argparse.Namespace) -> Job:
     """All of that but what is read and written, which many clips may share."""
-    job = read_job(options.job) if options.job else Job()
+    config = config_job(options)
+    if options.checkpoint:  # the other files of the config file's model belong to its own checkpoint
+        config = replace(config, model=None)
+    job = job_over_config(options, config)
     plain = {name: getattr(options, name) for name in _PLAIN}
     parts = {"model": _model(options), "memory": _memory(options), "encode": _encoding(options)}
     typed = {name: fields_typed for name, fields_typed in parts.items() if fields_typed}

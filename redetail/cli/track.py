@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from redetail.cli.config import config_job
 from redetail.cli.display import progress_display, tell
 from redetail.cli.outputs import keep_existing, write_picture
 from redetail.cli.request import selected
@@ -52,7 +53,7 @@ def track(options: argparse.Namespace, cancel: CancelToken) -> int:
 
 
 def _found(options: argparse.Namespace, output: Path, cancel: CancelToken) -> int:
-    source = open_source(expanded(options.input), strict=bool(options.strict))
+    source = open_source(expanded(options.input), strict=bool(options.strict) or config_job(options).strict)
     job = Job().overlay(source=source, start=options.start, end=options.end, **selected(options))
     check_names([output], [expanded(options.input), *job.files])
     _check_boxes_alone(job)

@@ -6,6 +6,7 @@ import argparse
 import os
 from contextlib import suppress
 
+from redetail.cli.config import config_job
 from redetail.cli.display import tell
 from redetail.cli.outputs import path_of
 from redetail.errors import SettingsError
@@ -28,6 +29,7 @@ def web(options: argparse.Namespace, cancel: CancelToken) -> None:
         port=options.port,
         user=user,
         password=password,
+        config=config_job(options),
     )
     with suppress(KeyboardInterrupt):
         serve(chosen, lambda address: tell(f"The page is at {address}  (Ctrl-C ends it; runs go on)\n"))

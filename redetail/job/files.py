@@ -15,16 +15,19 @@ REPORT_VERSION = 1
 """Of the layout of reports, which hold a job; raised when a reader of the older one would misread the new one."""
 
 
-def read_job(path: str | Path) -> Job:
+def read_job(path: str | Path, base: Job | None = None) -> Job:
     """The job that a job file (.toml), or a report (.json), holds; file names in it are relative to its own folder.
+
+    ``base``: the job of a config file, which fills in what is left out unless the job says ``config = false``.
 
     Raises :class:`~redetail.errors.InputError` where the file cannot be read, and
     :class:`~redetail.errors.SettingsError` for a key that does not exist or a value of the wrong kind.
     """
     path = expanded(path)
-    document = _document(path)
+    document, folder = _document(path), resolved(path).parent
     try:
-        return Job.from_document(document, resolved(path).parent)
+        job = Job.from_document(document, folder)
+        return Job.from_document(document, folder, base) if job.config and base is not None else job
     except (RedetailError, TypeError) as error:
         raise SettingsError(f"{path}: {error}") from error
 

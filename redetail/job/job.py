@@ -41,7 +41,8 @@ class Job:
     ``output``, ``compare``, ``report`` and ``save_hints`` are what is written, ``encode`` how the output is coded,
     ``compare_layout`` what the comparison looks like,
     ``scale`` how much larger it is than the source (a number is read by :meth:`redetail.geometry.scale.Scale.of`).
-    ``strict``: a damaged source is refused.
+    ``strict``: a damaged source is refused. ``config``: the command line may fill in what the job leaves out from a
+    config file (see :mod:`redetail.job.config`); ``config_file``: the file that it came from, for the report.
 
     Jobs are equal where they ask for the same; arrays and other objects in memory are equal only to themselves.
     :meth:`overlay` makes a job of another one, :meth:`to_document` and :meth:`from_document` write and read one.
@@ -67,6 +68,8 @@ class Job:
     encode: EncodeOptions | None = None
     scale: Scale = Scale()
     strict: bool = False
+    config: bool = True
+    config_file: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", _source(self.source))
@@ -143,7 +146,8 @@ class Job:
     def as_run(self, settings: Settings) -> Self:
         """The job that does the same again: ``settings`` are what became of those that were asked for.
 
-        What is written beside the output is left out, since another run would only find it there.
+        What is written beside the output is left out, since another run would only find it there. A config file does
+        not change it.
         """
         return replace(
             self,
@@ -152,6 +156,7 @@ class Job:
             compare_layout=COMPARE_LAYOUTS[0],
             report=None,
             save_hints=None,
+            config=False,
         )
 
     def to_document(self) -> dict[str, Any]:
@@ -166,12 +171,13 @@ class Job:
         return writing.document(self)
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any], folder: Path) -> Self:
-        """The job that a document holds; file names are relative to ``folder``.
+    def from_document(cls, document: Mapping[str, Any], folder: Path, base: Self | None = None) -> Self:
+        """The job that a document holds; file names are relative to ``folder``. What it leaves out is that of ``base``.
 
         Raises :class:`~redetail.errors.RedetailError` for a key that does not exist or a value of the wrong kind.
         """
-        return cls(**reading.fields_of(document, folder))
+        under = cls() if base is None else base
+        return replace(under, **reading.fields_of(document, folder, under))
 
 
 _PLAIN = ("source", "device", "subjects", "scale", "strict", "compare_layout")
@@ -184,6 +190,7 @@ _SEVERAL: Mapping[str, tuple[type, str]] = {
 _KINDS: Mapping[str, tuple[type, str]] = {
     "span": (Span, "a Span"),
     "strict": (bool, "True or False"),
+    "config": (bool, "True or False"),
     "device": (str, "a name such as 'cpu' or 'cuda'"),
     "memory": (Memory, "a redetail.Memory"),
     "encode": (EncodeOptions, "a redetail.EncodeOptions"),

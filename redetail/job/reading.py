@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redetail import documents
 from redetail.documents import WrongKindError, each, named, number, shown, text, truth
@@ -15,10 +15,14 @@ from redetail.errors import SettingsError
 from redetail.files import expanded
 from redetail.job.requested import RequestedSettings, Subject
 from redetail.job.writing import VERSION
-from redetail.selection import DEFAULT, FILTERS, filters_from_document, kinds, selections_from_document
+from redetail.selection import FILTERS, filters_from_document, kinds, selections_from_document
+from redetail.selection.filters import laid_over
 from redetail.settings import display_name
 from redetail.video.options import EncodeOptions
 from redetail.video.span import Span
+
+if TYPE_CHECKING:
+    from redetail.job.job import Job
 
 _SETTINGS = RequestedSettings.NAMES
 _ALIASES = {display_name(name).replace("-", "_"): name for name in _SETTINGS}
@@ -27,10 +31,13 @@ _FILES = ("source", "output", "compare", "report", "save_hints")
 _SPAN = ("start", "end")
 _TABLES = ("model", "memory", "settings", "encode", "subject")
 _SWITCHES = ("channels_last", "compile", "offload", "lossless")
+_OF_EVERY_CLIP = ("job_version", "device", "scale", "compare_layout", "strict", "model", "memory", "settings", "encode")
+"""Keys that a config file may have."""
 
 
-def fields_of(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The fields of :class:`redetail.Job` that a document holds; file names are relative to ``folder``.
+def fields_of(document: Mapping[str, Any], folder: Path, base: Job) -> dict[str, Any]:
+    """The fields of :class:`redetail.Job` that a document holds, laid over those of ``base``; file names are relative
+    to ``folder``.
 
     Raises :class:`~redetail.errors.SettingsError` for a key that does not exist, a value of the wrong kind, and a
     document of another version.
@@ -43,10 +50,13 @@ def fields_of(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "scale": number,
         "compare_layout": text,
         "strict": truth,
-        "model": reader.model,
-        "memory": lambda table: Memory(**_switched(table, _names(Memory), "[memory]")),
-        "encode": lambda table: EncodeOptions(**_switched(table, _names(EncodeOptions), "[encode]")),
-        "settings": reader.settings,
+        "config": truth,
+        "model": lambda table: reader.model(table, base.model),
+        "memory": lambda table: replace(base.memory or Memory(), **_switched(table, _names(Memory), "[memory]")),
+        "encode": lambda table: replace(
+            base.encode or EncodeOptions(), **_switched(table, _names(EncodeOptions), "[encode]")
+        ),
+        "settings": lambda table: RequestedSettings(base.settings).overlay(reader.settings(table)),
         "subject": reader.subjects,
     }
     taken = _known(document, (*_top(), *_TABLES), "the job")
@@ -56,10 +66,19 @@ def fields_of(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     positions = {name: named(name, _position, taken[name]) for name in _SPAN if name in taken}
     return {
         **values,
-        "span": Span(**positions),
-        "selection": selections_from_document(taken, folder) or DEFAULT,
-        "filters": filters_from_document(taken, folder),
+        "span": Span(**{"start": base.span.start, "end": base.span.end, **positions}),
+        "selection": selections_from_document(taken, folder) or base.selection,
+        "filters": laid_over(base.filters, filters_from_document(taken, folder)),
     }
+
+
+def check_config(document: Mapping[str, Any]) -> None:
+    """Raise :class:`~redetail.errors.SettingsError` for a key that is not for a config file."""
+    for key in document:
+        name = key.replace("-", "_")
+        if name in (*_top(), *_TABLES) and name not in _OF_EVERY_CLIP:
+            raise SettingsError(f"{key} belongs to one clip, not to a config file; type it, or put it in a job file.")
+    documents.known(document, _OF_EVERY_CLIP, "a config file", elsewhere={"[settings]": (*_SETTINGS, *_ALIASES)})
 
 
 def _check_version(version: Any) -> None:
@@ -76,7 +95,9 @@ class _Reader:
     def path(self, value: Any) -> Path:
         return self.folder / expanded(text(value))
 
-    def model(self, table: Any) -> ModelSpec:
+    def model(self, table: Any, base: ModelSpec | None) -> ModelSpec:
+        """The files of a table, and those of ``base`` where the table does not name another checkpoint, to which they
+        belong."""
         readers: dict[str, Callable[[Any], Any]] = {
             **dict.fromkeys(("checkpoint", "refiner_checkpoint", "low_noise_checkpoint"), self._checkpoint),
             **dict.fromkeys(("motion_module", "vae", "text_encoder"), self.path),
@@ -85,7 +106,8 @@ class _Reader:
             "controls": each(self._control),
         }
         taken = _known(table, readers, "[model]")
-        return ModelSpec(**{name: named(name, readers[name], value) for name, value in taken.items()})
+        kept = ModelSpec() if base is None or "checkpoint" in taken else base
+        return replace(kept, **{name: named(name, readers[name], value) for name, value in taken.items()})
 
     def settings(self, table: Any) -> RequestedSettings:
         return self._settings(_known(table, _SETTINGS, "[settings]", _ALIASES))
@@ -132,7 +154,7 @@ class _Reader:
 
 def _top() -> tuple[str, ...]:
     """The keys that stand before all tables."""
-    return ("job_version", *_FILES, *kinds(), *FILTERS, "device", "scale", "compare_layout", "strict", *_SPAN)
+    return ("job_version", *_FILES, *kinds(), *FILTERS, "device", "scale", "compare_layout", "strict", "config", *_SPAN)
 
 
 def _known(table: Any, names: Iterable[str], where: str, aliases: Mapping[str, str] | None = None) -> dict[str, Any]:

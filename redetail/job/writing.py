@@ -40,6 +40,7 @@ def document(job: Job) -> dict[str, Any]:
                 **{selection.name: selection.to_document() for selection in job.selection},
                 **{one.name: one.to_document() for one in job.filters},
                 **{"start": job.span.start, "end": job.span.end, "device": job.device, "strict": job.strict or None},
+                "config": None if job.config else False,
                 "scale": None if job.scale == Scale() else job.scale.value,
                 "model": _filled(_model(as_spec(job.model))),
                 "memory": job.memory.as_dict() if job.memory else {},

@@ -50,8 +50,8 @@ class Report(PlanReport):
     ``size``: of the frames that were written; ``engine``: the model's name; ``placement``: where and how it computed;
     ``passes``: their times by name;
     ``regions``: the measures of each of the plan's regions; ``untouched``: of everything outside the masks;
-    ``notices``: sentences for the user; ``job``: what does the same again, None where that cannot be written (the
-    source, a mask or the engine was an object in memory).
+    ``notices``: sentences for the user; ``config``: the config file that defaults came from; ``job``: what does the
+    same again, None where that cannot be written (the source, a mask or the engine was an object in memory).
     """
 
     source: VideoInfo
@@ -63,6 +63,7 @@ class Report(PlanReport):
     untouched: Untouched
     notices: tuple[str, ...]
     job: Job | None
+    config: Path | None = None
 
     def to_document(self) -> dict[str, Any]:
         """Ready for JSON, as docs/report.md describes it."""
@@ -86,6 +87,7 @@ class Report(PlanReport):
             "passes": {name: time.to_document() for name, time in self.passes.items()},
             "untouched": self.untouched.to_document(),
             "curves": [measured.curves() for measured in self.regions],
+            "config": None if self.config is None else str(self.config),
             "job": None if self.job is None else self.job.to_document(),
         }
 
@@ -103,6 +105,7 @@ def report_of(run: Run, job: Job, plan: Plan, measures: Measures, outputs: Outpu
         regions=measures.regions,
         untouched=measures.untouched(outputs.output),
         notices=tuple(dict.fromkeys((*plan.notices, *outputs.notices, *outputs.all_faults))),
+        config=job.config_file,
         job=None if done.unnamed or not named else done,
     )
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from redetail.documents import shown
+from redetail.engines.spec import ModelSpec
 from redetail.errors import SettingsError
 from redetail.settings import COMMON, Settings, described, display_name
 
@@ -87,6 +88,16 @@ def varied(form: tuple[FormField, ...], name: Any, text: Any) -> tuple[str, list
     for value in values:
         Settings(**{one.name: value})
     return (one.name, values) if values else None
+
+
+def single_models() -> list[str]:
+    """Fields of a model that name one file."""
+    return [item.name for item in fields(ModelSpec) if item.default is None]
+
+
+def several_models() -> list[str]:
+    """Fields of a model that name several files; LoRA stand among the settings, and a ControlNet needs a job file."""
+    return [item.name for item in fields(ModelSpec) if item.default == () and item.name not in ("loras", "controls")]
 
 
 def _field(item: Field[Any], names: tuple[str, ...]) -> FormField:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.documents import shown
-from redetail.engines.spec import ModelSpec, WeightedFile
+from redetail.engines.architectures import all_presets
+from redetail.engines.defaults import default_settings
+from redetail.engines.spec import WeightedFile, as_spec
 from redetail.errors import InputError, SettingsError
 from redetail.evaluate.sheet import save_png
 from redetail.files import cannot_write, write_text
 from redetail.job import Job, text_of
 from redetail.selection.track_edits import kept
 from redetail.selection.tracks import read_tracks
-from redetail.settings import display_name
+from redetail.settings import Settings, display_name, resolve
 from redetail.video.options import CONTAINERS
 from redetail.video.target import check_target
 from redetail.web.folder import PICTURES, Folder, safe_name
@@ -64,16 +66,29 @@ class Order:
 
 
 class Desk:
-    """Takes orders for the clips of a folder and queues them."""
+    """Takes orders for the clips of a folder and queues them.
 
-    def __init__(self, folder: Folder, queue: RunQueue) -> None:
+    ``config``: what jobs take where an order says nothing else; the commands of runs read no config file.
+    """
+
+    def __init__(self, folder: Folder, queue: RunQueue, config: Job | None = None) -> None:
         self.folder, self.queue = folder, queue
+        self.config = replace(config or Job(), config=False)
+
+    def defaults(self, model: Any) -> Settings:
+        """The settings where nothing is asked for, of a model by its name in the folder of models ("": the usual one).
+
+        Raises :class:`~redetail.errors.RedetailError` for a file that is not there or not one of weights.
+        """
+        usual = as_spec(self.config.model).checkpoint
+        known = default_settings(self.folder.model(model) if model else usual)
+        return resolve(self.config.settings, known.as_dict(), all_presets())
 
     def find(self, order: Order) -> Run:
         """Queue a search for the subjects of a clip."""
         source = self.folder.inside(order.clip)
         Job().overlay(source=source, **_span(order), **self._search(order))
-        span = [f"--{name}={value}" for name, value in _span(order).items()]
+        span = [f"--{name}={value}" for name, value in _span(order).items()] + ["--strict"] * self.config.strict
 
         def make(folder: Path) -> Run:
             command = "track", str(source), *span, *self._searching(order), "-o", str(folder / TRACKS), "--overwrite"
@@ -93,7 +108,7 @@ class Desk:
         """The job of an order; the chosen tracks and the mask are written to ``folder``, that of its run (None: they
         are only named)."""
         source = self.folder.inside(order.clip)
-        job = Job().overlay(
+        job = self._base(order).overlay(
             source=source,
             **_span(order),
             **self._selected(order, folder),
@@ -140,10 +155,12 @@ class Desk:
         except (ValueError, RecursionError) as error:
             raise InputError(f"The job is not a TOML document ({error}); docs/jobs.md shows a job.") from error
         job = Job.from_document(document, self.folder.root)
+        if job.config:
+            job = Job.from_document(document, self.folder.root, self.config)
         job.check()
         written = (job.output, job.compare, job.report, job.save_hints)
         for path in (*written, *job.files, *([job.source] if isinstance(job.source, Path) else [])):
-            if path is not None and not _is_name(path):
+            if path is not None and not _is_name(path) and path not in self.config.files:
                 self.folder.check(path)
         for path in written:
             if path is not None:
@@ -168,7 +185,7 @@ class Desk:
         inputs = self.folder.inside(clips)
         if not inputs.is_dir() or not isinstance(pattern, str):
             raise InputError(f"{shown(clips)} is not a folder of clips; choose one of the list.")
-        job = Job().overlay(
+        job = self._base(order).overlay(
             **self._search(order),
             **self._model(order),
             scale=order.scale or None,
@@ -252,6 +269,10 @@ class Desk:
         write_text(folder / TRACKS, only.to_text())
         return folder / TRACKS
 
+    def _base(self, order: Order) -> Job:
+        """What the config file asks for; the files of its model belong to its own checkpoint."""
+        return replace(self.config, model=None) if order.model.get("checkpoint") else self.config
+
     def _model(self, order: Order) -> dict[str, Any]:
         files: dict[str, Any] = {}
         for name, value in order.model.items():
@@ -268,16 +289,6 @@ class Desk:
         return {**order.settings, **({"loras": named} if named else {})}
 
 
-def single_models(spec: type[ModelSpec]) -> list[str]:
-    """Fields of a model that name one file."""
-    return [item.name for item in fields(spec) if item.default is None]
-
-
-def several_models(spec: type[ModelSpec]) -> list[str]:
-    """Fields of a model that name several files; LoRA stand among the settings, and a ControlNet needs a job file."""
-    return [item.name for item in fields(spec) if item.default == () and item.name not in ("loras", "controls")]
-
-
 def _run(
     folder: Path,
     kind: Kind,
@@ -287,7 +298,9 @@ def _run(
     output: Path | None = None,
     again: tuple[tuple[str, ...], ...] | None = None,
 ) -> Run:
-    """A run that does the same again where it has nothing to go on with."""
+    """A run that does the same again where it has nothing to go on with; no config file changes what it does."""
+    commands = tuple((*command, "--no-config") for command in commands)
+    again = again and tuple((*command, "--no-config") for command in again)
     return Run(
         folder=folder, kind=kind, title=title, commands=commands, again=again or commands, source=source, output=output
     )

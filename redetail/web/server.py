@@ -8,12 +8,12 @@ import re
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from redetail.engines.defaults import default_settings
 from redetail.errors import DependencyError, InputError, SettingsError
+from redetail.job import Job
 from redetail.sampling.samplers import sampler_names
 from redetail.sampling.schedulers import scheduler_names
 from redetail.web.folder import Folder, media_type
@@ -40,8 +40,9 @@ class ServerOptions:
     """How the page is served.
 
     ``folder``: where clips are and results go; ``models``: weight files, which are only read (None: the folder's own
-    ``models``); ``password`` with ``user``: demanded of everybody. ``largest``: bytes of an upload. Raises
-    :class:`~redetail.errors.SettingsError` for a host that others reach, without a password.
+    ``models``); ``password`` with ``user``: demanded of everybody. ``largest``: bytes of an upload.
+    ``config``: what jobs take where the page says nothing else. Raises :class:`~redetail.errors.SettingsError` for a
+    host that others reach, without a password.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class ServerOptions:
     user: str = ""
     password: str = ""
     largest: int = LARGEST_UPLOAD
+    config: Job = field(default_factory=Job)
 
     def __post_init__(self) -> None:
         if self.host not in LOCAL and not self.password:
@@ -97,12 +99,13 @@ def application(options: ServerOptions, folder: Folder, queue: RunQueue) -> Any:
     except ImportError as error:
         raise DependencyError(_PACKAGE, "web") from error
     from redetail.web.page.handlers import Handlers
-    from redetail.web.page.layout import SCRIPT, build, css, theme
+    from redetail.web.page.layout import SCRIPT, build, css, theme, usual_model
     from redetail.web.page.wiring import wire
 
     form = form_fields({"sampler": sampler_names(), "scheduler": scheduler_names()})
-    page, parts = build(with_defaults(form, default_settings()))
-    wire(page, parts, Handlers(Desk(folder, queue), form, tuple(parts.models), options.largest))
+    desk = Desk(folder, queue, options.config)
+    page, parts = build(with_defaults(form, desk.defaults("")), usual_model(options.config))
+    wire(page, parts, Handlers(desk, form, tuple(parts.models), options.largest))
     page.queue(default_concurrency_limit=8, max_size=256, api_open=False)
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _add_files(app, folder, queue)

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from redetail.engines.spec import ModelSpec
 from redetail.errors import RedetailError, SettingsError
+from redetail.job import Job, to_toml
 from redetail.selection.detected import DetectorSelection
 from redetail.selection.filters import WhoFilter
 from redetail.web.folder import Folder
@@ -97,3 +99,25 @@ def test_the_mask_of_a_job_file_is_there_for_it(desk: Desk) -> None:
     assert jobs[0] == jobs[1]
     assert [path.name for path in jobs[0].files] == ["mask.png"]
     assert jobs[0].files[0].is_file()
+
+
+def test_a_config_file_is_in_every_job_and_no_command_reads_one(tmp_path: Path) -> None:
+    model = ModelSpec(checkpoint=Path("/weights/sd15.ckpt"), motion_module=Path("/weights/mm.ckpt"))
+    config = Job(strict=True, model=model, settings={"steps": 7})
+    for name in ("a.mp4", "other.ckpt"):
+        (tmp_path / name).write_bytes(b"")
+    folder = Folder.of(tmp_path)
+    desk = Desk(folder, RunQueue(RunStore(folder.state / "runs"), lambda run: Idle()), config)
+    assert desk.defaults("").steps == 7
+    job = desk.job(Order(clip="a.mp4"))
+    assert (job.model, dict(job.settings), job.strict, job.config) == (model, {"steps": 7}, True, False)
+    other = desk.job(Order(clip="a.mp4", model={"checkpoint": "other.ckpt"}))
+    assert other.model == ModelSpec(checkpoint=tmp_path / "other.ckpt")
+    assert desk.read_text("source = 'a.mp4'\n").settings == job.settings
+    assert desk.read_text("source = 'a.mp4'\nconfig = false\n").settings == {}
+    assert desk.read_text(to_toml(job.to_document())) == job
+    with pytest.raises(RedetailError, match="outside"):
+        desk.read_text("[model]\ncheckpoint = '/weights/sdxl.ckpt'\n")
+    runs = desk.find(Order(clip="a.mp4")), desk.detail(Order(clip="a.mp4")), desk.preview(Order(clip="a.mp4"))
+    assert all("--no-config" in command for run in runs for command in (*run.commands, *run.again))
+    assert "--strict" in runs[0].commands[0]

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from redetail.documents import shown
-from redetail.engines.defaults import default_settings
 from redetail.errors import InputError, RedetailError
 from redetail.files import write_text
 from redetail.job import Job, to_toml
@@ -24,7 +23,7 @@ from redetail.web.folder import PICTURES, Folder, check_readable, safe_name
 from redetail.web.forms import FormField, filled_in, varied, with_defaults
 from redetail.web.marks import Marks, new_mark
 from redetail.web.orders import Desk, Order
-from redetail.web.page.layout import BUNDLED
+from redetail.web.page.layout import usual_model
 from redetail.web.page.showing import NOTE, Showing, key_of
 from redetail.web.pictures import facts_of, frame_of, marked_box, painted
 from redetail.web.runs import FINISHED, Kind, Run
@@ -64,7 +63,7 @@ class Handlers:
         field)."""
         clips, models = self._folder.clips(), self._folder.model_files()
         chosen = clip if clip in clips else next((one for one in clips if not one.startswith("results/")), None)
-        single = gr.update(choices=[BUNDLED, *((one, one) for one in models)])
+        single = gr.update(choices=[usual_model(self._desk.config), *((one, one) for one in models)])
         others = [
             gr.update(choices=models) if several else gr.update(choices=[("None", ""), *((one, one) for one in models)])
             for several in self._several
@@ -283,7 +282,7 @@ class Handlers:
 
     def _form_of(self, model: Any) -> tuple[FormField, ...]:
         """The form with the defaults of a model, by its name in the folder of models."""
-        return with_defaults(self._form, default_settings(self._folder.model(model) if model else None))
+        return with_defaults(self._form, self._desk.defaults(model))
 
 
 def _chosen(cards: Any, found: Run | None) -> list[str] | None:

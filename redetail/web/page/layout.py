@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +12,9 @@ import gradio as gr
 
 from redetail.detection.registry import detector_names
 from redetail.engines.architectures import all_presets
-from redetail.engines.spec import ModelSpec
-from redetail.web.forms import Control, FormField, by_group
-from redetail.web.orders import several_models, single_models
+from redetail.engines.spec import as_spec
+from redetail.job import Job
+from redetail.web.forms import Control, FormField, by_group, several_models, single_models
 
 TITLE = "redetail"
 MASK_SHAPE = "mask_shape"
@@ -39,8 +40,6 @@ SCRIPT = """
 )).observe(document.body, {childList: true, subtree: true})
 """
 """Gives the pictures before and after, which Gradio leaves without a name, one."""
-BUNDLED = ("Built in", "")
-"""The choice of the model that comes with redetail."""
 NOTHING: dict[str, Any] = {"html": "", "chosen": [], "shown": ""}
 """No subjects on the page."""
 
@@ -50,6 +49,12 @@ class Parts(SimpleNamespace):
 
     settings: dict[str, Any]
     models: dict[str, Any]
+
+
+def usual_model(config: Job) -> tuple[str, str]:
+    """The choice of the model that is used where no other is chosen."""
+    named = as_spec(config.model).checkpoint
+    return ("Built in" if named is None else f"{Path(named).name} (config file)"), ""
 
 
 def css() -> str:
@@ -64,8 +69,8 @@ def theme() -> Any:
     return gr.themes.Default(primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=fonts, font_mono=mono)
 
 
-def build(form: tuple[FormField, ...]) -> tuple[gr.Blocks, Parts]:
-    """The page without its behaviour; the form has the defaults of the model that comes with redetail."""
+def build(form: tuple[FormField, ...], model: tuple[str, str]) -> tuple[gr.Blocks, Parts]:
+    """The page without its behaviour; the form has the defaults of ``model``, which stands there at first."""
     parts = Parts(settings={}, models={})
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(
@@ -77,7 +82,7 @@ def build(form: tuple[FormField, ...]) -> tuple[gr.Blocks, Parts]:
                     _clip(parts)
                     _subjects(parts, next(one for one in form if one.name == MASK_SHAPE))
                 with gr.Column(scale=4, min_width=340):
-                    _settings(parts, form)
+                    _settings(parts, form, model)
                     _preview(parts, form)
                     _run(parts)
             with gr.Tab("Runs", id="runs"):
@@ -160,12 +165,12 @@ def _subjects(parts: Parts, shape: FormField) -> None:
                     parts.mask = gr.State(None)
 
 
-def _settings(parts: Parts, form: tuple[FormField, ...]) -> None:
+def _settings(parts: Parts, form: tuple[FormField, ...], model: tuple[str, str]) -> None:
     with gr.Column(elem_classes="rd-step"):
         gr.HTML("<h2>3 · How</h2>")
         with gr.Row():
             parts.models["checkpoint"] = gr.Dropdown(
-                [BUNDLED], value="", label="Model", allow_custom_value=True, min_width=180, elem_id="model"
+                [model], value="", label="Model", allow_custom_value=True, min_width=180, elem_id="model"
             )
             presets = [("None", ""), *((name, name) for name in all_presets())]
             parts.preset = gr.Dropdown(presets, value="", label="Preset", min_width=120)
@@ -189,10 +194,10 @@ def _settings(parts: Parts, form: tuple[FormField, ...]) -> None:
 
 
 def _model_files(parts: Parts) -> None:
-    for name in single_models(ModelSpec):
+    for name in single_models():
         if name != "checkpoint":
             parts.models[name] = gr.Dropdown([("None", "")], value="", label=_title(name), allow_custom_value=True)
-    for name in several_models(ModelSpec):
+    for name in several_models():
         parts.models[name] = gr.Dropdown([], value=[], multiselect=True, label=_title(name), allow_custom_value=True)
 
 
