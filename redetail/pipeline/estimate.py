@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from redetail.progress import CancelToken
 from redetail.settings import Settings
 
 _FRAMES, _SIDE = 8, 64  # of the crops that the engine is timed with
+_STEPS = 3  # at most; further ones take as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,18 @@ def _seconds(plan: Plan, engine: Engine, cancel: CancelToken | None) -> float | 
 
 
 def _seconds_per_pixel(engine: Engine, settings: Settings, cancel: CancelToken | None) -> float:
-    """By a small request, made twice, since the first one also sets up the device."""
+    """By small requests of one step and of a few; what comes before that sets up the device."""
+    few = min(settings.steps, _STEPS)
+    _timed(engine, replace(settings, steps=1), cancel)
+    one = _timed(engine, replace(settings, steps=1), cancel)
+    if few == 1:
+        return one
+    each = (_timed(engine, replace(settings, steps=few), cancel) - one) / (few - 1)
+    return one + max(each, 0.0) * (settings.steps - 1)
+
+
+def _timed(engine: Engine, settings: Settings, cancel: CancelToken | None) -> float:
+    """Seconds that the engine takes for each pixel of small crops."""
     multiple = engine.capabilities.size_multiple
     side = -(-_SIDE // multiple) * multiple
     crops = np.random.default_rng(0).random((_FRAMES, side, side, 3), np.float32)
@@ -60,7 +72,6 @@ def _seconds_per_pixel(engine: Engine, settings: Settings, cancel: CancelToken |
         settings=settings,
         cancel=cancel,
     )
-    engine.run(request)
     started = time.perf_counter()
     engine.run(request)
     return (time.perf_counter() - started) / crops[..., 0].size

@@ -10,12 +10,14 @@ import redetail
 from redetail.engines import FakeEngine
 from redetail.engines.base import Cost
 from redetail.errors import SettingsError
-from redetail.pipeline import memory
+from redetail.pipeline import estimate, memory
 from redetail.pipeline.memory import READING, WRITING, MemoryBudget
 from redetail.pipeline.plan import crop_plan
 from redetail.pipeline.stretches import OVERLAP, Budgets
 from redetail.region import Region, Size
 from redetail.settings import Settings
+from tests.pipeline import plans
+from tests.pipeline.plans import plan_of
 
 FRAME = Size(640, 480)
 FRAME_PIXELS = 640 * 480
@@ -117,3 +119,20 @@ def test_an_estimate_counts_memory_work_space_and_time() -> None:
     assert timed.seconds > 0
     assert unknown.work_space == timed.work_space > 20 * 48 * 48 * 3 * 2
     assert unknown.memory > 10**7
+
+
+@pytest.mark.parametrize("steps", [1, 2, 1000])
+def test_the_time_of_many_steps_is_that_of_a_few_and_what_each_adds(monkeypatch, steps) -> None:
+    asked = []
+
+    def timed(engine, settings, cancel):
+        asked.append(settings.steps)
+        return 2 + 0.5 * settings.steps  # seconds for each pixel
+
+    monkeypatch.setattr(estimate, "_timed", timed)
+    engine = FakeEngine()
+    engine._capabilities = replace(engine.capabilities, cost=Cost(even=True))
+    plan = plan_of(plans.crop_plan(26, working=Size(32, 32), settings=replace(plans.SETTINGS, steps=steps)))
+    told = estimate.estimated(plan, MemoryBudget(10**9, USED, FRAME, COST), engine)
+    assert told.seconds == pytest.approx(26 * 32 * 32 * (2 + 0.5 * steps))
+    assert max(asked) <= 3
