@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from tests.groups import GroupCounts
 
 Snapshot = Callable[[str, str], None]
-INSIDE = "tests/comfy/inside/"
+TOGETHER = "tests/comfy/inside/", "tests/cluster/"
+"""Folders whose tests run in one process: they share ComfyUI, or Ray, which take seconds to start."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,18 +27,33 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
     else:
         config.pluginmanager.register(GroupCounts(), "groups")
+        config.option.loadscopereorder = False  # the order of pytest_collection_modifyitems
+
+
+def unit_of(nodeid: str) -> str:
+    """What one process runs as a whole: a module, whose tests share its fixtures, or a folder."""
+    return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.partition("::")[0])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Several processes do slow units first, then large ones: a long one that came last would leave cores idle."""
+    if hasattr(config, "workerinput"):
+        slow = {unit_of(item.nodeid) for item in items if item.get_closest_marker("slow")}
+        tests = Counter(unit_of(item.nodeid) for item in items)
+        items.sort(key=lambda item: (unit_of(item.nodeid) not in slow, -tests[unit_of(item.nodeid)]))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Tests of a module stay together, since they share its fixtures; those in ComfyUI share a process of their own."""
+    """Tests of a unit stay together."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByModule(LoadScopeScheduling):
+    class ByUnit(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return INSIDE if nodeid.startswith(INSIDE) else nodeid.partition("::")[0]
+            return unit_of(nodeid)
 
-    return ByModule(config, log)
+    return ByUnit(config, log)
 
 
 @pytest.fixture
