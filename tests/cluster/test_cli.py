@@ -5,32 +5,33 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, clip, fake_engine, pictures, run, write_video  # noqa: F401 - fixtures
+from redetail import api
+from redetail.cluster import EnginePool
+from redetail.engines import FakeEngine
+from tests.cli.conftest import Run, clip, fake_engine, run  # noqa: F401 - fixtures
 from tests.cli.test_pages import folder  # noqa: F401 - a fixture
+from tests.cluster.conftest import ONE_CORE
 from tests.test_readme import ROOT, commands
 
 BOX = ("--box", "20,20,60,60", "--guide-size", "64", "--steps", "2", "--codec", "ffv1")
-TYPED = [words for words in commands(ROOT / "docs" / "cluster.md") if words[0] == "redetail"]
+TYPED = {shlex.join(words): words for words in commands(ROOT / "docs" / "cluster.md") if words[0] == "redetail"}
 
 
 def test_detail_on_a_cluster_writes_the_bytes_of_one_process(
-    ray,
-    run: Run,
-    fake_engine,
-    tmp_path: Path,
+    ray, run: Run, fake_engine, clip: Path, tmp_path: Path
 ) -> None:
-    write_video(tmp_path / "long.mp4", pictures(40))
-    alone = run("detail", tmp_path / "long.mp4", "-o", tmp_path / "alone.mkv", *BOX)
-    shared = run(
-        "detail", tmp_path / "long.mp4", "-o", tmp_path / "shared.mkv", *BOX, "--ray", "auto", "--ray-cores", "1"
-    )
+    """One worker of two cores; that two workers give the pixels of one process is tested with the executor."""
+    alone = run("detail", clip, "-o", tmp_path / "alone.mkv", *BOX)
+    shared = run("detail", clip, "-o", tmp_path / "shared.mkv", *BOX, "--ray", "auto", "--ray-cores", "2")
     assert (alone.code, shared.code) == (0, 0)
     assert (tmp_path / "shared.mkv").read_bytes() == (tmp_path / "alone.mkv").read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {"long.mp4", "alone.mkv", "shared.mkv"}
+    assert {path.name for path in tmp_path.iterdir()} == {clip.name, "alone.mkv", "shared.mkv"}
 
 
 @pytest.mark.parametrize(
@@ -47,9 +48,19 @@ def test_what_cannot_be_is_refused(run: Run, clip: Path, options: list[str], sen
     assert (ran.code, sentence in ran.err) == (2, True)
 
 
-@pytest.mark.parametrize("words", TYPED, ids=shlex.join)
-def test_a_command_of_the_page_runs(ray, words: list[str], folder: Path, run: Run) -> None:
-    """All of them on the Ray instance of these tests, whatever address they name."""
+@pytest.fixture(scope="module")
+def pool(ray) -> Iterator[EnginePool]:
+    """A worker with a formula as its engine."""
+    with EnginePool(ONE_CORE, FakeEngine) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("words", TYPED.values(), ids=TYPED)
+def test_a_command_of_the_page_runs(
+    pool: EnginePool, words: list[str], folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them on one worker of these tests, whatever address they name."""
+    monkeypatch.setattr(api, "pool_for", lambda job, cluster: nullcontext(pool))
     before = set(folder.rglob("*"))
     ran = run(*words[1:])
     assert (ran.code, ran.err if ran.code else "") == (0, "")
