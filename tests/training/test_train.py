@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from types import ModuleType
@@ -40,9 +41,24 @@ def options(data: Path, output: Path, **changes: object) -> argparse.Namespace:
     return argparse.Namespace(**{**values, **changes})
 
 
+@pytest.fixture(scope="module")
+def measured() -> dict[int, Any]:
+    """Configurations of a new network by the seed of its run: to measure the training set takes most of its start."""
+    return {}
+
+
 @pytest.fixture
-def train(script, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def train(script, monkeypatch: pytest.MonkeyPatch, measured: dict[int, Any]) -> ModuleType:
     module = script("train")
+    measure = module.measured_config
+
+    def once(data: Path, seed: int) -> Any:
+        if seed not in measured:
+            measured[seed] = measure(data, seed)
+        return measured[seed]
+
+    monkeypatch.setattr(module, "measured_config", once)
+    monkeypatch.setattr(module, "Samples", functools.partial(module.Samples, first=4))
     thin = {"channels": (8, 16), "down_blocks": (1, 1), "up_blocks": (1, 1)}
     shape = dataclasses.replace(module.SHAPE, **thin, motion_channels=(0, 8), motion_heads=(1, 1))
     monkeypatch.setattr(module, "SHAPE", shape)
@@ -170,6 +186,7 @@ def test_training_and_engine_make_the_same_drafts(train: ModuleType, script, fir
 
 def test_a_whole_run_logs_and_learns_to_stop(train: ModuleType, prepared: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(train, "WATCHED", {"half": train.Degradation(factor=2.0)})
+    monkeypatch.setattr(train, "watched", functools.partial(train.watched, size=(64, 2, 2), first=2))
     train.train(0, options(prepared, tmp_path / "run"))
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert rows[-1]["minutes"] >= 0.01
