@@ -116,7 +116,8 @@ def test_tracks_give_the_pixels_of_the_run_that_finds_them(tmp_path: Path) -> No
     assert main(["track", str(CLIP), "--end", "10f", "-o", str(path), "-q"]) == 0
     document = json.loads(path.read_text())
     assert [(tmp_path / one["thumbnail"]).is_file() for one in document["tracks"]] == [True, True]
-    options = {"end": "10f", "engine": FakeEngine(), "crop_factor": 2.0}
+    small = {"guide_size": 32, "max_size": 64, "crop_factor": 2.0}
+    options = {"end": "10f", "engine": FakeEngine(), **small}
     found, read = redetail.detail(CLIP, **options), redetail.detail(CLIP, tracks=path, **options)
     assert found.frames is not None
     assert (found.frames == read.frames).all()

@@ -259,10 +259,10 @@ def test_other_widths_and_depths(tmp_path: Path) -> None:
     [((), "epsilon", False), (("v_pred",), "v_prediction", False), (("v_pred", "ztsnr"), "v_prediction", True)],
 )
 def test_the_noise_is_told(
-    tmp_path: Path, spec: ModelSpec, marks: tuple[str, ...], prediction: str, zero: bool
+    tmp_path: Path, thin: ModelSpec, marks: tuple[str, ...], prediction: str, zero: bool
 ) -> None:
-    shapes = made.sd1_shapes() | dict.fromkeys(marks, (1,))
-    parts = load_components(replace(spec, checkpoint=saved(tmp_path / "x.safetensors", shapes)), CPU)
+    shapes = THIN | dict.fromkeys(marks, (1,))
+    parts = load_components(replace(thin, checkpoint=saved(tmp_path / "x.safetensors", shapes)), CPU)
     assert parts.scheduler == {
         "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "num_train_timesteps": 1000,
         "prediction_type": prediction,

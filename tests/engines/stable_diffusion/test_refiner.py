@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ def spec(folder: Path, **more: Any) -> ModelSpec:
     return ModelSpec(checkpoint=folder / "base.safetensors", motion_module=folder / "motion.safetensors", **more)
 
 
+@cache
 def loaded(model: ModelSpec) -> LatentEngine:
+    """Engines are loaded once and used often."""
     return load_stable_diffusion_engine(STABLE_DIFFUSION, model, CPU)
 
 
