@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import redetail
+from redetail import api
 from redetail.cli.parser import build_parser, joined_values
+from redetail.engines import FakeEngine
 from tests.cli.conftest import write_video
 from tests.clips import clip_frames
 
@@ -48,6 +51,9 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_the_lines_of_the_library_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a formula as the engine; what the bundled model does is tested with its restoration engine."""
+    for module in (redetail, api):
+        monkeypatch.setattr(module, "load_engine", lambda model=None, **options: FakeEngine())
     write_video(tmp_path / "in.mp4", clip_frames("guitarist")[:8])
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(ROOT / "README.md", "python")
