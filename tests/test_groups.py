@@ -35,10 +35,10 @@ def test_1(): {}
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> tuple[int, list[str]]:
-    """Exit code and output of pytest in a folder."""
+    """Exit code and output of pytest in a folder, without plugins that it need not load."""
     inherited = {name: value for name, value in os.environ.items() if name not in (VARIABLE, "CI", "PYTEST_ADDOPTS")}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    environment = {**inherited, "PYTHONPATH": str(ROOT), **variables}
+    environment = {**inherited, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout.splitlines()
 
@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("processes", [(), ("-n", "2", "--dist", "loadscope")])
+@pytest.mark.parametrize("processes", [(), ("-p", "xdist", "-n", "2", "--dist", "loadscope")])
 def test_a_complete_run_passes_and_counts(project: Path, processes: tuple[str, ...]) -> None:
     code, lines = run(project, *processes, REDETAIL_CI_GROUPS="required")
     assert code == 0, lines
