@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from redetail.engines.device import Placement
 from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 from redetail.optional import require
+
+N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +27,20 @@ class StateDict:
     origin: str
 
 
-def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
+class _WithoutInit(TorchFunctionMode):
+    """Leaves out the initial values of weights: on the meta device there are none, but the attempt imports PyTorch's
+    compiler, which takes seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
+
+
+def skeleton(build: Callable[[], N]) -> N:
     """A network without values, which takes no memory."""
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutInit():
         return build()
 
 

@@ -19,6 +19,7 @@ from redetail.engines.config import read_text
 from redetail.engines.restoration.codec import ResidualCodec
 from redetail.engines.restoration.config import ModelCard, NetworkConfig, read_card
 from redetail.engines.restoration.network import RestorationUNet
+from redetail.engines.state_dict import skeleton
 from redetail.engines.weightfile import WeightFile, open_weights
 from redetail.errors import ModelError
 from redetail.files import write_bytes, write_text
@@ -90,8 +91,8 @@ def _check_shapes(file: WeightFile, config: NetworkConfig) -> None:
         if not any(name.startswith(block) for name in given):
             raise ModelError(f"{file.path} does not hold the weights that {CONFIG} describes: there is no {block}*.")
     try:
-        with torch.device("meta"):
-            wanted = {name: tuple(value.shape) for name, value in RestorationUNet(config).state_dict().items()}
+        network = skeleton(lambda: RestorationUNet(config))
+        wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{CONFIG} beside {file.path} describes a network that cannot be: {error}.") from error
     wrong = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))

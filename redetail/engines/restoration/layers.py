@@ -17,18 +17,24 @@ def sigma_features(sigma: Tensor, width: int) -> Tensor:
     return features
 
 
+_VALUES = torch.device("cpu")
+"""Where constants are computed, also those of a network without values: on the meta device arithmetic imports PyTorch's
+compiler, which takes seconds."""
+
+
 def cell_basis(size: int) -> Tensor:
     """Orthonormal basis of a cell of size x size RGB pixels, one vector a row: (3*size**2, 3*size**2).
 
     A cosine transform of each of the colour axes grey, red - blue and green. Pixels of a cell are nearly the same;
     in this basis their small differences are coefficients of their own, which a network learns far faster from.
     """
-    n = torch.arange(size, dtype=torch.float64)
-    cosines = torch.cos(math.pi / size * (n[None] + 0.5) * n[:, None]) * math.sqrt(2 / size)
-    cosines[0] /= math.sqrt(2)
-    colours = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
-    colours /= colours.norm(dim=1, keepdim=True)
-    return torch.kron(colours, torch.kron(cosines, cosines)).float()
+    with _VALUES:
+        n = torch.arange(size, dtype=torch.float64)
+        cosines = torch.cos(math.pi / size * (n[None] + 0.5) * n[:, None]) * math.sqrt(2 / size)
+        cosines[0] /= math.sqrt(2)
+        colours = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
+        colours /= colours.norm(dim=1, keepdim=True)
+        return torch.kron(colours, torch.kron(cosines, cosines)).float()
 
 
 _AT_ONCE = 2**21
@@ -86,8 +92,9 @@ class MotionLayer(nn.Module):
         self.match = nn.Conv2d(channels, 2 * inner, 1)  # queries and keys
         self.value = nn.Conv2d(channels, inner, 1)  # not normalised, for the reason given in ResidualBlock
         self.output = nn.Conv2d(inner, channels, 1)
-        slopes = 2.0 ** -torch.arange(heads).float()
-        self.slope = nn.Parameter(torch.log(torch.expm1(slopes)))
+        with _VALUES:
+            slopes = 2.0 ** -torch.arange(heads).float()
+            self.slope = nn.Parameter(torch.log(torch.expm1(slopes)))
         nn.init.zeros_(self.output.weight)
         if self.output.bias is not None:
             nn.init.zeros_(self.output.bias)

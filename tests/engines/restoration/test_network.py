@@ -4,8 +4,10 @@ import dataclasses
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from redetail.engines.restoration import NetworkConfig, RestorationUNet
+from redetail.engines.state_dict import skeleton
 
 TINY = NetworkConfig(
     channels=(8, 16), down_blocks=(1, 1), up_blocks=(1, 1), motion_channels=(4, 8), motion_heads=(1, 2)
@@ -178,3 +180,24 @@ def test_a_draft_is_read_in_the_units_of_a_residual() -> None:
     plain.load_state_dict(network.state_dict())
     drafted = conditions(1, reach=0)
     torch.testing.assert_close(network.look_at_draft(drafted), plain.look_at_draft(drafted / 0.5))
+
+
+class MetaOperations(TorchDispatchMode):
+    """Notes the operations whose results are on the meta device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.is_meta:
+            self.names.add(str(func))
+        return result
+
+
+def test_a_network_without_values_is_made_without_arithmetic() -> None:
+    """On the meta device that would import PyTorch's compiler, seconds in which a run does nothing else."""
+    with MetaOperations() as operations:
+        skeleton(lambda: RestorationUNet(TINY))
+    assert operations.names <= {"aten.empty.memory_format", "aten.zero_.default", "aten.fill_.Scalar"}
