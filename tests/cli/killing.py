@@ -102,6 +102,12 @@ class Trial:
         """What there is beside the output."""
         return sorted(path.name for path in self.folder.iterdir() if path.name != self._name)
 
+    @property
+    def places(self) -> list[str]:
+        """The folders in which something may be left."""
+        work = self._arguments[self._arguments.index("--work-dir") + 1 :][:1] if "--work-dir" in self._arguments else []
+        return [str(self.folder), *work]
+
     def goes_on(self) -> bool:
         """Whether there is something to resume: else a run was killed when all was done."""
         return self.output is None or any(name.endswith(".work") for name in self.left())
@@ -119,7 +125,7 @@ def tried(trial: Trial, whole: bytes, moments: list[int]) -> dict[str, Any]:
     if trial.goes_on():
         codes.append(trial.run("--resume")[0])
     else:
-        forked(lambda: main(["clean", "-q", str(trial.folder)]))
+        forked(lambda: main(["clean", "-q", *trial.places]))
     return {"moments": moments, "codes": codes, "same": trial.output == whole, "partial": partial, "left": trial.left()}
 
 
