@@ -21,6 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # No test reads the config file of the person who runs it.
     os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="redetail-config-")
     config.add_cleanup(lambda place=os.environ["XDG_CONFIG_HOME"]: shutil.rmtree(place, ignore_errors=True))
+    if config.pluginmanager.hasplugin("hypothesispytest"):
+        _forget_the_clock()
     if hasattr(config, "workerinput"):
         # One of several processes, each on its share of the cores; libraries read this when they are imported.
         workers = config.workerinput["workercount"]
@@ -28,6 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         config.pluginmanager.register(GroupCounts(), "groups")
         config.option.loadscopereorder = False  # the order of pytest_collection_modifyitems
+
+
+def _forget_the_clock() -> None:
+    """No property fails because the machine is busy."""
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("tests", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("tests")
 
 
 def unit_of(nodeid: str) -> str:
