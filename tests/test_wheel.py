@@ -17,6 +17,8 @@ import pytest
 from tests.cli.conftest import write_video
 from tests.clips import clip_frames
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SHIPPED = {
     "redetail/bundled/restoration/model.safetensors",

@@ -27,6 +27,7 @@ from tests.cluster.conftest import Steering
 from tests.pipeline.plans import crop_plan, pixels, plan_of
 from tests.pipeline.test_executor import QUICK, assert_equal
 
+pytestmark = pytest.mark.slow
 TASKS = 4
 
 

@@ -13,6 +13,8 @@ from redetail.video import open_source
 from tests.clips import CLIPS
 from tests.engines import originals
 
+pytestmark = pytest.mark.slow
+
 WIDTHS, CONTEXT = (32, 64), 32
 CLIP = CLIPS / "guitarist.mp4"
 FRAMES = 5

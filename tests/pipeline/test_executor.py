@@ -25,6 +25,8 @@ from redetail.video import array_source
 from tests.engines.conftest import write_model_folder, write_restoration_folder
 from tests.pipeline.plans import PoolExecutor, ShuffledExecutor, clip, crop_plan, pixels, plan_of
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"steps": 1, "cfg": 2.0, "prompt": "a face", "denoise": 0.6, "mask_feather": 2, "seed": 3}
 
 

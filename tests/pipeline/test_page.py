@@ -19,6 +19,8 @@ from redetail.engines import FakeEngine
 from redetail.job import read_job
 from redetail.pipeline.page import page
 
+pytestmark = pytest.mark.slow
+
 FRAMES = np.random.default_rng(5).integers(0, 255, (6, 64, 96, 3), dtype=np.uint8)
 QUICK = {"guide_size": 64, "max_size": 96, "crop_factor": 1.5, "steps": 2}
 BOXES = [(5, 5, 45, 45), (50, 10, 90, 50)]

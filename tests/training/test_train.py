@@ -18,6 +18,8 @@ from redetail.engines.base import CropSource
 from redetail.engines.restoration import ModelCard, ResidualCodec, load, save
 from redetail.engines.restoration.draft import drafts
 
+pytestmark = pytest.mark.slow
+
 
 def options(data: Path, output: Path, **changes: object) -> argparse.Namespace:
     values = {
