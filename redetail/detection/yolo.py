@@ -13,6 +13,8 @@ Segmentation files add coefficients to each row, and a second output (1, M, h, w
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,16 @@ SAME = 0.5
 MOST_FINAL = 1000
 """Rows up to which an output holds what suppression has left: without it there is a row for each cell."""
 MAX_FOUND = 100
+_LARGEST = 4096
+"""Longest side of an input, in pixels; published detectors take up to 1280."""
+_PATIENCE = 60
+"""Seconds that a detector may take for its first frame."""
+_PROBE = """
+import sys, cv2, numpy
+network = cv2.dnn.readNetFromONNX(sys.argv[1])
+network.setInput(numpy.zeros((1, 3, int(sys.argv[2]), int(sys.argv[3])), numpy.float32))
+network.forward(network.getUnconnectedOutLayersNames())
+"""
 
 Floats = NDArray[np.float32]
 
@@ -116,6 +128,25 @@ class YoloDetector:
         return sorted(found, key=lambda index: -rows.scores[index])[:MAX_FOUND]
 
 
+def check_runs(path: Path) -> None:
+    """Raise :class:`~redetail.errors.ModelError` for a detector on which OpenCV crashes.
+
+    Its reader of ONNX does not survive every damaged file, so it reads this one in a process of its own first.
+    """
+    size = _input_size(read_header(path), path)
+    given = [sys.executable, "-I", "-c", _PROBE, path, str(size.height), str(size.width)]
+    try:
+        code = subprocess.run(given, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(
+            f"The detector {path} takes more than {_PATIENCE} s for one frame; use another one."
+        ) from error
+    except OSError:
+        return  # no process can be started here
+    if code.returncode < 0 or code.returncode > 255:  # a signal, or an exception of Windows
+        raise ModelError(f"OpenCV crashes on the detector {path}, so it is damaged; export it again.")
+
+
 def rows_of(outputs: Sequence[NDArray[Any]], classes: int, name: str) -> Rows:
     """What outputs of the network say; ``classes``: how many the metadata names (0: none); ``name``: of the file.
 
@@ -164,6 +195,8 @@ def _input_size(header: OnnxHeader, path: Path) -> Size:
         sides = _literal(header.metadata.get("imgsz", ""))
         known = isinstance(sides, list) and len(sides) == 2 and all(isinstance(one, int) and one > 0 for one in sides)
         height, width = sides if known else (USUAL_SIDE, USUAL_SIDE)
+    if max(height, width) > _LARGEST:
+        raise ModelError(f"{path} takes pictures of {width}x{height} pixels; export it for at most {_LARGEST}.")
     return Size(width, height)
 
 
@@ -179,7 +212,7 @@ def _literal(text: str) -> Any:
     """The value that exporters write as Python would; None for anything else."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
 
 

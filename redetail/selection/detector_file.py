@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from redetail.detection.yolo import YoloDetector
+from redetail.detection.yolo import YoloDetector, check_runs
 from redetail.documents import shown, text
 from redetail.engines.spec import WeightedFile
 from redetail.errors import SettingsError
@@ -66,7 +66,8 @@ class DetectorFileSelection(Selection):
         return (self.path,)
 
     def check(self, size: Size) -> None:
-        """Refuse a file that is not such a detector."""
+        """Refuse a file that is not such a detector, or on which OpenCV crashes."""
+        check_runs(self.path)
         self._load()
 
     def find(self, search: Search) -> list[Region]:

@@ -11,7 +11,7 @@ from redetail.selection import Search, filters_from_options, select_regions
 from redetail.selection.detector_file import DetectorFileSelection
 from redetail.video import array_source
 from redetail.video.span import Span
-from tests.detection.onnx_writer import detector
+from tests.detection.onnx_writer import detector, node, write_onnx
 
 
 def clip(frames: int = 8) -> np.ndarray:
@@ -47,6 +47,26 @@ def test_the_threshold_stands_after_the_name(typed: str, path: str, threshold: f
     there = DetectorFileSelection.from_document(typed, tmp_path)
     assert there == DetectorFileSelection(tmp_path / path, threshold)
     assert DetectorFileSelection.from_document(there.to_document(), Path("elsewhere")) == there
+
+
+def test_a_file_that_crashes_opencv_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "d.onnx"
+    convolution = node("Conv", ["images", "weights"], "output0", kernel_shape=[1, 1])
+    write_onnx(path, [convolution], {"images": [1, 3, 64, 64]}, {"output0": [1, 6, 64]})  # its weights are missing
+    with pytest.raises(ModelError, match="OpenCV crashes on the detector"):
+        DetectorFileSelection(path).check(Size(64, 48))
+
+
+@pytest.mark.parametrize("names", ["{[]: 1}", "(" * 9999, "[" * 99])
+def test_metadata_that_cannot_be_read_is_left_out(tmp_path: Path, names: str) -> None:
+    detector(tmp_path / "d.onnx", "v8", names=names)
+    DetectorFileSelection(tmp_path / "d.onnx").check(Size(64, 48))
+
+
+def test_an_input_of_any_size_is_refused(tmp_path: Path) -> None:
+    path = detector(tmp_path / "d.onnx", "v8", input_shape=[1, 3, 10**6, 10**6])
+    with pytest.raises(ModelError, match="at most 4096"):
+        DetectorFileSelection(path).check(Size(64, 48))
 
 
 def test_a_bad_file_is_refused_before_the_clip_is_read(tmp_path: Path) -> None:
