@@ -17,6 +17,8 @@ from redetail.imaging.resample import to_float
 from redetail.region import Box, Size
 
 _MARGIN = 24  # pixels around the subject that the flow sees, so that what moves in or out has a partner
+FEWEST = 2
+"""Pairs of neighbouring frames that a ratio needs: one pair may be anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,11 @@ class TemporalFigures:
 
     @property
     def ratio(self) -> float | None:
-        """Output over source, mean absolute: 1 is as calm as the source; None where the source stands still."""
-        return self.output / self.source if self.source and self.output is not None else None
+        """Output over source, mean absolute: 1 is as calm as the source; None where the source stands still, and for
+        fewer than ``FEWEST`` pairs of frames, which say nothing about a clip."""
+        if self.frames < FEWEST or not self.source or self.output is None:
+            return None
+        return self.output / self.source
 
     @property
     def ratio_per_detail(self) -> float | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from redetail.errors import InputError
-from redetail.evaluate.temporal import UntouchedCheck, WarpedError, window_jitter
+from redetail.evaluate.temporal import FEWEST, UntouchedCheck, WarpedError, window_jitter
 from redetail.imaging.resample import crop
 from redetail.region import Box, Size
 
@@ -161,3 +161,9 @@ def test_a_smooth_path_has_no_jitter_and_a_shaky_box_has() -> None:
     assert jitter.box == pytest.approx(4)  # +1, -1, +1: a second difference of 4
     assert window_jitter(corners, boxes).ratio == pytest.approx(1)
     assert window_jitter(path[:2], boxes[:2]).window == 0
+
+
+@pytest.mark.parametrize("frames", [2, FEWEST, FEWEST + 1])
+def test_few_pairs_have_no_ratio(frames: int) -> None:
+    ratio = measured(clip(frames), flickering(clip(frames), 9)).ratio
+    assert (ratio is None) == (frames <= FEWEST)
