@@ -8,6 +8,7 @@ Both mean weight * scale. Scales of the layers' inputs are not used: the network
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def scaled(weight: Tensor, scale: Tensor, origin: str) -> Tensor:
 
     Raises :class:`~redetail.errors.ModelError`, which begins with ``origin``, for scales of blocks.
     """
-    if scale.numel() not in (1, weight.shape[0]):
+    if scale.numel() not in (1, *weight.shape[:1]):
         raise ModelError(
             f"{origin} has {scale.numel()} scales for a weight of {tuple(weight.shape)}, as mxfp8 has, which is not "
             f"supported; {_INSTEAD}."
@@ -67,7 +68,7 @@ def scaled(weight: Tensor, scale: Tensor, origin: str) -> Tensor:
 def _check_format(path: Path, text: Tensor) -> None:
     try:
         name = json.loads(text.numpy().tobytes())["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{path} does not say how its weights are stored; copy or download it again.") from error
     if name not in _FP8:
         raise ModelError(f"{path} holds weights in {name}, which is not supported; {_INSTEAD}.")
@@ -109,7 +110,13 @@ class GgufTensors(Mapping[str, Tensor]):
 
     def _shape(self, name: str) -> tuple[int, ...]:
         """GGUF counts dimensions from the last one, and has four of them."""
+        stored = self._tensors[name]
         stated = self._reader.get_field(ORIGINAL_SHAPE + name)
-        if stated is not None:
-            return tuple(int(size) for size in stated.contents())
-        return tuple(int(size) for size in reversed(self._tensors[name].shape))
+        sizes = stored.shape[::-1] if stated is None else stated.contents()
+        try:
+            shape = tuple(map(int, sizes))
+            if min(shape, default=0) < 0 or math.prod(shape) != int(stored.n_elements):
+                raise ValueError("another number of values")
+            return shape
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"The shape of {name} in {self._path} is damaged; copy or download it again.") from error

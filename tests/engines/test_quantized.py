@@ -155,6 +155,21 @@ def test_a_truncated_gguf_is_refused(tmp_path: Path, length: int) -> None:
         open_weights(path)
 
 
+@pytest.mark.parametrize("shape", ["x", ["a", "b"], [64, 2], [-1, 64], [2, 2, 2, 2, -2]])
+def test_a_shape_that_cannot_be_is_refused(tmp_path: Path, shape: Any) -> None:
+    import gguf
+
+    writer = gguf.GGUFWriter(tmp_path / "a.gguf", "wan")
+    (writer.add_string if isinstance(shape, str) else writer.add_array)("comfy.gguf.orig_shape.a", shape)
+    writer.add_tensor("a", np.zeros((2, 8), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(ModelError, match=r"The shape of a in .* is damaged"):
+        open_weights(tmp_path / "a.gguf")
+
+
 def test_it_is_a_mapping_of_any_kind(tmp_path: Path) -> None:
     view: Any = open_weights(save(tmp_path / "a.safetensors", stored("older", "a", VALUES))).view({"a.weight": "b"})
     assert list(view) == ["b"]
