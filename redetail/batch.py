@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import re
 import string
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from redetail import api
 from redetail._version import __version__
 from redetail.engines.base import Engine
 from redetail.errors import Cancelled, InputError, OutputError, RedetailError, SettingsError
-from redetail.files import cannot_write, expanded, natural_key, write_text
+from redetail.files import cannot_write, check_given, expanded, natural_key, reason, resolved, write_text
 from redetail.job import Job
 from redetail.pipeline.work import Work
 from redetail.progress import CancelToken, ProgressCallback, no_progress
@@ -36,6 +37,7 @@ VIDEOS = (
     *(".ogv", ".mxf", ".gif", ".apng"),
 )
 """Suffixes of what a folder of clips is searched for."""
+_LARGEST_LIST = 16 * 2**20
 FIELDS = ("stem", "suffix", "parent", "number")
 
 
@@ -143,7 +145,7 @@ def run_batch(
     job.check()
     for clip in clips:
         own = replace(work, resume=_stopped(work, clip))
-        if clip.output.exists() and not overwrite and not own.may_replace(clip.output):
+        if os.path.exists(clip.output) and not overwrite and not own.may_replace(clip.output):
             yield Outcome(clip=clip, state=State.SKIPPED)
             continue
         engine = engine or api.load_for(job)
@@ -200,7 +202,7 @@ def _outcome(
 
 
 def _stopped(work: Work, clip: BatchClip) -> bool:
-    return work.folder_of(clip.output).exists()
+    return os.path.exists(work.folder_of(clip.output))
 
 
 def _make_folder(folder: Path) -> None:
@@ -210,15 +212,20 @@ def _make_folder(folder: Path) -> None:
         raise cannot_write(folder, error) from error
 
 
-def _meant(given: str, folder: Path = Path()) -> list[Path]:
-    """The clips that one input means; names in a list are relative to the list's ``folder``."""
-    if given.startswith("@") and not Path(given).exists():
-        return _listed(expanded(given[1:]))
+def _meant(given: str, folder: Path = Path(), lists: tuple[Path, ...] = ()) -> list[Path]:
+    """The clips that one input means; names in a list are relative to the list's ``folder``, and it lies in other
+    ``lists``."""
+    if given.startswith("@") and not os.path.exists(given):
+        return _listed(folder / expanded(given[1:]), lists)
     path = folder / expanded(given)
-    if path.is_dir():
-        videos = [one for one in path.iterdir() if one.suffix.lower() in VIDEOS and one.name[0] != "."]
+    check_given(path)
+    if os.path.isdir(path):
+        try:
+            videos = [one for one in path.iterdir() if one.suffix.lower() in VIDEOS and one.name[0] != "."]
+        except OSError as error:
+            raise InputError(f"The folder {path} cannot be read ({reason(error)}); change its permissions.") from error
         return sorted(videos, key=natural_key) or [path]
-    if path.exists() or not glob.has_magic(str(path)):
+    if os.path.exists(path) or not glob.has_magic(str(path)):
         return [path]  # what is wrong with a file is found when its turn comes
     matching = [Path(name) for name in glob.glob(str(path), recursive=True)]
     if not matching:
@@ -226,27 +233,38 @@ def _meant(given: str, folder: Path = Path()) -> list[Path]:
     return sorted(matching, key=lambda one: (one.parent, natural_key(one)))
 
 
-def _listed(path: Path) -> list[Path]:
+def _listed(path: Path, lists: tuple[Path, ...]) -> list[Path]:
+    check_given(path)
+    real = resolved(path)
+    if real in lists:
+        raise InputError(f"The list {path} names itself; take the line out that does.")
     try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device may never end
+            raise ValueError("it is not a file on disk")
+        if path.stat().st_size > _LARGEST_LIST:
+            raise ValueError(f"it has more than {_LARGEST_LIST // 2**20} MB")
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise InputError(
-            f"The list {path} cannot be read ({error}); give a text file with a clip on each line."
+            f"The list {path} cannot be read ({reason(error)}); give a text file with a clip on each line."
         ) from error
     named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    return [clip for line in named for clip in _meant(line, path.parent)]
+    return [clip for line in named for clip in _meant(line, path.parent, (*lists, real))]
 
 
 def _named(pattern: str, source: Path, number: int) -> Path:
     """The name of a source's output, relative to the folder of the batch."""
     whole = Path(os.path.abspath(source))
-    suffix = "" if source.is_dir() else source.suffix
+    suffix = "" if os.path.isdir(source) else source.suffix
     if suffix and suffix.lower() not in (*CONTAINERS, ".png", ".webp"):
         suffix = ".mkv"  # which holds all that the others do
-    stem = whole.name if source.is_dir() else whole.stem
+    stem = whole.name if os.path.isdir(source) else whole.stem
     fields = {"stem": stem, "suffix": suffix, "parent": whole.parent.name, "number": number}
     try:
-        used = {name for _, name, _, _ in string.Formatter().parse(pattern) if name is not None}
+        parsed = [(name, form or "") for _, name, form, _ in string.Formatter().parse(pattern) if name is not None]
+        used = {name for name, _ in parsed}
+        if any("{" in form or re.search(r"\d{3}", form) for _, form in parsed):
+            raise ValueError("a field may be 99 characters wide")
         if not used <= set(FIELDS):
             raise ValueError(f"it has {', '.join(FIELDS)}, not {', '.join(sorted(used - set(FIELDS)))}")
         name = Path(pattern.format(**fields))

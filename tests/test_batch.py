@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,31 @@ def test_names_with_brackets_are_names_first(tmp_path: Path) -> None:
 def test_what_means_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"No file is called .*\*\.mp4; check the pattern"):
         sources_of([tmp_path / "*.mp4"])
-    with pytest.raises(InputError, match=r"The list .* cannot be read"):
+    with pytest.raises(InputError, match=r"The list .* cannot be read \(no such file"):
         sources_of([f"@{tmp_path / 'list.txt'}"])
+    for name in ("x" * 300, "\ud800", "a\0b"):
+        with pytest.raises(InputError, match="check"):
+            sources_of([name])
+
+
+def test_lists_that_have_no_end_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("@two.txt\n")
+    (tmp_path / "two.txt").write_text("a.mp4\n@one.txt\n")
+    with pytest.raises(InputError, match="names itself"):
+        sources_of([f"@{tmp_path / 'one.txt'}"])
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="not a file on disk"):
+        sources_of([f"@{tmp_path / 'pipe'}"])
+    (tmp_path / "large.txt").touch()
+    os.truncate(tmp_path / "large.txt", 2**25)
+    with pytest.raises(InputError, match="more than 16 MB"):
+        sources_of([f"@{tmp_path / 'large.txt'}"])
+
+
+@pytest.mark.parametrize("pattern", ["{number:999999999}", "{stem:x^100}", "{stem:{number}}"])
+def test_names_of_any_length_are_refused(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(SettingsError, match="99 characters wide"):
+        batch_clips([tmp_path / "a.mp4"], tmp_path, pattern)
 
 
 def test_outputs_are_named_by_the_pattern(tmp_path: Path) -> None:
