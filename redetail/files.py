@@ -9,8 +9,8 @@ import errno
 import os
 import re
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from redetail import claims
@@ -52,7 +52,7 @@ def check_given(path: Path) -> None:
 
 def followed(path: Path) -> Path:
     """What a link leads to: that is replaced, and the link stays."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
 def rename(complete: Path, path: Path) -> None:
@@ -94,12 +94,49 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8; raises :class:`~redetail.errors.OutputError`.
+@contextmanager
+def writing_together(contents: Mapping[Path, bytes]) -> Iterator[None]:
+    """Write whole files, which get their names at the end of this block; after an error none of them does.
 
-    Names of files may hold bytes that are not text; they are escaped as JSON reads them.
+    Raises :class:`~redetail.errors.OutputError` where one cannot be written, before the block is entered.
     """
-    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+    with ExitStack() as stack:
+        for path, data in contents.items():
+            temporary = stack.enter_context(replacing(path))
+            temporary.write_bytes(data)
+            flush(temporary)  # a disk that is full says so now
+        yield
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it that are missing; after an error they are removed again, unless something lies
+    in them.
+
+    Raises :class:`~redetail.errors.OutputError` where one cannot be made.
+    """
+    missing = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            raise cannot_write(folder, error) from error
+        yield
+    except BaseException:
+        for one in missing:
+            with suppress(OSError, ValueError):
+                one.rmdir()
+        raise
+
+
+def encoded(text: str) -> bytes:
+    """A text as UTF-8. Names of files may hold bytes that are not text; they are escaped as JSON reads them."""
+    return text.encode("utf-8", errors="backslashreplace")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as :func:`encoded` has it; raises :class:`~redetail.errors.OutputError`."""
+    write_bytes(path, encoded(text))
 
 
 def write_bytes(path: Path, data: bytes) -> None:

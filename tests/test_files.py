@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +76,54 @@ def test_a_folder_replaces_an_empty_one_only(tmp_path: Path) -> None:
     assert names(tmp_path / "wanted") == ["0001.png"]
     with pytest.raises(OSError, match="not empty"):
         files.rename(tmp_path / "again", tmp_path / "wanted")
+
+
+def test_files_get_their_names_together_or_not_at_all(tmp_path: Path) -> None:
+    contents = {tmp_path / "a": b"1", tmp_path / "b": b"2"}
+    (tmp_path / "b").write_bytes(b"older")
+
+    def failing() -> None:
+        with files.made_folder(tmp_path / "c" / "d"), files.writing_together({**contents, tmp_path / "c/d/e": b"3"}):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        failing()
+    assert names(tmp_path) == ["b"]
+    assert (tmp_path / "b").read_bytes() == b"older"
+    with pytest.raises(OutputError, match="nowhere"), files.writing_together({**contents, tmp_path / "nowhere/c": b""}):
+        pass
+    assert names(tmp_path) == ["b"]
+    with files.writing_together(contents):
+        assert (tmp_path / "b").read_bytes() == b"older"
+    assert [(tmp_path / name).read_bytes() for name in names(tmp_path)] == [b"1", b"2"]
+
+
+def test_a_folder_that_was_there_or_that_holds_something_stays(tmp_path: Path) -> None:
+    def failing(folder: Path, name: str | None) -> None:
+        with files.made_folder(folder):
+            if name is not None:
+                (folder / name).touch()
+            raise KeyboardInterrupt
+
+    (tmp_path / "old").mkdir()
+    for folder, name in (("old", None), ("new/deep", "kept"), ("gone/deep", None)):
+        with pytest.raises(KeyboardInterrupt):
+            failing(tmp_path / folder, name)
+    assert names(tmp_path) == ["new", "old"]
+    with pytest.raises(OutputError, match="file exists"), files.made_folder(tmp_path / "new/deep/kept"):
+        pass
+
+
+def test_names_are_asked_for_without_an_error() -> None:
+    """``Path.exists`` and its like raise for names that are too long or lie in a closed folder; ``os.path`` does not.
+
+    Files named here catch that, or ask only for names of their own.
+    """
+    own = ("files.py", "claims.py", "video/inputs.py", "web/", "comfy/", "cluster/")
+    root = Path(files.__file__).parent
+    sources = {str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in root.rglob("*.py")}
+    asking = re.compile(r"\.(exists|is_file|is_dir|is_symlink)\(\)")
+    assert [name for name, text in sources.items() if asking.search(text) and not name.startswith(own)] == []
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -15,7 +16,7 @@ from redetail.cli.display import LINE_EVERY, can_draw, duration, tell, title
 from redetail.cli.request import common_job_of, work_of
 from redetail.errors import OutputError
 from redetail.events import EventWriter, MessageStream
-from redetail.files import cannot_write, expanded
+from redetail.files import expanded, made_folder
 from redetail.progress import CancelToken, Progress
 
 COMPLETE, INCOMPLETE = 0, 3
@@ -28,9 +29,10 @@ def batch(options: argparse.Namespace, cancel: CancelToken) -> int:
     job, work = common_job_of(options), work_of(options)
     folder = expanded(options.output)
     clips = batch_clips(sources_of(options.inputs), folder, options.name)
-    _make(folder)
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise OutputError(f"{folder} is a file, but outputs go into a folder; choose another name.")
     outcomes = {clip: Outcome(clip=clip, state=State.WAITING) for clip in clips}
-    with _display(clips, options.quiet) as display:
+    with made_folder(folder), _display(clips, options.quiet) as display:
         try:
             for outcome in run_batch(
                 job, clips, overwrite=options.overwrite, work=work, started=display.start, progress=display.advance,
@@ -40,7 +42,7 @@ def batch(options: argparse.Namespace, cancel: CancelToken) -> int:
                 display.finish(outcome)
                 write_summary(list(outcomes.values()), folder)  # after each, so that it holds when all is killed
         finally:
-            written = write_summary(list(outcomes.values()), folder)
+            written = _summarised(outcomes.values(), folder)
     if not options.quiet:
         tell(batch_summary(list(outcomes.values()), written))
     return COMPLETE if all(one.state in _GOOD for one in outcomes.values()) else INCOMPLETE
@@ -212,10 +214,7 @@ def _result(outcome: Outcome) -> str:
     return f"{outcome.state}, {subjects}, {outcome.frames} frames in {duration(outcome.seconds)}"
 
 
-def _make(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file, but outputs go into a folder; choose another name.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+def _summarised(outcomes: Iterable[Outcome], folder: Path) -> tuple[Path, ...]:
+    """Write the summary, unless the batch was refused before the first clip."""
+    known = list(outcomes)
+    return write_summary(known, folder) if any(one.state is not State.WAITING for one in known) else ()

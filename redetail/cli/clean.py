@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from redetail import claims
@@ -17,7 +18,7 @@ def clean(options: argparse.Namespace, cancel: CancelToken) -> None:
     """Look in the folders that were named (the current one) and in that of temporary files."""
     folders = [expanded(folder) for folder in options.folders or ["."]]
     for folder in folders:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise InputError(f"There is no folder {folder}; check the name.")
     found = [path for folder in dict.fromkeys((*folders, usable_temp())) for path in _left_in(folder)]
     if not options.dry_run:

@@ -18,7 +18,7 @@ from redetail.cli.draw import drawn_sheet, marked
 from redetail.cli.evaluate import evaluate
 from redetail.cli.models import models
 from redetail.cli.options import settings_of
-from redetail.cli.outputs import keep_existing, path_of, write_picture
+from redetail.cli.outputs import keep_existing, path_of
 from redetail.cli.preview import preview
 from redetail.cli.request import cluster_of, job_of, selected, work_of
 from redetail.cli.summary import (
@@ -34,12 +34,13 @@ from redetail.cli.summary import (
 from redetail.cli.track import track
 from redetail.cli.web import web
 from redetail.errors import SettingsError
-from redetail.files import expanded, write_text
+from redetail.evaluate.sheet import save_png
+from redetail.files import encoded, expanded, write_text, writing_together
 from redetail.job import Job, text_of
 from redetail.pipeline.estimate import Estimate
 from redetail.pipeline.outputs import Outputs, check_names
 from redetail.pipeline.plan import Plan
-from redetail.pipeline.report import PlanReport, write_report
+from redetail.pipeline.report import PlanReport, report_text
 from redetail.progress import CancelToken, ProgressCallback, with_progress
 from redetail.settings import Settings
 from redetail.video import FrameSource, open_sink, open_source
@@ -132,14 +133,14 @@ def detect(options: argparse.Namespace, cancel: CancelToken) -> int:
     check_names([report, drawing], job.files)
     with progress_display(options.quiet) as progress:
         plan = api.plan_job(job, progress=progress, cancel=cancel)
-        if drawing is not None:
-            _draw(source, plan, drawing, progress, cancel)
-    if report is not None:
-        write_report(PlanReport(plan=plan), report)
+        written = {} if report is None else {report: encoded(report_text(PlanReport(plan=plan)))}
+        with writing_together(written):
+            if drawing is not None:
+                _draw(source, plan, drawing, progress, cancel)
     _note(plan.notices)
     if not options.quiet:
-        written = [f"  {name}: {path}\n" for name, path in (("report", report), ("drawing", drawing)) if path]
-        tell(plan_summary(plan, options.input) + "".join(written))
+        lines = [f"  {name}: {path}\n" for name, path in (("report", report), ("drawing", drawing)) if path]
+        tell(plan_summary(plan, options.input) + "".join(lines))
     return INCOMPLETE if source.faults else COMPLETE
 
 
@@ -165,7 +166,7 @@ def _draw(source: FrameSource, plan: Plan, path: Path, progress: ProgressCallbac
     """Write a contact sheet (.png) or every frame (a video, or a folder of images)."""
     frames = with_progress(source.frames(plan.start, plan.stop), plan.stop - plan.start, "draw", progress, cancel)
     if path.suffix.lower() == ".png":
-        write_picture(drawn_sheet(frames, plan.start, plan.stop, plan.regions), path)
+        save_png(path, drawn_sheet(frames, plan.start, plan.stop, plan.regions))
         return
     info = replace(source.info, bit_depth=8)
     with open_sink(path, info, start=plan.start, stop=plan.stop) as sink:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -11,14 +12,14 @@ from pathlib import Path
 
 from redetail import judging
 from redetail.cli.display import progress_display, tell
-from redetail.cli.outputs import keep_existing, path_of, write_picture
+from redetail.cli.outputs import keep_existing, path_of
 from redetail.cli.request import selected
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.evaluate.comparison import SOURCE, ClipFigures, Comparison, rows_of, worst_moments
 from redetail.evaluate.layouts import LAYOUTS, Layout
-from redetail.evaluate.sheet import Picture, contact_sheet, square_around, zoomed
+from redetail.evaluate.sheet import Picture, contact_sheet, png, square_around, zoomed
 from redetail.evaluate.subjects import SubjectFigures
-from redetail.files import expanded, write_text
+from redetail.files import encoded, expanded, writing_together
 from redetail.pipeline.outputs import check_names
 from redetail.progress import CancelToken
 from redetail.region import Region, Size
@@ -57,12 +58,14 @@ def evaluate(options: argparse.Namespace, cancel: CancelToken) -> None:
             end=options.end,
             **selected(options),
         )
+    contents: dict[Path, bytes] = {}
     if report is not None:
-        write_text(report, json.dumps(compared.as_document(), indent=1) + "\n")
+        contents[report] = encoded(json.dumps(compared.as_document(), indent=1) + "\n")
     if sheet is not None:
-        write_picture(comparison_sheet(compared, clips, original), sheet)
-    if video is not None:
-        write_comparison(compared, clips, original, video, options.layout)
+        contents[sheet] = png(comparison_sheet(compared, clips, original))
+    with writing_together(contents):
+        if video is not None:
+            write_comparison(compared, clips, original, video, options.layout)
     if not options.quiet:
         tell("\n".join(_lines(compared, open_source(clips[0]).info.rate)) + "\n")
 
@@ -72,7 +75,7 @@ def _named(results: Sequence[str]) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for text in results:
         name, equals, file = text.partition("=")
-        path = expanded(text) if not equals or expanded(text).exists() else expanded(file)
+        path = expanded(text) if not equals or os.path.exists(expanded(text)) else expanded(file)
         name = path.stem if str(path) == str(expanded(text)) else name
         if name in named or name == SOURCE:
             raise SettingsError(f"Two clips are called {name!r}; name them: NAME=FILE.")

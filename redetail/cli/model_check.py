@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -67,9 +68,9 @@ def spec_of(named: Sequence[str]) -> ModelSpec:
 
 def _field(path: Path, name: str) -> str:
     """The field of a ModelSpec that a file is for."""
-    if not path.exists() or model_folder(path) is not None:
+    if not os.path.exists(path) or model_folder(path) is not None:
         return "checkpoint"  # a name of the hub, or a folder
-    alone = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    alone = sorted(path.glob("*.safetensors")) if os.path.isdir(path) else [path]
     facts = identify(alone[0] if alone else path)
     field = {**_FIELDS, **_SEVERAL, "checkpoint": "checkpoint"}.get(facts.kind)
     if field is None:

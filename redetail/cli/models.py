@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from importlib.resources import files
@@ -70,7 +71,7 @@ def _inspected(path: Path, placement: Placement) -> Iterator[str]:
     if model is not None:
         family, folder = model
         return _described(family.describe(folder), placement)
-    alone = sorted(path.glob("*.safetensors")) if path.is_dir() else []
+    alone = sorted(path.glob("*.safetensors")) if os.path.isdir(path) else []
     return _described(identify(alone[0] if len(alone) == 1 else path), placement)
 
 

@@ -1,13 +1,13 @@
-"""What commands write beside a video: names that may be written, and pictures."""
+"""What commands write beside a video: names that may be written."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from redetail.errors import OutputError
-from redetail.evaluate.sheet import Picture, save_png
-from redetail.files import expanded, replacing
+from redetail.files import expanded
 from redetail.video.target import check_name
 
 
@@ -21,11 +21,5 @@ def keep_existing(outputs: Iterable[str | Path | None], overwrite: bool) -> None
     for path in outputs:
         if path:
             check_name(expanded(path))
-        if path and not overwrite and expanded(path).is_file():
+        if path and not overwrite and os.path.isfile(expanded(path)):
             raise OutputError(f"{path} exists; give another name, or --overwrite to replace it.")
-
-
-def write_picture(picture: Picture, path: Path) -> None:
-    """Write a PNG; raises OutputError."""
-    with replacing(path) as temporary:
-        save_png(temporary, picture)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,10 +14,11 @@ import numpy as np
 
 from redetail.cli.config import config_job
 from redetail.cli.display import progress_display, tell
-from redetail.cli.outputs import keep_existing, write_picture
+from redetail.cli.outputs import keep_existing
 from redetail.cli.request import selected
-from redetail.errors import SettingsError
-from redetail.files import expanded, write_text
+from redetail.errors import OutputError, SettingsError
+from redetail.evaluate.sheet import Picture, png
+from redetail.files import encoded, expanded, made_folder, write_text, writing_together
 from redetail.imaging.resample import crop, from_float
 from redetail.job import Job, search
 from redetail.pipeline.outputs import check_names
@@ -42,6 +44,8 @@ def track(options: argparse.Namespace, cancel: CancelToken) -> int:
     output = expanded(options.output)
     keep_existing([output], options.overwrite)
     check_target(output, None)
+    if options.edit and options.input is not None:
+        raise SettingsError("--edit changes a document without a video; leave out one of them.")
     if options.edit:
         edited = _edited(read_tracks(expanded(options.edit)), options)
         write_text(output, edited.to_text())
@@ -57,12 +61,16 @@ def _found(options: argparse.Namespace, output: Path, cancel: CancelToken) -> in
     job = Job().overlay(source=source, start=options.start, end=options.end, **selected(options))
     check_names([output], [expanded(options.input), *job.files])
     _check_boxes_alone(job)
+    folder = _thumbnail_folder(output, options.overwrite)
     with progress_display(options.quiet) as progress:
         found = search(job, progress=progress, cancel=cancel)
     tracks = Tracks.of(found.subjects, source.info.size)
-    subjects = [_with_thumbnail(one, source, output, i) for i, one in enumerate(tracks.subjects, 1)]
+    pictures = {folder / f"{i}.png": png(_thumbnail(one, source)) for i, one in enumerate(tracks.subjects, 1)}
+    subjects = [replace(one, thumbnail=f"{folder.name}/{path.name}")
+                for one, path in zip(tracks.subjects, pictures, strict=True)]  # fmt: skip
     tracks = replace(tracks, subjects=tuple(subjects))
-    write_text(output, tracks.to_text())
+    with made_folder(folder), writing_together({**pictures, output: encoded(tracks.to_text())}):
+        pass
     for notice in found.notices:
         _log.warning("%s", notice)
     tell("" if options.quiet else f"{output}: {_listed(tracks)}")
@@ -89,8 +97,18 @@ def _listed(tracks: Tracks) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _with_thumbnail(subject: SubjectTrack, source: FrameSource, output: Path, number: int) -> SubjectTrack:
-    """The subject where it is largest, as a picture in a folder beside the document."""
+def _thumbnail_folder(output: Path, overwrite: bool) -> Path:
+    """The folder of thumbnails beside the document; raises OutputError where it cannot be it."""
+    folder = output.parent / f"{output.stem}-thumbnails"
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise OutputError(f"{folder} is a file, but thumbnails go into a folder of that name; give another output.")
+    if os.path.isdir(folder) and any(folder.iterdir()) and not overwrite:
+        raise OutputError(f"{folder} holds thumbnails; give another output, or --overwrite to replace them.")
+    return folder
+
+
+def _thumbnail(subject: SubjectTrack, source: FrameSource) -> Picture:
+    """The subject where it is largest."""
     areas = [(float(np.prod(box[2:] - box[:2])), seen.start + i, box) for seen in subject.tracklets
              for i, box in enumerate(seen.boxes)]  # fmt: skip
     _, index, corners = max(areas, key=lambda area: area[0])
@@ -98,10 +116,7 @@ def _with_thumbnail(subject: SubjectTrack, source: FrameSource, output: Path, nu
     scale = THUMBNAIL / max(box.width, box.height)
     size = Size(max(1, round(box.width * scale)), max(1, round(box.height * scale)))
     pixels = next(iter(source.frames(index, index + 1))).pixels
-    folder = output.parent / f"{output.stem}-thumbnails"
-    folder.mkdir(exist_ok=True)
-    write_picture(from_float(crop(pixels, box, size), np.uint8), folder / f"{number}.png")
-    return replace(subject, thumbnail=f"{folder.name}/{number}.png")
+    return from_float(crop(pixels, box, size), np.uint8)
 
 
 def _edits(options: argparse.Namespace) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,14 +21,14 @@ def default_settings(checkpoint: str | Path | None = None) -> Settings:
     hub they are those of the detailer node.
     """
     path = _bundled() if checkpoint is None else expanded(checkpoint)
-    if not path.exists():
+    if not os.path.exists(path):
         return Settings()
     known = model_folder(path)
     if known is not None:
         family, folder = known
         card = folder / CARD
-        return resolve({}, read_card(card).defaults if card.is_file() else family.defaults)
-    if path.is_dir():
+        return resolve({}, read_card(card).defaults if os.path.isfile(card) else family.defaults)
+    if os.path.isdir(path):
         return Settings()
     facts = identify(path)
     found = architecture_of(facts.kind, facts.base)

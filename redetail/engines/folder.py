@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def _check_index(path: Path) -> None:
         names = read_config(index, LARGEST_LIST).get("weight_map")
         if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
             raise ModelError(f"weight_map in {index} is {shown(names)}; it must name a file for every tensor.")
-        missing = next((name for name in names.values() if not (path / name).is_file()), None)
+        missing = next((name for name in names.values() if not os.path.isfile(path / name)), None)
         if missing is not None:
             raise ModelError(f"The part {path} lacks {shown(missing)}, which {index.name} names; copy it again.")
 

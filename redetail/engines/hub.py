@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ def checkpoint_path(checkpoint: str | Path, *, whole: bool = False) -> Path:
     :class:`~redetail.errors.DependencyError` without huggingface_hub.
     """
     path = expanded(checkpoint)
-    if path.exists():
+    if os.path.exists(path):
         return path
     if isinstance(checkpoint, str) and _NAME.fullmatch(checkpoint) and path.suffix.lower() not in _FILES:
         return _hub_folder(checkpoint, whole=whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import fields, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -89,7 +90,7 @@ def _recognized(path: Path) -> tuple[Architecture, Path]:
     model = model_folder(path)
     if model is not None:
         return model
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ModelError(_no_model(path))
     facts = identify(path)
     family = architecture_of(facts.kind, facts.base)
@@ -100,7 +101,7 @@ def _recognized(path: Path) -> tuple[Architecture, Path]:
 
 def _no_model(folder: Path) -> str:
     """What is said of a folder that is not a model."""
-    config = read_config(folder / "config.json") if (folder / "config.json").is_file() else {}
+    config = read_config(folder / "config.json") if os.path.isfile(folder / "config.json") else {}
     part = f" a single part, a {class_name(config)}" if class_name(config) else " no model"
     return f"{folder} holds{part}; what can be loaded is {wanted()}."
 

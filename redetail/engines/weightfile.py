@@ -12,6 +12,7 @@ takes no memory of its own. The mapping is private, so nothing that is done to a
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import re
 import warnings
@@ -148,15 +149,11 @@ def open_weights(path: str | Path) -> WeightFile:
 
 def _start(path: Path) -> tuple[bytes, int]:
     """The first bytes of a file and its size."""
-    try:
-        there = path.exists()
-    except (ValueError, OSError):  # a name that no file can have
-        there = False
-    if not there:
+    if not os.path.exists(path):
         raise ModelError(f"There is no weight file {path}; give a .safetensors or .ckpt file on this machine.")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ModelError(f"{path} is a folder, not a weight file; give a .safetensors or .ckpt file.")
-    if not path.is_file():  # a pipe or a device may never end
+    if not os.path.isfile(path):  # a pipe or a device may never end
         raise ModelError(f"{path} is not a file on disk; give a .safetensors or .ckpt file.")
     try:
         with path.open("rb") as file:

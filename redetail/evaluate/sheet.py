@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.errors import InputError
-from redetail.files import replacing
+from redetail.files import write_bytes
 from redetail.imaging.resample import crop, to_float
 from redetail.optional import require
 from redetail.region import Box, Size
@@ -79,10 +80,16 @@ def square_around(box: Box, factor: float) -> Box:
     return Box(x - half, y - half, x + half, y + half)
 
 
+def png(picture: Picture) -> bytes:
+    """A uint8 picture as the content of a PNG file."""
+    content = io.BytesIO()
+    require("PIL.Image").fromarray(picture).save(content, "PNG")
+    return content.getvalue()
+
+
 def save_png(path: Path, picture: Picture) -> None:
     """Write a uint8 picture as PNG; raises :class:`~redetail.errors.OutputError` where it cannot be written."""
-    with replacing(path) as temporary:
-        require("PIL.Image").fromarray(picture).save(temporary, "PNG")
+    write_bytes(path, png(picture))
 
 
 def _at_height(picture: NDArray[Any], height: int) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -134,7 +135,7 @@ class _Reader:
     def _checkpoint(self, value: Any) -> str | Path:
         """A file or folder where there is one, else a name on the hub."""
         path = self.path(value)
-        return path if path.exists() or value.count("/") != 1 or value.startswith((".", "~")) else str(value)
+        return path if os.path.exists(path) or value.count("/") != 1 or value.startswith((".", "~")) else str(value)
 
     def _weighted(self, value: Any) -> WeightedFile:
         file = WeightedFile.parse(text(value))
@@ -149,7 +150,7 @@ class _Reader:
         strength, start, end = (named(name, number, value) for name, value in zip(_CONTROL[1:4], numbers, strict=True))
         hint = named("hint", text, taken.get("hint", "tile"))
         there = self.path(hint)  # a video or a folder of hints; else it is the name of a hint
-        return ControlFile(file, strength, start, end, str(there) if there.exists() else hint)
+        return ControlFile(file, strength, start, end, str(there) if os.path.exists(there) else hint)
 
 
 def _top() -> tuple[str, ...]:

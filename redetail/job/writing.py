@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -97,7 +98,7 @@ def _whole_weighted(file: WeightedFile) -> str:
 
 def _where(given: str | Path | None) -> str | None:
     """The whole path of what is on this machine; the name of a model on the hub or of a hint stays as it is."""
-    there = given is not None and expanded(given).exists()
+    there = given is not None and os.path.exists(expanded(given))
     return _whole(given) if there or given is None else str(given)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -37,14 +38,14 @@ def open_hints(names: Iterable[str], info: VideoInfo, *, strict: bool = False) -
     """
     computed = [name for name in dict.fromkeys(names) if name in hint_names()]
     for name in computed:
-        if Path(name).exists():
+        if os.path.exists(name):
             _LOG.warning("The hint %s is computed from the crops; for what is called so here, give ./%s.", name, name)
     return {name: _opened(name, info, strict) for name in dict.fromkeys(names) if name not in computed}
 
 
 def _opened(name: str, info: VideoInfo, strict: bool) -> FrameSource:
     path = expanded(name)
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(
             f"The hint {name!r} is neither one that can be computed ({', '.join(hint_names())}) nor a video or folder "
             "of images on this machine."

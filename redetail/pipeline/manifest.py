@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,7 +120,9 @@ def file_fingerprints(files: Iterable[Path]) -> dict[str, Any]:
 
 def _fingerprint_or_none(path: Path) -> dict[str, Any] | None:
     try:
-        return fingerprint(path) if path.is_file() or path.is_dir() else None  # a pipe would wait for its writer
+        return (
+            fingerprint(path) if os.path.isfile(path) or os.path.isdir(path) else None
+        )  # a pipe would wait for its writer
     except OSError:  # whoever reads it says what is wrong
         return None
 
@@ -127,7 +130,7 @@ def _fingerprint_or_none(path: Path) -> dict[str, Any] | None:
 def fingerprint(path: Path) -> dict[str, Any]:
     """A file's size, time of change and digest of both its ends; for a folder the digest of its files' names, sizes and
     times."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return {"folder": _folder_digest(path)}
     status = path.stat()
     with path.open("rb") as file:
@@ -155,6 +158,6 @@ def engine_identity(capabilities: Capabilities) -> dict[str, Any]:
 def _folder_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        status = path.stat() if path.exists() else path.lstat()  # a link may lead nowhere
+        status = path.stat() if os.path.exists(path) else path.lstat()  # a link may lead nowhere
         digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

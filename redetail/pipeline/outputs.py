@@ -55,7 +55,7 @@ class Outputs:
         self._frames: list[RGB] = []
         self.notices: list[str] = []
         self.faults: list[str] = []
-        folder = [source.info.path] if source.info.path is not None and source.info.path.is_dir() else []
+        folder = [source.info.path] if source.info.path is not None and os.path.isdir(source.info.path) else []
         check_names(self.named, [*read, *folder])
         for path, info, options in (
             (output, self._info, encode),
@@ -136,7 +136,7 @@ class Outputs:
         path = self._source.info.path
         if self._info.size != self._source.info.size:
             return False
-        return path is not None and path.is_file() and path.suffix.lower() == output.suffix.lower()
+        return path is not None and os.path.isfile(path) and path.suffix.lower() == output.suffix.lower()
 
     def _copy(self, output: Path) -> None:
         source = self._source.info.path
@@ -203,9 +203,9 @@ def check_names(written: Iterable[Path | None], read: Iterable[Path]) -> None:
 def _is_read(path: Path, given: Path) -> bool:
     """Whether an existing file is one that is read, by whatever name, or lies in a folder that is."""
     try:
-        if not path.is_file() or not given.exists():
+        if not os.path.isfile(path) or not os.path.exists(given):
             return False
-        return path.samefile(given) or (given.is_dir() and path.is_relative_to(os.path.realpath(given)))
+        return path.samefile(given) or (os.path.isdir(given) and path.is_relative_to(os.path.realpath(given)))
     except OSError:
         return False
 

@@ -66,7 +66,7 @@ class PackedCrops(StoredCrops):
             with self.path.open("rb") as file:
                 file.seek(size)
                 return int.from_bytes(file.read(), "little") == checksum_of(self.path, size)
-        except FileNotFoundError:
+        except OSError:  # not there, or a folder or a link that was put there
             return False
 
     def drop(self) -> None:

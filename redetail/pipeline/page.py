@@ -17,7 +17,7 @@ from redetail.job import Job, text_of
 from redetail.optional import require
 from redetail.pipeline.outputs import is_page
 from redetail.pipeline.plan import Plan
-from redetail.pipeline.report import Report, write_report
+from redetail.pipeline.report import Report, report_text
 from redetail.pipeline.snapshots import Album, Snapshots
 from redetail.region import Size
 from redetail.settings import display_name
@@ -37,7 +37,7 @@ def write_run(report: Report, path: Path, pictures: Snapshots | None) -> None:
     """Write the report of a run, as a page where there are pictures, else as JSON; raises
     :class:`~redetail.errors.OutputError`."""
     if pictures is None:
-        write_report(report, path)
+        write_text(path, report_text(report))
     else:
         write_text(path, page(report, pictures.albums))
 

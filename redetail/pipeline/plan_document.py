@@ -84,7 +84,10 @@ def plan_from_document(document: Document, files: Mapping[str, bytes]) -> Plan:
     try:
         return _plan(document, files)
     except (KeyError, TypeError, ValueError, zlib.error, RedetailError) as error:
-        raise InputError(f"The plan is damaged ({type(error).__name__}: {error}); make it again.") from error
+        raise InputError(
+            f"The plan of the work is damaged ({type(error).__name__}: {error}); drop it with redetail clean, and run "
+            "without --resume."
+        ) from error
 
 
 def _plan(document: Document, files: Mapping[str, bytes]) -> Plan:

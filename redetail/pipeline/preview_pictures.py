@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.errors import OutputError
-from redetail.evaluate.sheet import PAPER, Picture, contact_sheet, magnified, save_png, side_by_side, zoomed
-from redetail.files import cannot_write
+from redetail.evaluate.sheet import PAPER, Picture, contact_sheet, magnified, png, side_by_side, zoomed
+from redetail.files import made_folder, writing_together
 from redetail.pipeline.preview import LOOP_TILE, Preview, Still
 from redetail.region import Box, Size
 from redetail.video import Frame, VideoInfo, open_sink
@@ -93,7 +94,7 @@ def preview_files(output: Path, loop: Path | None = None) -> tuple[Path, Path]:
     suffix = output.suffix.lower()
     if suffix == ".png":
         sheet, usual = output, output.with_suffix(".webp")
-    elif output.is_dir() or not suffix or suffix == FOLDER:
+    elif os.path.isdir(output) or not suffix or suffix == FOLDER:
         sheet, usual = output / "sheet.png", output / "loop.webp"
     else:
         raise OutputError(f"The preview cannot be written to {output}; give a folder, or a name that ends in .png.")
@@ -102,11 +103,11 @@ def preview_files(output: Path, loop: Path | None = None) -> tuple[Path, Path]:
 
 def check_preview(sheet: Path, loop: Path, source: VideoInfo) -> None:
     """Raise :class:`~redetail.errors.OutputError` where one of the files could not be written."""
-    if not sheet.parent.exists():
+    if not os.path.exists(sheet.parent):
         check_target(sheet.parent, source.path, folder=True)
     else:
         check_target(sheet, source.path)
-    if loop.parent != sheet.parent or sheet.parent.exists():
+    if loop.parent != sheet.parent or os.path.exists(sheet.parent):
         open_sink(loop, replace(source, size=Size(LOOP_TILE, LOOP_TILE), bit_depth=8))
 
 
@@ -117,9 +118,6 @@ def write_preview(preview: Preview, sheet: Path, loop: Path, *, nearest: bool = 
     """
     if not preview.stills:
         return
-    try:
-        sheet.parent.mkdir(exist_ok=True)
-    except OSError as error:
-        raise cannot_write(sheet.parent, error) from error
-    save_png(sheet, preview_sheet(preview, nearest=nearest))
-    write_loop(preview, loop)
+    picture = png(preview_sheet(preview, nearest=nearest))
+    with made_folder(sheet.parent), writing_together({sheet: picture}):
+        write_loop(preview, loop)

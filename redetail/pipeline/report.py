@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from redetail._version import __version__
-from redetail.files import write_text
 from redetail.geometry.scale import ratios
 from redetail.job import REPORT_VERSION, Job
 from redetail.pipeline.measure import Measures, RegionMeasures, Untouched
@@ -144,6 +142,6 @@ def _output(plan: Plan, size: Size) -> dict[str, Any]:
     return written
 
 
-def write_report(report: PlanReport, path: Path) -> None:
-    """Write a report as JSON; raises :class:`~redetail.errors.OutputError`."""
-    write_text(path, json.dumps(report.to_document(), indent=1, ensure_ascii=False) + "\n")
+def report_text(report: PlanReport) -> str:
+    """A report as JSON."""
+    return json.dumps(report.to_document(), indent=1, ensure_ascii=False) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,13 +42,13 @@ class Work:
     def folder_of(self, output: Path) -> Path:
         """The folder that a run keeps its work in; raises :class:`~redetail.errors.InputError` where there is no place
         for it."""
-        if self.folder is not None and not self.folder.is_dir():
+        if self.folder is not None and not os.path.isdir(self.folder):
             raise InputError(f"There is no folder {self.folder} for work files; make it first.")
         return claims.work_name(output, self.folder)
 
     def may_replace(self, output: Path | None) -> bool:
         """Whether an output that exists is that of the very run that goes on: it had started to write."""
-        return self.resume and output is not None and (self.folder_of(output) / _WRITING).exists()
+        return self.resume and output is not None and os.path.exists(self.folder_of(output) / _WRITING)
 
 
 class KeptWork:

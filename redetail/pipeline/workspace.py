@@ -102,7 +102,7 @@ class Workspace:
     @staticmethod
     def exists(folder: Path) -> bool:
         """Whether there is a workspace that was made completely."""
-        return (folder / _MANIFEST).is_file()
+        return os.path.isfile(folder / _MANIFEST)
 
     @staticmethod
     def read(folder: Path) -> Manifest:
@@ -204,8 +204,15 @@ def _manifest(folder: Path) -> Manifest:
         raise InputError(f"The workspace {folder} cannot be read ({reason(error)}).") from error
     except ValueError as error:
         raise InputError(f"The manifest of the workspace {folder} is damaged ({error}); delete it.") from error
-    masks = {path.name: path.read_bytes() for path in folder.glob("masks-*")}
-    return Manifest.from_document(document, masks, folder)
+    return Manifest.from_document(document, _masks(folder), folder)
+
+
+def _masks(folder: Path) -> dict[str, bytes]:
+    """Files of masks by name; a device that was put there may have no end."""
+    try:
+        return {path.name: path.read_bytes() for path in folder.glob("masks-*") if os.path.isfile(path)}
+    except OSError as error:
+        raise InputError(f"The workspace {folder} cannot be read ({reason(error)}).") from error
 
 
 def usable_temp() -> Path:

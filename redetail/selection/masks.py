@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ class MaskSelection(FileSelection[NDArray[Any]]):
         if isinstance(self.given, Path):
             source = search.open(self.given)
             still = source.info.frames == 1
-            opaque = transparency(self.given) if still and self.given.is_file() else None
+            opaque = transparency(self.given) if still and os.path.isfile(self.given) else None
             if opaque is not None:
                 yield opaque
                 return

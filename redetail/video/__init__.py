@@ -5,6 +5,7 @@ PyAV and Pillow are loaded when a file is opened, not before.
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def open_source(path: str | Path, *, rate: Fraction | float = DEFAULT_RATE, stri
         from redetail.video.folder_source import IMAGE_SUFFIXES, FolderSource, images_in, is_still
         from redetail.video.webp_source import WebPSource, is_animated_webp
 
-        if path.is_dir():
+        if os.path.isdir(path):
             return FolderSource(path, images_in(path), _rate(rate))
         if is_animated_webp(path):
             return WebPSource(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def file_sink(
     start, stop = cut
     bits = _BITS_OF_CODEC.get(encoding.encoder, _BITS_OF_LOSSY)
     check_space(path, _bytes(info, bits, start, stop))
-    copy_from = source if source is not None and source.is_file() and encoding.holds_streams else None
+    copy_from = source if source is not None and os.path.isfile(source) and encoding.holds_streams else None
     if info.has_audio and not encoding.holds_streams:
         encoding = replace(encoding, notices=(*encoding.notices, _SILENT.format(path.suffix)))
     return FileSink(path, info, encoding, copy_from=copy_from, start=start, stop=stop)
@@ -59,7 +60,7 @@ def folder_sink(
         )
     check_target(path, source, folder=not single)
     check_space(path, _bytes(info, _BITS_OF_PNG, *cut))
-    names = [image.stem for image in images_in(source)] if source is not None and source.is_dir() else []
+    names = [image.stem for image in images_in(source)] if source is not None and os.path.isdir(source) else []
     if len(set(names)) < len(names):
         names = [image.name for image in images_in(source)] if source is not None else []
     return FolderSink(path, info, names=names, single=single)
@@ -78,6 +79,6 @@ def _bytes(info: VideoInfo, bits: float, start: int, stop: int | None) -> int:
     the source limits the estimate.
     """
     needed = int(info.size.width * info.size.height * _count(info, (start, stop)) * bits / 8)
-    if info.path is None or not info.path.is_file():
+    if info.path is None or not os.path.isfile(info.path):
         return needed
     return min(needed, int(info.path.stat().st_size * max(1.0, bits / _BITS_OF_LOSSY)))

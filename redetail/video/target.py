@@ -74,24 +74,24 @@ def check_target(path: Path, source: Path | None, *, folder: bool = False) -> No
     """
     check_name(path)
     path = followed(path)
-    if path.is_symlink():
+    if os.path.islink(path):
         raise OutputError(f"The output {path} is a link that leads to itself; remove it or choose another name.")
     parent = path.parent
-    if not parent.exists():
+    if not os.path.exists(parent):
         raise OutputError(f"The folder {parent} for the output {path.name} does not exist; make it first.")
-    if not parent.is_dir():
+    if not os.path.isdir(parent):
         raise OutputError(f"{parent} is a file, so {path.name} cannot be written inside it; choose another folder.")
     if source is not None and _same(path, source):
         raise OutputError(f"The output {path} is the input itself; choose another name.")
     if folder:
         _check_folder(path)
-    elif path.is_dir():
+    elif os.path.isdir(path):
         raise OutputError(f"The output {path} is a folder; give a file name, such as {path / 'out.mp4'}.")
-    elif path.exists() and not path.is_file():
+    elif os.path.exists(path) and not os.path.isfile(path):
         raise OutputError(f"The output {path} is not an ordinary file; choose another name.")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"There is no permission to write in the folder {parent}; choose another folder.")
-    if path.exists() and not os.access(path, os.W_OK):
+    if os.path.exists(path) and not os.access(path, os.W_OK):
         raise OutputError(f"The output {path} exists and is write-protected; choose another name.")
     if not folder:
         claims.remove(claims.leftovers(parent))
@@ -141,14 +141,14 @@ def check_space(path: Path, needed: int) -> None:
 
 
 def _check_folder(path: Path) -> None:
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):
         raise OutputError(f"The output {path} is a file, not a folder; give a suffix such as .mp4, or another name.")
-    if path.is_dir() and any(path.iterdir()):
+    if os.path.isdir(path) and any(path.iterdir()):
         raise OutputError(f"The output folder {path} is not empty; give a new folder, so that nothing is overwritten.")
 
 
 def _same(path: Path, source: Path) -> bool:
-    if path.exists() and source.exists():
+    if os.path.exists(path) and os.path.exists(source):
         return path.samefile(source)
     return resolved(path) == resolved(source)
 

@@ -93,6 +93,12 @@ def test_a_folder_is_done_with_one_engine_and_passed_over_the_next_time(run, eng
     assert states(tmp_path / "out") == ["done"] * 3
 
 
+def test_a_batch_that_is_refused_leaves_no_folder(run, clips: Path, tmp_path: Path) -> None:
+    for more in (("--steps", "0"), ("--checkpoint", tmp_path / "nowhere.safetensors")):
+        assert run("batch", clips, "-o", tmp_path / "new" / "out", *BOX, *more).code == 2
+        assert not (tmp_path / "new").exists()
+
+
 def test_a_clip_that_fails_is_reported_and_the_rest_go_on(run, engine, clips: Path, tmp_path: Path) -> None:
     (clips / "0.mp4").write_bytes(b"not a video")
     engine.bugs = {2}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from redetail.errors import OutputError
 from redetail.video import open_sink, open_source
 
 BOX = ("--box", "20,20,60,60")
@@ -57,6 +58,18 @@ def test_nothing_is_replaced_and_no_input_is_written(run, clip: Path, blurred: P
     ran = run("evaluate", clip, blurred, *BOX, "--report", blurred, "--overwrite")
     assert ran.code == 2
     assert blurred.read_bytes() == before
+
+
+def test_where_one_output_fails_none_gets_its_name(run, clip: Path, blurred: Path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("The disk is full; free some space.")
+
+    monkeypatch.setattr("redetail.cli.evaluate.write_comparison", full)
+    before = sorted(clip.parent.iterdir())
+    names = {"--report": "r.json", "--sheet": "s.png", "--video": "v.mp4"}
+    outputs = [part for option, name in names.items() for part in (option, clip.with_name(name))]
+    assert run("evaluate", blurred, clip, *BOX, *outputs).code == 2
+    assert sorted(clip.parent.iterdir()) == before
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,18 @@ def test_the_command_writes_what_was_followed_and_where_it_was_lost(
     assert "Note: followed 1 is not seen from" in capsys.readouterr().err
     (subject,) = Tracks.from_text(path.read_text(), path).subjects
     assert [(one.start, one.stop) for one in subject.tracklets] == [(44, 52), (55, 60)]
+    assert (tmp_path / "tracks-thumbnails" / "1.png").is_file()
+
+
+def test_thumbnails_replace_nothing_of_somebody_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a-thumbnails").write_text("mine")
+    (tmp_path / "b-thumbnails").mkdir()
+    (tmp_path / "b-thumbnails" / "1.png").write_text("mine")
+    for name, words in (("a", "is a file, but thumbnails go into"), ("b", "holds thumbnails; give another output")):
+        assert main(["track", str(CLIP), "--end", "2f", "-o", str(tmp_path / f"{name}.json")]) == 2
+        assert words in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-thumbnails", "b-thumbnails"]
+    assert (tmp_path / "b-thumbnails" / "1.png").read_text() == "mine"
 
 
 def test_tracks_of_other_frames_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,18 +22,18 @@ _PARTS = (WEIGHTS, INVENTIVE, DRAFT)
 
 def _folder_of(path: Path) -> Path | None:
     """Its weights stand for the folder."""
-    if path.name in _PARTS and (path.parent / CARD).is_file():
+    if path.name in _PARTS and os.path.isfile(path.parent / CARD):
         return path.parent
-    if (path / CARD).is_file():
+    if os.path.isfile(path / CARD):
         return path
-    return path if (path / CONFIG).is_file() and "unshuffle" in read_config(path / CONFIG) else None
+    return path if os.path.isfile(path / CONFIG) and "unshuffle" in read_config(path / CONFIG) else None
 
 
 def _describe(folder: Path) -> FileFacts:
     from redetail.engines.files import FileFacts, identify, with_parts
     from redetail.engines.restoration.config import read_card
 
-    parts = [identify(folder / name) for name in _PARTS if (folder / name).is_file()]
+    parts = [identify(folder / name) for name in _PARTS if os.path.isfile(folder / name)]
     card, size = read_card(folder / CARD), with_parts(parts[0], parts)
     return FileFacts(
         path=folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,13 +89,13 @@ def load(family: Architecture, spec: ModelSpec, placement: Placement) -> Engine:
 
 def in_diffusers_layout(path: Path) -> bool:
     """Whether a path is a folder in the diffusers layout, be it incomplete."""
-    return (path / "model_index.json").is_file() or any((path / part).is_dir() for part in PARTS)
+    return os.path.isfile(path / "model_index.json") or any(os.path.isdir(path / part) for part in PARTS)
 
 
 def has_added_conditions(folder: Path) -> bool:
     """Whether the UNet of a folder is given more than text, which sets Stable Diffusion XL apart."""
     config = folder / "unet" / "config.json"
-    return config.is_file() and is_sdxl(read_config(config))
+    return os.path.isfile(config) and is_sdxl(read_config(config))
 
 
 def is_sdxl(unet: Mapping[str, Any]) -> bool:

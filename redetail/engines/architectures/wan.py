@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -42,7 +43,7 @@ def transformer_folder(folder: Path) -> Path | None:
     """The folder of the transformer that is used of a model, and None where there is none of Wan."""
     for name in TRANSFORMERS:
         config = folder / name / "config.json"
-        if config.is_file() and class_name(read_config(config)) == "WanTransformer3DModel":
+        if os.path.isfile(config) and class_name(read_config(config)) == "WanTransformer3DModel":
             return folder / name
     return None
 
@@ -208,7 +209,7 @@ def _sizes(facts: FileFacts, placement: Placement) -> PartSizes:
     from redetail.engines.wan.fit import TEXT, TRANSFORMER, VAE, weights_of
 
     parts = [(TRANSFORMER, facts)]
-    if facts.path.is_dir():
+    if os.path.isdir(facts.path):
         unused = {name for name in TRANSFORMERS if (facts.path / name) != transformer_folder(facts.path)}
         parts = [(_WORDS_OF[part], identify(path)) for part, path in _files(facts.path) if part not in unused]
     found = weights_of(parts, placement)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ def flat_text(name: str) -> str:
 def _stated(file: WeightFile) -> dict[str, dict[str, Any]]:
     """What peft states once for all layers of a part: beside the tensors, or in a file of its own."""
     beside = file.path.with_name("adapter_config.json")
-    if file.path.name.startswith("adapter_model") and beside.is_file():
+    if file.path.name.startswith("adapter_model") and os.path.isfile(beside):
         whole = _json(beside.read_text(encoding="utf-8", errors="replace"))
         return {"unet": whole, "text": whole}
     found: dict[str, dict[str, Any]] = {}

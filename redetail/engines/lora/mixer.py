@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -193,7 +194,7 @@ def _changes_of(lora: LoraFile, layer: Layer) -> Iterator[_Change]:
 
 def _changed(lora: WeightedFile) -> int:
     """When the file was written last; 0 where there is none, which reading it will say."""
-    return lora.path.stat().st_mtime_ns if lora.path.is_file() else 0
+    return lora.path.stat().st_mtime_ns if os.path.isfile(lora.path) else 0
 
 
 def _text(layer: Layer) -> str:

@@ -7,6 +7,7 @@ One that can invent has inventive.safetensors: a network of the same shape that 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -49,7 +50,7 @@ def load(folder: Path | str, device: torch.device | str = "cpu") -> Loaded:
     network = _network(folder / WEIGHTS, config, device)
     draft = _network(folder / DRAFT, dataclasses.replace(config, drafted=False), device) if config.drafted else None
     path = folder / INVENTIVE
-    inventive = _network(path, config, device) if path.is_file() else None
+    inventive = _network(path, config, device) if os.path.isfile(path) else None
     return Loaded(network, draft, ResidualCodec(config, device), read_card(folder / CARD), inventive)
 
 

@@ -5,6 +5,7 @@ Both give the same parts; what is made of them does not know where they came fro
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -81,7 +82,7 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
     if spec.checkpoint is None:
         raise ModelError(f"A motion module, LoRA or VAE acts on a checkpoint; name one with them: {WANTED}.")
     path = expanded(spec.checkpoint)
-    if path.is_dir():
+    if os.path.isdir(path):
         needed = tuple(name for name, own in (("motion_adapter", spec.motion_module), ("vae", spec.vae)) if own is None)
         return FolderCheckpoint(open_folder(path, needed))
     file, facts = open_as(path, (CHECKPOINT,), WANTED)

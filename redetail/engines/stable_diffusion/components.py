@@ -5,6 +5,7 @@ A motion module and a VAE of their own replace those of the checkpoint. Nothing 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -87,7 +88,7 @@ def _motion(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) -> St
     path = spec.motion_module
     if path is None:
         return checkpoint.motion(placement)
-    if path.is_dir():
+    if os.path.isdir(path):
         network = load_network(open_component(path, "motion_adapter"), placement.dtype)
         return StateDict(network.config, network.state_dict(), f"The motion module {path}")
     file, facts = open_motion(path, checkpoint.family)

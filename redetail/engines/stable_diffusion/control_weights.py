@@ -7,6 +7,7 @@ does not, and is that of the UNet.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +47,7 @@ def load_controlnet(path: Path, placement: Placement, unet: Config) -> nn.Module
     kind that is not supported, or one that was made for another base model.
     """
     with quiet():
-        if path.is_dir():
+        if os.path.isdir(path):
             network = load_network(open_component(path, "controlnet"), placement.dtype)
             _check_fit(path, network.config, unet)
             ready: nn.Module = network.to(placement.device).eval().requires_grad_(False)

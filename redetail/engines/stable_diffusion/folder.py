@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +79,10 @@ def open_folder(path: Path, needed: Sequence[str] = ("motion_adapter", "vae")) -
 
 
 def _check_present(path: Path, needed: Sequence[str]) -> None:
-    unet = read_config(path / "unet/config.json") if (path / "unet/config.json").exists() else {}
+    unet = read_config(path / "unet/config.json") if os.path.exists(path / "unet/config.json") else {}
     family = family_of(unet)
     first, last = (path / family.texts[place].part for place in (0, -1))
-    if last.exists() and not first.exists():
+    if os.path.exists(last) and not os.path.exists(first):
         raise ModelError(refiner_refused(f"{path} is the refiner of {family.name}"))
     parts = {"unet": "unet/config.json", "vae": "vae/config.json"}
     for layout in family.texts:
@@ -89,9 +90,9 @@ def _check_present(path: Path, needed: Sequence[str]) -> None:
     parts["scheduler"] = "scheduler/scheduler_config.json"
     if "vae" not in needed:
         del parts["vae"]
-    missing = [name for name, file in parts.items() if not (path / file).exists()]
+    missing = [name for name, file in parts.items() if not os.path.exists(path / file)]
     needs_motion = "unet" not in missing and class_name(unet) != "UNetMotionModel"
-    if "motion_adapter" in needed and needs_motion and not (path / "motion_adapter/config.json").exists():
+    if "motion_adapter" in needed and needs_motion and not os.path.exists(path / "motion_adapter/config.json"):
         missing.append("motion_adapter")
     if missing:
         raise ModelError(
@@ -109,14 +110,14 @@ def open_component(path: Path, role: str) -> ComponentFolder:
 def _tokenizer(path: Path) -> Path:
     """Checked here because the tokenizer library has no error of its own for damaged files."""
     vocabulary, merges, complete = path / "vocab.json", path / "merges.txt", path / "tokenizer.json"
-    if complete.is_file():
+    if os.path.isfile(complete):
         read_config(complete, LARGEST_LIST)
-    elif not (vocabulary.is_file() and merges.is_file()):
+    elif not (os.path.isfile(vocabulary) and os.path.isfile(merges)):
         raise ModelError(f"The part {path} has neither vocab.json and merges.txt nor tokenizer.json; copy it again.")
-    words = read_config(vocabulary, LARGEST_LIST) if vocabulary.is_file() else {}
+    words = read_config(vocabulary, LARGEST_LIST) if os.path.isfile(vocabulary) else {}
     if not all(isinstance(index, int) for index in words.values()):
         raise ModelError(f"The model file {vocabulary} does not number its tokens; copy or download it again.")
-    if merges.is_file():
+    if os.path.isfile(merges):
         _check_merges(merges, words)
     return path
 

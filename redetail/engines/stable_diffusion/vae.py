@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def load_vae(path: Path, placement: Placement, family: Conventions) -> nn.Module
 
     Raises :class:`~redetail.errors.ModelError` that says what the file is and what was wanted.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         part = open_component(path, "vae")
         _check_family(part, family)
         return load_vae_part(part, placement)

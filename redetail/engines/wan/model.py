@@ -14,6 +14,7 @@ A file holds a transformer alone; VAE and text encoder are named beside it. They
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def open_wan(spec: ModelSpec) -> WanParts:
     path = Path(spec.checkpoint)
     _check_complete(path, spec)
     low = None if spec.low_noise_checkpoint is None else open_transformer(_expert(Path(spec.low_noise_checkpoint)))
-    high = path / "transformer" if low is not None and path.is_dir() else _expert(path)
+    high = path / "transformer" if low is not None and os.path.isdir(path) else _expert(path)
     transformer = open_transformer(high)
     parts = WanParts(
         transformer,
@@ -74,7 +75,7 @@ def open_wan(spec: ModelSpec) -> WanParts:
 
 def _expert(path: Path) -> Path:
     """The transformer of a model folder that is used alone, or a path that is one."""
-    return (transformer_folder(path) or path) if path.is_dir() else path
+    return (transformer_folder(path) or path) if os.path.isdir(path) else path
 
 
 def _check_experts(high: Part, low: Part) -> None:
@@ -91,17 +92,17 @@ def _check_experts(high: Part, low: Part) -> None:
 
 
 def _check_complete(path: Path, spec: ModelSpec) -> None:
-    if not path.is_dir():
+    if not os.path.isdir(path):
         options = {"--vae": spec.vae, "--text-encoder": spec.text_encoder}
         missing = [option for option, given in options.items() if given is None]
         if missing:
             raise ModelError(f"{path} is a transformer of Wan alone; name what goes with it: {' and '.join(missing)}.")
         return
     missing = ["transformer"] if transformer_folder(path) is None else []
-    missing += [] if spec.vae or (path / "vae" / "config.json").is_file() else ["vae/config.json"]
+    missing += [] if spec.vae or os.path.isfile(path / "vae" / "config.json") else ["vae/config.json"]
     if spec.text_encoder is None:
         needed = ("text_encoder/config.json", "tokenizer/tokenizer.json")
-        missing += [name for name in needed if not (path / name).is_file()]
+        missing += [name for name in needed if not os.path.isfile(path / name)]
     if missing:
         raise ModelError(
             f"The model folder {path} lacks {', '.join(missing)}; a model of Wan needs transformer, vae, text_encoder "
@@ -111,7 +112,7 @@ def _check_complete(path: Path, spec: ModelSpec) -> None:
 
 def _shift(path: Path) -> float:
     """The shift that the model was published with: schedulers of several steps call it ``flow_shift``."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return _USUAL_SHIFT
     config = read_config(path)
     check_keys(config, schema.SCHEDULER, f"{path}")
@@ -120,7 +121,7 @@ def _shift(path: Path) -> float:
 
 def _boundary(path: Path) -> float:
     """The noise level at which the expert for low noise takes over."""
-    given = read_config(path).get("boundary_ratio") if path.is_file() else None
+    given = read_config(path).get("boundary_ratio") if os.path.isfile(path) else None
     return float(given) if isinstance(given, int | float) and 0 < given < 1 else _USUAL_BOUNDARY
 
 

@@ -5,6 +5,7 @@ A part is checked when it is opened, before anything heavy is imported, and load
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -50,7 +51,7 @@ class TextPart:
 
 def open_transformer(path: Path) -> Part:
     """The transformer in a folder or file; raises :class:`~redetail.errors.ModelError` that says what it is instead."""
-    if path.is_dir():
+    if os.path.isdir(path):
         part = open_network(path, (_TRANSFORMER,), schema.TRANSFORMER)
         return Part(path, part.config, lambda placement: _transformer(_folder_state(part), placement))
     file, facts = _opened(path, "checkpoint", "a transformer of Wan")
@@ -61,7 +62,7 @@ def open_transformer(path: Path) -> Part:
 
 def open_vae(path: Path) -> Part:
     """The VAE in a folder or file; raises :class:`~redetail.errors.ModelError` that says what it is instead."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return _from_folder(open_network(path, (_VAE,), schema.VAE))
     file, facts = _opened(path, "vae", "a VAE of Wan")
     state = _state(file, facts, "VAE", conversion.vae_names, conversion.vae_config)
@@ -74,8 +75,8 @@ def open_text(path: Path) -> TextPart:
 
     Raises :class:`~redetail.errors.ModelError` that says what it is instead, or that there is no tokenizer.
     """
-    if path.is_dir():
-        path = path if (path / "config.json").is_file() else path / "text_encoder"
+    if os.path.isdir(path):
+        path = path if os.path.isfile(path / "config.json") else path / "text_encoder"
         network = _from_folder(open_network(path, (_TEXT,), schema.TEXT))
         return TextPart(network, _tokenizer_for(path))
     file, facts = _opened(path, "text-encoder", "a UMT5 text encoder")
@@ -158,7 +159,7 @@ def _filled(state: StateDict, build: Callable[[], nn.Module], placement: Placeme
 
 
 def _tokenizer_for(path: Path) -> Callable[[], Tokenizer]:
-    found = tokenizer_beside(path if path.is_dir() else path.parent)
+    found = tokenizer_beside(path if os.path.isdir(path) else path.parent)
     if found is None:
         raise ModelError(
             f"The text encoder {path} has no tokenizer; put the model's tokenizer.json beside it, or use the file that "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ _FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 def tokenizer_beside(path: Path) -> Path | None:
     """The tokenizer that lies in a folder, in its ``tokenizer``, or beside it; None where there is none."""
     folders = (path, path / "tokenizer", path.parent, path.parent / "tokenizer")
-    return next((folder / name for folder in folders for name in _FILES if (folder / name).is_file()), None)
+    return next((folder / name for folder in folders for name in _FILES if os.path.isfile(folder / name)), None)
 
 
 def open_tokenizer(path: Path) -> Tokenizer:
