@@ -13,8 +13,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.fuzz.cases import KINDS, prepared
 from tests.fuzz.harness import FAULTS, Verdict, run
+from tests.fuzz.kinds import KINDS, prepared
 
 Result = tuple[str, int, Verdict]
 
@@ -24,7 +24,7 @@ def main() -> int:
     options = _parser().parse_args()
     kinds = options.kind or list(KINDS)
     started = time.monotonic()
-    with prepared():
+    with prepared(page=options.cases is None and "typed" in kinds):
         cases = [(kind, options.seed + number) for kind in kinds for number in range(_count(options, kind))]
         shares = [cases[number :: options.processes] for number in range(options.processes)]
         results = _results(shares) if options.processes > 1 else [one(*case) for case in cases]

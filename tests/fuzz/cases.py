@@ -1,12 +1,10 @@
-"""What the campaign tries: each kind of case is one function from a seed and an empty folder to a case."""
+"""What the campaign tries with ``redetail detail`` and the library: clips, documents, weights, names, surroundings."""
 
 from __future__ import annotations
 
 import copy
-import importlib
 import json
 import os
-import pkgutil
 import resource
 import shutil
 import signal
@@ -14,10 +12,9 @@ import struct
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -29,7 +26,7 @@ from redetail.cli import main as entry
 from redetail.engines import FakeEngine, load_engine
 from redetail.selection.detected import Detections
 from tests.fuzz import media
-from tests.fuzz.harness import Case, Make, Rng, library
+from tests.fuzz.harness import Case, Rng, library
 
 SOURCES = Path(tempfile.gettempdir()) / f"redetail-fuzz-{os.getpid()}"
 BOX = ("--box", "16,12,48,36")
@@ -689,55 +686,3 @@ def engines(rng: Rng, folder: Path) -> Case:
         lambda: library(lambda: redetail.detail(pixels_of(folder), box=(16, 12, 48, 36), engine=Wrong(how))),
         description=f"engine {how}",
     )
-
-
-KINDS: Mapping[str, tuple[int, Make]] = MappingProxyType(
-    {
-        "damaged clip": (600, damaged_clip),
-        "renamed clip": (50, renamed_clip),
-        "image folder": (50, image_folder),
-        "segments": (110, segments),
-        "job": (110, job),
-        "mask": (60, mask),
-        "safetensors": (70, safetensors),
-        "pickle": (50, pickled),
-        "model folder": (60, model_folder),
-        "name": (160, name),
-        "environment": (60, environment),
-        "signal": (80, stopped),
-        "full disk": (50, full_disk),
-        "options": (160, options),
-        "stages": (120, stages),
-        "engine": (12, engines),
-    }
-)
-"""How often each kind is tried in the whole campaign, and what makes a case of it."""
-
-
-def _import_all() -> None:
-    """Everything that a case may import, so that none of them pays for it again."""
-    for found in pkgutil.walk_packages(redetail.__path__, "redetail."):
-        if not found.name.startswith(("redetail.comfy", "redetail.__main__")):
-            importlib.import_module(found.name)
-    for heavy, names in {
-        "diffusers": ("UNet2DConditionModel", "AutoencoderKL"),
-        "transformers": ("CLIPTextModel",),
-    }.items():
-        module = importlib.import_module(heavy)
-        for lazy in names:
-            getattr(module, lazy)
-
-
-@contextmanager
-def prepared() -> Iterator[None]:
-    """The sound clips, while the context lasts; modules are imported and threads are few."""
-    import torch
-
-    _import_all()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    prepare()
-    try:
-        yield
-    finally:
-        clean_up()

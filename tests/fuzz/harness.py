@@ -45,7 +45,8 @@ class Case:
 
     ``act`` runs in the child, in that folder, and returns an exit code. ``written``: names it may leave where it ends
     well. ``source``: the clip whose frames the first of them must have. ``at``: seconds after which ``signals`` are
-    sent, counted from when the command has its arguments; ``ready`` is called then.
+    sent, counted from when the command has its arguments; ``ready`` is called then. ``finish`` is called by the parent
+    once the case is judged.
     """
 
     act: Callable[[], int]
@@ -55,6 +56,7 @@ class Case:
     at: float = 0.0
     description: str = ""
     ready: Callable[[], None] = field(default=lambda: None)
+    finish: Callable[[], object] = field(default=lambda: None)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,13 @@ def run(make: Make, seed: int, folder: Path) -> Verdict:
     """Make the case of a seed in an empty folder and run it in a process of its own."""
     (folder / "tmp").mkdir(parents=True)
     case = make(np.random.default_rng(seed), folder)
+    try:
+        return _judged(case, folder)
+    finally:
+        case.finish()
+
+
+def _judged(case: Case, folder: Path) -> Verdict:
     before = dict(_contents(folder))
     started = time.monotonic()
     errors, said_by_child = os.pipe()
@@ -84,6 +93,8 @@ def run(make: Make, seed: int, folder: Path) -> Verdict:
     with os.fdopen(errors, "rb") as pipe:
         said = pipe.read().decode("utf-8", "replace")
     fault = "hang" if hung else _fault(case, code, said, grown) or _left(case, code, said, folder, before)
+    if fault == "leftover":
+        said += f"left behind: {_strays(dict(_contents(folder)), before, case.written if code in (0, 3) else (), said)}"
     return Verdict(code, fault, said[-3000:], time.monotonic() - started, case.description)
 
 
@@ -171,8 +182,7 @@ def _left(case: Case, code: int, said: str, folder: Path, before: dict[str, str]
     after = dict(_contents(folder))
     ended_well = code in (0, INCOMPLETE)
     allowed = case.written if ended_well else ()
-    new = {name.split("/")[0] for name in after if name not in before} - {*allowed}
-    if any(not (_KEPT.fullmatch(name) and "The work so far is kept" in said) for name in new):
+    if _strays(after, before, allowed, said):
         return "leftover"
     replaced = set(allowed)
     if any(after.get(name) != digest for name, digest in before.items() if name not in replaced):
@@ -180,6 +190,12 @@ def _left(case: Case, code: int, said: str, folder: Path, before: dict[str, str]
     if code == 0 and case.source is not None and case.written:
         return _short(case.source, folder / case.written[0])
     return None
+
+
+def _strays(after: dict[str, str], before: dict[str, str], allowed: tuple[str, ...], said: str) -> list[str]:
+    """Names, or the first parts of names, that nobody asked for."""
+    new = {name.split("/")[0] for name in after if name not in before} - {*allowed}
+    return [name for name in new if not (_KEPT.fullmatch(name) and "The work so far is kept" in said)]
 
 
 def _short(source: Path, output: Path) -> str | None:
