@@ -255,5 +255,7 @@ def test_logging_and_warnings_are_as_before_a_command(run, clip: Path, fake_engi
 
     before = state()
     for more in ((), ("--debug",)):
-        assert run("detail", clip, "-o", clip.with_name("out.mp4"), "--overwrite", *BOX, *QUICK, *more).code == 0
+        ran = run("detail", clip, "-o", clip.with_name("out.mp4"), "--overwrite", *BOX, *QUICK, *more)
+        assert ran.code == 0
+        assert ("command='detail'" in ran.err) == bool(more)
         assert state() == before
