@@ -134,7 +134,7 @@ def check_runs(path: Path) -> None:
     Its reader of ONNX does not survive every damaged file, so it reads this one in a process of its own first.
     """
     size = _input_size(read_header(path), path)
-    given = [sys.executable, "-I", "-c", _PROBE, path, str(size.height), str(size.width)]
+    given = [sys.executable, "-I", "-c", _PROBE, str(path), str(size.height), str(size.width)]
     try:
         code = subprocess.run(given, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_PATIENCE)
     except subprocess.TimeoutExpired as error:
