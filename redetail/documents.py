@@ -62,16 +62,20 @@ def load(path: Path, form: Form, what: str, advice: str) -> Any:
     Raises :class:`~redetail.errors.InputError` where it cannot be read, is not such a document, or is too large, too
     deeply nested or holds a number of too many digits to be one that was meant.
     """
-    text = read_text(path, form, what)
+    return parsed(read_text(path, form, what), form, str(path), advice)
+
+
+def parsed(text: str, form: Form, name: str, advice: str) -> Any:
+    """The content of a document; messages call it ``name`` and end in ``advice``. Raises as :func:`load` does."""
     try:
         if form == "JSON":
             return json.loads(text, parse_int=_whole_number)
         document = tomllib.loads(text)
         _check_numbers(document)
     except RecursionError as error:
-        raise InputError(f"{path} is nested too deeply; {advice}.") from error
+        raise InputError(f"{name} is nested too deeply; {advice}.") from error
     except ValueError as error:
-        raise InputError(f"{path} is not a {form} document ({error}); {advice}.") from error
+        raise InputError(f"{name} is not a {form} document ({error}); {advice}.") from error
     return document
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from redetail.comfy.conditions import cropped_conditions
 from redetail.comfy.convert import Pipe, Pixels, Segment, crop_reader, detailed_seg, frame_size, segment_for
 from redetail.comfy.engine import ComfyEngine
+from redetail.comfy.previews import Place
 from redetail.comfy.progress import ClipBar
 from redetail.comfy.sampling import SchedulerFunction
 from redetail.engines.arrays import run_checked
@@ -58,18 +60,19 @@ class Detailer:
 
     def _detailed(self, frames: Tensor, segment: Segment, bar: ClipBar) -> tuple[Pixels, list[Tensor]]:
         """The crops of one segment (F, h, w, 3) at its own size."""
+        box, asked, masks = segment.placed.box, self.settings, segment.placed.masks
+        multiple = ComfyEngine(self.pipe).capabilities.size_multiple
+        working, padding = working_crop(segment.size, (box.width, box.height), asked, multiple, shrink=False)
+        place = Place(frames[0].float().numpy(), segment.placed.window, masks[0], working, padding)
         engine = ComfyEngine(
             self._cropped(frames, segment),
             refiner=self.refiner,
             scheduler=self.scheduler,
             control=segment.source.control_net_wrapper,
-            preview=bar.previewed(self.pipe.model),
+            preview=partial(bar.previewed(self.pipe.model), place),
             skip_closed=False,
             handover="composited",
         )
-        box, asked, masks = segment.placed.box, self.settings, segment.placed.masks
-        multiple = engine.capabilities.size_multiple
-        working, padding = working_crop(segment.size, (box.width, box.height), asked, multiple, shrink=False)
         read = crop_reader(frames, segment)
         out = np.empty((len(frames), *segment.size.shape, 3), np.float32)
 

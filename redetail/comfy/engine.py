@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,9 +25,11 @@ from redetail.comfy.sampling import (
     check_interrupted,
     comfy_samplers,
     comfy_schedulers,
+    denoise_of_strength,
     initial_noise,
     place_of,
     rediffused,
+    starting_noise,
 )
 from redetail.comfy.windows import with_context_windows
 from redetail.engines.base import Capabilities, Request
@@ -36,6 +39,7 @@ from redetail.engines.masks import LatentMask, latent_mask
 from redetail.engines.meter import Meter
 from redetail.engines.round_trip import round_trip_cancelled
 from redetail.sampling import Handover
+from redetail.settings import Settings
 
 _COMFYUI = threading.Lock()  # ComfyUI's models, memory and random numbers are those of the process
 
@@ -81,8 +85,19 @@ class ComfyEngine:
             context_length=None,
             samplers=comfy_samplers(),
             schedulers=comfy_schedulers(),
+            uses_strength=True,
             has_vae=True,
         )
+
+    def noise_level(self, settings: Settings) -> float:
+        """Share of noise, 0 (the crop) to 1 (pure noise), in what a run with these settings starts from."""
+        return starting_noise(self._pipe.model, self._with_denoise(settings), self._scheduler)
+
+    def _with_denoise(self, settings: Settings) -> Settings:
+        """The settings with the ``denoise`` that their ``strength`` means on this model, where one is given."""
+        if not settings.strength:
+            return settings
+        return replace(settings, denoise=denoise_of_strength(self._pipe.model, settings, self._scheduler))
 
     @torch.inference_mode()
     def run(self, request: Request) -> None:
@@ -91,6 +106,7 @@ class ComfyEngine:
         with exclusive(_COMFYUI, request.cancel):
             check_interrupted()
             request = checked(request, self.capabilities)
+            request = replace(request, settings=self._with_denoise(request.settings))
             meter = Meter(request.progress, request.cancel, request.settings.steps, "steps")
             mask = latent_mask(request, self._codec.grid)
             if mask.opened or not self._skip_closed:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
 
+from redetail.comfy.previews import Place
 from redetail.comfy.sampling import check_interrupted
 from redetail.engines.meter import STAGE
 from redetail.progress import Progress
@@ -42,14 +44,24 @@ class ClipBar:
         inside = before + self._shares[report.stage] * min(1.0, report.done / report.total)
         self._show(int(_PARTS * (self._number + inside) / self._segments))
 
-    def previewed(self, model: Any) -> Callable[[Tensor], None]:
-        """Takes the latents of a step of ``model``; the next report shows them."""
+    def previewed(self, model: Any) -> Callable[[Place, Tensor], None]:
+        """Takes the latents of a step of ``model``, and where their first frame lies; the next report shows them."""
         previewer = _previewer(model)
 
-        def keep(x0: Tensor) -> None:
-            self._preview = None if previewer is None else previewer.decode_latent_to_preview_image("JPEG", x0)
+        def keep(place: Place, x0: Tensor) -> None:
+            if previewer is not None:
+                kind, picture, side = previewer.decode_latent_to_preview_image("JPEG", x0)
+                self._preview = kind, place.shown(picture), side
 
         return keep
+
+    def say(self, text: str) -> None:
+        """Show a sentence at the node that runs, where ComfyUI can, and in the log."""
+        logger.info("%s", text)
+        server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+        node, send = getattr(server, "last_node_id", None), getattr(server, "send_progress_text", None)
+        if node is not None and send is not None:
+            send(text, node)
 
     def next_segment(self) -> None:
         """A segment is done."""

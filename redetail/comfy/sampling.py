@@ -22,12 +22,15 @@ from redetail.sampling.noise import NoiseFrames
 from redetail.sampling.path import VarianceExploding
 from redetail.sampling.run import Handover, step_noise
 from redetail.sampling.samplers import find_sampler, sampler_names
-from redetail.sampling.schedulers import refined_parts, sampled_part, scheduler_names, step_range
+from redetail.sampling.schedulers import denoise_for_start, refined_parts, sampled_part, scheduler_names, step_range
 from redetail.sampling.schedulers import schedule as known_schedule
 from redetail.settings import Settings
 
 SchedulerFunction = Callable[[Any, str, int], Any]
 """A SCHEDULER_FUNC: (model, sampler name, steps) -> sigmas."""
+
+_LONGEST_SCHEDULE = 1000
+"""Steps of the longest schedule in which a strength is looked for: more than models have noise levels."""
 
 OnStep = Callable[[int, int, Tensor], None]
 """(steps done, steps in all, last predicted clean latents in model units)."""
@@ -120,6 +123,34 @@ def schedule(model: Any, settings: Settings, steps: int, function: SchedulerFunc
         raise UnknownNameError("scheduler", name, comfy_schedulers())
     # Published tables and typed sigmas: they do not ask the model.
     return known_schedule(name, VarianceExploding.stable_diffusion(), steps, drop_penultimate=dropped)
+
+
+def starting_noise(model: Any, settings: Settings, function: SchedulerFunction | None) -> float:
+    """Share of noise, 0 (clean) to 1 (pure noise), in what a run with these settings starts from.
+
+    On a rectified flow it depends on the model's shift much more than on ``denoise``; see
+    :meth:`redetail.sampling.path.NoisePath.noise_level`.
+    """
+    _, total = step_range(settings.steps, settings.denoise)
+    sigmas = sampled_part(schedule(model, settings, total, function), settings.steps, settings.denoise)
+    return _noise_share(model, sigmas[0]) if sigmas else 0.0
+
+
+def denoise_of_strength(model: Any, settings: Settings, function: SchedulerFunction | None) -> float:
+    """The ``denoise`` with which a run starts from the share of noise that is nearest to ``settings.strength``."""
+
+    def start(denoise: float) -> float:
+        return starting_noise(model, replace(settings, denoise=denoise), function)
+
+    return denoise_for_start(start, settings.steps, _LONGEST_SCHEDULE, settings.strength)
+
+
+def _noise_share(model: Any, sigma: float) -> float:
+    """sigma / (alpha + sigma); alpha is 1 - sigma on a rectified flow, else 1."""
+    import comfy.model_sampling
+
+    flow = isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST)
+    return sigma / ((1 - sigma if flow else 1) + sigma)
 
 
 def place_of(latents: Tensor, request: Request) -> NoiseFrames | None:

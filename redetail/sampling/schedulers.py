@@ -207,20 +207,25 @@ def effective_noise_level(scheduler: Scheduler, path: NoisePath, steps: int, den
 def denoise_for_noise_level(scheduler: Scheduler, path: NoisePath, steps: int, level: float) -> float:
     """The ``denoise`` with which a run of so many ``steps`` starts from the noise level that is nearest to ``level``.
 
-    A run enters a schedule of N >= ``steps`` steps; N is found by bisection, since more steps start lower.
     Raises :class:`~redetail.errors.SettingsError` unless 0 < level <= 1.
+    """
+    start = partial(effective_noise_level, scheduler, path, steps)
+    return denoise_for_start(start, steps, len(path), level)
+
+
+def denoise_for_start(start: Callable[[float], float], steps: int, longest: int, level: float) -> float:
+    """The denoise whose ``start`` (denoise -> noise level) is nearest to ``level``.
+
+    A run enters a schedule of N >= ``steps`` steps, up to ``longest``; N is found by bisection, since more steps start
+    lower. Raises :class:`~redetail.errors.SettingsError` unless 0 < level <= 1.
     """
     if not 0 < level <= 1:
         raise SettingsError(f"strength is {level}; it must be above 0 and at most 1.")
-
-    def start(total: int) -> float:
-        return effective_noise_level(scheduler, path, steps, steps / total)
-
-    low, high = steps, len(path) if steps < len(path) else steps
+    low, high = steps, max(longest, steps)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if start(middle) >= level else (low, middle)
-    return steps / min((low, high), key=lambda total: abs(start(total) - level))
+        low, high = (middle, high) if start(steps / middle) >= level else (low, middle)
+    return steps / min((low, high), key=lambda total: abs(start(steps / total) - level))
 
 
 def sampled_part(whole: Sequence[float], steps: int, denoise: float) -> list[float]:

@@ -19,9 +19,13 @@ from redetail.comfy.nodes.common import (
     refining_inputs,
 )
 from redetail.comfy.paste import pasted
-from redetail.comfy.schema import MAX_RESOLUTION, Inputs, Node, number, socket, toggle, widget
+from redetail.comfy.schema import MAX_RESOLUTION, Inputs, Node, number, socket, text, toggle, widget
+from redetail.comfy.subjects import read_subjects
 from redetail.geometry.scale import Scale
 from redetail.segs import Segs
+
+SUBJECTS = '[[subject]]\ntrack = 1\nprompt = "an old man, grey beard"\ndenoise = 0.3\nseed = 7'
+"""What the widget for single subjects shows while it is empty."""
 
 
 class RedetailDetailer(Node):
@@ -67,24 +71,40 @@ class RedetailDetailer(Node):
                 ),
                 "refiner_basic_pipe_opt": refining_inputs()["refiner_basic_pipe_opt"],
                 "scheduler_func_opt": refining_inputs()["scheduler_func_opt"],
+                "subjects": text(
+                    "",
+                    "What differs for single subjects, as [[subject]] tables of a job file: track (number or name, as "
+                    "in Redetail Pick), then prompt, denoise, seed or other settings, or skip = true.",
+                    multiline=True,
+                    placeholder=SUBJECTS,
+                ),
+                "strength": widget("strength"),
+                "cancel_vae": widget("cancel_vae"),
             },
         }
 
     @staticmethod
     @told_for_comfy
-    def doit(color_match: bool, bundled_settings: bool, **named: Any) -> tuple[Segs, list[Tensor]]:
+    def doit(
+        color_match: bool,
+        bundled_settings: bool,
+        subjects: str = "",
+        strength: float = 0.0,
+        cancel_vae: bool = False,
+        **named: Any,
+    ) -> tuple[Segs, list[Tensor]]:
         """The subjects with their crops, and the hint images."""
-        inputs = DetailerInputs(**named)
-        settings = replace(inputs.settings, color_match=color_match)
+        inputs, own = DetailerInputs(**named), read_subjects(subjects)
+        settings = replace(inputs.settings, color_match=color_match, strength=strength, cancel_vae=cancel_vae)
         frames = float_frames(inputs.image_frames, "image_frames")
         header, segments = segs_from(inputs.segs)
         images: list[Tensor] = []
         if inputs.basic_pipe is None:
             asked = {"seed": inputs.seed} if bundled_settings else settings
-            results = detailed_with_bundled(frames, header, segments, asked)
+            results = detailed_with_bundled(frames, header, segments, asked, own)
         else:
-            results, images = PipeDetailer(settings=settings, **inputs.pipes).detail(frames, header, segments)
-        return (frame_size(frames).shape, list(results)), hint_images(images)
+            results, images = PipeDetailer(settings=settings, **inputs.pipes).detail(frames, header, segments, own)
+        return (frame_size(frames).shape, results), hint_images(images)
 
 
 class RedetailPaste(Node):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+import sys
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -209,6 +210,80 @@ def test_without_a_pipe_the_bundled_model_runs(own: dict[str, type]) -> None:
     # As set in the node: eight times the residual is another picture.
     strong, _ = detailed(own, tracked(own), bundled_settings=False, cfg=8.0, denoise=1.0, steps=1)
     assert np.abs(strong[1][0].cropped_image - seg.cropped_image).max() > 0.02
+
+
+class Clip:
+    """Reads every text as the refiner's."""
+
+    def __init__(self, toys: ModuleType) -> None:
+        self._toys = toys
+
+    def tokenize(self, text: str) -> str:
+        return text
+
+    def encode_from_tokens_scheduled(self, tokens: str) -> Any:
+        return self._toys.text(*self._toys.REFINER_POSITIVE)
+
+
+def test_a_subject_has_a_prompt_and_settings_of_its_own(own: dict[str, type], toys: ModuleType) -> None:
+    one, other = (
+        Seg(None, np.ones((40, 48), np.float32), 0.8, (x, 10, x + 48, 50), (x + 8, 20, x + 40, 45), label)
+        for x, label in ((8, "face"), (50, "hand"))
+    )
+    model, _, vae, positive, negative = toys.pipe()
+    given = {"basic_pipe": (model, Clip(toys), vae, positive, negative), "steps": 2}
+    text = '[[subject]]\ntrack = "face"\nprompt = "old"\nseed = 5\ndenoise = 0.3\n[[subject]]\ntrack = 2\nskip = true'
+    result, _ = detailed(own, ((HEIGHT, WIDTH), [one, other]), **given, subjects=text)
+    assert [seg.label for seg in result[1]] == ["face", "hand"]
+    assert result[1][1].cropped_image is None
+    told = toys.pipe(positive=toys.text(*toys.REFINER_POSITIVE))
+    alone, _ = detailed(own, ((HEIGHT, WIDTH), [one]), basic_pipe=told, steps=2, seed=5, denoise=0.3)
+    np.testing.assert_array_equal(result[1][0].cropped_image, alone[1][0].cropped_image)
+    with pytest.raises(UnknownNameError, match="no sampler named 'magic'"):
+        detailed(own, ((HEIGHT, WIDTH), [one, other]), **given, subjects="[[subject]]\ntrack = 2\nsampler = 'magic'")
+
+
+def test_strength_is_the_share_of_noise_and_is_said(own: dict[str, type], toys: ModuleType, monkeypatch: Any) -> None:
+    said: list[tuple[str, str]] = []
+    instance = SimpleNamespace(last_node_id="7", send_progress_text=lambda text, node: said.append((text, node)))
+    server = SimpleNamespace(PromptServer=SimpleNamespace(instance=instance))
+    monkeypatch.setitem(sys.modules, "server", server)
+    model = toys.model_of()
+    detailed(own, tracked(own), basic_pipe=toys.pipe(model), strength=0.5)
+    first = model.model.seen[0][1]
+    assert first / (1 + first) == pytest.approx(0.5, abs=0.03)
+    assert said == [(f"{tracked(own)[1][0].label} starts from {first / (1 + first):.0%} noise", "7")]
+
+
+def test_what_the_vae_loses_is_given_back_where_asked(own: dict[str, type], toys: ModuleType) -> None:
+    def lost(**changed: Any) -> float:
+        low = {"denoise": 0.05, "steps": 1, "noise_mask_feather": 0, "color_match": False}
+        result, _ = detailed(own, tracked(own), basic_pipe=toys.pipe(), **low, **changed)
+        (out,) = own["RedetailPaste"]().doit(image_frames=frames(), segs=result, feather=0, strength=1.0)
+        return float((out - frames()).abs().mean())
+
+    assert lost(cancel_vae=True) < 0.5 * lost()
+
+
+def test_the_preview_shows_the_crop_in_its_place(own: dict[str, type], toys: ModuleType, monkeypatch: Any) -> None:
+    import comfy.utils
+    from PIL import Image
+
+    previewer = SimpleNamespace(
+        decode_latent_to_preview_image=lambda kind, x0: (kind, Image.new("RGB", x0.shape[-1:-3:-1], (255, 0, 255)), 512)
+    )
+    module = SimpleNamespace(get_previewer=lambda device, latent_format: previewer)
+    monkeypatch.setitem(sys.modules, "latent_preview", module)
+    shown: list[Any] = []
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda done, total, preview, **_: shown.append(preview))
+    detailed(own, tracked(own), basic_pipe=toys.pipe())
+    pictures = [preview for preview in shown if preview is not None]
+    assert pictures
+    kind, picture, side = pictures[0]
+    assert (kind, side, max(picture.size)) == ("JPEG", 512, 512)
+    pixels = np.asarray(picture).astype(int)
+    painted = (np.abs(pixels - (255, 0, 255)).max(-1) < 8).mean()
+    assert 0.02 < painted < 0.5
 
 
 def test_interruption_passes_through(own: dict[str, type], toys: ModuleType, tmp_path: Any, monkeypatch: Any) -> None:
