@@ -1,6 +1,9 @@
 """The ComfyUI nodes outside the network: time and memory of detailer + paste as the clip grows, against the naive way.
 
     make comfy && .venv/bin/python benchmarks/comfy_nodes.py
+    /path/to/its/python benchmarks/comfy_nodes.py --comfyui /path/to/ComfyUI --original /path/to/ComfyUI-Impact-Pack
+
+The second way compares with the nodes of the original pack, on a ComfyUI on which they run (0.3.62).
 
 Frames of 512x512 with one crop of 256x256 that is scaled to 512x512; model and VAE are stubs (formulas), and what they
 take is taken off. Time is that of the processor on one thread, so that a busy machine gives the same. The naive way is
@@ -23,6 +26,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,8 @@ SETTINGS = {
     "sampler_name": "euler", "scheduler": "normal", "denoise": 0.5,
 }  # fmt: skip
 FEATHER = 20
+COMFYUI, ORIGINAL = "REDETAIL_INSIDE_COMFY", "REDETAIL_IMPACT_PACK"
+"""Environment variables: the ComfyUI that the nodes run in, and the original pack."""
 
 
 class Network:
@@ -117,6 +123,35 @@ def naive(frames: Any, segs: Any, pipe: Any) -> Any:
     return _grown(_pasted(frame, crop, seg) for frame, crop in zip(frames, enhanced, strict=True))
 
 
+def original(frames: Any, segs: Any, pipe: Any) -> Any:
+    """The nodes of the pack that ours stand in for, loaded as ComfyUI loads them."""
+    nodes, seg = _original_nodes(os.environ[ORIGINAL])
+    given = segs[0], [seg(*segment) for segment in segs[1]]
+    detailed, _ = nodes["SEGSDetailerForAnimateDiff"]().doit(
+        frames, given, **SETTINGS, basic_pipe=pipe, noise_mask_feather=FEATHER
+    )
+    return nodes["SEGSPaste"].doit(frames, detailed, 5)[0]
+
+
+@cache
+def _original_nodes(pack: str) -> tuple[dict[str, Any], Any]:
+    """Its node classes by id, and its class of segments."""
+    import asyncio
+
+    import server
+    import utils.install_util  # noqa: F401  # before ComfyUI's nodes put a module of that name in its way
+
+    from tests.comfy.original_nodes import load
+
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    server.PromptServer(loop)
+    nodes = load(Path(pack))
+    from impact.core import SEG
+
+    return nodes, SEG
+
+
 def _grown(parts: Any) -> Any:
     import torch
 
@@ -160,12 +195,14 @@ def _pasted(frame: Any, crop: Any, seg: Any) -> Any:
 def measured(way: str, frames: int) -> dict[str, float]:
     """One run in this process: seconds outside the stubs, and the peak of memory over frames in and out."""
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "comfy" / "inside")]
-    os.environ["REDETAIL_INSIDE_COMFY"] = str(ROOT / ".comfy")
+    os.environ.setdefault(COMFYUI, str(ROOT / ".comfy"))
     import conftest  # noqa: F401  # readies ComfyUI for a machine without a GPU
     import torch
 
+    if way == "original":
+        import utils.install_util  # noqa: F401  # before a module of that name gets in its way
     torch.set_num_threads(1)
-    run = {"ours": ours, "naive": naive}[way]
+    run = {"ours": ours, "naive": naive, "original": original}[way]
     with torch.inference_mode():
         run(*clip(2), stub_pipe(Network()))  # what is imported and set up once is not the clip's
         base = _resident()
@@ -193,19 +230,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, nargs="+", default=[16, 32, 64, 128, 256])
     parser.add_argument("--naive-up-to", type=int, default=128, help="longest clip that the naive way gets")
+    parser.add_argument("--comfyui", type=Path, help="the ComfyUI to run in [.comfy]")
+    parser.add_argument(
+        "--original", type=Path, help="compare with the nodes of this Impact Pack, not with the naive way"
+    )
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     asked = parser.parse_args()
+    other = "naive" if asked.original is None else "original"
+    os.environ.update(
+        {name: str(path) for name, path in ((COMFYUI, asked.comfyui), (ORIGINAL, asked.original)) if path}
+    )
     rows = []
     print(f"{date.today()}, {platform.machine()}, {multiprocessing.cpu_count()} cores")
-    print(f"{'frames':>6} {'ours s':>8} {'ms/frame':>9} {'memory':>7} {'naive s':>8} {'memory':>7} {'ratio':>6}")
+    print(f"{'frames':>6} {'ours s':>8} {'ms/frame':>9} {'memory':>7} {other + ' s':>10} {'memory':>7} {'ratio':>6}")
     for frames in asked.frames:
         row = {"frames": frames, "ours": _apart("ours", frames)}
         text = f"{frames:6} {row['ours']['seconds']:8.2f} {1000 * row['ours']['seconds'] / frames:9.1f}"
         text += f" {row['ours']['memory']:7.2f}"
         if frames <= asked.naive_up_to:
-            row["naive"] = _apart("naive", frames)
-            ratio = row["naive"]["seconds"] / row["ours"]["seconds"]
-            text += f" {row['naive']['seconds']:8.2f} {row['naive']['memory']:7.2f} {ratio:6.1f}"
+            row[other] = _apart(other, frames)
+            ratio = row[other]["seconds"] / row["ours"]["seconds"]
+            text += f" {row[other]['seconds']:10.2f} {row[other]['memory']:7.2f} {ratio:6.1f}"
         rows.append(row)
         print(text, flush=True)
     if asked.json:
