@@ -103,6 +103,7 @@ def test_the_registry_of_comfyui_gets_its_metadata() -> None:
     assert comfy["PublisherId"] == "redetail"
     assert comfy["DisplayName"]
     assert comfy["requires-comfyui"].startswith(">=")
+    assert b"<svg" in (ROOT / comfy["Icon"]).read_bytes()
     assert project["project"]["name"] == "redetail"
 
 
