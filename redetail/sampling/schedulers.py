@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -76,9 +76,14 @@ def beta(path: NoisePath, steps: int, shape: float = 0.6) -> list[float]:
 
     Timesteps that fall together count once, so it may have fewer than n steps.
     """
-    quantiles = symmetric_beta_quantiles(1 - np.arange(steps) / steps, shape)
-    timesteps = np.rint((len(path) - 1) * quantiles).astype(int).tolist()
+    timesteps = np.rint((len(path) - 1) * np.array(_falling_quantiles(steps, shape))).astype(int).tolist()
     return [*(path.sigmas[timestep] for timestep in dict.fromkeys(timesteps)), 0.0]
+
+
+@lru_cache(maxsize=64)
+def _falling_quantiles(steps: int, shape: float) -> tuple[float, ...]:
+    """Kept, since each segment of a run asks for the same ones, and they take milliseconds."""
+    return tuple(symmetric_beta_quantiles(1 - np.arange(steps) / steps, shape).tolist())
 
 
 def linear_quadratic(path: NoisePath, steps: int, linear_end: float = 0.025) -> list[float]:
