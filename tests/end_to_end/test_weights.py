@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 WIDTHS, CONTEXT = (32, 64), 32
 CLIP = CLIPS / "guitarist.mp4"
-FRAMES = 5
+FRAMES = 3
 ASKED = ["--prompt", "a sharp face", "--denoise", 0.6, "--steps", 2, "--cfg", 2, "--seed", 3, "--end", f"{FRAMES}f"]
 SMALL = ["--guide-size", 64, "--max-size", 64, "--crop-factor", 1.5, "--device", "cpu", "--quiet"]
 

@@ -100,8 +100,9 @@ def asked(**more: Any) -> Settings:
 # --- files
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".ckpt"])
-@pytest.mark.parametrize("prefix", ["", "control_model."])
+@pytest.mark.parametrize(
+    ("suffix", "prefix"), [(".safetensors", ""), (".pth", "control_model."), (".ckpt", "control_model.")]
+)
 def test_original_files_give_what_diffusers_converts(
     tmp_path: Path, parts: Components, suffix: str, prefix: str
 ) -> None:
