@@ -15,6 +15,8 @@ from tests.groups import GroupCounts
 Snapshot = Callable[[str, str], None]
 TOGETHER = "tests/comfy/inside/", "tests/cluster/"
 """Folders whose tests run in one process: they share ComfyUI, or Ray, which take seconds to start."""
+SLOW = "tests/web/", "tests/fuzz/"
+"""Folders whose tests start a server, a browser or hundreds of processes."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,7 +51,9 @@ def unit_of(nodeid: str) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Several processes do slow units first, then large ones: a long one that came last would leave cores idle."""
     if hasattr(config, "workerinput"):
-        slow = {unit_of(item.nodeid) for item in items if item.get_closest_marker("slow")}
+        slow = {
+            unit_of(item.nodeid) for item in items if item.get_closest_marker("slow") or item.nodeid.startswith(SLOW)
+        }
         tests = Counter(unit_of(item.nodeid) for item in items)
         items.sort(key=lambda item: (unit_of(item.nodeid) not in slow, -tests[unit_of(item.nodeid)]))
 
