@@ -18,7 +18,7 @@ from redetail.sampling.mask import DifferentialMask, MaskedDenoiser, composited
 from redetail.sampling.noise import NoiseFrames, NoiseSource, PlainNoise
 from redetail.sampling.path import NoisePath
 from redetail.sampling.samplers import Sampler, Step, find_sampler, sampler_steps
-from redetail.sampling.schedulers import Scheduler, refined_parts, sampled_part, schedule, step_range
+from redetail.sampling.schedulers import Scheduler, refined_parts, sampled_on, schedule, step_range
 
 CallCallback = Callable[[int, int], None]
 """(model calls done, model calls in all); the second is 0 where the sampler decides as it goes."""
@@ -155,7 +155,7 @@ class _Run:
     def sigmas(self, path: NoisePath) -> tuple[list[float], list[float]]:
         """The whole schedule, and the part of it that is sampled."""
         whole = self.schedule(path)
-        return whole, sampled_part(whole, self.request.steps, self.request.denoise)
+        return whole, sampled_on(path, whole, self.request.steps, self.request.denoise)
 
     def expect(self, *lists: list[float]) -> None:
         """Tell the observer how many model calls these lists of sigmas will take."""

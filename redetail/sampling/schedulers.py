@@ -29,6 +29,9 @@ Scheduler = str | Schedule | Sequence[float]
 """A scheduler's name, a function, or the sigmas themselves, as text too."""
 
 
+_WHOLE = 0.9999  # from here on a denoise is one of 1: a rule of ComfyUI
+
+
 def normal(path: NoisePath, steps: int) -> list[float]:
     """Evenly spaced timesteps from the last to the first."""
     return [*map(path.sigma, _timesteps(path, steps)), 0.0]
@@ -197,7 +200,7 @@ def sampled_sigmas(
     Empty where the schedule is shorter than that: then there is nothing to sample.
     """
     _, total = step_range(steps, denoise)
-    return sampled_part(schedule(scheduler, path, total, drop_penultimate=drop_penultimate), steps, denoise)
+    return sampled_on(path, schedule(scheduler, path, total, drop_penultimate=drop_penultimate), steps, denoise)
 
 
 def effective_noise_level(scheduler: Scheduler, path: NoisePath, steps: int, denoise: float) -> float:
@@ -231,6 +234,18 @@ def denoise_for_start(start: Callable[[float], float], steps: int, longest: int,
         middle = (low + high) // 2
         low, high = (middle, high) if start(steps / middle) >= level else (low, middle)
     return steps / min((low, high), key=lambda total: abs(start(steps / total) - level))
+
+
+def sampled_on(path: NoisePath, whole: Sequence[float], steps: int, denoise: float) -> list[float]:
+    """What a model with this path samples of a ``whole`` schedule of floor(steps / denoise) steps.
+
+    The two rules differ where a schedule has more steps or fewer than were asked for. On a rectified flow steps are
+    counted from the end, and a denoise of 1 takes them all, as ComfyUI's KSampler does; on other paths from the start,
+    as the detailer nodes do: see :func:`sampled_part`.
+    """
+    if path.variance_exploding:
+        return sampled_part(whole, steps, denoise)
+    return distinct(whole if denoise > _WHOLE else whole[-(steps + 1) :])
 
 
 def sampled_part(whole: Sequence[float], steps: int, denoise: float) -> list[float]:
