@@ -120,10 +120,9 @@ def _fit(facts: FileFacts, placement: Placement) -> str:
 
 
 def _parts_fit(sizes: PartSizes, placement: Placement, total: int) -> str:
-    """The weights of all parts, and with which options they fit, on the CPU with none: it has one memory for all."""
+    """The weights of all parts, and with which options they fit."""
     named = ", ".join(f"{part} {_size(size)}" for part, size in sizes.weights.items())
-    options = {"": sizes.needed[""]} if placement.device.type == "cpu" else sizes.needed
-    fitting = next((option for option, size in options.items() if size <= total), None)
+    fitting = next((option for option, size in sizes.needed.items() if size <= total), None)
     verdict = "too large; use weights with fewer parameters" if fitting is None else f"fits with {fitting}"
     return f"on {placement} the weights take: {named}; of {_size(total)}: {verdict if fitting != '' else 'fits'}"
 

@@ -86,6 +86,7 @@ def add_memory(group: argparse._ArgumentGroup) -> None:
         ("--compile", "compile the UNet: minutes at first, quicker steps then"),
         ("--offload", "keep the VAE and the text encoder off the device while they are idle"),
         ("--block-offload", "of Wan: bring the transformer's blocks to the device one by one, which is slower"),
+        ("--fp8-weights", "of Wan: keep weights that are stored in fp8 so, and convert them as they are used"),
     ):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
     group.add_argument("--vae-batch", type=number, metavar="N", help="frames that go through the VAE at once")

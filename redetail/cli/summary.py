@@ -17,7 +17,7 @@ from redetail.pipeline.stopwatch import PassTime
 from redetail.pipeline.workspace import readable
 from redetail.settings import display_name
 
-_SWITCHES = ("channels_last", "compile", "offload", "block_offload")
+_SWITCHES = ("channels_last", "compile", "offload", "block_offload", "fp8_weights")
 
 
 def summary(report: Report, source: str, outputs: Mapping[str, str | None]) -> str:
@@ -81,7 +81,17 @@ def placement_summary(placement: Mapping[str, Any]) -> str:
     parts += [f"VAE in {placement['vae_dtype']}"] if placement.get("vae_dtype") else []
     parts += [f"VAE in tiles of {placement['vae_tile']}"] if placement.get("vae_tile") else []
     parts += [f"at most {placement['window']} frames in a window"] if placement.get("window") else []
-    return f"  computes on {', '.join(parts)}\n"
+    return f"  computes on {', '.join(parts)}\n{_device_memory(placement.get('memory') or {})}"
+
+
+def _device_memory(memory: Mapping[str, int]) -> str:
+    """What it would take of the device, as a line."""
+    if not memory:
+        return ""
+    named = ", ".join(f"{name} {readable(size)}" for name, size in memory.items() if name not in ("needed", "device"))
+    needed, device = memory["needed"], memory["device"]
+    more = "; more than it has" if needed > device else ""
+    return f"  computed: {named}; at a time up to {readable(needed)} of the device's {readable(device)}{more}\n"
 
 
 def _typed(flag: str, value: object) -> str:

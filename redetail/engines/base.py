@@ -172,6 +172,18 @@ def noise_level(engine: object, settings: Settings) -> float | None:
     return engine.noise_level(settings) if isinstance(engine, StatesNoise) else None
 
 
+MemoryPlan = Callable[[int, Size], Mapping[str, int]]
+"""(frames, size of crops) -> computed bytes by what takes them: the weights of each part, "activations", what the
+device holds at a time as "needed", and what it has as "device". Empty where they are not known."""
+
+
+@runtime_checkable
+class PlansMemory(Protocol):
+    """An engine that knows what it takes of its device."""
+
+    memory_plan: MemoryPlan
+
+
 class Engine(Protocol):
     """Enhances the crops of one region; see the module for what holds of colours and threads."""
 

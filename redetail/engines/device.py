@@ -24,7 +24,7 @@ class Placement:
     """The device of an engine's networks, the precision of their weights, and how memory is used.
 
     ``vae_dtype``: None is float32 where the VAE's own config asks for it, else ``dtype``; ``text_dtype``: None is
-    ``dtype``.
+    ``dtype``. ``asked``: what the user said of memory, for families that choose for themselves where nothing was said.
     """
 
     device: torch.device
@@ -32,6 +32,7 @@ class Placement:
     vae_dtype: torch.dtype | None = None
     text_dtype: torch.dtype | None = None
     modes: Modes = Modes()
+    asked: Memory = Memory()
 
     def __str__(self) -> str:
         return f"{self.device} in {_name(self.dtype)}"
@@ -67,7 +68,7 @@ def place(
     dtype = asked.dtype if dtype is None else dtype
     precision = _default_dtype(chosen, mixed) if dtype is None else _checked_dtype(dtype)
     vae, text = (None if name is None else _checked_dtype(name) for name in (asked.vae_dtype, asked.text_dtype))
-    return Placement(chosen, precision, vae, text, choose_modes(asked, chosen, precision, footprint))
+    return Placement(chosen, precision, vae, text, choose_modes(asked, chosen, precision, footprint), asked)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from redetail.engines.architectures import recognize
-from redetail.engines.weightfile import WeightFile, open_weights
+from redetail.engines.weightfile import FP8, WeightFile, open_weights
 from redetail.errors import ModelError
 
 
@@ -18,7 +18,7 @@ class FileFacts:
 
     ``kind``, ``base``, ``what``, ``option``, ``prediction`` and ``details``: see
     :class:`~redetail.engines.architectures.base.Identity`. ``parameters``: how many numbers; ``bytes``: size on disk;
-    ``dtype``: the precision of most of them, as safetensors writes it.
+    ``dtype``: the precision of most of them, as safetensors writes it; ``in_fp8``: how many of them are in fp8.
     """
 
     path: Path
@@ -30,6 +30,7 @@ class FileFacts:
     parameters: int
     bytes: int
     dtype: str
+    in_fp8: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -58,6 +59,7 @@ def facts_of(file: WeightFile) -> FileFacts:
         parameters=sum(numbers.values()),
         bytes=file.path.stat().st_size,
         dtype=max(numbers, key=lambda name: numbers[name], default=""),
+        in_fp8=sum(count for dtype, count in numbers.items() if dtype in FP8),
         details=found.details,
     )
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redetail.engines.base import Capabilities, ChecksSettings, CropSource, Pixels, Request, Write
+from redetail.engines.base import Capabilities, ChecksSettings, CropSource, MemoryPlan, Pixels, Request, Write
 from redetail.engines.checks import (
     check_settings,
     checked,
@@ -63,8 +63,7 @@ InpaintCondition = Callable[[], Tensor]
 """What an inpainting model is shown of a segment, made when it is asked for: (F, 1 + C, h', w') float32, the latent
 mask (1 where the model draws) and the latents of the crops with grey there."""
 
-# Share of the steps in which windows also look at distant frames: these decide what is where, the later ones how it
-# looks, and frames that are not neighbours then only blur one another.
+# Share of the steps in which windows also look at distant frames: later ones decide how things look, not where.
 _EARLY = 0.5
 
 
@@ -134,7 +133,7 @@ class LatentEngine:
     model over the same latents that takes over the last steps, as many as ``settings.refiner_ratio`` says;
     ``differential``: whether a feathered mask opens step by step; a model of one or two steps has too few for that
     and takes it softly; ``partial``: whether ``settings.denoise`` says at which step sampling starts, which is left to
-    the model otherwise; ``handover``: see :func:`~redetail.sampling.sample_refined`.
+    the model otherwise; ``handover``: see :func:`~redetail.sampling.sample_refined`; ``memory_plan``: see base.
     """
 
     def __init__(
@@ -149,11 +148,12 @@ class LatentEngine:
         differential: bool = True,
         partial: bool = True,
         handover: Handover = "carried",
+        memory_plan: MemoryPlan = lambda frames, size: {},
     ) -> None:
         self.codec, self.model, self._refiner = codec, model, refiner
         self._capabilities, self._limit = described(capabilities, placement), context_limit
         self._differential, self._partial, self._handover = differential, partial, handover
-        self.placement = placement
+        self.placement, self.memory_plan = placement, memory_plan
         self._lock = threading.Lock()  # networks are moved and patched while a request runs
 
     @property

@@ -30,8 +30,10 @@ class Memory:
     ``channels_last``: weights in the order that convolutions on GPUs like. ``compile``: compile the UNet, which takes
     minutes at first. ``vae_batch``: frames that go through the VAE at once; ``vae_tile``: side of its tiles in pixels,
     0 for whole frames. ``offload``: keep the VAE and the text encoder off the device while they are idle;
-    ``block_offload``: of Wan, bring the transformer's blocks to the device one after the other. ``limit``: bytes of
-    main memory that a run may take in all, or a text such as "6GB" (None: most of what is free when it starts).
+    ``block_offload``: of Wan, bring the transformer's blocks to the device one after the other; ``fp8_weights``: of
+    Wan, leave weights that are stored in fp8 as they are, and convert them each time that they are used. ``limit``:
+    bytes of main memory that a run may take in all, or a text such as "6GB" (None: most of what is free when it
+    starts).
 
     Raises :class:`~redetail.errors.SettingsError` for numbers that cannot be, and
     :class:`~redetail.errors.UnknownNameError` for an attention that does not exist. Precisions are checked by
@@ -48,6 +50,7 @@ class Memory:
     vae_tile: int | None = None
     offload: bool | None = None
     block_offload: bool | None = None
+    fp8_weights: bool | None = None
     limit: int | None = None
 
     def __post_init__(self) -> None:
@@ -84,6 +87,7 @@ class Modes:
     vae_tile: int = 0
     offload: bool = False
     block_offload: bool = False
+    fp8_weights: bool = False
     window: int | None = None
 
 
@@ -112,6 +116,7 @@ def choose_modes(
         "vae_tile": 256 if small[4] else 512 if small[6] else 0,
         "offload": small[8],
         "block_offload": False,
+        "fp8_weights": False,
     }
     for name in (*chosen, "vae_batch"):
         if getattr(memory, name) is not None:

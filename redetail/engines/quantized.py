@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,27 @@ def beside(name: str) -> bool:
     return name.endswith((*_SCALES, *_UNUSED)) or name.rpartition(".")[2] == _MARKER
 
 
-def scaled(weight: Tensor, scale: Tensor, origin: str) -> Tensor:
-    """weight * scale in float32; ``scale``: one number, or one for each row.
+@dataclass(frozen=True, slots=True)
+class Fp8Tensor:
+    """A weight as a file holds it: fp8 ``values``, and a ``scale`` of one number, or one for each row; None: 1."""
+
+    values: Tensor
+    scale: Tensor | None
+
+    def converted(self) -> Tensor:
+        """values * scale in float32; without a scale the values in fp8, which every precision holds exactly."""
+        if self.scale is None:
+            return self.values
+        shape = () if self.scale.numel() == 1 else (-1, *(1,) * (self.values.ndim - 1))
+        return self.values.float() * self.scale.float().reshape(shape)
+
+    def to(self, device: str) -> Fp8Tensor:
+        """The same on a device."""
+        return Fp8Tensor(self.values.to(device), None if self.scale is None else self.scale.to(device))
+
+
+def scaled(weight: Tensor, scale: Tensor, origin: str) -> Fp8Tensor:
+    """A weight and its scale.
 
     Raises :class:`~redetail.errors.ModelError`, which begins with ``origin``, for scales of blocks.
     """
@@ -61,8 +81,7 @@ def scaled(weight: Tensor, scale: Tensor, origin: str) -> Tensor:
             f"{origin} has {scale.numel()} scales for a weight of {tuple(weight.shape)}, as mxfp8 has, which is not "
             f"supported; {_INSTEAD}."
         )
-    shape = () if scale.numel() == 1 else (-1, *(1,) * (weight.ndim - 1))
-    return weight.float() * scale.float().reshape(shape)
+    return Fp8Tensor(weight, scale)
 
 
 def _check_format(path: Path, text: Tensor) -> None:

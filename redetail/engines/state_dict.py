@@ -20,11 +20,15 @@ N = TypeVar("N", bound=nn.Module)
 
 @dataclass(frozen=True, slots=True)
 class StateDict:
-    """A network that is not put together: its config, its tensors by name, and the words that name it in an error."""
+    """A network that is not put together: its config, its tensors by name, and the words that name it in an error.
+
+    ``kept``: names of tensors that stay in the precision they are stored in.
+    """
 
     config: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
     origin: str
+    kept: frozenset[str] = frozenset()
 
 
 class _WithoutInit(TorchFunctionMode):
@@ -94,6 +98,8 @@ def _placed(
             f"{state.origin} has {name} in the shape {tuple(tensor.shape)}, where {tuple(shape)} fits the rest of it; "
             "it is damaged, or of a kind that is not supported."
         )
+    if name in state.kept:
+        return tensor.to(placement.device)
     dtype = placement.dtype if set(exact).isdisjoint(name.split(".")) else torch.float32
     return tensor.to(placement.device, dtype)
 

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from redetail.documents import shown, text
 from redetail.engines.config import Schema, check_keys, parsed, several, whole
-from redetail.engines.quantized import GgufTensors, beside, scaled, scales_of
+from redetail.engines.quantized import Fp8Tensor, GgufTensors, beside, scaled, scales_of
 from redetail.errors import ModelError
 from redetail.files import expanded
 
@@ -39,6 +39,8 @@ _WRAPPERS = ("state_dict", "params_ema", "params", "module", "model")
 _DATA_PARALLEL = "module."
 # The largest published ones take 3 MB; JSON takes ten times its length in memory.
 _LONGEST_HEADER = 8_000_000
+FP8 = ("F8_E4M3", "F8_E5M2")
+"""The names of the precisions of 8 bits that weights are kept in, as safetensors writes them."""
 _GGUF, _ZIP, _PICKLE, _LFS = b"GGUF", b"PK\x03\x04", b"\x80", b"version https://git-lfs"
 
 
@@ -78,10 +80,14 @@ class WeightFile:
             return raw
 
         def read(name: str) -> Tensor:
-            scale = self._scales.get(name)
-            return raw(name) if scale is None else scaled(raw(name), raw(scale), f"{self.path}")
+            return raw(name) if name not in self._scales else self.stored(name, raw).converted()
 
         return read
+
+    def stored(self, name: str, raw: Callable[[str], Tensor]) -> Fp8Tensor:
+        """A quantised weight with its scale, read by :meth:`raw_reader`."""
+        scale = self._scales.get(name)
+        return Fp8Tensor(raw(name), None) if scale is None else scaled(raw(name), raw(scale), f"{self.path}")
 
     def raw_reader(self) -> Callable[[str], Tensor]:
         """Reads a tensor as it is stored."""
@@ -90,9 +96,9 @@ class WeightFile:
         read: Callable[[str], Tensor] = safe_open(self.path, framework="pt").get_tensor
         return read
 
-    def view(self, names: Mapping[str, str]) -> Mapping[str, Tensor]:
+    def view(self, names: Mapping[str, str]) -> TensorView:
         """The tensors of this file under other names, each read when it is asked for; ``names``: new by their own."""
-        return _View(self, {new: own for own, new in names.items()})
+        return TensorView(self, {new: own for own, new in names.items()})
 
     def below(self, prefix: str) -> dict[str, str]:
         """Whole names by what follows a prefix, of the tensors whose names begin with it."""
@@ -104,7 +110,7 @@ class WeightFile:
         return () if facts is None else facts.shape
 
 
-class _View(Mapping[str, Tensor]):
+class TensorView(Mapping[str, Tensor]):
     """See :meth:`WeightFile.view`; the file is opened once."""
 
     def __init__(self, file: WeightFile, names: Mapping[str, str]) -> None:
@@ -114,8 +120,19 @@ class _View(Mapping[str, Tensor]):
     def _tensor(self) -> Callable[[str], Tensor]:
         return self._file.reader()
 
+    @cached_property
+    def _raw(self) -> Callable[[str], Tensor]:
+        return self._file.raw_reader()
+
     def __getitem__(self, name: str) -> Tensor:
         return self._tensor(self._names[name])
+
+    def fp8(self, name: str) -> Fp8Tensor | None:
+        """A weight as it is stored, where that is in fp8; nothing is read of others."""
+        own = self._names[name]
+        if self._file.tensors[own].dtype not in FP8:
+            return None
+        return self._file.stored(own, self._raw)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -31,7 +31,7 @@ _CONTROL = ("file", "strength", "start", "end", "hint")
 _FILES = ("source", "output", "compare", "report", "save_hints")
 _SPAN = ("start", "end")
 _TABLES = ("model", "memory", "settings", "encode", "subject")
-_SWITCHES = ("channels_last", "compile", "offload", "lossless")
+_SWITCHES = ("channels_last", "compile", "offload", "block_offload", "fp8_weights", "lossless")
 _OF_EVERY_CLIP = ("job_version", "device", "scale", "compare_layout", "strict", "model", "memory", "settings", "encode")
 """Keys that a config file may have."""
 

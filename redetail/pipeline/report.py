@@ -99,7 +99,7 @@ def report_of(run: Run, job: Job, plan: Plan, measures: Measures, outputs: Outpu
         source=run.source.info,
         size=job.scale.size(plan.size),
         engine=capabilities.name,
-        placement=capabilities.placement,
+        placement=plan.placement or capabilities.placement,
         passes=run.watch.passes(len(plan)),
         regions=measures.regions,
         untouched=measures.untouched(outputs.output),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from redetail.engines.base import Engine, noise_level
+from redetail.engines.base import Engine, PlansMemory, noise_level
 from redetail.engines.checks import prompt_notes
 from redetail.errors import SettingsError
 from redetail.geometry.scale import ratios
@@ -125,11 +125,22 @@ class Run:
             crops,
             notices,
             self.settings,
-            self.engine.capabilities.placement,
+            self._placement(crops),
             budgets,
             found.left_out,
             noise_level(self.engine, self.settings),
         )
+
+    def _placement(self, crops: Sequence[CropPlan]) -> Mapping[str, Any]:
+        """Where and how the engine computes, with the memory that its largest crops take where it knows that."""
+        placement = self.engine.capabilities.placement
+        if not crops or not isinstance(self.engine, PlansMemory):
+            return placement
+        plans = [
+            self.engine.memory_plan(max(map(len, crop.stretches)), crop.padding.padded(crop.working)) for crop in crops
+        ]
+        most = max(plans, key=lambda plan: plan.get("needed", 0))
+        return {**placement, "memory": dict(most)} if most else placement
 
     def plan_of(self, regions: Sequence[Region]) -> Plan:
         """A plan for regions that are known already: the frames that they span."""

@@ -37,6 +37,9 @@ def test_a_face_is_detailed_and_the_noise_level_reported(model, tmp_path, capsys
     document = json.loads(report.read_text())
     assert document["engine"] == "wan:thin-wan"
     assert document["noise_level"] == pytest.approx(0.25, abs=1e-4)
+    memory = document["placement"]["memory"]
+    assert [*memory] == ["transformer", "text encoder", "VAE", "activations", "needed", "device"]
+    assert memory["transformer"] + memory["VAE"] + memory["activations"] < memory["needed"] < memory["device"]
     (region,) = document["regions"]
     assert region["stop"] - region["start"] == FRAMES
     assert region["measured"]["mean_change"] > 0
@@ -49,6 +52,8 @@ def test_a_dry_run_says_what_a_shift_does(model, capsys):
     assert "--shift 8" in printed
     assert "starts at noise level 0.89" in printed
     assert "context-overlap 16" in printed
+    assert "  computed: transformer " in printed
+    assert " MB; at a time up to " in printed
 
 
 def test_lora_and_motion_modules_are_refused_by_name(model, tmp_path, capsys):

@@ -200,20 +200,17 @@ def _describe(folder: Path) -> FileFacts:
     )
 
 
-_WORDS_OF = {**dict.fromkeys(TRANSFORMERS, "transformer"), "vae": "VAE", "text_encoder": "text encoder"}
-
-
 def _sizes(facts: FileFacts, placement: Placement) -> PartSizes:
     """Of a folder its own parts; of a transformer alone with the published text encoder and VAE."""
-    from redetail.engines.files import identify
-    from redetail.engines.wan.fit import TEXT, TRANSFORMER, VAE, weights_of
+    from redetail.engines.wan.fit import TEXT, TRANSFORMER, VAE, Way, model_of, part_facts
 
-    parts = [(TRANSFORMER, facts)]
-    if os.path.isdir(facts.path):
-        unused = {name for name in TRANSFORMERS if (facts.path / name) != transformer_folder(facts.path)}
-        parts = [(_WORDS_OF[part], identify(path)) for part, path in _files(facts.path) if part not in unused]
-    found = weights_of(parts, placement)
-    return PartSizes({TRANSFORMER: found.transformer, TEXT: found.text, VAE: found.vae}, found.needed())
+    parts, folder = [(TRANSFORMER, facts)], transformer_folder(facts.path)
+    if folder is not None:
+        places = {TRANSFORMER: folder, TEXT: facts.path / "text_encoder", VAE: facts.path / "vae"}
+        parts = [one for part, place in places.items() for one in part_facts(part, place)]
+    model = model_of(parts, placement)
+    ways = {way.options: model.needed(way) for way in model.ways(placement.device)}
+    return PartSizes(model.weights(Way()), ways)
 
 
 def _unused(folder: Path) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from redetail.engines.fp8 import Fp8Layer
 from redetail.engines.lora.delta import weight_delta
 from redetail.engines.lora.file import Layer, LoraFile, read_lora
 from redetail.engines.spec import WeightedFile
@@ -27,7 +28,8 @@ class LoraMixer:
     """Puts networks into the state "as loaded, and these LoRAs".
 
     The sum is made in float32 and rounded once to the precision of the weight: W + sum of strength * delta. The weights
-    that LoRAs touch are kept as they were loaded, so that every state is reached from there and nothing adds up.
+    that LoRAs touch are kept as they were loaded, so that every state is reached from there and nothing adds up. A
+    weight that stays in fp8 is left alone: the sum, which fp8 could not hold, is made each time that it is used.
     Threads change the networks one after another; who computes with them holds the lock of the engine.
     """
 
@@ -36,7 +38,7 @@ class LoraMixer:
         wanted; ``base`` and ``name``: the base model, "" where the networks do not show it."""
         self._find, self._base, self._name = layers, base, name
         self._lock = threading.Lock()
-        self._originals: dict[tuple[Layer, str], Tensor] = {}
+        self._originals: dict[tuple[Layer, str], Tensor | None] = {}  # None where the weight itself is not changed
         self._current: tuple[tuple[str, int, float], ...] = ()
         self._said: set[Path] = set()
 
@@ -86,7 +88,7 @@ class LoraMixer:
         """What a file changes here, checked for its shape."""
         self._check_base(lora)
         found = [change for layer in lora.layers for change in _changes_of(lora, layer)]
-        fitting = [change for change in found if self._weight(change.layer, change.name) is not None]
+        fitting = [change for change in found if self._shape(change.layer, change.name) is not None]
         for change in fitting:
             self._check_shape(lora, change)
         if not fitting:
@@ -112,44 +114,48 @@ class LoraMixer:
             )
 
     def _check_shape(self, lora: LoraFile, change: _Change) -> None:
-        weight = self._weight(change.layer, change.name)
-        delta = change.delta_shape()
-        if weight is not None and (delta is None or delta.numel() != weight.numel() or delta[0] != weight.shape[0]):
+        shape, delta = self._shape(change.layer, change.name), change.delta_shape()
+        if shape is not None and (delta is None or delta.numel() != shape.numel() or delta[0] != shape[0]):
             raise ModelError(
                 f"The LoRA {lora.path} does not fit this model{self._named()}: its layer {_text(change.layer)} is for "
-                f"weights of {_shape(delta)}, not {_shape(weight.shape)}; use a LoRA of the same base model."
+                f"weights of {_dimensions(delta)}, not {_dimensions(shape)}; use a LoRA of the same base model."
             )
 
-    def _merged(self, key: tuple[Layer, str], found: Iterable[tuple[_Change, float]]) -> Tensor:
-        """The new value of a weight, where the weight is and in its precision."""
-        weight = self._weight(*key)
-        assert weight is not None
-        original = self._originals.get(key, weight)
-        total = original.to(weight.device, torch.float32, copy=True)
-        for change, strength in found:
-            total += change.delta(weight.device).reshape(weight.shape) * strength
-        merged = total.to(weight.dtype)
-        if not torch.isfinite(merged).all():
-            raise ModelError(
-                f"The LoRA {', '.join(str(change.lora.path) for change, _ in found)} makes weights of "
-                f"{_text(key[0])} that are not finite; give a smaller strength, or copy or download it again."
-            )
-        return merged
-
-    def _set(self, key: tuple[Layer, str], found: Sequence[tuple[_Change, float]]) -> None:
-        """Write a weight with these changes, or its original where there are none; it is kept in main memory."""
-        weight = self._weight(*key)
-        assert weight is not None
-        if not found:
-            weight.copy_(self._originals.pop(key))
+    def _set(self, key: tuple[Layer, str], found: _Changes) -> None:
+        """Give a weight these changes, or its original where there are none; that is kept in main memory."""
+        (layer, name), owner = key, self._layers[key[0]]
+        if name == "weight" and isinstance(owner, Fp8Layer):
+            self._patch(key, owner, found)
             return
-        merged = self._merged(key, found)
+        weight: Tensor = getattr(owner, name)
+        original = self._originals.get(key, weight)
+        assert original is not None, "only weights in fp8 have none"
+        if not found:
+            weight.copy_(original)
+            self._originals.pop(key, None)
+            return
+        merged = _merged(original.to(weight.device), found)
+        _check_finite(merged, layer, found)
         if key not in self._originals:
             self._originals[key] = weight.detach().to("cpu", copy=True)
         weight.copy_(merged)
 
-    def _weight(self, layer: Layer, name: str) -> Tensor | None:
-        return getattr(self._layers.get(layer), name, None)
+    def _patch(self, key: tuple[Layer, str], owner: Fp8Layer, found: _Changes) -> None:
+        if not found:
+            owner.patch = None
+            self._originals.pop(key, None)
+            return
+        _check_finite(_merged(owner.original, found), key[0], found)
+        self._originals[key] = None
+        owner.patch = lambda weight: _merged(weight, found)
+
+    def _shape(self, layer: Layer, name: str) -> torch.Size | None:
+        """Of a parameter; None where there is none of that name."""
+        owner = self._layers.get(layer)
+        if name == "weight" and isinstance(owner, Fp8Layer):
+            return owner.shape
+        parameter = getattr(owner, name, None)
+        return parameter.shape if isinstance(parameter, Tensor) else None
 
     def _named(self) -> str:
         return f" ({self._name})" if self._base else ""
@@ -184,6 +190,26 @@ class _Change:
         return weight_delta(tensors, lambda rank: self.lora.scale(self.layer, rank))
 
 
+_Changes = Sequence[tuple[_Change, float]]
+"""What files do to one parameter, and how strongly."""
+
+
+def _merged(original: Tensor, found: _Changes) -> Tensor:
+    """The new value of a parameter, where the original is and in its precision."""
+    total = original.to(torch.float32, copy=True)
+    for change, strength in found:
+        total += change.delta(original.device).reshape(original.shape) * strength
+    return total.to(original.dtype)
+
+
+def _check_finite(merged: Tensor, layer: Layer, found: _Changes) -> None:
+    if not torch.isfinite(merged).all():
+        raise ModelError(
+            f"The LoRA {', '.join(str(change.lora.path) for change, _ in found)} makes weights of "
+            f"{_text(layer)} that are not finite; give a smaller strength, or copy or download it again."
+        )
+
+
 def _changes_of(lora: LoraFile, layer: Layer) -> Iterator[_Change]:
     roles = lora.layers[layer].keys()
     if roles - {"diff_b", "alpha"}:
@@ -201,5 +227,5 @@ def _text(layer: Layer) -> str:
     return f"{layer[0]}: {layer[1]}" if layer[0] != "unet" else layer[1]
 
 
-def _shape(shape: torch.Size | None) -> str:
+def _dimensions(shape: torch.Size | None) -> str:
     return "another shape" if shape is None else "x".join(str(size) for size in shape)

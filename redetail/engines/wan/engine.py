@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,9 +13,11 @@ from redetail.engines.base import Capabilities
 from redetail.engines.device import Placement
 from redetail.engines.latent import Codec, LatentEngine
 from redetail.engines.libraries import quiet
+from redetail.engines.memory import device_memory
 from redetail.engines.offload import OffloadedCodec, offload_blocks
 from redetail.engines.spec import ModelSpec
 from redetail.engines.wan.codec import WanCodec
+from redetail.engines.wan.fit import TEXT, TRANSFORMER, VAE, Fit, Way, model_of, part_facts
 from redetail.engines.wan.model import WanParts, open_wan
 from redetail.engines.wan.network import Experts, WanModel
 from redetail.engines.wan.text import WanText
@@ -34,7 +37,9 @@ def load_wan_engine(family: Architecture, spec: ModelSpec, placement: Placement)
     :class:`~redetail.errors.ModelError` for files that cannot be used or do not fit one another, and
     :class:`~redetail.errors.DependencyError` without diffusers or transformers.
     """
-    parts, placement = open_wan(spec), _placed(placement)
+    parts = open_wan(spec)
+    fit = _fit(parts, placement)
+    placement = _placed(placement, fit.way)
     device, offload = placement.device, placement.modes.offload
     with quiet():
         experts = _experts(parts, spec, placement)
@@ -60,7 +65,7 @@ def load_wan_engine(family: Architecture, spec: ModelSpec, placement: Placement)
         uses_shift=True,
         has_vae=True,
     )
-    return LatentEngine(codec, WanModel(experts, text, parts.shift), capabilities, placement)
+    return LatentEngine(codec, WanModel(experts, text, parts.shift), capabilities, placement, memory_plan=fit.plan)
 
 
 def _experts(parts: WanParts, spec: ModelSpec, placement: Placement) -> Experts:
@@ -90,7 +95,16 @@ def _experts(parts: WanParts, spec: ModelSpec, placement: Placement) -> Experts:
     )  # fmt: skip
 
 
-def _placed(placement: Placement) -> Placement:
-    """The placement without what these networks do not have: slices, tiles, batches and channels last."""
-    modes = replace(placement.modes, attention="sdpa", channels_last=False, vae_tile=0, vae_batch=None, vae_pixels=None)
-    return replace(placement, modes=modes)
+def _fit(parts: WanParts, placement: Placement) -> Fit:
+    """The way to use the device that was asked for, or that its memory allows."""
+    transformers = [parts.transformer, *([] if parts.low_noise is None else [parts.low_noise])]
+    places = [*((TRANSFORMER, part) for part in transformers), (TEXT, parts.text.network), (VAE, parts.vae)]
+    facts = [one for words, part in places for one in part_facts(words, part.path)]
+    model, total = model_of(facts, placement, len(transformers)), device_memory(placement.device)
+    return Fit(model, model.best_way(placement.asked, placement.device, total), total)
+
+
+def _placed(placement: Placement, way: Way) -> Placement:
+    """The placement in this way, without what these networks do not have: slices, tiles, batches and channels last."""
+    absent: dict[str, Any] = {"vae_tile": 0, "vae_batch": None, "vae_pixels": None, "channels_last": False}
+    return replace(placement, modes=replace(placement.modes, attention="sdpa", **absent, **asdict(way)))

@@ -1,63 +1,221 @@
-"""Whether a model of Wan fits a device, and with which offload: computed from its files, without reading a number."""
+"""What a model of Wan takes of a device, and the least that has to be saved there: computed from its files, without
+reading a number."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from redetail.engines.config import read_config
 from redetail.engines.device import Placement
-from redetail.engines.files import FileFacts
+from redetail.engines.files import FileFacts, identify
+from redetail.engines.memory import Memory, device_memory
+from redetail.errors import SettingsError
+from redetail.region import Size
 
 TRANSFORMER, TEXT, VAE = "transformer", "text encoder", "VAE"
 PUBLISHED: Mapping[str, int] = {TEXT: 5_680_910_336, VAE: 126_892_531}
 """Numbers in what goes with a transformer, where it is not beside it: UMT5-XXL and the VAE of Wan 2.1."""
 
+USUAL_FRAMES, USUAL_SIDE = 81, 512
+"""The crops that room is left for when the way to use a device is chosen, before any crop is known."""
+
+VAE_BYTES_PER_PIXEL = 20_000
+"""Of a crop, in float32: counted in a decoder of full size that ran without values, four frames at a time."""
+
+
+def transformer_bytes(width: int, itemsize: int) -> int:
+    """Bytes for each token, counted likewise with both published widths: 40 for each feature in half precision, 77 in
+    float32. Attention is counted as kernels do it that never hold all of its weights."""
+    return width * (19 * itemsize + 2)
+
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """Bytes of the parts on a device; ``block``: of one block of the transformer."""
+class Way:
+    """A way to use a device: with weights kept in fp8 where they are stored so, with text encoder and VAE there only
+    while they work, and with one block of the transformer there at a time."""
 
-    transformer: int
-    text: int
-    vae: int
-    block: int
+    fp8_weights: bool = False
+    offload: bool = False
+    block_offload: bool = False
 
-    def needed(self) -> dict[str, int]:
-        """Bytes of memory that a device should have, by the options that bring it about, from most to least.
+    @property
+    def options(self) -> str:
+        """What brings it about on the command line; "" for the plain way."""
+        names = ("offload", "block_offload", "fp8_weights")
+        return " ".join(f"--{name.replace('_', '-')}" for name in names if getattr(self, name))
 
-        With ``--offload`` text encoder and VAE are there by turns; with ``--block-offload`` one block is. A fifth of
-        the memory is left to the work of transformer and VAE, a twentieth to that of the text encoder.
-        """
+
+_WAYS = (
+    Way(),
+    Way(fp8_weights=True),
+    Way(offload=True),
+    Way(fp8_weights=True, offload=True),
+    Way(fp8_weights=True, offload=True, block_offload=True),
+    Way(offload=True, block_offload=True),
+)
+"""From the quickest on; of blocks in fp8 there is less to copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """Of the weights of a part: ``converted`` to the precision that it computes in, and ``kept`` in fp8 as far as they
+    are stored so."""
+
+    converted: int
+    kept: int
+
+    def of(self, way: Way) -> int:
+        """What the weights take in that way."""
+        return self.kept if way.fp8_weights else self.converted
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a model takes: ``parts``: the weights by part, both experts counted where there are two; ``experts``: how
+    many; ``blocks`` and ``width`` of a transformer; ``itemsize`` and ``vae_itemsize``: bytes of a number that the
+    transformer and the VAE compute with."""
+
+    parts: Mapping[str, Bytes]
+    experts: int
+    blocks: int
+    width: int
+    itemsize: int
+    vae_itemsize: int = 4
+
+    def weights(self, way: Way) -> dict[str, int]:
+        """Bytes of the weights, wherever they are, by part."""
+        return {part: size.of(way) for part, size in self.parts.items()}
+
+    def activations(self, frames: int, width: int, height: int) -> dict[str, int]:
+        """Bytes that transformer and VAE take beside their weights while they work on such crops."""
+        tokens = ((frames + 2) // 4 + 1) * (width * height // 256)
         return {
-            "": _with_work(self.transformer + self.text + self.vae),
-            "--offload": max(_with_work(self.transformer + self.vae), _with_text(self.transformer + self.text)),
-            "--offload --block-offload": max(_with_work(self.block + self.vae), _with_text(self.text)),
+            TRANSFORMER: tokens * transformer_bytes(self.width, self.itemsize),
+            VAE: width * height * VAE_BYTES_PER_PIXEL * self.vae_itemsize // 4,
+        }
+
+    def needed(self, way: Way, frames: int = USUAL_FRAMES, width: int = USUAL_SIDE, height: int = USUAL_SIDE) -> int:
+        """Bytes of memory that a device should have for such crops; a twentieth is left to what no count shows."""
+        held, work = self.weights(way), self.activations(frames, width, height)
+        one = held[TRANSFORMER] // self.experts
+        idle = busy = one if way.offload else held[TRANSFORMER]
+        if way.block_offload:  # beside its blocks a transformer has less than the weights of one more
+            idle, busy = one // self.blocks, 2 * (one // self.blocks)
+        if way.offload:
+            most = max(busy + work[TRANSFORMER], idle + held[VAE] + work[VAE], idle + held[TEXT])
+        else:
+            most = held[VAE] + held[TEXT] + max(busy + work[TRANSFORMER], idle + work[VAE])
+        return most * 20 // 19
+
+    def ways(self, device: torch.device) -> Iterator[Way]:
+        """The ways that differ here: of files without fp8 none keeps it, Metal has none, and the CPU has one memory for
+        all."""
+        kept = self.in_fp8 and device.type != "mps"
+        for way in _WAYS:
+            if not (way.offload and device.type == "cpu") and (kept or not way.fp8_weights):
+                yield way
+
+    @property
+    def in_fp8(self) -> bool:
+        """Whether any weights are stored in fp8."""
+        return any(size.kept < size.converted for size in self.parts.values())
+
+    def best_way(self, asked: Memory, device: torch.device, available: int | None = None) -> Way:
+        """The quickest way that fits ``available`` bytes (None: those of the device), else the smallest, of those that
+        have what was asked for.
+
+        Raises :class:`~redetail.errors.SettingsError` where fp8 is asked of a device that does not have it.
+        """
+        if asked.fp8_weights and device.type == "mps":
+            raise SettingsError("fp8-weights is on, but Metal does not have fp8; leave it out.")
+        total = device_memory(device) if available is None else available
+        wanted = [_with_asked(way, asked) for way in self.ways(device)]
+        return next((way for way in wanted if self.needed(way) <= total), min(wanted, key=self.needed))
+
+
+def _with_asked(way: Way, asked: Memory) -> Way:
+    """A way with the switches that were given."""
+    given: dict[str, Any] = {
+        name: getattr(asked, name)
+        for name in ("fp8_weights", "offload", "block_offload")
+        if getattr(asked, name) is not None
+    }
+    return replace(way, **given)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A model on a device of ``total`` bytes, and the way in which it uses it."""
+
+    model: Model
+    way: Way
+    total: int
+
+    def plan(self, frames: int, size: Size) -> dict[str, int]:
+        """Bytes by what takes them, for crops of so many frames and this size: the weights of each part, wherever they
+        are, the activations, what is on the device at a time, and what the device has. All but the last is
+        computed."""
+        crops = min(frames, USUAL_FRAMES), size.width, size.height
+        return {
+            **self.model.weights(self.way),
+            "activations": max(self.model.activations(*crops).values()),
+            "needed": self.model.needed(self.way, *crops),
+            "device": self.total,
         }
 
 
-def _with_work(weights: int) -> int:
-    return weights * 5 // 4
-
-
-def _with_text(weights: int) -> int:
-    return weights * 20 // 19
-
-
-def weights_of(parts: Iterable[tuple[str, FileFacts]], placement: Placement) -> Weights:
-    """What the files of each part take as they are loaded: quantised ones in the precision that they compute in."""
-    numbers: dict[str, int] = {}
-    blocks = 1
-    for part, facts in parts:
-        numbers[part] = numbers.get(part, 0) + facts.parameters
-        if part == TRANSFORMER:
-            blocks = max(blocks, facts.details.get("blocks", 1))
-    counts = {**PUBLISHED, **numbers}
+def model_of(parts: Iterable[tuple[str, FileFacts]], placement: Placement, experts: int = 1) -> Model:
+    """What the files of each part take as they are loaded; ``experts``: how many transformers are among them."""
     dtypes = {
         TRANSFORMER: placement.dtype,
         TEXT: placement.text_dtype or placement.dtype,
         VAE: placement.vae_dtype or torch.float32,
     }
-    size = {part: counts[part] * dtype.itemsize for part, dtype in dtypes.items()}
-    return Weights(size[TRANSFORMER], size[TEXT], size[VAE], size[TRANSFORMER] // blocks)
+    numbers, in_fp8 = Counter[str](), Counter[str]()
+    blocks = width = 0
+    for part, facts in parts:
+        numbers[part] += facts.parameters
+        in_fp8[part] += facts.in_fp8
+        if part == TRANSFORMER:
+            blocks = max(blocks, facts.details.get("blocks", 0))
+            width = max(width, facts.details.get("width", 0))
+    counts = {**PUBLISHED, **numbers}
+    sizes = {part: counts[part] * dtype.itemsize for part, dtype in dtypes.items()}
+    weights = {part: Bytes(size, size - in_fp8[part] * (dtypes[part].itemsize - 1)) for part, size in sizes.items()}
+    return Model(weights, experts, max(blocks, 1), width, placement.dtype.itemsize, dtypes[VAE].itemsize)
+
+
+def files_of(path: Path) -> list[Path]:
+    """A file, or the weight files of a part's folder: of those in half precision beside others, the others."""
+    if not os.path.isdir(path):
+        return [path]
+    files = sorted(path.glob("*.safetensors"))
+    return [file for file in files if ".fp16" not in file.name] or files
+
+
+def transformer_facts(path: Path) -> Iterator[FileFacts]:
+    """The facts of a transformer, in a file or a folder, whose config says how many blocks all of its files have.
+
+    A folder's weights are converted as they are loaded.
+    """
+    if not os.path.isdir(path):
+        yield identify(path)
+        return
+    config = read_config(path / "config.json")
+    width = config.get("num_attention_heads", 0) * config.get("attention_head_dim", 0)
+    for file in files_of(path):
+        facts = identify(file)
+        yield replace(facts, in_fp8=0, details={**facts.details, "blocks": config.get("num_layers", 1), "width": width})
+
+
+def part_facts(part: str, path: Path) -> Iterator[tuple[str, FileFacts]]:
+    """The facts of every file of a part."""
+    facts = transformer_facts(path) if part == TRANSFORMER else map(identify, files_of(path))
+    return ((part, one if not os.path.isdir(path) else replace(one, in_fp8=0)) for one in facts)

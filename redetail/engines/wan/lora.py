@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from redetail.engines.fp8 import Fp8Layer
 from redetail.engines.lora.file import Layer
 from redetail.engines.lora.mixer import LoraMixer
 from redetail.engines.wan import conversion
@@ -44,7 +45,7 @@ def _layers(transformer: nn.Module) -> dict[Layer, Any]:
 
 def _weighted(transformer: nn.Module) -> Iterator[tuple[str, Any]]:
     for name, module in transformer.named_modules():
-        if isinstance(getattr(module, "weight", None), Tensor):
+        if isinstance(module, Fp8Layer) or isinstance(getattr(module, "weight", None), Tensor):
             yield name, module
         if isinstance(getattr(module, _TABLE, None), Tensor):
             yield f"{name}.{_TABLE}".lstrip("."), _Modulation(module)

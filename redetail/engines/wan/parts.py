@@ -6,7 +6,7 @@ A part is checked when it is opened, before anything heavy is imported, and load
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from redetail.engines.config import Config, check_keys
 from redetail.engines.device import Placement
 from redetail.engines.files import FileFacts, open_as
 from redetail.engines.folder import ComponentFolder, load_network, open_network
+from redetail.engines.fp8 import keep_fp8
 from redetail.engines.state_dict import StateDict, fill, from_config, skeleton
 from redetail.engines.wan import conversion, schema
 from redetail.engines.wan.tokenizer import Tokenizer, open_tokenizer, sentencepiece_tokenizer, tokenizer_beside
@@ -140,7 +141,8 @@ def _transformer(state: StateDict, placement: Placement) -> Any:
     network: Any = skeleton(lambda: from_config(_TRANSFORMER, state.config))
     rope = network.rope  # a table that no file holds
     network.rope = type(rope)(rope.attention_head_dim, rope.patch_size, rope.max_seq_len).to(placement.device)
-    return fill(network, state, placement, exact=network._keep_in_fp32_modules)
+    exact = network._keep_in_fp32_modules
+    return fill(network, _as_stored(network, state, placement, exact), placement, exact=exact)
 
 
 def _text_encoder(state: StateDict, placement: Placement) -> Any:
@@ -149,9 +151,14 @@ def _text_encoder(state: StateDict, placement: Placement) -> Any:
     options = {name: value for name, value in state.config.items() if name != "architectures"}
     network: Any = skeleton(lambda: transformers.UMT5EncoderModel(transformers.UMT5Config(**options)))
     network.encoder.embed_tokens = None
-    fill(network, state, placement)
+    fill(network, _as_stored(network, state, placement), placement)
     network.encoder.embed_tokens = network.shared
     return network
+
+
+def _as_stored(network: nn.Module, state: StateDict, placement: Placement, exact: Collection[str] = ()) -> StateDict:
+    """The tensors of a network, with those in fp8 as they are where the placement keeps them so."""
+    return keep_fp8(network, state, placement.dtype, exact=exact) if placement.modes.fp8_weights else state
 
 
 def _filled(state: StateDict, build: Callable[[], nn.Module], placement: Placement) -> nn.Module:
