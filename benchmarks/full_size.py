@@ -63,12 +63,12 @@ def measure(folder: str, options: argparse.Namespace) -> dict[str, Any]:
     from redetail.settings import Settings
 
     spec = ModelSpec(checkpoint=Path(folder) / "sd.safetensors", motion_module=Path(folder) / "mm.safetensors")
-    bare, started = _peak(options.device), time.perf_counter()
+    bare, started = peak(options.device), time.perf_counter()
     engine = load_engine(
         spec, device=options.device, dtype=options.dtype, memory=Memory(compile=options.compile or None)
     )
     figures: dict[str, Any] = {"imports_mib": bare, "load_s": time.perf_counter() - started}
-    figures["loaded_mib"] = _peak(options.device)
+    figures["loaded_mib"] = peak(options.device)
     side = options.size
     crops = np.random.default_rng(1).random((options.frames, side, side, 3), dtype=np.float32)
     settings = Settings(
@@ -82,7 +82,7 @@ def measure(folder: str, options: argparse.Namespace) -> dict[str, Any]:
             result = enhance_arrays(engine, crops, np.ones((1, side, side), np.float32), settings)
         seconds.append(time.perf_counter() - lap)
         assert np.isfinite(result).all()
-    figures |= {"run_s": seconds, "frames_per_s": options.frames / min(seconds), "peak_mib": _peak(options.device)}
+    figures |= {"run_s": seconds, "frames_per_s": options.frames / min(seconds), "peak_mib": peak(options.device)}
     if options.profile:
         figures |= {"share": _shares(profile, options.device), "matrix_tflops": _matrix_rate(options)}
     return figures
@@ -124,7 +124,7 @@ def _matrix_rate(options: argparse.Namespace) -> float:
     return 2 * side**3 / best / 1e12
 
 
-def _peak(device: str) -> float:
+def peak(device: str) -> float:
     """Peak memory so far in MiB: of the card where there is one, else of this process with the files it maps."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / MIB
@@ -132,7 +132,8 @@ def _peak(device: str) -> float:
     return used / MIB if sys.platform == "darwin" else used / 1024
 
 
-def _alone(function: Any, *given: Any) -> Any:
+def alone(function: Any, *given: Any) -> Any:
+    """What a function gives in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *given).result()
 
@@ -161,9 +162,9 @@ def main() -> None:
         folder = options.files or temporary
         Path(folder).mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
-        sizes = _alone(make_files, folder, options.file_dtype)
+        sizes = alone(make_files, folder, options.file_dtype)
         print(f"files: {sizes} in {time.perf_counter() - started:.0f} s", file=sys.stderr)
-        figures = _alone(measure, folder, options)
+        figures = alone(measure, folder, options)
     machine = torch.cuda.get_device_name() if options.device == "cuda" else platform.processor() or platform.machine()
     about = {"date": date.today().isoformat(), "machine": machine, "threads": torch.get_num_threads()}
     asked = {name: value for name, value in vars(options).items() if name != "files"}
