@@ -25,7 +25,7 @@ from tests.comfy.toy_checkpoint import write_checkpoint
 
 FOLDER = Path(__file__).parent / "contract"
 CONTRACT = {**json.loads((FOLDER / "nodes.json").read_text()), **json.loads((FOLDER / "nodes_more.json").read_text())}
-FRAMES, SIDE = 4, 96
+FRAMES, SIDE = 16, 96
 FEATHER = 5
 pytestmark = pytest.mark.skipif(CHECKOUT not in os.environ, reason=f"{CHECKOUT} names no ComfyUI checkout")
 
@@ -46,7 +46,7 @@ def masked_area() -> NDArray[np.bool_]:
     """(F, H, W): a square that walks to the right."""
     area = np.zeros((FRAMES, SIDE, SIDE), bool)
     for frame in range(FRAMES):
-        area[frame, 30:60, 24 + 4 * frame : 54 + 4 * frame] = True
+        area[frame, 30:60, 24 + 2 * frame : 54 + 2 * frame] = True
     return area
 
 
@@ -69,7 +69,7 @@ def pictures(comfyui: ComfyUI, entry: dict[str, Any], node: str) -> NDArray[np.i
 
 
 def workflow() -> dict[str, Any]:
-    """Masks -> SEGS -> detailer -> paste, with a toy for a model."""
+    """Masks -> SEGS -> detailer -> paste as an old workflow holds them, with a toy for a model."""
     return {
         "model": node("CheckpointLoaderSimple", ckpt_name="toy.safetensors"),
         "yes": node("ToyText", seed=1),
@@ -107,7 +107,7 @@ def workflow() -> dict[str, Any]:
             denoise=0.6,
             basic_pipe=["pipe", 0],
             refiner_ratio=0.2,
-            noise_mask_feather=8,
+            noise_mask_feather=20,
         ),
         "paste": node("SEGSPaste", image=["clip", 0], segs=["detailer", 0], feather=FEATHER, alpha=255),
         "before": node("SaveImage", images=["clip", 0], filename_prefix="before"),
