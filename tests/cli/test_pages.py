@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from redetail.engines import FakeEngine
@@ -27,6 +28,7 @@ NOT_RUN = {
     "--ray": "tests/cluster/test_cli.py runs them on one Ray instance",
     "--detect hands": "MediaPipe's networks take seconds: tests/detection runs them",
 }
+CONFIG = "[settings]\nguide_size = 64\nmax_size = 64\n\n[encode]\npreset = 'ultrafast'\n"
 TYPED = [
     (page, words)
     for page in PAGES
@@ -41,11 +43,27 @@ def track(label: str, left: float, frames: range) -> dict[str, object]:
     return {"label": label, "tracklets": [{"start": frames.start, "confidence": 0.9, "boxes": [box] * len(frames)}]}
 
 
+def frames_of_a_face() -> list[NDArray[np.uint8]]:
+    """Three frames, 288x240, with everything that the commands draw a box round."""
+    return [frame[:240, :288] for frame in clip_frames("guitarist")[:3]]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Those as a video."""
+    return write_video(tmp_path_factory.mktemp("clip") / "in.mp4", frames_of_a_face()).read_bytes()
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_engine: FakeEngine) -> Path:
-    """The working folder of a person who reads the docs: a clip of a face under the names that they use."""
-    frames = clip_frames("guitarist")[:4]
-    write_video(tmp_path / "in.mp4", frames)
+def folder(tmp_path: Path, clip: bytes, monkeypatch: pytest.MonkeyPatch, fake_engine: FakeEngine) -> Path:
+    """The working folder of a person who reads the docs: a clip of a face under the names that they use.
+
+    It is small, and so are the crops and the effort of the encoder, since what is tested is that the commands run.
+    """
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "config" / "redetail").mkdir(parents=True)
+    (tmp_path / "config" / "redetail" / "config.toml").write_text(CONFIG)
+    (tmp_path / "in.mp4").write_bytes(clip)
     for name in (
         "low.mp4",
         "high.mp4",
@@ -62,12 +80,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_engine: FakeEng
         path.write_bytes((tmp_path / "in.mp4").read_bytes())
     (tmp_path / "list.txt").write_text("takes/3.mp4\n")
     (tmp_path / "job.toml").write_text('source = "in.mp4"\noutput = "job-out.mp4"\n')
-    Image.fromarray(np.pad(np.full((80, 80), 255, np.uint8), ((60, 210), (90, 180)))).save(tmp_path / "mask.png")
-    Image.fromarray(frames[0]).save(tmp_path / "anna.jpg")
-    first, last = range(2), range(2, 4)
+    Image.fromarray(np.pad(np.full((80, 80), 255, np.uint8), ((60, 100), (90, 118)))).save(tmp_path / "mask.png")
+    Image.fromarray(frames_of_a_face()[0]).save(tmp_path / "anna.jpg")
+    first, last = range(2), range(2, 3)
     tracks = [track("face 1", 10, first), track("face 2", 90, first), track("face 3", 170, first)]
     tracks.append(track("face 4", 12, last))
-    document = {"tracks_version": 1, "size": [350, 350], "tracks": tracks}
+    document = {"tracks_version": 1, "size": [288, 240], "tracks": tracks}
     (tmp_path / "tracks.json").write_text(json.dumps(document))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -88,7 +106,7 @@ def test_a_command_of_a_page_runs(page: Path, words: list[str], folder: Path, ru
     before = set(folder.rglob("*"))
     ran = run(*short(words))
     assert (ran.code, ran.err if ran.code else "") == (0, "")
-    assert set(folder.rglob("*")) > before or words[1] in ("models", "evaluate"), "it wrote nothing"
+    assert set(folder.rglob("*")) > before or words[1] in ("models", "evaluate", "completion"), "it wrote nothing"
 
 
 def test_what_is_not_run_is_still_on_a_page() -> None:
