@@ -35,12 +35,13 @@ def main(arguments: Sequence[str]) -> int:
     run = Run.from_folder(folder)
     if run.state is not State.RUNNING or run.attempt != attempt:
         return COMPLETE
-    _watch(run)
+    watch = _watch(run)
     with run.events.open("a", encoding="utf-8") as events, (folder / "output.txt").open("a", encoding="utf-8") as out:
         try:
             code = _all(run, out, events)
         except KeyboardInterrupt:  # between two commands
             code = STOPPED
+    watch.set()
     write_exit(folder, attempt, code)
     lock.release()
     return code
@@ -79,21 +80,22 @@ def _one(command: Sequence[str], out: TextIO, events: TextIO) -> int:
     return COMPLETE
 
 
-def _watch(run: Run) -> None:
-    """Interrupt the main thread for the first stop request and for the second, which stops at once."""
+def _watch(run: Run) -> threading.Event:
+    """Interrupt the main thread for the first stop request and for the second, which stops at once; setting the event
+    ends it."""
 
     def watch() -> None:
         delivered = 0
-        while True:
-            wait.wait(_POLL)
+        while not end.wait(_POLL):
             with suppress(OSError):
                 asked = run.stop_request.stat().st_size
                 if asked > delivered and callable(signal.getsignal(signal.SIGINT)):
                     delivered += 1
                     _thread.interrupt_main()
 
-    wait = threading.Event()
+    end = threading.Event()
     threading.Thread(target=watch, name="stop requests", daemon=True).start()
+    return end
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A live server for tests of the page."""
+"""A live server for tests of the page: one for all of them, since it takes seconds to start."""
 
 import os
 import subprocess
@@ -36,6 +36,12 @@ class Server:
                 return cls(folder, process, line.split()[4])
         raise AssertionError(f"the server did not start: {said}")
 
+    def restart(self) -> None:
+        """Stop it and start another one for the same folder, at another address."""
+        self.stop()
+        started = Server.start(self.folder)
+        self.process, self.address = started.process, started.address
+
     def stop(self) -> None:
         """As Ctrl-C does."""
         self.process.terminate()
@@ -46,7 +52,7 @@ class Server:
         self.process.communicate()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the page, with a secret beside it."""
     outer = tmp_path_factory.mktemp("web")
@@ -56,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return inner
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(folder: Path) -> Iterator[Server]:
     """A server of that folder."""
     started = Server.start(folder)

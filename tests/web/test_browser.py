@@ -38,6 +38,11 @@ class Watch:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", self._asked)
 
+    def check(self) -> None:
+        """Nothing so far."""
+        assert self.errors == []
+        assert self.elsewhere == []
+
     def _asked(self, request: Any) -> None:
         if not request.url.startswith((self.address, "data:", "blob:")):
             self.elsewhere.append(request.url)
@@ -52,7 +57,8 @@ def page() -> Iterator[Any]:
     api = pytest.importorskip("playwright.sync_api")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 1280, "height": 900})
+        window = {"width": 1280, "height": 900}
+        opened = browser.new_page(viewport=window, reduced_motion="reduce")  # drawing takes the processor from the runs
         opened.set_default_timeout(WAIT)
         yield opened
         browser.close()
@@ -67,81 +73,85 @@ def tab(page: Any, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).click()
 
 
-def run_state(page: Any, kind: str, number: int = 0) -> str:
-    rows = page.locator("#run-list .rd-run").filter(has=page.locator(".rd-kind", has_text=re.compile(f"^{kind}$")))
-    return str(rows.nth(number).locator(".rd-state").inner_text())
+def press(page: Any, button: str) -> None:
+    page.get_by_role("button", name=f"{button}: guitarist.mp4").click()
 
 
-def wait_for_state(page: Any, kind: str, state: str) -> None:
-    row = page.locator("#run-list .rd-run").filter(has=page.locator(".rd-kind", has_text=re.compile(f"^{kind}$")))
-    row.first.locator(".rd-state", has_text=state).wait_for()
+def wait_for_state(page: Any, state: str) -> None:
+    """Wait until the list says so of the only run that details."""
+    row = page.locator("#run-list .rd-run").filter(has=page.locator(".rd-kind", has_text=re.compile("^Detail$")))
+    row.locator(".rd-state", has_text=state).wait_for()
 
 
-def test_from_an_upload_to_a_result_equal_to_that_of_the_command_line(page: Any, folder: Path, tmp_path: Path) -> None:
-    server = Server.start(folder)
-    try:
-        watch = Watch(page, server.address)
-        open_page(page, server)
-        page.set_input_files("#upload input[type=file], input[type=file]", CLIPS / "guitarist.mp4")
-        page.wait_for_function("document.querySelector('#clip input').value === 'uploads/guitarist.mp4'")
-        page.locator("#end textarea, #end input").fill("3f")
-        page.locator("#setting-guide_size input").fill("64")
+def test_from_an_upload_to_a_result_equal_to_that_of_the_command_line(
+    page: Any, server: Server, tmp_path: Path
+) -> None:
+    watch = Watch(page, server.address)
+    open_page(page, server)
+    page.set_input_files("#upload input[type=file], input[type=file]", CLIPS / "guitarist.mp4")
+    page.wait_for_function("document.querySelector('#clip input').value === 'uploads/guitarist.mp4'")
+    page.locator("#end textarea, #end input").fill("3f")
+    page.locator("#setting-guide_size input").fill("64")
+    find_and_choose(page)
+    page.click("#preview")
+    page.wait_for_selector("#preview-view img")
+    assert page.evaluate(UNLABELLED) == []
+    check_width(page)
 
-        page.click("#find")
-        face = page.get_by_role("checkbox", name="face 1")
-        face.focus()
-        page.keyboard.press("Space")
-        assert not face.is_checked()
-        page.keyboard.press("Space")
-        assert face.is_checked()
+    page.click("#run")
+    page.wait_for_selector("#run-state :text('Queued')")
+    watch.check()
+    open_page(page, server)  # reload midway
+    watch.errors.clear()  # the page that was left complains of requests that were cut off
+    tab(page, "Runs")
+    press(page, "Stop")
+    wait_for_state(page, "stopped")
+    press(page, "Resume")
+    wait_for_state(page, "running")
+    watch.check()
 
-        page.click("#preview")
-        page.wait_for_selector("#preview-view img")
-        page.click("#run")
-        page.wait_for_selector("#run-state :text('Queued')")
-        assert page.evaluate(UNLABELLED) == []
-        check_width(page)
+    page.goto("about:blank")  # an open page would complain that there is no server
+    server.restart()
+    watch = Watch(page, server.address)
+    open_page(page, server)
+    check_keyboard(page)
+    tab(page, "Runs")
+    wait_for_state(page, "done")
+    press(page, "Show result")
+    page.wait_for_selector("#result video")
+    page.wait_for_selector("#result-picture img")
+    assert page.evaluate(UNLABELLED) == []
+    check_width(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download guitarist-detailed.mp4").click()
+    assert download.value.path().read_bytes() == of_command_line(tmp_path)
+    check_report(page)
+    watch.check()
 
-        assert watch.errors == []
-        open_page(page, server)  # reload midway
-        watch.errors.clear()  # the page that was left complains of requests that were cut off
-        tab(page, "Runs")
-        wait_for_state(page, "Detail", "done")
-        page.get_by_role("button", name="Show result: guitarist.mp4").click()
-        page.wait_for_selector("#result video")
-        page.wait_for_selector("#result-picture img")
-        with page.expect_download() as download:
-            page.get_by_role("link", name="Download guitarist-detailed.mp4").click()
-        assert page.evaluate(UNLABELLED) == []
-        check_width(page)
-        assert download.value.path().read_bytes() == of_command_line(tmp_path)
 
-        tab(page, "Detail")  # a run of the whole clip, which is stopped
-        page.wait_for_function("document.querySelector('#clip input').value === 'uploads/guitarist.mp4'")
-        page.click("#run")
-        tab(page, "Runs")
-        wait_for_state(page, "Detail", "running")
-        page.get_by_role("button", name="Stop: guitarist.mp4").click()
-        wait_for_state(page, "Detail", "stopped")
-        assert watch.errors == []
-        assert watch.elsewhere == []
-        page.goto("about:blank")  # an open page would complain that there is no server
-    finally:
-        server.stop()
+def find_and_choose(page: Any) -> None:
+    """Find the face, and untick and tick it with the keyboard."""
+    page.click("#find")
+    face = page.get_by_role("checkbox", name="face 1")
+    face.focus()
+    page.keyboard.press("Space")
+    assert not face.is_checked()
+    page.keyboard.press("Space")
+    assert face.is_checked()
 
-    server = Server.start(folder)
-    try:
-        watch = Watch(page, server.address)
-        open_page(page, server)
-        check_keyboard(page)
-        tab(page, "Runs")
-        wait_for_state(page, "Detail", "stopped")
-        assert run_state(page, "Detail", 1) == "done"
-        assert page.get_by_role("button", name="Resume: guitarist.mp4").is_visible()
-        assert watch.errors == []
-        assert watch.elsewhere == []
-    finally:
-        server.stop()
+
+def check_report(page: Any) -> None:
+    """The report opens as a page of its own, without an error, and says what was done."""
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Open the report").click()
+    report, errors = opened.value, []
+    report.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    report.reload()
+    assert report.locator("h1").inner_text().endswith("guitarist.mp4")
+    assert report.get_by_role("row", name="Subjects").locator("td").inner_text() == "1"
+    assert "guide_size = 64" in report.locator("#job").inner_text()
+    assert errors == []
+    report.close()
 
 
 def check_width(page: Any) -> None:

@@ -1,6 +1,7 @@
 """The folder of the page: what is in it, and what is not let in."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redetail.errors import InputError
+from redetail.web import folder as folder_module
 from redetail.web.folder import Folder, check_readable, media_type, safe_name
 from tests.cli.conftest import pictures, write_video
 
@@ -128,6 +130,15 @@ def test_an_upload_is_opened_by_the_reader_of_clips_first(tmp_path: Path) -> Non
     bad.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(1000))
     with pytest.raises(InputError, match="The file"):
         check_readable(bad)
+
+
+def test_an_upload_that_takes_for_ever_to_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(folder_module, "PATIENCE", 0.05)
+    monkeypatch.setattr("redetail.video.open_source", lambda path: gate.wait())
+    with pytest.raises(InputError, match=r"not read in 0\.05 seconds"):
+        check_readable(tmp_path / "slow.mp4")
+    gate.set()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Runs on disk: what a server that starts again finds."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from redetail.errors import InputError
+from redetail.web import worker
 from redetail.web.locks import FileLock, is_held
 from redetail.web.runs import Kind, Run, RunStore, State, status_from, status_of, write_exit
 
@@ -126,31 +126,38 @@ def test_a_lock_belongs_to_one_process(tmp_path: Path) -> None:
     assert not is_held(path)
 
 
-def started(run: Run) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "redetail.web.worker", str(run.folder), str(run.attempt)])
-
-
 def test_a_worker_runs_commands_and_keeps_how_they_ended(store: RunStore) -> None:
-    run = new_run(store, State.RUNNING, ("models", "inspect", "/missing.safetensors"))
-    assert started(run).wait(60) == 2
+    run = new_run(store, State.RUNNING, ("completion", "cobol"))
+    command = [sys.executable, "-m", "redetail.web.worker", str(run.folder), str(run.attempt)]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 2
     found = store.refreshed(run)
     assert found.state is State.FAILED
-    assert "/missing.safetensors" in found.message
+    assert "'cobol'" in found.message
 
 
 def test_a_worker_leaves_alone_what_was_given_up_meanwhile(store: RunStore) -> None:
     run = new_run(store, State.STOPPED)
-    assert started(run).wait(60) == 0
+    assert worker.main([str(run.folder), "1"]) == 0
     assert not run.events.exists()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs named pipes")
-def test_a_stop_request_reaches_a_worker(store: RunStore) -> None:
-    pipe = store.folder / "pipe.toml"
-    os.mkfifo(pipe)  # nobody writes to it, so the command waits
-    run = new_run(store, State.RUNNING, ("detail", "--job", str(pipe), "-o", "/out.mp4"))
-    worker = started(run)
-    while not run.events.exists():
-        time.sleep(0.05)
-    run.stop_request.write_bytes(b"1")
-    assert worker.wait(60) in (2, 130)
+def test_a_worker_leaves_alone_what_another_one_does(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_TRIES", 1)
+    run = new_run(store, State.RUNNING)
+    lock = FileLock(run.lock)
+    assert lock.take()
+    assert worker.main([str(run.folder), "1"]) == 0
+    assert not run.events.exists()
+    lock.release()
+
+
+def test_each_stop_request_interrupts_the_work_of_a_worker(store: RunStore) -> None:
+    run = new_run(store, State.RUNNING)
+    watch = worker._watch(run)
+    try:
+        for count in (1, 2):
+            with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the interrupt comes while it waits
+                run.stop_request.write_bytes(b"1" * count)
+                time.sleep(60)
+    finally:
+        watch.set()
