@@ -6,6 +6,7 @@ import mimetypes
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -22,6 +23,8 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 MODELS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 MOST = 1000
 """Files of a kind that are listed."""
+PATIENCE = 60.0
+"""Seconds in which the first frame of an upload must be read."""
 _DEEPEST = 4
 _VISITED = 20_000
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices of Windows
@@ -180,15 +183,31 @@ def media_type(path: Path) -> str:
 
 
 def check_readable(path: Path) -> None:
-    """Raise :class:`~redetail.errors.InputError` for a file whose first frame the reader of clips cannot decode."""
+    """Raise :class:`~redetail.errors.InputError` for a file whose first frame the reader of clips cannot decode, or not
+    in :data:`PATIENCE` seconds."""
+    answers: list[InputError | None] = []
+    reader = threading.Thread(target=lambda: answers.append(_fault(path)), name="upload", daemon=True)
+    reader.start()
+    reader.join(PATIENCE)
+    if not answers:
+        raise InputError(
+            f"The first frame was not read in {PATIENCE:g} seconds; convert the clip, then upload it again."
+        )
+    if answers[0] is not None:
+        raise answers[0]
+
+
+def _fault(path: Path) -> InputError | None:
+    """What keeps the first frame of a file from being read."""
     from redetail.video import open_source
 
     try:
         next(iter(open_source(path).frames(0, 1)))
     except StopIteration:
-        raise InputError("The file holds no picture; upload a video or a picture.") from None
+        return InputError("The file holds no picture; upload a video or a picture.")
     except RedetailError as error:
-        raise InputError(str(error).replace(str(path), "The file")) from error
+        return InputError(str(error).replace(str(path), "The file"))
+    return None
 
 
 def _is_plain(name: str) -> bool:

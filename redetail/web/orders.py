@@ -207,7 +207,7 @@ class Desk:
         assert job.output is not None
         path = folder / JOB
         write_text(path, text_of(job.to_document(), path))
-        command = ["detail", "--job", str(path)]
+        command = ["detail", "--quiet", "--job", str(path)]  # the page has its own words for what is quieted
         if job.report is None:
             command += ["--report", str(folder / REPORT)]
         again = (*command, "--resume", "--overwrite")
