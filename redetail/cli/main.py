@@ -10,7 +10,7 @@ from contextlib import redirect_stderr
 from itertools import pairwise
 
 from redetail import __version__
-from redetail.cli.display import plain
+from redetail.cli.display import plain, tell
 from redetail.cli.interrupt import end_quietly, stop_on_signal
 from redetail.cli.messages import messages, shortened
 from redetail.cli.parser import build_parser, joined_values
@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_lenient()
         end_quietly()
     given = joined_values(sys.argv[1:] if arguments is None else arguments)
+    if not given:
+        tell(build_parser().format_help())
+        return REFUSED
     if _wants_events(given):
         return _with_events(given)
     return _code(given)

@@ -27,6 +27,11 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str], snapshot, monkey
     assert max(map(len, text.splitlines())) <= 120
 
 
+def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert capsys.readouterr().out == output_of(["--help"], capsys)
+
+
 @pytest.mark.parametrize("command", ["detail", "preview", "batch"])
 def test_all_options(command: str, capsys: pytest.CaptureFixture[str], snapshot, monkeypatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")

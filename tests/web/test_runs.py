@@ -1,6 +1,7 @@
 """Runs on disk: what a server that starts again finds."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -153,6 +154,7 @@ def test_a_worker_leaves_alone_what_another_one_does(store: RunStore, monkeypatc
 
 def test_each_stop_request_interrupts_the_work_of_a_worker(store: RunStore) -> None:
     run = new_run(store, State.RUNNING)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
     watch = worker._watch(run)
     try:
         for count in (1, 2):
@@ -161,3 +163,4 @@ def test_each_stop_request_interrupts_the_work_of_a_worker(store: RunStore) -> N
                 time.sleep(60)
     finally:
         watch.set()
+        signal.signal(signal.SIGINT, before)
