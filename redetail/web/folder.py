@@ -185,7 +185,7 @@ def media_type(path: Path) -> str:
 def check_readable(path: Path) -> None:
     """Raise :class:`~redetail.errors.InputError` for a file whose first frame the reader of clips cannot decode, or not
     in :data:`PATIENCE` seconds."""
-    answers: list[InputError | None] = []
+    answers: list[Exception | None] = []
     reader = threading.Thread(target=lambda: answers.append(_fault(path)), name="upload", daemon=True)
     reader.start()
     reader.join(PATIENCE)
@@ -197,8 +197,8 @@ def check_readable(path: Path) -> None:
         raise answers[0]
 
 
-def _fault(path: Path) -> InputError | None:
-    """What keeps the first frame of a file from being read."""
+def _fault(path: Path) -> Exception | None:
+    """What keeps the first frame of a file from being read; nothing is raised, since this runs on a thread."""
     from redetail.video import open_source
 
     try:
@@ -207,6 +207,8 @@ def _fault(path: Path) -> InputError | None:
         return InputError("The file holds no picture; upload a video or a picture.")
     except RedetailError as error:
         return InputError(str(error).replace(str(path), "The file"))
+    except Exception as error:  # noqa: BLE001 - a bug, which is raised where it is seen
+        return error
     return None
 
 
