@@ -124,7 +124,7 @@ def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # also a port or a name that no host has
         raise ClusterError(
             f"No Ray cluster answers at {address} ({error}); check the address, and that its head was started."
         ) from error

@@ -25,6 +25,12 @@ def test_an_address_is_local_auto_or_a_host_and_a_port(address: str) -> None:
     assert [Cluster(address=one).address for one in ("auto", "10.0.0.1:6379", "[::1]:6379")]
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999999", f"{'x' * 300}:6379"])
+def test_where_no_cluster_can_be_one_sentence_says_so(address: str) -> None:
+    with pytest.raises(ClusterError, match="No Ray cluster answers at"):
+        _check_reachable(address)
+
+
 @pytest.mark.parametrize("cores", [0, -1, 1.5, True])
 def test_a_worker_has_cores(cores: object) -> None:
     with pytest.raises(SettingsError, match="A worker cannot have"):
