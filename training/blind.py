@@ -1,8 +1,9 @@
 """A blind comparison of two ways: `python training/blind.py ask ...`, look and write down, `... tell ...`.
 
 `ask --outputs OUT/outputs_half.npz ... --ways NEW OLD --output FOLDER --seed N` writes one picture a pair, left against
-right in an order drawn by the seed, three frames of each side, enlarged. Some pairs are checks: the same thing twice,
-and the original against the softened clip. The key goes to a file of its own, which the one who looks does not open.
+right in an order drawn by the seed: the middle of three frames of each side, enlarged. Some pairs are checks: the same
+thing twice, and the original against the softened clip. The key goes to a file of its own, which the one who looks does
+not open.
 
 Answers are a text file with a line a pair: its number and `left`, `right` or `same`. `tell --folder FOLDER --answers
 FILE ...` counts them, each file one sitting, and writes them with the key to FOLDER/result.json, raw.
@@ -26,7 +27,8 @@ Clip = NDArray[np.uint8]
 ANSWERS = ("left", "right", "same")
 ORIGINAL, SOFT = "original", "bicubic input"
 CHECKS = 2  # pairs of each kind of check
-ENLARGED, GAP = 2, 24
+SEEN = 2 / 3  # of the sides of a frame: the middle, where the face is
+ENLARGED, GAP = 4, 24
 
 
 def pairs(clips: list[str], ways: tuple[str, str], rng: np.random.Generator) -> list[dict[str, str]]:
@@ -44,11 +46,17 @@ def pairs(clips: list[str], ways: tuple[str, str], rng: np.random.Generator) -> 
 
 
 def picture(left: Clip, right: Clip) -> Clip:
-    """Three frames of each side under one another, enlarged by repeating pixels smoothly."""
+    """The middle of three frames of each side under one another, enlarged smoothly."""
     frames = np.linspace(0, len(left) - 1, 4).astype(int)[1:]
-    gap = np.full((left.shape[1] * ENLARGED, GAP, 3), 128, np.uint8)
-    rows = [np.concatenate([enlarged(left[n]), gap, enlarged(right[n])], axis=1) for n in frames]
-    return np.concatenate(rows)
+    sides = [[enlarged(middle(side[n])) for n in frames] for side in (left, right)]
+    gap = np.full((sides[0][0].shape[0], GAP, 3), 128, np.uint8)
+    return np.concatenate([np.concatenate([a, gap, b], axis=1) for a, b in zip(*sides, strict=True)])
+
+
+def middle(frame: Clip) -> Clip:
+    """The middle `SEEN` of a frame along both axes."""
+    (top, height), (left, width) = ((round(n * (1 - SEEN) / 2), round(n * SEEN)) for n in frame.shape[:2])
+    return frame[top : top + height, left : left + width]
 
 
 def enlarged(frame: Clip) -> Clip:

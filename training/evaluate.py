@@ -97,7 +97,7 @@ def without_motion(network: RestorationUNet) -> RestorationUNet:
 def without_neighbours(network: RestorationUNet) -> RestorationUNet:
     """As if no frame differed from the ones beside it."""
     for weighing in (network.fuse, network.review):
-        if weighing is not None:
+        if weighing is not None:  # their differences follow the picture's own coefficients
             weighing[0].weight[:, network.config.latent_channels :] = 0
     return network
 

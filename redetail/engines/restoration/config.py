@@ -34,6 +34,9 @@ class NetworkConfig:
         neighbour_scale: standard deviation of each coefficient of a cell of their differences; empty for ones.
         drafted: whether the network is also told what a first network made of the crop and of its neighbours.
         activation_limit: largest magnitude of features at the two coarsest levels; 0: any.
+        ranks: of each level's 3x3 convolutions, which pass through so many channels; 0: they are dense. Empty: all are.
+        neighbour_rank: channels that the neighbours' differences are brought down to before they are weighed up; 0: all
+            are kept.
     """
 
     unshuffle: int = 4
@@ -51,6 +54,8 @@ class NetworkConfig:
     neighbour_scale: tuple[float, ...] = ()
     drafted: bool = False
     activation_limit: float = 0.0
+    ranks: tuple[int, ...] = ()
+    neighbour_rank: int = 0
 
     @property
     def latent_channels(self) -> int:
@@ -69,6 +74,10 @@ class NetworkConfig:
     def size_multiple(self) -> int:
         """Crop height and width have to be multiples of this many pixels."""
         return int(self.unshuffle * 2 ** (len(self.channels) - 1))
+
+    def rank(self, level: int) -> int:
+        """That of the 3x3 convolutions of a level; 0 where they are dense."""
+        return self.ranks[level] if self.ranks else 0
 
     def to_json(self) -> str:
         """The configuration as a JSON object, keys sorted."""
@@ -95,7 +104,7 @@ class NetworkConfig:
         levels, cells = len(self.channels), self.latent_channels
         for name in _PER_LEVEL:
             count = len(getattr(self, name))
-            if count < levels:  # what is beyond the last level is not used
+            if count < levels and (count or name not in _OPTIONAL):  # what is beyond the last level is not used
                 raise ModelError(f"{name} in {where} has {count} values; it must have {levels}, one for each level.")
         for name in _PER_CELL:
             count = len(getattr(self, name))
@@ -108,7 +117,8 @@ class NetworkConfig:
             )
 
 
-_PER_LEVEL = ("down_blocks", "up_blocks", "motion_channels", "motion_heads")
+_OPTIONAL = ("ranks",)
+_PER_LEVEL = ("down_blocks", "up_blocks", "motion_channels", "motion_heads", *_OPTIONAL)
 _PER_CELL = ("latent_scale", "condition_scale", "neighbour_scale")
 _LEVELS, _WIDEST, _SCALES = 8, 4096, 3 * 16**2
 _NETWORK: Schema = {
@@ -127,6 +137,8 @@ _NETWORK: Schema = {
     "neighbour_scale": several(between(1e-9, 1e6), _SCALES),
     "drafted": truth,
     "activation_limit": between(0, 1e6),
+    "ranks": several(whole(0, _WIDEST), _LEVELS),
+    "neighbour_rank": whole(0, _WIDEST),
 }
 """What config.json may hold."""
 

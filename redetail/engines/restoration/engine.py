@@ -86,7 +86,8 @@ class RestorationModel:
             made = drafts(self._draft, self._codec, crops, first, self._windows(crops.frames, settings), tick)
         beside = self._codec.neighbours(made, motion)
         told = (self._codec.drafted(made.read(*some), crops.read(*some), beside) for some in ranges)
-        return seen + self._looked(told, tick, network.look_at_draft)[0]
+        seen += self._looked(told, tick, network.look_at_draft)[0]
+        return seen
 
     def _looked(
         self, told: Iterable[Tensor], tick: Callable[[], None], *looks: Callable[[Tensor], Tensor]
@@ -100,7 +101,7 @@ class RestorationModel:
             if frames % TOGETHER == 0:
                 tick()
             frames += len(part)
-        return [torch.cat(seen) for seen in zip(*parts, strict=True)]
+        return [seen[0] if len(seen) == 1 else torch.cat(seen) for seen in zip(*parts, strict=True)]
 
     @property
     def _precision(self) -> torch.autocast:
@@ -136,7 +137,11 @@ def load_restoration_engine(path: Path, placement: Placement) -> LatentEngine:
 
     Raises :class:`~redetail.errors.ModelError` for a folder that cannot be used.
     """
-    loaded = load(path, placement.device)
+    return restoration_engine(load(path, placement.device), placement)
+
+
+def restoration_engine(loaded: Loaded, placement: Placement) -> LatentEngine:
+    """An engine of networks that are in memory, on the device of the placement."""
     card, config = loaded.card, loaded.network.config
     capabilities = Capabilities(
         name=f"{card.name} {card.version}",

@@ -37,44 +37,58 @@ def cell_basis(size: int) -> Tensor:
         return torch.kron(colours, torch.kron(cosines, cosines)).float()
 
 
+def dense(inputs: int, outputs: int, rank: int = 0) -> nn.Module:
+    """A 3x3 convolution; with a rank it is the product of one to so many channels and of a 1x1 convolution.
+
+    What a trained convolution puts out lies near a subspace of few dimensions, at coarse levels above all (Zhang et al.
+    2016, "Accelerating Very Deep Convolutional Networks", arXiv:1505.06798); `training/compress.py` finds it.
+    """
+    if not rank:
+        return nn.Conv2d(inputs, outputs, 3, padding=1)
+    return nn.Sequential(nn.Conv2d(inputs, rank, 3, padding=1, bias=False), nn.Conv2d(rank, outputs, 1))
+
+
 _AT_ONCE = 2**21
 """Numbers that a block computes at once where nothing is trained: its layers would each hold as many again."""
 
 
 class ResidualBlock(nn.Module):
-    """FiLM by the noise level, two dense 3x3 convolutions, skip. (N, inputs, h, w) -> (N, outputs, h, w).
+    """FiLM by the noise level, two 3x3 convolutions (see `dense`), skip. (N, inputs, h, w) -> (N, outputs, h, w).
 
     No normalisation: what is missing from a crop is in proportion to its contrast, which a norm would hide (after
     EDSR, Lim et al. 2017, arXiv:1707.02921). The second convolution starts small instead.
     """
 
-    def __init__(self, inputs: int, outputs: int, embedding: int) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding: int, rank: int = 0) -> None:
         super().__init__()
         self.film = nn.Linear(embedding, 2 * inputs)
-        self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.first = dense(inputs, outputs, rank)
+        self.second = dense(outputs, outputs, rank)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         nn.init.zeros_(self.film.weight)
         nn.init.zeros_(self.film.bias)
-        nn.init.normal_(self.second.weight, std=0.05 / math.sqrt(9 * outputs))
-        if self.second.bias is not None:
-            nn.init.zeros_(self.second.bias)
+        if isinstance(self.second, nn.Conv2d):
+            nn.init.normal_(self.second.weight, std=0.05 / math.sqrt(9 * outputs))
+            nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (N, inputs, h, w), embedding (N, width) -> (N, outputs, h, w)."""
-        scale, shift = self.film(embedding)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
-        if torch.is_grad_enabled() or x.numel() <= _AT_ONCE or not isinstance(self.skip, nn.Identity):
-            return self._changed(x, scale, shift)
-        rows, result = max(1, _AT_ONCE // x[0].numel()), torch.empty_like(x)
-        for part, *values in zip(*(each.split(rows) for each in (result, x, scale, shift)), strict=True):
-            part.copy_(self._changed(*values))
-        return result
+        """x (N, inputs, h, w), embedding (N, width) -> (N, outputs, h, w). Where nothing is trained x is written over.
 
-    def _changed(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        hidden = torch.addcmul(shift, x, 1 + scale)
-        hidden = self.second(functional.silu(self.first(functional.silu(hidden))))
-        result: Tensor = self.skip(x) + hidden
-        return result
+        These layers are bound by memory: what is written in place, a few frames at a time, stays in the cache.
+        """
+        scale, shift = self.film(embedding)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
+        if torch.is_grad_enabled() or not isinstance(self.skip, nn.Identity):
+            result: Tensor = self.skip(x) + self._change(x, scale, shift)
+            return result
+        rows = max(1, _AT_ONCE // x[0].numel())
+        for part, *film in zip(*(each.split(rows) for each in (x, scale, shift)), strict=True):
+            part += self._change(part, *film)
+        return x
+
+    def _change(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        hidden = functional.silu(torch.addcmul(shift, x, 1 + scale), inplace=True)
+        changed: Tensor = self.second(functional.silu(self.first(hidden), inplace=True))
+        return changed
 
 
 class MotionLayer(nn.Module):
@@ -103,7 +117,8 @@ class MotionLayer(nn.Module):
         """x (B*F, C, h, w) with num_frames = F."""
         qkv = torch.cat([self.match(self.norm(x)), self.value(x)], dim=1)
         attended: Tensor = self.output(self._attend(qkv, num_frames))
-        return x + attended
+        attended += x
+        return attended
 
     def _attend(self, qkv: Tensor, frames: int) -> Tensor:
         """qkv (B*F, 3*inner, h, w) -> attended values (B*F, inner, h, w)."""
@@ -129,18 +144,20 @@ class Stage(nn.Module):
     of the training's can drive them far beyond what the layers after them have seen.
     """
 
-    def __init__(self, inputs: int, outputs: int, embedding: int, motion: int, heads: int, limit: float = 0.0) -> None:
+    def __init__(
+        self, width: int, embedding: int, motion: int, heads: int, *, rank: int = 0, limit: float = 0.0
+    ) -> None:
         super().__init__()
         self.limit = limit
-        self.block = ResidualBlock(inputs, outputs, embedding)
-        self.motion = MotionLayer(outputs, motion, heads) if motion else None
+        self.block = ResidualBlock(width, width, embedding, rank)
+        self.motion = MotionLayer(width, motion, heads) if motion else None
 
     def forward(self, x: Tensor, embedding: Tensor, num_frames: int) -> Tensor:
-        """x (B*F, inputs, h, w) -> (B*F, outputs, h, w); num_frames = 0 skips the motion layer."""
+        """x (B*F, width, h, w) -> the same shape; num_frames = 0 skips the motion layer. x as in a block."""
         x = self._bounded(self.block(x, embedding))
         if self.motion is not None and num_frames > 0:
             x = self._bounded(self.motion(x, num_frames))
         return x
 
     def _bounded(self, x: Tensor) -> Tensor:
-        return x.clamp(-self.limit, self.limit) if self.limit else x
+        return x.clamp_(-self.limit, self.limit) if self.limit else x

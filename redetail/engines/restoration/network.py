@@ -26,10 +26,17 @@ class _Guess(NamedTuple):
 
 def _fusing(config: NetworkConfig) -> nn.Sequential:
     """Weighs the neighbours up against the crop; its output starts at zero."""
-    first = nn.Conv2d(config.condition_channels, config.fused_channels, 3, padding=1)
+    neighbours = config.neighbour_rank or config.condition_channels - config.latent_channels
+    first = nn.Conv2d(config.latent_channels + neighbours, config.fused_channels, 3, padding=1)
     last = nn.Conv2d(config.fused_channels, config.channels[0], 3, padding=1, bias=False)
     nn.init.zeros_(last.weight)
     return nn.Sequential(first, nn.SiLU(), last)
+
+
+def _narrowing(config: NetworkConfig) -> nn.Conv2d | None:
+    """Brings the neighbours' differences down to `neighbour_rank` channels, if there is one."""
+    others = config.condition_channels - config.latent_channels
+    return nn.Conv2d(others, config.neighbour_rank, 1, bias=False) if others and config.neighbour_rank else None
 
 
 class RestorationUNet(nn.Module):
@@ -54,6 +61,8 @@ class RestorationUNet(nn.Module):
         self.crop = nn.Conv2d(config.latent_channels, channels[0], 3, padding=1, bias=False)
         self.fuse = _fusing(config) if config.reach else None
         self.review = _fusing(config) if config.drafted else None
+        self.narrow = _narrowing(config) if config.reach else None
+        self.narrow_drafts = _narrowing(config) if config.drafted else None
         self.down = nn.ModuleList(self._level(i, config.down_blocks[i], channels[i]) for i in range(len(channels)))
         self.up = nn.ModuleList(self._level(i, config.up_blocks[i], channels[i]) for i in range(len(channels)))
         pairs = list(itertools.pairwise(channels))
@@ -70,7 +79,8 @@ class RestorationUNet(nn.Module):
         config = self.config
         motion = [0] * (blocks - 1) + [config.motion_channels[index]]
         limit = config.activation_limit if index >= len(config.channels) - 2 else 0.0
-        return nn.ModuleList(Stage(width, width, 128, inner, config.motion_heads[index], limit) for inner in motion)
+        heads, rank = config.motion_heads[index], config.rank(index)
+        return nn.ModuleList(Stage(width, 128, inner, heads, rank=rank, limit=limit) for inner in motion)
 
     def forward(
         self,
@@ -97,7 +107,7 @@ class RestorationUNet(nn.Module):
         mix = torch.ones(self.parts) if weights is None else weights
         kernel, bias = self._mixed_head(mix.to(self.leave.weight))
         known, embedding = self._guess(latents, sigma)
-        body = self._body(self.enter(known.inputs) + seen, embedding, num_frames if motion else 0)
+        body = self._body(self._entered(known, seen), embedding, num_frames if motion else 0)
         predicted = functional.conv2d(body, kernel, bias, padding=1).float()
         # What goes past the network is shared evenly by the tasks: weights of zero give zero at every noise level.
         return self._transformed(float(mix.mean()) * known.passed + self._scale * predicted, self.basis.T)
@@ -108,9 +118,11 @@ class RestorationUNet(nn.Module):
         ``condition``: (N, (1 + 2*reach) * 3*u*u, h, w), pixel-unshuffled: the crop in -1..1, then the aligned
         difference of each neighbour in the same units (see `redetail.imaging.align`).
         """
-        own, others = self._known(condition, self.condition_scale)
-        seen: Tensor = self.crop(own)
-        return seen if self.fuse is None else seen + self._weighed(self.fuse, own, others)
+        known = self._known(condition, self.condition_scale, self.narrow)
+        seen: Tensor = self.crop(known[:, : self.config.latent_channels])
+        if self.fuse is not None:
+            seen += self.fuse(known)
+        return seen
 
     def look_at_draft(self, drafted: Tensor) -> Tensor:
         """What the network takes from drafts of the crops, to be added to what it took from the crops themselves.
@@ -119,40 +131,38 @@ class RestorationUNet(nn.Module):
         differences of the neighbours' drafts. Only for a network whose config says ``drafted``.
         """
         assert self.review is not None, "this network takes no drafts"
-        own, others = self._known(drafted, self.config.residual_std * self.latent_scale)
-        return self._weighed(self.review, own, others)
-
-    def _known(self, cells: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        """The picture's cells in the basis, by this scale; and those of the neighbours' differences, as they are."""
-        own, others = cells.tensor_split([self.config.latent_channels], dim=1)
-        own = self._transformed(own, self.basis / scale[:, None])
-        return own.contiguous(memory_format=torch.channels_last), others
-
-    def _weighed(self, weighing: nn.Sequential, own: Tensor, others: Tensor) -> Tensor:
-        """What the neighbours tell beside the picture, from `_known`.
-
-        They are brought into the basis, each coefficient by its scale, along with the first convolution: both are
-        linear, and a kernel is far smaller than the cells. Their differences are small, so no precision is lost.
-        """
-        first, rest = weighing[0], weighing[1:]
-        assert isinstance(first, nn.Conv2d), "a weighing starts with a convolution"
-        of_own, of_others = first.weight.tensor_split([own.shape[1]], dim=1)
-        with torch.autocast(own.device.type, enabled=False):
-            each = of_others.reshape(len(of_others), -1, *of_own.shape[1:])
-            of_others = torch.einsum("orcij,cd->ordij", each, self.basis / self.neighbour_scale[:, None]).flatten(1, 2)
-        known = functional.conv2d(own, of_own, first.bias, padding=1)
-        if others.shape[1]:
-            known = known + functional.conv2d(others, of_others, padding=1)
-        seen: Tensor = rest(known)
+        scale = self.config.residual_std * self.latent_scale
+        seen: Tensor = self.review(self._known(drafted, scale, self.narrow_drafts))
         return seen
+
+    def _known(self, cells: Tensor, scale: Tensor, narrow: nn.Conv2d | None) -> Tensor:
+        """Cells of pictures and of their neighbours' differences, (N, C, h, w), as coefficients by their scale.
+
+        ``scale``: of the pictures' own coefficients; ``narrow``: brings those of the others down to fewer channels. All
+        of it is one matrix product, in full precision, because small differences count.
+        """
+        count, channels, height, width = cells.shape
+        others = [self.basis / self.neighbour_scale[:, None]] * (channels // len(self.basis) - 1)
+        with torch.autocast(cells.device.type, enabled=False):
+            beside = torch.block_diag(*others) if others else cells.new_zeros(0, 0)
+            if narrow is not None:
+                beside = narrow.weight[:, :, 0, 0].float() @ beside
+            matrix = torch.block_diag(self.basis / scale[:, None], beside)
+            known = cells.float().flatten(2).transpose(1, 2) @ matrix.T
+        return known.reshape(count, height, width, -1).permute(0, 3, 1, 2)  # channels last in memory
 
     def components(self, latents: Tensor, sigma: Tensor, seen: Tensor, num_frames: int) -> Tensor:
         """The predicted clean latents of each task, (B*F, T, 3*u*u, h, w); arguments as those of `forward`."""
         known, embedding = self._guess(latents, sigma)
-        predicted = self.leave(self._body(self.enter(known.inputs) + seen, embedding, num_frames)).float()
+        predicted = self.leave(self._body(self._entered(known, seen), embedding, num_frames)).float()
         predicted = predicted.reshape(len(latents), self.parts, *latents.shape[1:])
         parts = known.passed[:, None] / self.parts + self._scale * predicted
         return self._transformed(parts.flatten(0, 1), self.basis.T).reshape(parts.shape)
+
+    def _entered(self, known: _Guess, seen: Tensor) -> Tensor:
+        entered: Tensor = self.enter(known.inputs)
+        entered += seen
+        return entered
 
     def _mixed_head(self, weights: Tensor) -> tuple[Tensor, Tensor | None]:
         """The last convolution with the tasks weighted (T,) and summed: convolving is linear."""
@@ -181,7 +191,7 @@ class RestorationUNet(nn.Module):
     def _transformed(cells: Tensor, basis: Tensor) -> Tensor:
         """Every cell of (N, C, h, w) in another basis (C, C); in full precision, where small differences count."""
         with torch.autocast(cells.device.type, enabled=False):
-            return functional.conv2d(cells.float(), basis[:, :, None, None])
+            return (basis @ cells.float().flatten(2)).unflatten(2, cells.shape[2:])
 
     def _body(self, x: Tensor, embedding: Tensor, frames: int) -> Tensor:
         skips: list[Tensor] = []
@@ -193,7 +203,8 @@ class RestorationUNet(nn.Module):
                 x = self.shrink[index](x)
         for index in reversed(range(len(self.up))):
             if index < len(self.grow):
-                x = self.grow[index](x) + skips.pop()  # which is then free
+                x = self.grow[index](x)
+                x += skips.pop()  # which is then free
             for stage in self.up[index]:  # type: ignore[attr-defined]
                 x = stage(x, embedding, frames)
         return x

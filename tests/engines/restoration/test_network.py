@@ -164,6 +164,22 @@ def test_scales_are_the_units_of_what_is_seen() -> None:
 
 
 @torch.no_grad()
+def test_neighbours_are_narrowed_after_they_have_their_units() -> None:
+    torch.manual_seed(0)
+    whole = awake(RestorationUNet(dataclasses.replace(LOOKING, neighbour_scale=(0.5,) * 48)))
+    narrow = awake(RestorationUNet(dataclasses.replace(whole.config, neighbour_rank=5)))
+    into, weight = narrow.narrow.weight[:, :, 0, 0], narrow.fuse[0].weight
+    whole.load_state_dict(
+        {
+            **{name: value for name, value in narrow.state_dict().items() if name != "narrow.weight"},
+            "fuse.0.weight": torch.cat([weight[:, :48], torch.einsum("orij,rc->ocij", weight[:, 48:], into)], dim=1),
+        }
+    )
+    condition = conditions(2, 2)
+    torch.testing.assert_close(narrow.look(condition), whole.look(condition), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
 def test_what_is_seen_of_a_draft_starts_at_nothing() -> None:
     network = RestorationUNet(dataclasses.replace(TINY, reach=1, drafted=True))
     drafted = conditions(2, reach=1)

@@ -1,0 +1,142 @@
+"""Does a model invent on large, smooth or sharp pictures? `python training/harm.py --model FOLDER --yunet ONNX ...`
+
+*Large*: clips enlarged to HD (bicubic, so that nothing is fine in them), cropped round the face as in a run and worked
+on at the size that the card asks for. The local high frequency of luma (mean absolute Laplacian over 25x25 pixels, plus
+half a level) may hardly rise on smooth skin: inside the face, where the crop has less than `SMOOTH` levels of it.
+*Sharp*: reserved clips that were not softened may hardly change where they are sharp, the fifth of the pixels with the
+most local high frequency.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import sys
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from measure import luma
+from subjects import face_window, reserved_clips
+
+from redetail.engines import Engine, enhance_arrays, load_engine
+from redetail.settings import Settings, resolve
+from redetail.video import open_source
+
+log = logging.getLogger("harm")
+
+SMOOTH, FLOOR, WINDOW = 1.5, 0.5, 25  # levels, levels, pixels
+SIDE = 192  # of what is cut out of clips that were not softened
+Clip = NDArray[np.uint8]
+
+
+def local_high(clip: Clip) -> NDArray[np.float32]:
+    """Local high frequency of luma in levels, (F, h, w)."""
+    frames = (np.abs(cv2.Laplacian(frame, cv2.CV_32F)) for frame in luma(clip))
+    return np.stack([cv2.blur(frame, (WINDOW, WINDOW)) for frame in frames])
+
+
+def rises(before: Clip, after: Clip, skin: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """By what factor the local high frequency rose at each smooth place of the skin (h, w) of each frame."""
+    there, now = local_high(before), local_high(after)
+    return ((now + FLOOR) / (there + FLOOR))[(there < SMOOTH) & skin]
+
+
+def changes(before: Clip, after: Clip) -> tuple[float, float]:
+    """Mean absolute change in levels: of all pixels, and of the fifth with the most local high frequency."""
+    change = np.abs(after.astype(np.float32) - before).mean(axis=-1)
+    high = local_high(before)
+    return float(change.mean()), float(change[high >= np.quantile(high, 0.8)].mean())
+
+
+def face_of(frame: Clip, yunet: Path) -> NDArray[np.float32]:
+    """x, y, width, height of the largest face. Raises ValueError where there is none."""
+    scale = 540 / max(frame.shape[:2])
+    small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    detector = cv2.FaceDetectorYN.create(str(yunet), "", small.shape[1::-1], 0.5)
+    faces = detector.detect(np.ascontiguousarray(small[..., ::-1]))[1]
+    if faces is None:
+        raise ValueError("there is no face in the first frame")
+    return np.asarray(faces[np.argmax(faces[:, 2]), :4] / scale, np.float32)
+
+
+def large_crop(clip: Clip, height: int, settings: Settings, yunet: Path) -> tuple[Clip, NDArray[np.bool_]]:
+    """A clip enlarged to this height, its face cropped and brought to its working size; and where the face is."""
+    size = (round(clip.shape[2] * height / clip.shape[1]), height)
+    large = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in clip])
+    x, y, w, h = face_of(large[0], yunet)
+    around = settings.crop_factor / 2
+    left, right = (int(np.clip(x + w / 2 + sign * around * w, 0, size[0])) for sign in (-1, 1))
+    top, bottom = (int(np.clip(y + h / 2 + sign * around * h, 0, size[1])) for sign in (-1, 1))
+    scale = min(1.0, settings.max_size / max(right - left, bottom - top))
+    work = tuple(max(16, math.floor(length * scale / 16) * 16) for length in (right - left, bottom - top))
+    crop = np.stack([cv2.resize(f[top:bottom, left:right], work, interpolation=cv2.INTER_AREA) for f in large])
+    face = np.zeros((work[1], work[0]), np.uint8)
+    fx, fy = work[0] / (right - left), work[1] / (bottom - top)
+    centre = (round((x + w / 2 - left) * fx), round((y + h / 2 - top) * fy))
+    cv2.ellipse(face, centre, (round(0.45 * w * fx), round(0.45 * h * fy)), 0, 0, 360, 1, -1)
+    return crop, face.astype(bool)
+
+
+def restored(engine: Engine, crop: Clip, settings: Settings) -> Clip:
+    """The crop as the engine gives it back."""
+    pixels = crop.astype(np.float32) / 255
+    output = enhance_arrays(engine, pixels, np.ones((1, *crop.shape[1:3]), np.float32), settings)
+    return np.asarray(np.rint(output * 255), np.uint8)
+
+
+def main() -> None:
+    """Measure and log."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--yunet", type=Path, required=True)
+    parser.add_argument("--clip", type=Path, nargs="*", default=[], help="video files to enlarge to 1920 pixels high")
+    parser.add_argument("--media", type=Path, nargs="*", default=[])
+    parser.add_argument("--large", type=int, default=5, help="reserved clips to enlarge to 1080 pixels high")
+    parser.add_argument("--sharp", type=int, default=3, help="reserved clips to leave as they are")
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--max-size", type=int, help="another working size than the card's")
+    parser.add_argument("--output", type=Path, help="folder for pictures: crop beside result")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(2)
+    engine = load_engine(options.model, device="cpu")
+    changed = {"max_size": options.max_size} if options.max_size else {}
+    settings = resolve(changed, engine.capabilities.defaults)
+    clips = reserved_clips(options.media, options.frames) if options.large or options.sharp else {}
+    large = {path.stem: (np.stack([f.pixels for f in islice(open_source(path).frames(), options.frames)]), 1920)
+             for path in options.clip}  # fmt: skip
+    large |= {name: (clip, 1080) for name, clip in list(clips.items())[: options.large]}
+    for name, (clip, height) in large.items():
+        try:
+            crop, skin = large_crop(clip, height, settings, options.yunet)
+        except ValueError as error:
+            log.info("%s: %s", name, error)
+            continue
+        output = restored(engine, crop, settings)
+        rise = rises(crop, output, skin)
+        most, usual = (float(rise.max()), float(rise.mean())) if rise.size else (math.nan, math.nan)
+        log.info("%s, %dx%d: largest rise %.2f, mean %.2f", name, *crop.shape[2:0:-1], most, usual)
+        if options.output:
+            options.output.mkdir(parents=True, exist_ok=True)
+            pair = np.concatenate([crop[len(crop) // 2], output[len(crop) // 2]], axis=1)
+            cv2.imwrite(str(options.output / f"{name}.png"), pair[..., ::-1])
+    for name, clip in list(clips.items())[: options.sharp]:
+        left, top = face_window(clip, options.yunet)
+        crop = np.ascontiguousarray(clip[:, top : top + SIDE, left : left + SIDE])
+        log.info(
+            "%s, as it is: mean change %.2f, where it is sharp %.2f",
+            name,
+            *changes(crop, restored(engine, crop, settings)),
+        )
+
+
+if __name__ == "__main__":
+    main()
