@@ -20,7 +20,7 @@ from redetail.engines.restoration import ModelCard, NetworkConfig, RestorationUN
 
 log = logging.getLogger("export")
 
-VERSION = "5"
+VERSION = "5.1"
 # Chosen by training/evaluate.py on the held-out files; see docs/model-log.md.
 DEFAULTS = {
     "steps": 1,
