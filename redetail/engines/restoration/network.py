@@ -142,13 +142,16 @@ class RestorationUNet(nn.Module):
         of it is one matrix product, in full precision, because small differences count.
         """
         count, channels, height, width = cells.shape
-        others = [self.basis / self.neighbour_scale[:, None]] * (channels // len(self.basis) - 1)
+        own = len(self.basis)
+        beside = torch.kron(
+            torch.eye(channels // own - 1, device=cells.device), self.basis / self.neighbour_scale[:, None]
+        )
         with torch.autocast(cells.device.type, enabled=False):
-            beside = torch.block_diag(*others) if others else cells.new_zeros(0, 0)
             if narrow is not None:
                 beside = narrow.weight[:, :, 0, 0].float() @ beside
-            matrix = torch.block_diag(self.basis / scale[:, None], beside)
-            known = cells.float().flatten(2).transpose(1, 2) @ matrix.T
+            matrix = beside.new_zeros(own + len(beside), channels)
+            matrix[:own, :own], matrix[own:, own:] = self.basis / scale[:, None], beside
+            known: Tensor = cells.float().flatten(2).transpose(1, 2) @ matrix.T
         return known.reshape(count, height, width, -1).permute(0, 3, 1, 2)  # channels last in memory
 
     def components(self, latents: Tensor, sigma: Tensor, seen: Tensor, num_frames: int) -> Tensor:
@@ -191,7 +194,8 @@ class RestorationUNet(nn.Module):
     def _transformed(cells: Tensor, basis: Tensor) -> Tensor:
         """Every cell of (N, C, h, w) in another basis (C, C); in full precision, where small differences count."""
         with torch.autocast(cells.device.type, enabled=False):
-            return (basis @ cells.float().flatten(2)).unflatten(2, cells.shape[2:])
+            moved: Tensor = basis @ cells.float().flatten(2)
+            return moved.view(cells.shape)
 
     def _body(self, x: Tensor, embedding: Tensor, frames: int) -> Tensor:
         skips: list[Tensor] = []
