@@ -29,7 +29,7 @@ from redetail.video.timing import timecode
 
 _COLUMNS = ("sharpness", "flicker", "noise", "blocks", "seam", "colour")
 _AGAINST = ("PSNR dB", "SSIM", "VMAF")
-_TILE, _MOMENTS, _AROUND = 224, 4, 1.6
+_TILE, _MOMENTS, _AROUND = 360, 3, 1.3
 
 
 def evaluate(options: argparse.Namespace, cancel: CancelToken) -> None:

@@ -36,7 +36,7 @@ def test_a_table_a_verdict_a_report_and_a_sheet(run, clip: Path, blurred: Path) 
     assert document["evaluation_version"] == 1
     assert [one["name"] for one in document["clips"]] == ["source", "sharp"]
     with Image.open(sheet) as picture:
-        assert picture.size[0] >= 3 * 224  # source, sharp, original
+        assert picture.size[0] >= 3 * 360  # source, sharp, original
 
 
 @pytest.mark.parametrize(("layout", "size"), [("crops", (3 * 480 + 8, 480)), ("wipe", (96, 80)), ("side", (296, 80))])
