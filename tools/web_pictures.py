@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -49,7 +51,16 @@ def shoot(page: Any, folder: Path, name: str) -> None:
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(1000)
-        page.screenshot(path=folder / f"{name}-{width}.png", full_page=True)
+        path = folder / f"{name}-{width}.png"
+        page.screenshot(path=path, full_page=True)
+        compact(path)
+
+
+def compact(path: Path) -> None:
+    """Make a picture small enough for a repository: at most 960 pixels wide, of 256 colours."""
+    picture = Image.open(path).convert("RGB")
+    picture.thumbnail((960, picture.height), Image.Resampling.LANCZOS)
+    picture.quantize(256).save(path, optimize=True)
 
 
 def look(page: Any, address: str, folder: Path) -> None:
