@@ -28,6 +28,8 @@ def main(comfyui: str, pack: str, folder: str) -> None:
     import comfy.options
 
     comfy.options.enable_args_parsing()
+    import utils.install_util  # noqa: F401, I001  # before ComfyUI 0.3 puts a module of that name in its way
+
     import server
 
     loop = asyncio.new_event_loop()
