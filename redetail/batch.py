@@ -237,7 +237,7 @@ def _listed(path: Path, lists: tuple[Path, ...]) -> list[Path]:
     check_given(path)
     real = resolved(path)
     if real in lists:
-        raise InputError(f"The list {path} names itself; take the line out that does.")
+        raise InputError(f"The list {path} names itself; remove that line.")
     try:
         if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device may never end
             raise ValueError("it is not a file on disk")

@@ -173,7 +173,7 @@ def known(
         if name not in declared:
             raise SettingsError(f"there is no key {shown(key)} in {where}{_instead(plain, declared, elsewhere or {})}")
         if name in taken:
-            raise SettingsError(f"{name} stands in {where} twice, once as {shown(key)}; keep one.")
+            raise SettingsError(f"{name} appears in {where} twice, once as {shown(key)}; keep one.")
         taken[name] = value
     return taken
 

@@ -77,7 +77,7 @@ class Settings:
     )
     negative: str = _value(LOOK, "", "what it should not look like", common=True)
     loras: tuple[str, ...] = _several(
-        LOOK, "FILE[:STRENGTH]", "LoRA for the model, beside the model's own; several add up"
+        LOOK, "FILE[:STRENGTH]", "LoRA for the model, in addition to the model's own; several add up"
     )
     clip_skip: int = _number(
         LOOK, 1, 1, 24, "layer of the text encoder that is read, counted from its end; 1: the last", step=1
@@ -95,9 +95,7 @@ class Settings:
         "denoise (0: denoise counts)",
         step=0.01,
     )
-    cancel_vae: bool = _value(
-        LOOK, False, "give back what the VAE loses of the source on the way there and back; decodes a second time"
-    )
+    cancel_vae: bool = _value(LOOK, False, "restore what the VAE loses of the source; decodes a second time")
     denoise_by_size: str = _value(
         LOOK,
         "",
@@ -119,7 +117,7 @@ class Settings:
     )
     guide_size_for: GuideSizeFor = _choice(CROP, "bbox", ("bbox", "crop_region"), "what guide-size measures")
     max_size: float = _number(
-        CROP, 768.0, 1, MAX_RESOLUTION, "longest side at which a crop is worked on", step=8, unit="pixels"
+        CROP, 768.0, 1, MAX_RESOLUTION, "longest side at which a crop is processed", step=8, unit="pixels"
     )
     crop_factor: float = _number(
         CROP, 3.0, 1, 100, "side of the crop window as a multiple of the subject's box", step=0.1
@@ -135,8 +133,8 @@ class Settings:
         0.0,
         0,
         100,
-        "of video transformers: how far the schedule bends towards noise, so that one denoise changes more; 1: not at "
-        "all, 0: the model's own",
+        "video transformers only: how far the schedule bends towards noise, so that one denoise changes more; 1: not "
+        "at all, 0: the model's own",
         step=0.1,
     )
     context_length: int = _number(
@@ -151,18 +149,18 @@ class Settings:
         1,
         256,
         "in the first half of the steps also windows over every 2nd, 4th ... up to every n-th frame, each about "
-        "doubling their work; 1: neighbouring frames alone",
+        "doubling their work; 1: neighbouring frames only",
         step=1,
     )
     context_loop: bool = _value(
-        WINDOWS, False, "the segment is a closed loop: windows go on from its end to its beginning"
+        WINDOWS, False, "the segment is a closed loop: windows continue from its end to its beginning"
     )
     context_blend: ContextBlend = _choice(
         WINDOWS, "ramp", ("ramp", "pyramid", "flat"), "how overlapping context windows fade into one another"
     )
     free_noise: bool = _value(WINDOWS, False, "later context windows get the noise of the first, shuffled (FreeNoise)")
     refiner_ratio: float = _number(REFINER, 0.2, 0, 1, "share of the steps that the refiner takes over", step=0.01)
-    refiner_prompt: str = _value(REFINER, "", "prompt of the refiner, where it differs from the prompt")
+    refiner_prompt: str = _value(REFINER, "", "prompt of the refiner, if different")
     refiner_negative: str = _value(REFINER, "", "the refiner's own negative prompt")
     mask_shape: MaskShape = _choice(
         EDGES,

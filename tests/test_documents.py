@@ -78,7 +78,7 @@ def test_keys_that_do_not_exist() -> None:
         ({"a_c": 1}, "there is no key 'a_c' in it, did you mean 'a_b'?"),
         ({"zzz": 1}, "there is no key 'zzz' in it; choose one of: a_b, c."),
         ({"other": 1}, "there is no key 'other' in it; it belongs to there."),
-        ({"a-b": 1, "a_b": 2}, "a_b stands in it twice, once as 'a_b'; keep one."),
+        ({"a-b": 1, "a_b": 2}, "a_b appears in it twice, once as 'a_b'; keep one."),
         (3, "it must be a table, not 3."),
     ):
         with pytest.raises(SettingsError) as caught:

@@ -27,7 +27,7 @@ MOST_NEEDED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "what to detail": ("input", "inputs", "detect", "only", "who", "box", "mask"),
         "how": ("prompt", "denoise", "steps", "preset", "checkpoint"),
         "output": ("output", "scale", "compare", "vary", "report"),
-        "repeat and go on": ("job", "resume"),
+        "repeat and resume": ("job", "resume"),
         "help": ("help", "help_all"),
     }
 )
@@ -55,7 +55,7 @@ class Help(argparse.RawDescriptionHelpFormatter):
         if self._listed and action.dest in _LISTED:
             text += f": {', '.join(described_names(action.dest))}"
         default = self._defaults.get(action.dest, "")
-        return text if default in ("", ()) else f"{text} [{short(default)}]"
+        return text if default in ("", (), []) else f"{text} [{short(default)}]"
 
 
 class HelpAction(argparse.Action):
@@ -83,7 +83,7 @@ def help_text(parser: argparse.ArgumentParser, *, everything: bool, given: Seque
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups)
     formatter.add_text(parser.description)
     if defaults:
-        formatter.add_text(f"Values in [brackets] are the defaults, of settings those of {whose}.")
+        formatter.add_text(f"Values in [brackets] are the defaults; for settings, those of {whose}.")
     if everything:
         groups = [(group.title, group._group_actions) for group in parser._action_groups]
     else:
@@ -124,4 +124,4 @@ def _defaults(given: Sequence[str]) -> tuple[Mapping[str, Any], str]:
 
 
 def _model(checkpoint: str | Path | None) -> str:
-    return "the bundled model; name another with --checkpoint FILE" if checkpoint is None else str(checkpoint)
+    return "the bundled model (name another with --checkpoint FILE)" if checkpoint is None else str(checkpoint)

@@ -19,8 +19,8 @@ def add_evaluate(commands: Commands) -> None:
     )
     group = parser.add_argument_group("clips")
     group.add_argument("input", metavar="SOURCE", help="the video or folder of images that was detailed")
-    group.add_argument("results", metavar="RESULT", nargs="+", help="what became of it; NAME=FILE gives it a name")
-    group.add_argument("--original", metavar="CLIP", help="the same clip as it should be, where there is one")
+    group.add_argument("results", metavar="RESULT", nargs="+", help="the detailed result; NAME=FILE gives it a name")
+    group.add_argument("--original", metavar="CLIP", help="the same clip as it should look, if there is one")
     add_subjects(parser.add_argument_group("subjects"))
     group = parser.add_argument_group("output")
     group.add_argument("--report", metavar="OUT.json", help="also write all figures, frame by frame")
@@ -28,8 +28,8 @@ def add_evaluate(commands: Commands) -> None:
     group.add_argument("--video", metavar="OUT.mp4", help="also write all clips in one video")
     group.add_argument(
         "--layout", metavar="NAME", default="crops",
-        help="of the video: crops (zoomed on the subjects), side (whole frames side by side), split or wipe (one "
-        "frame, in bands whose borders stand or move) [crops]",
+        help="of the video: crops (zoomed in on the subjects), side (whole frames side by side), split or wipe (one "
+        "frame, in bands with fixed or moving borders) [crops]",
     )  # fmt: skip
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
     add_talk(parser)
@@ -43,8 +43,8 @@ def add_preview(commands: Commands) -> None:
         usage="redetail preview IN [-o FOLDER|SHEET.png] [--vary NAME=VALUE,VALUE ...] [options]",
         help="see a few moments of the result, with one or several settings, before a whole run",
         description="Detail a few moments of a clip (subjects at their largest, fastest and smallest, and the middle)\n"
-        "and show them beside the source, zoomed on the subject: a contact sheet and a short loop.\n"
-        "The pixels are those of the whole run: the stretches that hold the moments are computed, and no more.",
+        "and show them next to the source, zoomed in on the subject: a contact sheet and a short loop.\n"
+        "The pixels are those of the whole run, of which only the stretches with these moments are computed.",
     )
     add_source(parser, optional=True)
     group = parser.add_argument_group("output")

@@ -16,7 +16,7 @@ from redetail.video.options import CODECS, EncodeOptions
 _ENCODING: Mapping[str, str] = {"preset": "encode_speed"}
 """Fields of EncodeOptions that are typed under another name."""
 
-_PRESET = "sampler, scheduler, steps and cfg at once; what is given beside it wins"
+_PRESET = "sampler, scheduler, steps and cfg together; options that you give win"
 
 
 def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] | None = None) -> None:
@@ -40,7 +40,7 @@ def add_subjects(group: argparse._ArgumentGroup) -> None:
         action = "append" if option.repeatable else "store"
         flag = f"--{name.replace('_', '-')}"
         group.add_argument(flag, action=action, type=option.parse, metavar=option.metavar, help=option.help)
-    group.add_argument("--start", metavar="TIME", help="begin here: seconds, h:m:s, or a frame as in 120f")
+    group.add_argument("--start", metavar="TIME", help="start here: seconds, h:m:s, or a frame as in 120f")
     group.add_argument("--end", metavar="TIME", help="end before this")
 
 
@@ -57,36 +57,39 @@ def add_model(group: argparse._ArgumentGroup) -> None:
     for flag, metavar, more, text in (
         ("--motion-module", "FILE", {}, "AnimateDiff's motion layers, as published"),
         ("--motion-lora", "FILE[:STRENGTH]", several, "LoRA for the motion layers; several add up"),
-        ("--vae", "FILE", {}, "VAE instead of the checkpoint's own; of Wan a file or folder"),
-        ("--text-encoder", "FILE", {}, "of Wan: the UMT5 text encoder, a file or folder"),
+        ("--vae", "FILE", {}, "VAE instead of the checkpoint's own; for Wan a file or folder"),
+        ("--text-encoder", "FILE", {}, "Wan only: the UMT5 text encoder, a file or folder"),
         ("--low-noise-checkpoint", "FILE", {},
-         "of Wan 2.2: the expert for low noise, where --checkpoint is the other one and both are to be used"),
+         "Wan 2.2 only: the low-noise expert, to use both; --checkpoint is then the high-noise one"),
         ("--high-noise-lora", "FILE[:STRENGTH]", several,
-         "of Wan 2.2: LoRA for the expert for high noise, where both are used; several add up"),
-        ("--embedding", "FILE", several, "a word for prompts (textual inversion), named as its file; several"),
+         "Wan 2.2 only: LoRA for the high-noise expert, if both are used; several add up"),
+        ("--embedding", "FILE", several, "a word for prompts (textual inversion), named like its file; repeatable"),
         ("--controlnet", "FILE[:STRENGTH[:START[:END]]]", several,
-         "ControlNet, and the share of the steps in which it acts (0..1); several"),
+         "ControlNet, and the share of the steps in which it acts (0..1); repeatable"),
         ("--control", "NAME|FILE", several,
-         "what that ControlNet is shown: canny, lineart, softedge, tile ... of the crops, or a video of hints"),
+         "the hint for that ControlNet: canny, lineart, softedge, tile ... of the crops, or a video of hints"),
     ):  # fmt: skip
         group.add_argument(flag, metavar=metavar, help=text, **more)  # type: ignore[arg-type]  # keyword by keyword
 
 
 def add_memory(group: argparse._ArgumentGroup) -> None:
     """Add the options of :class:`~redetail.engines.memory.Memory`, which --help cannot ask, since it needs torch."""
-    limit = "what a run may take of the machine's memory, as in 6GB [most of what is free]"
+    limit = "limit for the memory that a run takes, as in 6GB [most of what is free]"
     group.add_argument("--memory", dest="limit", metavar="SIZE", help=limit)
     kinds = "float32, float16 or bfloat16"
     group.add_argument("--dtype", metavar="NAME", help=f"precision of the networks: {kinds}")
-    group.add_argument("--vae-dtype", metavar="NAME", help="precision of the VAE, where it differs")
-    group.add_argument("--text-dtype", metavar="NAME", help="precision of the text encoder, where it differs")
-    group.add_argument("--attention", metavar="sdpa|sliced", help="sdpa is quickest, sliced takes least memory")
+    group.add_argument("--vae-dtype", metavar="NAME", help="precision of the VAE, if different")
+    group.add_argument("--text-dtype", metavar="NAME", help="precision of the text encoder, if different")
+    group.add_argument("--attention", metavar="sdpa|sliced", help="sdpa is fastest, sliced takes the least memory")
     for flag, text in (
-        ("--channels-last", "weights in the order that convolutions on GPUs like"),
-        ("--compile", "compile the UNet: minutes at first, quicker steps then"),
+        ("--channels-last", "memory layout that is faster for convolutions on GPUs"),
+        ("--compile", "compile the UNet: takes minutes at first, then steps are faster"),
         ("--offload", "keep the VAE and the text encoder off the device while they are idle"),
-        ("--block-offload", "of Wan: bring the transformer's blocks to the device one by one, which is slower"),
-        ("--fp8-weights", "of Wan: keep weights that are stored in fp8 so, and convert them as they are used"),
+        ("--block-offload", "Wan only: bring the transformer's blocks to the device one by one, which is slower"),
+        (
+            "--fp8-weights",
+            "Wan only: keep weights that are stored in fp8 as they are, and convert them when they are used",
+        ),
     ):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
     group.add_argument("--vae-batch", type=number, metavar="N", help="frames that go through the VAE at once")

@@ -93,21 +93,21 @@ def _add_detail(commands: Commands) -> None:
     add_source(parser, optional=True)
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="OUT", help="video or folder of images to write")
-    group.add_argument("--compare", metavar="BOTH.mp4", help="also write before and after, zoomed on the subjects")
+    group.add_argument("--compare", metavar="BOTH.mp4", help="also write before and after, zoomed in on the subjects")
     group.add_argument(
         "--compare-layout", metavar="NAME",
-        help="crops (zoomed on the subjects), side (whole frames side by side), split or wipe (one frame, split by a "
-        "line that stands or moves) [crops]",
+        help="crops (zoomed in on the subjects), side (whole frames side by side), split or wipe (one frame, split by "
+        "a fixed or moving line) [crops]",
     )  # fmt: skip
     group.add_argument(
         "--report", metavar="REPORT", help="also write tracks, settings, timings and measures: .json, or .html, a page"
     )
-    group.add_argument("--save-hints", metavar="FOLDER", help="also write what ControlNets were shown")
-    group.add_argument("--save-job", metavar="JOB.toml", help="also write what was asked for, to be run with --job")
+    group.add_argument("--save-hints", metavar="FOLDER", help="also write the hints of the ControlNets")
+    group.add_argument("--save-job", metavar="JOB.toml", help="also write a job file, to run it again with --job")
     add_scale(group)
     add_encoding(group)
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    group.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    group.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
     _add_work(parser)
     add_models_and_memory(parser)
     add_cluster(parser)
@@ -120,8 +120,8 @@ def _add_batch(commands: Commands) -> None:
         "batch",
         usage="redetail batch INPUT [INPUT ...] -o FOLDER [--job JOB.toml] [options]",
         help="detail many clips with the same settings",
-        description="Detail many clips, one after the other, with one engine. A clip that fails is reported and the\n"
-        "others go on. The same command again goes on where it was stopped, and passes over what is done.",
+        description="Detail many clips, one after the other, with one engine. If a clip fails, that is reported and\n"
+        "the others continue. Run the same command again to resume a batch: it skips what is done.",
         epilog="exit codes: 0 all clips are done; 2 something must be changed, and the message says what; 3 some\n"
         "clips failed or their sources are damaged; 130 stopped with Ctrl-C\n",
     )
@@ -133,14 +133,14 @@ def _add_batch(commands: Commands) -> None:
     add_strict(group)
     add_subjects(group)
     group = parser.add_argument_group("output")
-    group.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where outputs and the summary go")
+    group.add_argument("-o", "--output", metavar="FOLDER", required=True, help="folder for the outputs and the summary")
     group.add_argument(
         "--name", metavar="PATTERN", default="{stem}{suffix}",
-        help="names of outputs, of {stem}, {suffix}, {parent} and {number} [as the clips are called]",
+        help="names for the outputs, with {stem}, {suffix}, {parent} and {number} [those of the clips]",
     )  # fmt: skip
     add_scale(group)
     add_encoding(group)
-    group.add_argument("--overwrite", action="store_true", help="also do what is done")
+    group.add_argument("--overwrite", action="store_true", help="also redo what is done")
     add_work_folder(parser.add_argument_group("unfinished work"))
     add_models_and_memory(parser)
     add_talk(parser, "redetail batch clips -o better --job job.toml")
@@ -175,9 +175,9 @@ def _add_track(commands: Commands) -> None:
         commands,
         "track",
         usage="redetail track IN -o OUT.json [options]\n       redetail track --edit IN.json -o OUT.json [edits]",
-        help="write who is where as a document that you can edit",
-        description="Find and follow the subjects, and write them as a document, with thumbnails beside it.\n"
-        "redetail detail --tracks TRACKS.json details what it lists, as if it had been found again.",
+        help="write the tracks to a file that you can edit",
+        description="Find and follow the subjects, and write their tracks to a file, with thumbnails next to it.\n"
+        "redetail detail --tracks TRACKS.json details the subjects that the file lists, without a search.",
     )
     group = parser.add_argument_group("what to find")
     group.add_argument("input", metavar="IN", nargs="?", help="a video, or a folder of images")
@@ -189,8 +189,8 @@ def _add_track(commands: Commands) -> None:
     group = parser.add_argument_group("edits [numbers and labels are those of the document that is edited]")
     group.add_argument("--edit", metavar="IN.json", help="change this document instead of searching a video")
     for flag, metavar, text in (
-        ("--split", "TRACK@FRAME", "make two of a track: from this frame on it is another"),
-        ("--merge", "TRACK,TRACK", "make one of several tracks"),
+        ("--split", "TRACK@FRAME", "split a track in two at this frame"),
+        ("--merge", "TRACK,TRACK", "join several tracks"),
         ("--keep", "TRACK[,TRACK]", "remove all others"),
         ("--drop", "TRACK[,TRACK]", "remove these"),
         ("--rename", "TRACK=LABEL", "give a track a label"),
@@ -206,23 +206,23 @@ def _add_models(commands: Commands) -> None:
         "models",
         usage="redetail models\n       redetail models inspect FILE [FILE ...] [--device NAME]\n"
         "       redetail models check CHECKPOINT [FILE ...] [--device NAME]",
-        help="list published weights, tell what a file is, or whether files make a working model",
+        help="list published weights, identify files, or check that they work together",
         description="List the published weights that are known to work: names, where they are, licences.\n"
-        "With inspect: tell what files are, which option they are for, and whether they fit this machine.\n"
-        "With check: load the model that files make together, encode, noise and predict a bundled clip,\n"
-        "and name what is wrong with it.",
+        "With inspect: say what files are, which option they are for, and whether they fit this machine.\n"
+        "With check: load the files as one model, encode, noise and predict a bundled clip, and name\n"
+        "what is wrong with the model.",
     )
     parser.add_argument(
         "action",
         nargs="?",
         choices=("inspect", "check"),
         metavar="inspect|check",
-        help="tell what files are, or check that they work",
+        help="identify files, or check that they work",
     )
     parser.add_argument(
         "files", nargs="*", metavar="FILE", help="a .safetensors, .ckpt, .pt, .pth or .bin file, or a folder"
     )
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps [the fastest there is]")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps [the fastest available]")
     add_talk(parser)
 
 
@@ -234,7 +234,7 @@ def _add_clean(commands: Commands) -> None:
         help="remove what stopped and killed runs left behind",
         description="Remove the work that stopped runs left for --resume and hidden temporary files of runs that were\n"
         "killed, here or in the folders given, and temporary crops in the folder that TMPDIR names.\n"
-        "What belongs to a run that still works is left alone.",
+        "Runs that are still working are left alone.",
     )
     parser.add_argument("folders", nargs="*", metavar="FOLDER", help="where outputs were written [this folder]")
     parser.add_argument("--dry-run", action="store_true", help="only list what would be removed")
@@ -243,8 +243,8 @@ def _add_clean(commands: Commands) -> None:
 
 def _add_work(parser: Parser) -> None:
     """The options of :class:`redetail.Work`."""
-    group = parser.add_argument_group("runs that were stopped")
-    group.add_argument("--resume", action="store_true", help="go on where the same command was stopped")
+    group = parser.add_argument_group("stopped runs")
+    group.add_argument("--resume", action="store_true", help="continue where the same command was stopped")
     add_work_folder(group)
 
 
@@ -254,18 +254,18 @@ def _add_web(commands: Commands) -> None:
         "web",
         usage="redetail web [--folder FOLDER] [options]",
         help="open a page in the browser: click faces, preview, run",
-        description="Serve a page on this machine. Runs are processes of their own: they go on when the page is\n"
-        "closed and when this command ends, and are found again when it starts. It needs Gradio:\n"
+        description="Serve a page on this machine. Each run is a separate process: it continues when the page\n"
+        "is closed or this command ends, and shows up again when it starts. The page needs Gradio:\n"
         "pip install 'redetail[web]'",
     )
     group = parser.add_argument_group("folders")
     group.add_argument("--folder", metavar="FOLDER", default=".", help="clips that the page may use [this folder]")
     group.add_argument("--models", metavar="FOLDER", help="weight files, which are only read [models in FOLDER]")
     group = parser.add_argument_group("address")
-    group.add_argument("--host", metavar="HOST", default="127.0.0.1", help="another than [127.0.0.1] needs --auth")
+    group.add_argument("--host", metavar="HOST", default="127.0.0.1", help="any other than [127.0.0.1] needs --auth")
     group.add_argument("--port", metavar="N", type=int, default=7860, help="0: a free one [7860]")
     group.add_argument(
-        "--auth", metavar="USER:PASSWORD", help="demanded of everybody; also read from REDETAIL_WEB_AUTH"
+        "--auth", metavar="USER:PASSWORD", help="required of everybody; also read from REDETAIL_WEB_AUTH"
     )
     add_config(parser)
     add_talk(parser)
@@ -276,7 +276,7 @@ def _add_completion(commands: Commands) -> None:
         commands,
         "completion",
         usage="redetail completion bash|zsh|fish",
-        help="print the script that makes a shell complete what you type",
+        help="print a shell completion script",
         description="Print a script that completes commands, options and the names they take. For bash:\n"
         "  redetail completion bash > ~/.local/share/bash-completion/completions/redetail",
     )

@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
         self.given = tuple(given[0] or ()) if given else ()
         for argument in self.given:
             if re.fullmatch(r"(--[\w-]+=|-\w)--", argument):  # argparse would take the value for a separator
-                self.error(f"{argument[:-2].rstrip('=')} has the value '--', which cannot be meant")
+                self.error(f"{argument[:-2].rstrip('=')} has the value '--', which is not possible")
         known, unknown = super().parse_known_args(*given, **named)
         if unknown:
             options = [name for action in self._actions for name in action.option_strings]
@@ -68,7 +68,7 @@ def add_config(parser: Parser) -> None:
     """Add which config file is read."""
     group = parser.add_argument_group("config file [docs/configuration.md]")
     group.add_argument("--config", metavar="FILE", help="take defaults from this file instead of the usual one")
-    without = "take defaults from no file"
+    without = "do not read a config file"
     group.add_argument("--no-config", dest="config", action="store_false", default=None, help=without)
 
 
@@ -90,8 +90,10 @@ def add_models_and_memory(parser: Parser) -> None:
 
 def add_work_folder(group: argparse._ArgumentGroup) -> None:
     """Add where unfinished work is kept."""
-    group.add_argument("--work-dir", metavar="FOLDER", help="keep unfinished work here [beside OUT]")
-    group.add_argument("--work-space", metavar="SIZE", help="room for it, as in 20GB [most of what the disk has free]")
+    group.add_argument("--work-dir", metavar="FOLDER", help="keep unfinished work here [next to OUT]")
+    group.add_argument(
+        "--work-space", metavar="SIZE", help="limit for its size, as in 20GB [most of what the disk has free]"
+    )
     group.add_argument("--keep-work", action="store_true", help="leave the work in place when the run is complete")
 
 
@@ -100,8 +102,8 @@ def add_cluster(parser: Parser) -> None:
     group = parser.add_argument_group("several cards or machines [pip install 'redetail[cluster]']")
     group.add_argument(
         "--ray", metavar="WHERE",
-        help="detail on a Ray cluster: local (the cards of this machine), auto (the cluster that it is part of), or "
-        "HOST:PORT of its head",
+        help="detail on a Ray cluster: local (the cards of this machine), auto (the cluster that this machine is part "
+        "of), or HOST:PORT of its head",
     )  # fmt: skip
     group.add_argument(
         "--ray-cores", metavar="N", type=int, help="cores of each worker without a card [those of a machine, at most 8]"
@@ -135,7 +137,7 @@ def add_strict(group: argparse._ArgumentGroup) -> None:
 def add_talk(parser: Parser, example: str | None = None) -> None:
     """Add help and how much is said; where ``--help`` shows only what is needed most, ``example`` closes it."""
     group = parser.add_argument_group("messages")
-    group.add_argument("-h", "--help", action=HelpAction, const=example is None, help="show this and stop")
+    group.add_argument("-h", "--help", action=HelpAction, const=example is None, help="show this help and exit")
     if example is not None:
         group.add_argument(
             "--help-all", action=HelpAction, const=True, help="show all options, and the names they take"

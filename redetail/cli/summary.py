@@ -52,7 +52,7 @@ def preset_summary(requested: Mapping[str, Any]) -> str:
         return ""
     chosen = {key: value for key, value in all_presets()[name].items() if requested.get(key) is None}
     typed = " ".join(_typed(f"--{display_name(key)}", value) for key, value in chosen.items())
-    return f"  preset {name}: {typed or 'all of it was given otherwise'}\n"
+    return f"  preset {name}: {typed or 'all of it was overridden'}\n"
 
 
 def estimate_lines(estimate: Estimate) -> str:
@@ -152,7 +152,7 @@ def _untouched(untouched: Untouched) -> str:
     if written is None:
         return before
     if not written.largest:
-        return f"{before}, none by it"
+        return f"{before}, and none by encoding"
     return f"{before}; as written, by {written.mean:.1f} of 255 levels on average and {written.largest:.0f} at most"
 
 

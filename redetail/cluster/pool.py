@@ -221,7 +221,7 @@ class EnginePool:
                     "whether their machines have enough memory."
                 )
         if lost or worker.ready:
-            _LOG.warning("A worker of the cluster was lost; what it had in work is done again.")
+            _LOG.warning("A worker of the cluster was lost; its unfinished work is done again.")
         again.extend(lost)
 
     def _show_progress(self) -> None:

@@ -117,7 +117,7 @@ def segs_from(value: Any, name: str = "segs") -> tuple[tuple[int, int], list[Any
         # To ask a segment of our own would make a tracked one compute its pictures.
         missing = [] if isinstance(segment, Seg) else [name for name in Seg._fields if not hasattr(segment, name)]
         if missing:
-            raise InputError(f"{name} holds something at place {number} that is not a SEG: it has no {missing[0]}.")
+            raise InputError(f"{name} holds an element {number} that is not a SEG: it has no {missing[0]}.")
     return (height, width), listed
 
 

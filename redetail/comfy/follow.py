@@ -68,7 +68,9 @@ def tracked_from_detector(
         detections, frame_size(frames), choice.crop_factor, sure=choice.confidence, max_regions=choice.most
     )
     if not regions:
-        logger.warning("Nobody was found in %d frames; lower confidence or min_size, or connect masks.", len(frames))
+        logger.warning(
+            "No subject was found in %d frames; lower confidence or min_size, or connect masks.", len(frames)
+        )
     return _tracked(regions, frames)
 
 

@@ -69,7 +69,7 @@ class FaceDetector:
         if not 0 <= threshold <= 1:
             raise SettingsError(f"The detection threshold is {threshold}; it must lie between 0 and 1.")
         if not (min_size >= 0 and math.isfinite(min_size)):
-            raise SettingsError(f"The least face size is {min_size}; it must be a number of pixels from 0.")
+            raise SettingsError(f"The minimum face size is {min_size}; it must be 0 pixels or more.")
         if not 64 <= working_size <= 8192:
             raise SettingsError(f"The working size is {working_size}; it must lie between 64 and 8192 pixels.")
         self.threshold, self.min_size, self.working_size = threshold, min_size, working_size

@@ -97,13 +97,13 @@ def prompt_notes(settings: Settings, capabilities: Capabilities) -> tuple[str, .
     if not given.strip():
         return ()
     if not capabilities.uses_prompt:
-        return (f"The model {capabilities.name} reads no prompt; what was given is left out.",)
+        return (f"The model {capabilities.name} reads no prompt; yours is ignored.",)
     unknown = [word for word, _ in weighted_words(given) if word not in capabilities.prompt_words]
     if not capabilities.prompt_words or not unknown:
         return ()
     left_out = " ".join(unknown[:6]) + (" ..." if len(unknown) > 6 else "")
     known = f"{', '.join(capabilities.prompt_words[:-1])} and {capabilities.prompt_words[-1]}"
-    return (f"The model {capabilities.name} knows only the words {known}; it leaves out {left_out!r}.",)
+    return (f"The model {capabilities.name} knows only the words {known}; it ignores {left_out!r}.",)
 
 
 def check_scheduler(name: str, capabilities: Capabilities) -> None:

@@ -78,5 +78,5 @@ def open_as(path: str | Path, kinds: tuple[str, ...], wanted: str) -> tuple[Weig
     file = open_weights(path)
     facts = facts_of(file)
     if facts.kind not in kinds:
-        raise ModelError(f"{path} is {facts.what}; what is wanted here is {wanted}.")
+        raise ModelError(f"{path} is {facts.what}; give {wanted} instead.")
     return file, facts

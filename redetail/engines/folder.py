@@ -44,7 +44,7 @@ def open_network(path: Path, known: Sequence[str], schema: Schema) -> ComponentF
     if class_name(config) not in known:
         raise ModelError(
             f"The part {path} is a {class_name(config) or 'network of unknown kind'}; "
-            f"supported here: {' or '.join(known)}."
+            f"supported are {' or '.join(known)}."
         )
     return ComponentFolder(path, config, _variant(path))
 

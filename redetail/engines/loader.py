@@ -95,7 +95,7 @@ def _recognized(path: Path) -> tuple[Architecture, Path]:
     facts = identify(path)
     family = architecture_of(facts.kind, facts.base)
     if family is None:
-        raise ModelError(f"{path} is {facts.what}; what is wanted here is {wanted()}.")
+        raise ModelError(f"{path} is {facts.what}; give {wanted()} instead.")
     return family, path
 
 

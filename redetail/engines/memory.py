@@ -27,7 +27,7 @@ class Memory:
 
     ``dtype``: precision of the networks, float32, float16 or bfloat16; ``vae_dtype`` and ``text_dtype``: of the VAE and
     the text encoder where it differs. ``attention``: "sdpa" is quickest, "sliced" takes least memory.
-    ``channels_last``: weights in the order that convolutions on GPUs like. ``compile``: compile the UNet, which takes
+    ``channels_last``: memory layout that is faster for convolutions on GPUs. ``compile``: compile the UNet, which takes
     minutes at first. ``vae_batch``: frames that go through the VAE at once; ``vae_tile``: side of its tiles in pixels,
     0 for whole frames. ``offload``: keep the VAE and the text encoder off the device while they are idle;
     ``block_offload``: of Wan, bring the transformer's blocks to the device one after the other; ``fp8_weights``: of

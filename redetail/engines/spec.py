@@ -66,7 +66,8 @@ class ControlFile:
         _check_strength(self.path, self.strength)
         if not 0 <= self.start <= self.end <= 1:
             raise SettingsError(
-                f"The ControlNet {self.path} acts from {self.start:g} to {self.end:g}; give 0..1, rising."
+                f"The ControlNet {self.path} acts from {self.start:g} to {self.end:g}; give two values from 0 to 1, "
+                "the smaller one first."
             )
 
     @classmethod

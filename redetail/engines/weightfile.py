@@ -192,7 +192,7 @@ def _no_weights(path: Path, start: bytes) -> str:
     if text.isprintable() or all(letter.isprintable() or letter.isspace() for letter in text):
         page = text.lstrip().lower().startswith(("<!doctype", "<html"))
         what = "a web page (a download that asked to log in?)" if page else "a text file"
-        return f"{path} is {what}, no weights; give a .safetensors or .ckpt file."
+        return f"{path} is {what}, not a weight file; give a .safetensors or .ckpt file."
     return (
         f"{path} is not a weight file: neither .safetensors, .gguf nor a PyTorch checkpoint; {_AGAIN}, or give another "
         "file."
@@ -302,7 +302,7 @@ def _refusal(path: Path, message: str) -> str:
     """PyTorch's reader says which function a pickle asked for; it was not called."""
     asked = re.search(r"GLOBAL\s+([\w.]+)", message)
     if asked is None:
-        return f"The weight file {path} is not a pickle of tensors, or a damaged one; nothing of it was run; {_AGAIN}."
+        return f"The weight file {path} is not a pickle of tensors, or a damaged one; none of it was run; {_AGAIN}."
     return (
         f"The weight file {path} is a pickle that asks to run {asked[1].rstrip('.')}, not only tensors; nothing of it "
         "was run: use the .safetensors file of the same model."

@@ -38,7 +38,7 @@ def crop_region(frame: Size, box: Box, factor: float, min_size: float = 0) -> Bo
     factor so small that no pixel is left.
     """
     if box.width == 0 or box.height == 0:
-        raise RegionError(f"The box {box.as_tuple()} has a side of zero; give one that covers the subject.")
+        raise RegionError(f"The box {box.as_tuple()} has a side of zero; give a box that covers the subject.")
     if box.clipped(frame) is None:
         raise RegionError(f"The box {box.as_tuple()} lies outside the frame of {frame} pixels.")
     x1, x2 = _span(frame.width, box.x1, box.x2, factor, min_size)

@@ -35,7 +35,7 @@ def smoothed(values: Floats, sigma: float, weights: Floats | None = None) -> Flo
     frame counts; where none in reach counts, the result is interpolated linearly (held constant at the ends).
     """
     if not (sigma >= 0 and math.isfinite(sigma)):
-        raise SettingsError(f"The smoothing is {sigma} frames; it must be a number from 0.")
+        raise SettingsError(f"The smoothing is {sigma} frames; it must be 0 or more.")
     weights = np.ones(len(values)) if weights is None else weights
     filled = _filled(values, weights > 0)
     if sigma == 0 or len(values) < 3:

@@ -39,7 +39,9 @@ def open_hints(names: Iterable[str], info: VideoInfo, *, strict: bool = False) -
     computed = [name for name in dict.fromkeys(names) if name in hint_names()]
     for name in computed:
         if os.path.exists(name):
-            _LOG.warning("The hint %s is computed from the crops; for what is called so here, give ./%s.", name, name)
+            _LOG.warning(
+                "The hint %s is computed from the crops; for the file or folder of that name, give ./%s.", name, name
+            )
     return {name: _opened(name, info, strict) for name in dict.fromkeys(names) if name not in computed}
 
 

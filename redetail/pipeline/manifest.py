@@ -68,7 +68,7 @@ class Manifest:
         if document.get("version") != VERSION:
             raise InputError(
                 f"The workspace {folder} has the version {document.get('version')!r} (redetail "
-                f"{document.get('redetail')}), but this version reads {VERSION}; continue it with that version, or "
+                f"{document.get('redetail')}), but this version reads {VERSION}; continue with that version, or "
                 "delete it."
             )
         try:

@@ -83,8 +83,8 @@ class KeptWork:
             except BaseException:
                 if space.has_results:
                     _LOG.warning(
-                        "The work so far is kept: go on with --resume (redetail batch goes on without it), or drop it "
-                        "with: redetail clean %s",
+                        "The work so far is kept: continue with --resume (redetail batch does so by itself), or "
+                        "remove it with: redetail clean %s",
                         self.folder,
                     )
                 else:
@@ -111,7 +111,7 @@ class KeptWork:
             return None
         if not self._work.resume:
             raise InputError(
-                f"A run of {output} was stopped before its end; go on with --resume, or drop what it left with: "
+                f"A run of {output} was stopped before its end; continue with --resume, or remove what it left with: "
                 f"redetail clean {self.folder}"
             )
         manifest = Workspace.read(self.folder)

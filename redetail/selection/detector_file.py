@@ -27,7 +27,7 @@ class DetectorFileSelection(Selection):
     name: ClassVar[str] = "detector"
     option: ClassVar[CommandOption] = CommandOption(
         "FILE.onnx[:THRESHOLD]",
-        f"detector of the YOLO family (v5, v8, v11 ...; with segmentation, too), and from when it counts [{THRESHOLD}]",
+        f"YOLO detector (v5, v8, v11 ...; also with segmentation), and its least confidence [{THRESHOLD}]",
     )
 
     path: Path

@@ -36,7 +36,7 @@ def _typed_names(typed: str) -> list[Name]:
 def _check_known(names: Iterable[Name], subjects: Sequence[FoundSubject]) -> None:
     for name in names:
         if not any(subject.named(name) for subject in subjects):
-            raise UnknownNameError("subject", name, [*map(str, subjects)] or ["none, since nothing was found"])
+            raise UnknownNameError("subject", name, [*map(str, subjects)] or ["none: nothing was found"])
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class WhoFilter(Filter[tuple[Path, ...]]):
 
     name: ClassVar[str] = "who"
     option: ClassVar[CommandOption] = CommandOption(
-        "PICTURE", "detail only the person that this picture shows; several", str, True
+        "PICTURE", "detail only the person in this picture; repeatable", str, True
     )
 
     @staticmethod
@@ -151,7 +151,7 @@ class ClassFilter(Filter[tuple[str, ...]]):
 
     name: ClassVar[str] = "detector_classes"
     option: ClassVar[CommandOption] = CommandOption(
-        "NAME[,NAME]", "of what a detector file finds, detail only these classes", str, True
+        "NAME[,NAME]", "detail only these of the classes that a detector file finds", str, True
     )
 
     @staticmethod

@@ -62,7 +62,7 @@ class FollowSelection(Selection):
 
     name: ClassVar[str] = "follow"
     option: ClassVar[CommandOption] = CommandOption(
-        FORM, "follow what this box shows at that time (default: the beginning); several", str, repeatable=True
+        FORM, "follow what this box shows at that time (default: the beginning); repeatable", str, repeatable=True
     )
 
     boxes: tuple[FollowBox, ...]

@@ -30,7 +30,7 @@ class SizeFilter(NumberFilter):
 
     name: ClassVar[str] = "min_size"
     option: ClassVar[CommandOption] = CommandOption(
-        "PIXELS", "leave out subjects whose box is smaller, by its shorter side", float
+        "PIXELS", "leave out subjects whose box has a shorter side below this", float
     )
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class SmallerFilter(NumberFilter):
 
     name: ClassVar[str] = "only_smaller_than"
     option: ClassVar[CommandOption] = CommandOption(
-        "PIXELS", "leave subjects as they are in frames in which their box is larger, by its shorter side", float
+        "PIXELS", "detail subjects only in frames in which the shorter side of their box is below this", float
     )
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class SofterFilter(NumberFilter):
 
     name: ClassVar[str] = "only_softer_than"
     option: ClassVar[CommandOption] = CommandOption(
-        "X", "leave out subjects that are sharper: 1 is sharp, 0.6 was enlarged to twice its size", float
+        "X", "leave out subjects that are sharper than this: 1 is sharp, 0.6 is typical after enlarging twofold", float
     )
 
     def __post_init__(self) -> None:

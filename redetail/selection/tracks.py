@@ -19,7 +19,7 @@ class TracksSelection(FileSelection[Tracks]):
     """The subjects of a tracks document, in the frames that it names."""
 
     name: ClassVar[str] = "tracks"
-    option: ClassVar[CommandOption] = CommandOption("TRACKS.json", "subjects from a document of redetail track")
+    option: ClassVar[CommandOption] = CommandOption("TRACKS.json", "subjects from a file written by redetail track")
 
     @classmethod
     def from_option(cls, value: Any) -> Self | None:

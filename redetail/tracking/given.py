@@ -68,7 +68,7 @@ def frame_count(start: int, stop: int) -> int:
 def inside_frame(box: Box, frame: Size, what: str) -> Box:
     """The part of the box inside the frame; ``what`` begins the sentence of the error or the warning."""
     if box.area == 0:
-        raise RegionError(f"{what} has a side of zero; give one that covers the subject.")
+        raise RegionError(f"{what} has a side of zero; give a box that covers the subject.")
     inside = box.clipped(frame)
     if inside is None:
         raise RegionError(f"{what} lies outside the frame of {frame} pixels; give one inside it.")

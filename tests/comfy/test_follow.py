@@ -87,7 +87,7 @@ def test_another_packs_detector_is_asked_frame_by_frame() -> None:
 def test_nobody_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     header, segments = tracked_from_detector(frames(), None, CHOICE)
     assert (header, segments) == ((80, 120), [])
-    assert "Nobody was found in 12 frames" in caplog.text
+    assert "No subject was found in 12 frames" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_a_file_that_is_no_lora(tmp_path: Path) -> None:
     save_file({"emb_params": torch.zeros(1, 768)}, other)
     with pytest.raises(ModelError, match="There is no weight file"):
         check_settings(Settings(loras=(str(missing),)), ABILITIES)
-    with pytest.raises(ModelError, match=r"is a textual inversion embedding .* wanted here is a LoRA"):
+    with pytest.raises(ModelError, match=r"is a textual inversion embedding .* give a LoRA"):
         check_settings(Settings(loras=(f"{other}:0.5",)), ABILITIES)
     check_settings(Settings(loras=(f"{missing}:0",)), ABILITIES)
 

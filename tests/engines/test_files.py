@@ -122,7 +122,7 @@ def test_a_pickle_with_code_never_runs(tmp_path: Path, how: str) -> None:
     message = refused(path)
     assert not witness.exists()
     assert "asks to run" in message or how == "bare"
-    assert "nothing of it was run" in message
+    assert "none of it was run" in message
 
 
 def test_a_pickle_with_a_class_names_it(tmp_path: Path) -> None:
@@ -147,9 +147,9 @@ def _header_without_tensors(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "part"),
     [
-        (lambda path: path.write_text("prompt: a face\n" * 100), "is a text file, no weights"),
-        (lambda path: path.write_text("short"), "is a text file, no weights"),
-        (lambda path: path.write_text("cos\nsystem\n(S'true'\ntR."), "is a text file, no weights"),
+        (lambda path: path.write_text("prompt: a face\n" * 100), "is a text file, not a weight file"),
+        (lambda path: path.write_text("short"), "is a text file, not a weight file"),
+        (lambda path: path.write_text("cos\nsystem\n(S'true'\ntR."), "is a text file, not a weight file"),
         (lambda path: path.write_text("<!DOCTYPE html><html>log in</html>"), "web page"),
         (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
         (lambda path: path.write_bytes(b""), "is empty"),
@@ -331,7 +331,7 @@ def test_a_file_of_another_kind_says_what_it_is_and_what_was_wanted(tmp_path: Pa
     with pytest.raises(ModelError) as caught:
         open_as(path, ("lora",), "a LoRA (--lora)")
     assert str(caught.value) == (
-        f"{path} is an AnimateDiff v2 motion module for Stable Diffusion 1.x; what is wanted here is a LoRA (--lora)."
+        f"{path} is an AnimateDiff v2 motion module for Stable Diffusion 1.x; give a LoRA (--lora) instead."
     )
 
 

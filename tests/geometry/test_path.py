@@ -74,7 +74,7 @@ def test_nothing_known_changes_nothing() -> None:
 
 @pytest.mark.parametrize("sigma", [-1.0, float("nan"), float("inf")])
 def test_smoothing_out_of_range(sigma: float) -> None:
-    with pytest.raises(SettingsError, match="must be a number from 0"):
+    with pytest.raises(SettingsError, match="must be 0 or more"):
         smoothed(np.zeros((5, 1)), sigma)
 
 

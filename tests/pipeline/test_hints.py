@@ -79,7 +79,7 @@ def test_a_folder_that_is_called_like_a_hint_is_meant_with_its_path(tmp_path, ca
     monkeypatch.chdir(tmp_path)
     with caplog.at_level(logging.WARNING):
         assert open_hints(["canny"], INFO) == {}
-    assert "for what is called so here, give ./canny" in caplog.text
+    assert "for the file or folder of that name, give ./canny" in caplog.text
     assert list(open_hints(["./canny"], INFO)) == ["./canny"]
 
 

@@ -122,7 +122,7 @@ def test_another_version_is_refused() -> None:
 @pytest.mark.parametrize("spoiled", [{"size": [0, 4]}, {"crops": [{}]}, {"settings": {"steps": -1}}, {"crops": 3}])
 def test_a_damaged_plan_is_refused(spoiled: dict[str, object]) -> None:
     document, files = plan_to_document(plan_of(crop_plan(5)))
-    with pytest.raises(InputError, match=r"The plan of the work is damaged \(.*\); drop it"):
+    with pytest.raises(InputError, match=r"The plan of the work is damaged \(.*\); remove it"):
         plan_from_document({**document, **spoiled}, files)
 
 

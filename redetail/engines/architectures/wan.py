@@ -166,7 +166,7 @@ def _text_encoder(shapes: Shapes) -> Identity | None:
     if layout is None:
         return None
     width = next((shapes[name][-1] for name in _WORDS if len(shapes.get(name, ())) == 2), 0)
-    blocks, what = _blocks(shapes), "a UMT5 text encoder, as Wan reads"
+    blocks, what = _blocks(shapes), "a UMT5 text encoder for Wan"
     details = {"layout": layout, "prefix": "", "tokenizer": "spiece_model" in shapes, "blocks": blocks}
     if blocks < _TEXT_BLOCKS.get(width, 0):
         return Identity("text-encoder", "wan", _cut(what, blocks, _TEXT_BLOCKS[width]), details=details)

@@ -67,7 +67,7 @@ def _opened(path: Path, unet: Config) -> StateDict:
     file, facts = open_as(path, ("controlnet",), _WANTED)
     if facts.details["layout"] in _UNSUPPORTED or "difference" in file.tensors:
         what = _UNSUPPORTED.get(facts.details["layout"], "a ControlNet as the difference to a UNet")
-        raise ModelError(f"{path} is {what}, which is not supported; what is wanted here is {_WANTED}.")
+        raise ModelError(f"{path} is {what}, which is not supported; give {_WANTED} instead.")
     try:
         renamed = control_names({name: facts.shape for name, facts in file.tensors.items()})
         return _state_dict(file, renamed, unet)

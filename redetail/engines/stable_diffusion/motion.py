@@ -51,9 +51,9 @@ def open_motion(path: Path, family: Conventions) -> tuple[WeightFile, FileFacts]
     wanted = family.motion
     file, facts = open_as(path, ("motion-module",), wanted)
     if facts.base != family.base or facts.details["layout"] not in ("original", "diffusers"):
-        raise ModelError(f"{path} is {facts.what}; what is wanted here is {wanted}.")
+        raise ModelError(f"{path} is {facts.what}; give {wanted} instead.")
     if facts.details["version"] == "PIA":
-        raise ModelError(f"{path} is a PIA module, which takes extra input channels; what is wanted here is {wanted}.")
+        raise ModelError(f"{path} is a PIA module, which takes extra input channels; give {wanted} instead.")
     return file, facts
 
 

@@ -35,10 +35,10 @@ def load_vae(path: Path, placement: Placement, family: Conventions) -> nn.Module
     wanted = "a VAE of Stable Diffusion"
     file, facts = open_as(path, ("vae",), wanted)
     if facts.base == "wan":
-        raise ModelError(f"{path} is {facts.what}; what is wanted here is {wanted}.")
+        raise ModelError(f"{path} is {facts.what}; give {wanted} instead.")
     channels = facts.details["latent_channels"]
     if channels != 4:
-        raise ModelError(f"The VAE {path} makes {channels} channels; what is wanted is one of 4 channels.")
+        raise ModelError(f"The VAE {path} makes {channels} channels; give one of 4 channels.")
     return (
         _tiny(file, placement)
         if facts.details["layout"] == "tiny"

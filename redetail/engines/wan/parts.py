@@ -92,7 +92,7 @@ def _opened(path: Path, kind: str, wanted: str) -> tuple[WeightFile, FileFacts]:
     """A file that must be of this kind and for Wan."""
     file, facts = open_as(path, (kind,), wanted)
     if facts.base != "wan" or not facts.option:
-        raise ModelError(f"{path} is {facts.what}; what is wanted here is {wanted}.")
+        raise ModelError(f"{path} is {facts.what}; give {wanted} instead.")
     return file, facts
 
 

@@ -373,7 +373,7 @@ def test_the_kept_follows_the_latents(thin: ModelSpec, tmp_path: Path) -> None:
 
 
 def test_what_is_no_checkpoint_says_what_it_is(folder: Path, spec: ModelSpec, tmp_path: Path) -> None:
-    wanted = "what is wanted here is a Stable Diffusion 1.x or XL checkpoint"
+    wanted = "give a Stable Diffusion 1.x or XL checkpoint"
     message = refused(replace(spec, checkpoint=folder / "mm.ckpt"))
     assert f"mm.ckpt is an AnimateDiff v2 motion module for Stable Diffusion 1.x; {wanted}" in message
     for shapes, words in (
@@ -429,7 +429,7 @@ def test_missing_and_surplus_tensors(
 
 
 def test_vaes_of_another_kind(tmp_path: Path, thin: ModelSpec, folder: Path) -> None:
-    assert "what is wanted here is a VAE of Stable Diffusion" in refused(replace(thin, vae=folder / "mm.ckpt"))
+    assert "give a VAE of Stable Diffusion" in refused(replace(thin, vae=folder / "mm.ckpt"))
     shapes = {name: (64, 16, 3, 3) if name == "decoder.conv_in.weight" else shape
               for name, shape in made.vae_shapes(prefix="").items()}  # fmt: skip
     assert "makes 16 channels" in refused(replace(thin, vae=saved(tmp_path / "x.safetensors", shapes)))

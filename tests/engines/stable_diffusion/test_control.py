@@ -151,7 +151,7 @@ def test_half_precision_files_are_computed_as_placed(tmp_path: Path, parts: Comp
 
 
 def test_other_files_are_named(folder: Path, parts: Components) -> None:
-    with pytest.raises(ModelError, match=r"is a Stable Diffusion 1.x checkpoint; what is wanted here is a ControlNet"):
+    with pytest.raises(ModelError, match=r"is a Stable Diffusion 1.x checkpoint; give a ControlNet"):
         load_controlnet(folder / "base.safetensors", CPU, parts.unet.config)
     with pytest.raises(ModelError, match="There is no weight file"):
         load_controlnet(folder / "none.safetensors", CPU, parts.unet.config)
@@ -181,7 +181,7 @@ def test_missing_blocks_are_named(tmp_path: Path, parts: Components) -> None:
 
 def test_a_folder_of_another_class_is_named(tmp_path: Path, parts: Components) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"_class_name": "T2IAdapter"}))
-    with pytest.raises(ModelError, match="is a T2IAdapter; supported here: ControlNetModel"):
+    with pytest.raises(ModelError, match="is a T2IAdapter; supported are ControlNetModel"):
         load_controlnet(tmp_path, CPU, parts.unet.config)
 
 

@@ -68,7 +68,7 @@ def test_one_vector_without_a_row(tmp_path: Path) -> None:
             r"width .*Stable Diffusion XL\), .* reads 768",
         ),
         ({"emb_params": torch.full((2, 768), torch.nan)}, "not finite"),
-        ({"conv.weight": torch.zeros(2, 2, 3, 3)}, "what is wanted here is a textual inversion embedding"),
+        ({"conv.weight": torch.zeros(2, 2, 3, 3)}, "give a textual inversion embedding"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path: Path, tensors: dict[str, Tensor], message: str) -> None:

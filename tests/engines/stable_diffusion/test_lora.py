@@ -498,9 +498,7 @@ def test_what_is_no_lora(parts: Components, tmp_path: Path) -> None:
     assert "text file" in refused(parts, tmp_path / "notes.safetensors")
     assert "There is no weight file" in refused(parts, tmp_path / "none.safetensors")
     embedding = write(tmp_path / "word.safetensors", {"emb_params": torch.zeros(2, 768)})
-    assert "is a textual inversion embedding for Stable Diffusion 1.x; what is wanted here is a LoRA" in refused(
-        parts, embedding
-    )
+    assert "is a textual inversion embedding for Stable Diffusion 1.x; give a LoRA" in refused(parts, embedding)
 
 
 def test_values_that_are_not_finite(parts: Components, tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_what_is_no_module_for_it(spec: ModelSpec, tmp_path: Path, shapes: made.
     path = made.save(tmp_path / "x.safetensors", made.filled(shapes))
     message = refused(replace(spec, motion_module=path))
     assert message.startswith(f"{path} {words}")
-    assert "what is wanted here is a motion module for Stable Diffusion 1.x" in message
+    assert "give a motion module for Stable Diffusion 1.x" in message
 
 
 def test_modules_of_other_widths_and_depths(spec: ModelSpec, tmp_path: Path) -> None:
@@ -244,9 +244,7 @@ def test_a_motion_lora_leaves_the_files_alone(spec: ModelSpec, tmp_path: Path) -
 def test_motion_loras_that_do_not_fit(spec: ModelSpec, tmp_path: Path) -> None:
     assert spec.motion_module is not None
     message = refused(replace(spec, motion_loras=(WeightedFile(spec.motion_module),)))
-    assert (
-        "is an AnimateDiff v2 motion module for Stable Diffusion 1.x; what is wanted here is a motion LoRA" in message
-    )
+    assert "is an AnimateDiff v2 motion module for Stable Diffusion 1.x; give a motion LoRA" in message
     other = made.save(tmp_path / "wide.safetensors", made.filled(made.motion_lora_shapes(4, (96, 96), layers=1)))
     assert "lacks or has in other widths" in refused(replace(spec, motion_loras=(WeightedFile(other),)))
     half = {

@@ -279,9 +279,9 @@ def sd15(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
 
 
 def test_motion_modules_of_the_other_base(xl_thinnest: ModelSpec, sd15: ModelSpec) -> None:
-    assert "mm.ckpt is an AnimateDiff v3 motion module for Stable Diffusion 1.x; what is wanted here is a motion " \
+    assert "mm.ckpt is an AnimateDiff v3 motion module for Stable Diffusion 1.x; give a motion " \
         "module for Stable Diffusion XL" in refused(replace(xl_thinnest, motion_module=sd15.motion_module))  # fmt: skip
-    assert "is an AnimateDiff SDXL motion module for Stable Diffusion XL; what is wanted here is a motion module for " \
+    assert "is an AnimateDiff SDXL motion module for Stable Diffusion XL; give a motion module for " \
         "Stable Diffusion 1.x" in refused(replace(sd15, motion_module=xl_thinnest.motion_module))  # fmt: skip
 
 

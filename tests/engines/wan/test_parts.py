@@ -263,9 +263,9 @@ def test_a_transformer_alone_asks_for_what_goes_with_it(files: dict[str, Path]) 
 
 def test_files_in_each_others_places_are_named(files: dict[str, Path]) -> None:
     swapped = {**files, "vae": files["text_encoder"], "text_encoder": files["vae"]}
-    assert "is a UMT5 text encoder, as Wan reads; what is wanted here is a VAE of Wan." in refused(**swapped)
-    assert "is a UMT5 text encoder, as Wan reads; what is wanted here is" in refused(checkpoint=files["text_encoder"])
-    assert "what is wanted here is a UMT5 text encoder." in refused(**{**files, "text_encoder": files["vae"]})
+    assert "is a UMT5 text encoder for Wan; give a VAE of Wan instead." in refused(**swapped)
+    assert "is a UMT5 text encoder for Wan; give" in refused(checkpoint=files["text_encoder"])
+    assert "give a UMT5 text encoder instead." in refused(**{**files, "text_encoder": files["vae"]})
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_a_layer_too_few_is_named(files: dict[str, Path], tmp_path: Path) -> Non
     tensors = wan_files.vae_tensors()
     del tensors["decoder.conv1.weight"]
     save(tmp_path / "vae.safetensors", tensors)
-    assert "what is wanted here is a VAE of Wan" in refused(**{**files, "vae": tmp_path / "vae.safetensors"})
+    assert "give a VAE of Wan" in refused(**{**files, "vae": tmp_path / "vae.safetensors"})
 
 
 # --- files cut short
