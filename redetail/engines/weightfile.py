@@ -304,7 +304,7 @@ def _refusal(path: Path, message: str) -> str:
     if asked is None:
         return f"The weight file {path} is not a pickle of tensors, or a damaged one; none of it was run; {_AGAIN}."
     return (
-        f"The weight file {path} is a pickle that asks to run {asked[1].rstrip('.')}, not only tensors; nothing of it "
+        f"The weight file {path} is a pickle that asks to run {asked[1].rstrip('.')}, not only tensors; none of it "
         "was run: use the .safetensors file of the same model."
     )
 
