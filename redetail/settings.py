@@ -119,6 +119,14 @@ class Settings:
     max_size: float = _number(
         CROP, 768.0, 1, MAX_RESOLUTION, "longest side at which a crop is processed", step=8, unit="pixels"
     )
+    max_upscale: float = _number(
+        CROP,
+        0.0,
+        0,
+        100,
+        "largest factor by which a crop is scaled up, however much larger guide-size is (0: no limit)",
+        step=0.1,
+    )
     crop_factor: float = _number(
         CROP, 3.0, 1, 100, "side of the crop window as a multiple of the subject's box", step=0.1
     )
@@ -244,7 +252,8 @@ def display_name(name: str) -> str:
 
 def resolve(requested: Mapping[str, Any], defaults: Mapping[str, Any], presets: Presets | None = None) -> Settings:
     """Complete settings: what was requested (None: not given), else what its ``preset`` says, one of the engine's
-    ``presets``, else the engine's default, else the node's.
+    ``presets``, else the engine's default, else the node's. A ``guide_size`` that is requested without a
+    ``max_upscale`` lifts that of the defaults, so that it takes effect.
 
     Raises :class:`~redetail.errors.SettingsError` for a name that is not a setting, or a preset that does not exist.
     """
@@ -253,6 +262,8 @@ def resolve(requested: Mapping[str, Any], defaults: Mapping[str, Any], presets: 
     for name in (*given, *defaults):
         if name not in known:
             raise UnknownNameError("setting", name, known)
+    if "guide_size" in given:
+        defaults = {name: value for name, value in defaults.items() if name != "max_upscale"}
     return Settings(**{**defaults, **given})
 
 

@@ -39,6 +39,19 @@ def test_an_unknown_preset_lists_those_that_exist() -> None:
         resolve({"preset": "turbo"}, {}, PRESETS)
 
 
+@pytest.mark.parametrize(
+    ("requested", "expected"),
+    [
+        ({}, 1.5),
+        ({"guide_size": 512}, 0.0),
+        ({"guide_size": 512, "max_upscale": 2.0}, 2.0),
+        ({"guide_size": None}, 1.5),
+    ],
+)
+def test_a_guide_size_that_is_asked_for_lifts_the_models_own_max_upscale(requested, expected) -> None:
+    assert resolve(requested, {"guide_size": 256.0, "max_upscale": 1.5}).max_upscale == expected
+
+
 def test_settings_survive_json() -> None:
     settings = Settings(loras=("a.safetensors:0.5",), refiner_prompt="sharp")
     stored = json.loads(json.dumps(settings.as_dict()))

@@ -1,13 +1,13 @@
 """Measure a model folder: `python training/evaluate.py --model FOLDER --yunet ONNX --output OUT [--media FOLDER ...]`.
 
 The reserved clips are softened in two ways, cropped round the face (192x192 at their own scale) and restored by the
-engine as its card says. Beside it stand the faithful end of its dial and Real-ESRGAN's animevideov3; with `--parts`
-also its first pass alone, the same engine with its aligned neighbours alone, its motion layers alone and each frame
-alone, and the weights with the motion layers left out. Figures are against the softened input brought back by bicubic
-interpolation: PSNR, VMAF and the flow-warped error along the original's flow; and against the original: detail, the
-correlation of what is fine, overshoot at edges and, with `--faceres`, the distance in a network that judges faces (see
-measure.py and faceres.py). With `--held-out DATA` the watched files of the training set take the place of the reserved
-clips, and `--ways` other settings can be compared on them.
+engine as its card says, at the working size that it asks for. Beside it stand the faithful end of its dial and Real-
+ESRGAN's animevideov3; with `--parts` also its first pass alone, the same engine with its aligned neighbours alone,
+its motion layers alone and each frame alone, and the weights with the motion layers left out. Figures are against the
+softened input brought back by bicubic interpolation: PSNR, VMAF and the flow-warped error along the original's flow;
+and against the original: detail, the correlation of what is fine, overshoot at edges and, with `--faceres`, the
+distance in a network that judges faces (see measure.py and faceres.py). With `--held-out DATA` the watched files of
+the training set take the place of the reserved clips, and `--ways` other settings can be compared on them.
 
 Writes OUT/results.json, OUT/table.md and OUT/half.png and third.png: softened, each way, original, side by side.
 """
@@ -33,11 +33,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from esrgan import enlarge, load_esrgan
 from faceres import FaceRes
 from measure import detail, ffmpeg, high_correlation, overshoot, psnr, vmaf, warped_error
-from subjects import SOFTENINGS, Clip, Subject, held_out_clips, reserved_clips, subjects
+from subjects import SIDE, SOFTENINGS, Clip, Subject, held_out_clips, reserved_clips, subjects
 
 from redetail.engines import Engine, enhance_arrays, load_engine
 from redetail.engines.restoration import RestorationUNet, load, save
 from redetail.engines.restoration.dial import FAITHFUL
+from redetail.geometry.crop import working_crop
+from redetail.imaging import resample
+from redetail.region import Box, Size
 from redetail.settings import resolve
 
 log = logging.getLogger("evaluate")
@@ -46,13 +49,21 @@ Row = dict[str, float]
 
 
 def with_engine(engine: Engine, **changes: Any) -> Restore:
-    """Restore by an engine with its card's defaults, but for these changes."""
+    """Restore by an engine with its card's defaults, but for these changes: at the working size that they give a window
+    of this size, and only the change comes back."""
     settings = resolve(changes, engine.capabilities.defaults)
+    frame = Size(SIDE, SIDE)
+    working, padding = working_crop(frame, (SIDE, SIDE), settings, engine.capabilities.size_multiple, shrink=True)
+    window = Box(0, 0, SIDE, SIDE)
 
     def restore(subject: Subject) -> Clip:
-        crops = subject.soft.astype(np.float32) / 255
-        output = enhance_arrays(engine, crops, np.ones((1, *crops.shape[1:3]), np.float32), settings)
-        return np.asarray(np.rint(output * 255), np.uint8)
+        soft = subject.soft.astype(np.float32) / 255
+        crops = np.stack([resample.crop(picture, window, working) for picture in soft])
+        given = resample.pad(crops, padding)
+        output = enhance_arrays(engine, given, np.ones((1, *given.shape[1:3]), np.float32), settings)
+        change = resample.unpad(output, padding) - crops
+        back = [resample.place(each, window, frame)[0] for each in change]
+        return np.asarray(np.rint(np.clip(soft + back, 0, 1) * 255), np.uint8)
 
     return restore
 

@@ -99,7 +99,10 @@ def working_crop(
     ``shrink``: ``max_size`` is a limit for every crop; without it a crop that is larger keeps its size, which is the
     rule of the original nodes.
     """
-    working = working_size(crop, box_size, settings.guide_size, settings.guide_size_for, settings.max_size)
+    guide = settings.guide_size
+    if settings.max_upscale:
+        guide = min(guide, settings.max_upscale * _guided_side(crop, box_size, settings.guide_size_for))
+    working = working_size(crop, box_size, guide, settings.guide_size_for, settings.max_size)
     working = limited_size(working, settings.max_size) if shrink else working
     return working, Padding.to_multiple(working, size_multiple)
 

@@ -177,6 +177,19 @@ def test_a_working_crop_is_padded_for_its_engine() -> None:
     assert padding.padded(working) == Size(128, 112)
 
 
+@pytest.mark.parametrize("measured", ["bbox", "crop_region"])
+def test_max_upscale_limits_what_guide_size_asks_for(measured) -> None:
+    asked = Settings(guide_size=500, guide_size_for=measured, max_size=768, max_upscale=1.5)
+    assert working_crop(Size(60, 50), (20, 20), asked, 16, shrink=True)[0] == Size(90, 75)
+
+
+def test_a_guide_size_within_max_upscale_is_kept() -> None:
+    asked = Settings(guide_size=60, guide_size_for="crop_region", max_upscale=1.5)
+    free = Settings(guide_size=60, guide_size_for="crop_region")
+    limited, unlimited = (working_crop(Size(60, 50), (20, 20), each, 16, shrink=True) for each in (asked, free))
+    assert limited == unlimited
+
+
 def test_a_crop_beyond_max_size_is_scaled_down_only_where_that_is_asked_for() -> None:
     asked = Settings(max_size=512)
     own, contract = (working_crop(Size(1400, 1050), (900, 900), asked, 8, shrink=shrink)[0] for shrink in (True, False))
