@@ -40,7 +40,7 @@ class FaceBBoxDetector:
         drop_size: int = 1,
         detailer_hook: Any = None,
     ) -> Segs:
-        """The faces of one image (1, H, W, 3) as SEGS, surest first.
+        """The faces of one image (1, H, W, 3) as SEGS, most confident first.
 
         ``dilation`` grows the mask (or, negative, shrinks it) by pixels; the bbox stays. Faces with a side of at most
         ``drop_size`` pixels are left out.
@@ -79,7 +79,7 @@ class ForeignDetector:
         self._detector = detector
 
     def detect(self, frame: RGB) -> list[Detection]:
-        """All subjects of a frame (H, W, 3), surest first."""
+        """All subjects of a frame (H, W, 3), most confident first."""
         image = torch.from_numpy(to_float(frame))[None]
         _, segments = segs_from(self._detector.detect(image, _LEAST, 0, 1.0, 1), "What bbox_detector gave")
         found = [_detection(segment) for segment in segments]

@@ -77,7 +77,7 @@ class FaceDetector:
         self._networks: dict[tuple[int, int], Any] = {}
 
     def detect(self, frame: RGB) -> list[Detection]:
-        """All faces of an RGB frame (H, W, 3) uint8 or uint16, surest first; see :class:`~.base.Detector`."""
+        """All faces of an RGB frame (H, W, 3) uint8 or uint16, most confident first; see :class:`~.base.Detector`."""
         rgb = np.ascontiguousarray(to_uint8(frame))
         seen = [self._look_again(rgb, candidate) for candidate in self._candidates(rgb)]
         size = Size(rgb.shape[1], rgb.shape[0])

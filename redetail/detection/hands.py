@@ -81,7 +81,7 @@ class HandDetector:
         self._faces = FaceDetector(threshold=SURE_FACE)
 
     def detect(self, frame: RGB) -> list[Detection]:
-        """All hands of an RGB frame (H, W, 3) uint8 or uint16, surest first; see :class:`~.base.Detector`."""
+        """All hands of an RGB frame (H, W, 3) uint8 or uint16, most confident first; see :class:`~.base.Detector`."""
         rgb = to_uint8(frame)
         size = Size(rgb.shape[1], rgb.shape[0])
         hands = merged([self._hand(rgb, palm) for palm in self._candidates(rgb, size)], OVERLAP)

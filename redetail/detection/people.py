@@ -54,7 +54,7 @@ class PersonDetector:
         self._silhouette = Silhouette()
 
     def detect(self, frame: RGB) -> list[Detection]:
-        """All people of an RGB frame (H, W, 3) uint8 or uint16, surest first; see :class:`~.base.Detector`."""
+        """All people of an RGB frame (H, W, 3) uint8 or uint16, most confident first; see :class:`~.base.Detector`."""
         rgb = to_uint8(frame)
         size = Size(rgb.shape[1], rgb.shape[0])
         found: list[Detection] = []

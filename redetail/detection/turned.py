@@ -24,7 +24,7 @@ class TurnedFaceDetector:
         self._upright = FaceDetector(**options)
 
     def detect(self, frame: RGB) -> list[Detection]:
-        """All faces of an RGB frame (H, W, 3) uint8 or uint16, surest first; see :class:`~.base.Detector`.
+        """All faces of an RGB frame (H, W, 3) uint8 or uint16, most confident first; see :class:`~.base.Detector`.
 
         A face that is found in several ways is reported as in the surest, landmarks and all.
         """

@@ -83,7 +83,9 @@ class YoloDetector:
             raise ModelError(f"OpenCV cannot run the detector {path}: {_reason(error)}") from error
 
     def detect(self, frame: RGB) -> list[Detection]:
-        """All subjects of an RGB frame (H, W, 3) uint8 or uint16, surest first; see :class:`~.base.Detector`."""
+        """All subjects of an RGB frame (H, W, 3) uint8 or uint16, most confident first; see
+        :class:`~.base.Detector`.
+        """
         rgb = to_uint8(frame)
         size = Size(rgb.shape[1], rgb.shape[0])
         scale = min(self.size.width / size.width, self.size.height / size.height)
@@ -118,7 +120,7 @@ class YoloDetector:
         return list(outputs)
 
     def _kept(self, rows: Rows) -> list[int]:
-        """The rows that are sure enough and not another view of a surer one, surest first."""
+        """The rows that are sure enough and not another view of a surer one, most confident first."""
         sure = np.flatnonzero((rows.scores >= self.threshold) & np.isfinite(rows.boxes).all(axis=1))
         corners = rows.boxes[sure]
         places = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)

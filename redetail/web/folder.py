@@ -68,7 +68,7 @@ class Folder:
         """Raise :class:`~redetail.errors.InputError` for a path, as a job file has it, outside of both folders."""
         real = Path(os.path.realpath(path))
         if not path.is_absolute() or not any(real.is_relative_to(allowed) for allowed in (self.root, self.models)):
-            raise InputError(f"{path} lies outside of the folder of this page; copy it into that folder.")
+            raise InputError(f"{path} is outside this page's folder; copy it into the folder.")
 
     def check_written(self, path: Path) -> None:
         """The same for what is written: models are only read, and runs are written by the page alone."""
@@ -152,10 +152,10 @@ class Folder:
 
     def _existing(self, root: Path, name: object) -> Path:
         if not isinstance(name, str) or not _is_plain(name):
-            raise InputError(f"{shown(name)} is not the name of a file in the folder of this page.")
+            raise InputError(f"{shown(name)} is not the name of a file in this page's folder.")
         real = Path(os.path.realpath(root / name))
         if not real.is_relative_to(root) or not os.path.exists(real):
-            raise InputError(f"There is no file {shown(name)} in the folder of this page; choose one of the list.")
+            raise InputError(f"There is no file {shown(name)} in this page's folder; choose one from the list.")
         return real
 
     def _listed(self, root: Path, suffixes: tuple[str, ...]) -> list[str]:
@@ -235,4 +235,4 @@ def _free(folder: Path, stem: str, suffix: str, taken: Container[Path] = ()) -> 
         place = folder / f"{stem}{f'-{number}' if number > 1 else ''}{suffix}"
         if place not in taken and not place.exists() and not place.is_symlink():
             return place
-    raise InputError(f"The folder {folder} holds thousands of files called {stem}; clear it up.")
+    raise InputError(f"The folder {folder} has thousands of files called {stem}; remove some.")

@@ -92,7 +92,7 @@ class Guard:
             await self._app(scope, limited, guarded)
         except _TooMuch:
             if not started:
-                await _answer(send, 413, "More was sent than this page takes.")
+                await _answer(send, 413, "The request is larger than this page accepts.")
 
     def _refused(self, scope: Scope) -> tuple[int, str] | None:
         """The status and the sentence of a refusal; None where the request may go on."""
@@ -103,15 +103,15 @@ class Guard:
         if self._secret is None and asked not in (*LOCAL, self._host):
             return 421, "This page is only for this machine."
         if self._secret is not None and not hmac.compare_digest(_credentials(headers), self._secret):
-            return 401, "A name and a password are needed."
+            return 401, "Enter the name and the password."
         origin = headers.get(b"origin")
         if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
-            return 403, "Another page asked; only this one may."
+            return 403, "The request comes from another page; only this one is served."
         if not _ALLOWED.fullmatch(scope["path"]):
             return 404, "There is no such page."
         announced = headers.get(b"content-length", b"0")
         if not announced.isdigit() or int(announced) > self._limit(scope["path"]):
-            return 413, "More was sent than this page takes."
+            return 413, "The request is larger than this page accepts."
         return None
 
     def _limit(self, path: str) -> int:

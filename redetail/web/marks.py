@@ -15,7 +15,7 @@ MOST = 64
 """Boxes of a job that come from the page."""
 _LONGEST = 20_000
 """Characters."""
-FORM = "give x1,y1,x2,y2 on each line, with @TIME after it where the box is to follow what it shows"
+FORM = "give one x1,y1,x2,y2 per line, with @TIME after it if the box should follow what it shows"
 
 
 @dataclass(frozen=True)

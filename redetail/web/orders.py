@@ -184,7 +184,7 @@ class Desk:
         """Queue all clips of a folder, with the settings of an order."""
         inputs = self.folder.inside(clips)
         if not inputs.is_dir() or not isinstance(pattern, str):
-            raise InputError(f"{shown(clips)} is not a folder of clips; choose one of the list.")
+            raise InputError(f"{shown(clips)} is not a folder of clips; choose one from the list.")
         job = self._base(order).overlay(
             **self._search(order),
             **self._model(order),
@@ -228,14 +228,14 @@ class Desk:
         selected = order.marks.as_options()
         if order.found is not None and (order.chosen is None or order.chosen):
             if set(self._searching(order)) != _searched(order.found):
-                raise SettingsError("The subjects shown are those of another search; press Find subjects again.")
+                raise SettingsError("The subjects shown are from another search; press Find subjects again.")
             selected["tracks"] = self._tracks(order.found, order.chosen, folder)
         if order.mask is not None:
             selected["mask"] = (self.folder.state if folder is None else folder) / MASK
             if folder is not None:
                 save_png(folder / MASK, np.repeat(order.mask[..., None], 3, 2))
         if order.found is not None and not selected:
-            raise SettingsError("Nobody is chosen; click a face, or mark something else.")
+            raise SettingsError("No subject is chosen; click a face, or mark something else.")
         if selected and order.found is None and order.who:
             raise SettingsError(
                 "A picture of a person chooses among subjects that were found; press Find subjects, or remove the "
@@ -314,7 +314,7 @@ def _searched(found: Run) -> set[str]:
 def _names(given: Any) -> list[str]:
     """Names of files, as a list of texts; raises :class:`~redetail.errors.SettingsError`."""
     if not isinstance(given, list | tuple) or len(given) > _MOST_PEOPLE:
-        raise SettingsError(f"The pictures of people are {shown(given)}; choose at most {_MOST_PEOPLE} of the list.")
+        raise SettingsError(f"The pictures of people are {shown(given)}; choose at most {_MOST_PEOPLE} from the list.")
     return list(given)
 
 

@@ -67,7 +67,7 @@ class RunQueue:
         with self._lock:
             run = self._runs.get(name) if isinstance(name, str) else None
         if run is None:
-            raise InputError("There is no such run; choose one of the list.")
+            raise InputError("There is no such run; choose one from the list.")
         return run
 
     def outputs(self) -> frozenset[Path]:
@@ -81,7 +81,7 @@ class RunQueue:
         """
         with self._lock:
             if sum(run.state is State.WAITING for run in self._runs.values()) >= MOST_WAITING:
-                raise SettingsError(f"{MOST_WAITING} runs wait already; wait until some are done, or stop some.")
+                raise SettingsError(f"{MOST_WAITING} runs are already waiting; wait until some are done, or stop some.")
             folder = self._store.new_folder()
             try:
                 run = self._store.write(make(folder))
@@ -103,7 +103,7 @@ class RunQueue:
         with self._lock:
             run = self.get(name)
             if run.state is State.WAITING:
-                return self._keep(replace(run, state=State.STOPPED, message="It was taken out of the queue."))
+                return self._keep(replace(run, state=State.STOPPED, message="Removed from the queue."))
             if run.state is State.RUNNING:
                 try:
                     with run.stop_request.open("ab") as file:
@@ -117,7 +117,7 @@ class RunQueue:
         with self._lock:
             run = self.get(name)
             if run.state not in RESUMABLE:
-                raise InputError(f"The run {run.title} is {run.state}; only what was stopped can be resumed.")
+                raise InputError(f"The run {run.title} is {run.state}; only stopped runs can be resumed.")
             run = self._keep(replace(run, state=State.WAITING, message=""))
         self.tick()
         return run
@@ -173,7 +173,7 @@ class RunQueue:
             try:
                 self.tick()
             except Exception:  # noqa: BLE001 - a full disk must not end the queue
-                _LOG.warning("The queue of runs met an error and goes on.", exc_info=True)
+                _LOG.warning("The queue of runs had an error and continues.", exc_info=True)
 
 
 def launch_worker(run: Run) -> Process:

@@ -1,4 +1,4 @@
-"""Pieces of the page as HTML. Whatever names hold is shown as text: everything is escaped here."""
+"""Pieces of the page as HTML. Names are shown as plain text: everything is escaped here."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def clip_view(name: str, facts: ClipFacts) -> str:
 def subject_cards(run: Run, tracks: Tracks, frames: int, rate: float) -> str:
     """The subjects that were found, each with a box to tick, its picture and a strip of when it is seen."""
     if not tracks.subjects:
-        return "<p class='rd-note'>Nobody was found. Mark what should be detailed by hand below.</p>"
+        return "<p class='rd-note'>No subject was found. Mark one by hand below.</p>"
     cards = (_subject_card(run, number, one, frames, rate) for number, one in enumerate(tracks.subjects, 1))
     return f"<div class='rd-cards' role='group' aria-label='Subjects found'>{''.join(cards)}</div>"
 
@@ -167,7 +167,9 @@ def _player(address: str, name: str) -> str:
     if not name.lower().endswith(_VIDEOS):
         if name.lower().endswith((".gif", ".webp", ".apng", ".png", ".jpg", ".jpeg")):
             return f"<img class='rd-video' src='{address}' alt='{title}'>"
-        return f"<p class='rd-note'>Browsers do not play {escape(Path(name).suffix)} files; download it to see it.</p>"
+        return (
+            f"<p class='rd-note'>Browsers do not play {escape(Path(name).suffix)} files; download it to watch it.</p>"
+        )
     shown = "controls muted playsinline preload='metadata'"
     return f"<video class='rd-video' src='{address}' {shown} aria-label='{title}'></video>"
 

@@ -159,7 +159,7 @@ def test_what_ended_while_no_server_was_there_is_found_out(
 def test_too_many_runs_are_refused_and_leave_nothing(tmp_path: Path, queue: RunQueue) -> None:
     for number in range(MOST_WAITING + 1):
         queue.add(order(str(number)))
-    with pytest.raises(SettingsError, match="wait already"):
+    with pytest.raises(SettingsError, match="already waiting"):
         queue.add(order("one more"))
     assert len(list((tmp_path / "runs").iterdir())) == MOST_WAITING + 1
 

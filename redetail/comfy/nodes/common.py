@@ -60,7 +60,7 @@ PIPE = socket("BASIC_PIPE", "Model (with its motion model), CLIP, VAE and prompt
 
 def refiner_ratio(widget_of: Callable[..., Input]) -> Input:
     """The share of the refiner."""
-    return widget_of("refiner_ratio", more="without a refiner unused")
+    return widget_of("refiner_ratio", more="unused without a refiner")
 
 
 def refining_inputs() -> dict[str, Input]:

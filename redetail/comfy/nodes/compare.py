@@ -31,7 +31,7 @@ class RedetailCompare(Node):
     RETURN_NAMES = ("side_by_side", "difference", "flicker_curve", "figures")
     OUTPUT_TOOLTIPS = (
         "Every frame before and after, side by side.",
-        "What was changed, amplified, around grey: grey is unchanged.",
+        "The change, amplified, around grey; grey is unchanged.",
         "One picture: flicker over time, before in blue and after in orange.",
         "The figures as JSON.",
     )
@@ -42,11 +42,13 @@ class RedetailCompare(Node):
         return {
             "required": {
                 "before": socket("IMAGE", "The frames before detailing."),
-                "after": socket("IMAGE", "The frames after detailing, as many, of the same size or larger."),
+                "after": socket("IMAGE", "The frames after detailing: the same number, of the same size or larger."),
                 "amplify": number(4.0, 0.1, 255.0, "How much the difference is amplified.", step=0.1),
             },
             "optional": {
-                "segs": socket("SEGS", "Measures flicker inside these subjects only, where the rest would drown it.")
+                "segs": socket(
+                    "SEGS", "Measures flicker only inside these subjects; the rest of the picture would hide it."
+                )
             },
         }
 

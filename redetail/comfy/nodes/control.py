@@ -70,10 +70,10 @@ class ImpactControlNetApplyAdvancedSEGS(Node):
                 "segs": _SEGS,
                 "control_net": _NET,
                 "strength": _STRENGTH,
-                "start_percent": number(0.0, 0.0, 1.0, "Where in the sampling it begins to act.", step=0.001),
-                "end_percent": number(1.0, 0.0, 1.0, "Where in the sampling it ceases to act.", step=0.001),
+                "start_percent": number(0.0, 0.0, 1.0, "Where in the sampling it starts to act.", step=0.001),
+                "end_percent": number(1.0, 0.0, 1.0, "Where in the sampling it stops acting.", step=0.001),
             },
-            "optional": {**_OPTIONAL, "vae": socket("VAE", "For ControlNets that want their hint encoded.")},
+            "optional": {**_OPTIONAL, "vae": socket("VAE", "For ControlNets that take an encoded hint.")},
         }
 
     @staticmethod
@@ -99,7 +99,7 @@ class ImpactControlNetClearSEGS(Node):
     ID = "ImpactControlNetClearSEGS"
     NAME = "Clear ControlNet (SEGS)"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Takes every ControlNet and IPAdapter off the segments."
+    DESCRIPTION = "Removes every ControlNet and IPAdapter from the segments."
     SEARCH_ALIASES = ["remove controlnet"]
     RETURN_TYPES = ("SEGS",)
     OUTPUT_TOOLTIPS = ("The segments without a ControlNet.",)

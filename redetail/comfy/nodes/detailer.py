@@ -42,7 +42,7 @@ class SEGSDetailerForAnimateDiff(Node):
     OUTPUT_IS_LIST = (False, True)
     OUTPUT_TOOLTIPS = (
         "The segments with their detailed crops.",
-        "Hint images of the segments' ControlNets, one black image without any.",
+        "Hint images of the segments' ControlNets; one black image if there are none.",
     )
 
     @classmethod
@@ -82,7 +82,7 @@ class DetailerForEachPipeForAnimateDiff(Node):
     CATEGORY = "ImpactPack/Detailer"
     DESCRIPTION = (
         "Details one segment after the other over all frames together and pastes each into the frames before the next "
-        "is cropped, so that overlapping segments fit one another."
+        "is cropped, so that overlapping segments fit together."
     )
     SEARCH_ALIASES = ["face detailer video", "adetailer video"]
     RETURN_TYPES = ("IMAGE", "SEGS", "BASIC_PIPE", "IMAGE")
@@ -91,8 +91,8 @@ class DetailerForEachPipeForAnimateDiff(Node):
     OUTPUT_TOOLTIPS = (
         "The frames with all segments pasted.",
         "The segments with their detailed crops.",
-        "The pipe that came in.",
-        "Hint images of the segments' ControlNets, one black image without any.",
+        "The pipe from the input.",
+        "Hint images of the segments' ControlNets; one black image if there are none.",
     )
 
     @classmethod

@@ -17,27 +17,27 @@ class RedetailDetect(Node):
     NAME = "Redetail Detect"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "A face detector with no weights to fetch, for every node that takes a BBOX_DETECTOR. With an image it also "
-        "gives the faces in it as SEGS; for a clip connect Redetail Track, which finds the faces by itself."
+        "A face detector that needs no download, for every node that takes a BBOX_DETECTOR. With an image, it also "
+        "outputs the faces in it as SEGS. For a clip use Redetail Track, which finds faces itself."
     )
     SEARCH_ALIASES = ["face detector", "bbox detector", "yunet", "find faces"]
     RETURN_TYPES = ("BBOX_DETECTOR", "SEGS")
     RETURN_NAMES = ("bbox_detector", "segs")
     OUTPUT_TOOLTIPS = (
         "The detector, for detector nodes of any pack.",
-        "The faces of the image, surest first; no segments where no image is connected.",
+        "The faces of the image, most confident first; no segments if no image is connected.",
     )
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                "threshold": number(0.6, 0.0, 1.0, "Least confidence of a face in the image.", step=0.01),
+                "threshold": number(0.6, 0.0, 1.0, "Minimum confidence of a face in the image.", step=0.01),
                 "dilation": number(
                     0,
                     -512,
                     512,
-                    "Pixels by which the masks of the faces are grown, below 0 shrunk.",
+                    "Pixels by which the masks of the faces grow; below 0 they shrink.",
                     step=1,
                     whole=True,
                 ),

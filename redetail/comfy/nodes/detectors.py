@@ -18,13 +18,13 @@ from redetail.comfy.schema import MAX_RESOLUTION, Input, Inputs, Node, choice, n
 from redetail.errors import InputError
 from redetail.segs import Segs
 
-_DETECTOR = socket("BBOX_DETECTOR", "Finds boxes; any pack's detector will do.")
+_DETECTOR = socket("BBOX_DETECTOR", "Finds boxes; a detector of any pack works.")
 _IMAGE = socket("IMAGE", "One image; for a clip use Simple Detector for AnimateDiff (SEGS).")
 _OPTIONAL = {
     "sam_model_opt": socket("SAM_MODEL", "Cuts each box's mask down to the subject; goes before segm_detector_opt."),
     "segm_detector_opt": socket("SEGM_DETECTOR", "Cuts each box's mask down to what this detector finds."),
 }
-_HOOK = socket("DETAILER_HOOK", "Handed to the detector.")
+_HOOK = socket("DETAILER_HOOK", "Passed to the detector.")
 _POST_DILATION = number(0, -512, 512, "Grows or shrinks the final masks, in pixels.", step=1, whole=True)
 _FOUND = ("One segment for each subject found.",)
 _PIPE_LENGTH = 14
@@ -33,13 +33,13 @@ _PIPE_LENGTH = 14
 def _search_inputs(farthest: int) -> dict[str, Input]:
     """The numbers of the simple detectors; dilations reach ``farthest`` pixels."""
     return {
-        "bbox_threshold": number(0.5, 0.0, 1.0, "How sure the detector must be.", step=0.01),
+        "bbox_threshold": number(0.5, 0.0, 1.0, "Minimum confidence of the detector.", step=0.01),
         "bbox_dilation": number(0, -farthest, farthest, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
         "crop_factor": widget("crop_factor"),
         "drop_size": number(
-            10, 1, MAX_RESOLUTION, "Subjects no wider or no higher than this are left out.", step=1, whole=True
+            10, 1, MAX_RESOLUTION, "Leaves out subjects that are not wider and higher than this.", step=1, whole=True
         ),
-        "sub_threshold": number(0.5, 0.0, 1.0, "How sure the second model must be.", step=0.01),
+        "sub_threshold": number(0.5, 0.0, 1.0, "Minimum confidence of the second model.", step=0.01),
         "sub_dilation": number(
             0, -farthest, farthest, "Grows or shrinks what the second model finds, in pixels.", step=1, whole=True
         ),
@@ -47,21 +47,21 @@ def _search_inputs(farthest: int) -> dict[str, Input]:
             0, 0, 1000, "How much wider than the box the SAM model looks, in pixels on each side.", step=1, whole=True
         ),
         "sam_mask_hint_threshold": number(
-            0.7, 0.0, 1.0, "Kept for saved workflows; the SAM model is asked at the middle of the box.", step=0.01
+            0.7, 0.0, 1.0, "Kept for saved workflows; the SAM model gets the middle of the box as its point.", step=0.01
         ),
     }  # fmt: skip
 
 
 _LABELLED_SEARCH: dict[str, Input] = {
-    "threshold": number(0.5, 0.0, 1.0, "How sure the detector must be.", step=0.01),
+    "threshold": number(0.5, 0.0, 1.0, "Minimum confidence of the detector.", step=0.01),
     "dilation": number(10, -512, 512, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
     "crop_factor": widget("crop_factor"),
     "drop_size": number(
-        10, 1, MAX_RESOLUTION, "Subjects no wider or no higher than this are left out.", step=1, whole=True
+        10, 1, MAX_RESOLUTION, "Leaves out subjects that are not wider and higher than this.", step=1, whole=True
     ),
     "labels": text(
         "all",
-        "Which kinds of subjects are kept, separated by commas, or all.",
+        "Classes of subjects to keep, separated by commas, or all.",
         multiline=True,
         placeholder="List the types of segments to be allowed, separated by commas",
     ),
@@ -74,7 +74,7 @@ class BboxDetectorSEGS(Node):
     ID = "BboxDetectorSEGS"
     NAME = "BBOX Detector (SEGS)"
     CATEGORY = "ImpactPack/Detector"
-    DESCRIPTION = "Finds subjects in one image and makes a segment of each, of the named kinds only if any are named."
+    DESCRIPTION = "Finds subjects in one image and makes a segment of each; if you name classes, only of those."
     SEARCH_ALIASES = ["detect faces", "bbox detector"]
     RETURN_TYPES = ("SEGS",)
     OUTPUT_TOOLTIPS = _FOUND
@@ -118,7 +118,7 @@ class SegmDetectorSEGS(Node):
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
-        detector = socket("SEGM_DETECTOR", "Finds subjects with their masks; any pack's detector will do.")
+        detector = socket("SEGM_DETECTOR", "Finds subjects with their masks; a detector of any pack works.")
         return {
             "required": {"segm_detector": detector, "image": _IMAGE, **_LABELLED_SEARCH},
             "optional": {"detailer_hook": _HOOK},
@@ -227,7 +227,7 @@ class ImpactSimpleDetectorSEGSForAD(Node):
                 ),
                 "segs_pivot": choice(
                     SEGS_PIVOTS,
-                    "Where the crops lie: around the masks of all frames together, or where the first frame has them.",
+                    "Where the crops are: around the masks of all frames together, or around those of the first frame.",
                 ),
                 **_OPTIONAL,
             },

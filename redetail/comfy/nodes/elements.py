@@ -23,7 +23,7 @@ class ImpactEditSegElt(Node):
     NAME = "Edit SEG_ELT"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Replaces the connected parts of one segment. A tracked one stays tracked where only confidence, label or "
+        "Replaces the connected parts of one segment. A tracked one stays tracked if only confidence, label or "
         "ControlNet is replaced."
     )
     SEARCH_ALIASES = ["change segment", "replace mask"]
@@ -34,7 +34,7 @@ class ImpactEditSegElt(Node):
     def INPUT_TYPES(cls) -> Inputs:
         confidence: Input = (
             "FLOAT",
-            {"min": 0, "max": 1.0, "step": 0.1, "forceInput": True, "tooltip": "How sure its detector was, 0 to 1."},
+            {"min": 0, "max": 1.0, "step": 0.1, "forceInput": True, "tooltip": "Confidence of its detector, 0 to 1."},
         )
         label: Input = ("STRING", {"multiline": False, "forceInput": True, "tooltip": "What it is."})
         return {
@@ -116,7 +116,7 @@ class ImpactScaleByBBoxSegElt(Node):
     NAME = "ScaleBy BBOX (SEG_ELT)"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Scales the bbox of one segment about its centre and masks nothing outside it. The crop stays as it is, and a "
+        "Scales the bbox of one segment about its centre; the mask ends at the bbox. The crop stays as it is, and a "
         "tracked segment stays tracked."
     )
     SEARCH_ALIASES = ["scale box", "shrink box"]
@@ -128,7 +128,7 @@ class ImpactScaleByBBoxSegElt(Node):
         return {
             "required": {
                 "seg": _SEG,
-                "scale_by": number(1.0, 0.01, 8.0, "How many times as long the bbox becomes.", step=0.01),
+                "scale_by": number(1.0, 0.01, 8.0, "Factor by which the bbox grows.", step=0.01),
             }
         }
 

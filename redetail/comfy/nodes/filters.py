@@ -30,7 +30,7 @@ class ImpactSEGSLabelFilter(Node):
     ID = "ImpactSEGSLabelFilter"
     NAME = "SEGS Filter (label)"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Keeps the segments whose label is named, and gives the others apart."
+    DESCRIPTION = "Keeps the segments with the labels you name; the others go to a second output."
     SEARCH_ALIASES = ["filter segments", "select label"]
     RETURN_TYPES = _FILTERED
     RETURN_NAMES = _FILTERED_NAMES
@@ -41,7 +41,7 @@ class ImpactSEGSLabelFilter(Node):
         return {
             "required": {
                 "segs": _SEGS,
-                "preset": choice(PRESETS, "Adds a label to labels when you choose one; it changes nothing by itself."),
+                "preset": choice(PRESETS, "Choosing a label here adds it to labels; it has no other effect."),
                 "labels": text(
                     None, "Labels to keep, separated by commas, or all. eyes, eyebrows and pupils mean both sides.",
                     multiline=True, placeholder="List the types of segments to be allowed, separated by commas",
@@ -63,13 +63,13 @@ class ImpactSEGSRangeFilter(Node):
     NAME = "SEGS Filter (range)"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Keeps the segments whose crop, or confidence, measures something inside a range, or outside it. The crop of a "
+        "Keeps the segments whose crop or confidence measures inside a range, or outside it. The crop of a "
         "tracked segment is its window, at its mean place."
     )
     SEARCH_ALIASES = ["filter segments", "filter by size", "filter by confidence"]
     RETURN_TYPES = _FILTERED
     RETURN_NAMES = _FILTERED_NAMES
-    OUTPUT_TOOLTIPS = ("The segments that fulfil the condition.", "All others.")
+    OUTPUT_TOOLTIPS = ("The segments that meet the condition.", "All others.")
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -139,7 +139,9 @@ class ImpactSEGSLabelAssign(Node):
     ID = "ImpactSEGSLabelAssign"
     NAME = "SEGS Assign (label)"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Gives the segments new labels, in their order. Where there are fewer labels the rest keep theirs."
+    DESCRIPTION = (
+        "Gives the segments new labels, in order. If there are fewer labels than segments, the rest keep theirs."
+    )
     SEARCH_ALIASES = ["rename segments", "label segments"]
     RETURN_TYPES = ("SEGS",)
     RETURN_NAMES = ("SEGS",)
@@ -228,10 +230,10 @@ class ImpactIsNotEmptySEGS(Node):
     ID = "ImpactIsNotEmptySEGS"
     NAME = "SEGS isn't Empty"
     CATEGORY = "ImpactPack/Logic"
-    DESCRIPTION = "Says whether there is at least one segment, for nodes that choose between two ways."
+    DESCRIPTION = "True if there is at least one segment, for nodes that switch between two branches."
     SEARCH_ALIASES = ["any segments", "face found"]
     RETURN_TYPES = ("BOOLEAN",)
-    OUTPUT_TOOLTIPS = ("True with at least one segment.",)
+    OUTPUT_TOOLTIPS = ("True if there is at least one segment.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:

@@ -48,7 +48,7 @@ class GITSSchedulerFuncProvider(Node):
             "required": {
                 "coeff": number(1.2, 0.8, 1.5, "Which of the published schedules, from 0.80 to 1.50.", step=0.05),
                 "denoise": number(
-                    1.0, 0.0, 1.0, "Share of the steps that is kept, counted from the last; 0 keeps none.", step=0.01
+                    1.0, 0.0, 1.0, "Share of the steps to keep, counted from the last; 0 keeps none.", step=0.01
                 ),
             }
         }

@@ -102,7 +102,7 @@ class ImpactSegsAndMask(Node):
         return {
             "required": {
                 "segs": _SEGS,
-                "mask": socket("MASK", "What may stay: one mask for all frames, or one for each."),
+                "mask": socket("MASK", "The area to keep: one mask for all frames, or one for each."),
             }
         }
 
@@ -158,7 +158,7 @@ class ImpactSEGSToMaskList(Node):
     SEARCH_ALIASES = ["segments to masks"]
     RETURN_TYPES = ("MASK",)
     OUTPUT_IS_LIST = (True,)
-    OUTPUT_TOOLTIPS = ("The masks one by one; a black one where there is no segment.",)
+    OUTPUT_TOOLTIPS = ("The masks one by one; a black one if there is no segment.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -182,7 +182,7 @@ class ImpactSEGSToMaskBatch(Node):
     )
     SEARCH_ALIASES = ["segments to masks"]
     RETURN_TYPES = ("MASK",)
-    OUTPUT_TOOLTIPS = ("All masks; a black one where there is no segment.",)
+    OUTPUT_TOOLTIPS = ("All masks; a black one if there is no segment.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -201,12 +201,12 @@ class ImpactSEGSMerge(Node):
     NAME = "SEGS Merge"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Makes one segment around all segments, with their united masks: one for each frame if a segment has that. Its "
-        "crop does not move, even if all segments are tracked."
+        "Makes one segment around all segments, with their united masks: one for each frame if any segment has that. "
+        "Its crop does not move, even if all segments are tracked."
     )
     SEARCH_ALIASES = ["unite segments", "combine segments"]
     RETURN_TYPES = ("SEGS",)
-    OUTPUT_TOOLTIPS = ("One segment, labelled merged; none where there was none.",)
+    OUTPUT_TOOLTIPS = ("One segment, labelled merged; none if there was none.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:

@@ -25,9 +25,9 @@ def _inputs(mask: Input) -> Inputs:
             "crop_factor": widget("crop_factor"),
             "bbox_fill": toggle(False, "Mask the whole box of the part.", "enabled", "disabled"),
             "drop_size": number(
-                10, 1, MAX_RESOLUTION, "Parts no wider or no higher than this are left out.", step=1, whole=True
+                10, 1, MAX_RESOLUTION, "Leaves out parts that are not wider and higher than this.", step=1, whole=True
             ),
-            "contour_fill": toggle(False, "Mask holes and soft edges of the part fully.", "enabled", "disabled"),
+            "contour_fill": toggle(False, "Fill holes and soft edges of the part.", "enabled", "disabled"),
         }
     }  # fmt: skip
 

@@ -19,7 +19,7 @@ class SEGSPaste(Node):
     NAME = "SEGSPaste"
     CATEGORY = "ImpactPack/Detailer"
     DESCRIPTION = (
-        "Blends each segment's crops into the frames under its softened mask. What lies outside keeps its bits; "
+        "Blends each segment's crops into the frames under its softened mask. Pixels outside do not change; "
         "segments without crops are skipped."
     )
     SEARCH_ALIASES = ["paste segments", "paste detailed crops"]
@@ -33,10 +33,10 @@ class SEGSPaste(Node):
                 "image": socket("IMAGE", "The frames to paste into; they are not changed themselves."),
                 "segs": socket("SEGS", "Detailed segments: one crop for each frame."),
                 "feather": original_widget("paste_feather"),
-                "alpha": number(255, 0, 255, "How strongly the crops show, 255 is fully.", step=1, whole=True),
+                "alpha": number(255, 0, 255, "Opacity of the crops; 255 is fully opaque.", step=1, whole=True),
             },
             "optional": {
-                "ref_image_opt": socket("IMAGE", "Frames whose pixels are pasted in place of the segments' crops."),
+                "ref_image_opt": socket("IMAGE", "Frames whose pixels are pasted instead of the segments' crops."),
             },
         }
 

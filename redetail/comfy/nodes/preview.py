@@ -35,8 +35,8 @@ class SEGSPreview(Node):
         return {
             "required": {
                 "segs": socket("SEGS", "The segments to show."),
-                "alpha_mode": toggle(True, "Fade what the mask leaves out.", "enable", "disable"),
-                "min_alpha": number(0.2, 0.0, 1.0, "How much shows of what the mask leaves out.", step=0.01),
+                "alpha_mode": toggle(True, "Fade what is outside the mask.", "enable", "disable"),
+                "min_alpha": number(0.2, 0.0, 1.0, "Opacity outside the mask.", step=0.01),
             },
             "optional": {"fallback_image_opt": _FALLBACK},
         }
@@ -60,7 +60,7 @@ class SEGSPreviewCNet(Node):
     ID = "SEGSPreviewCNet"
     NAME = "SEGSPreview (CNET Image)"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Shows the hint image of every segment's ControlNet; a black square where there is none."
+    DESCRIPTION = "Shows the hint image of every segment's ControlNet; a black square if there is none."
     SEARCH_ALIASES = ["preview controlnet"]
     RETURN_TYPES = ("IMAGE",)
     OUTPUT_IS_LIST = (True,)
@@ -85,7 +85,7 @@ class SEGSToImageList(Node):
     ID = "SEGSToImageList"
     NAME = "SEGSToImageList"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Gives every segment's crops as a list of images; a black square where there is nothing to show."
+    DESCRIPTION = "Gives every segment's crops as a list of images; a black square if there is nothing to show."
     SEARCH_ALIASES = ["segments to images"]
     RETURN_TYPES = ("IMAGE",)
     OUTPUT_IS_LIST = (True,)
@@ -94,7 +94,7 @@ class SEGSToImageList(Node):
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
         return {
-            "required": {"segs": socket("SEGS", "The segments whose crops are wanted.")},
+            "required": {"segs": socket("SEGS", "The segments whose crops to list.")},
             "optional": {"fallback_image_opt": _FALLBACK},
         }
 

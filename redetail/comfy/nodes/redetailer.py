@@ -45,7 +45,7 @@ class RedetailDetailer(Node):
     OUTPUT_IS_LIST = (False, True)
     OUTPUT_TOOLTIPS = (
         "The subjects with their detailed crops.",
-        "Hint images of the segments' ControlNets, one black image without any.",
+        "Hint images of the segments' ControlNets; one black image if there are none.",
     )
 
     @classmethod
@@ -73,7 +73,7 @@ class RedetailDetailer(Node):
                 "scheduler_func_opt": refining_inputs()["scheduler_func_opt"],
                 "subjects": text(
                     "",
-                    "What differs for single subjects, as [[subject]] tables of a job file: track (number or name, as "
+                    "Settings for single subjects, as [[subject]] tables of a job file: track (number or name, as "
                     "in Redetail Pick), then prompt, denoise, seed or other settings, or skip = true.",
                     multiline=True,
                     placeholder=SUBJECTS,
@@ -115,7 +115,8 @@ class RedetailPaste(Node):
     CATEGORY = "Redetail"
     DESCRIPTION = (
         "Pastes what the detailer changed back into the frames, under the subject's softened mask. Everything else "
-        "keeps its bits. Segments of other packs are blended as usual. The new frames can be larger than the clip."
+        "stays the same, bit for bit. Segments of other packs are blended as usual. The new frames can be larger than "
+        "the clip."
     )
     SEARCH_ALIASES = ["paste segments", "paste detailed crops"]
     RETURN_TYPES = ("IMAGE",)
@@ -138,7 +139,7 @@ class RedetailPaste(Node):
                     1.0,
                     1.0,
                     MAX_RESOLUTION,
-                    "How much larger the new frames are: a factor from 1 to 8, or from 16 on their height in pixels. "
+                    "Size of the new frames: a factor from 1 to 8, or from 16 on their height in pixels. "
                     "Subjects keep the detail that the detailer gave them.",
                     step=0.5,
                 ),

@@ -18,7 +18,7 @@ class RedetailScheduler(Node):
     NAME = "Redetail Scheduler"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "A schedule for the scheduler_func_opt input of detailers: one that has a name, or sigmas that you type. "
+        "A schedule for the scheduler_func_opt input of detailers: a named one, or sigmas that you type. "
         "Typed sigmas are used as they are for as many steps as they have, and interpolated for others."
     )
     SEARCH_ALIASES = ["sigmas", "scheduler func", "custom schedule", "manual sigmas"]
@@ -30,7 +30,7 @@ class RedetailScheduler(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                "scheduler": choice(comfy_schedulers(), "The schedule, where sigmas is empty."),
+                "scheduler": choice(comfy_schedulers(), "The schedule to use if sigmas is empty."),
                 "sigmas": text(
                     "",
                     "Noise levels from high to low, separated by commas, for steps / denoise steps: the detailer takes "

@@ -59,7 +59,9 @@ class ImpactAssembleSEGS(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                "seg_header": socket("SEGS_HEADER", "The size of the picture; of several the first counts."),
+                "seg_header": socket(
+                    "SEGS_HEADER", "The size of the picture; if there are several, the first is used."
+                ),
                 "seg_elt": socket("SEG_ELT", "The segments."),
             }
         }
@@ -90,12 +92,12 @@ class ImpactFromSegElt(Node):
     )  # fmt: skip
     OUTPUT_TOOLTIPS = (
         "The segment itself.",
-        "Its pictures; nothing where it carries none.",
+        "Its pictures; nothing if it carries none.",
         "Its mask, or masks.",
         "The crop: x1, y1, x2, y2 in pixels.",
         "The subject's box: x1, y1, x2, y2 in pixels.",
         "Its ControlNet, if it has one.",
-        "How sure its detector was, 0 to 1.",
+        "Confidence of its detector, 0 to 1.",
         "What it is.",
     )
 
@@ -120,7 +122,7 @@ class ImpactSEGSConcat(Node):
     ID = "ImpactSEGSConcat"
     NAME = "SEGS Concat"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Puts the segments of several SEGS of one picture into one list, in the order of the inputs."
+    DESCRIPTION = "Joins several SEGS of one picture into one list, in the order of the inputs."
     SEARCH_ALIASES = ["join segments", "merge segments"]
     RETURN_TYPES = ("SEGS",)
     OUTPUT_TOOLTIPS = ("All segments.",)
@@ -152,10 +154,10 @@ class RemoveImageFromSEGS(Node):
     ID = "RemoveImageFromSEGS"
     NAME = "Remove Image from SEGS"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Takes the pictures off the segments, so that a detailer crops the frames again."
+    DESCRIPTION = "Removes the pictures from the segments, so that a detailer crops the frames again."
     SEARCH_ALIASES = ["clear segment images"]
     RETURN_TYPES = ("SEGS",)
-    OUTPUT_TOOLTIPS = ("The segments without pictures; all else stays.",)
+    OUTPUT_TOOLTIPS = ("The segments without pictures, otherwise unchanged.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -188,7 +190,7 @@ class SetDefaultImageForSEGS(Node):
             "required": {
                 "segs": _SEGS,
                 "image": socket("IMAGE", "What to cut from: one image for all frames, or one for each."),
-                "override": toggle(True, "Also replace the pictures of segments that carry some."),
+                "override": toggle(True, "Also replace the pictures of segments that already carry some."),
             }
         }
 

@@ -32,11 +32,11 @@ class ImpactMakeTileSEGS(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                "images": socket("IMAGE", "The picture or the clip; only its size counts."),
+                "images": socket("IMAGE", "The picture or the clip; only its size matters."),
                 "bbox_size": number(512, 64, 4096, "Side of a tile, in pixels.", step=8, whole=True),
-                "crop_factor": number(3.0, 1.0, 10, "How many times as long as the tile the crop is.", step=0.01),
+                "crop_factor": number(3.0, 1.0, 10, "Side of the crop as a multiple of the tile's.", step=0.01),
                 "min_overlap": number(
-                    5, 0, 512, "Pixels that two tiles side by side share at least; at most half a tile.",
+                    5, 0, 512, "Pixels that neighbouring tiles share at least; up to half a tile.",
                     step=1, whole=True,
                 ),
                 "filter_segs_dilation": number(
@@ -44,15 +44,15 @@ class ImpactMakeTileSEGS(Node):
                     step=1, whole=True,
                 ),
                 "mask_irregularity": number(
-                    0, 0, 1.0, "How far the edges of the tiles are frayed, so that no straight seam is seen.", step=0.01
+                    0, 0, 1.0, "How much the edges of the tiles are frayed, to hide straight seams.", step=0.01
                 ),
                 "irregular_mask_mode": choice(
                     MODES, "One frayed mask for all tiles or one for each; quality draws it larger, with finer edges."
                 ),
             },
             "optional": {
-                "filter_in_segs_opt": socket("SEGS", "Only what these segments mask is tiled."),
-                "filter_out_segs_opt": socket("SEGS", "What these segments mask is left out."),
+                "filter_in_segs_opt": socket("SEGS", "Tiles only what these segments mask."),
+                "filter_out_segs_opt": socket("SEGS", "Leaves out what these segments mask."),
             },
         }  # fmt: skip
 

@@ -24,7 +24,8 @@ class RedetailTrack(Node):
     CATEGORY = "Redetail"
     DESCRIPTION = (
         "Follows faces, hands or people, or whatever a detector, segments or masks show, through a clip, and gives "
-        "each a crop window that moves smoothly with it. With nothing but frames it follows the faces that it finds."
+        "each a crop window that moves smoothly with it. With only frames connected, it follows "
+        "the faces that it finds."
     )
     SEARCH_ALIASES = ["track faces", "follow face", "moving crop", "face tracking", "track hands", "track people"]
     RETURN_TYPES = ("SEGS",)
@@ -42,7 +43,7 @@ class RedetailTrack(Node):
                 "crop_factor": widget(
                     "crop_factor",
                     default=2.0,
-                    more="more shows the model more of what is around, less gives the subject more pixels",
+                    more="more shows the model more of the surroundings, less gives the subject more pixels",
                 ),
                 "subjects": number(
                     1,
@@ -52,7 +53,11 @@ class RedetailTrack(Node):
                     whole=True,
                 ),
                 "confidence": number(
-                    0.6, 0.0, 1.0, "What the detector must reach in some frames for a subject to count.", step=0.01
+                    0.6,
+                    0.0,
+                    1.0,
+                    "Confidence that the detector must reach in some frames for a subject to count.",
+                    step=0.01,
                 ),
                 "min_size": number(
                     16,
@@ -66,30 +71,30 @@ class RedetailTrack(Node):
                     10.0,
                     -512.0,
                     512.0,
-                    "What a found box gets more at each side, so that hair and chin are in it; below 0 it shrinks. "
+                    "How much a detected box grows on each side, to include hair and chin; below 0 it shrinks. "
                     "Masks and segments stay as they are.",
                     step=1.0,
                 ),
-                "dilation_unit": choice((_PERCENT, _PIXELS), "What dilation is measured in.", _PERCENT),
+                "dilation_unit": choice((_PERCENT, _PIXELS), "Unit of dilation.", _PERCENT),
                 "unite_masks": toggle(
                     False,
-                    "Where there are neither one mask nor one for each frame: use the largest value of every pixel for "
-                    "all frames, in place of an error.",
+                    "If there is neither one mask nor one for each frame, use the largest value of every pixel for "
+                    "all frames instead of raising an error.",
                 ),
             },
             "optional": {
                 "segs": socket(
                     "SEGS",
-                    "Segments to follow in place of faces: one with a mask for each frame is followed, one with a "
+                    "Segments to follow instead of faces: one with a mask for each frame is followed, one with a "
                     "single mask stays where it is.",
                 ),
-                "bbox_detector": socket("BBOX_DETECTOR", "Any pack's detector in place of the bundled one."),
+                "bbox_detector": socket("BBOX_DETECTOR", "A detector of any pack, instead of the bundled one."),
                 "masks": socket(
                     "MASK", "What to follow: one mask for each frame, or one for all. All white is one subject."
                 ),
                 "detect": choice(
                     detector_names(),
-                    "What the bundled detectors look for where none of the inputs above is connected.",
+                    "What the bundled detectors look for if none of the inputs above is connected.",
                     "face",
                 ),
             },
@@ -115,9 +120,7 @@ class RedetailTrack(Node):
         given = {"segs": segs, "bbox_detector": bbox_detector, "masks": masks}
         named = [name for name, value in given.items() if value is not None]
         if len(named) > 1:
-            raise InputError(
-                f"{' and '.join(named)} are both connected; connect only what says where the subjects are."
-            )
+            raise InputError(f"{' and '.join(named)} are both connected; connect only one of them.")
         frames = float_frames(image_frames, "image_frames")
         percent = dilation_unit == _PERCENT
         chosen = Choice(

@@ -141,9 +141,9 @@ class Handlers:
         """Keep what was painted."""
         mask = painted(value, facts_of(self._folder.inside(clip)).size)
         if mask is None:
-            raise InputError("Nothing is painted; paint over what is to be detailed first.")
+            raise InputError("Nothing is painted; first paint over what you want to detail.")
         share = 100 * float((mask > 0).mean())
-        return [mask, NOTE.format(f"The mask is used; it covers {share:.1f} % of the frame.")]
+        return [mask, NOTE.format(f"The mask is in use; it covers {share:.1f} % of the frame.")]
 
     def drop_mask(self) -> list[Any]:
         """Detail without the mask."""
@@ -169,7 +169,7 @@ class Handlers:
     def run(self, *values: Any) -> str:
         """Queue the work on the clip."""
         run = self._desk.detail(self._order(values))
-        return NOTE.format(f"Queued. It is under Runs, and goes on if this page is closed: {run.name}")
+        return NOTE.format(f"Queued. See Runs; it continues if you close this page: {run.name}")
 
     def batch(self, clips: Any, pattern: Any, *values: Any) -> Any:
         """Queue all clips of a folder."""
@@ -196,7 +196,7 @@ class Handlers:
         if action == "show":
             return [self._shown.rows(), *self._shown.result(queue.get(name))]
         if action not in ("stop", "resume", "remove"):
-            raise InputError(f"There is no action {shown(action)}; use the buttons of the list.")
+            raise InputError(f"There is no action {shown(action)}; use the buttons in the list.")
         {"stop": queue.stop, "resume": queue.resume, "remove": queue.remove}[action](name)
         return [self._shown.rows(), gr.skip(), gr.skip(), gr.skip(), gr.skip()]
 
@@ -238,7 +238,7 @@ class Handlers:
         clip = self._folder.name(job.source) if isinstance(job.source, Path) else None
         chooses = {*(one.name for one in job.selection), *(one.name for one in job.filters)}
         if chooses - {"box", "follow", "detect", "who"}:
-            gr.Info("Not all that chooses who is detailed fits on the page; Run this job does what the file says.")
+            gr.Info("The page cannot show every choice of subjects in this job; Run this job follows the file.")
         asked = job.settings
         return [
             gr.update(value=clip),

@@ -130,7 +130,7 @@ def _subjects(parts: Parts, shape: FormField) -> None:
             parts.detect = gr.Dropdown(names, value=names[0][1], label="Look for", min_width=130, elem_id="detect")
             parts.settings[shape.name] = _control(replace(shape, help=""))
             parts.find = gr.Button("Find subjects", min_width=130, elem_id="find")
-        with gr.Accordion("Only one person, by a picture", open=False, elem_id="person"), gr.Row():
+        with gr.Accordion("Only the person in a picture", open=False, elem_id="person"), gr.Row():
             parts.who = gr.Dropdown(
                 [], value=[], multiselect=True, label="Pictures of people", allow_custom_value=True, elem_id="who"
             )
@@ -154,17 +154,17 @@ def _subjects(parts: Parts, shape: FormField) -> None:
                         elem_id="box-picture",
                     )
                     parts.follow = gr.Checkbox(
-                        False, label="Follow what the box shows", info="through its shot, from the frame marked on",
+                        False, label="Follow what the box shows", info="throughout its shot, from the marked frame",
                         elem_id="follow",
                     )  # fmt: skip
                     parts.boxes = gr.Textbox(
-                        label="Boxes: x1,y1,x2,y2 on each line, followed ones with @TIME", lines=2,
+                        label="Boxes: one x1,y1,x2,y2 per line, with @TIME to follow it", lines=2,
                         placeholder="40,60,180,220 or 40,60,180,220@12f", elem_id="boxes",
                     )  # fmt: skip
                     parts.corner = gr.State(None)
                 with gr.Tab("Mask: paint"):
                     parts.editor = gr.ImageEditor(
-                        label="Paint what is to be detailed", type="numpy", sources=(), transforms=(), layers=False,
+                        label="Paint what to detail", type="numpy", sources=(), transforms=(), layers=False,
                         image_mode="RGBA", brush=gr.Brush(colors=["#14b8a6"], color_mode="fixed"), buttons=[],
                         elem_id="mask-editor",
                     )  # fmt: skip
@@ -276,7 +276,7 @@ def _runs(parts: Parts) -> None:
 
 
 def _batch(parts: Parts) -> None:
-    gr.HTML("<p class='rd-lead'>Every clip of a folder is detailed with the model and the settings under Detail.</p>")
+    gr.HTML("<p class='rd-lead'>Details every clip of a folder with the model and the settings under Detail.</p>")
     with gr.Row():
         parts.folder = gr.Dropdown([], label="Folder of clips", allow_custom_value=True, elem_id="folder")
         parts.pattern = gr.Textbox(
@@ -287,7 +287,7 @@ def _batch(parts: Parts) -> None:
 
 def _job(parts: Parts) -> None:
     gr.HTML(
-        "<p class='rd-lead'>A job file holds everything that a run is made of. The same file runs on the command line: "
+        "<p class='rd-lead'>A job file describes a whole run. You can also run it on the command line: "
         "<code>redetail detail --job job.toml</code></p>"
     )
     with gr.Row():

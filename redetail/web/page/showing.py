@@ -66,7 +66,7 @@ class Showing:
         """The pictures of a preview that is done."""
         if run is None or run.state not in FINISHED:
             return ""
-        return preview_view(run) if (run.folder / SHEET).is_file() else NOTE.format("There is nobody to show.")
+        return preview_view(run) if (run.folder / SHEET).is_file() else NOTE.format("There is no subject to show.")
 
     def result(self, run: Run) -> list[Any]:
         """The result, the run's name, the slider of frames and the pictures before and after."""
