@@ -3,7 +3,7 @@
     make bench
     python benchmarks/bench.py CLIP.mp4 --repeat 8
 
-Each algorithm runs in a process of its own, so that its peak memory is its own; the clip is repeated to the wanted
+Each algorithm runs in a separate process, so that its peak memory is its own; the clip is repeated to the wanted
 length. Ratios are what counts: both run on the same machine, one after the other.
 """
 

@@ -8,7 +8,7 @@ The second way compares with the nodes of the original pack, on a ComfyUI on whi
 Frames of 512x512 with one crop of 256x256 that is scaled to 512x512; model and VAE are stubs (formulas), and what they
 take is taken off. Time is that of the processor on one thread, so that a busy machine gives the same. The naive way is
 what a straightforward node does: it adds frame by frame to tensors, blurs the mask for every frame, and goes through
-8-bit pictures. Every row is a process of its own. Memory is what the process grows by at its peak, frames in and out
+8-bit pictures. Every row is a separate process. Memory is what the process grows by at its peak, frames in and out
 included, over the size of frames in and out; for that run glibc is told to give large blocks back when they are freed,
 so that it is what is in use and not what the allocator keeps for later.
 """
@@ -258,7 +258,7 @@ def main() -> None:
 
 
 def _apart(way: str, frames: int) -> dict[str, float]:
-    """Time and memory, each from a process of its own."""
+    """Time and memory, each from a separate process."""
     timed = _in_process(way, frames, {})
     return {**timed, "memory": _in_process(way, frames, {"MALLOC_MMAP_THRESHOLD_": str(MIB)})["memory"]}
 

@@ -2,7 +2,7 @@
 
     python benchmarks/detect_speed.py --against 56612b8
 
-Checks that version out into a temporary folder and runs both in processes of their own, one after the other, on the
+Checks that version out into a temporary folder and runs both in separate processes, one after the other, on the
 shared clips and on one of them enlarged to 1280x720. Prints the time a frame of decoding and of finding subjects, and
 whether the tracks agree: their number, and the least intersection over union of the boxes of a frame.
 """

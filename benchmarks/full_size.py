@@ -5,7 +5,7 @@
 
 The files are synthetic: random numbers in the published layouts, 2.1 + 0.9 GB in half precision, made in a temporary
 folder (or kept in --files). What they draw means nothing; how long it takes and what memory it needs is what it is with
-real weights. Making, loading and running happen in processes of their own, so that the peak belongs to the run.
+real weights. Making, loading and running happen in separate processes, so that the peak belongs to the run.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def peak(device: str) -> float:
 
 
 def alone(function: Any, *given: Any) -> Any:
-    """What a function gives in a process of its own."""
+    """What a function gives in a separate process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *given).result()
 

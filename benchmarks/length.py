@@ -3,7 +3,7 @@
     python benchmarks/length.py --frames 100 1000
     python benchmarks/length.py --frames 100 1000 5000 --engine bundled --size 350
 
-Each run is a process of its own. The clip is a pattern that moves; a box of ``--size`` pixels is detailed. The engine
+Each run is a separate process. The clip is a pattern that moves; a box of ``--size`` pixels is detailed. The engine
 "fake" is a formula that takes little time, so that the pipeline is measured; "bundled" is the bundled model. Results of
 the fake engine hold noise, which cannot be compressed: its work space is the most that there can be.
 """

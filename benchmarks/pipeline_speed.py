@@ -2,7 +2,7 @@
 
     python benchmarks/pipeline_speed.py --against 56612b8
 
-Checks that version out into a temporary folder. Both run in processes of their own, one after the other: a shared clip
+Checks that version out into a temporary folder. Both run in separate processes, one after the other: a shared clip
 four times over (276 frames of 350x350) with an engine whose own time is left out, and a pattern of 1280x720 without a
 face, whose run is compared with decoding it, and with decoding and encoding it.
 """

@@ -114,7 +114,7 @@ def _check_numbers(value: Any) -> None:
 def line_of(document: str, keys: Sequence[str | int]) -> int:
     """The line, from 1, on which a valid JSON document has what these keys and indices lead to, or as far as they do.
 
-    Of a key that stands in an object twice the first one is found.
+    Of a key that is in an object twice, the first one is found.
     """
     at = _after_space(document, 0)
     for key in keys:

@@ -63,6 +63,14 @@ RULES = (
     Rule(r"\bfor the whole of\b", '"throughout", "for all of"'),
     Rule(r"\bof one's own\b", '"your own ..."'),
     Rule(r"\ball that is\b", '"everything", "whatever"'),
+    Rule(r"\bprocess(?:es)? of (?:its|their) own\b", '"a separate process"'),
+    Rule(r"\bstands? in (?:the (?:report|card|log|table|shapes?)\b|`)", '"is in the report"'),
+    Rule(r"\bgo(?:es)? on (?:where|with)\b", '"continues", "resumes"'),
+    Rule(r"\bwhat is wanted\b", '"give ... instead"'),
+    Rule(r"\b(?:clips?|crops|stretch(?:es)?|pass) in work\b", '"current", "in progress"'),
+    Rule(r"\bworked on at (?!once)", '"processed at 512x512"'),
+    Rule(r"\b(?:choose|use|one) (?:one )?of the list\b", '"one from the list"'),
+    Rule(r"\b(?:is|was|are|were) mended\b", '"fixed"'),
     Rule(r"\bwhat is wrong with (?:it|them) is said\b", '"the message says what is wrong"'),
 )
 

@@ -40,7 +40,7 @@ def patches(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def sources(row: dict[str, Any], folder: Path, how: Degradation, frames: tuple[int, ...]) -> Iterator[dict[str, Any]]:
-    """For each of these frames of a clip: what may be known of every pixel, by name, and "missing": what is wanted."""
+    """For each of these frames of a clip: what may be known of every pixel, by name, and "missing": the target."""
     clip = np.array(np.load(folder / row["file"], mmap_mode="r")[:FRAMES, :SIDE, :SIDE])
     soft = resize(damage(clip, how).coded, clip.shape[1:3], how.up)
     grey, wanted = (np.stack([cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in y]).astype(np.float32) for y in (soft, clip))

@@ -72,7 +72,7 @@ class _Display(Protocol):
 
 
 class BatchLines:
-    """A line for each clip that is finished, and now and then one for the clip in work."""
+    """A line for each clip that is finished, and now and then one for the current clip."""
 
     def __init__(self, clips: Sequence[BatchClip], stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
@@ -84,7 +84,7 @@ class BatchLines:
         self._clip, self._written = clip, self._clock()
 
     def advance(self, report: Progress) -> None:
-        """A pass over the clip in work is so far."""
+        """A pass over the current clip is so far."""
         if self._clock() - self._written >= LINE_EVERY:
             self._write(self._clip, _position(report))
 
@@ -99,7 +99,7 @@ class BatchLines:
 
 
 class BatchTable:
-    """A table of the clips around the one in work, as many as the terminal has room for; rich draws it."""
+    """A table of the clips around the current one, as many as the terminal has room for; rich draws it."""
 
     def __init__(self, clips: Sequence[BatchClip], live: Any) -> None:
         self._clips, self._live = clips, live
@@ -114,7 +114,7 @@ class BatchTable:
         self._show(clip, "starting")
 
     def advance(self, report: Progress) -> None:
-        """A pass over the clip in work is so far."""
+        """A pass over the current clip is so far."""
         self._show(self._current, _position(report))
 
     def finish(self, outcome: Outcome) -> None:
@@ -158,7 +158,7 @@ class BatchEvents:
         self._write(clip, "started", "")
 
     def advance(self, report: Progress) -> None:
-        """A pass over the clip in work is so far."""
+        """A pass over the current clip is so far."""
         self._events.progress(report)
 
     def finish(self, outcome: Outcome) -> None:

@@ -133,7 +133,7 @@ class YoloDetector:
 def check_runs(path: Path) -> None:
     """Raise :class:`~redetail.errors.ModelError` for a detector on which OpenCV crashes.
 
-    Its reader of ONNX does not survive every damaged file, so it reads this one in a process of its own first.
+    Its reader of ONNX does not survive every damaged file, so it reads this one in a separate process first.
     """
     size = _input_size(read_header(path), path)
     given = [sys.executable, "-I", "-c", _PROBE, str(path), str(size.height), str(size.width)]

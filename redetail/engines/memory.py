@@ -1,7 +1,7 @@
 """``Memory``: how an engine uses the machine. What is asked for, and what is chosen where nothing is.
 
 Rules go by the memory of the device and the footprint of the family of models, never by what is free at the moment, so
-that a machine gives the same result every day; what they chose stands in the report.
+that a machine gives the same result every day; what they chose is in the report.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Memory:
     """What is asked of memory and speed; None: chosen from what the machine has.
 
     ``dtype``: precision of the networks, float32, float16 or bfloat16; ``vae_dtype`` and ``text_dtype``: of the VAE and
-    the text encoder where it differs. ``attention``: "sdpa" is quickest, "sliced" takes least memory.
+    the text encoder where it differs. ``attention``: "sdpa" is fastest, "sliced" takes the least memory.
     ``channels_last``: memory layout that is faster for convolutions on GPUs. ``compile``: compile the UNet, which takes
     minutes at first. ``vae_batch``: frames that go through the VAE at once; ``vae_tile``: side of its tiles in pixels,
     0 for whole frames. ``offload``: keep the VAE and the text encoder off the device while they are idle;

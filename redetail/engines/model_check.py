@@ -147,7 +147,7 @@ class _Check:
             yield f"The VAE overflows or is damaged: {error}"
             return
         if not self._measured("VAE round trip", _psnr(back, self._clip), 18.0, unit="dB"):
-            yield "The VAE does not give back what it gets: its weights are damaged or in the wrong places."
+            yield "The VAE does not reproduce its input: its weights are damaged or in the wrong places."
         elif not self._measured("deviation of the latents", float(self._latents.std()), 0.3, 3.0):
             yield (
                 f"The latents have a deviation of {float(self._latents.std()):.2g} instead of about 1: the scale "

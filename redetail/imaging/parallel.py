@@ -77,7 +77,7 @@ def behind(function: Callable[[_Item], object], waiting: int = WAITING) -> Itera
 
 
 def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Iterator[_Result]:
-    """``function`` of every item, in order; ``threads`` items are worked on at once, started before they are asked for.
+    """``function`` of every item, in order; up to ``threads`` items are processed at once, before they are asked for.
 
     For functions that spend their time where Python's lock is not held, as OpenCV's and NumPy's do. No more than
     ``threads`` results wait to be taken, so that memory does not grow with the number of items. With one thread each

@@ -144,7 +144,7 @@ def engine_identity(capabilities: Capabilities) -> dict[str, Any]:
     """What of an engine decides its results, as far as it says.
 
     Attention, offloading, batches and the number of a card are left out: they may depend on the memory of the moment,
-    and a run that goes on with others gives the same pictures.
+    and a run that continues with others gives the same pictures.
     """
     placement = capabilities.placement
     return {

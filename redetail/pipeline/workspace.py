@@ -26,7 +26,7 @@ class Workspace:
 
         manifest.json   what the tasks belong to; written last, so that a folder with one is complete
         masks-1 ...     masks of the plan's regions
-        sources/        source crops of stretches in work
+        sources/        source crops of the stretches in progress
         results/        enhanced crops: a file for each finished task, complete and with a checksum
         hints/          pictures of what ControlNets were shown
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FileSelection(Selection, Generic[T]):
-    """A selection that stands in a file, or is ``given`` as the object that the file would hold."""
+    """A selection from a file, or is ``given`` as the object that the file would hold."""
 
     given: Path | InMemory[T]
 

@@ -1,1 +1,1 @@
-"""The web page: a view over a folder of clips and over runs, which are commands in processes of their own."""
+"""The web page: a view over a folder of clips and over runs, which are commands in separate processes."""

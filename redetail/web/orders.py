@@ -298,7 +298,7 @@ def _run(
     output: Path | None = None,
     again: tuple[tuple[str, ...], ...] | None = None,
 ) -> Run:
-    """A run that does the same again where it has nothing to go on with; no config file changes what it does."""
+    """A run that does the same again if it has nothing to resume; no config file changes what it does."""
     commands = tuple((*command, "--no-config") for command in commands)
     again = again and tuple((*command, "--no-config") for command in again)
     return Run(

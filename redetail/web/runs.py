@@ -55,7 +55,7 @@ RESUMABLE = (State.STOPPED, State.FAILED)
 class Run:
     """One run: commands that are run one after the other in ``folder``.
 
-    ``title``: what people call it; ``commands``: arguments of ``redetail``; ``again``: the same, to go on where it was
+    ``title``: what people call it; ``commands``: arguments of ``redetail``; ``again``: the same, to continue where it
     stopped; ``source`` and ``output``: of one clip, or the folder of a batch; ``attempt``: how often it was started;
     ``message``: why it failed.
     """
@@ -127,7 +127,7 @@ class Run:
 class Status:
     """How far a run is, from the events of its process.
 
-    ``share`` is that of the pass in work, 0 to 1 (None: not known), ``left`` the seconds until its end.
+    ``share`` is that of the current pass, 0 to 1 (None: not known), ``left`` the seconds until its end.
     """
 
     stage: str = ""

@@ -55,7 +55,7 @@ class Moments:
 
 
 def forked(action: Callable[[], int]) -> int:
-    """The exit code of an action in a process of its own; the negative signal that ended it."""
+    """The exit code of an action in a separate process; the negative signal that ended it."""
     child = os.fork()
     if child == 0:
         code = 99

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment goes on with --resume, and gives what it would have given otherwise."""
+"""A run that is killed at any moment continues with --resume, and gives what it would have given otherwise."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every command in the README and the docs runs, in a folder that holds what it names, with a formula as the engine.
 
-A command that cannot run here stands in ``NOT_RUN`` with the reason; a reason that no command needs is an error.
+A command that cannot run here is in ``NOT_RUN`` with the reason; a reason that no command needs is an error.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The command in a process of its own, with the bundled model: what a user runs."""
+"""The command in a separate process, with the bundled model: what a user runs."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def test_faces_are_detailed_and_nothing_else(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_equal_seeds_give_equal_pictures(tmp_path: Path) -> None:
-    """In a process of its own with one seed, and in this one, at as many threads, with two."""
+    """In a separate process with one seed, and in this one, at as many threads, with two."""
     asked = ("detail", CLIP, "--end", "3f", *SMALL)
     threads = {"env": {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}}
     done = redetail(*asked, "-o", tmp_path / "alone", "--seed", 5, **threads)

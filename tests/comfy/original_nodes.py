@@ -1,4 +1,4 @@
-"""Runs nodes of the Impact Pack in a process of their own, so that nothing of it enters ours.
+"""Runs nodes of the Impact Pack in a separate process, so that nothing of it enters ours.
 
     python original_nodes.py COMFYUI PACK FOLDER < calls > results
 

@@ -115,7 +115,7 @@ def test_what_is_added_acts_and_at_zero_does_not(detail, plain, weights, name, o
 
 
 def test_stable_diffusion_xl(detail, runs):
-    """Single files of the other family through the same options; its own defaults stand in the report."""
+    """Single files of the other family through the same options; its own defaults are in the report."""
     folder = runs / "xl"
     folder.mkdir()
     shapes = originals.sdxl_shapes((32, 32, 32), (32, 32), 32, layers=1, depths=(0, 1, 1))

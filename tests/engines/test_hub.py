@@ -155,7 +155,7 @@ def endpoint(restoration_folder: Path) -> Iterator[str]:
 
 
 def fetched(name: str, endpoint: str, cache: Path) -> subprocess.CompletedProcess[str]:
-    """In a process of its own: the hub's package reads its environment when it is imported."""
+    """In a separate process: the hub's package reads its environment when it is imported."""
     code = (
         "import sys\n"
         "from redetail.engines.hub import checkpoint_path\n"

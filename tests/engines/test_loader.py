@@ -42,7 +42,7 @@ def test_a_restoration_folder(restoration_folder: Path) -> None:
 
 
 def test_the_restoration_model_needs_no_optional_package(restoration_folder: Path) -> None:
-    """In a process of its own: packages imported by other tests would stay loaded."""
+    """In a separate process: packages imported by other tests would stay loaded."""
     code = (
         "import sys\n"
         "for name in ('diffusers', 'transformers', 'cv2', 'av', 'PIL', 'torchsde', 'scipy'): sys.modules[name] = None\n"

@@ -43,7 +43,7 @@ def damaged() -> dict[str, torch.nn.Module]:
         ({"prediction": "eps", "assumed": "v"}, r"The network predicts the noise \(eps\)"),
         ({"codec": BlockCodec(mixed=True)}, "the VAE belongs to another model"),
         ({"codec": BlockCodec(scale=5.5)}, "the scale factor of the VAE's config is that of another model"),
-        ({"codec": BlockCodec(lost=True)}, "The VAE does not give back what it gets"),
+        ({"codec": BlockCodec(lost=True)}, "The VAE does not reproduce its input"),
         ({"codec": BlockCodec(overflow=True)}, "The VAE overflows or is damaged: .* use vae-dtype float32"),
         ({"overflow": True}, "The network overflows, computed on cpu in float32: use dtype"),
         ({"mixed_up": True}, r"The network does not denoise: its weights are damaged, .*\(mixed-up keys\)"),

@@ -53,7 +53,7 @@ def one(kind: str, seed: int) -> Result:
 
 
 def _results(shares: list[list[tuple[str, int]]]) -> list[Result]:
-    """Each share in a process of its own, forked before any thread exists."""
+    """Each share in a separate process, forked before any thread exists."""
     import pickle
 
     def share(cases: list[tuple[str, int]]) -> int:

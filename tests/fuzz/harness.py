@@ -74,7 +74,7 @@ Make = Callable[[Rng, Path], Case]
 
 
 def run(make: Make, seed: int, folder: Path) -> Verdict:
-    """Make the case of a seed in an empty folder and run it in a process of its own."""
+    """Make the case of a seed in an empty folder and run it in a separate process."""
     (folder / "tmp").mkdir(parents=True)
     case = make(np.random.default_rng(seed), folder)
     try:

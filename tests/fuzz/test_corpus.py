@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ca
 
 
 def python(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """A process of its own: threads of the tests must not be copied into cases."""
+    """A separate process: threads of the tests must not be copied into cases."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

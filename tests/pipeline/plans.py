@@ -81,7 +81,7 @@ class ShuffledExecutor:
 
 @dataclass(frozen=True)
 class PoolExecutor:
-    """Runs tasks in processes of their own, each of which loads its own engine."""
+    """Runs tasks in separate processes, each of which loads its own engine."""
 
     load: Callable[[], Engine]
     in_flight: int = 2

@@ -27,6 +27,14 @@ BAD = [
     "a sampler of one's own",
     "all that is masked",
     "What is wrong with it is said.",
+    "runs in a process of its own",
+    "The choice stands in the report.",
+    "A run goes on where it was.",
+    "what is wanted here is a VAE",
+    "a line for the clip in work",
+    "a crop worked on at 512x512",
+    "Choose one of the list.",
+    "The fault is mended.",
 ]
 
 

@@ -15,7 +15,7 @@ CLIPS = ROOT / "tests" / "data" / "clips"
 
 @dataclass
 class Server:
-    """``redetail web`` in a process of its own, with its address."""
+    """``redetail web`` in a separate process, with its address."""
 
     folder: Path
     process: "subprocess.Popen[str]"

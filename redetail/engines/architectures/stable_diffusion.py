@@ -34,7 +34,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 """Of Stable Diffusion XL too, whose distilled weights follow the same recipes."""
 
 # Activations of the UNet with motion layers, bytes for each latent cell, frame and row of the batch, in float32: 1,600
-# values wait in skip connections, about 5,000 are in work in the widest layers; twice that for copies and workspace.
+# values wait in skip connections, about 5,000 are in use in the widest layers; twice that for copies and workspace.
 # Stable Diffusion XL has the same widths at full resolution, and motion layers there.
 UNET_BYTES_PER_CELL = 48 * 1024
 

@@ -1,8 +1,8 @@
 """ControlNets (Zhang et al. 2023, arXiv:2302.05543) as they are published: single files of either layout, and folders.
 
 A ControlNet is the first half of the UNet that it was made for, a small network that reads the hint, and one
-convolution for each of its outputs. Widths and depths stand in the shapes of its tensors; the number of attention heads
-does not, and is that of the UNet.
+convolution for each of its outputs. Widths and depths follow from the shapes of its tensors; the number of attention
+heads does not, and is that of the UNet.
 """
 
 from __future__ import annotations

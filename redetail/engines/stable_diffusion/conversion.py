@@ -1,7 +1,7 @@
 """From the names of Stable Diffusion's original code to those of diffusers, and the configs of its networks.
 
 The original code numbers the blocks of its UNet one after the other; diffusers groups them by level. What a network is
-made of (widths, depths, where it attends) stands in the shapes of its tensors and nowhere else. Stable Diffusion 1.x
+made of (widths, depths, where it attends) follows from the shapes of its tensors alone. Stable Diffusion 1.x
 has eight attention heads; later models have heads of 64 features, and linear layers around their attention. All of
 them have norms over 32 groups.
 """

@@ -60,7 +60,7 @@ _WAYS = (
     Way(fp8_weights=True, offload=True, block_offload=True),
     Way(offload=True, block_offload=True),
 )
-"""From the quickest on; of blocks in fp8 there is less to copy."""
+"""Fastest first; blocks in fp8 are less to copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Model:
         return any(size.kept < size.converted for size in self.parts.values())
 
     def best_way(self, asked: Memory, device: torch.device, available: int | None = None) -> Way:
-        """The quickest way that fits ``available`` bytes (None: those of the device), else the smallest, of those that
+        """The fastest mode that fits ``available`` bytes (None: those of the device), else the smallest, of those that
         have what was asked for.
 
         Raises :class:`~redetail.errors.SettingsError` where fp8 is asked of a device that does not have it.

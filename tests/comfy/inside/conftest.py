@@ -1,4 +1,4 @@
-"""The tests of this folder run inside ComfyUI: in one process of their own in which the package ``comfy`` is real.
+"""The tests of this folder run inside ComfyUI: in one separate process in which the package ``comfy`` is real.
 
 This file does both sides of that. Outside, in the process that a person started, it collects the tests as usual, runs
 the chosen ones in one second process, and gives each of them the outcome it had there. ComfyUI is under the GPL and

@@ -304,7 +304,7 @@ def test_refiners(xl_thinnest: ModelSpec, sd15: ModelSpec, tmp_path: Path) -> No
 
 
 def test_a_checkpoint_refines_itself(xl_thinnest: ModelSpec) -> None:
-    """A refiner of the same weights goes on where it was; ratio 0 is exactly none."""
+    """A refiner of the same weights continues where the model stopped; ratio 0 is exactly none."""
     crops, mask = crops_of(2, 32, 32), np.ones((1, 32, 32), np.float32)
     both = load_engine(replace(xl_thinnest, refiner_checkpoint=xl_thinnest.checkpoint), device="cpu")
     settings = Settings(prompt="a", steps=4, clip_skip=2, mask_feather=0, refiner_ratio=0.0)
