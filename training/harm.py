@@ -1,7 +1,7 @@
 """Does a model invent on large, smooth or sharp pictures? `python training/harm.py --model FOLDER --yunet ONNX ...`
 
 *Large*: clips enlarged to HD (bicubic, so that nothing is fine in them), cropped round the face as in a run and
-processed at the size that the card asks for. The local high frequency of luma (mean absolute Laplacian over 25x25 pixels, plus
+processed at the card's size. The local high frequency of luma (mean absolute Laplacian over 25x25 pixels, plus
 half a level) may hardly rise on smooth skin: inside the face, where the crop has less than `SMOOTH` levels of it.
 *Sharp*: reserved clips that were not softened may hardly change where they are sharp, the fifth of the pixels with the
 most local high frequency.
