@@ -351,7 +351,7 @@ def test_too_little_disk(refused, tmp_path: Path, clip: Path, monkeypatch, full:
     assert way_out in refused(*detail(clip, tmp_path, *BOX))
 
 
-@pytest.mark.parametrize("arguments", [(), ("detail",), ("improve", "x"), ("detail", "x", "--stepz", "1")])
+@pytest.mark.parametrize("arguments", [("detail",), ("improve", "x"), ("detail", "x", "--stepz", "1")])
 def test_what_cannot_be_understood(refused, arguments: tuple[str, ...]) -> None:
     refused(*arguments)
 
