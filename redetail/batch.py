@@ -114,7 +114,7 @@ def batch_clips(sources: Sequence[Path], folder: Path, pattern: str = NAME) -> l
         if real in written:
             raise SettingsError(
                 f"{written[real]} and {clip.source} would both be written to {clip.output}; tell them apart with "
-                "{parent} or {number} in the pattern of names."
+                "{parent} or {number} in the name pattern."
             )
         if real in read:
             raise OutputError(f"The output {clip.output} is an input of this batch; choose another folder or pattern.")
@@ -237,7 +237,7 @@ def _listed(path: Path, lists: tuple[Path, ...]) -> list[Path]:
     check_given(path)
     real = resolved(path)
     if real in lists:
-        raise InputError(f"The list {path} names itself; remove that line.")
+        raise InputError(f"The list {path} includes itself; remove that line.")
     try:
         if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device may never end
             raise ValueError("it is not a file on disk")
@@ -269,7 +269,7 @@ def _named(pattern: str, source: Path, number: int) -> Path:
             raise ValueError(f"it has {', '.join(FIELDS)}, not {', '.join(sorted(used - set(FIELDS)))}")
         name = Path(pattern.format(**fields))
     except (ValueError, LookupError) as error:
-        raise SettingsError(f"The pattern of names {pattern!r} cannot be used ({error}); see docs/batch.md.") from error
+        raise SettingsError(f"The name pattern {pattern!r} cannot be used ({error}); see docs/batch.md.") from error
     if not name.name or name.is_absolute() or ".." in name.parts:
-        raise SettingsError(f"The pattern of names {pattern!r} leads out of the output folder; give a name in it.")
+        raise SettingsError(f"The name pattern {pattern!r} leads out of the output folder; give a name in it.")
     return name

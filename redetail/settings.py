@@ -317,7 +317,7 @@ def _checked_number(name: str, value: Any, limits: Mapping[str, Any], default: A
         )
     if not limits["low"] <= value <= limits["high"]:
         raise SettingsError(
-            f"{display_name(name)} is {shown(value)}; it must lie between {limits['low']} and {limits['high']}."
+            f"{display_name(name)} is {shown(value)}; it must be between {limits['low']} and {limits['high']}."
         )
     return int(value) if whole else float(value)
 

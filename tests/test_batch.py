@@ -56,7 +56,7 @@ def test_what_means_nothing_is_refused(tmp_path: Path) -> None:
 def test_lists_that_have_no_end_are_refused(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("@two.txt\n")
     (tmp_path / "two.txt").write_text("a.mp4\n@one.txt\n")
-    with pytest.raises(InputError, match="names itself"):
+    with pytest.raises(InputError, match="includes itself"):
         sources_of([f"@{tmp_path / 'one.txt'}"])
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="not a file on disk"):
@@ -91,7 +91,7 @@ def test_outputs_are_named_by_the_pattern(tmp_path: Path) -> None:
     "pattern", ["{title}.mp4", "{}.mp4", "{stem", "../{stem}.mp4", "/tmp/{stem}.mp4", "", "{stem:q}"]
 )
 def test_a_pattern_that_cannot_be_used_is_refused(tmp_path: Path, pattern: str) -> None:
-    with pytest.raises(SettingsError, match="The pattern of names"):
+    with pytest.raises(SettingsError, match="The name pattern"):
         batch_clips([tmp_path / "a.mp4"], tmp_path / "out", pattern)
 
 

@@ -28,7 +28,7 @@ def preview(options: argparse.Namespace, cancel: CancelToken) -> None:
     """``redetail preview``."""
     job = common_job_of(options).overlay(source=options.input)
     if job.source is None:
-        raise SettingsError("Say which video: redetail preview IN; see: redetail preview --help")
+        raise SettingsError("Name a video: redetail preview IN; see: redetail preview --help")
     output = expanded(options.output or f"{Path(str(job.source)).stem}{FOLDER}")
     files = preview_files(output, path_of(options.loop))
     keep_existing(files, options.overwrite)

@@ -31,7 +31,7 @@ def job_of(options: argparse.Namespace) -> Job:
     files = {name: getattr(options, name) for name in _FILES}
     job = common_job_of(options).overlay(source=options.input, compare_layout=options.compare_layout, **files)
     if job.source is None:
-        raise SettingsError("Say which video: redetail detail IN -o OUT; see: redetail detail --help")
+        raise SettingsError("Name a video: redetail detail IN -o OUT; see: redetail detail --help")
     return job
 
 

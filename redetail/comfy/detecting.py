@@ -103,7 +103,7 @@ def detected(detector: Any, name: str, image: Tensor, *values: Any, **extra: Any
     (height, width), segments = segs_from(detector.detect(image, *values, **extra), f"The answer of {name}")
     if segments and (height, width) != tuple(image.shape[1:3]):
         raise InputError(
-            f"{name} answered for a picture of {width}x{height} pixels, but the image has "
+            f"{name} returned a result for a picture of {width}x{height} pixels, but the image has "
             f"{image.shape[2]}x{image.shape[1]}; use a detector that keeps the size."
         )
     return segments

@@ -40,7 +40,7 @@ def read_subjects(text: str) -> tuple[Subject, ...]:
     document = parsed(text, "TOML", "subjects", advice)
     other = [key for key in document if key != "subject"]
     if other:
-        raise SettingsError(f"subjects has a {other[0]!r} outside of the tables; {advice}.")
+        raise SettingsError(f"subjects has a {other[0]!r} outside the tables; {advice}.")
     try:
         subjects = Job.from_document(document, Path()).subjects
         for subject in subjects:

@@ -67,11 +67,11 @@ class FaceDetector:
 
     def __init__(self, *, threshold: float = 0.25, min_size: float = 16.0, working_size: int = 768) -> None:
         if not 0 <= threshold <= 1:
-            raise SettingsError(f"The detection threshold is {threshold}; it must lie between 0 and 1.")
+            raise SettingsError(f"The detection threshold is {threshold}; it must be between 0 and 1.")
         if not (min_size >= 0 and math.isfinite(min_size)):
             raise SettingsError(f"The minimum face size is {min_size}; it must be 0 pixels or more.")
         if not 64 <= working_size <= 8192:
-            raise SettingsError(f"The working size is {working_size}; it must lie between 64 and 8192 pixels.")
+            raise SettingsError(f"The working size is {working_size}; it must be between 64 and 8192 pixels.")
         self.threshold, self.min_size, self.working_size = threshold, min_size, working_size
         self._cv2 = require("cv2")
         self._networks: dict[tuple[int, int], Any] = {}

@@ -72,7 +72,7 @@ class HandDetector:
 
     def __init__(self, *, threshold: float = 0.25, levels: Sequence[int] | None = None) -> None:
         if not 0 <= threshold <= 1:
-            raise SettingsError(f"The detection threshold is {threshold}; it must lie between 0 and 1.")
+            raise SettingsError(f"The detection threshold is {threshold}; it must be between 0 and 1.")
         if levels is not None and not (levels and all(1 <= level <= 16 for level in levels)):
             raise SettingsError(f"The levels are {levels}; give tile counts from 1 to 16.")
         self.threshold, self.levels = threshold, levels

@@ -46,7 +46,7 @@ class PersonDetector:
 
     def __init__(self, *, threshold: float = 0.4, levels: Sequence[int] = (1,)) -> None:
         if not 0 <= threshold <= 1:
-            raise SettingsError(f"The detection threshold is {threshold}; it must lie between 0 and 1.")
+            raise SettingsError(f"The detection threshold is {threshold}; it must be between 0 and 1.")
         if not levels or not all(1 <= level <= 16 for level in levels):
             raise SettingsError(f"The levels are {levels}; give tile counts from 1 to 16.")
         self.threshold, self.levels = threshold, tuple(levels)

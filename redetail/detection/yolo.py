@@ -71,7 +71,7 @@ class YoloDetector:
 
     def __init__(self, path: Path, *, threshold: float = 0.25) -> None:
         if not 0 <= threshold <= 1:
-            raise SettingsError(f"The detection threshold is {threshold}; it must lie between 0 and 1.")
+            raise SettingsError(f"The detection threshold is {threshold}; it must be between 0 and 1.")
         self.path, self.threshold = path, threshold
         header = read_header(path)
         self.size = _input_size(header, path)

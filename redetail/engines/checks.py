@@ -138,9 +138,9 @@ def check_crops(crops: Pixels, shape: tuple[int, ...], first: int = 0) -> None:
     for index, crop in enumerate(crops, first):  # one by one: the crops may be a file mapped into memory
         low, high = _range(crop)
         if not (np.isfinite(low) and np.isfinite(high)):
-            raise InputError(f"Crop {index} holds values that are not finite numbers; pixels must lie in 0..1.")
+            raise InputError(f"Crop {index} has values that are not finite numbers; pixels must be between 0 and 1.")
         if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
-            raise InputError(f"Crop {index} holds values from {low:g} to {high:g}; pixels must lie in 0..1.")
+            raise InputError(f"Crop {index} has values from {low:g} to {high:g}; pixels must be between 0 and 1.")
 
 
 def check_mask(mask: Pixels, shape: tuple[int, ...], first: int = 0) -> None:
@@ -159,7 +159,7 @@ def check_mask(mask: Pixels, shape: tuple[int, ...], first: int = 0) -> None:
     for index, one in enumerate(mask, first):
         low, high = _range(one)
         if not (low >= 0 and high <= 1):  # also true of NaN
-            raise RegionError(f"Mask {index} holds values from {low:g} to {high:g}; a mask lies in 0..1.")
+            raise RegionError(f"Mask {index} has values from {low:g} to {high:g}; masks must be between 0 and 1.")
 
 
 def check_hint(name: str, hint: Pixels, shape: tuple[int, ...]) -> None:

@@ -85,7 +85,7 @@ def _variant(path: Path) -> str | None:
         if chosen:
             return variant
     pickled = sorted(file.name for file in path.glob("*.bin"))
-    hint = f"{pickled[0]} is a pickle, which may carry code: convert it" if pickled else "copy or download it again"
+    hint = f"{pickled[0]} is a pickle, which may contain code: convert it" if pickled else "copy or download it again"
     raise ModelError(f"The part {path} has no .safetensors weights; {hint}.")
 
 

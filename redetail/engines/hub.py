@@ -50,14 +50,14 @@ def _hub_folder(name: str, *, whole: bool) -> Path:
             return folder
     except failures:
         pass
-    _LOG.warning("There is no path %s on this machine; fetching the model of that name from the hub.", name)
+    _LOG.warning("There is no path %s on this machine; downloading the model of that name from the hub.", name)
     try:
         described = _snapshot(hub, name, local=False, wanted=_WANTED)
         return _snapshot(hub, name, local=False, unwanted=() if whole else hub_unused(described))
     except failures as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelError(
-            f"There is no file or folder {name}, and no model of that name can be fetched from the hub ({reason}); "
+            f"There is no file or folder {name}, and no model of that name can be downloaded from the hub ({reason}); "
             "give a file or a folder on this machine."
         ) from error
 

@@ -133,7 +133,7 @@ class _Check:
                     continue
                 low, high = weight.float().aminmax()
                 if not (torch.isfinite(low) and torch.isfinite(high)):
-                    yield f"The layer {name} of the {words} holds values that are not finite: the file is damaged."
+                    yield f"The layer {name} of the {words} has values that are not finite: the file is damaged."
                     return
                 if low == high == 0:
                     yield f"The layer {name} of the {words} is all zeros: its file is incomplete or badly converted."
@@ -169,7 +169,7 @@ class _Check:
             return
         response = float((one - two).norm() / one.norm().clamp(min=1e-12))
         if not self._measured("response to a word", response, 1e-3, 1.5):
-            yield "The text encoder does not read sentences: it is truncated, or its weights are in the wrong places."
+            yield "The text encoder does not respond to words: it is truncated, or its weights are in the wrong places."
 
     def _denoiser(self) -> Iterator[str]:
         denoise = self._denoise()

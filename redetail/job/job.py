@@ -232,7 +232,7 @@ def _path(name: str, given: Any) -> Path | None:
     except UnicodeEncodeError:
         named = False
     if not named:
-        raise SettingsError(f"{name} is {shown(str(given))}, which no file can be named; choose another name.")
+        raise SettingsError(f"{name} is {shown(str(given))}, which cannot be a file name; choose another name.")
     try:
         return Path(given).expanduser()
     except RuntimeError as error:

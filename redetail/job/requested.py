@@ -98,7 +98,7 @@ class Subject:
             if name in self.settings:
                 raise SettingsError(
                     f"Subject {self} has a {display_name(name)} of its own; all subjects share one, so set it "
-                    "outside of the subject."
+                    "outside the subject."
                 )
 
     def __str__(self) -> str:

@@ -262,7 +262,7 @@ def refined_parts(
     empty where that model has nothing to do. Raises :class:`~redetail.errors.SettingsError` unless 0 <= ratio <= 1.
     """
     if not 0 <= ratio <= 1:
-        raise SettingsError(f"refiner-ratio is {ratio}; it must lie between 0 and 1.")
+        raise SettingsError(f"refiner-ratio is {ratio}; it must be between 0 and 1.")
     start, total = step_range(steps, denoise)
     split = start + math.floor(steps * (1 - ratio))
     return distinct(part(base, start, split, leftover_noise=True)), distinct(part(refiner, split, total))

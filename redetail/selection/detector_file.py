@@ -35,7 +35,7 @@ class DetectorFileSelection(Selection):
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
-            raise SettingsError(f"The threshold of {self.path} is {self.threshold:g}; it must lie between 0 and 1.")
+            raise SettingsError(f"The threshold of {self.path} is {self.threshold:g}; it must be between 0 and 1.")
 
     @classmethod
     def from_option(cls, value: Any) -> Self | None:

@@ -91,7 +91,7 @@ class ConfidenceFilter(Filter[float]):
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 1:
-            raise SettingsError(f"min-confidence is {self.value:g}; it must lie between 0 and 1.")
+            raise SettingsError(f"min-confidence is {self.value:g}; it must be between 0 and 1.")
 
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
         """The less sure ones."""

@@ -170,7 +170,7 @@ class _Reader:
             raise _Wrong((*at, "boxes"), "must not be empty")
         confidence = self._read(number, table.get("confidence", 1.0), (*at, "confidence"))
         if not 0 <= confidence <= 1:
-            raise _Wrong((*at, "confidence"), f"is {confidence:g}; it must lie between 0 and 1")
+            raise _Wrong((*at, "confidence"), f"is {confidence:g}; it must be between 0 and 1")
         start, *fades = (self._whole(table.get(name, 0), (*at, name), 0) for name in ("start", "fade_in", "fade_out"))
         return Tracklet(start, np.array(boxes, np.float64), confidence, *fades)
 

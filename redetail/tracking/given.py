@@ -134,7 +134,9 @@ def _without_faults(packed: Sequence[_Packed | None], start: int) -> list[_Packe
         frames = ", ".join(str(start + seen[place][0]) for place in list(unlike)[:8])
         more = f" and {len(unlike) - 8} more" if len(unlike) > 8 else ""
         logger.warning(
-            "The masks of frames %s%s are unlike those around them; only what is near is used.", frames, more
+            "The masks of frames %s%s differ from those around them; only their parts near the others are used.",
+            frames,
+            more,
         )
     return steady
 

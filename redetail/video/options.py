@@ -43,4 +43,4 @@ class EncodeOptions:
         if self.quality is None:
             return
         if isinstance(self.quality, bool) or not isinstance(self.quality, int | float) or not 0 <= self.quality <= 63:
-            raise SettingsError(f"quality is {self.quality!r}; it must lie between 0 (best) and 63.")
+            raise SettingsError(f"quality is {self.quality!r}; it must be between 0 (best) and 63.")

@@ -125,7 +125,7 @@ def probe(path: Path) -> Probed:
         orientation, complete = orientation_of(frame)
         notices = [*_notices(container, stream, frame)]
         if not complete:
-            notices.append(f"{path.name} is to be turned by {frame.rotation} degrees; only quarter turns are kept.")
+            notices.append(f"{path.name} is rotated by {frame.rotation} degrees; only quarter turns are kept.")
         return Probed(_info(container, stream, frame, orientation, notices, path), orientation, stream.index, frame.pts)
 
 

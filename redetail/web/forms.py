@@ -137,7 +137,7 @@ def _read(one: FormField, value: Any) -> Any:
             raise SettingsError(f"{one.label} must be a list of files, not {shown(value)}.")
         return value
     if isinstance(value, str) and len(value) > _LONGEST:
-        raise SettingsError(f"{one.label} has {len(value)} characters; it may have {_LONGEST}.")
+        raise SettingsError(f"{one.label} has {len(value)} characters; at most {_LONGEST} are allowed.")
     if one.control is Control.NUMBER and isinstance(one.default, int) and isinstance(value, float):
         return int(value) if value.is_integer() else value
     return value

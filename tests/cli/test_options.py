@@ -63,8 +63,8 @@ def test_numbers_keep_their_kind() -> None:
         (("--steps", "many"), "steps must be a number, not 'many'."),
         (("--steps", "2.5"), "steps must be a whole number, not 2.5."),
         (("--cfg", "nan"), "cfg must be a finite number, not nan."),
-        (("--denoise", "2"), "denoise is 2; it must lie between 0.0001 and 1."),
-        (("--denoise", "-1"), "denoise is -1; it must lie between 0.0001 and 1."),
+        (("--denoise", "2"), "denoise is 2; it must be between 0.0001 and 1."),
+        (("--denoise", "-1"), "denoise is -1; it must be between 0.0001 and 1."),
         (("--guide-size-for", "face"), "There is no guide-size-for named 'face'; choose one of: bbox, crop_region."),
     ],
 )

@@ -139,7 +139,7 @@ def test_a_job_that_is_lossless_can_be_run_otherwise(job: Path, typed: tuple[str
 
 
 def test_a_video_is_needed() -> None:
-    with pytest.raises(SettingsError, match="Say which video: redetail detail IN -o OUT"):
+    with pytest.raises(SettingsError, match="Name a video: redetail detail IN -o OUT"):
         asked("-o", "out.mp4")
 
 

@@ -219,7 +219,7 @@ def test_a_mask_of_no_picture_is_refused():
 
 def test_a_setting_of_a_subject_that_cannot_be_is_told_with_the_subject():
     subjects = [redetail.Subject("box", settings={"steps": 0})]
-    with pytest.raises(redetail.SettingsError, match="Subject box: steps is 0; it must lie between 1 and 10000"):
+    with pytest.raises(redetail.SettingsError, match="Subject box: steps is 0; it must be between 1 and 10000"):
         redetail.detail(FRAMES, box=(5, 5, 30, 30), engine=FakeEngine(), subjects=subjects)
 
 

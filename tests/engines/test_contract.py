@@ -254,7 +254,7 @@ def test_sizes_that_do_not_fit_are_named(engine: Engine) -> None:
     ("spoil", "message"),
     [
         (lambda crops: np.where(crops == crops[1, 2, 3, 0], np.nan, crops), "Crop 1 .* not finite"),
-        (lambda crops: crops * 255, "Crop 0 holds values from .* 0..1"),
+        (lambda crops: crops * 255, "Crop 0 has values from .* between 0 and 1"),
         (lambda crops: (crops * 255).astype(np.uint8), "not uint8"),
         (lambda crops: crops[0], r"shape \(frames, height, width, 3\)"),
         (lambda crops: crops[:0], r"shape \(frames, height, width, 3\)"),
@@ -271,7 +271,7 @@ def test_crops_that_cannot_be_used(engine: Engine, spoil: Any, message: str) -> 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda mask: mask * np.nan, "Mask 0 holds values from nan"),
+        (lambda mask: mask * np.nan, "Mask 0 has values from nan"),
         (lambda mask: mask * 255, "from 0 to 255"),
         (lambda mask: mask - 1, "from -1 to 0"),
         (lambda mask: mask.astype(np.uint8), "not uint8"),

@@ -61,7 +61,7 @@ def test_what_was_fetched_before_is_not_fetched_again(snapshots: Snapshots) -> N
 def test_a_hub_name_is_fetched_and_that_is_said(snapshots: Snapshots, caplog: pytest.LogCaptureFixture) -> None:
     snapshots.online = {"owner/model"}
     assert checkpoint_path("owner/model") == Path("/cache/owner/model")
-    assert "fetching the model of that name" in caplog.text
+    assert "downloading the model of that name" in caplog.text
     described, fetched = (allowed for allowed, _ in snapshots.patterns[1:])
     assert not any("safetensors" in pattern for pattern in described)
     assert {"unet/*.safetensors", "text_encoder_2/*.safetensors"} <= {*fetched}
@@ -89,7 +89,7 @@ def test_without_a_network_one_sentence_says_so(snapshots: Snapshots) -> None:
     with pytest.raises(ModelError) as caught:
         checkpoint_path("owner/model")
     assert str(caught.value) == (
-        "There is no file or folder owner/model, and no model of that name can be fetched from the hub (no route); "
+        "There is no file or folder owner/model, and no model of that name can be downloaded from the hub (no route); "
         "give a file or a folder on this machine."
     )
 

@@ -48,9 +48,9 @@ def damaged() -> dict[str, torch.nn.Module]:
         ({"overflow": True}, "The network overflows, computed on cpu in float32: use dtype"),
         ({"mixed_up": True}, r"The network does not denoise: its weights are damaged, .*\(mixed-up keys\)"),
         ({"foreign_motion": True}, "the motion module belongs to another base model"),
-        ({"deaf": True}, "The text encoder does not read sentences: it is truncated"),
+        ({"deaf": True}, "The text encoder does not respond to words: it is truncated"),
         ({"layers": zeroed()}, r"The layer 1\.weight of the UNet is all zeros"),
-        ({"layers": damaged()}, "The layer weight of the text encoder holds values that are not finite"),
+        ({"layers": damaged()}, "The layer weight of the text encoder has values that are not finite"),
     ],
 )
 def test_a_planted_fault_is_named(faults: dict[str, Any], named: str) -> None:

@@ -162,8 +162,8 @@ def test_a_detector_beside_a_box_is_refused():
     ("option", "value", "part"),
     [
         ("source", 5, "The source is 5"),
-        ("source", "a\0b", "which no file can be named"),
-        ("source", "a\ud800", "which no file can be named"),
+        ("source", "a\0b", "which cannot be a file name"),
+        ("source", "a\ud800", "which cannot be a file name"),
         ("source", "~nobody-of-this-name/a", "there is no such user"),
         ("output", 5, "output is 5; it must be the name of a file"),
         ("compare", ["a"], "compare is ['a']"),

@@ -72,7 +72,7 @@ def test_an_input_of_any_size_is_refused(tmp_path: Path) -> None:
 def test_a_bad_file_is_refused_before_the_clip_is_read(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         DetectorFileSelection(tmp_path / "none.onnx").check(Size(64, 64))
-    with pytest.raises(SettingsError, match=r"threshold of a\.onnx is 2; it must lie between 0 and 1"):
+    with pytest.raises(SettingsError, match=r"threshold of a\.onnx is 2; it must be between 0 and 1"):
         DetectorFileSelection.from_option("a.onnx:2")
     with pytest.raises(SettingsError, match="detector is 3; give the name"):
         DetectorFileSelection.from_option(3)

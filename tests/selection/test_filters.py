@@ -76,7 +76,7 @@ def test_subjects_are_kept_or_left_out_never_both(sides: list[float], largest: i
         ({"only": 7}, r"no subject named 7; choose one of: 1 \(face 1\)"),
         ({"skip": "fase 1"}, "no subject named 'fase 1'"),
         ({"only": True}, "only must be numbers or labels of tracks, not True"),
-        ({"min_confidence": 1.2}, "min-confidence is 1.2; it must lie between 0 and 1"),
+        ({"min_confidence": 1.2}, "min-confidence is 1.2; it must be between 0 and 1"),
         ({"min_confidence": "x"}, "min_confidence must be a number, not 'x'"),
         ({"min_size": float("nan")}, "min-size is nan"),
         ({"largest": 0}, "largest is 0; it must be at least 1"),

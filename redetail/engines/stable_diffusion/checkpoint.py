@@ -98,7 +98,7 @@ def _check_file(facts: FileFacts, spec: ModelSpec) -> None:
     if facts.base not in FAMILIES:
         raise ModelError(f"{path} is {facts.what}; give {WANTED} instead.")
     if facts.details["layout"] != "original":
-        raise ModelError(f"{path} is the UNet alone of {facts.what}, in the diffusers layout; give {WANTED}.")
+        raise ModelError(f"{path} is only the UNet of {facts.what}, in the diffusers layout; give {WANTED}.")
     if channels not in (4, INPAINTING_CHANNELS):
         raise ModelError(f"{path} is {facts.what} that takes {channels} channels instead of 4 or 9; give {WANTED}.")
     if "text_encoder" not in parts or ("vae" not in parts and spec.vae is None):
@@ -106,7 +106,7 @@ def _check_file(facts: FileFacts, spec: ModelSpec) -> None:
         raise ModelError(f"{path} is {facts.what} without a {missing}; give a complete one.")
     if spec.motion_module is None:
         raise ModelError(
-            f"{path} is {facts.what}, which knows single frames only; name a motion module for it (--motion-module)."
+            f"{path} is {facts.what}, which handles only single frames; name a motion module for it (--motion-module)."
         )
 
 

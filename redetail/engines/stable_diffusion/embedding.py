@@ -86,5 +86,5 @@ def _vectors(path: Path, width: int, part: str) -> Tensor:
             f"but this model's text encoder reads {width}; use one of the same base model."
         )
     if not torch.isfinite(vectors).all():
-        raise ModelError(f"The embedding {path} holds values that are not finite; copy or download it again.")
+        raise ModelError(f"The embedding {path} has values that are not finite; copy or download it again.")
     return vectors.clone()

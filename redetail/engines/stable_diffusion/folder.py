@@ -98,7 +98,7 @@ def _check_present(path: Path, needed: Sequence[str]) -> None:
         raise ModelError(
             f"The model folder {path} lacks {', '.join(missing)}; a model needs unet, motion_adapter "
             "(unless the unet is a UNetMotionModel, or a motion module is given), vae, text_encoder, tokenizer and "
-            "scheduler, and of Stable Diffusion XL text_encoder_2 and tokenizer_2."
+            "scheduler, and for Stable Diffusion XL also text_encoder_2 and tokenizer_2."
         )
 
 
@@ -142,8 +142,8 @@ def _check_fit(folder: ModelFolder) -> None:
     channels = 4 if folder.vae is None else folder.vae.config.get("latent_channels", 4)
     if unet.get("addition_embed_type") not in (None, "text_time"):
         raise ModelError(
-            f"The unet of {folder.path} wants {unet['addition_embed_type']!r} beside the text, which is not supported; "
-            "Stable Diffusion 1.x, 2.x and XL are."
+            f"The unet of {folder.path} needs {unet['addition_embed_type']!r} in addition to the text, which is not "
+            "supported; Stable Diffusion 1.x, 2.x and XL are."
         )
     if unet.get("in_channels", 4) not in (channels, 2 * channels + 1):  # with mask and masked picture: inpainting
         raise ModelError(
@@ -177,7 +177,7 @@ def check_text(unet: Config, texts: Sequence[Config], path: Path) -> None:
 def refiner_refused(what: str) -> str:
     """What is said of a file or folder that is Stable Diffusion XL's refiner."""
     return (
-        f"{what}, for which no motion module exists; give a whole {SDXL_CONVENTIONS.name} checkpoint in its place, "
+        f"{what}, for which no motion module exists; give a complete {SDXL_CONVENTIONS.name} checkpoint instead, "
         "which can refine as well."
     )
 

@@ -96,7 +96,7 @@ def _check_complete(path: Path, spec: ModelSpec) -> None:
         options = {"--vae": spec.vae, "--text-encoder": spec.text_encoder}
         missing = [option for option, given in options.items() if given is None]
         if missing:
-            raise ModelError(f"{path} is a transformer of Wan alone; name what goes with it: {' and '.join(missing)}.")
+            raise ModelError(f"{path} is only the transformer of Wan; also give: {' and '.join(missing)}.")
         return
     missing = ["transformer"] if transformer_folder(path) is None else []
     missing += [] if spec.vae or os.path.isfile(path / "vae" / "config.json") else ["vae/config.json"]
@@ -141,8 +141,8 @@ def _check_fit(parts: WanParts) -> None:
     channels, taken = vae.config.get("z_dim", 16), transformer.config.get("in_channels", 16)
     if transformer.config.get("image_dim") is not None or taken > channels:
         raise ModelError(
-            f"The transformer {transformer.path} takes {taken} channels or an image beside the text; of Wan the "
-            f"text-to-video models can be used, which take the {channels} channels of the VAE alone."
+            f"The transformer {transformer.path} takes {taken} channels or an image in addition to the text; only "
+            f"Wan's text-to-video models can be used, which take just the {channels} channels of the VAE."
         )
     if taken < channels:
         raise ModelError(f"The transformer {transformer.path} takes {taken} channels, but {vae.path} makes {channels}.")

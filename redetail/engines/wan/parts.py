@@ -170,7 +170,7 @@ def _tokenizer_for(path: Path) -> Callable[[], Tokenizer]:
     if found is None:
         raise ModelError(
             f"The text encoder {path} has no tokenizer; put the model's tokenizer.json beside it, or use the file that "
-            "ComfyUI's makers publish, which holds one."
+            "ComfyUI publishes, which contains one."
         )
     return partial(open_tokenizer, found)
 

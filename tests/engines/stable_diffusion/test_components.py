@@ -381,7 +381,10 @@ def test_what_is_no_checkpoint_says_what_it_is(folder: Path, spec: ModelSpec, tm
             made.unet_shapes((32, 64, 64), linear=True, label=96),
             "is a Stable Diffusion XL checkpoint without a text encod",
         ),
-        (made.unet_shapes(linear=True, label=96, context=1280), "give a whole Stable Diffusion XL checkpoint in its"),
+        (
+            made.unet_shapes(linear=True, label=96, context=1280),
+            "give a complete Stable Diffusion XL checkpoint instead",
+        ),
         (made.unet_shapes(context=1024, linear=True), "is a Stable Diffusion 2.x checkpoint"),
         (made.sd1_shapes(in_channels=8), "takes 8 channels instead of 4 or 9"),
         (made.unet_shapes(), "without a text encoder"),
@@ -393,7 +396,7 @@ def test_what_is_no_checkpoint_says_what_it_is(folder: Path, spec: ModelSpec, tm
 def test_a_unet_alone_in_the_diffusers_layout(folder: Path, spec: ModelSpec, tmp_path: Path) -> None:
     converted("UNet2DConditionModel", folder / "sd.safetensors", folder / "unet").save_pretrained(tmp_path)
     message = refused(replace(spec, checkpoint=tmp_path / "diffusion_pytorch_model.safetensors"))
-    assert "the UNet alone of a Stable Diffusion 1.x checkpoint, in the diffusers layout" in message
+    assert "only the UNet of a Stable Diffusion 1.x checkpoint, in the diffusers layout" in message
 
 
 def test_a_checkpoint_alone_knows_no_motion(spec: ModelSpec) -> None:

@@ -127,7 +127,7 @@ def test_a_part_without_weights(folder: Path) -> None:
 
 def test_pickles_are_not_opened(folder: Path) -> None:
     (folder / "vae/diffusion_pytorch_model.safetensors").rename(folder / "vae/diffusion_pytorch_model.bin")
-    assert "diffusion_pytorch_model.bin is a pickle, which may carry code" in refused(folder)
+    assert "diffusion_pytorch_model.bin is a pickle, which may contain code" in refused(folder)
 
 
 def test_half_precision_files_are_used_where_there_are_no_others(folder: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_motion_adapter_of_another_depth(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "values", "message"),
     [
-        ("unet/config.json", {"addition_embed_type": "image"}, "wants 'image' beside the text"),
+        ("unet/config.json", {"addition_embed_type": "image"}, "needs 'image' in addition to the text"),
         ("unet/config.json", {"in_channels": 8}, "takes 8 channels, but its vae makes latents of 4"),
         ("unet/config.json", {"_class_name": "FluxTransformer2DModel"}, "unet is a FluxTransformer2DModel; supported"),
         ("vae/config.json", {"_class_name": "VQModel"}, "vae is a VQModel; supported are AutoencoderKL"),

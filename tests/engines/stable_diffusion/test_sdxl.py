@@ -253,7 +253,7 @@ def test_the_refiners_folder_says_what_works(saved: Path, tmp_path: Path) -> Non
     folder = Path(shutil.copytree(saved, tmp_path / "xl"))
     shutil.rmtree(folder / "text_encoder")
     message = refused(ModelSpec(checkpoint=folder))
-    assert "is the refiner of Stable Diffusion XL, for which no motion module exists; give a whole" in message
+    assert "is the refiner of Stable Diffusion XL, for which no motion module exists; give a complete" in message
 
 
 def test_text_encoders_of_other_widths(saved: Path, tmp_path: Path) -> None:
@@ -296,8 +296,8 @@ def test_refiners(xl_thinnest: ModelSpec, sd15: ModelSpec, tmp_path: Path) -> No
     refiner = made.save(tmp_path / "refiner.safetensors", made.filled(shapes))
     message = refused(replace(xl_thinnest, refiner_checkpoint=refiner))
     assert message == (
-        f"{refiner} is the refiner of Stable Diffusion XL, for which no motion module exists; give a whole "
-        "Stable Diffusion XL checkpoint in its place, which can refine as well."
+        f"{refiner} is the refiner of Stable Diffusion XL, for which no motion module exists; give a complete "
+        "Stable Diffusion XL checkpoint instead, which can refine as well."
     )
     message = refused(replace(xl_thinnest, refiner_checkpoint=sd15.checkpoint))
     assert f"The refiner {sd15.checkpoint} is of Stable Diffusion 1.x, the checkpoint of Stable Diffusion XL" in message

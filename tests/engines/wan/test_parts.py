@@ -256,7 +256,7 @@ def refused(**files: Path) -> str:
 
 def test_a_transformer_alone_asks_for_what_goes_with_it(files: dict[str, Path]) -> None:
     alone = refused(checkpoint=files["checkpoint"])
-    assert alone.endswith("is a transformer of Wan alone; name what goes with it: --vae and --text-encoder.")
+    assert alone.endswith("is only the transformer of Wan; also give: --vae and --text-encoder.")
     half = refused(checkpoint=files["checkpoint"], vae=files["vae"])
     assert half.endswith("name what goes with it: --text-encoder.")
 
