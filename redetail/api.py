@@ -135,11 +135,12 @@ def run_loaded(
     engine: Engine,
     *,
     work: Work | None = None,
+    executor: Executor | None = None,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Result:
-    """As :func:`run`, with the engine that :func:`load_for` gave, which several jobs may share."""
-    return _do(job, lambda: engine, work, progress, cancel, named=True)
+    """As :func:`run`, with an engine that several jobs may share; ``executor`` runs the tasks (None: this process)."""
+    return _do(job, lambda: engine, work, progress, cancel, named=True, executor=executor)
 
 
 def _do(
@@ -284,8 +285,7 @@ def paste(
 ) -> RGB | None:
     """Paste crops (F, h, w, 3) of every region back; returns the frames where no output is named.
 
-    Raises :class:`redetail.RegionError` for regions that do not fit the clip, and where there are not as many crops as
-    the regions have frames.
+    Raises :class:`redetail.RegionError` for regions that do not fit the clip, or the number of their crops.
     """
     job = Job().overlay(source=source, output=output)
     frames, feather = job.open_source(), feather_of(paste_feather)

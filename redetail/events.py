@@ -24,8 +24,8 @@ class EventWriter:
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
-        self._started: dict[str, float] = {}
-        self._written: dict[str, float] = {}
+        self._started: dict[tuple[str, int | None], float] = {}
+        self._written: dict[tuple[str, int | None], float] = {}
 
     def write(self, event: str, **values: Any) -> None:
         """Write one event; characters beyond ASCII are escaped, so that any encoding can carry them."""
@@ -36,14 +36,14 @@ class EventWriter:
         """A command starts."""
         self.write("start", version=VERSION, redetail=__version__, command=command)
 
-    def progress(self, report: Progress) -> None:
-        """Take one report; passes may run at the same time."""
-        now, complete = self._clock(), 0 < report.total <= report.done
-        first = report.stage not in self._started
-        if not (first or complete) and now - self._written[report.stage] < EVERY:
+    def progress(self, report: Progress, clip: int | None = None) -> None:
+        """Take one report; passes may run at the same time, and so may ``clip`` 1, 2, ... of a batch."""
+        now, complete, key = self._clock(), 0 < report.total <= report.done, (report.stage, clip)
+        first = key not in self._started
+        if not (first or complete) and now - self._written[key] < EVERY:
             return
-        spent = now - self._started.setdefault(report.stage, now)
-        self._written[report.stage] = now
+        spent = now - self._started.setdefault(key, now)
+        self._written[key] = now
         left = spent * (report.total - report.done) / report.done if report.total and report.done else None
         self.write(
             "progress",
@@ -53,9 +53,10 @@ class EventWriter:
             unit=report.unit,
             seconds=round(spent, 2),
             left=None if left is None else round(max(0.0, left), 2),
+            **({} if clip is None else {"clip": clip}),
         )
         if complete:
-            del self._started[report.stage]  # the next report is of another subject or clip
+            del self._started[key]  # the next report is of another subject or clip
 
 
 class MessageStream:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TextIO
 
 from redetail.batch import BatchClip, Outcome, State, batch_clips, run_batch, sources_of, write_summary
 from redetail.cli.display import LINE_EVERY, can_draw, duration, tell, title
-from redetail.cli.request import common_job_of, work_of
+from redetail.cli.request import cluster_of, common_job_of, work_of
 from redetail.errors import OutputError
 from redetail.events import EventWriter, MessageStream
 from redetail.files import expanded, made_folder
@@ -26,7 +26,7 @@ _COLOURS = {State.FAILED: "red", State.DAMAGED: "yellow", State.NOBODY: "yellow"
 
 def batch(options: argparse.Namespace, cancel: CancelToken) -> int:
     """``redetail batch``."""
-    job, work = common_job_of(options), work_of(options)
+    job, work, cluster = common_job_of(options), work_of(options), cluster_of(options)
     folder = expanded(options.output)
     clips = batch_clips(sources_of(options.inputs), folder, options.name)
     if os.path.exists(folder) and not os.path.isdir(folder):
@@ -35,8 +35,8 @@ def batch(options: argparse.Namespace, cancel: CancelToken) -> int:
     with made_folder(folder), _display(clips, options.quiet) as display:
         try:
             for outcome in run_batch(
-                job, clips, overwrite=options.overwrite, work=work, started=display.start, progress=display.advance,
-                cancel=cancel,
+                job, clips, overwrite=options.overwrite, work=work, cluster=cluster, started=display.start,
+                progress=display.advance, cancel=cancel,
             ):  # fmt: skip
                 outcomes[outcome.clip] = outcome
                 display.finish(outcome)
@@ -64,29 +64,30 @@ def batch_summary(outcomes: Sequence[Outcome], written: Sequence[Path]) -> str:
 class _Display(Protocol):
     """Shows a batch while it runs."""
 
-    def start(self, clip: BatchClip) -> None: ...
+    def start(self, clip: BatchClip, worker: str) -> None: ...
 
-    def advance(self, report: Progress) -> None: ...
+    def advance(self, clip: BatchClip, report: Progress) -> None: ...
 
     def finish(self, outcome: Outcome) -> None: ...
 
 
 class BatchLines:
-    """A line for each clip that is finished, and now and then one for the current clip."""
+    """A line for each clip that is finished, and now and then one for each current clip."""
 
     def __init__(self, clips: Sequence[BatchClip], stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
         self._numbers = {clip: number for number, clip in enumerate(clips, 1)}
-        self._written, self._clip = clock(), clips[0]
+        self._written = dict.fromkeys(clips, clock())
+        self._workers: dict[BatchClip, str] = {}
 
-    def start(self, clip: BatchClip) -> None:
+    def start(self, clip: BatchClip, worker: str) -> None:
         """Work on a clip starts."""
-        self._clip, self._written = clip, self._clock()
+        self._workers[clip], self._written[clip] = worker, self._clock()
 
-    def advance(self, report: Progress) -> None:
-        """A pass over the current clip is so far."""
-        if self._clock() - self._written >= LINE_EVERY:
-            self._write(self._clip, _position(report))
+    def advance(self, clip: BatchClip, report: Progress) -> None:
+        """A pass over a current clip is so far."""
+        if self._clock() - self._written[clip] >= LINE_EVERY:
+            self._write(clip, _position(report) + _on(self._workers[clip]))
 
     def finish(self, outcome: Outcome) -> None:
         """A clip came to an end."""
@@ -95,31 +96,35 @@ class BatchLines:
     def _write(self, clip: BatchClip, text: str) -> None:
         self._stream.write(f"[{self._numbers[clip]}/{len(self._numbers)}] {clip.source.name}: {text}\n")
         self._stream.flush()
-        self._written = self._clock()
+        self._written[clip] = self._clock()
 
 
 class BatchTable:
-    """A table of the clips around the current one, as many as the terminal has room for; rich draws it."""
+    """A table of the current clips and those around the last of them, as many as the terminal has room for; rich draws
+    it."""
 
     def __init__(self, clips: Sequence[BatchClip], live: Any) -> None:
         self._clips, self._live = clips, live
+        self._numbers = {clip: number for number, clip in enumerate(clips)}
         self._texts = dict.fromkeys(clips, "")
         self._states: dict[BatchClip, State] = {}
+        self._workers: dict[BatchClip, str] = {}
         self._current = clips[0]
         self._draw()
 
-    def start(self, clip: BatchClip) -> None:
+    def start(self, clip: BatchClip, worker: str) -> None:
         """Work on a clip starts."""
-        self._current = clip
-        self._show(clip, "starting")
+        self._current, self._workers[clip] = clip, worker
+        self._show(clip, f"starting{_on(worker)}")
 
-    def advance(self, report: Progress) -> None:
-        """A pass over the current clip is so far."""
-        self._show(self._current, _position(report))
+    def advance(self, clip: BatchClip, report: Progress) -> None:
+        """A pass over a current clip is so far."""
+        self._show(clip, _position(report) + _on(self._workers[clip]))
 
     def finish(self, outcome: Outcome) -> None:
         """A clip came to an end."""
         self._current = outcome.clip
+        self._workers.pop(outcome.clip, None)
         self._states[outcome.clip] = outcome.state
         self._show(outcome.clip, _result(outcome))
 
@@ -143,8 +148,9 @@ class BatchTable:
 
     def _visible(self) -> Sequence[BatchClip]:
         room = max(3, self._live.console.height - 6)
-        first = max(0, min(self._clips.index(self._current) - room // 2, len(self._clips) - room))
-        return self._clips[first : first + room]
+        current = self._numbers[self._current]
+        nearest = sorted(self._clips, key=lambda one: (one not in self._workers, abs(self._numbers[one] - current)))
+        return sorted(nearest[:room], key=self._numbers.__getitem__)
 
 
 class BatchEvents:
@@ -153,30 +159,32 @@ class BatchEvents:
     def __init__(self, clips: Sequence[BatchClip], events: EventWriter) -> None:
         self._events, self._clips = events, list(clips)
 
-    def start(self, clip: BatchClip) -> None:
+    def start(self, clip: BatchClip, worker: str) -> None:
         """Work on a clip starts."""
-        self._write(clip, "started", "")
+        self._write(clip, "started", "", worker)
 
-    def advance(self, report: Progress) -> None:
-        """A pass over the current clip is so far."""
-        self._events.progress(report)
+    def advance(self, clip: BatchClip, report: Progress) -> None:
+        """A pass over a current clip is so far."""
+        self._events.progress(report, self._clips.index(clip) + 1)
 
     def finish(self, outcome: Outcome) -> None:
         """A clip came to an end."""
-        self._write(outcome.clip, outcome.state.value, outcome.message)
+        self._write(outcome.clip, outcome.state.value, outcome.message, outcome.worker)
 
-    def _write(self, clip: BatchClip, state: str, message: str) -> None:
+    def _write(self, clip: BatchClip, state: str, message: str, worker: str) -> None:
         number, names = self._clips.index(clip) + 1, {"source": str(clip.source), "output": str(clip.output)}
-        self._events.write("clip", number=number, of=len(self._clips), **names, state=state, message=message)
+        self._events.write(
+            "clip", number=number, of=len(self._clips), **names, state=state, message=message, worker=worker
+        )
 
 
 class _Silent:
     """Shows nothing."""
 
-    def start(self, clip: BatchClip) -> None:
+    def start(self, clip: BatchClip, worker: str) -> None:
         """Nothing."""
 
-    def advance(self, report: Progress) -> None:
+    def advance(self, clip: BatchClip, report: Progress) -> None:
         """Nothing."""
 
     def finish(self, outcome: Outcome) -> None:
@@ -205,13 +213,17 @@ def _position(report: Progress) -> str:
     return f"{title(report.stage)} {100 * report.done / report.total:.0f} %"
 
 
+def _on(worker: str) -> str:
+    return f" ({worker})" if worker else ""
+
+
 def _result(outcome: Outcome) -> str:
     if outcome.state is State.FAILED:
         return f"{outcome.state}: {outcome.message}"
     if not outcome.frames:
         return str(outcome.state)
     subjects = "1 subject" if outcome.subjects == 1 else f"{outcome.subjects} subjects"
-    return f"{outcome.state}, {subjects}, {outcome.frames} frames in {duration(outcome.seconds)}"
+    return f"{outcome.state}, {subjects}, {outcome.frames} frames in {duration(outcome.seconds)}{_on(outcome.worker)}"
 
 
 def _summarised(outcomes: Iterable[Outcome], folder: Path) -> tuple[Path, ...]:

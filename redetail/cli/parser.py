@@ -120,8 +120,8 @@ def _add_batch(commands: Commands) -> None:
         "batch",
         usage="redetail batch INPUT [INPUT ...] -o FOLDER [--job JOB.toml] [options]",
         help="detail many clips with the same settings",
-        description="Detail many clips, one after the other, with one engine. If a clip fails, that is reported and\n"
-        "the others continue. Run the same command again to resume a batch: it skips what is done.",
+        description="Detail many clips with one engine, or with --ray one in each worker. If a clip fails, that is\n"
+        "reported and the others continue. Run the same command again to resume a batch: it skips what is done.",
         epilog="exit codes: 0 all clips are done; 2 something must be changed, and the message says what; 3 some\n"
         "clips failed or their sources are damaged; 130 stopped with Ctrl-C\n",
     )
@@ -143,6 +143,7 @@ def _add_batch(commands: Commands) -> None:
     group.add_argument("--overwrite", action="store_true", help="also redo what is done")
     add_work_folder(parser.add_argument_group("unfinished work"))
     add_models_and_memory(parser)
+    add_cluster(parser)
     add_talk(parser, "redetail batch clips -o better --job job.toml")
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from redetail.cluster.pool import EnginePool, Job, Worker
+from redetail.cluster.sending import Files
 from redetail.engines.base import Engine
 from redetail.errors import ClusterError
 from redetail.files import write_bytes
@@ -21,8 +22,6 @@ from redetail.progress import CancelToken
 
 _APPEARS = 60.0  # seconds after which a file is there on every network file system, however it caches
 _KINDS = ("sources", "results", "hints")
-Files = dict[str, bytes]
-"""Contents by name, relative to the workspace."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,15 @@ class RayExecutor:
 
         Tasks of a worker that was lost run on another one, so a result may be written twice, with the same bytes.
         """
-        jobs = (Job(partial(self._call, task), partial(report, task)) for task in tasks)
-        for done in self.pool.run(jobs, cancel):
+        running: dict[tuple[int, int], Task] = {}
+
+        def job(task: Task) -> Job[_Done]:
+            running[task.region, task.number] = task
+            return Job(partial(self._call, task), partial(report, task))
+
+        for done in self.pool.run(map(job, tasks), cancel):
             _store(done)
+            report(running.pop(done.outcome.key), 1.0)
             yield done.outcome
 
     def _call(self, task: Task, worker: Worker) -> _RunTask:

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 from redetail.claims import hidden_name
 from redetail.cluster.connection import Cluster, Share, connected, share_of
 from redetail.cluster.remote_engine import RemoteEngine
+from redetail.cluster.sending import stamp
 from redetail.cluster.worker import Asked, Call, EngineWorker, version
 from redetail.engines.base import Engine
 from redetail.errors import ClusterError, SettingsError
@@ -30,7 +31,7 @@ _EVERY = 0.25  # seconds between two looks at progress and cancellation
 _PATIENCE = 30.0  # seconds without a worker after which a note says so
 _GRACE = 5.0  # seconds that a worker has for the step that it is in when all stops
 _TRIES = 3  # of one call, and of loading an engine: a call that takes its worker down each time ends the run
-_EACH = 2  # calls that a worker holds: the one that runs, and the next one
+EACH = 2  # calls that a worker holds: the one that runs, and the next one
 _BESIDE = "beside"  # the group of methods that run while a call does
 
 
@@ -38,12 +39,20 @@ class _LostError(Exception):
     """A worker is gone."""
 
 
+def _raised(error: ClusterError) -> Any:
+    raise error
+
+
 @dataclass(frozen=True)
 class Job(Generic[R]):
-    """A piece of work: ``call`` says what a worker is sent; ``progress`` takes how much is done, 0..1."""
+    """A piece of work: ``call`` says what a worker is sent; ``progress`` takes what the call reports.
+
+    ``give_up``: the result of a call that took down several workers, given the error; the default raises it.
+    """
 
     call: Callable[[Worker], Call[R]]
-    progress: Callable[[float], None] = lambda share: None
+    progress: Callable[[Any], None] = lambda report: None
+    give_up: Callable[[ClusterError], R] = _raised
 
 
 @dataclass(eq=False)
@@ -55,12 +64,14 @@ class _Held:
 
 @dataclass(eq=False)
 class Worker:
-    """One worker as the pool sees it; ``held``: its calls, in the order in which it does them."""
+    """One worker as the pool sees it; ``name``: host and process, once it is ready; ``held``: its calls, in the order
+    in which it does them."""
 
     actor: Any
     loading: Any
     ready: bool = False
-    shares: Any = None
+    name: str = ""
+    reports: Any = None
     held: dict[Any, _Held] = field(default_factory=dict)
     seen: dict[Path, bool] = field(default_factory=dict)
 
@@ -109,7 +120,7 @@ class EnginePool:
     @property
     def in_flight(self) -> int:
         """How many calls it holds at most."""
-        return _EACH * self.workers
+        return EACH * self.workers
 
     @property
     def engine(self) -> RemoteEngine:
@@ -123,13 +134,13 @@ class EnginePool:
         (answer,) = self.run([Job(lambda worker: Asked(function, arguments))])
         return answer
 
-    def run(self, jobs: Iterable[Job[R]], cancel: CancelToken | None = None) -> Iterator[R]:
+    def run(self, jobs: Iterable[Job[R]], cancel: CancelToken | None = None, *, each: int = EACH) -> Iterator[R]:
         """Do every job and yield what its call returned, as they finish; the next job is asked for when a worker can
-        take it."""
+        take it. ``each``: how many jobs a worker holds at most, the running one included."""
         source, again, started = iter(jobs), deque[_Held](), time.monotonic()
         try:
             while True:
-                left = self._hand_out(source, again)
+                left = self._hand_out(source, again, each)
                 if not left and not again and not any(worker.held for worker in self._workers):
                     return
                 yield from self._finished(again)
@@ -153,11 +164,15 @@ class EnginePool:
             worker.seen[folder] = self._get(_beside(worker.actor.sees).remote(str(token), secret), False)
         return worker.seen[folder]
 
-    def _hand_out(self, source: Iterator[Job[Any]], again: deque[_Held]) -> bool:
+    def has(self, worker: Worker, path: Path) -> bool:
+        """Whether the worker's machine has this file, or this folder of files, under the same name."""
+        return bool(self._get(_beside(worker.actor.has).remote(path, stamp(path)), False))
+
+    def _hand_out(self, source: Iterator[Job[Any]], again: deque[_Held], each: int) -> bool:
         """Give work to the workers that can take some; False once there is nothing left to give."""
         if not self._workers:
             self._start()
-        while worker := self._free():
+        while worker := self._free(each):
             if again:
                 held = again.popleft()
             elif (job := next(source, None)) is not None:
@@ -165,15 +180,20 @@ class EnginePool:
             else:
                 return False
             self._give(worker, held)
-            busy = all(one.held for one in self._workers if one.ready)
-            if busy and len(self._workers) < self.workers:
-                self._start()
+        self._grow()
         return True
 
-    def _free(self) -> Worker | None:
-        """The worker that has least to do, unless all have enough."""
-        ready = [worker for worker in self._workers if worker.ready and len(worker.held) < _EACH]
-        return min(ready, key=lambda worker: len(worker.held), default=None)
+    def _free(self, each: int) -> Worker | None:
+        """The worker that has least to do, unless all have enough; none gets a second job while others load."""
+        ready = [worker for worker in self._workers if worker.ready]
+        most = each if len(ready) == self.workers else 1
+        return min((one for one in ready if len(one.held) < most), key=lambda one: len(one.held), default=None)
+
+    def _grow(self) -> None:
+        """Double the workers while all that are ready are busy."""
+        ready = [worker for worker in self._workers if worker.ready]
+        for _ in range(min(2 * len(ready), self.workers) - len(self._workers)):
+            self._start()
 
     def _give(self, worker: Worker, held: _Held) -> None:
         reference = worker.actor.call.remote(held.number, held.job.call(worker))
@@ -195,15 +215,15 @@ class EnginePool:
             try:
                 answer = self._get(reference)
             except _LostError:
-                self._lose(worker, again)
+                yield from self._lose(worker, again)
                 return
             if not worker.ready:
-                worker.ready, self._failed = True, 0
+                worker.name, worker.ready, self._failed = answer, True, 0
             else:
-                worker.held.pop(reference).job.progress(1.0)
+                del worker.held[reference]
                 yield answer
 
-    def _lose(self, worker: Worker, again: deque[_Held]) -> None:
+    def _lose(self, worker: Worker, again: deque[_Held]) -> Iterator[Any]:
         """A worker is gone: what it held is done by others, but what took down several is given up."""
         self._drop(worker)
         self._failed += not worker.ready
@@ -216,9 +236,11 @@ class EnginePool:
         if lost:
             lost[0].tries += 1  # the one that ran
             if lost[0].tries >= _TRIES:
-                raise ClusterError(
-                    f"{_TRIES} workers of the cluster ended at the same piece of work; see the logs of Ray, and "
-                    "whether their machines have enough memory."
+                yield lost.pop(0).job.give_up(
+                    ClusterError(
+                        f"{_TRIES} workers of the cluster ended at the same piece of work; see the logs of Ray, and "
+                        "whether their machines have enough memory."
+                    )
                 )
         if lost or worker.ready:
             _LOG.warning("A worker of the cluster was lost; its unfinished work is done again.")
@@ -230,14 +252,14 @@ class EnginePool:
             return
         self._looked = time.monotonic()
         for worker in self._workers:
-            if worker.shares is not None and self._ray.wait([worker.shares], timeout=0)[0]:
-                shares: dict[int, float] = self._get(worker.shares, {})
+            if worker.reports is not None and self._ray.wait([worker.reports], timeout=0)[0]:
+                reports: dict[int, Any] = self._get(worker.reports, {})
                 for held in worker.held.values():
-                    if held.number in shares:
-                        held.job.progress(shares[held.number])
-                worker.shares = None
-            if worker.shares is None and worker.held:
-                worker.shares = _beside(worker.actor.shares).remote()
+                    if held.number in reports:
+                        held.job.progress(reports[held.number])
+                worker.reports = None
+            if worker.reports is None and worker.held:
+                worker.reports = _beside(worker.actor.reports).remote()
 
     def _noted_wait(self, since: float) -> float:
         """Since when there has been no worker that could work; a note says so once it is long."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,18 +16,18 @@ Ask = Callable[..., Any]
 
 
 class RemoteEngine:
-    """The engine of a worker, asked through ``ask``."""
+    """The engine of a worker, asked through ``ask``; it is loaded once this is made."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
+        told: Capabilities = ask(_capabilities)
+        # Several workers: one does not tell how long all take.
+        self._capabilities = replace(told, cost=replace(told.cost, even=False))
 
-    @cached_property
+    @property
     def capabilities(self) -> Capabilities:
         """What the worker's engine can do."""
-        told: Capabilities = self._ask(_capabilities)
-        return replace(
-            told, cost=replace(told.cost, even=False)
-        )  # several workers: one does not tell how long all take
+        return self._capabilities
 
     def check(self, settings: Settings) -> None:
         """Raise what the worker's engine would raise for these settings."""

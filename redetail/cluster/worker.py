@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from redetail._version import __version__
+from redetail.cluster.sending import Stamp, stamp
 from redetail.engines.base import Engine
 from redetail.errors import ClusterError
 from redetail.progress import CancelToken
@@ -28,8 +30,8 @@ def version() -> str:
 class Call(Protocol[R_co]):
     """Work for an engine that can be pickled; it may be done twice, where its first worker was lost."""
 
-    def __call__(self, engine: Engine, report: Callable[[float], None], cancel: CancelToken) -> R_co:
-        """Do it; ``report`` takes how much is done, 0..1."""
+    def __call__(self, engine: Engine, report: Callable[[Any], None], cancel: CancelToken) -> R_co:
+        """Do it; ``report`` takes what its job's ``progress`` gets."""
         ...
 
 
@@ -40,7 +42,7 @@ class Asked(Generic[R]):
     function: Callable[..., R]
     arguments: tuple[Any, ...]
 
-    def __call__(self, engine: Engine, report: Callable[[float], None], cancel: CancelToken) -> R:
+    def __call__(self, engine: Engine, report: Callable[[Any], None], cancel: CancelToken) -> R:
         """What the function says."""
         return self.function(engine, *self.arguments)
 
@@ -50,12 +52,12 @@ class EngineWorker:
 
     def __init__(self) -> None:
         self._cancel = CancelToken()
-        self._shares: dict[int, float] = {}
+        self._reports: dict[int, Any] = {}
         self._engine: Engine | None = None
 
-    def load(self, expected: str, load: Callable[[], Engine], cores: int | None, folder: str) -> None:
+    def load(self, expected: str, load: Callable[[], Engine], cores: int | None, folder: str) -> str:
         """Load the engine, which computes on that many cores (None: as many as PyTorch takes), in the working
-        ``folder`` of the machine that asks, where this one has it.
+        ``folder`` of the machine that asks, where this one has it. Returns the worker's name, HOST:PROCESS.
 
         Raises :class:`~redetail.errors.ClusterError` where this machine has another version than ``expected``.
         """
@@ -68,19 +70,24 @@ class EngineWorker:
 
             torch.set_num_threads(cores)
         self._engine = load()
+        return f"{socket.gethostname()}:{os.getpid()}"
 
     def call(self, number: int, call: Call[Any]) -> Any:
         """Do one piece of work; ``number`` tells its progress from that of others."""
         assert self._engine is not None  # it is loaded first
         try:
             self._cancel.check()
-            return call(self._engine, partial(self._shares.__setitem__, number), self._cancel)
+            return call(self._engine, partial(self._reports.__setitem__, number), self._cancel)
         finally:
-            self._shares.pop(number, None)
+            self._reports.pop(number, None)
 
-    def shares(self) -> dict[int, float]:
-        """How much of the running work is done, by its number."""
-        return dict(self._shares)
+    def reports(self) -> dict[int, Any]:
+        """What running work reported last, by its number."""
+        return dict(self._reports)
+
+    def has(self, path: Path, expected: Stamp) -> bool:
+        """Whether what is at a path on this machine has that stamp."""
+        return stamp(path) == expected
 
     def sees(self, path: str, secret: str) -> bool:
         """Whether this machine sees a file with that content."""

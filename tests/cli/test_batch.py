@@ -154,16 +154,16 @@ def test_lines_come_now_and_then() -> None:
     now, stream = 0.0, io.StringIO()
     clips = [BatchClip(Path("a.mp4"), Path("out/a.mp4")), BatchClip(Path("b.mp4"), Path("out/b.mp4"))]
     lines = BatchLines(clips, stream, lambda: now)
-    lines.start(clips[1])
-    lines.advance(Progress("detail", 1, 4))
+    lines.start(clips[1], "host:7")
+    lines.advance(clips[1], Progress("detail", 1, 4))
     now = 16.0
-    lines.advance(Progress("detail", 2, 4))
-    lines.advance(Progress("detail", 3, 4))
+    lines.advance(clips[1], Progress("detail", 2, 4))
+    lines.advance(clips[1], Progress("detail", 3, 4))
     lines.finish(Outcome(clip=clips[1], state=State.FAILED, message="It is broken."))
-    assert stream.getvalue() == "[2/2] b.mp4: Detailing 50 %\n[2/2] b.mp4: failed: It is broken.\n"
+    assert stream.getvalue() == "[2/2] b.mp4: Detailing 50 % (host:7)\n[2/2] b.mp4: failed: It is broken.\n"
 
 
-def test_the_table_shows_what_is_around_the_clip_in_work() -> None:
+def test_the_table_shows_clips_in_work_and_what_is_around_the_last() -> None:
     from rich.console import Console
     from rich.live import Live
 
@@ -172,15 +172,17 @@ def test_the_table_shows_what_is_around_the_clip_in_work() -> None:
     clips = [BatchClip(Path(f"{index}.mp4"), Path(f"out/{index}.mp4")) for index in range(20)]
     live = Live(console=console, auto_refresh=False)
     table = BatchTable(clips, live)
-    for clip in clips[:11]:
-        table.start(clip)
+    for clip in (*clips[:2], *clips[3:11]):
+        table.start(clip, "")
         table.finish(Outcome(clip=clip, state=State.DONE, frames=9, subjects=1, seconds=2))
-    table.start(clips[11])
-    table.advance(Progress("write", 1, 2))
+    table.start(clips[2], "host:7")
+    table.start(clips[11], "host:8")
+    table.advance(clips[11], Progress("write", 1, 2))
     console.print(live.renderable)
     shown = stream.getvalue()
-    assert "11 of 20 clips" in shown
-    assert "Writing 50 %" in shown
+    assert "10 of 20 clips" in shown
+    assert "2.mp4  │ starting (host:7)" in shown
+    assert "Writing 50 % (host:8)" in shown
     assert "done, 1 subject, 9 frames in 2.0 s" in shown
     assert "19.mp4" not in shown
 

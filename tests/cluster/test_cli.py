@@ -15,7 +15,7 @@ from redetail import api
 from redetail.cluster import EnginePool
 from redetail.engines import FakeEngine
 from tests.cli.conftest import Run, clip, fake_engine, run  # noqa: F401 - fixtures
-from tests.cli.test_pages import folder  # noqa: F401 - a fixture
+from tests.cli.test_pages import clip_bytes, folder  # noqa: F401 - fixtures
 from tests.cluster.conftest import ONE_CORE
 from tests.test_readme import ROOT, commands
 

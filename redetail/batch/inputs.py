@@ -1,35 +1,19 @@
-"""Many clips, one after the other, with one engine: which clips, where their outputs go, and what became of each."""
+"""Which clips a batch means, and where their outputs go."""
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
-import json
-import logging
 import os
 import re
 import string
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from redetail import api
-from redetail._version import __version__
-from redetail.engines.base import Engine
-from redetail.errors import Cancelled, InputError, OutputError, RedetailError, SettingsError
-from redetail.files import cannot_write, check_given, expanded, natural_key, reason, resolved, write_text
-from redetail.job import Job
-from redetail.pipeline.work import Work
-from redetail.progress import CancelToken, ProgressCallback, no_progress
+from redetail.errors import InputError, OutputError, SettingsError
+from redetail.files import check_given, expanded, natural_key, reason, resolved
 from redetail.video.options import CONTAINERS
 
-_LOG = logging.getLogger(__name__)
-_FORMAT = "redetail batch"
-SUMMARY = "redetail-batch"
 NAME = "{stem}{suffix}"
 """The pattern of names of outputs: as the sources are called."""
 VIDEOS = (
@@ -41,49 +25,12 @@ _LARGEST_LIST = 16 * 2**20
 FIELDS = ("stem", "suffix", "parent", "number")
 
 
-class State(StrEnum):
-    """What became of a clip."""
-
-    DONE = "done"
-    NOBODY = "nobody found"
-    DAMAGED = "done, source damaged"
-    SKIPPED = "done before"
-    FAILED = "failed"
-    WAITING = "waiting"
-
-
 @dataclass(frozen=True)
 class BatchClip:
     """One clip of a batch: what is read, and what is written."""
 
     source: Path
     output: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of a clip; ``message`` says why it failed, ``notices`` are sentences of its run."""
-
-    clip: BatchClip
-    state: State
-    frames: int = 0
-    subjects: int = 0
-    seconds: float = 0.0
-    message: str = ""
-    notices: tuple[str, ...] = ()
-
-    def to_document(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {
-            "source": str(self.clip.source),
-            "output": str(self.clip.output),
-            "state": self.state.value,
-            "frames": self.frames,
-            "subjects": self.subjects,
-            "seconds": round(self.seconds, 2),
-            "message": self.message,
-            "notices": list(self.notices),
-        }
 
 
 def sources_of(inputs: Iterable[str | Path]) -> list[Path]:
@@ -120,96 +67,6 @@ def batch_clips(sources: Sequence[Path], folder: Path, pattern: str = NAME) -> l
             raise OutputError(f"The output {clip.output} is an input of this batch; choose another folder or pattern.")
         written[real] = clip.source
     return clips
-
-
-def run_batch(
-    job: Job,
-    clips: Sequence[BatchClip],
-    *,
-    overwrite: bool = False,
-    work: Work | None = None,
-    started: Callable[[BatchClip], None] = lambda clip: None,
-    progress: ProgressCallback = no_progress,
-    cancel: CancelToken | None = None,
-) -> Iterator[Outcome]:
-    """Do the job for every clip and yield what became of each, in order.
-
-    ``job``: what is the same for all; its source and outputs are not used. Its engine is loaded once, and only where
-    there is something to do. A clip whose output exists is done, unless ``overwrite``. One that was stopped goes on,
-    and one that fails does not stop the others. ``started`` is called when work on a clip starts.
-    Raises :class:`~redetail.errors.RedetailError` where the engine cannot be loaded, and
-    :class:`~redetail.errors.Cancelled`.
-    """
-    work = work or Work()
-    engine: Engine | None = None
-    job.check()
-    for clip in clips:
-        own = replace(work, resume=_stopped(work, clip))
-        if os.path.exists(clip.output) and not overwrite and not own.may_replace(clip.output):
-            yield Outcome(clip=clip, state=State.SKIPPED)
-            continue
-        engine = engine or api.load_for(job)
-        started(clip)
-        yield _outcome(job, clip, engine, own, progress, cancel)
-
-
-def write_summary(outcomes: Sequence[Outcome], folder: Path) -> tuple[Path, Path]:
-    """Write the summary of a batch into ``folder``, as JSON and as CSV, and return their names.
-
-    Raises :class:`~redetail.errors.OutputError`.
-    """
-    rows = [outcome.to_document() for outcome in outcomes]
-    counts = {state.value: sum(one.state is state for one in outcomes) for state in State}
-    document = {"format": _FORMAT, "version": 1, "redetail": __version__, "counts": counts, "clips": rows}
-    paths = folder / f"{SUMMARY}.json", folder / f"{SUMMARY}.csv"
-    write_text(paths[0], json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    table = io.StringIO()
-    columns = [name for name in rows[0] if name != "notices"] if rows else ["source"]
-    writer = csv.DictWriter(table, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(paths[1], table.getvalue())
-    return paths
-
-
-def _outcome(
-    job: Job, clip: BatchClip, engine: Engine, work: Work, progress: ProgressCallback, cancel: CancelToken | None
-) -> Outcome:
-    """Do one clip; what goes wrong with it is its outcome."""
-    started = time.monotonic()
-    own = replace(job, source=clip.source, output=clip.output, compare=None, report=None, save_hints=None)
-    try:
-        _make_folder(clip.output.parent)
-        result = api.run_loaded(own, engine, work=work, progress=progress, cancel=cancel)
-    except Cancelled:
-        raise
-    except RedetailError as error:
-        return Outcome(clip=clip, state=State.FAILED, message=str(error), seconds=time.monotonic() - started)
-    except Exception as error:  # noqa: BLE001 - a bug that one clip meets must not stop a night's work
-        _LOG.warning("%s met a bug in redetail; please report it.", clip.source, exc_info=True)
-        message = f"This is a bug in redetail {__version__} ({type(error).__name__}: {error})."
-        return Outcome(clip=clip, state=State.FAILED, message=message, seconds=time.monotonic() - started)
-    plan = result.report.plan
-    state = State.DAMAGED if result.faults else State.DONE if plan.crops else State.NOBODY
-    return Outcome(
-        clip=clip,
-        state=state,
-        frames=len(plan),
-        subjects=len(plan.crops),
-        seconds=time.monotonic() - started,
-        notices=result.notices,
-    )
-
-
-def _stopped(work: Work, clip: BatchClip) -> bool:
-    return os.path.exists(work.folder_of(clip.output))
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
 
 
 def _meant(given: str, folder: Path = Path(), lists: tuple[Path, ...] = ()) -> list[Path]:
