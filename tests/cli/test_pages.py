@@ -49,13 +49,13 @@ def frames_of_a_face() -> list[NDArray[np.uint8]]:
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def clip_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Those as a video."""
     return write_video(tmp_path_factory.mktemp("clip") / "in.mp4", frames_of_a_face()).read_bytes()
 
 
 @pytest.fixture
-def folder(tmp_path: Path, clip: bytes, monkeypatch: pytest.MonkeyPatch, fake_engine: FakeEngine) -> Path:
+def folder(tmp_path: Path, clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch, fake_engine: FakeEngine) -> Path:
     """The working folder of a person who reads the docs: a clip of a face under the names that they use.
 
     It is small, and so are the crops and the effort of the encoder, since what is tested is that the commands run.
@@ -63,7 +63,7 @@ def folder(tmp_path: Path, clip: bytes, monkeypatch: pytest.MonkeyPatch, fake_en
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     (tmp_path / "config" / "redetail").mkdir(parents=True)
     (tmp_path / "config" / "redetail" / "config.toml").write_text(CONFIG)
-    (tmp_path / "in.mp4").write_bytes(clip)
+    (tmp_path / "in.mp4").write_bytes(clip_bytes)
     for name in (
         "low.mp4",
         "high.mp4",

@@ -72,6 +72,7 @@ class Steering:
 def ray() -> Iterator[ModuleType]:
     """Ray with two cores and a small object store, to which all that connects in this process is connected."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's 15 would starve workers on a busy machine
     ray = pytest.importorskip("ray")
     start(ray)
     yield ray
