@@ -70,7 +70,8 @@ def check_ends(regions: Iterable[Region], frames: int) -> None:
     for region in regions:
         if region.stop > frames:
             raise RegionError(
-                f"Region {region.label!r} ends after {region.stop} frames, but the clip has {frames}; shorten it."
+                f"Region {region.label!r} ends after {region.stop} frames, but the clip has {frames}; "
+                "shorten the region."
             )
 
 

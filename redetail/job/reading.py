@@ -78,7 +78,7 @@ def check_config(document: Mapping[str, Any]) -> None:
     for key in document:
         name = key.replace("-", "_")
         if name in (*_top(), *_TABLES) and name not in _OF_EVERY_CLIP:
-            raise SettingsError(f"{key} belongs to one clip, not to a config file; type it, or put it in a job file.")
+            raise SettingsError(f"{key} belongs to one clip, not to a config file; use an option, or a job file.")
     documents.known(document, _OF_EVERY_CLIP, "a config file", elsewhere={"[settings]": (*_SETTINGS, *_ALIASES)})
 
 

@@ -120,7 +120,8 @@ class Outputs:
             elif self.output is not None:
                 self.faults.extend(sinks[0].faults)
             if strict and self.faults:
-                raise InputError(f"{self.faults[0].split(';')[0].rstrip('.')}; use a sound copy, or leave out strict.")
+                fault = self.faults[0].split(";")[0].rstrip(".")
+                raise InputError(f"{fault}; use an intact copy, or leave out strict.")
 
     def _compared(self, regions: Sequence[Region]) -> Layout:
         return Layout(self._layout, LABELS, regions, self._source.info.size, self._info.size)

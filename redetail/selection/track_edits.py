@@ -28,7 +28,7 @@ def renamed(tracks: Tracks, name: Name, label: str) -> Tracks:
     """One track under another label; raises RegionError for one that another track has, or that is a number."""
     index = _index(tracks, name)
     if not label or label.isdecimal() or any(one.label == label for one in tracks.subjects):
-        raise RegionError(f"A track cannot be called {label!r}; give a label that is not a number and not in use.")
+        raise RegionError(f"A track cannot be called {label!r}; give a label that is not a number and not yet in use.")
     return _with(tracks, (replace(one, label=label) if i == index else one for i, one in enumerate(tracks.subjects)))
 
 

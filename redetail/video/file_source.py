@@ -89,7 +89,7 @@ class FileSource:
         self._total = tally.frames if tally.ended else self._total
         faults = tuple(tally.faults(self._path, container, self._stream(container)))
         if faults and self._strict:
-            raise InputError(f"{faults[0].split(';')[0].rstrip('.')}; use a sound copy, or leave out strict.")
+            raise InputError(f"{faults[0].split(';')[0].rstrip('.')}; use an intact copy, or leave out strict.")
         if tally.ended or not self._faults:
             self._faults = faults
 
@@ -189,7 +189,7 @@ class FileSource:
     def _cut_short(self, count: int, cause: str) -> InputError:
         of = f" of about {self.info.frames}" if self.info.frames > count else ""
         return InputError(
-            f"{self._path} is damaged or cut short: {count}{of} frames can be decoded ({cause}); use a sound copy, "
+            f"{self._path} is damaged or cut short: {count}{of} frames can be decoded ({cause}); use an intact copy, "
             f"or take only the first {max(1, count - 1)} frames."
         )
 

@@ -136,8 +136,8 @@ def decode_first(container: InputContainer, stream: VideoStream, path: Path) -> 
     except av.error.FFmpegError as error:
         if not stream.width:  # FFmpeg gave up before it said a size
             raise InputError(
-                f"{path} is damaged, or its pictures have more than {LARGEST_PICTURE >> 20} million pixels; use a "
-                "sound copy, or scale it down first."
+                f"{path} is damaged, or its pictures have more than {LARGEST_PICTURE >> 20} million pixels; use an "
+                "intact copy, or scale it down first."
             ) from error
         raise InputError(
             f"{path} is damaged: not even its first frame can be decoded ({reason(error)}); copy or download it again."

@@ -66,7 +66,7 @@ class WebPSource:
                 except (OSError, EOFError, ValueError) as error:
                     raise InputError(
                         f"{self._path} is damaged or cut short: only {index} of {len(self._durations)} frames can be "
-                        f"decoded; use a sound copy, or take only the first {max(1, index - 1)} frames."
+                        f"decoded; use an intact copy, or take only the first {max(1, index - 1)} frames."
                     ) from error
                 yield Frame(index, pts, pixels, self._durations[index])
                 pts += self._durations[index]
@@ -82,7 +82,7 @@ class WebPSource:
             return image.convert("RGBA")
         except (OSError, EOFError, ValueError) as error:
             raise InputError(
-                f"{self._path} is damaged: not even its first frame can be decoded; use a sound copy."
+                f"{self._path} is damaged: not even its first frame can be decoded; use an intact copy."
             ) from error
 
     def _open(self) -> Image.Image:
@@ -90,7 +90,7 @@ class WebPSource:
             return Image.open(self._path, formats=["WEBP"])
         except (UnidentifiedImageError, OSError) as error:
             raise InputError(
-                f"{self._path} is damaged: it is not a WebP that can be read; use a sound copy."
+                f"{self._path} is damaged: it is not a WebP that can be read; use an intact copy."
             ) from error
 
 
@@ -113,7 +113,7 @@ def _durations(path: Path) -> tuple[int, ...]:
     with path.open("rb") as file:
         durations = tuple(_frame_durations(file, path.stat().st_size))
     if not durations:
-        raise InputError(f"{path} is damaged: its animation has no frames; use a sound copy.")
+        raise InputError(f"{path} is damaged: its animation has no frames; use an intact copy.")
     return durations
 
 

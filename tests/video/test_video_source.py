@@ -319,7 +319,7 @@ def test_a_download_cut_short_is_noticed_at_its_end(make_clip, name, options):
         list(source.frames())  # and again, the same
     message = one_sentence(error, path)
     assert "cut short" in message
-    assert "use a sound copy, or take only the first" in message
+    assert "use an intact copy, or take only the first" in message
     advised = int(message.split("only the first ")[1].split()[0])
     assert 0 < advised < whole == 40
     assert len(list(source.frames(0, advised))) == advised  # the way out works

@@ -94,7 +94,7 @@ class LoraMixer:
         if not fitting:
             raise ModelError(
                 f"None of the {len(lora.layers)} layers of the LoRA {lora.path} exists in this model{self._named()} "
-                f"(the first is {_text(next(iter(lora.layers), ('unet', '')))}); use a LoRA of the same base model."
+                f"(the first is {_text(next(iter(lora.layers), ('unet', '')))}); use a LoRA for the same base model."
             )
         known = {change.layer for change in fitting}
         strangers = [*(_text(layer) for layer in lora.layers if layer not in known), *lora.unknown]
@@ -110,7 +110,7 @@ class LoraMixer:
     def _check_base(self, lora: LoraFile) -> None:
         if self._base and lora.facts.base and lora.facts.base != self._base:
             raise ModelError(
-                f"{lora.path} is {lora.facts.what}, but this model is {self._name}; use a LoRA of the same base model."
+                f"{lora.path} is {lora.facts.what}, but this model is {self._name}; use a LoRA for the same base model."
             )
 
     def _check_shape(self, lora: LoraFile, change: _Change) -> None:
@@ -118,7 +118,7 @@ class LoraMixer:
         if shape is not None and (delta is None or delta.numel() != shape.numel() or delta[0] != shape[0]):
             raise ModelError(
                 f"The LoRA {lora.path} does not fit this model{self._named()}: its layer {_text(change.layer)} is for "
-                f"weights of {_dimensions(delta)}, not {_dimensions(shape)}; use a LoRA of the same base model."
+                f"weights of {_dimensions(delta)}, not {_dimensions(shape)}; use a LoRA for the same base model."
             )
 
     def _set(self, key: tuple[Layer, str], found: _Changes) -> None:

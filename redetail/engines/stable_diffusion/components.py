@@ -105,7 +105,7 @@ def join(unet: StateDict, motion: StateDict, placement: Placement) -> nn.Module:
     if tuple(wanted) != tuple(given):
         raise ModelError(
             f"{motion.origin} was made for a unet of widths {tuple(given)}, not {tuple(wanted)} as {unet.origin} has; "
-            "use a motion module of the same base model."
+            "use a motion module for the same base model."
         )
     try:
         joined = skeleton(lambda: _joined(unet.config, motion.config))

@@ -147,7 +147,7 @@ def _check_fit(path: Path, config: Config, unet: Config) -> None:
     if own != wanted:
         raise ModelError(
             f"The ControlNet {path} was made for a UNet of widths {own[0]} that reads {own[1]} text features, but this "
-            f"checkpoint's has widths {wanted[0]} and reads {wanted[1]}; use a ControlNet of the same base model."
+            f"checkpoint's has widths {wanted[0]} and reads {wanted[1]}; use a ControlNet for the same base model."
         )
     if config.get("conditioning_channels", 3) != 3:
         raise ModelError(

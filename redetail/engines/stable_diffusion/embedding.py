@@ -83,7 +83,7 @@ def _vectors(path: Path, width: int, part: str) -> Tensor:
         base = f" ({BASE_NAMES[facts.base]})" if facts.base in BASE_NAMES else ""
         raise ModelError(
             f"The embedding {path} holds vectors of width {' and '.join(str(one.shape[-1]) for one in found)}{base}, "
-            f"but this model's text encoder reads {width}; use one of the same base model."
+            f"but this model's text encoder reads {width}; use one for the same base model."
         )
     if not torch.isfinite(vectors).all():
         raise ModelError(f"The embedding {path} has values that are not finite; copy or download it again.")

@@ -187,7 +187,7 @@ def _check_motion(path: Path, unet: Config, motion: Config) -> None:
     if wanted is not None and given is not None and list(wanted) != list(given):
         raise ModelError(
             f"The motion_adapter of {path} was made for a unet of widths {tuple(given)}, not {tuple(wanted)}; "
-            "use a motion module of the same base model."
+            "use a motion module for the same base model."
         )
     if motion.get("conv_in_channels"):
         raise ModelError(f"The motion_adapter of {path} takes extra input channels (PIA), which is not supported.")

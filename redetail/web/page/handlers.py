@@ -141,7 +141,7 @@ class Handlers:
         """Keep what was painted."""
         mask = painted(value, facts_of(self._folder.inside(clip)).size)
         if mask is None:
-            raise InputError("Nothing is painted; first paint over what you want to detail.")
+            raise InputError("Nothing has been painted yet; first paint over what you want to detail.")
         share = 100 * float((mask > 0).mean())
         return [mask, NOTE.format(f"The mask is in use; it covers {share:.1f} % of the frame.")]
 

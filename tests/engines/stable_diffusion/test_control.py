@@ -167,7 +167,7 @@ def test_kinds_that_are_not_supported_are_named(tmp_path: Path, parts: Component
 @pytest.mark.parametrize("options", [{"context": 96}, {"widths": (32, 64)}])
 def test_a_controlnet_for_another_base_is_refused(tmp_path: Path, parts: Components, options: dict[str, Any]) -> None:
     path = originals.save(tmp_path / "net.safetensors", control_tensors(**options))
-    with pytest.raises(ModelError, match=r"was made for a UNet of widths .* use a ControlNet of the same base model"):
+    with pytest.raises(ModelError, match=r"was made for a UNet of widths .* use a ControlNet for the same base model"):
         load_controlnet(path, CPU, parts.unet.config)
 
 

@@ -262,7 +262,7 @@ def test_a_lora_of_another_base_is_refused(xl_thinnest: ModelSpec, tmp_path: Pat
         load_engine(replace(xl_thinnest, loras=(WeightedFile(path),)), device="cpu")
     assert str(caught.value) == (
         f"{path} is a LoRA for Stable Diffusion 1.x, but this model is Stable Diffusion XL; "
-        "use a LoRA of the same base model."
+        "use a LoRA for the same base model."
     )
 
 
@@ -339,7 +339,7 @@ def test_a_controlnet_is_told_what_the_unet_is(parts: Components, controls: Path
 
 def test_controlnets_of_the_other_base(parts: Components, xl_thinnest: ModelSpec, tmp_path: Path) -> None:
     path = made.save(tmp_path / "sd15.safetensors", made.filled(made.control_shapes(), 5))
-    with pytest.raises(ModelError, match=r"made for a UNet of widths \(32, 64, 64, 64\) .* use a ControlNet of the"):
+    with pytest.raises(ModelError, match=r"made for a UNet of widths \(32, 64, 64, 64\) .* use a ControlNet for the"):
         load_engine(replace(xl_thinnest, controls=(ControlFile(path),)), device="cpu")
 
 
