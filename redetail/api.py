@@ -333,7 +333,7 @@ def _computing(job: Job, engine: Engine | None, cluster: Cluster | None) -> Iter
         yield lambda: engine_for(job, engine), None
         return
     if engine is not None:
-        raise SettingsError("An engine and a cluster were given, but workers load their own; name its model instead.")
+        raise SettingsError("Workers on a cluster load their own engine; name the model instead of giving an engine.")
     with pool_for(job, cluster) as pool:
         yield lambda: pool.engine, RayExecutor(pool)
 

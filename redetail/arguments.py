@@ -82,7 +82,9 @@ def crops_of(given: Iterable[Any]) -> tuple[Pixels, ...]:
         if taken.dtype.kind != "f" or 0 in taken.shape:
             raise RegionError(f"crops are {taken.dtype} of shape {taken.shape}; give floating point numbers 0..1.")
         if not np.isfinite([taken.min(), taken.max()]).all():
-            raise RegionError("crops have values that are not finite numbers (NaN or infinity); give values 0..1.")
+            raise RegionError(
+                "crops have values that are not finite numbers (NaN or infinite); give values from 0 to 1."
+            )
     return crops
 
 

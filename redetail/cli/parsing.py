@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
         self.given = tuple(given[0] or ()) if given else ()
         for argument in self.given:
             if re.fullmatch(r"(--[\w-]+=|-\w)--", argument):  # argparse would take the value for a separator
-                self.error(f"{argument[:-2].rstrip('=')} has the value '--', which is not possible")
+                self.error(f"{argument[:-2].rstrip('=')} has the value '--', which is not allowed")
         known, unknown = super().parse_known_args(*given, **named)
         if unknown:
             options = [name for action in self._actions for name in action.option_strings]

@@ -40,7 +40,7 @@ class Cluster:
     def __post_init__(self) -> None:
         if self.address not in (_LOCAL, _AUTO) and not _ADDRESS.fullmatch(self.address):
             raise SettingsError(
-                f"The address of a Ray cluster is {self.address!r}; give local, auto or HOST:PORT of its head."
+                f"The address of a Ray cluster is {self.address!r}; give local, auto or HOST:PORT of the head node."
             )
         if self.cores is not None and (type(self.cores) is not int or self.cores < 1):
             raise SettingsError(f"A worker cannot have {self.cores!r} cores; give 1 or more.")

@@ -85,7 +85,9 @@ def picked_places(text: str, count: int) -> list[int]:
     places = {int(word) - 1 for word in words if word.lstrip("+-").isdecimal()}
     found = sorted(place for place in places if 0 <= place < count)
     if len(found) < len(set(words)):
-        logger.warning("The picks %r name %d of %d segments; name them by number from 1.", text, len(found), count)
+        logger.warning(
+            "The picks %r match %d of %d segments; give their numbers, counted from 1.", text, len(found), count
+        )
     return found
 
 

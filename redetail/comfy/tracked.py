@@ -84,7 +84,7 @@ class TrackedSeg(Seg):
     def picture(self, index: int) -> Pixels:
         """The union crop (h, w, 3) of frame ``index`` of the clip, with the detailed window in it."""
         if self.frames is None:
-            raise RuntimeError("a segment with crops has the frames that they were made from")
+            raise RuntimeError("a segment with crops must also have the frames that they were made from")
         x1, y1, x2, y2 = self.crop_region
         shown = self.frames[index, y1:y2, x1:x2, :3].astype(np.float32)
         inside = index - self.region.start
@@ -122,7 +122,7 @@ class TrackedSeg(Seg):
         """
         if len(frames) != self.clip_frames:
             raise RegionError(
-                f"Segment {self.label!r} was tracked in {self.clip_frames} frames and {name} has {len(frames)}; "
+                f"Segment {self.label!r} was tracked in {self.clip_frames} frames, but {name} has {len(frames)}; "
                 "connect the frames of the same clip."
             )
         size = Size(frames.shape[2], frames.shape[1])

@@ -132,7 +132,7 @@ def _unit_range(array: NDArray[Any]) -> Mask:
         raise RegionError(f"The mask holds {array.dtype} values; give booleans, uint8 0..255 or floats 0..1.")
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise RegionError("The mask has values that are not finite numbers (NaN or infinite); give values 0..1.")
+        raise RegionError("The mask has values that are not finite numbers (NaN or infinite); give values from 0 to 1.")
     if low < -_EXCESS or high > 1 + _EXCESS:
         raise RegionError(f"The mask has values from {low:g} to {high:g}; give floats 0..1 or uint8 0..255.")
     return np.asarray(np.clip(array, 0, 1), np.float32)

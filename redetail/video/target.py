@@ -109,7 +109,7 @@ def check_name(path: Path, *, windows: bool = WINDOWS) -> None:
     except UnicodeEncodeError as error:
         raise OutputError(f"The output name {name!r} has characters that no file name can have; rename it.") from error
     if "\0" in str(path):
-        raise OutputError(f"The output name {str(path)!r} has a zero character in it; give another name.")
+        raise OutputError(f"The output name {str(path)!r} contains a null character; give another name.")
     if name == "-":
         raise OutputError("The output is written to a file, not to standard output; give a name such as out.mp4.")
     if length > LONGEST_NAME:

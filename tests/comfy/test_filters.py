@@ -121,7 +121,7 @@ def test_labels_are_assigned_in_order(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize(("picks", "kept"), [("1", ["face"]), ("4, 2,2", ["hand", "dog"]), ("", []), ("0,9,x,-1", [])])
 def test_segments_are_picked_by_number(picks: str, kept: list[str], caplog: pytest.LogCaptureFixture) -> None:
     assert names(ImpactSEGSPicker().doit(picks, SEGS)[0]) == kept
-    assert ("name them by number from 1" in caplog.text) == (picks == "0,9,x,-1")
+    assert ("give their numbers, counted from 1" in caplog.text) == (picks == "0,9,x,-1")
 
 
 def test_picked_segments_are_scaled_with_their_pictures() -> None:

@@ -130,7 +130,7 @@ def test_bfloat16_frames_give_the_same_thumbnails(temporary: Path) -> None:
 
 
 def test_segments_of_another_clip_are_refused() -> None:
-    with pytest.raises(RegionError, match="tracked in 6 frames and image_frames has 3"):
+    with pytest.raises(RegionError, match="tracked in 6 frames, but image_frames has 3"):
         pick([tracked("face 1", 4)], image_frames=frames()[:3])
 
 

@@ -198,7 +198,7 @@ def test_scaled_windows_stay_inside_and_masks_follow() -> None:
 
 
 def test_another_clip_is_refused_with_both_counts() -> None:
-    with pytest.raises(RegionError, match=r"tracked in 7 frames and image_frames has 3"):
+    with pytest.raises(RegionError, match=r"tracked in 7 frames, but image_frames has 3"):
         TrackedSeg(region(), FRAME, CLIP).fitted(np.zeros((3, 48, 60, 3), np.float32), "image_frames")
 
 

@@ -39,7 +39,7 @@ def test_names_that_windows_can_have(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("a\0b.mp4", "zero character"),
+        ("a\0b.mp4", "null character"),
         ("n" * 300 + ".mp4", "too long"),
         ("字" * 86 + ".mp4", "too long"),
         ("-", "output"),

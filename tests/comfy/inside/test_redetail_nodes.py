@@ -311,7 +311,7 @@ def test_interruption_passes_through(own: dict[str, type], toys: ModuleType, tmp
 
 def test_what_is_wrong_is_told_with_the_inputs_name(own: dict[str, type], toys: ModuleType) -> None:
     segs = tracked(own)
-    with pytest.raises(RegionError, match="tracked in 9 frames and image_frames has 4"):
+    with pytest.raises(RegionError, match="tracked in 9 frames, but image_frames has 4"):
         detailed(own, segs, image_frames=frames()[:4], basic_pipe=toys.pipe())
     with pytest.raises(InputError, match="image_frames must be an IMAGE"):
         detailed(own, segs, image_frames=frames()[0], basic_pipe=toys.pipe())
