@@ -103,7 +103,7 @@ def add_cluster(parser: Parser) -> None:
     group.add_argument(
         "--ray", metavar="WHERE",
         help="detail on a Ray cluster: local (the cards of this machine), auto (the cluster that this machine is part "
-        "of), or HOST:PORT of its head",
+        "of), or HOST:PORT of the head node",
     )  # fmt: skip
     group.add_argument(
         "--ray-cores", metavar="N", type=int, help="cores of each worker without a card [those of a machine, at most 8]"
