@@ -36,10 +36,14 @@ element.addEventListener('click', event => {
 """
 SCRIPT = """
 () => new MutationObserver(() => document.querySelectorAll('#result-picture').forEach(part =>
-  part.querySelectorAll('img').forEach((picture, place) => { picture.alt ||= place ? 'After' : 'Before'; })
+  part.querySelectorAll('img').forEach((picture, place) => {
+    picture.alt ||= place ? 'After' : 'Before';
+    picture.loading = 'eager';
+  })
 )).observe(document.body, {childList: true, subtree: true})
 """
-"""Gives the pictures before and after, which Gradio leaves without a name, one."""
+"""Gives the pictures before and after, which Gradio leaves without a name, one, and loads them at once: a lazy picture
+has no size until it is loaded, so the browser may never find it in view."""
 NOTHING: dict[str, Any] = {"html": "", "chosen": [], "shown": ""}
 """No subjects on the page."""
 

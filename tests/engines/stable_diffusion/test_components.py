@@ -400,7 +400,7 @@ def test_a_unet_alone_in_the_diffusers_layout(folder: Path, spec: ModelSpec, tmp
 
 
 def test_a_checkpoint_alone_knows_no_motion(spec: ModelSpec) -> None:
-    assert "single frames only; name a motion module" in refused(replace(spec, motion_module=None))
+    assert "handles only single frames; name a motion module" in refused(replace(spec, motion_module=None))
 
 
 @pytest.mark.parametrize(

@@ -106,4 +106,4 @@ def test_an_overflow_is_named(trained: Any, tmp_path: Path) -> None:
 def test_a_text_encoder_without_attention_is_named(trained: Any, tmp_path: Path) -> None:
     tensors = wan_files.text_tensors()
     dead = {name: torch.full_like(tensor, 1e-12) for name, tensor in tensors.items() if "SelfAttention.o." in name}
-    assert "does not read sentences: it is truncated" in faults(trained, tmp_path, text={**tensors, **dead})[0]
+    assert "does not respond to words: it is truncated" in faults(trained, tmp_path, text={**tensors, **dead})[0]

@@ -258,7 +258,7 @@ def test_a_transformer_alone_asks_for_what_goes_with_it(files: dict[str, Path]) 
     alone = refused(checkpoint=files["checkpoint"])
     assert alone.endswith("is only the transformer of Wan; also give: --vae and --text-encoder.")
     half = refused(checkpoint=files["checkpoint"], vae=files["vae"])
-    assert half.endswith("name what goes with it: --text-encoder.")
+    assert half.endswith("also give: --text-encoder.")
 
 
 def test_files_in_each_others_places_are_named(files: dict[str, Path]) -> None:
