@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from typing import Any, NoReturn, TypeAlias
@@ -47,6 +48,8 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse a value that is not in its list with the one that was probably meant."""
         if action.choices is not None and value not in action.choices:
+            if action.dest == "command" and os.path.exists(value):
+                raise SettingsError(f"The command is missing; to detail {value}, type: redetail detail {value} -o OUT")
             name = action.dest if not action.option_strings else f"value of {action.option_strings[-1]}"
             raise UnknownNameError(name.replace("_", "-"), value, map(str, action.choices))
 

@@ -356,6 +356,10 @@ def test_what_cannot_be_understood(refused, arguments: tuple[str, ...]) -> None:
     refused(*arguments)
 
 
+def test_a_clip_without_a_command_shows_the_command_that_is_missing(run, clip: Path) -> None:
+    assert run(clip).err == f"redetail: The command is missing; to detail {clip}, type: redetail detail {clip} -o OUT\n"
+
+
 @pytest.mark.parametrize(
     ("output", "part"),
     [
