@@ -146,7 +146,9 @@ def test_a_lora_of_another_width_or_base_is_refused(transformer: Any, tmp_path: 
     wide = {name: torch.zeros(2 * tensor.shape[0], *tensor.shape[1:]) if "up" in name else tensor
             for name, tensor in lightx2v().items()}  # fmt: skip
     path = save(tmp_path / "wide.safetensors", wide)
-    with pytest.raises(ModelError, match=rf"is for weights of {2 * WIDTH}x{WIDTH}, not {WIDTH}x{WIDTH}; use a LoRA of"):
+    with pytest.raises(
+        ModelError, match=rf"is for weights of {2 * WIDTH}x{WIDTH}, not {WIDTH}x{WIDTH}; use a LoRA for"
+    ):
         lora_mixer(transformer).use([WeightedFile(path)])
     names = ("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k",)
     other = {f"{name}.{part}.weight": torch.zeros(shape) for name in names
