@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -39,7 +40,8 @@ NODE_CLASS_MAPPINGS = {"ToyText": ToyText}
 
 
 class ComfyUI:
-    """A running ComfyUI with this repository among its custom nodes; ``folder`` is what it may write to.
+    """The ComfyUI that the environment names, running with this repository among its custom nodes; ``folder`` is what
+    it may write to.
 
     ``packs`` are other packs beside it, by the name of their folder; ``variables`` are added to its environment.
     With ``front_end`` its own page is at :attr:`url`, else an empty one.
@@ -47,14 +49,13 @@ class ComfyUI:
 
     def __init__(
         self,
-        checkout: Path,
-        python: str,
         folder: Path,
         packs: Mapping[str, Path] | None = None,
         variables: Mapping[str, str] | None = None,
         front_end: bool = False,
     ) -> None:
-        self.folder, self._checkout, self._python = folder, checkout, python
+        self.folder, self._checkout = folder, Path(os.environ[CHECKOUT])
+        self._python = os.environ.get(PYTHON, sys.executable)
         self._front_end = front_end
         self._variables = dict(variables or {})
         for name in ("custom_nodes/toys", "input", "output", "user", "front", "models/checkpoints"):

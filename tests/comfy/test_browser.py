@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.comfy.comfyui import CHECKOUT, PYTHON, ComfyUI
+from tests.comfy.comfyui import CHECKOUT, ComfyUI
 from tests.comfy.test_workflows import FILES, read, tool, write_clip
 
 __all__ = ["tool"]  # a fixture
@@ -54,8 +53,6 @@ WIDGET = """([type, name]) => window.app.graph.nodes
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyUI]:
     comfyui = ComfyUI(
-        Path(os.environ[CHECKOUT]),
-        os.environ.get(PYTHON, sys.executable),
         tmp_path_factory.mktemp("data") / "base",
         front_end=True,
     )

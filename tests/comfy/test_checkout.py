@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redetail.comfy.registry import all_nodes
-from tests.comfy.comfyui import CHECKOUT, PYTHON, ComfyUI
+from tests.comfy.comfyui import CHECKOUT, ComfyUI
 from tests.comfy.toy_checkpoint import write_checkpoint
 
 FOLDER = Path(__file__).parent / "contract"
@@ -33,9 +32,7 @@ pytestmark = pytest.mark.skipif(CHECKOUT not in os.environ, reason=f"{CHECKOUT} 
 @pytest.fixture(scope="module")
 def comfyui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyUI]:
     # The folder's name must not hold ours, which is looked for in the log.
-    server = ComfyUI(
-        Path(os.environ[CHECKOUT]), os.environ.get(PYTHON, sys.executable), tmp_path_factory.mktemp("data") / "base"
-    )
+    server = ComfyUI(tmp_path_factory.mktemp("data") / "base")
     write_checkpoint(server.folder / "models/checkpoints/toy.safetensors")
     write_clip(server.folder / "input/clip.png")
     with server:

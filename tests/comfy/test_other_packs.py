@@ -6,7 +6,6 @@ REDETAIL_IMPACT_PACK=/path/to/pack beside the variables of test_checkout.py lets
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from PIL import Image
 
 from redetail.comfy.registry import all_nodes
-from tests.comfy.comfyui import CHECKOUT, PYTHON, ComfyUI
+from tests.comfy.comfyui import CHECKOUT, ComfyUI
 from tests.comfy.test_checkout import workflow
 from tests.comfy.test_checkout import write_clip as write_animation
 from tests.comfy.test_workflows import write_clip
@@ -31,8 +30,6 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def comfyui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyUI]:
     server = ComfyUI(
-        Path(os.environ[CHECKOUT]),
-        os.environ.get(PYTHON, sys.executable),
         tmp_path_factory.mktemp("packs") / "base",
         {"impact": Path(os.environ[PACK])},
     )
@@ -117,8 +114,6 @@ def test_the_face_detector_serves_the_detector_nodes_of_the_impact_pack(comfyui:
 def test_our_nodes_keep_the_ids_that_were_asked_for(tmp_path: Path) -> None:
     """Whichever pack is loaded last: ComfyUI lists them in no certain order, so there are several copies."""
     server = ComfyUI(
-        Path(os.environ[CHECKOUT]),
-        os.environ.get(PYTHON, sys.executable),
         tmp_path / "base",
         {name: Path(os.environ[PACK]) for name in ("impact", "the-same-again", "another-copy", "zz-impact")},
         {"REDETAIL_NODE_IDS": "original"},

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.clips import clip_frames
-from tests.comfy.comfyui import CHECKOUT, PYTHON, ComfyUI
+from tests.comfy.comfyui import CHECKOUT, ComfyUI
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "example_workflows"
@@ -141,7 +141,7 @@ def pictures(folder: Path, name: str) -> Any:
 
 @pytest.mark.skipif(CHECKOUT not in os.environ, reason=f"{CHECKOUT} names no ComfyUI checkout")
 def test_tracked_faces_runs_from_video_to_video(tool: Any, tmp_path: Path) -> None:
-    server = ComfyUI(Path(os.environ[CHECKOUT]), os.environ.get(PYTHON, sys.executable), tmp_path / "base")
+    server = ComfyUI(tmp_path / "base")
     write_clip(server.folder / "input" / "clip.mp4")
     prompt = tool.api_prompt(read(FOLDER / "tracked_faces.json"), tool.kinds())
     watched = {"given": "GetVideoComponents", "pasted": "RedetailPaste"}
