@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import json
 import re
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -42,6 +43,13 @@ def test_the_set_is_as_large_as_its_page_says_and_its_labels_lie_inside_the_fram
         named = [face.identity for face in faces if face.identity != "?"]
         assert len(named) == len(set(named)), "nobody is in two places"
         assert all(0 <= face.box[0] < face.box[2] <= 480 and 0 <= face.box[1] < face.box[3] <= 480 for face in faces)
+
+
+def test_the_page_downloads_the_packages_of_the_labels() -> None:
+    (line,) = re.findall(r"^for name in (.*); do$", (FOLDER / "labels" / "README.md").read_text(), re.MULTILINE)
+    clips = json.loads((FOLDER / "labels" / "faces.json").read_text())["clips"]
+    needed = {f"{one['package'].removeprefix('comfyui-workflow-templates-media-')}=={one['version']}" for one in clips}
+    assert set(line.split()) == needed
 
 
 def test_the_halves_follow_the_names(labelled: ModuleType) -> None:

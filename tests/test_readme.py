@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import textwrap
 from itertools import takewhile
 from pathlib import Path
 
@@ -15,19 +16,40 @@ from tests.cli.conftest import write_video
 from tests.clips import clip_frames
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "redetail").rglob("*.md")])
+COPIES = ROOT / "redetail" / "comfy" / "web" / "docs"  # made from docs/nodes for ComfyUI, which has its own links
+PAGES = sorted(
+    page
+    for page in (
+        *ROOT.glob("*.md"),
+        *(path for name in ("docs", "redetail", "benchmarks") for path in (ROOT / name).rglob("*.md")),
+    )
+    if COPIES not in page.parents
+)
+FENCE = re.compile(r"^( *)```(\S*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+# A command is a line of "sh", or what follows "$ " in "console", which shows answers as well. "bash" is a whole script.
+LANGUAGES = {"sh", "bash", "console", "text", "python", "toml", "json", "mermaid"}
 
 
 def blocks(page: Path, language: str) -> list[str]:
     """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(found[3]) for found in FENCE.finditer(page.read_text()) if found[2] == language]
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The lines of the page's shell blocks, in words, up to a pipe or a redirection."""
-    lines = [line for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
-    split = (shlex.split(line, comments=True) for line in lines)
+    """The lines of the page's shell blocks, in words, up to a pipe or a redirection; each part of ``a && b``."""
+    typed = [line for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
+    shown = [line for block in blocks(page, "console") for line in block.splitlines()]
+    lines = [*typed, *(line.removeprefix("$ ") for line in shown if line.startswith("$ "))]
+    split = (shlex.split(part, comments=True) for line in lines for part in line.split(" && "))
     return [list(takewhile(lambda word: not re.match(r"\d?[<>|&]", word), words)) for words in split if words]
+
+
+def unnamed_code(page: Path) -> list[str]:
+    """What could hide a command: blocks of an unknown language or of none, and code that is only indented."""
+    text = page.read_text()
+    languages = [found[2] for found in FENCE.finditer(text) if found[2] not in LANGUAGES]
+    indented = re.findall(r"\n\n {4,}(\S.*)", FENCE.sub("", text))
+    return [f"```{language}" for language in languages] + indented
 
 
 def test_every_redetail_command_can_be_typed() -> None:
@@ -35,6 +57,50 @@ def test_every_redetail_command_can_be_typed() -> None:
     assert len(typed) >= 6
     for arguments in typed:
         build_parser().parse_args(joined_values(arguments))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_says_what_it_is(page: Path) -> None:
+    assert unnamed_code(page) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("```sh\nredetail a \\\n    b  # why\n```\n", [["redetail", "a", "b"]]),
+        ("```sh\ncd here && make test > log\n```\n", [["cd", "here"], ["make", "test"]]),
+        ("```console\n$ redetail a\nDone.\n```\n", [["redetail", "a"]]),
+        ("1. Type\n\n   ```sh\n   redetail a\n   ```\n", [["redetail", "a"]]),
+        ("```text\nredetail a\n```\n", []),
+    ],
+)
+def test_commands_are_found_in_every_kind_of_block(tmp_path: Path, text: str, expected: list[list[str]]) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    assert commands(page) == expected
+    assert unnamed_code(page) == []
+
+
+@pytest.mark.parametrize("text", ["```\nredetail a\n```\n", "```zsh\nredetail a\n```\n", "So:\n\n    redetail a\n"])
+def test_a_command_cannot_hide_in_an_unnamed_block(tmp_path: Path, text: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    assert len(unnamed_code(page)) == 1
+
+
+def test_scripts_that_pages_name_exist_and_take_the_options() -> None:
+    """In blocks, and in the text as in `python benchmarks/bench.py --repeat 4`."""
+    typed = [words for page in PAGES for words in commands(page)]
+    typed += [code.split() for page in PAGES for code in re.findall(r"`(python [^`]+)`", page.read_text())]
+    wrong = []
+    for words in typed:
+        path = ROOT / words[1] if words[0].endswith("python") and words[1].endswith(".py") else None
+        if path is None or path.name == "main.py":  # ComfyUI's
+            continue
+        source = "".join(other.read_text() for other in path.parent.glob("*.py")) if path.is_file() else ""
+        options = [word.replace("--no-", "--") for word in words[2:] if word.startswith("--")]
+        wrong += [shlex.join(words) for option in ["", *options] if not source or f'"{option}' not in source]
+    assert wrong == []
 
 
 def test_every_make_target_exists() -> None:

@@ -1,6 +1,7 @@
 """Every command in the README and the docs runs, in a folder that holds what it names, with a formula as the engine.
 
-A command that cannot run here is in ``NOT_RUN`` with the reason; a reason that no command needs is an error.
+A command that cannot run here is in ``NOT_RUN`` or ``OTHERS`` with the reason, a script in ``SCRIPTS``; a reason that
+nothing needs is an error.
 """
 
 import json
@@ -16,7 +17,7 @@ from PIL import Image
 from redetail.engines import FakeEngine
 from tests.cli.conftest import Run, write_video
 from tests.clips import clip_frames
-from tests.test_readme import PAGES, ROOT, commands
+from tests.test_readme import PAGES, ROOT, blocks, commands
 
 _WEIGHTS = "published weights: tests/end_to_end/test_weights.py and test_wan.py run the same options on thin files"
 NOT_RUN = {
@@ -27,6 +28,24 @@ NOT_RUN = {
     "redetail web": "a server that runs until it is stopped: tests/web starts it",
     "--ray": "tests/cluster/test_cli.py runs them on one Ray instance",
     "--detect hands": "MediaPipe's networks take seconds: tests/detection runs them",
+}
+OTHERS = {  # by how they start
+    "cd": "changes the folder of the reader's shell",
+    "git clone": "needs the network",
+    "pip install": "needs the network; tests/test_wheel.py installs the wheel into an empty environment",
+    "python -m pip install": "needs the network",
+    "make test": "runs this test",
+    "make demo": "takes minutes; tests/test_readme.py checks that the target exists",
+    "make comfy": "needs the network; make test does it before the tests",
+    "python benchmarks/": "takes minutes to hours; tests/test_readme.py checks scripts and options",
+    ".venv/bin/python benchmarks/": "as above",
+    "python training/": "takes hours and data; tests/training runs the parts, tests/test_readme.py checks the options",
+    "REDETAIL_COMFYUI=": "needs a ComfyUI; tests/comfy skips what it cannot run without one",
+    "ray start": "starts daemons; tests/cluster starts Ray in its process",
+}
+SCRIPTS = {
+    "docs/cluster.md": "needs Slurm; its redetail command is typed elsewhere on the page",
+    "benchmarks/labels/README.md": "needs the network; tests/test_labelled_faces.py checks the packages it names",
 }
 CONFIG = "[settings]\nguide_size = 64\nmax_size = 64\n\n[encode]\npreset = 'ultrafast'\n"
 TYPED = [
@@ -71,6 +90,7 @@ def folder(tmp_path: Path, clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch, f
         "strong.mp4",
         "sharp.mp4",
         "a.mp4",
+        "film.mp4",
         "clips/1.mp4",
         "takes/2.mov",
         "takes/3.mp4",
@@ -109,6 +129,35 @@ def test_a_command_of_a_page_runs(page: Path, words: list[str], folder: Path, ru
     assert set(folder.rglob("*")) > before or words[1] in ("models", "evaluate", "completion"), "it wrote nothing"
 
 
+def reason(words: list[str]) -> str | None:
+    """Why a command is not run here; None if it is, or if nobody has given a reason."""
+    line = " ".join(words)
+    if words[0] == "redetail":
+        return next((why for mark, why in NOT_RUN.items() if mark in line), None)
+    return next((why for start, why in OTHERS.items() if line.startswith(start)), None)
+
+
+def test_every_command_is_run_or_has_a_reason() -> None:
+    run = [words for _, words in TYPED]
+    others = [words for page in PAGES for words in commands(page) if words not in run]
+    assert [shlex.join(words) for words in others if reason(words) is None] == []
+    assert {str(page.relative_to(ROOT)) for page in PAGES if blocks(page, "bash")} == set(SCRIPTS)
+
+
 def test_what_is_not_run_is_still_on_a_page() -> None:
     typed = [" ".join(words) for page in PAGES for words in commands(page)]
     assert [mark for mark in NOT_RUN if not any(mark in line for line in typed)] == []
+    assert [start for start in OTHERS if not any(line.startswith(start) for line in typed)] == []
+
+
+@pytest.mark.parametrize("page", ["evaluate.md", "jobs.md"])
+def test_the_python_of_a_page_runs(page: str, folder: Path) -> None:
+    names: dict[str, object] = {}
+    for code in blocks(ROOT / "docs" / page, "python"):
+        exec(compile(code if "import redetail" in code else f"import redetail\n{code}", page, "exec"), names)
+    assert {"shown", "compared"} <= set(names) or (folder / "again.mp4").exists()
+
+
+def test_the_sampler_of_the_page_is_the_one_that_runs() -> None:
+    (code,) = blocks(ROOT / "docs" / "samplers.md", "python")
+    assert code.partition("\n")[2] in (ROOT / "redetail" / "sampling" / "samplers" / "runge_kutta.py").read_text()
