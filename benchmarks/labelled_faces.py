@@ -19,6 +19,9 @@ MATCH = 0.5
 MIN_SIDE = 20.0
 IDENTITY_SIDE = 40.0
 """Shorter side of a face, in pixels, from which it is asked whether it stays the same subject."""
+HALVES = ("tune", "held-out", "fresh")
+"""Limits are set on the first; the second was held out until 28 November 2026; no limit was set on the third."""
+LABELS_VERSION = 2
 OPEN = "?"
 """Identity of what the labels leave open."""
 
@@ -91,7 +94,10 @@ class Counts:
 
 
 def read_labels(path: Path = LABELS) -> list[Clip]:
-    """The labelled clips, by name."""
+    """The labelled clips, by name. Raises ValueError for a file of another version."""
+    document = json.loads(path.read_text())
+    if document["labels_version"] != LABELS_VERSION:
+        raise ValueError(f"{path} has version {document['labels_version']}; this version reads {LABELS_VERSION}.")
     return [
         Clip(
             entry["clip"],
@@ -100,7 +106,7 @@ def read_labels(path: Path = LABELS) -> list[Clip]:
             tuple(entry["cuts"]),
             {int(frame): [Face(tuple(row[:4]), row[4]) for row in rows] for frame, rows in entry["labels"].items()},
         )
-        for entry in json.loads(path.read_text())["clips"]
+        for entry in document["clips"]
     ]
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from labelled_faces import Clip, Corners, Counts, measure, read_labels
+from labelled_faces import HALVES, Clip, Corners, Counts, measure, read_labels
 
 WHO_SIDE = 30.0
 """Shorter side of a face, in pixels, from which --who has to recognise it."""
@@ -127,7 +127,7 @@ def run(clips: Sequence[Clip], paths: dict[str, Path], each: bool) -> dict[str, 
         )
     except ImportError:  # a version that knows no identities
         describing = None
-    totals = {half: Counts() for half in ("tune", "held-out")}
+    totals = {half: Counts() for half in HALVES}
     seconds = 0.0
     for clip in clips:
         path = paths[clip.sha256]
@@ -166,7 +166,7 @@ def main() -> None:
     """Read options, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--media", type=Path, nargs="+", required=True, help="folders that hold the labelled clips")
-    parser.add_argument("--half", choices=("tune", "held-out"), help="only the clips of this half")
+    parser.add_argument("--half", choices=HALVES, help="only the clips of this half")
     parser.add_argument("--only", nargs="+", help="only these clips")
     parser.add_argument("--clips", action="store_true", help="print what went wrong in each clip")
     parser.add_argument("--redetail", type=Path, default=Path(__file__).parents[1], help="checkout to measure")

@@ -38,7 +38,12 @@ def test_the_set_is_as_large_as_its_page_says_and_its_labels_lie_inside_the_fram
     frames = [faces for each in clips for faces in each.frames.values()]
     counted = sum(face.counts for faces in frames for face in faces)
     page = " ".join((FOLDER / "labels" / "README.md").read_text().split())
-    assert f"{len(frames)} frames of {len(clips)} short clips, nine of each, with {counted} faces of 20 pixels" in page
+    assert f"{len(frames)} frames of {len(clips)} short clips, six or nine of each, with {counted} faces of 20" in page
+    for half in labelled.HALVES:
+        there = [each for each in clips if each.half == half]
+        faces_there = sum(face.counts for each in there for faces in each.frames.values() for face in faces)
+        row = (half, len(there), sum(len(each.frames) for each in there), faces_there)
+        assert "| `{}` | {} | {} | {} |".format(*row) in page
     for faces in frames:
         named = [face.identity for face in faces if face.identity != "?"]
         assert len(named) == len(set(named)), "nobody is in two places"
@@ -55,7 +60,22 @@ def test_the_page_downloads_the_packages_of_the_labels() -> None:
 def test_the_halves_follow_the_names(labelled: ModuleType) -> None:
     for each in labelled.read_labels():
         family = re.sub(r"-\d+$", "", each.name).encode()
-        assert each.half == ("tune" if hashlib.sha256(family).digest()[0] % 2 == 0 else "held-out")
+        first = "tune" if hashlib.sha256(family).digest()[0] % 2 == 0 else "held-out"
+        assert each.half in (first, "fresh")
+
+
+def test_no_template_is_fresh_and_old(labelled: ModuleType) -> None:
+    families: dict[bool, set[str]] = {True: set(), False: set()}
+    for each in labelled.read_labels():
+        families[each.half == "fresh"].add(re.sub(r"-\d+$", "", each.name))
+    assert not families[True] & families[False]
+
+
+def test_another_version_is_refused(labelled: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "faces.json"
+    path.write_text('{"labels_version": 1, "clips": []}')
+    with pytest.raises(ValueError, match="version 1"):
+        labelled.read_labels(path)
 
 
 def test_found_missed_and_wrong(labelled: ModuleType) -> None:
