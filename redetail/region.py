@@ -200,14 +200,17 @@ class Region:
         """The subject's own box in the region's frame ``index``."""
         return Box(*map(float, self.boxes[index]))
 
-    def mask(self, index: int) -> NDArray[np.float32]:
-        """The subject's mask in window coordinates, (h, w) float32 0..1."""
+    def mask(self, index: int, margin: float = 0.0) -> NDArray[np.float32]:
+        """The subject's mask in window coordinates, (h, w) float32 0..1.
+
+        ``margin``: pixels by which every side of a box is moved outwards. Masks that were given stay as they are.
+        """
         if self.masks is not None:
             return self.masks[index if len(self.masks) > 1 else 0].astype(np.float32) / np.float32(255)
         x, y = self.path[index]
         x1, y1, x2, y2 = self.boxes[index]
-        columns = _coverage(x1 - x, x2 - x, self.size.width)
-        rows = _coverage(y1 - y, y2 - y, self.size.height)
+        columns = _coverage(x1 - x - margin, x2 - x + margin, self.size.width)
+        rows = _coverage(y1 - y - margin, y2 - y + margin, self.size.height)
         return np.outer(rows, columns).astype(np.float32)
 
 

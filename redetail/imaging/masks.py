@@ -35,6 +35,11 @@ def feather(masks: Mask, feather: int, sigma: float = _SIGMA) -> Mask:
     return _filtered(masks, gaussian(height, taps, sigma), gaussian(width, taps, sigma))
 
 
+def feather_reach(feather: int, size: Size) -> int:
+    """How many pixels :func:`feather` spreads an edge by, to either side, in masks of that size."""
+    return _kernel_width(feather, min(size.shape)) // 2
+
+
 def fade_to_border(mask: Mask, window: Box, frame: Size, feather: int) -> Mask:
     """A mask (h, w) of a window that falls linearly to zero over ``feather`` pixels towards each side of the window.
 

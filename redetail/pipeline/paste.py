@@ -64,7 +64,8 @@ def pasted_frames(
         for number, (region, enhanced, soft) in enumerate(zip(regions, crops, feathers, strict=True)):
             index = frame.index - region.start
             if 0 <= index < len(region):
-                layer = crop_layer(frame.pixels, region, index, enhanced[index], soft, size)
+                margin = masks.feather_reach(soft, region.size)
+                layer = crop_layer(frame.pixels, region, index, enhanced[index], soft, size, margin)
                 layers.append(layer)
                 patches.append(Patch(number, layer.mask, layer.box))
         before = frame if size is None else enlarged(frame, size)
@@ -95,22 +96,30 @@ def paste_crop(
     frame: RGB, region: Region, index: int, crop: Pixels, feather: int
 ) -> tuple[RGB, NDArray[np.float32], Box]:
     """A new frame with one crop (h, w, 3) pasted; also the mask that was used and the pixels that it lies over."""
-    layer = crop_layer(frame, region, index, crop, feather)
+    layer = crop_layer(frame, region, index, crop, feather, margin=masks.feather_reach(feather, region.size))
     return paste_layers(frame, [layer]), layer.mask, layer.box
 
 
 def crop_layer(
-    frame: NDArray[Any], region: Region, index: int, crop: Pixels, feather: int, output: Size | None = None
+    frame: NDArray[Any],
+    region: Region,
+    index: int,
+    crop: Pixels,
+    feather: int,
+    output: Size | None = None,
+    margin: float = 0.0,
 ) -> Layer:
     """What a crop (h, w, 3) changes of its frame, and under which mask, in an output of that size (None: the frame's).
 
     What is pasted is the change: the crop less what the frame shows at the crop's own size. Where nothing was changed
     the frame keeps its bits, and the frame's own pixels are not blurred by a way there and back. The mask is soft
     towards the window's border too, where that lies inside the frame: a subject that fills its window has no edge.
+    ``margin``: see :meth:`redetail.region.Region.mask`; with the reach of the feather a whole box counts in full,
+    however small, and its soft edge lies outside.
     """
     height, width = frame.shape[:2]
     size, window = Size(width, height), region.window(index)
-    soft = masks.feather(region.mask(index), feather) * np.float32(region.strength(index))
+    soft = masks.feather(region.mask(index, margin), feather) * np.float32(region.strength(index))
     output = size if output is None else output
     onto = window.scaled(*ratios(size, output))
     mask, box = masks.place_mask(masks.fade_to_border(soft, window, size, feather), onto, output)

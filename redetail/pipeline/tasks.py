@@ -121,7 +121,7 @@ class Task:
     def _request(self, result: PackedCrops, progress: ProgressCallback, cancel: CancelToken | None) -> Request:
         """Crops go to the engine padded, and come back without padding and with the source's colours."""
         source, padding, settings = self.source, self.crop.padding, self.settings
-        noised = NoiseMasks(self.crop, settings.mask_feather)
+        noised = NoiseMasks(self.crop, settings.mask_feather, settings.paste_feather)
 
         def write(start: int, pixels: Pixels) -> None:
             enhanced, stop = resample.unpad(pixels, padding), start + len(pixels)
@@ -189,10 +189,15 @@ def plan_tasks(
 
 
 class NoiseMasks:
-    """What is re-diffused in the frames of a region, 0..1 at working size."""
+    """What is re-diffused in the frames of a region, 0..1 at working size.
 
-    def __init__(self, crop: CropPlan, feather: int) -> None:
+    Around a box that is all of what is pasted, its soft edge included; ``feather`` lies outside that.
+    """
+
+    def __init__(self, crop: CropPlan, feather: int, paste_feather: int) -> None:
         self._crop, self._feather = crop, feather
+        own, pasted = (masks.feather_reach(one, crop.region.size) for one in (feather, paste_feather))
+        self._margin = own + 2 * pasted
         self._still = crop.region.masks is not None and len(crop.region.masks) == 1
         self._one = cache(self._computed)  # engine and colour matching read the same masks
 
@@ -201,7 +206,8 @@ class NoiseMasks:
         return np.stack([self._one(0 if self._still else index) for index in range(start, stop)])
 
     def _computed(self, index: int) -> NDArray[np.float32]:
-        return masks.noise_mask(self._crop.region.mask(index), self._crop.working, self._feather)
+        mask = self._crop.region.mask(index, margin=self._margin)
+        return masks.noise_mask(mask, self._crop.working, self._feather)
 
 
 def _engine_settings(crop: CropPlan) -> Settings:

@@ -13,6 +13,7 @@ from redetail.errors import RegionError
 from redetail.imaging.masks import (
     fade_to_border,
     feather,
+    feather_reach,
     masks_for,
     noise_mask,
     normalise_mask,
@@ -48,6 +49,16 @@ def test_recorded_resizes(case: dict) -> None:
     height, width = case["size_hw"]
     resized = resize_mask(tensor(case["source"]), Size(width, height))
     np.testing.assert_allclose(resized, tensor(case["result"]), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("amount", "shorter", "reach"), [(0, 60, 0), (5, 60, 5), (40, 60, 15), (5, 2, 0)])
+def test_an_edge_is_spread_as_far_as_is_said(amount: int, shorter: int, reach: int) -> None:
+    """A feather that is too wide for its mask is made narrower."""
+    mask = np.zeros((shorter, 120), np.float32)
+    mask[:, 60:] = 1
+    assert feather_reach(amount, Size(120, shorter)) == reach
+    partly = np.flatnonzero((feather(mask, amount)[0] > 0) & (feather(mask, amount)[0] < 1))
+    assert partly.tolist() == list(range(60 - reach, 60 + reach))
 
 
 @settings(max_examples=40, deadline=None)

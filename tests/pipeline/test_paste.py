@@ -109,6 +109,30 @@ def test_masks_that_do_not_overlap_are_pasted_as_each_would_be_alone():
     np.testing.assert_array_equal(both, FRAME + sum(changes))
 
 
+@pytest.mark.parametrize("side", [12, 26, 60])
+def test_the_soft_edge_of_a_box_lies_outside_it(side):
+    """A box counts in full, however small: 1 inside, a half at the feather from it, 0 at twice the feather."""
+    feather, corner, whole = 5, 20, Size(side + 40, side + 40)
+    box = np.array([[corner, corner, corner + side, corner + side]], float)
+    subject = Region("face 1", 0.9, 0, whole, np.zeros((1, 2)), box)
+    _, mask, _ = paste_crop(np.zeros((*whole.shape, 3), np.uint8), subject, 0, np.ones((*whole.shape, 3)), feather)
+    assert (mask[corner : corner + side, corner : corner + side] == 1).all()
+    edge = mask[corner + side // 2, corner + side : corner + side + 2 * feather]
+    np.testing.assert_allclose(edge + edge[::-1], 1, atol=1e-6)
+    assert (np.diff(edge) < 0).all()
+    assert mask[:, corner + side + 2 * feather :].max() == 0
+
+
+def test_the_soft_edge_of_a_mask_lies_on_it():
+    shape = np.zeros((66, 66), np.uint8)
+    shape[20:46, 20:46] = 255
+    boxes = np.array([[20, 20, 46, 46]], float)
+    subject = Region("mask", 1.0, 0, Size(66, 66), np.zeros((1, 2)), boxes, [shape])
+    _, mask, _ = paste_crop(np.zeros((66, 66, 3), np.uint8), subject, 0, np.ones((66, 66, 3), np.float32), 5)
+    assert mask[33, 19] + mask[33, 20] == pytest.approx(1)
+    assert mask[:, 46 + 5 :].max() == 0
+
+
 def test_a_subject_that_fills_its_window_has_a_soft_edge():
     """Crop factor 1: the mask is 1 all over the window."""
     full = region(10, 8, masks=[np.full((25, 24), 255, np.uint8)])

@@ -8,10 +8,13 @@ import pytest
 
 from redetail.engines.fake import FakeEngine
 from redetail.errors import Cancelled
+from redetail.geometry.crop import Padding
 from redetail.pipeline import tasks as module
+from redetail.pipeline.paste import paste_crop
+from redetail.pipeline.plan import CropPlan
 from redetail.pipeline.tasks import NoiseMasks, plan_tasks
 from redetail.progress import CancelToken
-from redetail.region import Size
+from redetail.region import Region, Size
 from tests.pipeline.plans import SETTINGS, WORKING, crop_plan, pixels, plan_of
 
 
@@ -31,11 +34,11 @@ def ran(crop, engine, folder, cancel=None):
 
 
 def test_crops_are_padded_for_the_engine_and_come_back_in_place(tmp_path):
-    crop = crop_plan(3)
+    crop = crop_plan(3, settings=replace(SETTINGS, paste_feather=0))
     before, after = ran(crop, FakeEngine(noise=0), tmp_path)
-    inside = NoiseMasks(crop, 0).read(0, len(crop.region)) == 1
+    inside = NoiseMasks(crop, 0, 0).read(0, len(crop.region)) == 1
     np.testing.assert_allclose(after[inside], 1 - before[inside], atol=2 / 65535)
-    outside = NoiseMasks(crop, 0).read(0, len(crop.region)) == 0
+    outside = NoiseMasks(crop, 0, 0).read(0, len(crop.region)) == 0
     np.testing.assert_array_equal(after[outside], before[outside])
 
 
@@ -43,7 +46,7 @@ def test_colour_matching_keeps_the_source_s_brightness(tmp_path):
     settings = replace(SETTINGS, steps=1, color_match=True)
     crop = crop_plan(2, working=Size(72, 56), settings=settings)
     before, after = ran(crop, FakeEngine(lambda crops: crops * 0.5, noise=0), tmp_path)
-    inside = NoiseMasks(crop, 0).read(0, len(crop.region)) == 1
+    inside = NoiseMasks(crop, 0, 0).read(0, len(crop.region)) == 1
     assert before[inside].mean() == pytest.approx(after[inside].mean(), abs=0.02)
 
 
@@ -64,17 +67,27 @@ def test_cancelling_stops_the_engine(tmp_path):
 
 
 def test_masks_follow_the_subject_below_a_pixel():
-    masks = NoiseMasks(crop_plan(5), 0).read(0, 5)
+    masks = NoiseMasks(crop_plan(5), 0, 0).read(0, 5)
     assert masks.shape == (5, 28, 36)
     assert masks.min() == 0
     assert masks.max() == 1
+
+
+def test_all_that_is_pasted_of_a_box_is_re_diffused_in_full():
+    """The soft edge of the paste reaches twice its feather beyond the box."""
+    box, size = np.array([[26.0, 26, 52, 52]]), Size(78, 78)
+    region = Region("face 1", 0.9, 0, size, np.zeros((1, 2)), box)
+    noised = NoiseMasks(CropPlan(region, size, Padding(0, 0, 0, 0)), 3, 5).read(0, 1)[0]
+    pasted = paste_crop(np.zeros((78, 78, 3), np.uint8), region, 0, np.ones((78, 78, 3), np.float32), 5)[1]
+    assert (noised[pasted > 0] == 1).all()
+    np.testing.assert_array_equal(noised[39] > 0, (np.arange(78) >= 26 - 16) & (np.arange(78) < 52 + 16))
 
 
 @pytest.mark.parametrize(("count", "times"), [(1, 1), (4, 4)])
 def test_a_mask_is_feathered_once_even_where_it_is_read_twice(monkeypatch, count, times):
     calls, crop = [], crop_plan(4)
     pictures = list(np.random.default_rng(0).integers(0, 256, (count, 14, 18), np.uint8))
-    masks = NoiseMasks(replace(crop, region=replace(crop.region, masks=pictures)), 3)
+    masks = NoiseMasks(replace(crop, region=replace(crop.region, masks=pictures)), 3, 5)
     feather = module.masks.feather
     monkeypatch.setattr(module.masks, "feather", lambda *given: calls.append(1) or feather(*given))
     whole = masks.read(0, 4)
