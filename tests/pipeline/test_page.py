@@ -154,3 +154,23 @@ def _loaded(chromium: str, path: Path, profile: Path) -> str:
     quiet = ("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-gpu")
     line = [chromium, "--headless", "--no-sandbox", *quiet, f"--user-data-dir={profile}", "--dump-dom", path.as_uri()]
     return subprocess.run(line, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen_and_heads_of_rows_keep_their_words(
+    chromium, written, tmp_path
+) -> None:
+    api = pytest.importorskip("playwright.sync_api")
+    (tmp_path / "page.html").write_text(written[0], "utf-8")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        shown = browser.new_page(viewport={"width": 390, "height": 844})
+        shown.goto((tmp_path / "page.html").as_uri())
+        assert shown.evaluate("document.documentElement.scrollWidth") == 390
+        # A word that is broken makes more pieces of text than there are words.
+        pieces = """head => {
+            const text = document.createRange();
+            text.selectNodeContents(head);
+            return text.getClientRects().length <= head.innerText.split(/[ -]/).length;
+        }"""
+        assert shown.evaluate(f"[...document.querySelectorAll('th')].every({pieces})")
+        browser.close()
