@@ -2,12 +2,15 @@
 
     python benchmarks/detailing.py
     python benchmarks/detailing.py --frames 8 --clips busker
+    python benchmarks/detailing.py --ways "redetail detail" Real-ESRGAN
 
 The shared clips are softened to half their size and back and compressed, as ``make demo`` does it, and detailed
 
 - frame by frame: every frame alone, in the box that the detector finds in it, with a seed of its own;
 - in a fixed crop: all frames together, in one window that holds the subject wherever it goes;
-- as ``redetail detail`` does it by default.
+- as ``redetail detail`` does it by default;
+- where it is asked for, by Real-ESRGAN's animevideov3 (training/esrgan.py says what that needs): whole frames, shrunk
+  to half their size, which holds all of their detail, and enlarged to twice that.
 
 ``redetail.compare`` measures all of them against the originals. Prints Markdown.
 """
@@ -18,7 +21,7 @@ import argparse
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -26,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
+sys.path[:0] = [str(ROOT), str(ROOT / "examples"), str(ROOT / "training")]
 
 from demo import soften  # noqa: E402
 
@@ -37,6 +40,7 @@ from redetail.video import open_source  # noqa: E402
 
 CLIPS = ("guitarist", "busker", "two_people")
 Frames = NDArray[np.uint8]
+Way = Callable[[Frames, Engine], Frames]
 
 
 def frame_by_frame(frames: Frames, engine: Engine) -> Frames:
@@ -62,10 +66,26 @@ def by_default(frames: Frames, engine: Engine) -> Frames:
     return redetail.detail(frames, engine=engine).frames
 
 
-WAYS = {"frame by frame": frame_by_frame, "fixed crop": fixed_crop, "redetail detail": by_default}
+def by_realesrgan(frames: Frames, engine: Engine) -> Frames:
+    """Another model on whole frames; the engine is not used."""
+    from degrade import resize
+    from esrgan import enlarge, load_esrgan
+
+    height, width = frames.shape[1:3]
+    return resize(
+        enlarge(load_esrgan(2, 1), resize(frames, (height // 2, width // 2), "area")), (height, width), "cubic"
+    )
 
 
-def compared(clip: Path, frames: int, engine: Engine) -> Comparison:
+WAYS: dict[str, Way] = {
+    "frame by frame": frame_by_frame,
+    "fixed crop": fixed_crop,
+    "redetail detail": by_default,
+    "Real-ESRGAN": by_realesrgan,
+}
+
+
+def compared(clip: Path, frames: int, engine: Engine, ways: Mapping[str, Way]) -> Comparison:
     """All ways on the first frames of a clip, measured."""
     with tempfile.TemporaryDirectory() as folder:
         soft = Path(folder) / "soft.mp4"
@@ -73,7 +93,7 @@ def compared(clip: Path, frames: int, engine: Engine) -> Comparison:
         source, original = (
             np.stack([one.pixels for one in open_source(path).frames(0, frames)]) for path in (soft, clip)
         )
-    results = {name: way(source, engine) for name, way in WAYS.items()}
+    results = {name: way(source, engine) for name, way in ways.items()}
     return redetail.compare(source, results, original=original)
 
 
@@ -94,15 +114,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Ways to detail a subject with the same model, measured.")
     parser.add_argument("--clips", nargs="+", choices=CLIPS, default=list(CLIPS))
     parser.add_argument("--frames", type=int, default=24, help="of each clip [24]")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS)[:3], help="[the first three]")
     options = parser.parse_args()
     engine = redetail.load_engine()
     print(f"{date.today()}, {platform.machine()}, {options.frames} frames of each clip, {engine.capabilities.name}\n")
     print("| clip | way | PSNR dB | SSIM | VMAF | warped error | ratio to the source's | seam |\n" + "|---" * 8 + "|")
     for name in options.clips:
-        print(
-            "\n".join(rows(name, compared(ROOT / "tests" / "data" / "clips" / f"{name}.mp4", options.frames, engine))),
-            flush=True,
-        )
+        clip = ROOT / "tests" / "data" / "clips" / f"{name}.mp4"
+        measured = compared(clip, options.frames, engine, {way: WAYS[way] for way in options.ways})
+        print("\n".join(rows(name, measured)), flush=True)
 
 
 if __name__ == "__main__":

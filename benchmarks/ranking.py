@@ -1,0 +1,49 @@
+"""Whether ``redetail evaluate`` puts clips in the right order where nobody tells it the original.
+
+    python benchmarks/ranking.py --media FOLDER
+
+The reserved clips of the training (training/subjects.py) are softened to half their size and back, and detailed with
+the bundled model. Original, detailed and softened clip are compared without naming the original. Prints the figures
+and the order that was found for each clip. ``--media``: folders with the files of comfyui-workflow-templates-media-*.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "training")]
+
+from degrade import damage, resize  # noqa: E402
+from subjects import SOFTENINGS, reserved_clips  # noqa: E402
+
+import redetail  # noqa: E402 - found beside this file
+
+RIGHT = ["original", "detailed", "source"]
+
+
+def main() -> None:
+    """Print a line for each clip, and how many are in the right order."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--media", type=Path, nargs="+", required=True)
+    parser.add_argument("--frames", type=int, default=12, help="of each clip [12]")
+    parser.add_argument("--softening", choices=list(SOFTENINGS), default="half")
+    options = parser.parse_args()
+    engine, right = redetail.load_engine(), 0
+    clips = reserved_clips(options.media, options.frames)
+    for name, clip in clips.items():
+        softened = resize(damage(clip, SOFTENINGS[options.softening]).coded, clip.shape[1:3], "cubic")
+        detailed = redetail.detail(softened, engine=engine).frames
+        measured = redetail.compare(softened, {"detailed": detailed, "original": clip})
+        right += list(measured.ranking) == RIGHT
+        sharp = {
+            one.name: [subject and round(subject.sharpness, 2) for subject in one.subjects] for one in measured.clips
+        }
+        print(f"{name}: {' > '.join(measured.ranking)}; sharpness {sharp}", flush=True)
+    print(f"{right} of {len(clips)} in the right order")
+
+
+if __name__ == "__main__":
+    main()
