@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
+from threading import Lock
 from typing import Any, TypeVar
 
 _Item = TypeVar("_Item")
@@ -29,17 +30,25 @@ def ahead(items: Iterable[_Item], waiting: int = WAITING) -> Iterator[_Item]:
     What making one raises is raised in its place. When the iterator is closed, so is that of the items.
     """
     source, end = iter(items), object()
+    # Ctrl-C while a thread starts leaves one that the pool does not know, so shutting down does not wait for it.
+    making = Lock()
+
+    def make() -> Any:
+        with making:
+            return next(source, end)
+
     with ThreadPoolExecutor(1, "redetail-ahead") as pool:
         try:
-            made: deque[Future[Any]] = deque(pool.submit(next, source, end) for _ in range(waiting))
+            made: deque[Future[Any]] = deque(pool.submit(make) for _ in range(waiting))
             while (item := made.popleft().result()) is not end:
-                made.append(pool.submit(next, source, end))
+                made.append(pool.submit(make))
                 yield item
         finally:
             pool.shutdown(cancel_futures=True)
             close = getattr(source, "close", None)
             if close is not None:
-                close()
+                with making:
+                    close()
 
 
 @contextmanager
@@ -51,17 +60,18 @@ def behind(function: Callable[[_Item], object], waiting: int = WAITING) -> Itera
     """
     with ThreadPoolExecutor(1, "redetail-behind") as pool:
         calls: deque[Future[None]] = deque()
-        failed = False
+        over, calling = False, Lock()  # as in `ahead`: the pool may not know its thread
 
         def call(item: _Item) -> None:
-            nonlocal failed
-            if failed:
-                return
-            try:
-                function(item)
-            except BaseException:
-                failed = True
-                raise
+            nonlocal over
+            with calling:
+                if over:
+                    return
+                try:
+                    function(item)
+                except BaseException:
+                    over = True
+                    raise
 
         def later(item: _Item) -> None:
             while calls and (len(calls) >= waiting or calls[0].done()):
@@ -74,6 +84,8 @@ def behind(function: Callable[[_Item], object], waiting: int = WAITING) -> Itera
                 calls.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+            with calling:
+                over = True
 
 
 def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Iterator[_Result]:

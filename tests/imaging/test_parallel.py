@@ -1,6 +1,7 @@
 """Work in threads comes out in order, with a bounded number of results waiting."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -149,3 +150,46 @@ def test_after_an_error_of_the_caller_calls_that_wait_are_given_up() -> None:
     assert done in ([0], [0, 1])
     gate.set()
     assert threading.active_count() <= before + 1  # the timer's own may be ending
+
+
+@pytest.fixture
+def interrupted_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C at the moment at which a thread runs and the pool has not noted it yet."""
+    start = threading.Thread.start
+
+    def interrupted(self: threading.Thread) -> None:
+        start(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+
+
+@pytest.mark.usefixtures("interrupted_start")
+def test_items_are_not_closed_while_one_is_made_by_a_thread_that_the_pool_does_not_know() -> None:
+    closed: list[str] = []
+
+    def items() -> Iterator[int]:
+        try:
+            time.sleep(0.2)  # long enough for the other thread to be here
+            yield 1
+        finally:
+            closed.append(threading.current_thread().name)
+
+    with pytest.raises(KeyboardInterrupt):
+        next(ahead(items()))
+    assert closed in (["MainThread"], [])  # [] where the thread had not begun: then there is nothing to close
+
+
+@pytest.mark.usefixtures("interrupted_start")
+def test_nothing_is_called_after_the_end_by_a_thread_that_the_pool_does_not_know() -> None:
+    calls: list[int] = []
+
+    def slow(item: int) -> None:
+        time.sleep(0.2)
+        calls.append(item)
+
+    with pytest.raises(KeyboardInterrupt), behind(slow) as later:
+        later(1)
+    done = list(calls)
+    time.sleep(0.3)
+    assert calls == done
