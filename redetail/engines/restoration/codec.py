@@ -51,9 +51,9 @@ class ResidualCodec:
         return 0
 
     def encode(self, crops: CropSource, tick: Callable[[], None] = no_tick) -> Tensor:
-        """The crops' own latents: zeros (F, 48, h/4, w/4) float32."""
+        """The crops' own latents: zeros (F, 48, h/4, w/4) float32, one number that is not to be written to."""
         cells = self.grid.latent_size(crops.size)
-        return torch.zeros(crops.frames, self.config.latent_channels, *cells.shape, device=self.device)
+        return torch.zeros((), device=self.device).expand(crops.frames, self.config.latent_channels, *cells.shape)
 
     def condition(self, crops: Pixels, neighbours: Iterator[Pixels] | None = None) -> Tensor:
         """(F, h, w, 3) 0..1 -> what the network is told of each crop and its neighbours, (F, C, h/u, w/u) float32.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from redetail.engines.restoration.folder import Loaded, load
 from redetail.engines.restoration.network import RestorationUNet
 from redetail.engines.restoration.tasks import KEEP, task_weights
 from redetail.geometry.context import ContextWindow
+from redetail.machine import give_back_memory
 from redetail.sampling import Denoiser, NoisePath, VarianceExploding, sampler_names, scheduler_names
 from redetail.settings import Settings
 
@@ -79,29 +80,36 @@ class RestorationModel:
         beside = self._codec.neighbours(crops, motion)
         ranges = list(crops.ranges(together(crops.size)))
         told = (self._codec.condition(crops.read(*some), beside) for some in ranges)
-        if self._draft is None:
-            return self._looked(told, tick, network.look)[0]
-        seen, first = self._looked(told, tick, network.look, self._draft.look)
-        with self._precision:
-            made = drafts(self._draft, self._codec, crops, first, self._windows(crops.frames, settings), tick)
-        beside = self._codec.neighbours(made, motion)
-        told = (self._codec.drafted(made.read(*some), crops.read(*some), beside) for some in ranges)
-        seen += self._looked(told, tick, network.look_at_draft)[0]
-        return seen
+        looks = [network.look] if self._draft is None else [network.look, self._draft.look]
+        seen: list[Tensor] = []
+        for place, made in self._looked(told, tick, *looks):
+            # Filled as they come: to put parts together at the end would take as much memory again.
+            seen = seen or [_room(part, crops.frames) for part in made]
+            for whole, part in zip(seen, made, strict=True):
+                whole[place] = part
+        give_back_memory()
+        if self._draft is not None:
+            with self._precision:
+                first = drafts(self._draft, self._codec, crops, seen.pop(), self._windows(crops.frames, settings), tick)
+            beside = self._codec.neighbours(first, motion)
+            told = (self._codec.drafted(first.read(*some), crops.read(*some), beside) for some in ranges)
+            for place, (part,) in self._looked(told, tick, network.look_at_draft):
+                seen[0][place] += part
+            give_back_memory()
+        return seen[0]
 
     def _looked(
         self, told: Iterable[Tensor], tick: Callable[[], None], *looks: Callable[[Tensor], Tensor]
-    ) -> list[Tensor]:
-        """What each network sees in what it is told, a part of the frames at a time; a tick for every TOGETHER."""
-        parts: list[list[Tensor]] = []
-        frames = 0
+    ) -> Iterator[tuple[slice, list[Tensor]]]:
+        """What networks see in what they are told, a part of the frames at a time; a tick for every TOGETHER."""
+        done = 0
         for part in told:
             with self._precision:
-                parts.append([look(part) for look in looks])
-            if frames % TOGETHER == 0:
+                made = [look(part) for look in looks]
+            yield slice(done, done + len(part)), made
+            if done % TOGETHER == 0:
                 tick()
-            frames += len(part)
-        return [seen[0] if len(seen) == 1 else torch.cat(seen) for seen in zip(*parts, strict=True)]
+            done += len(part)
 
     @property
     def _precision(self) -> torch.autocast:
@@ -125,6 +133,12 @@ class RestorationModel:
             return held(x0, network.config).to(x.dtype)
 
         return denoise
+
+
+def _room(part: Tensor, frames: int) -> Tensor:
+    """A tensor without values like ``part`` (N, C, h, w), for so many frames, channels last in memory."""
+    shape = (frames, *part.shape[1:])
+    return torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=torch.channels_last)
 
 
 def _unchanged(x: Tensor, sigma: float, /) -> Tensor:

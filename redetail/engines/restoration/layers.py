@@ -48,7 +48,7 @@ def dense(inputs: int, outputs: int, rank: int = 0) -> nn.Module:
     return nn.Sequential(nn.Conv2d(inputs, rank, 3, padding=1, bias=False), nn.Conv2d(rank, outputs, 1))
 
 
-_AT_ONCE = 2**21
+AT_ONCE = 2**21
 """Numbers that a block computes at once where nothing is trained: its layers would each hold as many again."""
 
 
@@ -80,7 +80,7 @@ class ResidualBlock(nn.Module):
         if torch.is_grad_enabled() or not isinstance(self.skip, nn.Identity):
             result: Tensor = self.skip(x) + self._change(x, scale, shift)
             return result
-        rows = max(1, _AT_ONCE // x[0].numel())
+        rows = max(1, AT_ONCE // x[0].numel())
         for part, *film in zip(*(each.split(rows) for each in (x, scale, shift)), strict=True):
             part += self._change(part, *film)
         return x

@@ -7,6 +7,7 @@ Measured on this data, that learns far faster than predicting noise or velocity.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from redetail.engines.restoration.config import NetworkConfig
-from redetail.engines.restoration.layers import Stage, cell_basis, sigma_features
+from redetail.engines.restoration.layers import AT_ONCE, Stage, cell_basis, sigma_features
 
 
 class _Guess(NamedTuple):
@@ -106,11 +107,14 @@ class RestorationUNet(nn.Module):
         """
         mix = torch.ones(self.parts) if weights is None else weights
         kernel, bias = self._mixed_head(mix.to(self.leave.weight))
-        known, embedding = self._guess(latents, sigma)
-        body = self._body(self._entered(known, seen), embedding, num_frames if motion else 0)
-        predicted = functional.conv2d(body, kernel, bias, padding=1).float()
-        # What goes past the network is shared evenly by the tasks: weights of zero give zero at every noise level.
-        return self._transformed(float(mix.mean()) * known.passed + self._scale * predicted, self.basis.T)
+        share = float(mix.mean())
+
+        def leave(body: Tensor, passed: Tensor) -> Tensor:
+            predicted = functional.conv2d(body, kernel, bias, padding=1).float()
+            # What goes past the network is shared evenly by the tasks: weights of zero give zero at every noise level.
+            return self._transformed(share * passed + self._scale * predicted, self.basis.T)
+
+        return self._run(latents, sigma, seen, num_frames if motion else 0, leave)
 
     def look(self, condition: Tensor) -> Tensor:
         """What the network takes from the crops, the same at every step: (N, channels[0], h, w).
@@ -156,14 +160,16 @@ class RestorationUNet(nn.Module):
 
     def components(self, latents: Tensor, sigma: Tensor, seen: Tensor, num_frames: int) -> Tensor:
         """The predicted clean latents of each task, (B*F, T, 3*u*u, h, w); arguments as those of `forward`."""
-        known, embedding = self._guess(latents, sigma)
-        predicted = self.leave(self._body(self._entered(known, seen), embedding, num_frames)).float()
-        predicted = predicted.reshape(len(latents), self.parts, *latents.shape[1:])
-        parts = known.passed[:, None] / self.parts + self._scale * predicted
-        return self._transformed(parts.flatten(0, 1), self.basis.T).reshape(parts.shape)
 
-    def _entered(self, known: _Guess, seen: Tensor) -> Tensor:
-        entered: Tensor = self.enter(known.inputs)
+        def leave(body: Tensor, passed: Tensor) -> Tensor:
+            predicted = self.leave(body).float().reshape(len(body), self.parts, *passed.shape[1:])
+            parts = passed[:, None] / self.parts + self._scale * predicted
+            return self._transformed(parts.flatten(0, 1), self.basis.T).reshape(parts.shape)
+
+        return self._run(latents, sigma, seen, num_frames, leave)
+
+    def _entered(self, inputs: Tensor, seen: Tensor) -> Tensor:
+        entered: Tensor = self.enter(inputs)
         entered += seen
         return entered
 
@@ -179,16 +185,14 @@ class RestorationUNet(nn.Module):
     def _scale(self) -> Tensor:
         return self.latent_scale[None, :, None, None]
 
-    def _guess(self, latents: Tensor, sigma: Tensor) -> tuple[_Guess, Tensor]:
-        """What the latents tell, and the embedding of the noise level (N, 128)."""
-        sigma = sigma.reshape(-1).float()
-        sigma = sigma.repeat_interleave(latents.shape[0] // sigma.shape[0])
+    def _guess(self, latents: Tensor, sigma: Tensor) -> _Guess:
+        """What the latents tell at noise levels (N,)."""
         # The best linear guess of the clean coefficients: noise that tells nothing hardly enters, so that at high
         # noise levels the network is a restorer of the crop from the first step on.
         trust = self._scale**2 / (self._scale**2 + (sigma**2)[:, None, None, None])
         guess = trust * self._transformed(latents, self.basis)
         inputs = (guess / self._scale).contiguous(memory_format=torch.channels_last)
-        return _Guess(inputs, guess * trust), self.embed(sigma_features(sigma, 64))
+        return _Guess(inputs, guess * trust)
 
     @staticmethod
     def _transformed(cells: Tensor, basis: Tensor) -> Tensor:
@@ -197,18 +201,50 @@ class RestorationUNet(nn.Module):
             moved: Tensor = basis @ cells.float().flatten(2)
             return moved.view(cells.shape)
 
-    def _body(self, x: Tensor, embedding: Tensor, frames: int) -> Tensor:
-        skips: list[Tensor] = []
-        for index, level in enumerate(self.down):
-            for stage in level:  # type: ignore[attr-defined]
-                x = stage(x, embedding, frames)
-            if index < len(self.shrink):
-                skips.append(x)
-                x = self.shrink[index](x)
-        for index in reversed(range(len(self.up))):
-            if index < len(self.grow):
-                x = self.grow[index](x)
-                x += skips.pop()  # which is then free
-            for stage in self.up[index]:  # type: ignore[attr-defined]
-                x = stage(x, embedding, frames)
-        return x
+    def _run(
+        self, latents: Tensor, sigma: Tensor, seen: Tensor, frames: int, leave: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """The whole network; ``leave`` makes the result from its last features and from what goes past it.
+
+        The finest level takes most of the memory. Unless it looks across frames, it runs on a few of them at a time.
+        """
+        sigma = sigma.reshape(-1).float()
+        sigma = sigma.repeat_interleave(len(latents) // len(sigma))
+        embedding: Tensor = self.embed(sigma_features(sigma, 64))
+        across = frames > 0 and self.config.motion_channels[0] > 0
+        rows = len(latents) if across or torch.is_grad_enabled() else max(1, AT_ONCE // seen[0].numel())
+        parts = list(zip(*(torch.split(each, rows) for each in (latents, sigma, seen, embedding)), strict=True))
+        skips = [
+            _staged(self.down[0], self._entered(self._guess(x, level).inputs, told), embedded, frames)
+            for x, level, told, embedded in parts
+        ]
+        below: list[Tensor] | list[None] = [None] * len(parts)
+        if self.shrink:
+            coarse = self._coarse(1, torch.cat([self.shrink[0](skip) for skip in skips]), embedding, frames)
+            below = list(torch.split(coarse, rows))
+        results = []
+        for (x, level, _, embedded), skip, coarser in zip(parts, skips, below, strict=True):
+            body = _staged(self.up[0], self._joined(0, coarser, skip), embedded, frames)
+            results.append(leave(body, self._guess(x, level).passed))
+        return results[0] if len(results) == 1 else torch.cat(results)
+
+    def _coarse(self, index: int, x: Tensor, embedding: Tensor, frames: int) -> Tensor:
+        """A level and those below it: (N, channels[index], h, w) -> the same shape."""
+        x = _staged(self.down[index], x, embedding, frames)
+        if index < len(self.shrink):
+            x = self._joined(index, self._coarse(index + 1, self.shrink[index](x), embedding, frames), x)
+        return _staged(self.up[index], x, embedding, frames)
+
+    def _joined(self, index: int, below: Tensor | None, skip: Tensor) -> Tensor:
+        """What comes from the level below, if there is one, added to what went past it."""
+        if below is None:
+            return skip
+        grown: Tensor = self.grow[index](below)
+        grown += skip
+        return grown
+
+
+def _staged(stages: nn.Module, x: Tensor, embedding: Tensor, frames: int) -> Tensor:
+    for stage in stages:  # type: ignore[attr-defined]
+        x = stage(x, embedding, frames)
+    return x
