@@ -1,6 +1,7 @@
 """Memory of the machine, and what a container allows of it."""
 
 import mmap
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -40,3 +41,22 @@ def test_what_this_process_holds_grows_with_what_it_takes() -> None:
     with mmap.mmap(-1, 50_000_000) as held:  # pages of its own, where the heap might have free ones
         held.write(b"x" * 50_000_000)
         assert machine.resident_memory() - before > 40_000_000
+
+
+@pytest.mark.parametrize("name", ["linux", "darwin", "win32"])
+def test_memory_is_given_back_where_the_c_library_can(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    library = SimpleNamespace(malloc_trim=asked.append)
+    monkeypatch.setattr(machine.sys, "platform", name)
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda _: library)
+    machine._malloc_trim.cache_clear()
+    machine.give_back_memory()
+    machine._malloc_trim.cache_clear()
+    assert asked == ([0] if name == "linux" else [])
+
+
+def test_other_c_libraries_keep_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda _: SimpleNamespace())
+    machine._malloc_trim.cache_clear()
+    machine.give_back_memory()
+    machine._malloc_trim.cache_clear()

@@ -7,6 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from redetail.engines.restoration import NetworkConfig, RestorationUNet
+from redetail.engines.restoration import network as networks
 from redetail.engines.state_dict import skeleton
 
 TINY = NetworkConfig(
@@ -48,6 +49,23 @@ def test_keeps_the_shape_for_any_number_of_frames(network: RestorationUNet) -> N
     for frames in (1, 4, 11):
         latents, seen = inputs(2 * frames)
         assert network(latents, torch.tensor(1.0), seen, frames).shape == latents.shape
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("motion", [(0, 8), (4, 8)], ids=["finest level frame by frame", "finest level across frames"])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_few_frames_at_a_time_give_what_all_give(
+    motion: tuple[int, int], rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    network = awake(RestorationUNet(dataclasses.replace(TINY, motion_channels=motion)))
+    latents, seen = inputs(5)
+    sigmas = torch.linspace(0.1, 9, 5)
+    together = network(latents, sigmas, seen, 5)
+    parts = network.components(latents, sigmas, seen, 5)
+    monkeypatch.setattr(networks, "AT_ONCE", rows * seen[0].numel())
+    torch.testing.assert_close(network(latents, sigmas, seen, 5), together, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(network.components(latents, sigmas, seen, 5), parts, atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
