@@ -177,7 +177,7 @@ def test_items_are_not_closed_while_one_is_made_by_a_thread_that_the_pool_does_n
 
     with pytest.raises(KeyboardInterrupt):
         next(ahead(items()))
-    assert closed in (["MainThread"], [])  # [] where the thread had not begun: then there is nothing to close
+    assert closed in (["MainThread"], [])  # [] where the thread had not started: then there is nothing to close
 
 
 @pytest.mark.usefixtures("interrupted_start")
