@@ -321,7 +321,7 @@ def engine_for(job: Job, engine: Engine | None) -> Engine:
     beside = [name for name, value in given.items() if value is not None]
     if beside:
         raise SettingsError(
-            f"An engine and a {beside[0]} were given, but an engine has its own; give {beside[0]} to load_engine."
+            f"An engine and a {beside[0]} were given, but an engine already has one; give {beside[0]} to load_engine."
         )
     return engine
 

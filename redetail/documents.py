@@ -185,7 +185,7 @@ def _instead(name: str, declared: Sequence[str], elsewhere: Mapping[str, Iterabl
     if places:
         return f"; it belongs to {places[0]}."
     near = nearest_name(name, declared)
-    return f"; choose one of: {', '.join(declared)}." if near is None else f", did you mean {near!r}?"
+    return f"; choose one of: {', '.join(declared)}." if near is None else f"; did you mean {near!r}?"
 
 
 def named(name: str, read: Callable[[Any], T], value: Any) -> T:

@@ -47,7 +47,7 @@ class UnknownNameError(SettingsError):
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
         near, listed = nearest_name(str(name), self.known), ", ".join(self.known)
-        advice = f"; choose one of: {listed}." if near is None else f", did you mean {near!r}? Choose one of: {listed}."
+        advice = f"; choose one of: {listed}." if near is None else f"; did you mean {near!r}? Choose one of: {listed}."
         super().__init__(f"There is no {kind} named {name!r}{advice}")
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -174,8 +174,8 @@ class Settings:
         EDGES,
         "given",
         ("given", "box", "oval", "head", "hand", "person"),
-        "what of the subject's box is detailed: a mask where one is given, else the box; always the box; a face's "
-        "outline; a head with hair and ears; a hand; a whole person",
+        "which part of the subject's box is detailed: a mask where one is given, else the box; always the box; a "
+        "face's outline; a head with hair and ears; a hand; a whole person",
     )
     mask_feather: int = _number(
         EDGES, 20, 0, 100, "softness of the area that is re-diffused", step=1, unit="pixels of the crop"

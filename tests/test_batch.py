@@ -44,7 +44,7 @@ def test_names_with_brackets_are_names_first(tmp_path: Path) -> None:
 
 
 def test_what_means_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"No file is called .*\*\.mp4; check the pattern"):
+    with pytest.raises(InputError, match=r"No file matches .*\*\.mp4; check the pattern"):
         sources_of([tmp_path / "*.mp4"])
     with pytest.raises(InputError, match=r"The list .* cannot be read \(no such file"):
         sources_of([f"@{tmp_path / 'list.txt'}"])

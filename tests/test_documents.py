@@ -75,7 +75,7 @@ def test_values_of_the_wrong_kind(read, value, sentence) -> None:
 def test_keys_that_do_not_exist() -> None:
     assert known({"a-b": 1, "d": 2}, ("a_b", "c"), "it", aliases={"d": "c"}) == {"a_b": 1, "c": 2}
     for table, sentence in (
-        ({"a_c": 1}, "there is no key 'a_c' in it, did you mean 'a_b'?"),
+        ({"a_c": 1}, "there is no key 'a_c' in it; did you mean 'a_b'?"),
         ({"zzz": 1}, "there is no key 'zzz' in it; choose one of: a_b, c."),
         ({"other": 1}, "there is no key 'other' in it; it belongs to there."),
         ({"a-b": 1, "a_b": 2}, "a_b appears in it twice, once as 'a_b'; keep one."),

@@ -33,7 +33,7 @@ def test_of_equal_spellings_the_first_counts() -> None:
 def test_a_name_that_does_not_exist_says_what_exists() -> None:
     near, far = UnknownNameError("sampler", "huen", NAMES), UnknownNameError("sampler", 7, NAMES)
     assert str(near) == (
-        "There is no sampler named 'huen', did you mean 'heun'? Choose one of: euler, euler_ancestral, dpmpp_2m, heun."
+        "There is no sampler named 'huen'; did you mean 'heun'? Choose one of: euler, euler_ancestral, dpmpp_2m, heun."
     )
     assert str(far) == "There is no sampler named 7; choose one of: euler, euler_ancestral, dpmpp_2m, heun."
 

@@ -121,7 +121,7 @@ def test_a_job_is_taken_whole_and_its_outputs_are_not_written(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("vary", "moments", "message"),
     [
-        ({"denose": [0.5]}, 4, "There is no setting named 'denose', did you mean 'denoise'?"),
+        ({"denose": [0.5]}, 4, "There is no setting named 'denose'; did you mean 'denoise'?"),
         (
             {"steps": [1, 2, 3, 4], "seed": [1, 2, 3, 4]},
             4,

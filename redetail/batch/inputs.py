@@ -86,7 +86,7 @@ def _meant(given: str, folder: Path = Path(), lists: tuple[Path, ...] = ()) -> l
         return [path]  # what is wrong with a file is found when its turn comes
     matching = [Path(name) for name in glob.glob(str(path), recursive=True)]
     if not matching:
-        raise InputError(f"No file is called {given}; check the pattern.")
+        raise InputError(f"No file matches {given}; check the pattern.")
     return sorted(matching, key=lambda one: (one.parent, natural_key(one)))
 
 
@@ -121,12 +121,12 @@ def _named(pattern: str, source: Path, number: int) -> Path:
         parsed = [(name, form or "") for _, name, form, _ in string.Formatter().parse(pattern) if name is not None]
         used = {name for name, _ in parsed}
         if any("{" in form or re.search(r"\d{3}", form) for _, form in parsed):
-            raise ValueError("a field may be 99 characters wide")
+            raise ValueError("a field can be at most 99 characters wide")
         if not used <= set(FIELDS):
-            raise ValueError(f"it has {', '.join(FIELDS)}, not {', '.join(sorted(used - set(FIELDS)))}")
+            raise ValueError(f"the fields are {', '.join(FIELDS)}, not {', '.join(sorted(used - set(FIELDS)))}")
         name = Path(pattern.format(**fields))
     except (ValueError, LookupError) as error:
         raise SettingsError(f"The name pattern {pattern!r} cannot be used ({error}); see docs/batch.md.") from error
     if not name.name or name.is_absolute() or ".." in name.parts:
-        raise SettingsError(f"The name pattern {pattern!r} leads out of the output folder; give a name in it.")
+        raise SettingsError(f"The name pattern {pattern!r} leads out of the output folder; give a name inside it.")
     return name

@@ -90,6 +90,6 @@ def _say(sentence: str, code: int, debug: bool) -> int:
 
 def _bug(error: Exception) -> str:
     return (
-        f"This is a bug in redetail {__version__} ({type(error).__name__}: {error}); please report it together with "
+        f"This is a bug in redetail {__version__} ({type(error).__name__}: {error}); report it together with "
         "what the same command prints with --debug."
     )

@@ -40,7 +40,7 @@ def check(named: Sequence[str], device: str | None) -> None:
     tell("".join(f"{line}\n" for line in map(_line, found.measures)))
     if found.faults:
         raise ModelError(" ".join(found.faults))
-    tell("  a working model: every measure lies in the band of a right one\n")
+    tell("  a working model: every measure is in the range of a correct one\n")
 
 
 def spec_of(named: Sequence[str]) -> ModelSpec:
@@ -89,4 +89,4 @@ def _line(measure: Measure) -> str:
     ends = [f"{sign} {value:g}" for sign, value in ((">=", measure.low), ("<=", measure.high)) if math.isfinite(value)]
     band = " and ".join(ends)
     verdict = "" if measure.right else "  <- wrong"
-    return f"  {measure.name:<26} {measure.value:9.3g} {measure.unit:<2} (right: {band}){verdict}"
+    return f"  {measure.name:<26} {measure.value:9.3g} {measure.unit:<2} (expected: {band}){verdict}"

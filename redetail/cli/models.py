@@ -54,7 +54,7 @@ def inspect(options: argparse.Namespace, cancel: CancelToken) -> None:
 
 
 def _known() -> Iterator[str]:
-    yield "Published weights that are known to work (nothing is fetched; docs/weights.md says how to begin):"
+    yield "Published weights that are known to work (nothing is fetched; docs/weights.md says how to start):"
     known = tuple(known_models())
     for option in dict.fromkeys(model.option for model in known):
         yield f"\n{option}"
@@ -86,7 +86,7 @@ def _described(facts: FileFacts, placement: Placement) -> Iterator[str]:
         shown = (f"{name.replace('_', ' ')} {_value(value)}" for name, value in known.items())
         yield f"  {', '.join(shown)}"
     if not facts.option:
-        yield "  not of a kind that can be used here; docs/weights.md lists those that can"
+        yield "  not a kind of file that redetail can use; docs/weights.md lists those that it can"
         return
     yield "  used where no --checkpoint is given" if _is_bundled(facts.path) else f"  given to: {facts.option}"
     yield f"  {_fit(facts, placement)}"

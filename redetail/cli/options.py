@@ -105,7 +105,7 @@ def add_encoding(group: argparse._ArgumentGroup) -> None:
         "--quality",
         type=number,
         metavar="N",
-        help="0 (best) to 63, like -crf of FFmpeg [near the source's own: 13 to 18, VP9 and AV1 18 to 23]",
+        help="0 (best) to 63, like FFmpeg's -crf [near the source's own: 13 to 18, VP9 and AV1 18 to 23]",
     )  # fmt: skip
     group.add_argument(
         "--encode-speed", dest="encode_speed", metavar="NAME",

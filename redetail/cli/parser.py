@@ -93,7 +93,9 @@ def _add_detail(commands: Commands) -> None:
     add_source(parser, optional=True)
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="OUT", help="video or folder of images to write")
-    group.add_argument("--compare", metavar="BOTH.mp4", help="also write before and after, zoomed in on the subjects")
+    group.add_argument(
+        "--compare", metavar="BOTH.mp4", help="also write before and after in one video, zoomed in on subjects"
+    )
     group.add_argument(
         "--compare-layout", metavar="NAME",
         help="crops (zoomed in on the subjects), side (whole frames side by side), split or wipe (one frame, split by "
@@ -266,7 +268,7 @@ def _add_web(commands: Commands) -> None:
     group.add_argument("--host", metavar="HOST", default="127.0.0.1", help="any other than [127.0.0.1] needs --auth")
     group.add_argument("--port", metavar="N", type=int, default=7860, help="0: a free one [7860]")
     group.add_argument(
-        "--auth", metavar="USER:PASSWORD", help="required of everybody; also read from REDETAIL_WEB_AUTH"
+        "--auth", metavar="USER:PASSWORD", help="everyone must enter it; also read from REDETAIL_WEB_AUTH"
     )
     add_config(parser)
     add_talk(parser)

@@ -41,7 +41,7 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             options = [name for action in self._actions for name in action.option_strings]
             near = nearest_name(unknown[0].partition("=")[0], options)
-            meant = "" if near is None else f", did you mean {near}?"
+            meant = "" if near is None else f"; did you mean {near}?"
             self.error(f"There is no option or argument {unknown[0]}{meant}")
         return known, unknown
 
@@ -133,7 +133,7 @@ def add_scale(group: argparse._ArgumentGroup) -> None:
 def add_strict(group: argparse._ArgumentGroup) -> None:
     """Add whether a damaged source is refused."""
     group.add_argument(
-        "--strict", action="store_true", default=None, help="refuse a source of which something is damaged or missing"
+        "--strict", action="store_true", default=None, help="refuse a source that is damaged or incomplete"
     )
 
 

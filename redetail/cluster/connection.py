@@ -91,7 +91,9 @@ def share_of(ray: ModuleType, cluster: Cluster, device: str | None) -> Share:
     cores = cluster.cores or min(_MOST_CORES, *counts, _MOST_CORES)
     workers = sum(count // cores for count in counts)
     if not workers:
-        raise SettingsError(f"No machine of the Ray cluster offers {cores} cores; it offers {max(counts, default=0)}.")
+        raise SettingsError(
+            f"No machine of the Ray cluster has {cores} cores; the largest has {max(counts, default=0)}."
+        )
     return Share(workers, cores, 0)
 
 
@@ -111,7 +113,7 @@ def _refusal(address: str, words: str) -> str:
     versions = re.findall(r"(Ray|Python): (\d[\w.]*)", words)
     if "ersion mismatch" in words and len(versions) >= 4:
         theirs, ours = (", ".join(map(" ".join, pair)) for pair in (versions[:2], versions[2:4]))
-        return f"The Ray cluster runs {theirs}, but this machine has {ours}; install the same on all of them."
+        return f"The Ray cluster runs {theirs}, but this machine has {ours}; install the same versions on all machines."
     if address == _AUTO:
         return "No Ray cluster runs on this machine; start one with 'ray start --head', or use --ray local."
     if address == _LOCAL:

@@ -229,8 +229,8 @@ class EnginePool:
         self._failed += not worker.ready
         if self._failed >= _TRIES:
             raise ClusterError(
-                f"{_TRIES} workers of the cluster ended while they loaded the model; see the logs of Ray, and whether "
-                "their machines have enough memory and the same version of redetail."
+                f"{_TRIES} workers of the cluster died while loading the model; see Ray's logs, and check that their "
+                "machines have enough memory and the same version of redetail."
             )
         lost = list(worker.held.values())
         if lost:
@@ -238,8 +238,8 @@ class EnginePool:
             if lost[0].tries >= _TRIES:
                 yield lost.pop(0).job.give_up(
                     ClusterError(
-                        f"{_TRIES} workers of the cluster ended at the same piece of work; see the logs of Ray, and "
-                        "whether their machines have enough memory."
+                        f"{_TRIES} workers of the cluster died on the same piece of work; see Ray's logs, and check "
+                        "that their machines have enough memory."
                     )
                 )
         if lost or worker.ready:
@@ -269,7 +269,7 @@ class EnginePool:
         if since <= now < since + _PATIENCE:
             return since
         if since < now:
-            _LOG.warning("Waiting for a worker: the cluster has no free machine, or the model still loads.")
+            _LOG.warning("Waiting for a worker: the cluster has no free machine, or the model is still loading.")
         return float("inf")
 
     def _start(self) -> None:

@@ -62,7 +62,9 @@ class EngineWorker:
         Raises :class:`~redetail.errors.ClusterError` where this machine has another version than ``expected``.
         """
         if version() != expected:
-            raise ClusterError(f"A machine of the cluster has {version()}, but this one {expected}; install the same.")
+            raise ClusterError(
+                f"A machine of the cluster has {version()}, but this one {expected}; install the same version."
+            )
         with suppress(OSError):
             os.chdir(folder)
         if cores is not None:

@@ -60,9 +60,7 @@ class ComfyCodec:
             pictures = self._vae.decode(latents if self.video else latents[start:stop])
             pictures = pictures.reshape(-1, *pictures.shape[-3:])[: stop - start, ..., :3]
             if len(pictures) < stop - start:
-                raise ModelError(
-                    f"The VAE gave back {len(pictures)} of {stop - start} frames; use the VAE of the model."
-                )
+                raise ModelError(f"The VAE gave back {len(pictures)} of {stop - start} frames; use the model's VAE.")
             _check_finite(pictures, "The VAE gave pictures", "start ComfyUI with --fp32-vae or --bf16-vae")
             write(start, _at_size(pictures.float().clamp_(0, 1).cpu().numpy(), crops.size))
 

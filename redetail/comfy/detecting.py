@@ -100,7 +100,7 @@ def detected(detector: Any, name: str, image: Tensor, *values: Any, **extra: Any
     """
     if not callable(getattr(detector, "detect", None)):
         raise InputError(f"{name} is not a detector (it has no detect); connect a node that loads one.")
-    (height, width), segments = segs_from(detector.detect(image, *values, **extra), f"The answer of {name}")
+    (height, width), segments = segs_from(detector.detect(image, *values, **extra), f"The result of {name}")
     if segments and (height, width) != tuple(image.shape[1:3]):
         raise InputError(
             f"{name} returned a result for a picture of {width}x{height} pixels, but the image has "

@@ -19,8 +19,8 @@ class MissingPackageError(DependencyError):
         self.package, self.extra = package, ""
         RedetailError.__init__(
             self,
-            f"{package} is not installed in ComfyUI's Python; install it there with: "
-            f"python -m pip install {package} (any package that brings the same module will do), then restart ComfyUI.",
+            f"{package} is not installed in ComfyUI's Python; install it there with: python -m pip install {package} "
+            "(any package that provides the same module will do), then restart ComfyUI.",
         )
 
 

@@ -36,7 +36,7 @@ def read_subjects(text: str) -> tuple[Subject, ...]:
     """
     advice = "write [[subject]], below it track = 1 (its number or name), and what differs, as in denoise = 0.3"
     if len(text) > LARGEST["TOML"]:
-        raise InputError(f"subjects has {len(text)} characters, which nobody typed; {advice}.")
+        raise InputError(f"subjects has {len(text)} characters, which is too long; {advice}.")
     document = parsed(text, "TOML", "subjects", advice)
     other = [key for key in document if key != "subject"]
     if other:
@@ -87,7 +87,7 @@ def prompted(pipe: Pipe, settings: Settings, name: str = "basic_pipe") -> Pipe:
     if not settings.prompt and not settings.negative:
         return pipe
     if pipe.clip is None:
-        raise InputError(f"{name} has no clip to read the prompt of a subject; connect one to the node that makes it.")
+        raise InputError(f"{name} has no clip to encode a subject's prompt; connect one to the node that makes it.")
     positive, negative = (
         _replaced(pipe.clip, text, known) if text else known
         for text, known in ((settings.prompt, pipe.positive), (settings.negative, pipe.negative))

@@ -191,7 +191,9 @@ def _input_size(header: OnnxHeader, path: Path) -> Size:
     """Of the picture that the network takes."""
     shapes = list(header.inputs.values())
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (3, None):
-        raise ModelError(f"{path} does not take one picture (1, 3, height, width), so it is not such a detector.")
+        raise ModelError(
+            f"{path} does not take one picture (1, 3, height, width), so it is not a detector of the YOLO family."
+        )
     height, width = shapes[0][2:]
     if height is None or width is None:
         sides = _literal(header.metadata.get("imgsz", ""))

@@ -52,7 +52,7 @@ def check_preset(requested: Mapping[str, Any], capabilities: Capabilities) -> No
     preset = requested.get("preset")
     if preset is not None and preset not in capabilities.presets:
         raise SettingsError(
-            f"The preset {preset} is for {' and '.join(families_with_preset(preset))}; leave it out, "
+            f"The preset {preset} is for {' and '.join(families_with_preset(preset))}; leave it out, because "
             f"{capabilities.name} has its own settings."
         )
 

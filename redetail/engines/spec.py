@@ -140,7 +140,7 @@ def _several(spec: ModelSpec, name: str) -> Sequence[Any]:
     """What is given under a name that takes several."""
     given = getattr(spec, name)
     if isinstance(given, str) or not isinstance(given, Sequence):
-        raise SettingsError(f"{name} is {shown(given)}; it must be a list, of one file too.")
+        raise SettingsError(f"{name} is {shown(given)}; it must be a list, even for a single file.")
     return given
 
 

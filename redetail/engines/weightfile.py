@@ -184,14 +184,14 @@ def _start(path: Path) -> tuple[bytes, int]:
 
 def _no_weights(path: Path, start: bytes) -> str:
     if start.startswith(_LFS):
-        return f"{path} is the place-holder of a file that Git LFS keeps elsewhere; fetch it with: git lfs pull"
+        return f"{path} is the placeholder of a file that Git LFS keeps elsewhere; fetch it with: git lfs pull"
     try:
         text = start.decode("utf-8", "strict" if len(start) < 512 else "ignore")
     except UnicodeDecodeError:
         text = "\0"
     if text.isprintable() or all(letter.isprintable() or letter.isspace() for letter in text):
         page = text.lstrip().lower().startswith(("<!doctype", "<html"))
-        what = "a web page (a download that asked to log in?)" if page else "a text file"
+        what = "a web page (did the download ask you to log in?)" if page else "a text file"
         return f"{path} is {what}, not a weight file; give a .safetensors or .ckpt file."
     return (
         f"{path} is not a weight file: neither .safetensors, .gguf nor a PyTorch checkpoint; {_AGAIN}, or give another "

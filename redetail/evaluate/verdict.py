@@ -72,7 +72,7 @@ def _gains(source: SubjectFigures, result: SubjectFigures) -> list[str]:
         gains.append(f"{sharper - 1:.0%} sharper")
     calm = result.flicker_per_detail
     if calm is not None and calm < 0.9 and sharper > 1:
-        gains.append("calmer for its sharpness")
+        gains.append("flickers less for its sharpness")
     return gains
 
 

@@ -115,7 +115,7 @@ class _Reader:
 
     def subjects(self, tables: Any) -> tuple[Subject, ...]:
         if isinstance(tables, Mapping):
-            raise SettingsError("each subject is a table of its own; write [[subject]], not [subject].")
+            raise SettingsError("each subject is a separate table; write [[subject]], not [subject].")
         return each(self._subject)(tables)
 
     def _settings(self, settings: dict[str, Any]) -> RequestedSettings:

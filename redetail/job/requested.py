@@ -97,8 +97,8 @@ class Subject:
         for name in SHARED:
             if name in self.settings:
                 raise SettingsError(
-                    f"Subject {self} has a {display_name(name)} of its own; all subjects share one, so set it "
-                    "outside the subject."
+                    f"Subject {self} sets {display_name(name)}, but all subjects share one value; set it outside the "
+                    "subject."
                 )
 
     def __str__(self) -> str:

@@ -119,7 +119,7 @@ def text_of(document: Mapping[str, Any], path: Path) -> str:
     if not is_text(text):
         broken = next(line for line in text.splitlines() if not is_text(line))
         raise SettingsError(
-            f"The job cannot be written to {path}: {broken.partition(' =')[0]} is not valid UTF-8, which TOML demands; "
+            f"The job cannot be written to {path}: {broken.partition(' =')[0]} is not valid UTF-8, as TOML requires; "
             f"save it as {path.with_suffix('.json').name}."
         )
     return text

@@ -38,7 +38,7 @@ def feed(
         last = max(task.stop for task in tasks)
         raise InputError(
             f"The clip ended after {seen} frames, but frames up to {last} are to be detailed; check the regions, and "
-            "leave the file as it is while it is detailed."
+            "do not change the file during the run."
         )
 
 

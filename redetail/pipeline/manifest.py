@@ -104,7 +104,7 @@ def _other(name: str, folder: Path) -> InputError:
     what = "other input files" if name == "files" else f"another {name}"
     return InputError(
         f"The workspace {folder} was started with {what}, so its results cannot be used; choose another folder, or "
-        f"drop it with: redetail clean {folder}"
+        f"remove it with: redetail clean {folder}"
     )
 
 

@@ -43,7 +43,7 @@ class Work:
         """The folder that a run keeps its work in; raises :class:`~redetail.errors.InputError` where there is no place
         for it."""
         if self.folder is not None and not os.path.isdir(self.folder):
-            raise InputError(f"There is no folder {self.folder} for work files; make it first.")
+            raise InputError(f"There is no folder {self.folder} for work files; create it first.")
         return claims.work_name(output, self.folder)
 
     def may_replace(self, output: Path | None) -> bool:
@@ -60,7 +60,7 @@ class KeptWork:
 
     def __init__(self, work: Work, job: Job, info: VideoInfo) -> None:
         if job.output is None:
-            raise SettingsError("Work is kept for an output; name one.")
+            raise SettingsError("Keeping the work needs an output; name one.")
         self.folder, self._work = work.folder_of(job.output), work
         self._asked: dict[str, Any] = {
             "source": source_fingerprint(info),

@@ -224,7 +224,7 @@ def usable_temp() -> Path:
         named = os.environ.get(name)
         if named:
             if not (os.path.isdir(named) and os.access(named, os.W_OK | os.X_OK)):
-                raise OutputError(f"{name} is {named}, which is not a folder that can be written to; set it to one.")
+                raise OutputError(f"{name} is {named}, which is not a writable folder; set it to one that is.")
             return Path(named)
     return Path(tempfile.gettempdir())
 

@@ -27,7 +27,7 @@ class DetectorFileSelection(Selection):
     name: ClassVar[str] = "detector"
     option: ClassVar[CommandOption] = CommandOption(
         "FILE.onnx[:THRESHOLD]",
-        f"YOLO detector (v5, v8, v11 ...; also with segmentation), and its least confidence [{THRESHOLD}]",
+        f"YOLO detector (v5, v8, v11 ...; also with segmentation), and its minimum confidence [{THRESHOLD}]",
     )
 
     path: Path

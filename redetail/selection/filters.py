@@ -139,7 +139,7 @@ class WhoFilter(Filter[tuple[Path, ...]]):
         """Everybody else, and those whose faces cannot be told apart."""
         known = recognised(described_pictures(self.value), subjects)
         return {
-            one.number: "nobody whom --who shows" if one.descriptor is not None else "too small for --who to tell"
+            one.number: "not the person of --who" if one.descriptor is not None else "too small to compare with --who"
             for one in subjects
             if one.number not in known
         }

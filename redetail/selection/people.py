@@ -51,7 +51,7 @@ def _main_face(name: object, found: Sequence[Detection]) -> Detection:
     if not faces:
         raise InputError(f"{name} shows no face clearly; give a picture of the person's face.")
     if len(faces) > 1 and faces[0].box.area < CLEARLY_LARGER * faces[1].box.area:
-        raise InputError(f"{name} shows {len(faces)} faces of similar size; cut out the person who is meant.")
+        raise InputError(f"{name} shows {len(faces)} faces of similar size; crop the picture to the person you mean.")
     return faces[0]
 
 

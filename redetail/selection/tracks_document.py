@@ -191,7 +191,7 @@ class _Reader:
             raise _Wrong(at, f"must be an object, not {shown(value)}")
         for name in value:
             if name not in (*needed, *more):
-                raise _Wrong((*at, name), f"is not a key here; choose among {', '.join((*needed, *more))}")
+                raise _Wrong((*at, name), f"is not a key here; choose one of: {', '.join((*needed, *more))}")
         for name in needed:
             if name not in value:
                 raise _Wrong(at, f"lacks {name}")

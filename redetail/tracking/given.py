@@ -61,7 +61,7 @@ def fixed_region(
 def frame_count(start: int, stop: int) -> int:
     """Frames from start to stop; raises RegionError where there are none."""
     if stop <= start:
-        raise RegionError(f"There are no frames from {start} to {stop}; let the end be after the start.")
+        raise RegionError(f"There are no frames from {start} to {stop}; the end must come after the start.")
     return stop - start
 
 

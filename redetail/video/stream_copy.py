@@ -87,7 +87,7 @@ class StreamCopy:
             try:
                 self._input.seek(int((first - _SLACK) * av.time_base))
             except av.error.FFmpegError:
-                _log.debug("%s cannot be sought; it is read from its start.", self._input.name)
+                _log.debug("%s is not seekable; it is read from the start.", self._input.name)
 
     def until(self, seconds: Fraction, end: Fraction | None = None) -> None:
         """Write all packets that come before ``seconds`` in the source; drop those that start at ``end`` or later."""
@@ -120,7 +120,7 @@ class StreamCopy:
         try:
             yield from self._input.demux(*streams)
         except (av.error.InvalidDataError, av.error.BlockingIOError) as error:
-            _log.debug("%s breaks off (%s).", self._input.name, error)
+            _log.debug("%s ends early (%s).", self._input.name, error)
 
     def _write(self, packet: Packet[Any]) -> None:
         if self._first is not None and _time(packet) < self._first and not self._trimmed(packet):
@@ -194,7 +194,9 @@ def _can_hold(container: str, stream: Stream) -> bool:
 def _left_out(stream: Stream, container: str) -> str:
     kind = {"audio": "sound", "subtitle": "subtitle", "video": "cover picture"}.get(stream.type, stream.type)
     codec = stream.codec_context.name if stream.codec_context is not None else "unknown"
-    return f"A {kind} stream ({codec}) is left out: {container} cannot hold it. An .mkv output can hold nearly all."
+    return (
+        f"A {kind} stream ({codec}) is left out: {container} cannot hold it. An .mkv output can hold nearly all kinds."
+    )
 
 
 def _cut_chapters(chapters: list[Chapter], first: Fraction, end: Fraction | None, shift: Fraction) -> Iterator[Chapter]:

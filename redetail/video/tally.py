@@ -94,7 +94,7 @@ class Tally:
         if announced is not None:
             yield (
                 f"{path.name} is damaged or cut short: it announces {announced}, but only {self.frames} frames can be "
-                "decoded; the result has no more than those."
+                "decoded; the result has only those."
             )
         elif lost:
             yield f"{path.name} is damaged: {_count(lost)} cannot be decoded; the result has the others."

@@ -78,7 +78,7 @@ def check_target(path: Path, source: Path | None, *, folder: bool = False) -> No
         raise OutputError(f"The output {path} is a link that leads to itself; remove it or choose another name.")
     parent = path.parent
     if not os.path.exists(parent):
-        raise OutputError(f"The folder {parent} for the output {path.name} does not exist; make it first.")
+        raise OutputError(f"The folder {parent} for the output {path.name} does not exist; create it first.")
     if not os.path.isdir(parent):
         raise OutputError(f"{parent} is a file, so {path.name} cannot be written inside it; choose another folder.")
     if source is not None and _same(path, source):

@@ -42,7 +42,7 @@ class Folder:
         """The folder of that name; raises :class:`~redetail.errors.InputError` where there is none."""
         for path in (root, models):
             if path is not None and not path.is_dir():
-                raise InputError(f"There is no folder {path}; make it first.")
+                raise InputError(f"There is no folder {path}; create it first.")
         real = Path(os.path.realpath(root))
         usual = real / "models" if (real / "models").is_dir() else real
         return cls(real, usual if models is None else Path(os.path.realpath(models)))

@@ -411,7 +411,7 @@ def test_a_misspelt_value_is_answered_with_the_one_that_was_meant(
     refused, clip: Path, option: str, typed: str, meant: str
 ) -> None:
     sentence = refused("detail", clip, "-o", clip.with_name("out.mp4"), option, typed)
-    assert f"named {typed!r}, did you mean {meant!r}? Choose one of: " in sentence
+    assert f"named {typed!r}; did you mean {meant!r}? Choose one of: " in sentence
 
 
 @pytest.mark.parametrize("name", [".", "/"])

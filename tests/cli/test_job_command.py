@@ -161,7 +161,7 @@ def test_a_job_with_a_name_that_is_not_utf_8(run, clip: Path, fake_engine) -> No
     output = clip.with_name(os.fsdecode(b"a\xff.mkv"))
     ran = run("detail", clip, "-o", output, *BOXES, *QUICK, "--save-job", clip.with_name("kept.toml"))
     assert ran.code == 2
-    assert "output is not valid UTF-8, which TOML demands; save it as kept.json." in ran.err
+    assert "output is not valid UTF-8, as TOML requires; save it as kept.json." in ran.err
     assert not output.exists()
     kept = clip.with_name("kept.json")
     assert run("detail", clip, "-o", output, *BOXES, *QUICK, "--dry-run", "--save-job", kept).code == 0

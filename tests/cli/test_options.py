@@ -86,11 +86,11 @@ def test_boxes_are_collected_and_may_begin_with_a_minus() -> None:
         ([], "required: COMMAND"),
         (["detect"], "required: IN; see: redetail detect --help"),
         (["detail", "a.mp4", "--box", "1,2,3"], "'1,2,3' is not a box; give four numbers as x1,y1,x2,y2"),
-        (["detail", "a.mp4", "--stepz", "3"], "There is no option or argument --stepz, did you mean --steps?"),
+        (["detail", "a.mp4", "--stepz", "3"], "There is no option or argument --stepz; did you mean --steps?"),
         (["improve", "a.mp4"], "There is no command named 'improve'; choose one of: detail, preview, "),
-        (["detial", "a.mp4"], "There is no command named 'detial', did you mean 'detail'? Choose one of: detail, "),
-        (["detail", "--progress", "jsn"], "There is no value of --progress named 'jsn', did you mean 'json'?"),
-        (["models", "inspct", "a"], "There is no action named 'inspct', did you mean 'inspect'?"),
+        (["detial", "a.mp4"], "There is no command named 'detial'; did you mean 'detail'? Choose one of: detail, "),
+        (["detail", "--progress", "jsn"], "There is no value of --progress named 'jsn'; did you mean 'json'?"),
+        (["models", "inspct", "a"], "There is no action named 'inspct'; did you mean 'inspect'?"),
     ],
 )
 def test_what_cannot_be_understood_is_answered_in_one_sentence(arguments: list[str], part: str) -> None:

@@ -42,7 +42,7 @@ def test_a_clip_without_a_face_says_so_and_writes_nothing(run, fake_engine, clip
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        (["--vary", "denose=0.3"], "There is no setting named 'denose', did you mean 'denoise'? Choose one of: "),
+        (["--vary", "denose=0.3"], "There is no setting named 'denose'; did you mean 'denoise'? Choose one of: "),
         (["--vary", "denoise"], "--vary is 'denoise'; give NAME=VALUE,VALUE"),
         (["--vary", "denoise=0.3", "--vary", "denoise=0.5"], "A setting is varied twice"),
         (["--vary", "denoise=a,b"], "denoise must be a number, not 'a'"),

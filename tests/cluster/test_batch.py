@@ -111,7 +111,7 @@ def test_a_clip_that_took_down_its_workers_is_given_up(tmp_path: Path) -> None:
     held = _Held(0, Job(lambda worker: None, give_up=partial(workers._given_up, clip)), tries=2)
     (done,) = pool._lose(Worker(None, None, ready=True, held={"reference": held}), again)
     assert (done.outcome.clip, done.outcome.state, len(again)) == (clip, State.FAILED, 0)
-    assert done.outcome.message.startswith("3 workers of the cluster ended at the same piece of work; see the logs")
+    assert done.outcome.message.startswith("3 workers of the cluster died on the same piece of work; see Ray's logs")
 
 
 def test_a_worker_knows_the_clips_of_its_machine(pool: EnginePool, clips: Path, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_task_that_takes_down_its_workers_ends_the_run(pool, steering, engine,
     caplog.set_level(logging.CRITICAL)
     steering.order(kill=[0])
     asked = resolve(QUICK, engine.capabilities.defaults)
-    with pytest.raises(ClusterError, match=r"^1 workers of the cluster ended at the same piece of work; see the logs"):
+    with pytest.raises(ClusterError, match=r"^1 workers of the cluster died on the same piece of work; see Ray's logs"):
         pixels(engine, plan_of(crop_plan(5, settings=asked, working=Size(32, 32))), executor=RayExecutor(pool))
     assert steering.requests == 1
 

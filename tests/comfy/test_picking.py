@@ -82,7 +82,7 @@ def test_an_empty_choice_keeps_all(choice: str) -> None:
 def test_an_unknown_name_is_one_sentence_that_names_the_others() -> None:
     with pytest.raises(
         UnknownNameError,
-        match=r"^There is no subject named 'face 9', did you mean 'face 1'\? Choose one of: face 1, hand\.$",
+        match=r"^There is no subject named 'face 9'; did you mean 'face 1'\? Choose one of: face 1, hand\.$",
     ):
         pick([tracked("face 1", 4), plain("hand")], "hand, face 9")
 

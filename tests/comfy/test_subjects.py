@@ -137,5 +137,5 @@ def test_a_prompt_of_ones_own_replaces_the_text_and_keeps_the_control_net(clip: 
 
 
 def test_a_prompt_needs_a_text_encoder() -> None:
-    with pytest.raises(InputError, match="basic_pipe has no clip to read the prompt of a subject"):
+    with pytest.raises(InputError, match="basic_pipe has no clip to encode a subject's prompt"):
         prompted(Pipe("model", None, "vae", [], []), Settings(negative="blurry"))

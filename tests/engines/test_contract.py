@@ -225,9 +225,9 @@ def test_cancelled_before_it_begins(engine: Engine) -> None:
 
 def test_unknown_names_list_what_exists(engine: Engine) -> None:
     crops = some_crops(engine)
-    with pytest.raises(UnknownNameError, match=r"no sampler named 'eulr', did you mean 'euler'\? Choose one of: "):
+    with pytest.raises(UnknownNameError, match=r"no sampler named 'eulr'; did you mean 'euler'\? Choose one of: "):
         enhanced(engine, crops, sampler="eulr")
-    with pytest.raises(UnknownNameError, match=r"no scheduler named 'karas', did you mean 'karras'\? Choose one of: "):
+    with pytest.raises(UnknownNameError, match=r"no scheduler named 'karas'; did you mean 'karras'\? Choose one of: "):
         enhanced(engine, crops, scheduler="karas")
 
 

@@ -113,9 +113,9 @@ def test_what_belongs_to_one_clip_is_refused(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("devise = 'cpu'\n", "no key 'devise' in a config file, did you mean 'device'?"),
+        ("devise = 'cpu'\n", "no key 'devise' in a config file; did you mean 'device'?"),
         ("steps = 3\n", r"no key 'steps' in a config file; it belongs to \[settings\]"),
-        ("[settings]\ngide_size = 3\n", "no key 'gide_size' in \\[settings\\], did you mean 'guide_size'?"),
+        ("[settings]\ngide_size = 3\n", "no key 'gide_size' in \\[settings\\]; did you mean 'guide_size'?"),
         ("[settings]\nsteps = 'many'\n", "steps"),
         ("[settings]\nsteps = 0\n", "steps"),
         ("[settings]\npreset = 'qualty'\n", "quality"),

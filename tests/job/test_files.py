@@ -113,11 +113,11 @@ def test_one_box_and_a_hub_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('sorce = "a"', "there is no key 'sorce' in the job, did you mean 'source'?"),
-        ("[settings]\npromt = 'a'", "there is no key 'promt' in [settings], did you mean 'prompt'?"),
-        ("[model]\nmotion-modul = 'a'", "there is no key 'motion-modul' in [model], did you mean 'motion_module'?"),
-        ("[[subject]]\ntrack = 1\ndenoize = 1", "there is no key 'denoize' in [[subject]], did you mean 'denoise'?"),
-        ("[[model.controls]]\nfiel = 'a'", "there is no key 'fiel' in [[model.controls]], did you mean 'file'?"),
+        ('sorce = "a"', "there is no key 'sorce' in the job; did you mean 'source'?"),
+        ("[settings]\npromt = 'a'", "there is no key 'promt' in [settings]; did you mean 'prompt'?"),
+        ("[model]\nmotion-modul = 'a'", "there is no key 'motion-modul' in [model]; did you mean 'motion_module'?"),
+        ("[[subject]]\ntrack = 1\ndenoize = 1", "there is no key 'denoize' in [[subject]]; did you mean 'denoise'?"),
+        ("[[model.controls]]\nfiel = 'a'", "there is no key 'fiel' in [[model.controls]]; did you mean 'file'?"),
         ("[memory]\nzzz = 1", "there is no key 'zzz' in [memory]; choose one of: dtype, vae_dtype, text_dtype, "),
         ("settings = 3", "[settings] must be a table, not 3."),
         ("source = 3", "source must be text, not 3."),
@@ -139,7 +139,7 @@ def test_one_box_and_a_hub_name(tmp_path):
         ("[settings]\nlora = []\nloras = []", "loras appears in [settings] twice, once as 'loras'; keep one."),
         ("[memory]\ncompile = 'no'", "compile must be true or false, not 'no'."),
         ("[encode]\nlossless = 1", "lossless must be true or false, not 1."),
-        ("[subject]\ntrack = 1", "each subject is a table of its own; write [[subject]], not [subject]."),
+        ("[subject]\ntrack = 1", "each subject is a separate table; write [[subject]], not [subject]."),
         ("[[model.controls]]\nstrength = 1", "a [[model.controls]] needs its file"),
         ("[[model.controls]]\nfile = 'a'\nstrength = nan", "The strength of "),
         ("[[model.controls]]\nfile = 'a'\nstrength = 'b'", "strength must be a number, not 'b'."),
@@ -220,7 +220,7 @@ def test_a_name_that_is_not_utf_8_is_kept_by_json_and_refused_for_toml(tmp_path)
     job = Job(source=tmp_path / "a\udcff.mp4", output=tmp_path / "out.mp4")
     text = text_of(job.to_document(), Path("job.json"))
     assert read_job(written(tmp_path, text, "job.json")) == job
-    with pytest.raises(SettingsError, match=r"source is not valid UTF-8, which TOML demands; save it as job\.json\."):
+    with pytest.raises(SettingsError, match=r"source is not valid UTF-8, as TOML requires; save it as job\.json\."):
         text_of(job.to_document(), Path("job.toml"))
 
 

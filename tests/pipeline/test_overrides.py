@@ -60,7 +60,7 @@ def test_a_subject_that_was_not_found_lists_those_that_were(track):
 
 
 def test_windows_are_chosen_before_subjects_are_known():
-    with pytest.raises(SettingsError, match="Subject 2 has a crop-factor of its own; all subjects share one"):
+    with pytest.raises(SettingsError, match="Subject 2 sets crop-factor, but all subjects share one value"):
         Subject(2, settings={"crop_factor": 2.0})
 
 

@@ -180,10 +180,10 @@ def test_one_step_is_sampled(name: str, path: NoisePath) -> None:
 
 def test_unknown_names_list_what_exists() -> None:
     with pytest.raises(
-        UnknownNameError, match=r"no sampler named 'eular', did you mean 'euler'\? Choose one of: .*dpmpp_2m"
+        UnknownNameError, match=r"no sampler named 'eular'; did you mean 'euler'\? Choose one of: .*dpmpp_2m"
     ):
         run(latents(), SamplingRequest(sampler="eular"))
-    with pytest.raises(UnknownNameError, match=r"no scheduler named 'Karras', did you mean 'karras'\?"):
+    with pytest.raises(UnknownNameError, match=r"no scheduler named 'Karras'; did you mean 'karras'\?"):
         run(latents(), SamplingRequest(scheduler="Karras"))
 
 

@@ -169,7 +169,7 @@ def test_who_details_only_the_person_in_the_picture(tmp_path: Path) -> None:
     planned = redetail.plan(source, who=right, end="12f", engine=engine)
     (one,) = planned.regions
     assert one.box(0).center[0] > 210
-    assert [gone.reason for gone in planned.left_out] == ["nobody whom --who shows"]
+    assert [gone.reason for gone in planned.left_out] == ["not the person of --who"]
     assert planned.crops[0].track != planned.left_out[0].number
     subjects = [Subject(who=left, settings={"denoise": 0.11}), Subject(who=right, settings={"denoise": 0.22})]
     crops = redetail.plan(source, subjects=subjects, end="12f", engine=engine).crops

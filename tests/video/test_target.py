@@ -77,7 +77,7 @@ def test_links_in_a_circle_and_to_nowhere(tmp_path: Path, gradients) -> None:
     (tmp_path / "a.mp4").symlink_to(tmp_path / "b.mp4")
     (tmp_path / "b.mp4").symlink_to(tmp_path / "a.mp4")
     (tmp_path / "lost.mp4").symlink_to(tmp_path / "nowhere" / "c.mp4")
-    for name, words in {"a.mp4": "leads to itself", "lost.mp4": "does not exist; make it first"}.items():
+    for name, words in {"a.mp4": "leads to itself", "lost.mp4": "does not exist; create it first"}.items():
         with pytest.raises(OutputError, match=words):
             open_sink(tmp_path / name, source)
         with pytest.raises(InputError, match="There is no file"):

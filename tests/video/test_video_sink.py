@@ -392,7 +392,7 @@ def test_places_where_nothing_can_be_written(tmp_path, gradients):
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "file").write_bytes(b"x")
     cases = {
-        tmp_path / "none" / "a.mp4": "does not exist; make it first",
+        tmp_path / "none" / "a.mp4": "does not exist; create it first",
         tmp_path / "folder.mp4": "is a folder; give a file name",
         tmp_path / "file" / "a.mp4": "is a file",
         tmp_path / "file": "is a file, not a folder",

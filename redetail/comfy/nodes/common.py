@@ -66,7 +66,9 @@ def refiner_ratio(widget_of: Callable[..., Input]) -> Input:
 def refining_inputs() -> dict[str, Input]:
     """The optional inputs of the detailers for AnimateDiff."""
     return {
-        "refiner_basic_pipe_opt": socket("BASIC_PIPE", "A second model over the same latents for the last steps."),
+        "refiner_basic_pipe_opt": socket(
+            "BASIC_PIPE", "A second model that continues on the same latents for the last steps."
+        ),
         "noise_mask_feather": original_widget(
             "mask_feather", more="above 0 it opens step by step (differential diffusion)"
         ),

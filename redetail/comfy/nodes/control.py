@@ -12,7 +12,7 @@ from redetail.segs import Segs
 
 _SEGS = socket("SEGS", "The segments.")
 _NET = socket("CONTROL_NET", "The ControlNet that is applied to every segment's crop.")
-_STRENGTH = number(1.0, 0.0, 10.0, "How strongly; 0 changes nothing.", step=0.01)
+_STRENGTH = number(1.0, 0.0, 10.0, "How strongly it acts; 0 changes nothing.", step=0.01)
 _OPTIONAL = {
     "segs_preprocessor": socket("SEGS_PREPROCESSOR", "Makes the hint from the crop; without it the crop is the hint."),
     "control_image": socket(

@@ -21,7 +21,9 @@ from redetail.segs import Segs
 _DETECTOR = socket("BBOX_DETECTOR", "Finds boxes; a detector of any pack works.")
 _IMAGE = socket("IMAGE", "One image; for a clip use Simple Detector for AnimateDiff (SEGS).")
 _OPTIONAL = {
-    "sam_model_opt": socket("SAM_MODEL", "Cuts each box's mask down to the subject; goes before segm_detector_opt."),
+    "sam_model_opt": socket(
+        "SAM_MODEL", "Cuts each box's mask down to the subject; takes precedence over segm_detector_opt."
+    ),
     "segm_detector_opt": socket("SEGM_DETECTOR", "Cuts each box's mask down to what this detector finds."),
 }
 _HOOK = socket("DETAILER_HOOK", "Passed to the detector.")
@@ -109,8 +111,8 @@ class SegmDetectorSEGS(Node):
     NAME = "SEGM Detector (SEGS)"
     CATEGORY = "ImpactPack/Detector"
     DESCRIPTION = (
-        "Finds subjects and their outlines in one image and makes a segment of each, of the named kinds only if any "
-        "are named."
+        "Finds subjects and their outlines in one image and makes a segment of each; if you name classes, only of "
+        "those."
     )
     SEARCH_ALIASES = ["segm detector", "segment subject"]
     RETURN_TYPES = ("SEGS",)

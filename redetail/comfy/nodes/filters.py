@@ -80,7 +80,12 @@ class ImpactSEGSRangeFilter(Node):
                     tuple(RANGE_MEASURES),
                     "What is measured, in pixels. length_percent: the longer side as a percentage of the shorter one.",
                 ),
-                "mode": toggle(True, "Keep what lies in the range, ends included, or outside.", "inside", "outside"),
+                "mode": toggle(
+                    True,
+                    "Keep what lies inside the range, ends included, or what lies outside it.",
+                    "inside",
+                    "outside",
+                ),
                 "min_value": _count(0, "Lower end of the range."),
                 "max_value": _count(67108864, "Upper end of the range."),
             }

@@ -36,7 +36,7 @@ class RedetailDetailer(Node):
     CATEGORY = "Redetail"
     DESCRIPTION = (
         "Re-diffuses each subject over all its frames together, in a crop that follows it. With a basic_pipe it uses "
-        "your model; without one the small restoration model that comes with redetail, which needs no checkpoint. "
+        "your model; without one, the small restoration model that comes with redetail, which needs no checkpoint. "
         "Connect Redetail Paste to put the result into the frames."
     )
     SEARCH_ALIASES = ["face detailer video", "adetailer video", "restore faces", "video face restoration"]
@@ -52,14 +52,14 @@ class RedetailDetailer(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                **detailer_inputs(widget, more="a larger crop is scaled down, and the change back up"),
+                **detailer_inputs(widget, more="a larger crop is scaled down, and the change is scaled back up"),
                 "refiner_ratio": refiner_ratio(widget),
                 "noise_mask_feather": refining_inputs()["noise_mask_feather"],
                 "color_match": widget("color_match"),
                 "bundled_settings": toggle(
                     True,
-                    "Only without a basic_pipe: sample the bundled model as its card says (one step; of the widgets "
-                    "only the seed counts), or as set in this node.",
+                    "Only without a basic_pipe: sample the bundled model as its card says (in one step; the seed is "
+                    "the only widget that counts), or as set in this node.",
                     "the bundled model's own",
                     "as set here",
                 ),

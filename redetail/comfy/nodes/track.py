@@ -49,7 +49,7 @@ class RedetailTrack(Node):
                     1,
                     0,
                     1000,
-                    "How many subjects are kept, the largest and longest seen first; 0 keeps all.",
+                    "How many subjects are kept, those that are largest and longest in view first; 0 keeps all.",
                     whole=True,
                 ),
                 "confidence": number(

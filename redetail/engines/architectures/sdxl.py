@@ -67,7 +67,7 @@ SDXL = Architecture(
             option="--checkpoint",
             published="huggingface.co/stabilityai/stable-diffusion-xl-base-1.0",
             licence="CreativeML Open RAIL++-M",
-            notes="Stable Diffusion XL; fine-tunes of it are checkpoints too and mostly do faces better",
+            notes="Stable Diffusion XL; fine-tunes of it are checkpoints too and are mostly better at faces",
         ),
         KnownModel(
             name="mm_sdxl_v10_beta.ckpt",

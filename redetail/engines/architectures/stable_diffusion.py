@@ -159,7 +159,7 @@ STABLE_DIFFUSION = Architecture(
             option="--checkpoint",
             published="huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5",
             licence="CreativeML OpenRAIL-M",
-            notes="Stable Diffusion 1.5; fine-tunes of it are checkpoints too and mostly do faces better",
+            notes="Stable Diffusion 1.5; fine-tunes of it are checkpoints too and are mostly better at faces",
         ),
         KnownModel(
             name="mm_sd_v15_v2.ckpt",
@@ -180,7 +180,7 @@ STABLE_DIFFUSION = Architecture(
             option="--lora",
             published="huggingface.co/guoyww/animatediff",
             licence="Apache-2.0",
-            notes="belongs with v3_sd15_mm.ckpt: takes up the look of its training videos",
+            notes="goes with v3_sd15_mm.ckpt: absorbs the look of its training videos",
         ),
         KnownModel(
             name="v2_lora_ZoomIn.ckpt and 7 others",
@@ -201,7 +201,7 @@ STABLE_DIFFUSION = Architecture(
             option="--lora",
             published="huggingface.co/wangfuyun/AnimateLCM",
             licence="see its page",
-            notes="belongs with AnimateLCM_sd15_t2v.ckpt, strength 0.8 to 1",
+            notes="goes with AnimateLCM_sd15_t2v.ckpt, strength 0.8 to 1",
         ),
         KnownModel(
             name="animatediff_lightning_4step_comfyui.safetensors",

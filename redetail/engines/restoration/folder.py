@@ -95,7 +95,7 @@ def _check_shapes(file: WeightFile, config: NetworkConfig) -> None:
         network = skeleton(lambda: RestorationUNet(config))
         wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"{CONFIG} beside {file.path} describes a network that cannot be: {error}.") from error
+        raise ModelError(f"{CONFIG} beside {file.path} describes an impossible network: {error}.") from error
     wrong = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
     if wrong:
         raise ModelError(

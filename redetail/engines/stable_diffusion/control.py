@@ -100,7 +100,7 @@ def _hint(name: str, crops: CropSource, hints: Mapping[str, CropSource]) -> Pixe
         return hints[name].all()
     if name not in hint_names():
         raise SettingsError(
-            f"A ControlNet is to be shown {name!r}, which is neither a hint that can be computed "
+            f"A ControlNet needs the hint {name!r}, which is neither a hint that can be computed "
             f"({', '.join(hint_names())}) nor one of the hints that were given."
         )
     return make_hint(name, crops.all())

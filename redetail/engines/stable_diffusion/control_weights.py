@@ -32,7 +32,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 _PREFIX = "control_model."
 _UNSUPPORTED = {
     "control-lora": "a Control-LoRA, which holds only the difference to a UNet",
-    "sparsectrl": "a SparseCtrl encoder, which has motion layers of its own",
+    "sparsectrl": "a SparseCtrl encoder, which has its own motion layers",
 }
 _WANTED = "a ControlNet for this checkpoint (a .safetensors, .pth or .ckpt file, or a folder in the diffusers layout)"
 # Convolutions of the hint's network in the original numbering: those between are activations.

@@ -33,7 +33,7 @@ def noise_table(scheduler: Mapping[str, Any], motion: Mapping[str, Any]) -> Nois
     name = scheduler.get("beta_schedule", "linear")
     if scheduler.get("trained_betas") is not None or name not in ("linear", "scaled_linear"):
         raise ModelError(
-            f"The model's scheduler_config.json asks for the beta schedule {name!r} or for betas of its own; "
+            f"The model's scheduler_config.json asks for the beta schedule {name!r} or for its own betas; "
             "supported are linear and scaled_linear."
         )
     betas = _betas(scheduler if name == "linear" else {**scheduler, **motion})

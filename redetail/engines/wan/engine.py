@@ -72,8 +72,8 @@ def _experts(parts: WanParts, spec: ModelSpec, placement: Placement) -> Experts:
     """The transformers, of which two are on the device by turns with ``offload``."""
     if parts.low_noise is None and spec.high_noise_loras:
         raise ModelError(
-            f"The LoRA {spec.high_noise_loras[0].path} is for an expert for high noise, but one expert is used alone; "
-            "give --lora, or name both with --low-noise-checkpoint."
+            f"The LoRA {spec.high_noise_loras[0].path} is for the high-noise expert, but only one expert is used; "
+            "give it with --lora, or name both experts with --low-noise-checkpoint."
         )
     modes = placement.modes
     apart = modes.offload or modes.block_offload

@@ -129,7 +129,7 @@ def _patch(transformer: Part) -> int:
     """Cells along a side of a token. A token that spans several latents, or is not square, is not supported."""
     size = transformer.config.get("patch_size", [1, 2, 2])
     if not isinstance(size, list) or len(size) != 3 or size[0] != 1 or size[1] != size[2]:
-        raise ModelError(f"patch_size in {transformer.path} is {size}; 1 and two equal numbers can be used.")
+        raise ModelError(f"patch_size in {transformer.path} is {size}; it must be 1 and two equal numbers.")
     return int(size[1])
 
 

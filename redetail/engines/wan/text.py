@@ -40,7 +40,7 @@ class WanText:
         for name in ("prompt", "negative"):
             self._words(getattr(settings, name), display_name(name))
         if settings.clip_skip != 1:
-            raise SettingsError(f"clip-skip is {settings.clip_skip}; Wan reads the last layer alone, leave it out.")
+            raise SettingsError(f"clip-skip is {settings.clip_skip}; Wan reads only the last layer, so leave it out.")
 
     def __call__(self, prompt: str) -> Tensor:
         """(1, 512, width) float32 on the encoder's device while it works; zeros beyond the prompt's last token."""

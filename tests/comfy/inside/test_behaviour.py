@@ -352,9 +352,9 @@ def test_schedulers_beside_the_recorded_ones(detail: Detail, scheduler: str) -> 
 
 def test_wrong_inputs_are_named(detail: Detail, toys: ModuleType) -> None:
     segments = segs(seg(full_mask()))
-    with pytest.raises(UnknownNameError, match=r"no scheduler named 'karas', did you mean 'karras'\? Choose one of: "):
+    with pytest.raises(UnknownNameError, match=r"no scheduler named 'karas'; did you mean 'karras'\? Choose one of: "):
         detail(pattern(1), segments, scheduler="karas")
-    with pytest.raises(UnknownNameError, match=r"no sampler named 'eulr', did you mean 'euler'\? Choose one of: "):
+    with pytest.raises(UnknownNameError, match=r"no sampler named 'eulr'; did you mean 'euler'\? Choose one of: "):
         detail(pattern(1), segments, sampler_name="eulr")
     with pytest.raises(InputError, match="basic_pipe"):
         detail(pattern(1), segments, toys.pipe()[:4])

@@ -262,7 +262,9 @@ def test_two_experts_must_be_two_and_of_one_model(both: Any, wan_folder: Any) ->
     with pytest.raises(ModelError, match=r"Both experts are .*transformer; leave --low-noise-checkpoint out"):
         load_engine(ModelSpec(checkpoint=wan_folder, low_noise_checkpoint=wan_folder), device="cpu")
     lora = ModelSpec(checkpoint=both, high_noise_loras=("a.safetensors",))
-    with pytest.raises(ModelError, match="is for an expert for high noise, but one expert is used alone; give --lora"):
+    with pytest.raises(
+        ModelError, match="is for the high-noise expert, but only one expert is used; give it with --lora"
+    ):
         load_engine(lora, device="cpu")
 
 
@@ -320,7 +322,7 @@ def test_cancelling_the_vae_adds_the_change_to_the_source(wan: Engine) -> None:
         ({"prompt": "a (face:1.2)"}, "The prompt has weights or BREAK, which Wan cannot read"),
         ({"negative": "a BREAK b"}, "The negative has weights or BREAK"),
         ({"prompt": "0: a; 4: b"}, "The prompt changes over time"),
-        ({"clip_skip": 2}, "clip-skip is 2; Wan reads the last layer alone"),
+        ({"clip_skip": 2}, "clip-skip is 2; Wan reads only the last layer"),
         ({"scheduler": "AYS SD1"}, "no scheduler named"),
         ({"scheduler": "GITS[coeff=1.2]"}, "a noise level on this model lies between 0 and 1"),
         ({"scheduler": "14.6, 3.0, 0"}, "a noise level on this model lies between 0 and 1"),

@@ -89,7 +89,7 @@ def test_a_tensor_too_few_is_not_filled_with_noise(folder: Path) -> None:
         ("transformer", {"in_channels": 36}, "takes 36 channels or an image in addition to the text; .* text-to-video"),
         ("transformer", {"image_dim": 1280}, "or an image in addition to the text"),
         ("transformer", {"text_dim": 32}, "gives 16 features, but the transformer .* takes 32"),
-        ("transformer", {"patch_size": [2, 2, 2]}, "patch_size in .* is .2, 2, 2.; 1 and two equal numbers"),
+        ("transformer", {"patch_size": [2, 2, 2]}, "patch_size in .* is .2, 2, 2.; it must be 1 and two equal numbers"),
         ("transformer", {"num_layers": 1_000_000}, "num_layers in .* must be a whole number from 1 to 256"),
     ],
 )
