@@ -1,7 +1,7 @@
 """``Seg`` and ``Segs``: the exchange type of detailing nodes.
 
-Field names and order are those that every pack which exchanges SEGS reads, so a ``Seg`` is a plain named tuple
-and ``_replace`` works on it. What enters may be anyone's tuple with the same attributes.
+Every pack that exchanges SEGS reads these field names in this order, so a ``Seg`` is a plain named tuple and
+``_replace`` works on it. Input may be any pack's tuple with the same attributes.
 """
 
 from __future__ import annotations

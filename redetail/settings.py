@@ -289,7 +289,7 @@ def with_preset(requested: Mapping[str, Any], presets: Presets) -> dict[str, Any
 
 
 def _checked(item: Field[Any], value: Any) -> Any:
-    """The value as the field keeps it; raises SettingsError where it cannot be."""
+    """The value as the field keeps it; raises SettingsError for an invalid one."""
     if "low" in item.metadata:
         return _checked_number(item.name, value, item.metadata, item.default)
     if "several" in item.metadata:

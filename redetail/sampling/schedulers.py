@@ -29,7 +29,7 @@ Scheduler = str | Schedule | Sequence[float]
 """A scheduler's name, a function, or the sigmas themselves, as text too."""
 
 
-_WHOLE = 0.9999  # from here on a denoise is one of 1: a rule of ComfyUI
+_WHOLE = 0.9999  # a denoise from here on counts as 1, as in ComfyUI
 
 
 def normal(path: NoisePath, steps: int) -> list[float]:
@@ -68,7 +68,7 @@ def exponential(path: NoisePath, steps: int) -> list[float]:
 def ddim_uniform(path: NoisePath, steps: int) -> list[float]:
     """Every floor(1000/n)-th table entry, counted from the second (Song et al. 2020, arXiv 2010.02502, section 4.2).
 
-    It may have more than n steps: what is left over of 1000/n adds to them.
+    It may have more than n steps, since the remainder of 1000/n adds some.
     """
     indices = range(1, len(path), max(len(path) // steps, 1))
     return [*(path.sigmas[index] for index in reversed(indices)), 0.0]
@@ -77,7 +77,7 @@ def ddim_uniform(path: NoisePath, steps: int) -> list[float]:
 def beta(path: NoisePath, steps: int, shape: float = 0.6) -> list[float]:
     """Timesteps at even quantiles of Beta(0.6, 0.6): denser at both ends (Lee et al. 2024, arXiv 2407.12173).
 
-    Timesteps that fall together count once, so it may have fewer than n steps.
+    Timesteps that coincide count once, so it may have fewer than n steps.
     """
     timesteps = np.rint((len(path) - 1) * np.array(_falling_quantiles(steps, shape))).astype(int).tolist()
     return [*(path.sigmas[timestep] for timestep in dict.fromkeys(timesteps)), 0.0]
@@ -85,7 +85,7 @@ def beta(path: NoisePath, steps: int, shape: float = 0.6) -> list[float]:
 
 @lru_cache(maxsize=64)
 def _falling_quantiles(steps: int, shape: float) -> tuple[float, ...]:
-    """Kept, since each segment of a run asks for the same ones, and they take milliseconds."""
+    """Cached, since each segment of a run asks for the same ones, and they take milliseconds."""
     return tuple(symmetric_beta_quantiles(1 - np.arange(steps) / steps, shape).tolist())
 
 
@@ -139,9 +139,10 @@ def flow_scheduler_names() -> tuple[str, ...]:
 
 
 def find_scheduler(name: str) -> Schedule:
-    """The scheduler of that name: those of :func:`scheduler_names`, GITS with coefficient 0.8, 0.85 ... 1.5, and sigmas
-    as text ("14.6, 7.2, 3.1, 0"), which other numbers of steps follow along their curve.
+    """The scheduler of that name.
 
+    Beyond :func:`scheduler_names` these are GITS with coefficient 0.8, 0.85 ... 1.5, and sigmas as text ("14.6, 7.2,
+    3.1, 0"), which are interpolated along their curve for other numbers of steps.
     Raises :class:`~redetail.errors.UnknownNameError`, which lists those that exist, and
     :class:`~redetail.errors.SettingsError` for sigmas that do not fall.
     """
@@ -160,10 +161,9 @@ def find_scheduler(name: str) -> Schedule:
 def schedule(scheduler: Scheduler, path: NoisePath, steps: int, *, drop_penultimate: bool = False) -> list[float]:
     """The whole schedule of ``steps`` steps.
 
-    ``drop_penultimate`` is the rule of some two-call samplers: one step more is made, and the last non-zero sigma taken
-    out. A function or a list, typed or not, is used as it is. Raises
-    :class:`~redetail.errors.UnknownNameError` for an unknown name, :class:`~redetail.errors.SettingsError` for sigmas
-    that do not fall or are not finite.
+    ``drop_penultimate`` is the rule of some two-call samplers: one more step is made, and the last non-zero sigma
+    removed. A function or a list, typed or not, is used as it is. Raises :class:`~redetail.errors.UnknownNameError` for
+    an unknown name, :class:`~redetail.errors.SettingsError` for sigmas that do not fall or are not finite.
     """
     if isinstance(scheduler, str) and is_typed(scheduler):
         sigmas = list(find_scheduler(scheduler)(path, steps))
@@ -180,7 +180,7 @@ def schedule(scheduler: Scheduler, path: NoisePath, steps: int, *, drop_penultim
 
 
 def step_range(steps: int, denoise: float) -> tuple[int, int]:
-    """(start, total): a schedule of ``total`` = floor(steps / denoise) steps is entered ``start`` steps in.
+    """(start, total): a schedule of ``total`` = floor(steps / denoise) steps is entered after ``start`` steps.
 
     Raises :class:`~redetail.errors.SettingsError` unless steps >= 1 and 0 < denoise <= 1.
     """
@@ -204,7 +204,7 @@ def sampled_sigmas(
 
 
 def effective_noise_level(scheduler: Scheduler, path: NoisePath, steps: int, denoise: float) -> float:
-    """The noise level, 0 (clean) to 1 (pure noise), that a run with this ``denoise`` starts from; 0 where none is made.
+    """The noise level, 0 (clean) to 1 (pure noise), that a run with this ``denoise`` starts from; 0 if it has no steps.
 
     On a rectified flow it depends on the shift much more than on ``denoise``: see :meth:`NoisePath.noise_level`.
     """
@@ -213,7 +213,7 @@ def effective_noise_level(scheduler: Scheduler, path: NoisePath, steps: int, den
 
 
 def denoise_for_noise_level(scheduler: Scheduler, path: NoisePath, steps: int, level: float) -> float:
-    """The ``denoise`` with which a run of so many ``steps`` starts from the noise level that is nearest to ``level``.
+    """The ``denoise`` with which a run of ``steps`` steps starts nearest to the noise level ``level``.
 
     Raises :class:`~redetail.errors.SettingsError` unless 0 < level <= 1.
     """
@@ -256,7 +256,7 @@ def sampled_part(whole: Sequence[float], steps: int, denoise: float) -> list[flo
 def refined_parts(
     base: Sequence[float], refiner: Sequence[float], steps: int, denoise: float, ratio: float
 ) -> tuple[list[float], list[float]]:
-    """What a base model and a refiner sample of their whole schedules.
+    """The parts of their schedules that a base model and a refiner sample.
 
     The refiner takes the last ``ratio`` of the steps; the base model leaves the noise of its last sigma. Either list is
     empty where that model has nothing to do. Raises :class:`~redetail.errors.SettingsError` unless 0 <= ratio <= 1.
@@ -277,12 +277,12 @@ def part(sigmas: Sequence[float], start: int, stop: int, *, leftover_noise: bool
 
 
 def distinct(sigmas: Sequence[float]) -> list[float]:
-    """The list without repeated sigmas, which more steps than the path has entries would bring."""
+    """The list without repeated sigmas, which occur if there are more steps than the path has entries."""
     return [sigma for index, sigma in enumerate(sigmas) if index == 0 or sigma != sigmas[index - 1]]
 
 
 def _check_range(sigmas: Sequence[float], path: NoisePath) -> None:
-    """Beyond 1 a rectified flow has no state."""
+    """A rectified flow has no noise level above 1."""
     if not path.variance_exploding and sigmas and sigmas[0] > 1:
         raise SettingsError(
             f"The sigmas start at {sigmas[0]:g}, but a noise level on this model lies between 0 and 1; use sigmas or "

@@ -1,10 +1,10 @@
-"""How far a sampler has come, from the noise level that it asks about."""
+"""The step of a sampler, found from the noise level that it evaluates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Samplers compute some sigmas again in float32; those may fall this far short of the schedule's own.
+# Samplers compute some sigmas again in float32; these may lie this far below those of the schedule.
 _ROUNDING = 1e-5
 
 
@@ -20,9 +20,9 @@ class StepIndex:
         return max(1, len(self.sigmas) - 1)
 
     def step(self, sigma: float) -> int:
-        """The step, 0 to ``steps`` - 1, that evaluates at ``sigma``; what lies between two sigmas belongs to the first.
+        """The step, 0 to ``steps`` - 1, that evaluates at ``sigma``; values between two sigmas belong to the first.
 
-        Without a memory: samplers that look back or ahead get the same answer for the same sigma.
+        It keeps no state: samplers that look back or ahead get the same answer for the same sigma.
         """
         passed = sum(own >= sigma * (1 - _ROUNDING) for own in self.sigmas[1:-1])
         return min(passed, self.steps - 1)

@@ -1,4 +1,4 @@
-"""A denoiser of any number of frames from one that takes only a window of them."""
+"""A denoiser for any number of frames, made from one that takes only a window of them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from redetail.sampling.denoiser import Denoiser, Prediction, predict_both
 class WindowedDenoiser:
     """Evaluates every context window and blends their clean latents, at every model call.
 
-    ``model_for(frames)`` gives the denoiser of some frames: the place where conditions, hints and crops that exist
-    once per frame are sliced. It is called once per window, when this is made. Blending at every call, not once at the
-    end, keeps neighbouring windows consistent. ``cancel`` is checked before each window.
+    ``model_for(frames)`` gives the denoiser of some frames; it slices the conditions, hints and crops that exist once
+    per frame. It is called once per window, when this is made. Blending at every call, not once at the end, keeps
+    neighbouring windows consistent. ``cancel`` is checked before each window.
     """
 
     def __init__(

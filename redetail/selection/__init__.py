@@ -1,4 +1,4 @@
-"""Subject selection: who is to be detailed. A new kind is one module here, and one line in ``KINDS``."""
+"""Subject selection: which subjects are detailed. A new kind is one module here, and one line in ``KINDS``."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ DEFAULT: tuple[Selection, ...] = (DetectorSelection(),)
 
 
 def kinds() -> Mapping[str, type[Selection]]:
-    """Every kind of selection by its name: keyword of the library, key of documents, option of the command line."""
+    """Every kind of selection by its name: the library's keyword, documents' key and command line's option."""
     return KINDS
 
 
 def selections_from_options(options: Mapping[str, Any]) -> tuple[Selection, ...]:
-    """What keywords or typed options select, by the names of :func:`kinds`; empty where they select nothing.
+    """The selections that keywords or typed options ask for, by the names of :func:`kinds`; empty if there are none.
 
     Raises :class:`~redetail.errors.RedetailError` for a value that selects nothing usable, and for a detector beside
     something else.
@@ -75,7 +75,7 @@ def selections_from_document(table: Mapping[str, Any], folder: Path) -> tuple[Se
     """What a document selects; file names are relative to ``folder``.
 
     Raises :class:`~redetail.errors.SettingsError` for a value of the wrong kind, and for a detector beside something
-    else. Documents without a version were written with the detector that was not used; there it is left out.
+    else. Documents without a version name the detector even if it was not used; it is dropped from these.
     """
 
     def read(name: str) -> Selection:

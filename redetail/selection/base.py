@@ -1,4 +1,4 @@
-"""Subject selection: values that say who is to be detailed, and find them in a clip."""
+"""Subject selection: values that say which subjects are detailed, and find them in a clip."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class InMemory(Generic[T]):
-    """A value that has no file name. Two are equal where they hold the same object, since arrays have no equality."""
+    """A value without a file name. Two are equal if they hold the same object, since arrays have no single equality."""
 
     value: T
 
@@ -74,14 +74,14 @@ class Search:
         return self._source.info.size
 
     def open(self, path: Path) -> FrameSource:
-        """A video or picture that is read beside the clip, whose faults are reported like those of the clip."""
+        """A video or picture that is read in addition to the clip; its faults are reported like those of the clip."""
         source = open_source(path, strict=self._strict)
         self._beside.append(source)
         return source
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What was missing or damaged in files that were read beside the clip."""
+        """What was missing or damaged in files that were read in addition to the clip."""
         return tuple(fault for source in self._beside for fault in source.faults)
 
     def frames(self) -> Iterator[Frame]:
@@ -102,15 +102,15 @@ class Search:
             yield frame
 
     def index_of(self, name: str, position: Position) -> int:
-        """The frame at a position in the clip; raises :class:`~redetail.errors.SettingsError` for what is none."""
+        """The frame at a position in the clip; raises :class:`~redetail.errors.SettingsError` for an invalid one."""
         return index_of(name, position, self._source)
 
     def timecode(self, frame: int) -> str:
-        """Where a frame is, as players show it."""
+        """The time of a frame, as players show it."""
         return timecode(frame, self._source.info.rate)
 
     def frame_range(self) -> tuple[int, int]:
-        """Index of the first frame and after the last one, by reading them all: containers only estimate."""
+        """Indices of the first frame and after the last one, found by reading them all: containers only estimate."""
         if self._range is None:
             for _ in self.frames():
                 pass
@@ -119,7 +119,7 @@ class Search:
 
 
 class Selection(ABC):
-    """Who is to be detailed: the base of all kinds, which are frozen values, each in a module of its own.
+    """Which subjects are detailed: the base of all kinds, which are frozen values, each in a separate module.
 
     A kind is registered in :mod:`redetail.selection`. Its ``name`` is the keyword of :func:`redetail.detail`, the key
     of job documents and the option of the command line, ``option``.
@@ -143,7 +143,7 @@ class Selection(ABC):
 
     @abstractmethod
     def to_document(self) -> Any:
-        """What :meth:`from_document` reads, files with their whole paths; None where something is not a file."""
+        """What :meth:`from_document` reads, with absolute paths of files; None if a value is not a file."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -160,5 +160,5 @@ class Selection(ABC):
 
     @property
     def nothing_found(self) -> str:
-        """What the user is told where no subject was found."""
+        """The message if no subject was found."""
         return "No subject was found, so nothing was detailed."

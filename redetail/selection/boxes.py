@@ -41,7 +41,7 @@ class BoxSelection(Selection):
 
     @classmethod
     def from_option(cls, value: BoxLike | Sequence[BoxLike]) -> Self | None:
-        """One box or several, as Box, as four numbers or as an array of such; RegionError for anything else."""
+        """One or several boxes, each a Box, four numbers or an array; RegionError for anything else."""
         boxes = tuple(_boxes(value))
         return cls(boxes) if boxes else None
 
@@ -62,7 +62,7 @@ class BoxSelection(Selection):
         """Refuse boxes that are empty or outside the frame."""
         for box in self.boxes:
             if box.area == 0 or box.clipped(size) is None:
-                region_from_box(box, size, 0, 1, crop_factor=1)  # raises, and has the words for it
+                region_from_box(box, size, 0, 1, crop_factor=1)  # raises with the right message
 
     def find(self, search: Search) -> list[Region]:
         """One region for each box."""
@@ -77,7 +77,7 @@ def _boxes(given: BoxLike | Sequence[BoxLike]) -> Iterator[Box]:
     try:
         rows = [box.as_tuple() if isinstance(box, Box) else box for box in given]
         sides = np.array(rows, np.float64)
-    except (TypeError, ValueError, OverflowError):  # no sequence, no numbers, or rows of another length
+    except (TypeError, ValueError, OverflowError):  # not a sequence, not numbers, or rows of unequal length
         sides = np.empty(())
     if isinstance(given, str) or sides.ndim not in (1, 2) or sides.shape[-1] not in (0, 4):
         raise RegionError(f"box is {shown(given)}; give x1, y1, x2, y2, or a list of such.")

@@ -24,7 +24,7 @@ FADE = 5
 
 @dataclass(frozen=True)
 class DetectorSelection(Selection):
-    """Everybody that ``detector``, a name or your own object, finds.
+    """Every subject that ``detector``, a name or your own object, finds.
 
     Raises :class:`~redetail.errors.UnknownNameError` for a name that does not exist.
     """
@@ -37,7 +37,7 @@ class DetectorSelection(Selection):
     detector: str | Detector = "face"
 
     def __post_init__(self) -> None:
-        # By its name alone: where boxes or masks select, no detector is loaded, nor OpenCV with it.
+        # Only the name: if boxes or masks select the subjects, neither a detector nor OpenCV is loaded.
         if isinstance(self.detector, str) and self.detector not in detector_names():
             raise UnknownNameError("detector", self.detector, detector_names())
         if not isinstance(self.detector, str) and not callable(getattr(self.detector, "detect", None)):
@@ -100,7 +100,7 @@ def loaded(detector: str | Detector) -> Detector:
 
 
 def detect_frames(frames: Iterable[Frame], detector: Detector) -> Detections:
-    """Run a detector over frames, describe faces now and then, and find the cuts between shots."""
+    """Run a detector over frames, describe faces in some of them, and find the cuts between shots."""
     shots, faces = CutDetector(), DescribedFaces()
     start: int | None = None
     per_frame: list[tuple[Detection, ...]] = []
@@ -119,7 +119,7 @@ def track_detections(
 ) -> list[Region]:
     """Turn detections into subjects over time with smooth crop windows.
 
-    A subject that appears or is lost in the middle of a shot fades in or out, where another would suddenly be sharp.
+    A subject that appears or is lost in the middle of a shot fades in or out, so that it does not turn sharp suddenly.
     ``sure``: confidence (0..1) that a subject must reach in some frames; ``max_regions`` keeps only the most prominent.
     """
     tracker = Tracker(sure=sure, unsure=min(UNSURE, sure))
@@ -138,8 +138,10 @@ def track_detections(
 
 
 def looks_real(track: Track, sure: float = SURE) -> bool:
-    """Whether a track is of a face, as far as that can be told: a flower, a guitar or an ape that the detector took for
-    one now and then is not. A face too small to be described must be ``sure`` on average. Other kinds are believed."""
+    """Whether a track is probably a face, not a flower, a guitar or an ape that the detector sometimes takes for one.
+
+    A face too small to be described must be ``sure`` on average. Other kinds are always accepted.
+    """
     if track.label != "face" or track.confidence >= PLAIN:
         return True
     if track.descriptor is None:

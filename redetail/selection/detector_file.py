@@ -1,4 +1,4 @@
-"""Subjects that a user's own detector finds: an ONNX file."""
+"""Subjects that your own detector finds, from an ONNX file."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class DetectorFileSelection(Selection):
         return (self.path,)
 
     def check(self, size: Size) -> None:
-        """Refuse a file that is not such a detector, or on which OpenCV crashes."""
+        """Refuse a file that is not a YOLO detector, or on which OpenCV crashes."""
         check_runs(self.path)
         self._load()
 

@@ -43,7 +43,7 @@ class FileSelection(Selection, Generic[T]):
 
     @contextmanager
     def _naming(self) -> Iterator[None]:
-        """Put the file's name before what is wrong with its content."""
+        """Put the file's name in front of errors in its content."""
         try:
             yield
         except RegionError as error:

@@ -1,4 +1,4 @@
-"""What a filter is: one reason why a subject that was found may be left as it is."""
+"""The base of filters: each is one reason to leave a subject that was found as it is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Filter(ABC, Generic[T]):
-    """One reason why a subject may be left out, with the value that was asked for.
+    """One reason to leave subjects out, with the requested value.
 
     ``name`` is the keyword of :func:`redetail.detail` and the key of job documents; ``option`` says how the value is
     typed on the command line. Raises :class:`~redetail.errors.SettingsError` for a value out of range.

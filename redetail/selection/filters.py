@@ -79,7 +79,7 @@ class SkipFilter(Filter[tuple[Name, ...]]):
 
 @dataclass(frozen=True)
 class ConfidenceFilter(Filter[float]):
-    """Leaves out subjects of which the detector is less sure, on average over their frames."""
+    """Leaves out subjects whose mean confidence over their frames is lower."""
 
     name: ClassVar[str] = "min_confidence"
     option: ClassVar[CommandOption] = CommandOption("X", "leave out subjects found with less confidence, 0 to 1", float)
@@ -136,7 +136,7 @@ class WhoFilter(Filter[tuple[Path, ...]]):
         described_pictures(self.value)
 
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """Everybody else, and those whose faces cannot be told apart."""
+        """Everyone else, and subjects whose faces are too small to compare."""
         known = recognised(described_pictures(self.value), subjects)
         return {
             one.number: "not the person of --who" if one.descriptor is not None else "too small to compare with --who"
@@ -206,7 +206,7 @@ def filters_from_document(table: Mapping[str, Any], folder: Path) -> tuple[Filte
 
 
 def laid_over(filters: Sequence[Filter[Any]], typed: Sequence[Filter[Any]]) -> tuple[Filter[Any], ...]:
-    """Filters with others over them: one of each name, in the order in which they are applied."""
+    """Filters overridden by others of the same name, in the order in which they are applied."""
     by_name = {one.name: one for one in (*filters, *typed)}
     return tuple(by_name[name] for name in FILTERS if name in by_name)
 
@@ -220,7 +220,7 @@ def filtered(
     """
     reasons: dict[int, str] = {}
     for one in filters:
-        every = isinstance(one, OnlyFilter | SkipFilter)  # these name subjects, whether or not they are left
+        every = isinstance(one, OnlyFilter | SkipFilter)  # even those already left out
         reasons = {**one.left_out([s for s in subjects if every or s.number not in reasons]), **reasons}
     kept = [subject for subject in subjects if subject.number not in reasons]
     gone = tuple(LeftOut(s.number, s.label, reasons[s.number]) for s in subjects if s.number in reasons)

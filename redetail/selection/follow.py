@@ -1,4 +1,4 @@
-"""Anything that a box shows on one frame, followed through its shot."""
+"""Whatever a box shows on one frame, followed through its shot."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class FollowBox:
 
 @dataclass(frozen=True)
 class FollowSelection(Selection):
-    """What boxes show on one frame each, forwards and backwards in time to the ends of its shot."""
+    """What each box shows on one frame, followed forwards and backwards in time to the ends of its shot."""
 
     name: ClassVar[str] = "follow"
     option: ClassVar[CommandOption] = CommandOption(
@@ -118,7 +118,7 @@ class FollowSelection(Selection):
 
     @property
     def nothing_found(self) -> str:
-        """What the user is told where the subject left the frame at once."""
+        """The message if the subject could not be followed at all."""
         return (
             "Nothing could be followed, so nothing was detailed; draw the box on a frame that shows the subject well."
         )
@@ -148,7 +148,7 @@ def _shot(key: int, cuts: Sequence[int], search: Search) -> tuple[int, int]:
 
 
 def _followed(search: Search, box: Box, key: int, start: int, stop: int) -> list[Sighting | None]:
-    """Where the subject is in frames ``start`` to ``stop``, of which ``key`` shows it in the box."""
+    """Where the subject is in frames ``start`` to ``stop``; the box shows it in frame ``key``."""
     ahead = search.part(key, stop)
     first = to_uint8(next(ahead).pixels)
     inside = box.clipped(search.size)
@@ -160,7 +160,7 @@ def _followed(search: Search, box: Box, key: int, start: int, stop: int) -> list
 
 
 def _backwards(search: Search, follower: Follower, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
-    """The shrunk pictures of frames ``stop - 1`` down to ``start``: a clip is decoded forwards only."""
+    """The shrunk pictures of frames ``stop - 1`` down to ``start``: a clip can only be decoded forwards."""
     for end in range(stop, start, -CHUNK):
         frames = search.part(max(start, end - CHUNK), end)
         yield from reversed([follower.shrunk(to_uint8(frame.pixels)) for frame in frames])
@@ -169,7 +169,7 @@ def _backwards(search: Search, follower: Follower, start: int, stop: int) -> Ite
 def _regions(
     label: str, sightings: Sequence[Sighting | None], start: int, edges: set[int], search: Search, person: int
 ) -> list[Region]:
-    """The stretches in which the subject is seen; where it is lost inside the shot, the user is told."""
+    """The stretches in which the subject is seen, with a warning where it is lost inside the shot."""
     stretches = stretches_of([one is not None for one in sightings])
     regions = []
     for first, last in stretches:
@@ -197,7 +197,7 @@ def stretches_of(seen: Sequence[bool]) -> list[tuple[int, int]]:
 
 
 def _filled(sightings: Sequence[Sighting | None]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Boxes (F, 4), interpolated where there was no sighting, and in which frames there was one."""
+    """Boxes (F, 4), interpolated between sightings, and (F,) which frames have a sighting."""
     detected = np.array([one is not None for one in sightings])
     known = np.array([one.box.as_tuple() for one in sightings if one is not None], np.float64)
     frames = np.arange(len(sightings))

@@ -1,4 +1,4 @@
-"""Gates over time: frames in which a subject is left as it is, since it needs nothing there."""
+"""Gates over time: a subject is left as it is in the frames in which it needs no detailing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAMPLES = 12
 
 
 def smaller_parts(subject: FoundSubject, limit: float, search: Search) -> FoundSubject:
-    """The subject where the shorter side of its box is below a limit in pixels; its windows fit what is left of it."""
+    """The subject where the shorter side of its box is below a limit in pixels; its windows fit the remaining parts."""
     parts = []
     for region in subject.regions:
         sides = (region.boxes[:, 2:] - region.boxes[:, :2]).min(axis=1)

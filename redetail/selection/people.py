@@ -59,10 +59,10 @@ Picture = TypeVar("Picture")
 
 
 def recognised(people: Mapping[Picture, Descriptor], subjects: Sequence[FoundSubject]) -> dict[int, Picture]:
-    """Whom each subject's number shows; subjects that show nobody of these, or cannot be told apart, are left out.
+    """Which person each subject shows, by its number; subjects that show none of them, or are too small, are missing.
 
-    The nearest pairs come first, since a person cannot be in two places: of subjects that are seen in one frame only
-    the nearest is the person.
+    The nearest pairs come first, since a person cannot be in two places: of subjects in the same frame, only the
+    nearest is the person.
     """
     pairs = [
         (distance(descriptor, subject.descriptor), index, subject, picture)

@@ -1,4 +1,4 @@
-"""Segments of another tool: SEGS as a JSON document (see docs/segs.md)."""
+"""Segments from another tool: SEGS as a JSON document (see docs/segs.md)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SegmentSelection(FileSelection[Mapping[str, Any]]):
         return super().from_option(value)
 
     def check(self, size: Size) -> None:
-        """Refuse whatever in a document cannot be used with frames of that size."""
+        """Refuse a document with anything that cannot be used with frames of that size."""
         with self._naming():
             regions_from_segs(self._document(), size, 0, 1)
 

@@ -1,4 +1,4 @@
-"""Subject selection, carried out: selections find subjects, filters leave some of them out."""
+"""Runs subject selection: selections find subjects, filters leave some of them out."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def select_regions(
 ) -> SelectedRegions:
     """Read the frames of a part of a clip once, find the subjects in them, and leave out those that filters name.
 
-    Raises :class:`~redetail.errors.InputError` where the part holds no frame, and what selections and filters raise;
-    what is wrong with a box or a file is refused before any frame is read.
+    Raises :class:`~redetail.errors.InputError` where the part holds no frame, and whatever selections and filters
+    raise; unusable boxes and files are refused before any frame is read.
     """
     for selection in selections:
         selection.check(search.size)

@@ -1,4 +1,4 @@
-"""Filters by size and sharpness: subjects that need nothing, or are too small to gain from it."""
+"""Filters by size and sharpness: they leave out subjects that need no detailing or are too small for it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class SmallerFilter(NumberFilter):
             raise SettingsError(f"only-smaller-than is {self.value:g}; it must be a number of pixels above 0.")
 
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """Those that are never so small for long enough; :mod:`redetail.selection.gates` cuts the others."""
+        """Those that are never that small for long enough; :mod:`redetail.selection.gates` cuts the others."""
         return {
             one.number: f"its {one.side:.0f} pixels are not less than {self.value:g}"
             for one in subjects

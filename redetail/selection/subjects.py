@@ -29,7 +29,7 @@ class FoundSubject:
 
     @property
     def kind(self) -> str:
-        """What it is: its label without the number that tracks of one kind are told apart by."""
+        """What it is: its label without the number that distinguishes tracks of one kind."""
         name, _, number = self.label.rpartition(" ")
         return name if number.isdecimal() and name else self.label
 
@@ -55,7 +55,7 @@ class FoundSubject:
         return mean_descriptor([region.descriptor for region in self.regions if region.descriptor is not None])
 
     def meets(self, other: FoundSubject) -> bool:
-        """Whether both are seen in one frame, so that they cannot be one person."""
+        """Whether both are seen in the same frame, and so cannot be one person."""
         return any(
             one.start < two.stop and two.start < one.stop for one in self.regions for two in other.regions
         )  # fmt: skip

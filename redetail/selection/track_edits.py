@@ -50,7 +50,7 @@ def merged(tracks: Tracks, names: Sequence[Name]) -> Tracks:
 
 
 def split(tracks: Tracks, name: Name, frame: int) -> Tracks:
-    """One track as two: what starts at ``frame`` becomes the last track, under a label of its own.
+    """One track as two: the part from ``frame`` on becomes the last track, under a new label.
 
     Raises :class:`~redetail.errors.RegionError` where the track does not lie on both sides of that frame.
     """

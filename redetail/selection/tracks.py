@@ -1,4 +1,4 @@
-"""Subjects that a tracks document lists: what ``redetail track`` wrote, and what a person made of it."""
+"""Subjects that a tracks document lists: written by ``redetail track``, and perhaps edited by a person."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class TracksSelection(FileSelection[Tracks]):
         return super().from_option(value)
 
     def check(self, size: Size) -> None:
-        """Refuse a file that is not such a document, or that is for frames of another size."""
+        """Refuse a file that is not a tracks document, or that is for frames of another size."""
         tracks = self._tracks()
         if tracks.size != size:
             with self._naming():
                 raise RegionError(f"The tracks are for frames of {tracks.size} pixels, not {size}; track this clip.")
 
     def find(self, search: Search) -> list[Region]:
-        """The regions of its tracks, where they are in the part of the clip."""
+        """The regions of its tracks that lie in the searched part of the clip."""
         start, stop = search.frame_range()
         return self._tracks().regions(search.crop_factor, start, stop)
 

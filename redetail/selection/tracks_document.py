@@ -1,4 +1,4 @@
-"""Tracks as a document that a person can edit (docs/tracks.md): who is where, without pictures and descriptors."""
+"""Tracks as a document that a person can edit (docs/tracks.md): labels and boxes, without pictures and descriptors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Tracklet:
         return self.start + len(self.boxes)
 
     def between(self, start: int, stop: int) -> Tracklet | None:
-        """The part in frames ``start`` to ``stop`` (excluded), without a fade where it was cut; None where empty."""
+        """The part in frames ``start`` to ``stop`` (excluded), without a fade where it was cut; None if empty."""
         first, last = max(start, self.start), min(stop, self.stop)
         if first >= last:
             return None
@@ -67,7 +67,7 @@ class Tracks:
 
     @classmethod
     def of(cls, found: Sequence[FoundSubject], size: Size) -> Self:
-        """The tracks of subjects that were found; their boxes are kept to the bit."""
+        """The tracks of subjects that were found, with exactly the same boxes."""
         return cls(size, tuple(SubjectTrack(one.label, tuple(map(_tracklet, one.regions))) for one in found))
 
     def regions(self, crop_factor: float, start: int, stop: int) -> list[Region]:
@@ -133,7 +133,7 @@ class _Wrong(Exception):
 
 
 class _Reader:
-    """Reads a document value by value, and knows at which keys it is."""
+    """Reads a document value by value, and knows the keys that lead to each."""
 
     def tracks(self, document: Any) -> tuple[Size, tuple[SubjectTrack, ...]]:
         table = self._table(document, (), ("tracks_version", "size", "tracks"))

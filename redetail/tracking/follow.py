@@ -1,10 +1,10 @@
-"""Anything followed from a box on one frame: by its motion, and by what it looks like.
+"""Follows whatever a box shows on one frame, by its motion and by its appearance.
 
 Motion is the median flow of points inside the box (Kalal et al., "Forward-Backward Error", ICPR 2010): points that do
-not come back to where they began are left out, the box moves by the median of the others and grows by the median ratio
-of their distances. Appearance is a few patches, compared by normalised cross-correlation, as in TLD (Kalal et al.,
-PAMI 2012): they correct the drift of the motion, say when the subject is covered, and find it again. The patch that the
-user drew is never dropped; others join where motion and appearance agree, so that the subject may turn.
+not come back to where they started are left out, the box moves by the median of the others and grows by the median
+ratio of their distances. Appearance is a few patches, compared by normalised cross-correlation, as in TLD (Kalal et
+al., PAMI 2012): they correct the drift of the motion, say when the subject is covered, and find it again. The patch
+that the user drew is never dropped; others join where motion and appearance agree, so that the subject may turn.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Follower:
         return best
 
     def _again(self, picture: RGB8) -> Sighting | None:
-        """By appearance alone, where no other place looks nearly as much like it."""
+        """By appearance alone, if no other place looks nearly as similar."""
         reach = AGAIN_REACH + DRIFT * self._missed
         places = list(_searched(picture, self._patches, self._box, AGAIN_SCALES, reach))
         best = self._best(picture, [box for box, _ in places])
@@ -121,7 +121,7 @@ class Follower:
         return max(0.0, *(correlation(patch, known) for known in self._patches))
 
     def _nearest(self, picture: RGB8, expected: Box) -> list[Patch]:
-        """The patches that are most like what is expected there: searching all of them would take long."""
+        """The patches most similar to what is expected there: searching all of them would take too long."""
         patch = _patch(picture, expected)
         return sorted(self._patches, key=lambda known: -correlation(patch, known))[:SEARCHED]
 
@@ -213,7 +213,7 @@ def correlation(one: Patch, other: Patch) -> float:
 
 
 def _cut(picture: RGB8, x1: int, y1: int, x2: int, y2: int) -> tuple[RGB8, tuple[int, int]]:
-    """The part of a picture inside these corners, and where it begins."""
+    """The part of a picture inside these corners, and its top left corner."""
     x1, y1 = max(0, x1), max(0, y1)
     return picture[y1 : max(y1, y2), x1 : max(x1, x2)], (x1, y1)
 

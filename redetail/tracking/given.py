@@ -32,7 +32,7 @@ MARGIN = 16
 def region_from_box(box: Box, frame: Size, start: int, stop: int, *, crop_factor: float, label: str = "box") -> Region:
     """A subject that stays where it is in frames ``start`` to ``stop`` (excluded).
 
-    What of the box lies outside the frame is cut off, with a warning in the log. Raises
+    Any part of the box outside the frame is cut off, with a warning in the log. Raises
     :class:`~redetail.errors.RegionError` for a box that is empty or outside, and for an empty range of frames.
     """
     check_crop_factor(crop_factor)
@@ -66,7 +66,7 @@ def frame_count(start: int, stop: int) -> int:
 
 
 def inside_frame(box: Box, frame: Size, what: str) -> Box:
-    """The part of the box inside the frame; ``what`` begins the sentence of the error or the warning."""
+    """The part of the box inside the frame; errors and warnings start with ``what``."""
     if box.area == 0:
         raise RegionError(f"{what} has a side of zero; give a box that covers the subject.")
     inside = box.clipped(frame)
@@ -88,13 +88,13 @@ def regions_from_masks(
 ) -> list[Region]:
     """The subject that masks show: one still mask for all frames ``start`` to ``stop``, or one mask for each.
 
-    ``masks`` are (H, W) uint8 0..255 of the frame's size (or bool), read one by one. The window follows what is
-    visible in them; frames before the first and after the last visible one are left out, and where the mask is empty
-    in between the window moves on and nothing is selected. All that a mask shows is one subject; at the frames
-    ``cuts``, where new shots begin, so do new regions of it. Specks, and what makes single frames unlike all around
-    them, are left out, with a warning in the log.
+    ``masks`` are (H, W) uint8 0..255 of the frame's size (or bool), read one by one. The window follows what is visible
+    in them; frames before the first and after the last visible one are left out, and where the mask is empty in between
+    the window moves on and nothing is selected. All that a mask shows is one subject; at the frames ``cuts``, where new
+    shots start, a new region of it starts too. Specks, and parts that only single frames have, are left out, with a
+    warning in the log.
 
-    Raises :class:`~redetail.errors.RegionError` for masks of another size, kind or number and where all are empty.
+    Raises :class:`~redetail.errors.RegionError` for masks of another size, kind or number and if all are empty.
     """
     frames = frame_count(start, stop)
     packed = [_packed(mask, frame, index) for index, mask in enumerate(masks)]
@@ -123,7 +123,7 @@ def regions_from_masks(
 
 
 def _without_faults(packed: Sequence[_Packed | None], start: int) -> list[_Packed | None]:
-    """The masks, where a frame is unlike all around it only what it shows near the place expected."""
+    """The masks; of a frame unlike all those around it, only the parts near the expected place."""
     seen = [(index, mask) for index, mask in enumerate(packed) if mask is not None]
     unlike = unlike_frames(np.array([mask.visible.as_tuple() for _, mask in seen], np.float64))
     steady = list(packed)

@@ -1,6 +1,6 @@
 """Faults of masks that segmenters make: specks and lines in a frame, and frames that are unlike all around them.
 
-Left alone, a single white pixel far away would size the crop window of the whole clip.
+Left in, a single white pixel far away would determine the size of the crop window throughout the clip.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def without_specks(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def unlike_frames(boxes: Boxes) -> dict[int, Boxes]:
-    """Frames whose box (of F, 4) is far from those before and after, which agree; and the box expected there.
+    """Frames whose box (of F, 4) is far from those before and after, although these agree; and the box expected there.
 
     At an end of the clip there is one side alone, whose boxes must agree with one another.
     """

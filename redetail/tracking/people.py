@@ -1,4 +1,4 @@
-"""Whose tracks they are, by descriptors of faces: what motion alone would confuse.
+"""Tells people apart by descriptors of their faces, where motion alone would confuse them.
 
 Motion decides first. A descriptor is asked only where a face was not seen in the frame before, nearly where it is now;
 there it may veto. When a clip has ended, tracks of one person are joined: across cuts, exits and long occlusions.
@@ -33,7 +33,7 @@ Descriptor = NDArray[np.float32]
 
 
 def is_somebody_else(face: Descriptor | None, known: Iterable[Descriptor]) -> bool:
-    """Whether a face is certainly not the one that these descriptors are of; where nothing is known it may be."""
+    """Whether a face certainly does not belong to these descriptors; False if nothing is known."""
     distances = [float(np.linalg.norm(face - other)) for other in known] if face is not None else []
     return bool(distances) and min(distances) > VETO
 
@@ -41,8 +41,8 @@ def is_somebody_else(face: Descriptor | None, known: Iterable[Descriptor]) -> bo
 def joined_people(tracks: Sequence[Track]) -> list[Track]:
     """The tracks in their order; those that show one person get a common ``person``.
 
-    The nearest pairs are joined first. Nobody is in two places, so tracks that share a frame, or that a track of the
-    other's person shares one with, are two people however alike they look.
+    The nearest pairs are joined first. A person cannot be in two places: tracks that share a frame are two people
+    however alike they look, and a track that shares a frame with any track of a person is somebody else's.
     """
     groups = {index: [index] for index in range(len(tracks))}
     for apart, i, j in sorted(_pairs(tracks)):

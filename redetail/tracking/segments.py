@@ -1,4 +1,4 @@
-"""Segments of other tools to regions, and regions to segments."""
+"""Converts segments of other tools to regions, and regions to segments."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _numbers(mapping: Mapping[str, Any], key: str, count: int, name: str) -> tup
 
 
 def _box(values: Iterable[Any], name: str) -> Box:
-    """A segment's box; the error of a bad one says whose it is."""
+    """A segment's box; the error for a bad one names the segment."""
     try:
         return Box(*(float(value) for value in values))
     except RegionError as error:
@@ -175,7 +175,7 @@ def _scaled_window(box: Box, kx: float, ky: float, name: str) -> Box:
 
 
 def _whole_pixels(box: Box) -> Box:
-    """The box with its corners cut to whole pixels; the rounding of a product must not cost one."""
+    """The box with its corners cut to whole pixels; a rounding error in a product must not cost a pixel."""
     return Box(*(float(math.floor(value + 1e-6)) for value in box.as_tuple()))
 
 

@@ -1,14 +1,14 @@
-"""Boxes of single frames joined to subjects over time.
+"""Joins boxes of single frames into subjects over time.
 
 Two-stage association after ByteTrack (Zhang et al., ECCV 2022): sure detections are matched first, unsure ones only
 continue what is left over, so that a face that turns away or is half covered stays the same subject. Motion is a
 constant-velocity alpha-beta filter, the steady state of a Kalman filter. Boxes are matched greedily, best overlap
 first: faces hardly overlap one another, so an optimal assignment would find the same pairs.
 
-Nothing is decided too early: a track may begin with unsure detections, and what turns out to be none (too few
+Nothing is decided too early: a track may begin with unsure detections, and one that turns out to be false (too few
 detections, never sure) is dropped when it ends. Descriptors of faces, where detections have them, keep tracks from
-moving over to another person and join those of one (:mod:`redetail.tracking.people`). Only boxes and descriptors are
-kept, so memory grows by some bytes a frame.
+moving over to another person, and join the tracks of one person (:mod:`redetail.tracking.people`). Only boxes and
+descriptors are kept, so memory grows by a few bytes per frame.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class _Candidate:
 
 
 class Tracker:
-    """Feeds on detections frame by frame; :meth:`finish` gives the tracks.
+    """Takes detections frame by frame; :meth:`finish` returns the tracks.
 
     ``sure``: confidence (0..1) of a detection that counts as certain; a track needs some of these. ``unsure``: least
     confidence that continues a track. ``max_gap``: frames that a subject may be hidden. ``min_hits``: detections that
@@ -208,7 +208,7 @@ class Tracker:
         self._ended += [_track(candidate) for candidate in candidates if self._credible(candidate)]
 
     def _credible(self, candidate: _Candidate) -> bool:
-        """Whether it was seen often and surely enough to be somebody."""
+        """Whether it was seen often enough, and with enough confidence, to be a subject."""
         needed = min(self._min_hits, self._update - self._shot_began)
         confidences = np.array([detection.confidence for _, detection in candidate.seen])
         sure, certain = int((confidences >= self._sure).sum()), int((confidences >= CERTAIN).sum())
@@ -217,8 +217,10 @@ class Tracker:
 
 
 def _overlap(track: _Candidate, index: int, detection: Detection, update: int) -> float:
-    """How well a detection continues a track, 0..1: it went on as before, or it stopped. ``update`` is the one before:
-    a face that was seen there, nearly in the same place, needs no descriptor."""
+    """How well a detection continues a track, 0..1, if the subject kept moving as before or stopped.
+
+    ``update`` is the one before: a face that was seen there, nearly in the same place, needs no descriptor.
+    """
     moved, rested = track.predicted(index), track.seen[-1][1].box
     if detection.label != track.label or _area_ratio(moved, detection.box) > MAX_AREA_RATIO:
         return 0.0
@@ -276,7 +278,7 @@ def _without_doubles(tracks: Sequence[Track]) -> list[Track]:
 
 
 def _shared(track: Track, other: Track) -> float:
-    """Share of the track's frames in which both are in the same place."""
+    """Share of the track's frames in which both tracks are in the same place."""
     start, stop = max(track.start, other.start), min(track.stop, other.stop)
     same = [
         Box(*track.boxes[i - track.start]).iou(Box(*other.boxes[i - other.start])) > 0.5 for i in range(start, stop)

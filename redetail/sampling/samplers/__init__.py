@@ -31,7 +31,7 @@ __all__ = ["SAMPLERS", "Sampler", "SamplerFunction", "Step", "Steps", "find_samp
 
 
 def _calls(per_step: int, spared: int) -> Callable[[int], int]:
-    """Calls for n steps: ``per_step`` each, ``spared`` fewer at the end, at least one a step."""
+    """Calls for n steps: ``per_step`` each, ``spared`` fewer at the end, at least one per step."""
     return lambda steps: max(per_step * steps - spared, steps)
 
 

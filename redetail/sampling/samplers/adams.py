@@ -60,7 +60,7 @@ def ipndm(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSou
 def ipndm_v(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
     """iPNDM with weights for uneven steps (Zhou et al. 2023, arXiv 2312.00094), in modified divided differences.
 
-    Those are Adams-Bashforth's but for three terms, which are as recorded and cost it orders: see docs/samplers.md.
+    They are Adams-Bashforth's except for three terms, which are as recorded and lower the order: see docs/samplers.md.
     """
     return _multistep(denoise, x, sigmas, 4, _uneven_weights)
 

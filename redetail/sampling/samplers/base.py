@@ -44,7 +44,7 @@ class Sampler:
     over the whole schedule ("brownian_part": over the sampled part). ``drop_penultimate``: whether its schedules leave
     out the last sigma before 0. ``mask_seed_offset``: added to the seed of the noise that masked surroundings show.
     ``needs_path``: whether the function takes the model's noise path, as keyword ``path``. ``scaled``: whether it is
-    written for a variance exploding path, and on others works on states divided by alpha (see
+    written for a variance exploding path, and works on states divided by alpha on others (see
     :mod:`redetail.sampling.samplers.scaled`).
     """
 

@@ -57,8 +57,8 @@ def dpmpp_2s_ancestral(
 def dpmpp_2s_ancestral_cfg_pp(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
     """The same with CFG++ (Chung et al. 2024, arXiv 2406.08070): each half takes the newest negative prediction.
 
-    As recorded: the second half sets off a prediction at the middle against one at the start, so that it keeps the
-    recorded look, but converges to no solution as the steps get finer.
+    As recorded, the second half combines a prediction at the middle with one at the start; this keeps the recorded
+    look, but does not converge as the steps get finer.
     """
     for sigma, sigma_next in intervals(sigmas):
         start, x0, _ = cfg_pp(denoise, x, sigma)

@@ -15,7 +15,7 @@ from redetail.sampling.denoiser import Denoiser
 from redetail.sampling.noise import NoiseSource
 from redetail.sampling.samplers.base import Step, Steps, add, slope
 
-# Ways in lambda that are as good as none.
+# Distances in lambda below which there is nothing left to do.
 _NO_WAY = 1e-5
 
 
@@ -63,7 +63,7 @@ def _ends(sigmas: Sequence[float]) -> tuple[float, float]:
 
 
 def dpm_fast(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
-    """DPM-Solver-fast, section 3.4: steps even in ln sigma, of order 3 as far as the number of calls allows."""
+    """DPM-Solver-fast, section 3.4: steps even in ln sigma, of order 3 where the number of calls allows it."""
     calls = len(sigmas) - 1
     orders = [3] * (calls // 3 - 1) + [2, 1] if calls % 3 == 0 else [3] * (calls // 3) + [calls % 3]
     start, stop = _ends(sigmas)
@@ -86,7 +86,7 @@ def dpm_adaptive(
 ) -> Steps:
     """DPM-Solver-23 with step size control, appendix C of the paper: the step is halved or grown until orders agree.
 
-    A schedule of one step to 0 leaves no way to go: its first sigma is the last above 0, and is evaluated once. The
+    A schedule of one step to 0 has nothing to adapt: its first sigma is the last above 0, and is evaluated once. The
     controller is integral, its factor limited smoothly (Soderlind and Wang 2006): 1 + atan(factor - 1).
     """
     lam, stop = _ends(sigmas)

@@ -21,7 +21,7 @@ def res_multistep(
     evaluate: Evaluate = directly,
     eta: float = 0.0,
 ) -> Steps:
-    """The change of x0 over the last step, carried on and integrated exactly; ``eta`` 1 adds noise after each step.
+    """The change of x0 over the last step, extrapolated and integrated exactly; ``eta`` 1 adds noise after each step.
 
     With CFG++ (Chung et al. 2024, arXiv 2406.08070) it is the negative prediction that is integrated, as recorded.
     """

@@ -1,4 +1,4 @@
-"""Second and third order by further network calls within a step. The step to 0 is always Euler's."""
+"""Second and third order, by further network calls within a step. The step to 0 is always Euler's."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def heun(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSour
 def heunpp2(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
     """Heun's method with up to three slopes, whose weights shift to the near one as sigma falls.
 
-    A known sampler without a paper; the weights are a recorded fact: with k slopes, the one at sigma' weighs
-    sigma' / (k * first sigma), and the slope at the start takes the rest. Three slopes, two in the last step but one,
-    one in the last.
+    A known sampler without a paper; the weights are a recorded fact: with k slopes, the one at sigma' weighs sigma' /
+    (k * first sigma), and the slope at the start takes the rest. There are three slopes, two in the last step but one,
+    and one in the last.
     """
     for index, (sigma, sigma_next) in enumerate(intervals(sigmas)):
         x0 = denoise(x, sigma)

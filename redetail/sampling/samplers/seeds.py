@@ -18,7 +18,7 @@ Weight = Callable[[float, float, float], float]
 def _stages(
     denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource, places: Sequence[float], weight: Weight
 ) -> Steps:
-    """Stages at ``places`` (parts of the step in lambda, the last 1); all on one path of the noise, eta = 1."""
+    """Stages at ``places`` (shares of the step in lambda, the last one 1), all on one noise path, eta = 1."""
     for sigma, sigma_next in intervals(sigmas):
         x0 = denoise(x, sigma)
         if sigma_next == 0:
