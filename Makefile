@@ -12,12 +12,12 @@ COMFY_NEEDS := tests/comfy/inside/requirements.txt
 
 help:
 	@echo "make test    lint, strict types, import order and all tests"
-	@echo "make lint    all of that but the tests"
-	@echo "make comfy   install the ComfyUI that the tests of the nodes run in, into $(COMFY)/; make test does so itself"
+	@echo "make lint    all of that except the tests"
+	@echo "make comfy   install the ComfyUI for the tests of the nodes into $(COMFY)/; make test does this itself"
 	@echo "make demo    detail a softened real clip; results and figures go to out/"
-	@echo "make picture the demo, and its contact sheet as the picture of the README"
+	@echo "make picture run the demo and use its contact sheet as the README's picture"
 	@echo "make bench   speed and memory against the naive algorithm"
-	@echo "make fuzz    damaged and hostile input of every kind, some 1,800 cases: prints counts, fails where one is not 0"
+	@echo "make fuzz    damaged and hostile input of every kind, some 2,600 cases; fails unless all counts are 0"
 	@echo "make clean   remove out/, caches and both environments"
 
 # The stamp is made last, so that an installation that broke off is repeated.

@@ -134,3 +134,9 @@ def test_the_index_of_the_docs_names_every_page() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
     assert {page for page in pages if f"]({page})" not in index} == set()
+
+
+def test_third_party_parts_are_all_named() -> None:
+    named = (ROOT / "THIRD_PARTY.md").read_text()
+    bundled = {path.parent.relative_to(ROOT) for path in (ROOT / "redetail" / "bundled").glob("*/README.md")}
+    assert [str(folder) for folder in bundled if f"]({folder.as_posix()})" not in named] == []

@@ -50,7 +50,7 @@ def test_cores_are_shared_out_machine_by_machine() -> None:
     assert share_of(ray, Cluster(cores=5), None) == Share(3 + 2, 5, 0)
     with pytest.raises(SettingsError, match="No machine of the Ray cluster has 17 cores; the largest has 16"):
         share_of(ray, Cluster(cores=17), None)
-    with pytest.raises(SettingsError, match="it offers 0"):
+    with pytest.raises(SettingsError, match="the largest has 0"):
         share_of(nodes({}), Cluster(), None)
 
 
