@@ -75,7 +75,7 @@ def test_what_ray_refuses_is_one_sentence() -> None:
     )
     assert _refusal("auto", words) == (
         "The Ray cluster runs Ray 2.9.0, Python 3.10.1, but this machine has Ray 2.60.0, Python 3.11.2; install the "
-        "same on all of them."
+        "same versions on all machines."
     )
     assert _refusal("auto", "Could not find any running Ray instance.") == (
         "No Ray cluster runs on this machine; start one with 'ray start --head', or use --ray local."
