@@ -1,6 +1,6 @@
-"""A small discriminator of clips: is a frame, beside its neighbour moved onto it, an original or a restored one?
+"""A small discriminator of clips: is a frame, next to its warped neighbour, an original or a restored one?
 
-What flickers looks false to it. It judges pixels and, since it has little time to learn in, what a frozen network sees
+Flicker looks false to it. It judges pixels and, since it has little time to learn in, what a frozen network sees
 of them (Sauer et al. 2021, "Projected GANs Converge Faster", arXiv:2111.01007). Relativistic average least squares
 (Jolicoeur-Martineau 2018, arXiv:1807.00734).
 """
@@ -58,14 +58,14 @@ class Adversary:
         return {"judge": self.judge.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         self.judge.load_state_dict(state["judge"])
         self.optimizer.load_state_dict(state["optimizer"])
 
     def loss(
         self, soft: Tensor, clean: Tensor, output: Tensor, flows: Flows, seen: list[Tensor], wanted: list[Tensor]
     ) -> Tensor:
-        """The network's part of the game."""
+        """The loss of the network that is trained against it."""
         self.judge.requires_grad_(False)
         with torch.no_grad():
             true = self.judge(shown(soft, clean, flows), wanted)
@@ -77,7 +77,7 @@ class Adversary:
     def learn(
         self, soft: Tensor, clean: Tensor, output: Tensor, flows: Flows, seen: list[Tensor], wanted: list[Tensor]
     ) -> Tensor:
-        """One step of the discriminator; returns its loss, 1 where it cannot tell."""
+        """One step of the discriminator; returns its loss, which is 1 if it cannot tell the two apart."""
         true = self.judge(shown(soft, clean, flows), wanted)
         made = self.judge(shown(soft, output, flows), [x.detach() for x in seen])
         parts = [
@@ -92,9 +92,9 @@ class Adversary:
 
 
 def shown(soft: Tensor, clip: Tensor, flows: Flows) -> Tensor:
-    """(B*F, 12, h, w): the crop, the frame, what is fine in it, and its difference from the frame before moved onto it.
+    """(B*F, 12, h, w): the crop, the frame, its fine detail, and its difference from the warped frame before.
 
-    The first frame, and a single one, has no such difference.
+    The first frame of a clip has no such difference.
     """
     moved = clip.clone()
     if flows is not None:

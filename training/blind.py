@@ -1,12 +1,12 @@
-"""A blind comparison of two ways: `python training/blind.py ask ...`, look and write down, `... tell ...`.
+"""A blind comparison of two ways: run `python training/blind.py ask ...`, note your answers, run `... tell ...`.
 
-`ask --outputs OUT/outputs_half.npz ... --ways NEW OLD --output FOLDER --seed N` writes one picture a pair, left against
-right in an order drawn by the seed: the middle of three frames of each side, enlarged. Some pairs are checks: the same
-thing twice, and the original against the softened clip. The key goes to a file of its own, which the one who looks does
-not open.
+`ask --outputs OUT/outputs_half.npz ... --ways NEW OLD --output FOLDER --seed N` writes one picture per pair, left
+against right in an order drawn with the seed: the middle of three frames of each side, enlarged. Some pairs are checks:
+the same clip twice, and the original against the softened clip. The key is in a separate file, which the person who
+answers does not open.
 
-Answers are a text file with a line a pair: its number and `left`, `right` or `same`. `tell --folder FOLDER --answers
-FILE ...` counts them, each file one sitting, and writes them with the key to FOLDER/result.json, raw.
+Answers are a text file with one line per pair: its number and `left`, `right` or `same`. `tell --folder FOLDER
+--answers FILE ...` counts them, each file one sitting, and writes them with the key to FOLDER/result.json, raw.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ENLARGED, GAP = 4, 24
 
 
 def pairs(clips: list[str], ways: tuple[str, str], rng: np.random.Generator) -> list[dict[str, str]]:
-    """What is shown, in random order: which clip, what is left, what is right, and of which kind the pair is."""
+    """The pairs in random order: the clip, what is left and right, and the kind of pair."""
     drawn = [("compared", clip, ways) for clip in clips]
     drawn += [("identical", clip, (ways[0], ways[0])) for clip in rng.choice(clips, CHECKS, replace=False)]
     drawn += [("obvious", clip, (ORIGINAL, SOFT)) for clip in rng.choice(clips, CHECKS, replace=False)]

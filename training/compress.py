@@ -1,9 +1,10 @@
 """Make a model faster without training: `python training/compress.py --model FOLDER --data DATA --output FOLDER`.
 
-What the convolutions of the coarse levels put out lies near a subspace of far fewer dimensions than they have channels,
-and so does what the networks read in the neighbours. Both are found by running the model on damaged training clips, and
-the weights are replaced by products of two smaller ones (Zhang et al. 2016, "Accelerating Very Deep Convolutional
-Networks", arXiv:1505.06798). Both ends of the dial get the same subspaces, so that their weights can still be mixed.
+The outputs of the convolutions at the coarse levels lie near a subspace of far fewer dimensions than they have
+channels, and so does what the networks read from the neighbours. Both are found by running the model on damaged
+training clips, and the weights are replaced by products of two smaller ones (Zhang et al. 2016, "Accelerating Very Deep
+Convolutional Networks", arXiv:1505.06798). Both ends of the dial get the same subspaces, so that their weights can
+still be mixed.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ from redetail.settings import resolve
 log = logging.getLogger("compress")
 
 SIDE, CLIPS, FRAMES = 128, 8, 8  # of a batch of clips on which the subspaces are found
-WEIGHINGS = {"fuse": "narrow", "review": "narrow_drafts"}  # what weighs neighbours up, and what narrows them before
+WEIGHINGS = {"fuse": "narrow", "review": "narrow_drafts"}  # what weighs the neighbours, and what narrows them first
 
 
 class Moments:
-    """Mean and second moments of the channels of what passes, in double precision."""
+    """Mean and second moments of the channels of everything added, in double precision."""
 
     def __init__(self) -> None:
         self.count, self.total, self.products = 0, torch.zeros(()), torch.zeros(())
@@ -78,7 +79,7 @@ def ranked(network: RestorationUNet, ranks: tuple[int, ...]) -> Iterator[tuple[s
 
 @contextmanager
 def observed(network: RestorationUNet, ranks: tuple[int, ...], moments: dict[str, Moments]) -> Iterator[None]:
-    """While this is open, what leaves the convolutions, and what the neighbours tell, is added to the moments."""
+    """While this is open, the outputs of the convolutions and the neighbours' input are added to the moments."""
     handles = []
     for name, part, _ in ranked(network, ranks):
         taken = moments.setdefault(name, Moments())
@@ -97,10 +98,10 @@ def observed(network: RestorationUNet, ranks: tuple[int, ...], moments: dict[str
 
 
 def narrowing(seen: Tensor, weights: list[Tensor], rank: int) -> tuple[Tensor, Tensor]:
-    """(rank, C) and (C, rank): into fewer channels and back, so that what these weights make of it changes least.
+    """(rank, C) and (C, rank): into fewer channels and back, chosen so that the output of these weights changes least.
 
     ``seen`` (C, C): the second moments of the channels; ``weights``: (outputs, C, k, k) of the convolutions that read
-    them. What is least is the squared change of each tap's product, summed.
+    them. This minimises the squared change of each tap's product, summed.
     """
     heard = torch.stack([torch.einsum("ocij,odij->cd", each, each) for each in weights]).sum(dim=0)
     ear, back = root(heard)

@@ -1,8 +1,8 @@
 """Train the inventive end of the restoration model: `python training/crisp.py --data DATA --output RUN --start MODEL`.
 
-A mean square makes what is uncertain soft. This goes on from the second network of a shipped model and asks for what a
-person sees instead: fine structure in the right amount and place, calm along the motion. See `crispness.py` for the
-losses and `adversary.py` for the discriminator, which ``--adversary`` turns on.
+A mean square error makes uncertain areas soft. This script trains the second network of a shipped model further, on
+what a person sees instead: fine structure in the right amount and place, without flicker along the motion. See
+`crispness.py` for the losses and `adversary.py` for the discriminator, which ``--adversary`` turns on.
 
 The weights stay on one line with those they started from, so that a mixture of the two is a network as well (Wang et
 al. 2018, "ESRGAN", arXiv:1809.00219): that is what `denoise` dials. Options and files are those of train.py.
@@ -38,15 +38,15 @@ WEIGHTS = {
     "colour": 20.0,
     "flicker": 2.0,
 }
-CALM = 0.85  # of the input's flicker: less than that is not asked for
-GUIDANCE = 1.15  # the card's cfg: what is trained is what is used
-LOWER = 0.1  # share of the clips that are seen at a lower noise level than the one that a single step starts from
+CALM = 0.85  # of the input's flicker; less than that is not required
+GUIDANCE = 1.15  # the card's cfg, so that training and use are the same
+LOWER = 0.1  # share of the clips seen at a lower noise level than that of a single step
 LOGGED, WATCHED = 20, 100  # steps
 HELD_OUT = (96, 16, 3)  # pixels, clips and frames of what is watched
 
 
 class CrispRun(base.Run):
-    """A run whose loss is what a person sees."""
+    """A run whose losses measure what a person sees."""
 
     def __init__(self, options: Namespace, rank: int = 0) -> None:
         super().__init__(options, rank)
@@ -87,7 +87,7 @@ class CrispRun(base.Run):
         total = sum((weight * losses[key] for key, weight in WEIGHTS.items()), output.new_zeros(()))
         if self.adversary:
             losses["adversary"] = self.adversary.loss(soft, clean, output, flows, seen, wanted)
-            share = min(1.0, self.step / 200)  # it learns alone before it counts
+            share = min(1.0, self.step / 200)  # it learns before it counts
             total = total + self.options.adversary * share * losses["adversary"]
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
@@ -118,7 +118,7 @@ class CrispRun(base.Run):
 
     @torch.no_grad()
     def judged(self, batches: dict[str, Batch]) -> dict[str, Any]:
-        """Of each held-out batch: gain in dB, detail over the original's, correlation of what is fine, flicker."""
+        """For each held-out batch: gain in dB, detail over the original's, correlation of fine detail, flicker."""
         figures: dict[str, Any] = {}
         for name, batch in batches.items():
             batch = self.on_device(batch)
@@ -153,7 +153,7 @@ def flickers(output: Tensor, soft: Tensor, flows: tuple[Tensor, ...]) -> Tensor:
 
 
 def main() -> None:
-    """Train until the time is over."""
+    """Train until the time is up."""
     parser = base.parser(__doc__)
     parser.add_argument("--adversary", type=float, default=0.0, help="weight of a discriminator; 0: none")
     options = parser.parse_args()

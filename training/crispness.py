@@ -1,4 +1,4 @@
-"""What a person sees of a restored picture, as losses: how much structure there is, where, and of which colour.
+"""What a person sees in a restored picture, as losses: how much structure there is, where, and in which colours.
 
 Pictures are (N, 3, h, w) in -1..1.
 """
@@ -18,10 +18,10 @@ from redetail.identity.network import load_face_network
 
 LUMA = (0.299, 0.587, 0.114)
 BANDS = 2  # octaves of detail that are compared
-WINDOW = 8  # pixels of a band whose energy is one
-SLIGHT = (1.5 / 127.5) ** 2  # energy of a level and a half, which is nobody's detail
-SURE = 1.6  # times the correlation of a place is how much it counts that something is missing there
-WIDE = 16  # pixels over which colour is held
+WINDOW = 8  # pixels of a band over which energy is averaged
+SLIGHT = (1.5 / 127.5) ** 2  # energy of a level and a half, which is not visible as detail
+SURE = 1.6  # times the local correlation is how much missing energy counts there
+WIDE = 16  # pixels over which colours are averaged
 STAGES = (1.0, 1.0)  # weights of the face network's first layer and of the stage after it
 
 
@@ -78,8 +78,8 @@ def structure(own: Tensor, clean: Tensor) -> dict[str, Tensor]:
 
     "energy": mean absolute logarithm of the ratio; "amplitude": mean absolute difference of the roots over the mean,
     which counts where there is much. "structure": one less the local correlation, which does not depend on the amount
-    (after Wang et al. 2004, SSIM). Too little counts only as far as the two are correlated: more is asked of what was
-    found, not of anything. Without that, what is uncertain is filled with a mesh.
+    (after Wang et al. 2004, SSIM). Missing energy counts only as far as the two are correlated, so that detail that was
+    found is strengthened and none is invented. Without that, uncertain areas are filled with a mesh.
     """
     energy, amplitude, common = (own.new_zeros(()) for _ in range(3))
     for mine, theirs in zip(bands(luma(own)), bands(luma(clean)), strict=True):
@@ -94,7 +94,7 @@ def structure(own: Tensor, clean: Tensor) -> dict[str, Tensor]:
 
 
 def overshoot(own: Tensor, clean: Tensor) -> Tensor:
-    """How far pixels lie outside what the clean picture has in the 5x5 pixels around, on average."""
+    """How far pixels lie outside the range of the clean picture's 5x5 pixels around them, on average."""
     above = functional.max_pool2d(clean, 5, 1, 2)
     below = -functional.max_pool2d(-clean, 5, 1, 2)
     return (functional.relu(own - above) + functional.relu(below - own)).mean()
@@ -106,7 +106,7 @@ def colour(own: Tensor, clean: Tensor) -> Tensor:
 
 
 class Features:
-    """What the first layers of the face descriptor see (after Johnson et al. 2016, arXiv:1603.08155)."""
+    """The output of the first layers of the face descriptor (after Johnson et al. 2016, arXiv:1603.08155)."""
 
     def __init__(self, device: torch.device) -> None:
         self.network = load_face_network().to(device)

@@ -1,7 +1,7 @@
 """Training samples drawn from a prepared set: clips in every stage of degradation, biased to faces.
 
 Whole clips go through the chain, as videos do (a codec treats the first frame of a clip and those that follow
-differently), into a pool of which one is replaced for each batch; samples are cut out of the pool.
+differently), into a pool in which a clip is replaced every few batches; samples are cut out of the pool.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ POOL = 48  # clips of which samples are cut
 LONGEST, WIDEST = 24, 272  # frames and pixels of the longer side of what goes through a codec
 FRAMES, SIDE, MULTIPLE = 9, 144, 16  # most of a clip in the pool; its sides are multiples of the last
 KEPT = 8  # batches drawn before a clip of the pool is replaced: finding its motion and its drafts takes longest
-ALONE = 8  # one clip of so many is one whose frames are seen without their neighbours, as single pictures are
+ALONE = 8  # one clip in this many has frames without neighbours, as single pictures have
 CHANGE_UNIT = 1 / 2040  # of an aligned difference, which is at most 8.6 / 255: int8 holds it
 MOVED_STILL = (16, 240)  # frames and pixels of a still seen by a moving camera
 
@@ -45,7 +45,7 @@ def load_index(folder: Path) -> list[dict[str, Any]]:
 
 
 def is_validation(name: str) -> bool:
-    """A fixed 5 % of the files, by name, that are watched and not trained on."""
+    """A fixed 5 % of the files, by name, that are monitored and not trained on."""
     return sum(name.encode()) % 20 == 0
 
 
@@ -106,10 +106,9 @@ class Batch(NamedTuple):
     """Training clips, uint8 and int8; changes are in `CHANGE_UNIT`.
 
     Attributes:
-        stages: (B, 4, F, s, s, 3): coded, noisy, soft, clean.
-        changes: (B, F, N, s, s, 3): how the neighbours of a coded frame differ from it.
-        drafts, beside: (B, F, s, s, 3) and (B, F, N, s, s, 3): what the first network made of the coded frames, and how
-            the neighbours of that differ; None where there is no such network.
+        stages: (B, 4, F, s, s, 3): coded, noisy, soft, clean. changes: (B, F, N, s, s, 3): how the neighbours of a
+        coded frame differ from it. drafts, beside: (B, F, s, s, 3) and (B, F, N, s, s, 3): what the first network made
+        of the coded frames, and how its neighbours differ; None without such a network.
     """
 
     stages: Tensor
@@ -137,7 +136,7 @@ class Source:
         return frames, height, width
 
     def sample(self, rng: np.random.Generator, side: int, frames: int) -> tuple[np.ndarray, ...]:
-        """A square of some frames: a part of each of the arrays."""
+        """A square out of some frames, from each of the arrays."""
         count, height, width = self.shape
         start = int(rng.integers(0, count - frames + 1))
         x, y = pick_near(self.subjects, start, side, (height, width), rng)
@@ -173,18 +172,18 @@ def mirrored(arrays: tuple[np.ndarray, ...], space: bool, time: bool) -> tuple[n
 
 
 class Samples(IterableDataset[Batch]):
-    """Endless batches of clips in every stage of degradation, with what the neighbours of each frame know of it.
+    """Endless batches of clips in every stage of degradation, with the differences of the neighbours of each frame.
 
     Args:
         folder: what prepare.py wrote.
         seed: of everything that is drawn.
         sizes: (side in pixels, clips a batch, frames a clip); each batch draws one.
         validation: draw from the held-out 5 % instead.
-        degradation: of every clip, in place of random ones.
+        degradation: of every clip, instead of random ones.
         reach: neighbours on either side.
-        order: seed of the sizes; processes that wait for one another draw the same ones.
+        order: seed of the sizes; processes that wait for one another must draw the same ones.
         first: clips in the pool before the first batch is drawn.
-        drafts: makes the drafts of coded frames from their differences, if a network is to see them.
+        drafts: makes the drafts of coded frames from their differences, if a network sees drafts.
     """
 
     def __init__(
@@ -226,7 +225,7 @@ class Samples(IterableDataset[Batch]):
 
     def draw(self, rng: np.random.Generator, pool: list[Source], side: int, frames: int) -> tuple[np.ndarray, ...]:
         """One clip, mirrored in space and in time half of the times each."""
-        for _ in range(3):  # flat or too short or small ones are redrawn; that keeps some sky without filling the set
+        for _ in range(3):  # flat, short and small ones are redrawn, which keeps some sky without filling the set
             source = pool[rng.integers(len(pool))]
             if source.shape[0] < frames or min(source.shape[1:]) < side:
                 continue
@@ -265,7 +264,7 @@ class Samples(IterableDataset[Batch]):
         return result
 
     def clean(self, row: dict[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """A part of a file, at a size drawn between half and the whole of its own, and what is in it (see Source)."""
+        """A part of a file, at a size drawn between half of its own and all of it, and its subjects (see Source)."""
         clip = np.load(self.folder / row["file"], mmap_mode="r")
         if len(clip) < MOVED_STILL[0]:
             return moved_still(np.asarray(clip[0]), row, rng)
@@ -287,7 +286,7 @@ class Samples(IterableDataset[Batch]):
 
 
 def draw_zoom(rng: np.random.Generator) -> float:
-    """How much larger than its own size a clip is seen: mostly not at all, one in six as smooth as enlarged HD is."""
+    """How much larger than its own size a clip is seen: mostly not at all; one in six as smooth as enlarged HD."""
     kind = rng.random()
     return 1.0 if kind < 0.55 else float(rng.uniform(1.0, 1.8) if kind < 0.83 else rng.uniform(1.8, 4.0))
 
@@ -297,13 +296,13 @@ def magnified(clean: np.ndarray, stages: Stages, up: str, zoom: float) -> np.nda
     size = (round(clean.shape[1] * zoom), round(clean.shape[2] * zoom))
     done: dict[int, np.ndarray] = {}
     for stage in stages:
-        if id(stage) not in done:  # stages without damage of their own are the same array
+        if id(stage) not in done:  # a stage that adds no damage is the same array
             done[id(stage)] = resize(stage, size, up)
     return np.stack([*(done[id(stage)] for stage in reversed(stages)), resize(clean, size, "cubic")])
 
 
 def cut(stages: np.ndarray, subjects: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """At most FRAMES frames of SIDE pixels out of the stages of a clip, and its subjects as they lie there."""
+    """At most FRAMES frames of SIDE pixels out of the stages of a clip, and its subjects in these coordinates."""
     count, height, width = stages.shape[1:4]
     start = int(rng.integers(0, max(1, count - FRAMES + 1)))
     rows, columns = (min(SIDE, length) // MULTIPLE * MULTIPLE for length in (height, width))
@@ -315,7 +314,7 @@ def cut(stages: np.ndarray, subjects: np.ndarray, rng: np.random.Generator) -> t
 
 
 def moved_still(still: np.ndarray, row: dict[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A still (h, w, 3) as a clip round one of its faces, and where that is."""
+    """A still (h, w, 3) as a clip around one of its faces, and where that face is."""
     frames, side = MOVED_STILL
     side = min(side, *still.shape[:2])
     scale = 1.0 if rng.random() < 0.5 else 1 / float(rng.uniform(1.0, max(1.0, min(still.shape[:2]) / side)))

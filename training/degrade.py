@@ -1,8 +1,8 @@
 """The degradation chain: what happened to a clip before it reached the model, drawn once for all its frames.
 
 optional blur -> shrink by 1..4 -> optional noise -> H.264 or JPEG -> back to the full size. A share of the clips stays
-nearly clean, so that the model learns to keep what is sharp. The picture after each kind of damage is kept: together
-they tell what a model has to add for each of the tasks sharpen, denoise and deblock.
+nearly clean, so that the model learns to keep what is sharp. The picture after each kind of damage is kept: their
+differences are what a model has to add for the tasks sharpen, denoise and deblock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ KERNELS = {
     "nearest": cv2.INTER_NEAREST,
 }
 
-# More threads give other bits from run to run, and so do the AVX-512 routines of x264's macroblock trees.
+# With more threads the bits differ from run to run, and so they do with the AVX-512 routines of x264's macroblock
+# trees.
 EQUAL_BITS = "threads=1:lookahead-threads=1:sliced-threads=0"
 if platform.machine() in ("x86_64", "AMD64"):
     EQUAL_BITS += ":asm=SSE2"
@@ -74,13 +75,13 @@ KINDS = (
     (0.12, 2.0, 3.4, (0.0, 0.0, 1.0)),
     (0.12, 1.0, 1.0, (0.6, 0.25, 0.15)),
 )
-UNTOUCHED = 0.08  # share of clips that nothing happened to: what is sharp is to be left alone
+UNTOUCHED = 0.08  # share of undamaged clips, so that the model leaves sharp pictures alone
 
 
 def draw_quality(rng: np.random.Generator, codec: str) -> int:
-    """A CRF of 18..32, mostly of the higher ones, or a JPEG quality of 60..90; one in ten lighter, 12..17 or 91..98.
+    """A CRF of 18..32, mostly a high one, or a JPEG quality of 60..90; one in ten is lighter, 12..17 or 91..98.
 
-    There is more to restore, and so more to learn, where more is lost.
+    Where more is lost, there is more to restore, and so more to learn.
     """
     light = rng.random() < 0.1
     if codec == "jpeg":

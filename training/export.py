@@ -38,7 +38,7 @@ DEFAULTS = {
 
 
 def add_inventive(folder: Path, network: RestorationUNet, trained: dict[str, Any]) -> None:
-    """Write the weights of the other end of the dial beside those of a model, and what they took."""
+    """Add the weights of the inventive end of the dial to a model, and how long they took to train."""
     loaded = load(folder)
     card = dataclasses.replace(
         loaded.card, version=VERSION, defaults=DEFAULTS, trained={**loaded.card.trained, "inventive": trained}
@@ -48,7 +48,7 @@ def add_inventive(folder: Path, network: RestorationUNet, trained: dict[str, Any
 
 
 def main() -> None:
-    """Read RUN/checkpoint.pt and write the averaged weights, and those that make the drafts."""
+    """Read RUN/checkpoint.pt and write the averaged weights, and those of the network that makes the drafts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)

@@ -1,12 +1,12 @@
-"""Fit the direction in which descriptors of faces and of what only looks like one differ:
+"""Fit the direction in which descriptors of faces differ from those of things that only look like one:
 
     python training/faceness.py --media FOLDER ... --output redetail/bundled/face_descriptor/faceness.safetensors
 
 It is Fisher's linear discriminant (1936) on descriptors, with a covariance that is shrunk towards a multiple of the
 identity (Friedman 1989); every clip counts the same. Samples are what YuNet finds from a confidence of 0.25 and 24
 pixels: in the half of the labelled clips that is for tuning (benchmarks/labels), by their labels; in clips that are not
-reserved for evaluation (training/prepare.py), a confidence of 0.85 makes a face, one below 0.55 none, and what lies
-between is left out. Animals and things that are surer than that were picked out by eye, clip by clip.
+reserved for evaluation (training/prepare.py), a confidence of 0.85 or more counts as a face, one below 0.55 does not,
+and anything in between is left out. Animals and things above 0.85 were sorted out by eye, clip by clip.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Sample = tuple[str, bool, NDArray[np.float32]]
 
 
 class Finder:
-    """Faces of frames, and what looks like them, with their descriptors."""
+    """Finds faces in frames, and what looks like them, with their descriptors."""
 
     def __init__(self) -> None:
         self._detector, self._describer = FaceDetector(threshold=0.25, min_size=24), FaceDescriber()

@@ -1,8 +1,8 @@
 """A network for judging faces that no training here has seen: `faceres` of npm's @vladmandic/human (MIT).
 
 A MobileNet (Howard et al. 2017, arXiv:1704.04861) that was trained to tell people apart, their age and their sex
-(Savchenko 2019, "Efficient facial representations for age, gender and identity recognition"); 1,024 numbers a face. Its
-files are `models/faceres.json` and `.bin` of the package; nothing of them is in this repository.
+(Savchenko 2019, "Efficient facial representations for age, gender and identity recognition"); 1,024 numbers per face.
+Its files are `models/faceres.json` and `.bin` of the package; none of them is in this repository.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KINDS = {"float32": np.float32, "int32": np.int32, "float16": np.float16, "uint8
 
 
 class FaceRes:
-    """Runs the graph of the TensorFlow.js model file by file order, which is one that can be run."""
+    """Runs the graph of the TensorFlow.js model in the order of the file, which is a valid one."""
 
     def __init__(self, path: Path) -> None:
         model = json.loads(path.read_text())
@@ -84,7 +84,7 @@ def run(node: dict[str, Any], given: list[Tensor]) -> Tensor:
 
 
 def padded(picture: Tensor, side: int, stride: int) -> Tensor:
-    """TensorFlow's "same": what is odd goes to the right and to the bottom."""
+    """TensorFlow's "same" padding: an odd pixel goes to the right and to the bottom."""
     pads = []
     for length in (picture.shape[3], picture.shape[2]):
         more = max(0, (-(-length // stride) - 1) * stride + side - length)

@@ -1,6 +1,6 @@
 """Boxes of hands, found with the two models of MediaPipe Hands (Zhang et al. 2020, arXiv:2006.10214).
 
-The first finds palms, and ears and petals too; the second, which looks at each place closely, says which are hands.
+The first finds palms, but also ears and petals; the second examines each place closely and says which are hands.
 Both (Apache-2.0) lie in the wheel of the package mediapipe: modules/palm_detection/palm_detection_full.tflite and
 modules/hand_landmark/hand_landmark_full.tflite. They run in the package ai-edge-litert, installed by hand; mediapipe
 itself is not needed.
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 SIDE = 192  # pixels of the square in which palms are found
-CLOSE = 224  # pixels of the square in which a hand is looked at
+CLOSE = 224  # pixels of the square that shows a hand to the second model
 GRIDS = ((24, 2), (12, 6))  # (cells a side, anchors a cell): stride 8 once, stride 16 three times, two anchors each
 WRIST, MIDDLE = 2, 4  # rows of a palm: centre, size, then the wrist, the knuckles of index and middle finger, ...
 OVERLAP = 0.3  # of two boxes of one palm, intersection over union
-WHOLE = 300  # pixels of the longer side up to which a picture is looked at as a whole only
-TILE = 256  # pixels of the squares in which a larger one is looked at again
+WHOLE = 300  # pixels of the longer side up to which a picture is searched only as a whole
+TILE = 256  # pixels of the squares in which a larger one is searched as well
 
 
 def anchors() -> Array:
@@ -51,7 +51,7 @@ def decode(regressors: Array, logits: Array, threshold: float) -> tuple[Array, A
     """Palms (n, 9, 2) in pixels of the input, and their scores (n,) above the threshold.
 
     Args:
-        regressors: (2016, 18): centre and seven points against the anchor, size as such, all in pixels of the input.
+        regressors: (2016, 18): centre and seven points against the anchor, the size itself, all in pixels of the input.
         logits: (2016,).
         threshold: of the scores, 0..1.
 
@@ -113,7 +113,7 @@ def upright(picture: NDArray[np.uint8], palm: Array) -> Array:
 
 
 def tiles(height: int, width: int) -> list[tuple[slice, slice]]:
-    """Windows (rows, columns) to look at: the whole picture and, of a large one, squares that half overlap."""
+    """Windows (rows, columns) to search: the whole picture and, for a large one, half-overlapping squares."""
     whole = [(slice(0, height), slice(0, width))]
     if max(height, width) <= WHOLE:
         return whole
@@ -162,7 +162,7 @@ class HandDetector:
         self.threshold, self.presence = threshold, presence
 
     def palms(self, picture: NDArray[np.uint8]) -> tuple[Array, Array]:
-        """Palms (n, 9, 2) in pixels of a picture (h, w, 3) that is looked at once, and their scores (n,)."""
+        """Palms (n, 9, 2) in pixels of a picture (h, w, 3) that is searched as a whole, and their scores (n,)."""
         square, scale, corner = letterbox(picture)
         found = run_model(self.finder, square)
         palms, scores = decode(found["Identity"], found["Identity_1"][:, 0], self.threshold)

@@ -1,10 +1,10 @@
-"""Does a model invent on large, smooth or sharp pictures? `python training/harm.py --model FOLDER --yunet ONNX ...`
+"""Does a model invent detail in smooth or sharp pictures? `python training/harm.py --model FOLDER --yunet ONNX ...`
 
-*Large*: clips enlarged to HD (bicubic, so that nothing is fine in them), cropped round the face as in a run and
-processed at the card's size. The local high frequency of luma (mean absolute Laplacian over 25x25 pixels, plus
-half a level) may hardly rise on smooth skin: inside the face, where the crop has less than `SMOOTH` levels of it.
-*Sharp*: reserved clips that were not softened may hardly change where they are sharp, the fifth of the pixels with the
-most local high frequency.
+*Large*: clips enlarged to HD (bicubic, so that they have no fine detail), cropped around the face as in a run and
+processed at the card's size. The local high frequency of luma (mean absolute Laplacian over 25x25 pixels, plus half a
+level) should hardly rise on smooth skin, that is, inside the face where the crop has less than `SMOOTH` levels of it.
+*Sharp*: reserved clips that were not softened should hardly change where they are sharp, in the fifth of the pixels
+with the most local high frequency.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from redetail.video import open_source
 log = logging.getLogger("harm")
 
 SMOOTH, FLOOR, WINDOW = 1.5, 0.5, 25  # levels, levels, pixels
-SIDE = 192  # of what is cut out of clips that were not softened
+SIDE = 192  # of the crops from clips that were not softened
 Clip = NDArray[np.uint8]
 
 
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=5, help="reserved clips to enlarge to 1080 pixels high")
     parser.add_argument("--sharp", type=int, default=3, help="reserved clips to leave as they are")
     parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--max-size", type=int, help="another working size than the card's")
+    parser.add_argument("--max-size", type=int, help="use a working size other than the card's")
     parser.add_argument("--output", type=Path, help="folder for pictures: crop beside result")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

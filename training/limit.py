@@ -1,9 +1,9 @@
-"""What a linear filter can win, and from where: `python training/limit.py --data DATA`.
+"""What a linear filter can gain, and from which pixels: `python training/limit.py --data DATA`.
 
-Fits, by least squares, the filter that brings the luma of softened clips nearest to the original: from 7x7 pixels of
-the frame alone, and with 3x3 pixels of each aligned neighbour besides (see `redetail.imaging.align`), or of each
-neighbour where it lies. Fitted on some clips and measured on others, it tells what is to be had from a source of
-information before a network is trained on it. Logs the mean gain in dB of PSNR over the softened input.
+Fits, by least squares, the filter that brings the luma of softened clips closest to the original: from 7x7 pixels of
+the frame alone, and with 3x3 pixels of each neighbour as well, aligned (see `redetail.imaging.align`) or not. Fitted on
+some clips and measured on others, it shows what a source of information can contribute before a network is trained on
+it. Logs the mean gain in dB of PSNR over the softened input.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def patches(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def sources(row: dict[str, Any], folder: Path, how: Degradation, frames: tuple[int, ...]) -> Iterator[dict[str, Any]]:
-    """For each of these frames of a clip: what may be known of every pixel, by name, and "missing": the target."""
+    """For each of these frames of a clip: the inputs for every pixel, by name, and "missing": the target."""
     clip = np.array(np.load(folder / row["file"], mmap_mode="r")[:FRAMES, :SIDE, :SIDE])
     soft = resize(damage(clip, how).coded, clip.shape[1:3], how.up)
     grey, wanted = (np.stack([cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in y]).astype(np.float32) for y in (soft, clip))
@@ -68,7 +68,7 @@ def columns(known: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def fitted(rows: list[dict[str, Any]], folder: Path, how: Degradation, rng: np.random.Generator) -> dict[str, Any]:
-    """The best filter of each kind; every frame counts alike."""
+    """The best filter of each kind; every frame counts the same."""
     sums: dict[str, np.ndarray] = {}
     for row in rows:
         for known in sources(row, folder, how, FITTED):

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""The losses of training."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch.nn import functional
 
 from redetail.imaging.flow import dense_flow, occluded
 
-FLOOR = 0.02  # added to a clip's mean square before its error is divided by it: nearly clean clips do not rule
+FLOOR = 0.02  # added to a clip's mean square before its error is divided by it, or nearly clean clips would dominate
 STILL = (2 / 255) ** 2  # likewise to the change of the input, in -1..1 units: one level
 
 
 def restoration_loss(predicted: Tensor, clean: Tensor, clips: int) -> dict[str, Tensor]:
-    """What share of the mean square of residual latents (B*F, T, C, h, w), one for each task, is left unexplained.
+    """The unexplained share of the mean square of residual latents (B*F, T, C, h, w), one for each task.
 
     "error": of their sum; "change": of the sum's differences from frame to frame; "tasks": of each alone, summed. Each
     clip counts relative to its own sum, as the gain in decibels does.
@@ -31,7 +31,7 @@ def restoration_loss(predicted: Tensor, clean: Tensor, clips: int) -> dict[str, 
 
 
 def clip_flows(clean: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, F, h, w, 3) uint8 -> where each pixel was one frame before, and whether that can be trusted.
+    """(B, F, h, w, 3) uint8 -> where each pixel was one frame before, and whether that is reliable.
 
     Shapes (B, F-1, h, w, 2) in the units of ``grid_sample`` and (B, F-1, 1, h, w).
     """
@@ -55,7 +55,7 @@ def warped_loss(output: Tensor, soft: Tensor, flows: tuple[Tensor, Tensor]) -> T
 
 
 def flow_change(clip: Tensor, grid: Tensor, valid: Tensor) -> Tensor:
-    """Mean square of frame t less frame t-1 moved along the flow: (B, F, 3, h, w) -> (B,)."""
+    """Mean square of frame t minus frame t-1 warped along the flow: (B, F, 3, h, w) -> (B,)."""
     before = functional.grid_sample(
         clip[:, :-1].flatten(0, 1), grid.flatten(0, 1), padding_mode="border", align_corners=True
     ).unflatten(0, grid.shape[:2])

@@ -24,7 +24,7 @@ def psnr(clip: Clip, original: Clip) -> float:
 
 
 def warped_error(clip: Clip, original: Clip) -> float:
-    """Mean squared difference in levels between each frame and its predecessor moved along the original's flow."""
+    """Mean squared difference in levels between each frame and its predecessor warped along the original's flow."""
     measure = WarpedError()
     whole = Box(0, 0, clip.shape[2], clip.shape[1])
     for index, (before, after) in enumerate(zip(original, clip, strict=True)):
@@ -63,7 +63,7 @@ def luma(clip: Clip) -> NDArray[np.float32]:
 
 
 def detail(clip: Clip, original: Clip) -> float:
-    """Mean absolute Laplacian of luma over the original's: 1 is as much fine structure as there was."""
+    """Mean absolute Laplacian of luma over the original's: 1 means as much fine structure as the original has."""
     own, there = (np.abs(laplacian(luma(x))).mean() for x in (clip, original))
     return float(own / there)
 
@@ -75,13 +75,13 @@ def laplacian(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def high_correlation(clip: Clip, original: Clip) -> float:
-    """Correlation with the original of luma above a quarter of the sampling rate: 1 is the same structure."""
+    """Correlation with the original of luma above a quarter of the sampling rate: 1 means the same structure."""
     own, there = (high_frequencies(luma(x)) for x in (clip, original))
     return float((own * there).sum() / np.sqrt((own**2).sum() * (there**2).sum()))
 
 
 def high_frequencies(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What lies above a quarter of the sampling rate in any direction, (F, h, w). Borders are mirrored."""
+    """The part above a quarter of the sampling rate in any direction, (F, h, w). Borders are mirrored."""
     height, width = picture.shape[1:]
     mirrored = np.pad(picture, ((0, 0), (0, height), (0, width)), mode="symmetric")
     rows, columns = np.fft.fftfreq(2 * height), np.fft.rfftfreq(2 * width)

@@ -1,4 +1,4 @@
-"""The noise levels of training, and what a network is given at them."""
+"""The noise levels of training, and the network's input at each."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def draw_sigmas(count: int, generator: torch.Generator) -> Tensor:
 def noisy_input(clean: Tensor, sigma: Tensor, frames: int, generator: torch.Generator) -> Tensor:
     """clean (B*F, C, h, w) plus noise.
 
-    A quarter of the clips start from no residual at all, as a denoise < 1 does, and a quarter from a weakened one, as
-    the network's own earlier steps give.
+    A quarter of the clips start from no residual at all, as with a denoise below 1, and a quarter from a weakened one,
+    as after the network's own earlier steps.
     """
     kind = torch.rand(len(sigma), generator=generator)
     keep = torch.rand(len(sigma), generator=generator)

@@ -3,10 +3,10 @@
     python training/prepare.py --output DATA --yunet face_detection_yunet_2023mar.onnx \\
         [--palm palm_detection_full.tflite --landmark hand_landmark_full.tflite] [--media FOLDER ...]
 
-Without --media, the packages named in MEDIA_PACKAGES are read where they are installed. Hands are looked for with the
-two models that training/hands.py names, if they are given. Files reserved for evaluation are never read into the set:
-by name, and by content (a training file one of whose frames looks like a frame of a reserved file is left out too).
-`index.json` records every file used and every file left out, and why.
+Without --media, the packages named in MEDIA_PACKAGES are read where they are installed. Hands are searched for if the
+two models that training/hands.py names are given. Files reserved for evaluation are never read into the set: by name,
+and by content (a training file one of whose frames looks like a frame of a reserved file is left out too). `index.json`
+records every file used and every file left out, and why.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ RESERVED = (
 SAME_PICTURE = 6.0  # mean grey difference of 16x16 thumbnails; re-encoded copies measure 1 to 5, others 20 and more
 MAX_SIDE = 768
 MAX_FRAMES = 96
-LOOKED_AT = 8  # frames from one in which faces and hands are looked for to the next
+LOOKED_AT = 8  # every how many frames faces and hands are searched for
 
 
 def is_reserved(name: str) -> bool:
@@ -188,10 +188,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     options.output.mkdir(parents=True, exist_ok=True)
     models = Models(options.yunet, options.palm, options.landmark)
-    hand_detector(models)  # says at once what is missing
+    hand_detector(models)  # fails early if a package is missing
     files = media_files(options.media)
     held = [path for path in files if is_reserved(path.name)]
-    # Started afresh: a forked process would wait for OpenCV's threads, which are not forked with it.
+    # Spawned, not forked: a forked process would wait for OpenCV's threads, which are not forked with it.
     with ProcessPoolExecutor(options.processes, multiprocessing.get_context("spawn")) as pool:
         reserved = np.concatenate([*pool.map(reserved_thumbnails, ([path] for path in held), chunksize=8)])
         log.info("%d files, %d of them reserved", len(files), len(held))

@@ -1,8 +1,8 @@
 """What prompts do: `python training/prompts.py --model FOLDER --yunet ONNX --output OUT [--media FOLDER ...]`.
 
-Reserved clips, 192x192 round the face, each with one kind of damage and with all three; a prompt a row. Figures: PSNR
-gain in dB over leaving the crop alone, and detail, the mean difference of neighbouring pixels over that of the crop.
-Writes OUT/prompts.md.
+Reserved clips, 192x192 around the face, each with one kind of damage and with all three; one row per prompt. Figures:
+PSNR gain in dB over leaving the crop alone, and detail, the mean difference of neighbouring pixels over that of the
+crop. Writes OUT/prompts.md.
 """
 
 from __future__ import annotations

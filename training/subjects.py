@@ -1,4 +1,4 @@
-"""What a model is measured on: square crops round the faces of clips, as they were and softened."""
+"""What a model is measured on: square crops around the faces of clips, original and softened."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Subject:
 
     @property
     def soft(self) -> Clip:
-        """The small frames brought back by bicubic interpolation."""
+        """The small frames enlarged again by bicubic interpolation."""
         return self.from_small(self.small, "cubic")
 
     def from_small(self, pictures: Clip, kernel: str) -> Clip:
@@ -61,7 +61,7 @@ class Subject:
 
 
 def face_window(clip: Clip, yunet: Path) -> tuple[int, int]:
-    """Left and top of the window round the median position of the largest face; the middle where there is none."""
+    """Left and top of the window around the median position of the largest face, or in the middle if there is none."""
     detector = cv2.FaceDetectorYN.create(str(yunet), "", (clip.shape[2], clip.shape[1]), 0.6)
     boxes = [
         faces[np.argmax(faces[:, 2])][:4]
@@ -83,7 +83,7 @@ def reserved_clips(folders: list[Path], frames: int) -> dict[str, Clip]:
 
 
 def held_out_clips(data: Path, frames: int) -> dict[str, Clip]:
-    """A clip out of each file of the training set that is only watched: what defaults are chosen on."""
+    """A clip from each monitored file of the training set, on which defaults are chosen."""
     samples = Samples(data, 0, validation=True)
     clips = {row["name"]: samples.clean(row, np.random.default_rng(0))[0][:frames] for row in samples.rows}
     return {name: clip for name, clip in clips.items() if len(clip) > 1 and min(clip.shape[1:3]) >= SIDE}

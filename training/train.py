@@ -43,10 +43,10 @@ from redetail.geometry.context import context_windows
 
 log = logging.getLogger("train")
 
-WEIGHTS = {"change": 0.25, "tasks": 0.15, "flicker": 0.05}  # of the losses beside the error itself
+WEIGHTS = {"change": 0.25, "tasks": 0.15, "flicker": 0.05}  # of the losses in addition to the error itself
 WINDOW = 16  # frames that the motion layers see at once when drafts are made
 MEASURED = 60  # batches whose spread sets the units of a new network
-# The grid is as fine as half-size video, and the width is spent where a cell is cheap.
+# The grid is as fine as half-size video, and levels are wide where a cell is cheap.
 SHAPE = NetworkConfig(
     unshuffle=2,
     channels=(32, 48, 96, 160),
@@ -81,7 +81,7 @@ def beside(own: Tensor, changes: Tensor, config: NetworkConfig) -> Tensor:
 
 
 def condition_of(batch: Batch, config: NetworkConfig) -> Tensor:
-    """What the network is told of each crop and its neighbours."""
+    """The network's condition for each crop, with its neighbours."""
     return beside(batch.stages[:, 0].float() / 127.5 - 1, batch.changes, config)
 
 
@@ -135,7 +135,7 @@ class Run:
             config = measured_config(options.data, options.seed).to_json()
         self.config = NetworkConfig.from_json(self.told_by_first(config))
         self.network, self.draft = RestorationUNet(self.config), self.drafting(start, saved)
-        if start:  # a second network begins as the first one, and learns to look at drafts
+        if start:  # a second network starts as a copy of the first, and learns to read drafts
             self.network.load_state_dict(start.network.state_dict(), strict=not options.second)
         self.network.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
@@ -153,7 +153,7 @@ class Run:
         self.components = torch.compile(components, dynamic=False) if options.compile else components
 
     def drafting(self, start: Loaded | None, saved: dict[str, Any] | None) -> RestorationUNet | None:
-        """The network that makes drafts, which is not trained any more; None: there are none."""
+        """The network that makes drafts, which is no longer trained; None: there is none."""
         if start:
             return start.network if self.options.second else start.draft
         if not saved or saved["draft"] is None:
@@ -168,14 +168,14 @@ class Run:
         return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
 
     def told_by_first(self, text: str) -> str:
-        """The text of the first process, in all of them."""
+        """The first process's text, in all processes."""
         told = [text]
         if self.options.processes > 1:
             distributed.broadcast_object_list(told)
         return told[0]
 
     def save(self) -> None:
-        """Write the checkpoint beside and rename it."""
+        """Write the checkpoint under another name, then rename it."""
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -198,8 +198,8 @@ class Run:
     def latents(self, batch: Batch) -> Tensor:
         """Residual latents of each task (B*F, T, C, h, w).
 
-        Sharpening leads from the soft picture to the clean one, denoising to the soft from the noisy one, deblocking to
-        the noisy from the coded one.
+        Sharpening leads from the soft picture to the clean one, denoising from the noisy to the soft one, deblocking
+        from the coded to the noisy one.
         """
         coded, noisy, soft, clean = (batch.stages.float() / 127.5 - 1).unbind(1)
         residuals = [unshuffle(x, self.config) for x in (clean - soft, soft - noisy, noisy - coded)]
@@ -328,7 +328,7 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="model folder whose weights a new run starts from")
-    parser.add_argument("--second", action="store_true", help="train a second network that looks at the start's drafts")
+    parser.add_argument("--second", action="store_true", help="train a second network on the drafts of the first")
     parser.add_argument("--minutes", type=float, default=120, help="training time in all, over all resumes")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--warm-up", type=int, default=200, help="steps until the learning rate is reached")
@@ -338,7 +338,7 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=1, help="processes that make data; 0: each trainer its own")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make data; 0: every trainer does")
     parser.add_argument("--processes", type=int, default=1, help="trainers that share gradients; sizes are for each")
     parser.add_argument("--port", type=int, default=29541, help="where the trainers meet on this machine")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
@@ -359,13 +359,13 @@ def batches(options: argparse.Namespace, step: int, rank: int, reach: int, draft
 def watched(
     data: Path, reach: int, drafts: Drafts | None, size: tuple[int, int, int] = (128, 24, 4), first: int = 8
 ) -> dict[str, Batch]:
-    """A batch of held-out clips for each softening that is watched, cut from so many clips."""
+    """A batch of held-out clips for each monitored softening, cut from ``first`` clips."""
     usual: dict[str, Any] = {"validation": True, "reach": reach, "first": first, "drafts": drafts}
     return {name: next(iter(Samples(data, 77, (size,), degradation=how, **usual))) for name, how in WATCHED.items()}
 
 
 def train(rank: int, options: argparse.Namespace) -> None:
-    """One process of a run, until the time is over; the first one writes."""
+    """One process of a run, until the time is up; the first one writes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     if options.processes > 1:
