@@ -36,7 +36,7 @@ __all__ = [
 def open_source(path: str | Path, *, rate: Fraction | float = DEFAULT_RATE, strict: bool = False) -> FrameSource:
     """A video file, an animation, a folder of images (in natural order) or one image, as frames.
 
-    ``rate`` is the frames a second of images, which have none of their own; videos keep theirs. Frames that are missing
+    ``rate`` is the frame rate of images, which have none; videos keep theirs. Frames that are missing
     or damaged are passed over and listed in ``faults``; ``strict`` refuses them. Raises
     :class:`~redetail.errors.InputError` where there is nothing that can be read.
     """
@@ -59,7 +59,7 @@ def open_source(path: str | Path, *, rate: Fraction | float = DEFAULT_RATE, stri
 
 
 def transparency(path: Path) -> NDArray[np.uint8] | None:
-    """How opaque the pixels of a picture are, (H, W) uint8 0..255, upright; None where nothing in it is transparent."""
+    """How opaque the pixels of a picture are, (H, W) uint8 0..255, upright; None if nothing in it is transparent."""
     with requires("av"):
         from redetail.video.probe import transparency
 
@@ -87,7 +87,7 @@ def open_sink(
     stop: int | None = None,
     options: EncodeOptions | None = None,
 ) -> FrameSink:
-    """Where frames of the size, timing and colours of ``like`` are written; use it in a ``with`` statement.
+    """A sink for frames with the size, timing and colours of ``like``; use it in a ``with`` statement.
 
     The suffix decides: a video (.mp4, .m4v, .mov, .mkv, .webm), an animation (.gif, .webp, .apng), one image (.png), or
     without a suffix a folder of PNG images. Sound, subtitles, chapters and metadata come from ``source_path`` (the

@@ -1,7 +1,7 @@
-"""Frame sources and sinks: what the pipeline knows of video.
+"""Frame sources and sinks: everything that the pipeline knows about video.
 
-A source can be read more than once (each pass decodes again, so that no pass has to keep frames), and a sink
-appears under its final name only when it was closed without an error.
+A source can be read more than once (each pass decodes again, so that no pass has to keep frames), and a sink's file
+gets its final name only after it was closed without an error.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ RGB = NDArray[np.uint8] | NDArray[np.uint16]
 class Frame:
     """One decoded picture.
 
-    ``pts`` counts in the source's time base and increases from frame to frame (None: one step of the average rate
-    after the frame before). ``duration`` is how long it stays, in the same unit, where that is known. ``native`` is the
-    decoded frame that the pixels come from, which a sink passes on where the pixels were not changed.
+    ``pts`` counts in the source's time base and increases from frame to frame (None: one step of the average rate after
+    the frame before). ``duration`` is how long it stays, in the same unit, where that is known. ``native`` is the
+    decoded frame that the pixels come from, which a sink passes on wherever the pixels did not change.
     """
 
     index: int
@@ -40,9 +40,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Color:
-    """How a stream says its colours are coded: code points of ITU-T H.273, 2 where it says nothing.
+    """How a stream declares its colours: code points of ITU-T H.273, 2 where it declares nothing.
 
-    ``matrix`` 0 is RGB, 1 BT.709, 5 and 6 BT.601, 9 BT.2020; ``range`` is 1 for limited, 2 for full, 0 for unsaid.
+    ``matrix`` 0 is RGB, 1 BT.709, 5 and 6 BT.601, 9 BT.2020; ``range`` is 1 for limited, 2 for full, 0 if undeclared.
     """
 
     matrix: int = 2
@@ -53,7 +53,7 @@ class Color:
 
 @dataclass(frozen=True, slots=True)
 class Hdr:
-    """HDR10 metadata, each part empty where it is not said.
+    """HDR10 metadata; a part that is not declared is empty.
 
     ``display``: x and y of red, green, blue and white of the mastering display, then its darkest and its brightest
     luminance in cd/m2; ``levels``: the brightest pixel and the brightest average of a frame, in cd/m2.
@@ -65,10 +65,10 @@ class Hdr:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoInfo:
-    """What is known of a source before it is decoded. ``size`` is upright: rotation is already honoured.
+    """What is known of a source before it is decoded. ``size`` is upright, with rotation applied.
 
     ``frames`` is an estimate for progress bars (0: unknown); ``rate`` is the average in frames a second.
-    ``notices`` are sentences for the user: what of the source cannot be kept (alpha, for one). ``chroma`` is the
+    ``notices`` are sentences for the user about what cannot be kept (alpha, for example). ``chroma`` is the
     sampling of the source's colours ("420", "422", "444", or "rgb" where there is no matrix), ``pixel_format`` what
     holds its upright samples without a change (FFmpeg's name; empty where that is RGB of ``bit_depth`` bits),
     ``siting`` where its decoder takes shared chroma to lie ("left", "center", "top", "bottom", or empty: not known),
@@ -104,15 +104,15 @@ class FrameSource(Protocol):
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Sentences about what the passes so far found missing or damaged; a sound source has none."""
+        """Sentences about what the passes so far found missing or damaged; an intact source has none."""
         ...
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        """Frames start (included) to stop (excluded) in display order; each call begins again."""
+        """Frames start (included) to stop (excluded) in display order; each call starts over."""
         ...
 
     def index_at(self, seconds: Fraction) -> int:
-        """The first frame that is shown ``seconds`` after the first one or later; how many there are if none is."""
+        """The first frame that is shown ``seconds`` after the first one or later; the number of frames if none is."""
         ...
 
 
@@ -121,12 +121,12 @@ class FrameSink(Protocol):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Sentences for the user: what of the source the output cannot hold. Complete once the sink is open."""
+        """Sentences for the user about what the output cannot hold. Complete once the sink is open."""
         ...
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Sentences about what of the source's other streams was damaged. Complete once the sink is closed."""
+        """Sentences about damage in the source's other streams. Complete once the sink is closed."""
         ...
 
     def write(self, frame: Frame) -> None:
@@ -134,8 +134,10 @@ class FrameSink(Protocol):
         ...
 
     def finish(self) -> None:
-        """Complete what was written under its hidden name, on disk; leaving the context without an error does so, too,
-        and gives it the wanted name."""
+        """Complete what was written under its hidden name, on disk.
+
+        Leaving the context without an error does this too, and then gives the file its name.
+        """
         ...
 
     def __enter__(self) -> Self: ...

@@ -1,7 +1,7 @@
-"""Colours in and out of FFmpeg: the stream's matrix and range are honoured on both ways.
+"""Colours to and from FFmpeg: the stream's matrix and range are applied in both directions.
 
-A stream that does not name its matrix is read as players read it: BT.709 for high definition, else BT.601. It is
-written back without a name too, so that a player's guess is the same before and after.
+A stream that does not name its matrix is read as players read it: BT.709 for high definition, else BT.601. The output
+does not name it either, so that a player's guess is the same before and after.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Encoder:
     """Turns upright RGB into frames of the pixel format that an encoder takes, tagged as the source was.
 
     ``siting``: where shared chroma lies, "left" as video decoders take it or "center" as WebP does. ``exact``: keep the
-    source's samples even where no tag can say where their chroma lies.
+    source's samples even if no tag can say where their chroma lies.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Encoder:
 
     def _converted(self, pixels: RGB) -> VideoFrame:
         layout = "rgb24" if pixels.dtype == np.uint8 else "rgb48le"
-        if is_rgb(self._format):  # no matrix, and a range of its own
+        if is_rgb(self._format):  # no matrix, and its own range
             frame = VideoFrame.from_ndarray(contiguous(pixels), format=layout)
             return self._scaler.reformat(frame, format=self._format, interpolation=_EXACT)
         frame = self._filled(pixels, layout)

@@ -29,7 +29,7 @@ _ENCODERS = {
 }
 
 
-_FINEST: Mapping[str, float] = {"h264": 13, "h265": 14}  # constant rate factors; 18 of others
+_FINEST: Mapping[str, float] = {"h264": 13, "h265": 14}  # constant rate factors; 18 for others
 _FINE_BITS, _COARSEST = 0.45, 5
 _FINE = 10_000  # ticks a second
 
@@ -97,7 +97,7 @@ def choose(path: Path, info: VideoInfo, options: EncodeOptions) -> Encoding:
 
 
 def _usual_siting(codec: str) -> str:
-    """Where a decoder of this codec takes shared chroma to lie, if nothing says so."""
+    """Where a decoder of this codec assumes shared chroma, if nothing says so."""
     return "left" if codec in ("h264", "h265") else "center"
 
 
@@ -155,7 +155,7 @@ def _animation_format(codec: str, deep: bool) -> tuple[str, tuple[str, ...]]:
 
 
 def _chroma(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[str, tuple[str, ...]]:
-    """Chroma sampling of the output. Odd sizes cannot be halved, so they are kept whole rather than cropped."""
+    """Chroma sampling of the output. Odd sizes cannot be halved, so their chroma keeps its full size."""
     wanted = "420" if info.chroma == "rgb" else info.chroma
     if codec == "av1":
         return "420", ()
@@ -189,12 +189,12 @@ def _container_options(container: str, info: VideoInfo) -> dict[str, str]:
     if container in ("mp4", "mov"):
         # Without this the muxer multiplies small time scales, and the ticks are no longer the source's.
         ticks = info.time_base.denominator
-        # A late start is written in the file's own unit, which must divide the picture's and be fine for sound.
+        # A late start is written in the file's own unit, which must divide the picture's and be fine enough for sound.
         whole = str(ticks * -(-_FINE // ticks))
         return {"movflags": "+faststart", "video_track_timescale": str(ticks), "movie_timescale": whole}
     if container in ("matroska", "webm"):
         # Sound that starts early (AAC) would delay the picture; and without bitexact the muxer numbers the file and its
-        # tracks by chance, so that equal runs give unequal files.
+        # tracks at random, so that equal runs give unequal files.
         return {"avoid_negative_ts": "disabled", "fflags": "+bitexact"}
     if container == "gif":
         return {"loop": "0"}
@@ -227,7 +227,7 @@ def _encoder_options(codec: str, info: VideoInfo, options: EncodeOptions, pixel_
 
 
 def _siting_option(codec: str, info: VideoInfo) -> dict[str, str]:
-    """Says where the source's chroma lies, where a decoder would not take it to lie there by itself."""
+    """Says where the source's chroma lies, if a decoder would assume another place."""
     said = info.siting != "" and info.chroma in ("420", "422") and info.siting != _usual_siting(codec)
     return {"chroma_sample_location": info.siting} if said else {}
 

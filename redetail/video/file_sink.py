@@ -1,4 +1,4 @@
-"""Encodes frames into a video file, beside copies of the source's other streams."""
+"""Encodes frames into a video file, together with copies of the source's other streams."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _FRAME_DURATION = av.codec.context.Flags.frame_duration.value  # else the last f
 class FileSink:
     """Writes one video file; satisfies ``FrameSink``.
 
-    ``copy_from``: the file whose sound, subtitles, chapters and metadata are taken along (None: none). ``start`` and
-    ``stop``: which of the source's frames will come; a cut clip starts at time zero, its sound is cut to match.
+    ``copy_from``: the file whose sound, subtitles, chapters and metadata are copied (None: none). ``start`` and
+    ``stop``: which of the source's frames will be written; a cut clip starts at time zero, with its sound cut to match.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class FileSink:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What of the source the output cannot hold; complete once the sink is open."""
+        """What the output cannot hold; complete once the sink is open."""
         return tuple(self._notices)
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What of the source's other streams was damaged; complete once the sink is closed."""
+        """Damage in the source's other streams; complete once the sink is closed."""
         return () if self._copy is None else self._copy.faults
 
     def __enter__(self) -> Self:

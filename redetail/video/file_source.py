@@ -28,14 +28,14 @@ from redetail.video.seeking import FIRST, KeyFrame, go_to_index, go_to_pts, list
 from redetail.video.tally import Tally
 from redetail.video.timing import Clock, step_of, with_next
 
-_UNREADABLE = (errno.EIO, errno.ENXIO, errno.ETIMEDOUT)  # by the disk or the network: the file may be sound
-_LONGEST_STILL = 60  # seconds; what a container says beyond that about its last frame is not believed
+_UNREADABLE = (errno.EIO, errno.ENXIO, errno.ETIMEDOUT)  # from the disk or the network: the file may be intact
+_LONGEST_STILL = 60  # seconds; a longer duration that a container gives its last frame is ignored
 
 
 class FileSource:
     """A video file in any container and codec that FFmpeg reads; satisfies ``FrameSource``.
 
-    Making one decodes the first frame, so that a file that cannot be used is known at once. Memory does not grow
+    Creating one decodes the first frame, so that an unusable file is noticed at once. Memory does not grow
     with the length of the clip. Damaged parts are skipped and listed in :attr:`faults`, or refused where ``strict``.
     Raises :class:`~redetail.errors.InputError`.
     """
@@ -80,7 +80,7 @@ class FileSource:
             self._finish(tally, container)
 
     def _finish(self, tally: Tally, container: InputContainer) -> None:
-        """Judge a pass; raises :class:`~redetail.errors.InputError` where it contradicts an earlier one."""
+        """Check a pass; raises :class:`~redetail.errors.InputError` if it contradicts an earlier one."""
         self._fingerprint.check()
         if tally.ended and self._total not in (None, tally.frames):
             raise InputError(
@@ -94,7 +94,7 @@ class FileSource:
             self._faults = faults
 
     def index_at(self, seconds: Fraction) -> int:
-        """The first frame at ``seconds`` or later, by the time stamps; how many there are if none is."""
+        """The first frame at ``seconds`` or later, by the time stamps; the number of frames if none is."""
         sought = (self._probed.first_pts or 0) + math.ceil(seconds / self.info.time_base)
         clock = self._clock()
         index = -1
@@ -111,7 +111,7 @@ class FileSource:
     def _opened_at(
         self, go: Callable[[InputContainer, VideoStream], KeyFrame | None]
     ) -> Iterator[tuple[InputContainer, KeyFrame]]:
-        """The file, open where ``go`` leads, or at its beginning where that is not certain."""
+        """The file, open where ``go`` leads, or at its beginning if that is not certain."""
         with opened(self._path) as container:
             key = go(container, self._stream(container))
             if key is not None:
@@ -140,7 +140,7 @@ class FileSource:
         return left if 0 < left * self.info.time_base <= _LONGEST_STILL else None
 
     def _decoded(self, container: InputContainer, key: KeyFrame, tally: Tally | None = None) -> Iterator[av.VideoFrame]:
-        """Frames as they are shown from the key frame on, at which the container stands."""
+        """Frames in display order from the key frame on at which the container is positioned."""
         stream = self._stream(container)
         tally = tally or Tally(self.info, key.index)
         packets = key.number
@@ -161,7 +161,7 @@ class FileSource:
     def _packets(
         self, container: InputContainer, stream: VideoStream, tally: Tally
     ) -> Iterator[Packet[VideoStream] | None]:
-        """Packets of the picture; None where the container breaks off and the decoder is to give what it holds."""
+        """Packets of the picture; None where the container ends early and the decoder must be flushed."""
         try:
             for packet in container.demux(stream, *container.streams.audio):
                 if packet.stream.index != stream.index:
@@ -182,7 +182,7 @@ class FileSource:
         try:
             return list(stream.codec_context.decode(packet))
         except av.error.FFmpegError:
-            if tally.frames:  # before the first frame it is the rest of a group that was cut, as when probing
+            if tally.frames:  # before the first frame this is the rest of a group that was cut, as when probing
                 tally.refused()
             return []
 

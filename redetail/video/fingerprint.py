@@ -19,7 +19,7 @@ class Fingerprint:
 
     @classmethod
     def of(cls, path: Path) -> Fingerprint:
-        """The fingerprint of a file as it is now; raises :class:`~redetail.errors.InputError` where it is gone."""
+        """The fingerprint of a file as it is now; raises :class:`~redetail.errors.InputError` if it is gone."""
         try:
             status = path.stat()
         except OSError as error:
@@ -27,7 +27,7 @@ class Fingerprint:
         return cls(path, (status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
 
     def check(self) -> None:
-        """Raise :class:`~redetail.errors.InputError` where the file is not the same any more."""
+        """Raise :class:`~redetail.errors.InputError` if the file is no longer the same."""
         if Fingerprint.of(self.path) != self:
             raise _replaced(self.path)
 

@@ -31,7 +31,7 @@ class FolderSink:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Sound is all that images cannot hold."""
+        """Images cannot hold sound; they hold everything else."""
         return ("Images hold no sound; the source's is left out.",) if self._info.has_audio else ()
 
     @property

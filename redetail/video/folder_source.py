@@ -83,7 +83,7 @@ class FolderSource:
             yield Frame(index, index, self._read(self._images[index], decoder), 1)
 
     def index_at(self, seconds: Fraction) -> int:
-        """The first frame at ``seconds`` or later; how many there are if none is."""
+        """The first frame at ``seconds`` or later; the number of frames if none is."""
         return even_index(seconds, self.info.rate, self.info.frames)
 
     def _read(self, path: Path, decoder: Decoder) -> RGB:

@@ -14,7 +14,7 @@ _LIGHT = struct.Struct("2I")  # AVContentLightMetadata
 
 
 def hdr_of(frame: VideoFrame) -> Hdr | None:
-    """What a decoded frame says of it; None where it says nothing."""
+    """The metadata of a decoded frame; None if it has none."""
     mastering, light = _side_data(frame, "MASTERING_DISPLAY_METADATA"), _side_data(frame, "CONTENT_LIGHT_LEVEL")
     display: tuple[Fraction, ...] = ()
     if mastering is not None and len(mastering) >= _MASTERING.size:
@@ -42,7 +42,7 @@ def encoder_options(encoder: str, hdr: Hdr) -> dict[str, str] | None:
 
 
 def _in_units(display: tuple[Fraction, ...], chroma: int, luminance: int) -> str:
-    """As encoders take it: chromaticities and candela per square metre in these fractions."""
+    """In the units of encoders: chromaticities and candela per square metre in these fractions."""
     if not display:
         return ""
     *points, darkest, brightest = display

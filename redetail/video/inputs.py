@@ -1,4 +1,4 @@
-"""What can be said of an input before anything decodes it."""
+"""Checks of an input before anything decodes it."""
 
 from __future__ import annotations
 

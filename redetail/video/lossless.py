@@ -19,7 +19,7 @@ RGB_ENCODER = "libx264rgb"
 
 
 def exact_format(codec: str, info: VideoInfo) -> str | None:
-    """The pixel format in which a codec holds the source's samples without a change; None where there is none."""
+    """The pixel format in which a codec holds the source's samples unchanged; None if there is none."""
     if codec not in ENCODERS or (codec == "h265" and min(info.size.shape) < 64):
         return None
     if not info.pixel_format or (info.chroma == "rgb" and info.bit_depth == 8):
@@ -30,7 +30,7 @@ def exact_format(codec: str, info: VideoInfo) -> str | None:
 
 
 def _exact_rgb(codec: str, info: VideoInfo) -> str | None:
-    """For RGB, and for what is only known as RGB: sources in packed formats, in memory or in images."""
+    """For RGB, and for sources that are only known as RGB: packed formats, arrays in memory, images."""
     if info.chroma != "rgb":
         return None
     if info.bit_depth == 8:
@@ -52,10 +52,10 @@ def _formats(encoder: str) -> frozenset[str]:
 
 
 def lossless_codec(suffix: str, wanted: str | None, containers: Mapping[str, tuple[str, ...]], info: VideoInfo) -> str:
-    """The codec that is lossless for this source in a container, the wanted one if there is one.
+    """The codec that is lossless for this source in a container, or the requested one.
 
-    ``containers``: the codecs by suffix. Raises :class:`~redetail.errors.SettingsError` where none is, naming those
-    that are.
+    ``containers``: the codecs by suffix. Raises :class:`~redetail.errors.SettingsError` if none is, and names
+    containers in which one is.
     """
     codecs = containers[suffix]
     tried = (wanted,) if wanted is not None else (*(["ffv1"] if "ffv1" in codecs else []), *codecs)

@@ -1,4 +1,4 @@
-"""What FFmpeg does not tell of Matroska files: whether their end is missing, or a part in the middle cannot be parsed.
+"""What FFmpeg does not report about Matroska files: whether the end is missing, or a part before it cannot be parsed.
 
 The structure is that of RFC 8794 (EBML) and RFC 9559 (Matroska). FFmpeg's demuxer passes over what it cannot parse
 without an error, so a file whose second half is zeros looks like a shorter file.
@@ -30,7 +30,7 @@ def matroska_is_broken(path: Path) -> bool:
         stop = end if length is None else min(end, file.tell() + length)
         while file.tell() < stop:
             kind, size = _number(file, keep_marker=True), _number(file)
-            if kind == _CLUSTER:  # its blocks follow; whatever ends them begins the next element
+            if kind == _CLUSTER:  # its blocks follow; whatever ends them starts the next element
                 continue
             if kind not in _TOP and kind not in _IN_CLUSTER:
                 return True
@@ -41,7 +41,7 @@ def matroska_is_broken(path: Path) -> bool:
 
 
 def _segment(file: BinaryIO) -> int | None:
-    """Go to where the segment's content begins; its length, or None where that is not known or there is none."""
+    """Go to the start of the segment's content; returns its length, None if it is unknown or there is no segment."""
     if _number(file, keep_marker=True) != _EBML:
         return None
     header = _number(file)

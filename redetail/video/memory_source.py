@@ -43,7 +43,7 @@ class ArraySource:
             yield Frame(index, index, _as_pixels(self._frames[index], index), 1)
 
     def index_at(self, seconds: Fraction) -> int:
-        """The first frame at ``seconds`` or later; how many there are if none is."""
+        """The first frame at ``seconds`` or later; the number of frames if none is."""
         return even_index(seconds, self.info.rate, self.info.frames)
 
 

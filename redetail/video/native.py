@@ -1,7 +1,7 @@
 """Decoded planes that go to the encoder as they are, wherever nothing was pasted.
 
-The way through RGB and back rounds twice and scales the chroma; a frame that is passed on keeps the samples of its
-source. Only what differs from the source's own pixels is converted.
+Converting to RGB and back rounds twice and scales the chroma; a frame that is passed on keeps its samples. Only pixels
+that differ from the source's are converted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class NativeFrame:
     pixels: RGB
 
     def unchanged(self, pixels: RGB) -> NDArray[np.bool_] | None:
-        """Where (H, W) pixels are the source's own; None where they cannot be compared, being of another kind."""
+        """Where (H, W) pixels are the source's own; None if they are of another kind and cannot be compared."""
         if pixels.shape != self.pixels.shape or pixels.dtype != self.pixels.dtype:
             return None
         same: NDArray[np.bool_] = (pixels == self.pixels).all(axis=-1)
@@ -51,7 +51,7 @@ class NativeFrame:
 
 
 def stored_format(name: str, orientation: Orientation) -> str | None:
-    """The pixel format that holds the upright planes of another one without a change; None where there is none.
+    """The pixel format that holds the upright planes of another one unchanged; None if there is none.
 
     Alpha is left out, the "J" formats are full range by their tags, and 4:2:2 turned by a quarter is 4:4:0.
     """

@@ -1,4 +1,4 @@
-"""What a person may choose about the output's coding."""
+"""The options for the output's encoding."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTAINERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncodeOptions:
-    """How the output is coded; every None means: what suits the container and the source.
+    """How the output is encoded; None means whatever suits the container and the source.
 
     ``codec``: one of ``CODECS``. ``quality``: constant rate factor, 0 (best) to 63; None chooses it near the source's
     own bit rate. ``preset``: speed of H.264 and H.265, ``PRESETS``. ``lossless``: keep every sample of what was not

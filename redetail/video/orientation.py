@@ -13,7 +13,7 @@ from redetail.video.base import RGB
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """Quarter turns counter-clockwise (0..3), after a left-right mirroring where ``mirrored``."""
+    """Quarter turns counter-clockwise (0..3), after a left-right mirroring if ``mirrored``."""
 
     turns: int = 0
     mirrored: bool = False
@@ -31,7 +31,7 @@ class Orientation:
 
 
 def orientation_of(frame: VideoFrame) -> tuple[Orientation, bool]:
-    """How a decoded frame is to be turned, and whether that says it all (angles between quarters are left out)."""
+    """How to turn a decoded frame, and whether that is exact (angles between quarter turns are ignored)."""
     matrix = _display_matrix(frame)
     if matrix is None:
         return Orientation(round(frame.rotation / 90) % 4), frame.rotation % 90 == 0
@@ -46,7 +46,7 @@ def orientation_of(frame: VideoFrame) -> tuple[Orientation, bool]:
 
 
 def _display_matrix(frame: VideoFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]] | None:
-    """The nine fixed-point numbers, or None where there are none (or PyAV does not know a neighbour's type)."""
+    """The nine fixed-point numbers, or None if there are none (or PyAV does not know a neighbour's type)."""
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:

@@ -12,13 +12,13 @@ from redetail.region import Size
 
 
 class Palette:
-    """Turns RGB frames into frames with a palette of their own."""
+    """Turns RGB frames into frames that each have their own palette."""
 
     def __init__(self, size: Size, tick: Fraction) -> None:
         self._size, self._tick = size, tick
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
-        """A "pal8" frame with the same time stamps. One graph a frame: the filters would hold the last one back."""
+        """A "pal8" frame with the same time stamps. One graph per frame: the filters would hold back the last one."""
         graph = self._graph()
         graph.push(frame)
         graph.push(None)

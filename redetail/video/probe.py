@@ -25,16 +25,16 @@ from redetail.video.native import stored_format
 from redetail.video.orientation import Orientation, orientation_of
 from redetail.video.timing import DEFAULT_RATE
 
-_TEXT_ART = ("tty", "ansi", "bin", "xbin", "adf", "idf")  # FFmpeg draws any text file with these
+_TEXT_ART = ("tty", "ansi", "bin", "xbin", "adf", "idf")  # FFmpeg renders any text file with these
 _SILLY_RATE = 1000
-# Demuxers that open other files than the one that they are given, or read scripts.
+# Demuxers that open files other than the given one, or read scripts.
 _REFERRING = {
     "hls", "applehttp", "dash", "webm_dash_manifest", "concat", "imf", "vobsub", "sdp", "rtsp", "rtp", "sap",
     "avisynth", "vapoursynth", "lavfi",
 }  # fmt: skip
-# Where decoders take chroma to lie, if the stream does not say so; of others the scaler centres it.
+# Where decoders assume chroma, if the stream does not say so; for others the scaler centres it.
 _SITING = {**dict.fromkeys(("h264", "hevc", "mpeg2video", "mpeg4"), "left"), "mjpeg": "center"}
-_EFFICIENT, _SAVES = {"hevc", "vp9", "av1", "libdav1d"}, 1.5  # codecs that need fewer bits than H.264, by about that
+_EFFICIENT, _SAVES = {"hevc", "vp9", "av1", "libdav1d"}, 1.5  # codecs that need about this factor fewer bits than H.264
 LARGEST_SIDE, LARGEST_PICTURE = 1 << 15, 1 << 26
 """Pixels of a side and of a frame: twice what 8K video has. Beyond, a few bytes could take gigabytes of memory."""
 _LIMITS = {"max_pixels": str(LARGEST_PICTURE)}
@@ -42,7 +42,7 @@ _LIMITS = {"max_pixels": str(LARGEST_PICTURE)}
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a decoder of that file needs: what there is, how it is turned, and which stream it is, when it begins."""
+    """What a decoder of that file needs: its facts, its orientation, its stream and when that starts."""
 
     info: VideoInfo
     orientation: Orientation
@@ -53,7 +53,7 @@ class Probed:
 def open_input(path: Path) -> InputContainer:
     """An open container; raises :class:`~redetail.errors.InputError` if FFmpeg knows no such format.
 
-    No other file is opened than this one: playlists are refused, and a number in a name is not a pattern.
+    No file but this one is opened: playlists are refused, and a number in a name is not a pattern.
     """
     options = {"format_whitelist": _own_formats(), "protocol_whitelist": "file", "pattern_type": "none"}
     try:
@@ -134,7 +134,7 @@ def decode_first(container: InputContainer, stream: VideoStream, path: Path) -> 
     try:
         frame = _first_frame(container, stream)
     except av.error.FFmpegError as error:
-        if not stream.width:  # FFmpeg gave up before it said a size
+        if not stream.width:  # FFmpeg gave up before it reported a size
             raise InputError(
                 f"{path} is damaged, or its pictures have more than {LARGEST_PICTURE >> 20} million pixels; use an "
                 "intact copy, or scale it down first."
@@ -196,7 +196,7 @@ def _info(
 
 
 def _rate(stream: VideoStream) -> Fraction:
-    """Average frames a second; a container's nonsense (none, or the tick of its clock) is passed over."""
+    """Average frames a second; nonsense from a container (nothing, or the tick of its clock) is ignored."""
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
         if rate and 0 < rate <= _SILLY_RATE:
             return Fraction(rate)
@@ -233,7 +233,7 @@ def chroma_of(frame: av.VideoFrame) -> str:
 
 
 def transparency(path: Path) -> NDArray[np.uint8] | None:
-    """How opaque the pixels of a picture are, (H, W) uint8 0..255, upright; None where nothing in it is transparent."""
+    """How opaque the pixels of a picture are, (H, W) uint8 0..255, upright; None if nothing in it is transparent."""
     with opened(path) as container:
         frame = decode_first(container, picture_stream(container, path), path)
     if not has_transparency(frame):
@@ -245,7 +245,7 @@ def transparency(path: Path) -> NDArray[np.uint8] | None:
 
 
 def has_transparency(frame: av.VideoFrame) -> bool:
-    """Whether a frame has alpha that hides anything; for palettes and RGB the pixels are looked at."""
+    """Whether a frame has alpha that hides anything; for palettes and RGB the pixels are checked."""
     name = frame.format.name
     if name.startswith("yuva") or name.startswith("gbrap"):
         return True
@@ -268,7 +268,7 @@ def _notices(container: InputContainer, stream: VideoStream, frame: av.VideoFram
 
 
 def _siting(stream: VideoStream, frame: av.VideoFrame, orientation: Orientation) -> str:
-    """Where shared chroma lies in the upright picture; empty where that is not known or has no name."""
+    """Where shared chroma lies in the upright picture; empty if that is unknown or has no name."""
     stored = _SITING.get(stream.codec_context.name, "") if chroma_of(frame) == "420" else ""
     if stored != "left":
         return stored

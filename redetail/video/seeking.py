@@ -1,7 +1,7 @@
-"""Going to a frame of a file without decoding all that come before it.
+"""Seeks to a frame of a file without decoding everything before it.
 
-Only where the container lists every frame (the MP4 family does): elsewhere the number of a frame is not known before
-those in front of it were counted.
+Only where the container lists every frame (the MP4 family does): elsewhere the number of a frame is unknown until those
+before it have been counted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-_TRIES = 3  # key frames: the last one may turn out to be shown after what is looked for
+_TRIES = 3  # key frames: the last one may turn out to be shown after the target
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ def lists_all(container: InputContainer) -> bool:
 
 
 def go_to_index(container: InputContainer, stream: VideoStream, index: int) -> KeyFrame | None:
-    """From the beginning to the last key frame at or before a frame's index; None where none is certain.
+    """From the beginning to the last key frame at or before a frame's index; None if none is certain.
 
-    Then nothing can be said of where the container stands. A key frame is certain when the packet that comes after
-    seeking is the listed one and decodes to a key frame of the same time stamp. ``FIRST`` is always certain.
+    After None the position of the container is undefined. A key frame is certain if the packet that comes after seeking
+    is the listed one and decodes to a key frame of the same time stamp. ``FIRST`` is always certain.
     """
     return _go_to(container, stream, index, lambda key: key.index <= index)
 
@@ -48,7 +48,7 @@ def go_to_index(container: InputContainer, stream: VideoStream, index: int) -> K
 def go_to_pts(container: InputContainer, stream: VideoStream, pts: int) -> KeyFrame | None:
     """The same for the last key frame at or before a time stamp."""
     entries = stream.index_entries
-    # A frame is decoded before it is shown, and the list has the times of decoding, in order.
+    # A frame is decoded before it is shown, and the list has the decoding times, in order.
     latest = bisect_right(range(len(entries)), pts, key=lambda number: entries[number].timestamp) - 1
     return _go_to(container, stream, latest, lambda key: key.pts is not None and key.pts <= pts)
 
@@ -69,10 +69,10 @@ def _go_to(
 
 
 def _times_to_seek(container: InputContainer, stream: VideoStream, latest: int) -> list[int]:
-    """Times, latest first, that lead to key frames; none where the list may say something else than the decoder.
+    """Times, latest first, that lead to key frames; none if the list may disagree with the decoder.
 
-    Listed are times of decoding, and a container may take what it is given for a time of showing, which is later. So
-    key frames are sought just before the next one is decoded: the last time is the safest and the least exact.
+    The list has decoding times, but a container may take the time it is given for a display time, which is later. So
+    seeking aims just before the next key frame is decoded: the last time is the safest and the least exact.
     """
     entries = stream.index_entries
     if latest < 1 or not lists_all(container) or len(entries) != stream.frames:
@@ -88,7 +88,7 @@ def _times_to_seek(container: InputContainer, stream: VideoStream, latest: int) 
 
 
 def _key_frame(container: InputContainer, stream: VideoStream, time: int) -> KeyFrame | None:
-    """The listed frame that seeking leads to, as a place to begin at; None where it is none."""
+    """The listed frame that seeking leads to, as a place to start; None if decoding cannot start there."""
     container.seek(time, stream=stream)
     packets = (packet for packet in container.demux(stream) if packet.size)
     first = next(packets, None)
@@ -115,7 +115,7 @@ def _number(stream: VideoStream, packet: av.Packet[VideoStream]) -> int | None:
 
 
 def _begins(container: InputContainer, stream: VideoStream, pts: int) -> bool:
-    """Whether a sound key frame of this time stamp is decoded first, but for frames shown earlier."""
+    """Whether an intact key frame of this time stamp is decoded first, apart from frames shown earlier."""
     shown = dropwhile(lambda frame: frame.pts is None or frame.pts < pts, container.decode(stream))
     frame = next(shown, None)
     return frame is not None and frame.pts == pts and bool(frame.key_frame) and not frame.is_corrupt

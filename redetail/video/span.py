@@ -1,4 +1,4 @@
-"""``Span``: a part of a clip, between positions as people give them: seconds, clock time or a frame's number."""
+"""``Span``: a part of a clip between two positions, given as seconds, clock time or a frame's number."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class _Mark:
     frame: int | None
 
     def index(self, source: FrameSource) -> int:
-        """The frame's index in a source; how many frames there are, or more, where it has no such frame."""
+        """The frame's index in a source; the number of frames or more if there is no such frame."""
         return self.frame if self.frame is not None else source.index_at(self.seconds or Fraction(0))
 
     def estimate(self, rate: Fraction) -> int:
-        """The frame's index, were all frames equally long."""
+        """The frame's index if all frames were equally long."""
         return self.frame if self.frame is not None else math.ceil((self.seconds or 0) * rate)
 
 
@@ -91,7 +91,7 @@ class Span:
 
 
 def index_of(name: str, position: Position, source: FrameSource) -> int:
-    """Index of the first frame at a position or after it; ``name`` begins what is said of one that cannot be read."""
+    """Index of the first frame at a position or after it; the message about an unreadable one starts with ``name``."""
     return _mark(name, position).index(source)
 
 
@@ -111,7 +111,7 @@ def _mark(name: str, position: Position) -> _Mark:
 
 
 def _parsed(text: str) -> _Mark | None:
-    """What a text means; None where it means no position."""
+    """The position that a text gives; None if it is not one."""
     if len(text) > LONGEST:
         return None
     if re.fullmatch(r"\d+f", text):

@@ -1,6 +1,6 @@
-"""Time stamps of copied packets, repaired where a damaged file has them step back, jump ahead or leaves them out.
+"""Repairs the time stamps of copied packets where a damaged file has them step back, jump ahead or leaves them out.
 
-Muxers refuse such packets, and one of them would otherwise fail a file after hours of work.
+Muxers refuse such packets, and a single one could make a run fail after hours of work.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from av.packet import Packet
 
 
 class Steady:
-    """Passes packets of several streams on; those of sound get time stamps that never step back.
+    """Passes on packets of several streams; those of sound get time stamps that never step back.
 
     A packet of sound is held until the next one of its stream shows which of two time stamps is wrong. ``repaired``
     counts the packets that were wrong by more than a packet's duration. Subtitles are passed on at once: the next one
@@ -40,14 +40,14 @@ class Steady:
                 yield held
 
     def _settled(self, packet: Packet[Any], following: Packet[Any] | None) -> bool:
-        """Whether the packet has a place in time; it is given one where it can be told."""
+        """Whether the packet has a place in time; it gets one if that can be determined."""
         stamp = _stamp(packet)
         low, step = self._last.get(packet.stream.index, (None, 0))
         high = None if following is None else _stamp(following)
         behind = stamp is not None and low is not None and stamp < low
         ahead = stamp is not None and high is not None and _jumps_ahead(stamp, high, low, step)
         if stamp is None or behind or ahead:
-            # Containers round, and give no time to packets that they store together: that is not damage.
+            # Containers round, and give packets that they store together no time: that is not damage.
             self.repaired += ahead or (stamp is not None and low is not None and low - stamp > step)
             stamp = _between(low, step, high, packet.duration or 0)
             if stamp is None:
@@ -58,14 +58,14 @@ class Steady:
 
 
 def _jumps_ahead(stamp: int, high: int, low: int | None, step: int) -> bool:
-    """Whether a time stamp is the wrong one, where the next one is earlier: it is farther from where it should be."""
+    """Whether a time stamp is the wrong one if the next is earlier: it is farther from where it should be."""
     if high >= stamp:
         return False
     return low is None or (low < high and abs(stamp - low - step) > abs(high - low - step))
 
 
 def _between(low: int | None, step: int, high: int | None, duration: int) -> int | None:
-    """Where a packet belongs that comes ``step`` after ``low`` and before ``high``; None where neither is known."""
+    """Where a packet belongs that comes ``step`` after ``low`` and before ``high``; None if neither is known."""
     if low is not None:
         following = low + max(1, step)
         return following if high is None or high <= low else min(following, high)

@@ -1,4 +1,4 @@
-"""Sound, subtitles, attachments, chapters and metadata of the source, moved to the output as they are."""
+"""Copies sound, subtitles, attachments, chapters and metadata of the source to the output as they are."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _SLACK = Fraction(10)  # seconds by which containers interleave their streams, a
 class StreamCopy:
     """Copies everything but the picture from ``path`` into ``output``, packet by packet.
 
-    Made before the first packet is written (streams must be known by then); :meth:`until` keeps the copy in step with
-    the picture so that memory stays flat. ``notices`` names what the output's container cannot hold.
+    Create it before the first packet is written, since streams must be known by then; :meth:`until` keeps the copy in
+    step with the picture so that memory stays flat. ``notices`` names what the output's container cannot hold.
     """
 
     def __init__(self, path: Path, output: OutputContainer) -> None:
@@ -54,7 +54,7 @@ class StreamCopy:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Sentences about what of the copied streams was damaged; complete once all is copied."""
+        """Sentences about damage in the copied streams; complete once everything is copied."""
         told = {
             "time stamps were repaired": self._steady.repaired,
             "what cannot be copied is left out": self._refused,
@@ -116,7 +116,7 @@ class StreamCopy:
         yield from self._steady(packet for packet in self._demuxed_packets(streams) if packet.size)
 
     def _demuxed_packets(self, streams: list[Stream]) -> Iterator[Packet[Any]]:
-        """What the demuxer gives; where a damaged file breaks off, the copy ends."""
+        """The demuxer's packets; where a damaged file ends early, the copy ends."""
         try:
             yield from self._input.demux(*streams)
         except (av.error.InvalidDataError, av.error.BlockingIOError) as error:
@@ -157,7 +157,7 @@ class StreamCopy:
 
 
 def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
-    """Metadata without what describes the old file's bytes."""
+    """Metadata without entries that describe the old file's bytes."""
     return {
         key: value
         for key, value in metadata.items()

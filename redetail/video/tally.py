@@ -1,4 +1,4 @@
-"""What a pass over a file met, and whether that is all that the file announces."""
+"""What a pass over a file found, and whether that is everything that the file announces."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from redetail.video.seeking import lists_all
 # Codecs whose packets hold one shown frame each; others have packets for pictures that are never shown.
 _ONE_EACH = {"h264", "hevc", "vp9", "av1", "libdav1d", "prores", "ffv1", "mjpeg", "png", "qtrle"}
 _ROUNDING = 2  # frames: AVI counts the encoder's delay, too
-_SHORTEST_GAP, _PART = Fraction(1), Fraction(1, 20)  # seconds, and of the length: a container's length is a rough one
+_SHORTEST_GAP, _PART = Fraction(1), Fraction(1, 20)  # seconds, and of the length: a container's length is approximate
 _CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
 class Tally:
     """Counts what one pass decodes; ``before``: frames that it passed over by seeking.
 
-    ``ended`` says that the pass got to the end of the file. Frames that would be shown before the first decoded one are
-    not counted: after a cut their references are missing, and decoders drop them.
+    ``ended`` says that the pass reached the end of the file. Frames that would be shown before the first decoded one
+    are not counted: after a cut their references are missing, and decoders drop them.
     """
 
     def __init__(self, info: VideoInfo, before: int = 0) -> None:
@@ -60,7 +60,7 @@ class Tally:
             return
         last = self._stamps.get(packet.stream.index)
         stamp = packet.dts if packet.dts is not None else packet.pts
-        # Containers round, and give no time to packets that they store together: that is not damage.
+        # Containers round, and give packets that they store together no time: that is not damage.
         stepped = last is not None and stamp is not None and last - stamp > (packet.duration or 0)
         self._damaged_sound += packet.is_corrupt or stepped
         if stamp is not None:
@@ -88,7 +88,7 @@ class Tally:
             self._end = max(self._end, (frame.pts + (frame.duration or 0)) * self._info.time_base)
 
     def faults(self, path: Path, container: InputContainer, stream: VideoStream) -> Iterator[str]:
-        """Sentences about what is missing or damaged, as far as the pass got."""
+        """Sentences about what is missing or damaged in the part that the pass covered."""
         announced = self._announced(path, container, stream) if self.ended else None
         lost = self._lost(stream) if self.ended else self._refused
         if announced is not None:
@@ -111,7 +111,7 @@ class Tally:
         return max(0, self._stored - self.frames)
 
     def _announced(self, path: Path, container: InputContainer, stream: VideoStream) -> str | None:
-        """What the container announces beyond what was decoded; None where that is all."""
+        """What the container announces beyond what was decoded; None if nothing."""
         if self._broke_off:
             return f"about {max(self._info.frames, self.frames)} frames"
         if lists_all(container):

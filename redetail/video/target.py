@@ -1,4 +1,4 @@
-"""Where an output goes: written beside under a hidden name, renamed when complete, removed when not."""
+"""Where an output goes: written next to its place under a hidden name, renamed if complete, else removed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _log = logging.getLogger(__name__)
 _RESERVE = 16 * 2**20
 WINDOWS = os.name == "nt"
 LONGEST_NAME = 255  # bytes, on nearly every file system
-LONGEST_PATH = 4096  # bytes, as Linux has it; others allow less and say so
-_LONGEST_PATH = 240  # characters of a path on Windows, hidden names included, unless it was set up for longer ones
+LONGEST_PATH = 4096  # bytes, the limit of Linux; other systems allow less and say so
+_LONGEST_PATH = 240  # characters of a path on Windows, including hidden names, unless it is configured for longer ones
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 
 
 class Target:
-    """The wanted path and the hidden one beside it; ``folder`` says whether a folder or a file is written."""
+    """The final path and the hidden one next to it; ``folder`` says whether a folder or a file is written."""
 
     def __init__(self, path: Path, *, folder: bool = False) -> None:
         self.path, self.folder = path, folder
@@ -30,7 +30,7 @@ class Target:
         self._hold = ExitStack()
 
     def create(self) -> None:
-        """Make the hidden file or folder, which proves that it can be made."""
+        """Create the hidden file or folder, which proves that this is possible."""
         try:
             if self.folder:
                 self.temporary.mkdir()
@@ -41,14 +41,14 @@ class Target:
             raise cannot_write(self.path, error) from error
 
     def flush(self) -> None:
-        """Force everything to disk, so that a disk that is full says so before anything has its name."""
+        """Force everything to disk, so that a full disk is noticed before anything has its name."""
         try:
             flush(self.temporary)
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
     def commit(self) -> None:
-        """Force everything to disk and give it its wanted name."""
+        """Force everything to disk and give it its final name."""
         try:
             rename(self.temporary, self.path)
         except OSError as error:
@@ -56,7 +56,7 @@ class Target:
         self._hold.close()
 
     def discard(self) -> None:
-        """Remove what was written; the wanted path is left as it was."""
+        """Remove what was written; the final path stays as it was."""
         self._hold.close()
         if self.folder:
             shutil.rmtree(self.temporary, ignore_errors=True)
@@ -95,7 +95,7 @@ def check_target(path: Path, source: Path | None, *, folder: bool = False) -> No
         raise OutputError(f"The output {path} exists and is write-protected; choose another name.")
     if not folder:
         claims.remove(claims.leftovers(parent))
-    # Some file systems refuse what their permissions allow, so only trying tells.
+    # Some file systems refuse what their permissions allow, so the only test is to try.
     probe = Target(path, folder=folder)
     probe.create()
     probe.discard()

@@ -36,7 +36,7 @@ def with_next(items: Iterable[_Item]) -> Iterator[tuple[_Item, _Item | None]]:
 class Clock:
     """Passes time stamps on as they are; where one is missing or not later than the last, it continues by one step.
 
-    ``step``: ticks of a frame. Damaged and very old containers need this; a sound one is never changed.
+    ``step``: ticks of a frame. Damaged and very old containers need this; an intact one is never changed.
     """
 
     def __init__(self, step: int, name: str) -> None:

@@ -48,7 +48,7 @@ class WebPSink:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What of the source the output cannot hold."""
+        """What the output cannot hold."""
         return self._notices
 
     @property

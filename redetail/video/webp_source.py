@@ -23,7 +23,7 @@ _UNSAID = 100  # milliseconds that browsers give a frame whose duration is zero
 
 
 class WebPSource:
-    """A WebP animation; satisfies ``FrameSource``. Time base is one millisecond, as the format has it."""
+    """A WebP animation; satisfies ``FrameSource``. The time base is one millisecond, that of the format."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -73,7 +73,7 @@ class WebPSource:
         self._fingerprint.check()
 
     def index_at(self, seconds: Fraction) -> int:
-        """The first frame at ``seconds`` or later; how many there are if none is."""
+        """The first frame at ``seconds`` or later; the number of frames if none is."""
         begins = itertools.accumulate(self._durations[:-1], initial=0)
         return sum(begin * _TIME_BASE < seconds for begin in begins)
 
