@@ -1,4 +1,4 @@
-"""The folder that the page may use: names that lead out of it are refused, and so are uploads that are not clips."""
+"""The folder that the page may use: it refuses names that lead out of it, and uploads that are not clips."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Folder:
 
     @classmethod
     def of(cls, root: Path, models: Path | None = None) -> Folder:
-        """The folder of that name; raises :class:`~redetail.errors.InputError` where there is none."""
+        """The folder of that name; raises :class:`~redetail.errors.InputError` if there is none."""
         for path in (root, models):
             if path is not None and not path.is_dir():
                 raise InputError(f"There is no folder {path}; create it first.")
@@ -56,7 +56,7 @@ class Folder:
         """The real path of a file or folder of that name in this folder.
 
         Raises :class:`~redetail.errors.InputError` for anything that is not a plain relative name, that leads outside
-        (also by a link), that is hidden, or that is not there.
+        (also by a link), that is hidden, or that does not exist.
         """
         return self._existing(self.root, name)
 
@@ -65,13 +65,13 @@ class Folder:
         return self._existing(self.models, name)
 
     def check(self, path: Path) -> None:
-        """Raise :class:`~redetail.errors.InputError` for a path, as a job file has it, outside of both folders."""
+        """Raise :class:`~redetail.errors.InputError` for a path in a job file that lies outside both folders."""
         real = Path(os.path.realpath(path))
         if not path.is_absolute() or not any(real.is_relative_to(allowed) for allowed in (self.root, self.models)):
             raise InputError(f"{path} is outside this page's folder; copy it into the folder.")
 
     def check_written(self, path: Path) -> None:
-        """The same for what is written: models are only read, and runs are written by the page alone."""
+        """The same for outputs: models are only read, and only the page writes runs."""
         real = Path(os.path.realpath(path))
         if not real.is_relative_to(self.root) or real.is_relative_to(self.state):
             raise InputError(f"{path} cannot be written from this page; give a name in its folder.")
@@ -109,11 +109,11 @@ class Folder:
         return [*whole, *(name for name in files if not name.startswith(parts) and not name.endswith(".json"))]
 
     def result(self, stem: str, suffix: str, taken: Container[Path] = ()) -> Path:
-        """A name for an output that no file has, and no run that is still to be done (``taken``)."""
+        """A name for an output that no file has and no unfinished run will write (``taken``)."""
         return _free(self._made(RESULTS), stem, suffix, taken)
 
     def admit(self, upload: Path, given: str, largest: int, check: Callable[[Path], None]) -> Path:
-        """Move an uploaded file into the folder of uploads and return its place.
+        """Move an uploaded file into the folder of uploads and return its path.
 
         ``given``: the name that the browser gave it; ``check`` raises for a file that is not what it should be. Raises
         :class:`~redetail.errors.InputError` for one of more than ``largest`` bytes or of another kind.
@@ -198,7 +198,7 @@ def check_readable(path: Path) -> None:
 
 
 def _fault(path: Path) -> Exception | None:
-    """What keeps the first frame of a file from being read; nothing is raised, since this runs on a thread."""
+    """The error that keeps the first frame of a file from being read: returned, since this runs on a thread."""
     from redetail.video import open_source
 
     try:
@@ -222,7 +222,7 @@ def _is_plain(name: str) -> bool:
 
 
 def _walked(folder: Path, depth: int) -> Iterator[Path]:
-    """Files below a folder; hidden ones and links to folders are left out, and so is what lies too deep."""
+    """Files below a folder, without hidden ones, links to folders, and files that lie too deep."""
     for visited, (path, names, files) in enumerate(os.walk(folder)):
         here = Path(path)
         deep = len(here.relative_to(folder).parts) >= depth or visited >= _VISITED

@@ -1,4 +1,4 @@
-"""The form of the settings: one field for each, from their declarations, and what was filled in."""
+"""The form of the settings: one field for each, made from its declaration, and the values filled in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST = 4000
 
 
 class Control(StrEnum):
-    """How a value is entered."""
+    """The kind of control in which a value is entered."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -28,7 +28,7 @@ class Control(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class FormField:
-    """One setting on the page. ``choices``: of a choice; ``open``: whether other texts can be typed beside them."""
+    """One setting on the page. ``choices``: the values to choose from; ``open``: whether others can be typed."""
 
     name: str
     label: str
@@ -45,8 +45,7 @@ class FormField:
 
 
 def form_fields(names: Mapping[str, tuple[str, ...]]) -> tuple[FormField, ...]:
-    """Fields for all settings, in order; ``names``: those that settings may have whose names an engine knows
-    ("sampler", "scheduler")."""
+    """Fields for all settings, in order; ``names``: values that an engine knows ("sampler", "scheduler")."""
     return tuple(_field(item, names.get(item.name, ())) for item in fields(Settings))
 
 
@@ -76,9 +75,9 @@ def filled_in(form: tuple[FormField, ...], values: Mapping[str, Any]) -> dict[st
 
 
 def varied(form: tuple[FormField, ...], name: Any, text: Any) -> tuple[str, list[Any]] | None:
-    """A setting and its values, which were typed with commas between them; None where there are none.
+    """A setting and its values, typed with commas between them; None if there are none.
 
-    Raises :class:`~redetail.errors.SettingsError` for a setting that does not exist and a value that it cannot have.
+    Raises :class:`~redetail.errors.SettingsError` for an unknown setting or a value that it cannot have.
     """
     one = next((each for each in form if each.name == name), None)
     if one is None or one.control is Control.FILES or not isinstance(text, str | None) or len(text or "") > _LONGEST:
@@ -96,7 +95,7 @@ def single_models() -> list[str]:
 
 
 def several_models() -> list[str]:
-    """Fields of a model that name several files; LoRA stand among the settings, and a ControlNet needs a job file."""
+    """Fields of a model that name several files; LoRA are among the settings, and a ControlNet needs a job file."""
     return [item.name for item in fields(ModelSpec) if item.default == () and item.name not in ("loras", "controls")]
 
 

@@ -1,7 +1,7 @@
-"""What stands before the page: who may ask, for what, and how much may be sent.
+"""The guard in front of the page: who may send requests, for what, and of which size.
 
-Gradio brings more routes than the page needs, some of which fetch addresses or run code. So only those that are listed
-here are reached, and browsers are told to load nothing from anywhere else.
+Gradio has more routes than the page needs, some of which fetch addresses or run code. So only those listed here are
+reachable, and browsers are told to load nothing from anywhere else.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Guard:
     """Wraps an ASGI application.
 
     ``host``: what the server listens on; without ``password`` only requests to names of this machine are answered, so
-    that a page elsewhere cannot reach it under a name of its own. ``user`` and ``password``: demanded of every request.
+    that a page elsewhere cannot reach it under another name. ``user`` and ``password``: required for every request.
     ``largest``: bytes of an upload.
     """
 

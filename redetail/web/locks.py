@@ -1,4 +1,4 @@
-"""A lock on a file that the system gives back when its process ends, however it ends."""
+"""A lock on a file that the system releases when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

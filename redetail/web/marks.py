@@ -1,4 +1,4 @@
-"""Boxes as the page's field holds them: one on each line, fixed as x1,y1,x2,y2, or followed as x1,y1,x2,y2@TIME."""
+"""Boxes as text in the page's field: one per line, fixed as x1,y1,x2,y2, or followed as x1,y1,x2,y2@TIME."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Marks:
         return "\n".join([*map(_typed, self.fixed), *map(str, self.followed)])
 
     def on(self, frame: int) -> list[Box]:
-        """What can be drawn on a frame: fixed boxes, and those that were drawn on it."""
+        """The boxes to draw on a frame: fixed ones, and those that were drawn on it."""
         return [*self.fixed, *(one.box for one in self.followed if one.at == f"{frame}f")]
 
     def as_options(self) -> dict[str, Any]:

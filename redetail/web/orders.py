@@ -1,4 +1,4 @@
-"""What the page asks for becomes runs: a job file in the folder of the run, and the commands that do it."""
+"""Turns the page's orders into runs: a job file in the folder of the run, and the commands that run it."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _DETECT, _WHO = "--detect=", "--who="
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What the page says of a run; all of it comes from a browser, and is checked here.
+    """What the page orders; everything comes from a browser and is checked here.
 
-    ``clip``: a name in the folder; ``found``: the run that found the subjects, and ``chosen`` the labels of those that
-    are detailed (None: all); ``detect``: what is looked for, ``who``: pictures of the people that are wanted, by their
-    names in the folder; ``mask``: (H, W) uint8, not 0 where something is painted.
+    ``clip``: a name in the folder; ``found``: the run that found the subjects, and ``chosen`` the labels of those to
+    detail (None: all); ``detect``: what to search for, ``who``: pictures of the people to detail, by their names in the
+    folder; ``mask``: (H, W) uint8, not 0 where something is painted.
     """
 
     clip: Any
@@ -68,7 +68,7 @@ class Order:
 class Desk:
     """Takes orders for the clips of a folder and queues them.
 
-    ``config``: what jobs take where an order says nothing else; the commands of runs read no config file.
+    ``config``: the values for whatever an order leaves open; the commands of runs read no config file.
     """
 
     def __init__(self, folder: Folder, queue: RunQueue, config: Job | None = None) -> None:
@@ -76,9 +76,9 @@ class Desk:
         self.config = replace(config or Job(), config=False)
 
     def defaults(self, model: Any) -> Settings:
-        """The settings where nothing is asked for, of a model by its name in the folder of models ("": the usual one).
+        """The default settings of a model, by its name in the folder of models ("": the usual one).
 
-        Raises :class:`~redetail.errors.RedetailError` for a file that is not there or not one of weights.
+        Raises :class:`~redetail.errors.RedetailError` for a file that does not exist or holds no weights.
         """
         usual = as_spec(self.config.model).checkpoint
         known = default_settings(self.folder.model(model) if model else usual)
@@ -105,8 +105,7 @@ class Desk:
         return next((run for run in self.queue.runs() if run.kind is kind and run.source == source), None)
 
     def job(self, order: Order, folder: Path | None = None) -> Job:
-        """The job of an order; the chosen tracks and the mask are written to ``folder``, that of its run (None: they
-        are only named)."""
+        """The job of an order; tracks and mask are written to its run's ``folder`` (None: they are only named)."""
         source = self.folder.inside(order.clip)
         job = self._base(order).overlay(
             source=source,
@@ -133,12 +132,12 @@ class Desk:
         return self.job(order, folder)
 
     def detail(self, order: Order) -> Run:
-        """Queue the whole work on a clip."""
+        """Queue the whole run for a clip."""
         source = self.folder.inside(order.clip)
         return self.queue.add(lambda folder: self._detail(self._named(self.job(order, folder), order, source), folder))
 
     def run_text(self, text: Any) -> Run:
-        """Queue the job that a text in the form of a job file asks for."""
+        """Queue the job in a text that has the form of a job file."""
         job = self.read_text(text)
         if not isinstance(job.source, Path):
             raise SettingsError("The job names no source; add a line such as source = 'clip.mp4'.")
@@ -207,7 +206,7 @@ class Desk:
         assert job.output is not None
         path = folder / JOB
         write_text(path, text_of(job.to_document(), path))
-        command = ["detail", "--quiet", "--job", str(path)]  # the page has its own words for what is quieted
+        command = ["detail", "--quiet", "--job", str(path)]  # the page has its own words for the silenced messages
         if job.report is None:
             command += ["--report", str(folder / REPORT)]
         again = (*command, "--resume", "--overwrite")
@@ -224,7 +223,7 @@ class Desk:
         return self.folder.result(stem, usual, self.queue.outputs())
 
     def _selected(self, order: Order, folder: Path | None) -> dict[str, Any]:
-        """Who is detailed: the chosen tracks, boxes and the mask; where there are none of these, whoever is found."""
+        """What is detailed: the chosen tracks, boxes and mask, or everything that is found if there are none."""
         selected = order.marks.as_options()
         if order.found is not None and (order.chosen is None or order.chosen):
             if set(self._searching(order)) != _searched(order.found):
@@ -244,7 +243,7 @@ class Desk:
         return selected or self._search(order)
 
     def _search(self, order: Order) -> dict[str, Any]:
-        """What is looked for, as keywords of a job."""
+        """What to search for, as keywords of a job."""
         who = [self.folder.inside(name) for name in _names(order.who)]
         for path in who:
             if path.suffix.lower() not in PICTURES:
@@ -270,7 +269,7 @@ class Desk:
         return folder / TRACKS
 
     def _base(self, order: Order) -> Job:
-        """What the config file asks for; the files of its model belong to its own checkpoint."""
+        """The values of the config file; the files of its model belong to its own checkpoint."""
         return replace(self.config, model=None) if order.model.get("checkpoint") else self.config
 
     def _model(self, order: Order) -> dict[str, Any]:
@@ -298,7 +297,7 @@ def _run(
     output: Path | None = None,
     again: tuple[tuple[str, ...], ...] | None = None,
 ) -> Run:
-    """A run that does the same again if it has nothing to resume; no config file changes what it does."""
+    """A run that starts again if it has nothing to resume; no config file changes what it does."""
     commands = tuple((*command, "--no-config") for command in commands)
     again = again and tuple((*command, "--no-config") for command in again)
     return Run(
@@ -307,7 +306,7 @@ def _run(
 
 
 def _searched(found: Run) -> set[str]:
-    """What a search looked for, as arguments of its command."""
+    """What a search was for, as arguments of its command."""
     return {argument for argument in found.commands[0] if argument.startswith((_DETECT, _WHO))}
 
 

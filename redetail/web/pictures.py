@@ -20,7 +20,7 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """What the page says of a clip."""
+    """The facts about a clip that the page shows."""
 
     size: Size
     frames: int
@@ -32,7 +32,7 @@ class ClipFacts:
 
 
 def facts_of(path: Path) -> ClipFacts:
-    """Size and length; raises :class:`~redetail.errors.InputError` where it cannot be read."""
+    """Size and length; raises :class:`~redetail.errors.InputError` if the clip cannot be read."""
     info = open_source(path).info
     return ClipFacts(info.size, info.frames, float(info.rate))
 
@@ -53,7 +53,7 @@ def frame_of(path: Path, index: Any) -> Picture:
 
 
 def painted(value: Any, size: Size) -> Picture | None:
-    """The mask (H, W) of what was painted on a frame of ``size``; None where nothing was.
+    """The mask (H, W) of what was painted on a frame of ``size``; None if nothing was.
 
     ``value``: what the editor sends, layers (h, w, 4) with what is painted opaque. Raises
     :class:`~redetail.errors.RegionError` for anything else.
@@ -96,7 +96,7 @@ def _line(picture: Picture, x1: float, y1: float, x2: float, y2: float, weight: 
 
 
 def _scaled(alpha: Picture, size: Size) -> Picture:
-    """The nearest pixels at another size: the editor shows large frames smaller."""
+    """Scaled by nearest neighbour, since the editor shows large frames smaller."""
     rows = np.arange(size.height) * alpha.shape[0] // size.height
     columns = np.arange(size.width) * alpha.shape[1] // size.width
     return np.asarray(alpha[rows[:, None], columns], np.uint8)

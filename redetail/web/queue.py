@@ -1,4 +1,4 @@
-"""The queue of a server: runs wait here for the processor or the graphics card, which they take one at a time."""
+"""The queue of a server, in which runs wait for the processor or the graphics card and use it one at a time."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _FIRST = (Kind.PREVIEW,)
 
 
 class Process(Protocol):
-    """A process that was started here."""
+    """A process that this server started."""
 
     def poll(self) -> int | None:
-        """Its exit code; None while it lives."""
+        """Its exit code; None while it is running."""
         ...
 
 
 class RunQueue:
-    """Starts runs in order, ``at_once`` at a time; subjects are looked for beside them, since that uses little.
+    """Starts runs in order, ``at_once`` at a time; searches for subjects run alongside, since they use little.
 
     Its methods may be called from any thread. ``launch`` starts the process of a run.
     """
@@ -50,11 +50,11 @@ class RunQueue:
         self._closed = threading.Event()
 
     def start(self) -> None:
-        """Look after the runs on a thread until :meth:`close`."""
+        """Supervise the runs on a thread until :meth:`close`."""
         threading.Thread(target=self._watch, name="run queue", daemon=True).start()
 
     def close(self) -> None:
-        """Start no more runs; those that run go on in their own processes."""
+        """Start no more runs; current ones continue in their own processes."""
         self._closed.set()
 
     def runs(self) -> list[Run]:
@@ -63,7 +63,7 @@ class RunQueue:
             return list(reversed(self._runs.values()))
 
     def get(self, name: object) -> Run:
-        """The run of that name; raises :class:`~redetail.errors.InputError` where there is none."""
+        """The run of that name; raises :class:`~redetail.errors.InputError` if there is none."""
         with self._lock:
             run = self._runs.get(name) if isinstance(name, str) else None
         if run is None:
@@ -71,13 +71,13 @@ class RunQueue:
         return run
 
     def outputs(self) -> frozenset[Path]:
-        """What runs write or are to write."""
+        """The outputs of all runs, written or not."""
         return frozenset(run.output for run in self.runs() if run.output is not None)
 
     def add(self, make: Callable[[Path], Run]) -> Run:
-        """Queue the run that ``make`` gives for a new folder.
+        """Queue the run that ``make`` returns for a new folder.
 
-        Raises :class:`~redetail.errors.SettingsError` where too many wait, and what ``make`` raises.
+        Raises :class:`~redetail.errors.SettingsError` if too many wait, and whatever ``make`` raises.
         """
         with self._lock:
             if sum(run.state is State.WAITING for run in self._runs.values()) >= MOST_WAITING:
@@ -123,7 +123,7 @@ class RunQueue:
         return run
 
     def remove(self, name: object) -> None:
-        """Forget a run that does not run; raises :class:`~redetail.errors.InputError` for one that does."""
+        """Delete a run that is not running; raises :class:`~redetail.errors.InputError` for one that is."""
         with self._lock:
             run = self.get(name)
             if run.state is State.RUNNING:
@@ -132,7 +132,7 @@ class RunQueue:
             del self._runs[run.name]
 
     def tick(self) -> None:
-        """Note which runs ended, and start those that there is room for."""
+        """Record which runs ended, and start waiting ones if there is room."""
         with self._lock:
             for run in list(self._runs.values()):
                 if run.state is State.RUNNING and self._has_ended(run):
@@ -156,7 +156,7 @@ class RunQueue:
             self._keep(replace(run, state=State.FAILED, message=f"Its process could not be started ({error})."))
 
     def _has_ended(self, run: Run) -> bool:
-        """Whether the process of a run is gone; one that was started before this server shows by its lock."""
+        """Whether the process of a run is gone; for one that an earlier server started, its lock tells."""
         process = self._processes.get(run.name)
         return process is None or process.poll() is not None
 
@@ -177,7 +177,7 @@ class RunQueue:
 
 
 def launch_worker(run: Run) -> Process:
-    """Start the process of a run, which outlives this one and does not get its Ctrl-C."""
+    """Start the process of a run, which outlives this one and does not receive its Ctrl-C."""
     command = [sys.executable, "-m", "redetail.web.worker", str(run.folder), str(run.attempt)]
     separate = {"start_new_session": True} if sys.platform != "win32" else {"creationflags": 0x200}  # its own group
     with (run.folder / "process.txt").open("ab") as log:

@@ -1,4 +1,4 @@
-"""Runs on disk: a folder for each, from which a server that starts again knows what became of it."""
+"""Runs on disk: a folder for each, from which a restarted server sees what became of it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ RESUMABLE = (State.STOPPED, State.FAILED)
 class Run:
     """One run: commands that are run one after the other in ``folder``.
 
-    ``title``: what people call it; ``commands``: arguments of ``redetail``; ``again``: the same, to continue where it
+    ``title``: its name for people; ``commands``: arguments of ``redetail``; ``again``: the same, to continue where it
     stopped; ``source`` and ``output``: of one clip, or the folder of a batch; ``attempt``: how often it was started;
     ``message``: why it failed.
     """
@@ -73,7 +73,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Tells it from all others of this server."""
+        """Its unique name on this server."""
         return self.folder.name
 
     @property
@@ -83,12 +83,12 @@ class Run:
 
     @property
     def lock(self) -> Path:
-        """Held by its process while that lives."""
+        """Held by its process while that is running."""
         return self.folder / "lock"
 
     @property
     def stop_request(self) -> Path:
-        """Its process stops when this file is there."""
+        """Its process stops when this file exists."""
         return self.folder / "stop"
 
     @property
@@ -104,7 +104,7 @@ class Run:
 
     @classmethod
     def from_folder(cls, folder: Path) -> Self:
-        """The run in a folder; raises :class:`~redetail.errors.InputError` where its record is damaged."""
+        """The run in a folder; raises :class:`~redetail.errors.InputError` if its record is damaged."""
         try:
             document = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
             if document.pop("run_version") != VERSION:
@@ -165,8 +165,7 @@ class RunStore:
         return folder
 
     def read_all(self) -> list[Run]:
-        """All runs in order, as they are: what became of those whose server ended is found out. Damaged ones are left
-        out."""
+        """All runs in order, with their current state even if their server has ended. Damaged ones are left out."""
         runs = []
         for folder in self._folders():
             try:
@@ -181,7 +180,7 @@ class RunStore:
         return run
 
     def refreshed(self, run: Run) -> Run:
-        """The run, with the state that it is in now that its process may have ended."""
+        """The run with its current state, since its process may have ended."""
         if run.state is not State.RUNNING or is_held(run.lock):
             return run
         return self.write(replace(run, **_ended(run)))
@@ -224,7 +223,7 @@ def status_from(events: Sequence[Mapping[str, Any]]) -> Status:
 
 @dataclass
 class _Gathered:
-    """What events say, one after the other."""
+    """Collects what events say, one after the other."""
 
     status: Status = field(default_factory=Status)
 
@@ -243,7 +242,7 @@ class _Gathered:
 
 
 def _ended(run: Run) -> dict[str, Any]:
-    """What changes of a run whose process is gone."""
+    """The changes to a run whose process is gone."""
     code = _exit_code(run)
     if code is None:
         return {"state": State.STOPPED, "message": "Its process ended before its work was done; resume it."}

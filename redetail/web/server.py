@@ -40,9 +40,9 @@ class ServerOptions:
     """How the page is served.
 
     ``folder``: where clips are and results go; ``models``: weight files, which are only read (None: the folder's own
-    ``models``); ``password`` with ``user``: demanded of everybody. ``largest``: bytes of an upload.
-    ``config``: what jobs take where the page says nothing else. Raises :class:`~redetail.errors.SettingsError` for a
-    host that others reach, without a password.
+    ``models``); ``password`` with ``user``: required from everyone. ``largest``: bytes of an upload. ``config``: the
+    values for whatever the page leaves open. Raises :class:`~redetail.errors.SettingsError` for a host that others can
+    reach, without a password.
     """
 
     folder: Path
@@ -64,9 +64,9 @@ class ServerOptions:
 
 
 def serve(options: ServerOptions, ready: Callable[[str], None]) -> None:
-    """Serve the page until the process is interrupted; ``ready`` gets its address. Runs go on when it ends.
+    """Serve the page until the process is interrupted; ``ready`` gets its address. Runs continue when it ends.
 
-    Raises :class:`~redetail.errors.RedetailError` where the folder is in use by another server, the port is taken, or
+    Raises :class:`~redetail.errors.RedetailError` if the folder is in use by another server, the port is taken, or
     Gradio is not installed.
     """
     _quiet_gradio()
@@ -90,7 +90,7 @@ def serve(options: ServerOptions, ready: Callable[[str], None]) -> None:
 
 
 def application(options: ServerOptions, folder: Folder, queue: RunQueue) -> Any:
-    """The whole as an ASGI application; raises :class:`~redetail.errors.DependencyError` without Gradio."""
+    """The whole server as an ASGI application; raises :class:`~redetail.errors.DependencyError` without Gradio."""
     _quiet_gradio()
     os.environ["GRADIO_TEMP_DIR"] = str(_made(folder.state / "cache"))
     try:
@@ -118,7 +118,7 @@ def application(options: ServerOptions, folder: Folder, queue: RunQueue) -> Any:
 
 
 def _add_files(app: Any, folder: Folder, queue: RunQueue) -> None:
-    """Routes of files: clips and pictures of the folder, and what a run has to show."""
+    """Routes for files: clips and pictures of the folder, and the results of runs."""
     from fastapi.responses import FileResponse, PlainTextResponse
 
     def missing(error: InputError) -> Any:
@@ -146,11 +146,11 @@ def _add_files(app: Any, folder: Folder, queue: RunQueue) -> None:
 
 
 def _listening(options: ServerOptions) -> socket.socket:
-    """A socket that listens; raises :class:`~redetail.errors.SettingsError` where it cannot."""
+    """A socket that listens; raises :class:`~redetail.errors.SettingsError` if that fails."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
-        if sys.platform != "win32":  # there it would let two servers share a port
+        if sys.platform != "win32":  # on Windows it would let two servers share a port
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((options.host, options.port))
         listening.listen(128)
@@ -181,7 +181,7 @@ def _made(path: Path) -> Path:
 
 
 def _quiet_gradio() -> None:
-    """Nothing is sent to anybody, and nothing is asked of another host."""
+    """Make Gradio send nothing to anyone and ask no other host for anything."""
     for name, value in (
         ("GRADIO_ANALYTICS_ENABLED", "False"),
         ("GRADIO_RUN_HISTORY", "False"),

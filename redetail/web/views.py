@@ -1,4 +1,4 @@
-"""Pieces of the page as HTML. Names are shown as plain text: everything is escaped here."""
+"""Pieces of the page as HTML. Names are shown as plain text, since everything is escaped here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run_address(run: Run, name: str, *, fresh: bool = False) -> str:
 
 
 def clip_view(name: str, facts: ClipFacts) -> str:
-    """A clip with what is known of it."""
+    """A clip with the facts about it."""
     words = f"{facts.size.width} x {facts.size.height} pixels, {facts.frames} frames, {facts.seconds:.1f} s"
     return f"{_player(file_address(name), name)}<p class='rd-note'>{escape(words)}</p>"
 
@@ -75,7 +75,7 @@ def _strip(subject: SubjectTrack, frames: int) -> str:
 
 
 def run_list(rows: Sequence[tuple[Run, Status, int]]) -> str:
-    """All runs with their state and what can be done with each; the number is that of runs before a waiting one."""
+    """All runs with their state and actions; the number says how many runs come before a waiting one."""
     if not rows:
         return "<p class='rd-note'>Nothing has run yet. Choose a clip under Detail and press Run.</p>"
     return f"<ul class='rd-runs'>{''.join(_run_row(*row) for row in rows)}</ul>"
@@ -92,7 +92,7 @@ def _run_row(run: Run, status: Status, before: int) -> str:
 
 
 def progress_bar(run: Run, status: Status) -> str:
-    """How far a run is; empty where it does not run."""
+    """How far a run is; empty if it is not running."""
     if run.state is not State.RUNNING:
         return ""
     stage = STAGES.get(status.stage, status.stage.capitalize() or "Starting")

@@ -1,7 +1,7 @@
-"""The process of a run: ``python -m redetail.web.worker FOLDER ATTEMPT`` runs its commands and keeps how they ended.
+"""The process of a run: ``python -m redetail.web.worker FOLDER ATTEMPT`` runs its commands and records how they ended.
 
-It outlives the server that started it. It holds the run's lock while it lives, and stops as after Ctrl-C when the run's
-stop request appears: a file reaches it on every system, and can never reach another process that got its number.
+It outlives the server that started it. It holds the run's lock while it is running, and stops as after Ctrl-C when the
+run's stop request appears: a file reaches it on every system, and can never reach another process that got its number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BUG = 1
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the commands of a run, unless somebody else does already or it was given up meanwhile."""
+    """Run the commands of a run, unless another process already does or the run was cancelled in the meantime."""
     folder, attempt = Path(arguments[0]), int(arguments[1])
     lock = FileLock(folder / "lock")
     if not _taken(lock):
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _taken(lock: FileLock) -> bool:
-    """Whether the lock could be taken; a server that looks whether it is free holds it for a moment."""
+    """Whether the lock could be taken; a server that checks whether it is free holds it for a moment."""
     for _ in range(_TRIES):
         if lock.take():
             return True
@@ -57,7 +57,7 @@ def _taken(lock: FileLock) -> bool:
 
 
 def _all(run: Run, out: TextIO, events: TextIO) -> int:
-    """Run one command after the other until one does not end well."""
+    """Run one command after the other until one fails."""
     worst = COMPLETE
     for command in run.current:
         code = _one(command, out, events)

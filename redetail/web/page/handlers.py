@@ -1,4 +1,4 @@
-"""What the page does. All that arrives comes from a browser, whoever wrote it, and is checked where it is used."""
+"""What the page does. All input comes from a browser, perhaps an attacker's, and is checked where it is used."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def said(handler: F) -> F:
-    """The handler, with errors of the library shown on the page in their sentence."""
+    """The handler, with the library's errors shown on the page."""
 
     @functools.wraps(handler)
     def told(*given: Any) -> Any:
@@ -46,7 +46,7 @@ def said(handler: F) -> F:
 
 
 class Handlers:
-    """The behaviour of the page; each method is that of one event, with the values of its inputs."""
+    """The behaviour of the page: one method for each event, with the values of its inputs."""
 
     def __init__(self, desk: Desk, form: tuple[FormField, ...], models: tuple[str, ...], largest: int) -> None:
         self._desk, self._form, self._models, self._largest = desk, form, models, largest
@@ -101,7 +101,7 @@ class Handlers:
         if not isinstance(path, str):
             raise InputError(f"The upload is {shown(path)}; upload one file.")
         place = self._folder.admit(Path(path), Path(path).name, self._largest, check_readable)
-        Path(path).unlink(missing_ok=True)  # what Gradio keeps of it
+        Path(path).unlink(missing_ok=True)  # Gradio's own copy
         return self._folder.name(place)
 
     def choose(self, clip: Any) -> list[Any]:
@@ -152,7 +152,7 @@ class Handlers:
     # 3: how
 
     def choose_model(self, model: Any, before: Any, *values: Any) -> list[Any]:
-        """The defaults of another model where those of the model ``before`` stand."""
+        """Replace the defaults of the model ``before`` by those of another one."""
         old, new = self._form_of(before), self._form_of(model)
         return [
             model,
@@ -207,7 +207,7 @@ class Handlers:
     # the job file
 
     def take_job(self, *values: Any) -> str:
-        """The job of what the page says."""
+        """The job that the page describes."""
         return to_toml(self._desk.kept_job(self._order(values)).to_document())
 
     def run_job(self, text: Any) -> Any:

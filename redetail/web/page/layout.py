@@ -56,7 +56,7 @@ class Parts(SimpleNamespace):
 
 
 def usual_model(config: Job) -> tuple[str, str]:
-    """The choice of the model that is used where no other is chosen."""
+    """The model that is used if no other is chosen."""
     named = as_spec(config.model).checkpoint
     return ("Built in" if named is None else f"{Path(named).name} (config file)"), ""
 
@@ -67,8 +67,10 @@ def css() -> str:
 
 
 def theme() -> Any:
-    """Colours and fonts; those of the system, so that nothing is fetched. Text is darker, and in the dark lighter, than
-    Gradio's own, to be read at a contrast of 4.5 (WCAG 2.2, level AA)."""
+    """Colours and fonts; these are the system's, so that nothing is fetched.
+
+    Text is darker than Gradio's (lighter in dark mode), for a contrast of 4.5 (WCAG 2.2, level AA).
+    """
     fonts = [gr.themes.Font("system-ui"), gr.themes.Font("Segoe UI"), gr.themes.Font("sans-serif")]
     mono = [gr.themes.Font("ui-monospace"), gr.themes.Font("Consolas"), gr.themes.Font("monospace")]
     own = gr.themes.Default(primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=fonts, font_mono=mono)
@@ -84,7 +86,7 @@ def theme() -> Any:
 
 
 def build(form: tuple[FormField, ...], model: tuple[str, str]) -> tuple[gr.Blocks, Parts]:
-    """The page without its behaviour; the form has the defaults of ``model``, which stands there at first."""
+    """The page without its behaviour; the form has the defaults of ``model``, which is selected at first."""
     parts = Parts(settings={}, models={})
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(

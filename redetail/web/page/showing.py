@@ -1,4 +1,4 @@
-"""What of runs is on the page: the list, progress, subjects that were found, previews and results."""
+"""What the page shows of runs: the list, progress, found subjects, previews and results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOTE = "<p class='rd-note' role='status'>{}</p>"
 
 
 class Showing:
-    """Values of components that show runs of a desk."""
+    """Values for the components that show the runs of a desk."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -34,7 +34,7 @@ class Showing:
         return run_list([(run, self._status(run), queue.position(run)) for run in queue.runs()[:_MOST_ROWS]])
 
     def _status(self, run: Run) -> Status:
-        """How far a run is; of one that ended it is read once."""
+        """How far a run is; read only once if it has ended."""
         if run.state in (State.WAITING, State.RUNNING):
             return status_of(run)
         key = f"{key_of(run)}/{run.state}"
@@ -43,7 +43,7 @@ class Showing:
         return self._ended[key]
 
     def progress(self, run: Run | None) -> str:
-        """One run in a line, where it is not done."""
+        """One line about a run that is not done."""
         if run is None or run.state in FINISHED:
             return ""
         if run.state is State.RUNNING:
@@ -52,7 +52,7 @@ class Showing:
         return NOTE.format(words.get(run.state) or run.message)
 
     def cards(self, clip: Any, found: Run | None, cards: Any) -> Any:
-        """The subjects, where others are shown than were found last."""
+        """The subjects, if the page does not show those that were found last."""
         present = cards.get("shown") if isinstance(cards, dict) else None
         if found is None or found.state not in FINISHED:
             return gr.skip() if present == "" else NOTHING
@@ -101,5 +101,5 @@ def first_frame(run: Run) -> int:
 
 
 def key_of(run: Run) -> str:
-    """Tells one attempt of a run from all others."""
+    """A key that identifies one attempt of a run."""
     return f"{run.name}/{run.attempt}"

@@ -15,7 +15,7 @@ _QUIET: dict[str, Any] = {**_PRIVATE, "show_progress": "hidden"}
 
 
 def order_inputs(parts: Parts) -> list[Any]:
-    """What says what is to be done, in the order in which :meth:`Handlers._order` reads it."""
+    """The inputs that make an order, in the order in which :meth:`Handlers._order` reads them."""
     return [
         *(parts.clip, parts.start, parts.end, parts.cards, parts.boxes, parts.mask, parts.detect, parts.who),
         *(parts.scale, parts.preset, parts.name),
