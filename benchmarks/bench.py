@@ -3,8 +3,8 @@
     make bench
     python benchmarks/bench.py CLIP.mp4 --repeat 8
 
-Each algorithm runs in a separate process, so that its peak memory is its own; the clip is repeated to the wanted
-length. Ratios are what counts: both run on the same machine, one after the other.
+Each algorithm runs in a separate process, so that peak memory is measured for each; the clip is repeated to the wanted
+length. The ratios are what counts: both run on the same machine, one after the other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MIB = 2**20
 
 @dataclass
 class NetworkTimer:
-    """Seconds inside the network, measured around what it takes from the crops and its forward pass."""
+    """Seconds inside the network, measured around its reading of the crops and its forward pass."""
 
     seconds: float = 0.0
     calls: int = 0

@@ -1,7 +1,7 @@
 """What Brownian noise costs early and late in a long segment: `python benchmarks/brownian.py [--repeats 3]`.
 
 16 frames of (4, 64, 64) latents at frame 0 and at frame 20,000, all 19 requests of 20 steps. Each run is a separate
-process; printed are the least CPU time and the least growth of the process's peak memory among the repeats.
+process. Prints the least CPU time and the least growth of the process's peak memory among the repeats.
 """
 
 from __future__ import annotations

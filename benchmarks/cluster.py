@@ -1,9 +1,9 @@
-"""Two nodes on one machine, one of which is killed midway: the outputs are those of one process. Linux.
+"""Two nodes on one machine, one of which is killed midway: do the outputs equal those of one process? Linux only.
 
     python benchmarks/cluster.py
 
-A batch of six clips, then one clip in short stretches, with the bundled model, a core for each node. At the end 10,000
-tasks that do nothing, for the memory of the process that hands them out. Prints Markdown.
+A batch of six clips, then one clip in short stretches, with the bundled model, a core for each node. At the end come
+10,000 tasks that do nothing, to measure the memory of the process that hands them out. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Noting:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Those of the model, but for the length of stretches."""
+        """Those of the model, except for the length of stretches."""
         return replace(self._engine.capabilities, part_pixels=1)
 
     def run(self, request: Request) -> None:

@@ -3,14 +3,14 @@
     make comfy && .venv/bin/python benchmarks/comfy_nodes.py
     /path/to/its/python benchmarks/comfy_nodes.py --comfyui /path/to/ComfyUI --original /path/to/ComfyUI-Impact-Pack
 
-The second way compares with the nodes of the original pack, on a ComfyUI on which they run (0.3.62).
+The second command compares with the nodes of the original pack, on a ComfyUI on which they run (0.3.62).
 
-Frames of 512x512 with one crop of 256x256 that is scaled to 512x512; model and VAE are stubs (formulas), and what they
-take is taken off. Time is that of the processor on one thread, so that a busy machine gives the same. The naive way is
+Frames of 512x512 with one crop of 256x256 that is scaled to 512x512; model and VAE are stubs (formulas), and their time
+is subtracted. Time is processor time on one thread, so that a busy machine gives the same figures. The naive way is
 what a straightforward node does: it adds frame by frame to tensors, blurs the mask for every frame, and goes through
 8-bit pictures. Every row is a separate process. Memory is what the process grows by at its peak, frames in and out
-included, over the size of frames in and out; for that run glibc is told to give large blocks back when they are freed,
-so that it is what is in use and not what the allocator keeps for later.
+included, over the size of frames in and out; for that run glibc is told to return large blocks when they are freed, so
+that memory in use counts and not what the allocator keeps for later.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Network:
         self.seconds = 0.0
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function, its time kept."""
+        """The same function, with its time recorded."""
 
         def call(*args: Any, **options: Any) -> Any:
             started = time.process_time()
@@ -124,7 +124,7 @@ def naive(frames: Any, segs: Any, pipe: Any) -> Any:
 
 
 def original(frames: Any, segs: Any, pipe: Any) -> Any:
-    """The nodes of the pack that ours stand in for, loaded as ComfyUI loads them."""
+    """The nodes of the pack that ours replace, loaded as ComfyUI loads them."""
     nodes, seg = _original_nodes(os.environ[ORIGINAL])
     given = segs[0], [seg(*segment) for segment in segs[1]]
     detailed, _ = nodes["SEGSDetailerForAnimateDiff"]().doit(
@@ -204,7 +204,7 @@ def measured(way: str, frames: int) -> dict[str, float]:
     torch.set_num_threads(1)
     run = {"ours": ours, "naive": naive, "original": original}[way]
     with torch.inference_mode():
-        run(*clip(2), stub_pipe(Network()))  # what is imported and set up once is not the clip's
+        run(*clip(2), stub_pipe(Network()))  # imports and one-time setup do not count towards the clip
         base = _resident()
         network = Network()
         pixels, segs = clip(frames)

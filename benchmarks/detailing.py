@@ -1,16 +1,16 @@
-"""What following a subject over time gains over simpler ways to detail it with the same model.
+"""The gain of following a subject over time, against simpler ways to detail it with the same model.
 
     python benchmarks/detailing.py
     python benchmarks/detailing.py --frames 8 --clips busker
     python benchmarks/detailing.py --ways "redetail detail" Real-ESRGAN
 
-The shared clips are softened to half their size and back and compressed, as ``make demo`` does it, and detailed
+The shared clips are softened to half their size and back and compressed, as in ``make demo``, and detailed
 
-- frame by frame: every frame alone, in the box that the detector finds in it, with a seed of its own;
-- in a fixed crop: all frames together, in one window that holds the subject wherever it goes;
+- frame by frame: every frame alone, in the box that the detector finds in it, with a separate seed;
+- in a fixed crop: all frames together, in one window that contains all positions of the subject;
 - as ``redetail detail`` does it by default;
-- where it is asked for, by Real-ESRGAN's animevideov3 (training/esrgan.py says what that needs): whole frames, shrunk
-  to half their size, which holds all of their detail, and enlarged to twice that.
+- on request, by Real-ESRGAN's animevideov3 (training/esrgan.py says what that needs): whole frames, shrunk to half
+  their size, which keeps all of their detail, and enlarged to twice that.
 
 ``redetail.compare`` measures all of them against the originals. Prints Markdown.
 """
@@ -62,7 +62,7 @@ def fixed_crop(frames: Frames, engine: Engine) -> Frames:
 
 
 def by_default(frames: Frames, engine: Engine) -> Frames:
-    """What the command does."""
+    """As the command does it."""
     return redetail.detail(frames, engine=engine).frames
 
 

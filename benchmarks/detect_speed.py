@@ -1,10 +1,10 @@
-"""Finding subjects: speed and tracks against another version of redetail, in one run.
+"""Finding subjects: speed and tracks, compared with another version of redetail in one run.
 
     python benchmarks/detect_speed.py --against 56612b8
 
-Checks that version out into a temporary folder and runs both in separate processes, one after the other, on the
-shared clips and on one of them enlarged to 1280x720. Prints the time a frame of decoding and of finding subjects, and
-whether the tracks agree: their number, and the least intersection over union of the boxes of a frame.
+Checks that version out into a temporary folder and runs both in separate processes, one after the other, on the shared
+clips and on one of them enlarged to 1280x720. Prints the time per frame for decoding and for finding subjects, and
+whether the tracks agree: their number, and the smallest intersection over union of two boxes in a frame.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def enlarged(clip: Path, target: Path) -> None:
 
 
 def measured(root: Path, clips: list[Path]) -> dict[str, Any]:
-    """What the version in a folder finds, and in what time."""
+    """What the version in a folder finds, and how long it takes."""
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONSAFEPATH": "1"}
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, *map(str, clips)], cwd=root, env=environment, check=True, capture_output=True

@@ -1,8 +1,8 @@
-"""What the bundled model takes of memory for requests of several lengths and sizes (Linux).
+"""How much memory the bundled model takes for requests of several lengths and sizes (Linux).
 
     python benchmarks/engine_memory.py
 
-Prints the peak above what the loaded model takes, in bytes for each pixel, and what the declared cost says.
+Prints the peak beyond the loaded model, in bytes per pixel, and the declared cost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STATUS = Path("/proc/self/status")
 
 
 def status(name: str) -> int:
-    """Bytes that the kernel states for this process."""
+    """Bytes that the kernel reports for this process."""
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(name))
     return int(line.split()[1]) * 1024
 
@@ -42,7 +42,7 @@ def main() -> None:
         def mask(start: int, stop: int, shape: tuple[int, int] = (height, width)) -> np.ndarray:
             return np.ones((stop - start, *shape), np.float32)
 
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         started, pixels = time.process_time(), frames * height * width
         engine.run(
             Request(

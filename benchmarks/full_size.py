@@ -4,8 +4,8 @@
     python benchmarks/full_size.py --device cuda --dtype float16 --size 512 --steps 20 --repeat 3 --compile
 
 The files are synthetic: random numbers in the published layouts, 2.1 + 0.9 GB in half precision, made in a temporary
-folder (or kept in --files). What they draw means nothing; how long it takes and what memory it needs is what it is with
-real weights. Making, loading and running happen in separate processes, so that the peak belongs to the run.
+folder (or kept in --files). The pictures they produce are meaningless; time and memory are the same as with real
+weights. Making, loading and running happen in separate processes, so that the peak is that of the run.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _matrix_rate(options: argparse.Namespace) -> float:
 
 
 def peak(device: str) -> float:
-    """Peak memory so far in MiB: of the card where there is one, else of this process with the files it maps."""
+    """Peak memory so far in MiB: of the card if there is one, else of this process with the files it maps."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / MIB
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -133,7 +133,7 @@ def peak(device: str) -> float:
 
 
 def alone(function: Any, *given: Any) -> Any:
-    """What a function gives in a separate process."""
+    """The result of a function in a separate process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *given).result()
 
@@ -151,7 +151,7 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cfg", type=float, default=7.0)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--profile", action="store_true", help="where the time of the last repetition goes")
+    parser.add_argument("--profile", action="store_true", help="show where the time of the last repetition goes")
     return parser.parse_args(arguments)
 
 

@@ -1,7 +1,8 @@
-"""Faces that were labelled by eye, and what subjects that were found are worth against them.
+"""Faces that were labelled by eye, and how well found subjects match them.
 
-A face counts from 20 pixels of its shorter side. It is found where a subject's box overlaps it by an intersection over
-union of 0.5. Boxes on what the labels leave open (benchmarks/labels/README.md) count neither way.
+A face counts if its shorter side has at least 20 pixels. It is found if a subject's box overlaps it with an
+intersection over union of 0.5. Boxes on what the labels leave open (benchmarks/labels/README.md) do not count either
+way.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ MATCH = 0.5
 """Least intersection over union of a subject's box and the face that it finds."""
 MIN_SIDE = 20.0
 IDENTITY_SIDE = 40.0
-"""Shorter side of a face, in pixels, from which it is asked whether it stays the same subject."""
+"""Shorter side, in pixels, from which a face must stay the same subject."""
 HALVES = ("tune", "held-out", "fresh")
 """Limits are set on the first; the second was held out until 28 November 2026; no limit was set on the third."""
 LABELS_VERSION = 2
@@ -30,7 +31,7 @@ Corners = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Face:
-    """A labelled face: x1, y1, x2, y2 in pixels, and whose it is."""
+    """A labelled face: x1, y1, x2, y2 in pixels, and its identity."""
 
     box: Corners
     identity: str
@@ -61,7 +62,7 @@ class Clip:
 
 @dataclass
 class Counts:
-    """What was counted; sums of clips are counts too.
+    """Counts of one clip, or summed over clips.
 
     ``joined``: subjects that hold faces of two people. ``returns``: times that a face of 40 pixels is back after a cut
     or after a labelled frame without it, ``kept`` those after which it is the same subject. ``steps``: pairs of
@@ -126,7 +127,7 @@ def _area(box: Corners) -> float:
 
 
 def matched(faces: Sequence[Face], boxes: Sequence[Corners]) -> dict[int, int]:
-    """Which box finds which face, by their places in the lists: best overlap first, each used once."""
+    """Which box finds which face, by index: best overlap first, each used once."""
     pairs = [(overlap(face.box, box), i, j) for i, face in enumerate(faces) for j, box in enumerate(boxes)]
     found: dict[int, int] = {}
     for over, i, j in sorted(pairs, reverse=True):
@@ -136,7 +137,7 @@ def matched(faces: Sequence[Face], boxes: Sequence[Corners]) -> dict[int, int]:
 
 
 def excused(box: Corners, faces: Sequence[Face]) -> bool:
-    """Whether a box that finds no face counts neither way: too small, or on what the labels leave open."""
+    """Whether a box that finds no face is excused: too small, or on what the labels leave open."""
     uncounted = [face for face in faces if not face.counts]
     on_open = any(overlap(face.box, box) >= 0.3 or _shared(face.box, box) >= 0.5 * _area(box) for face in uncounted)
     return on_open or min(box[2] - box[0], box[3] - box[1]) < MIN_SIDE
@@ -199,6 +200,6 @@ def _count_returns(counts: Counts, clip: Clip, identity: str, holders: dict[tupl
 
 
 def _all_small(clip: Clip, identity: str, before: int, now: int) -> bool:
-    """Whether the person is seen, though smaller, in every labelled frame between two."""
+    """Whether the person is visible, but smaller, in every labelled frame between two others."""
     between = [faces for frame, faces in clip.frames.items() if before < frame < now]
     return all(any(face.identity == identity for face in faces) for faces in between)

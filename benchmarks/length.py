@@ -1,4 +1,4 @@
-"""Peak memory and work space of runs of several lengths: neither may grow with the clip, but for the results.
+"""Peak memory and work space of runs of several lengths: apart from the results, neither may grow with the clip.
 
     python benchmarks/length.py --frames 100 1000
     python benchmarks/length.py --frames 100 1000 5000 --engine bundled --clip tests/data/clips/guitarist.mp4
@@ -8,8 +8,8 @@
 Each run is a separate process. Without ``--clip`` the clip is a pattern that moves, and a box of ``--size`` pixels is
 detailed. With it, that clip is played forwards and backwards to the wanted length, and its faces are detailed with the
 usual settings. The engine "fake" is a formula that takes little time, so that the pipeline is measured; "bundled" is
-the bundled model. Results of the fake engine hold noise, which cannot be compressed: its work space is the most that
-there can be.
+the bundled model. Results of the fake engine contain noise, which cannot be compressed, so its work space is the
+largest possible.
 """
 
 from __future__ import annotations

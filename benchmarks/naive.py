@@ -1,8 +1,8 @@
-"""The naive algorithm that the benchmark compares with: what a straightforward node or script does.
+"""The naive algorithm for comparison: what a straightforward node or script does.
 
-The whole clip is one float tensor; crops are cut, scaled and collected frame by frame into tensors that grow; the
-mask is blurred again for every frame; the paste builds the output frame by frame into a tensor that grows. The engine
-is the same and sees the same frames together, so that what differs is everything around it.
+The whole clip is one float tensor; crops are cut, scaled and collected frame by frame into tensors that grow; the mask
+is blurred again for every frame; the paste builds the output frame by frame into a tensor that grows. The engine is the
+same and sees the same frames together, so only the code around it differs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Time outside the engine, against another version of redetail, and runs in which nothing is detailed, in one run.
+"""Time outside the engine, compared with another version of redetail, and runs in which nothing is detailed.
 
     python benchmarks/pipeline_speed.py --against 56612b8
 
 Checks that version out into a temporary folder. Both run in separate processes, one after the other: a shared clip
-four times over (276 frames of 350x350) with an engine whose own time is left out, and a pattern of 1280x720 without a
+four times over (276 frames of 350x350) with an engine whose own time is subtracted, and a pattern of 1280x720 without a
 face, whose run is compared with decoding it, and with decoding and encoding it.
 """
 

@@ -1,7 +1,7 @@
-"""Frames a second of the bundled model: `python benchmarks/restoration.py`.
+"""Frames per second of the bundled model: `python benchmarks/restoration.py`.
 
-Sixteen crops of 256x256 pixels (a piece of a real clip), at one step and at five, in each precision. Alignment of the
-neighbours is done once, whatever the number of steps, and is reported separately.
+Sixteen crops of 256x256 pixels (a piece of a real clip), at one step and at five, in each precision. Neighbours are
+aligned once, whatever the number of steps, and this time is reported separately.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""What a sampler costs beyond the network: its own time a step, for latents (64, 4, 64, 64).
+"""What a sampler costs in addition to the network: its own time per step, for latents (64, 4, 64, 64).
 
     python benchmarks/sampler_overhead.py [sampler ...] [--frames 64] [--steps 12] [--repeats 5] [--threads 2]
 
-The network is replaced by one that gives the same tensor at once, so that only the sampler's arithmetic and its noise
-remain. Printed is the mean over the steps of each step's fastest repeat, in milliseconds, in all and with noise given.
+The network is replaced by one that returns a constant tensor immediately, so that only the sampler's arithmetic and its
+noise remain. Prints the mean over the steps of each step's fastest repeat, in milliseconds, with the sampler's noise
+and with given noise.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def step_times(sampler: Sampler, x: Tensor, steps: int, source: Callable[[list[f
 
 
 def milliseconds_a_step(measure: Callable[[], list[float]], repeats: int) -> float:
-    """Mean over the steps of each step's fastest repeat: what else runs on the machine does not count."""
+    """Mean over the steps of each step's fastest repeat, so that other work on the machine does not count."""
     return fmean(map(min, zip(*(measure() for _ in range(repeats)), strict=True)))
 
 

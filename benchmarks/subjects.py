@@ -29,7 +29,7 @@ WHO_SIDE = 30.0
 
 
 def ask_who(clip: Clip, path: Path, regions: Sequence[Any], holders: dict[tuple[int, str], str]) -> Counts:
-    """Show --who a picture of each person of a clip with several, cut out of the clip itself."""
+    """Give --who a picture of each person in a clip with several people, cut out of the clip itself."""
     from redetail.selection.people import described_pictures, recognised
     from redetail.selection.subjects import numbered
 
@@ -64,7 +64,7 @@ def _large(clip: Clip, identity: str) -> list[int]:
 
 
 def _pictures(clip: Clip, path: Path, folder: Path, describe: Any) -> Iterator[tuple[str, tuple[Path, Any]]]:
-    """For each person the largest face that --who accepts as a picture, as a file, and its descriptor."""
+    """For each person, the largest face that --who accepts as a picture: its file and its descriptor."""
     from PIL import Image
 
     from redetail.errors import InputError
@@ -94,7 +94,7 @@ def _source(path: Path) -> Any:
 
 
 class _Stopwatch:
-    """Seconds that calls of a method take, summed up."""
+    """The total seconds that calls of a method take."""
 
     def __init__(self, owner: type, name: str) -> None:
         self.seconds = 0.0
@@ -125,7 +125,7 @@ def run(clips: Sequence[Clip], paths: dict[str, Path], each: bool) -> dict[str, 
         describing: _Stopwatch | None = _Stopwatch(
             importlib.import_module("redetail.identity").FaceDescriber, "describe"
         )
-    except ImportError:  # a version that knows no identities
+    except ImportError:  # a version without identities
         describing = None
     totals = {half: Counts() for half in HALVES}
     seconds = 0.0

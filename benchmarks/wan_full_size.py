@@ -4,9 +4,9 @@
     python benchmarks/wan_full_size.py --device cuda --model 14B --file fp8 --size 512 --frames 49 --steps 10
 
 Files in the layout of diffusers are made in a temporary folder (or kept in --files) and loaded as a user's are, in a
-separate process. The text encoder is left out: UMT5-XXL has four times the parameters of the 1.3B transformer and
-works once for a prompt. The transformer reads seeded states of its shape instead, or those of --states: a .safetensors
-file with a tensor ``states`` of (1, 512, 4096). What is drawn means nothing.
+separate process. The text encoder is left out: UMT5-XXL has four times the parameters of the 1.3B transformer and runs
+only once for a prompt. The transformer reads seeded states of its shape instead, or those of --states: a .safetensors
+file with a tensor ``states`` of (1, 512, 4096). The pictures are meaningless.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _write(path: Path, shapes: dict[str, tuple[int, ...]], stored: str) -> None:
 
 
 class GivenStates:
-    """States of text that are there, whatever the prompt; see :class:`redetail.engines.wan.text.WanText`."""
+    """Given text states, whatever the prompt; see :class:`redetail.engines.wan.text.WanText`."""
 
     encoder = None
 
@@ -88,7 +88,7 @@ class GivenStates:
         self._states = seeded if path is None else load_file(path)["states"]
 
     def check(self, settings: Any) -> None:
-        """Every prompt is taken."""
+        """Accepts every prompt."""
 
     def __call__(self, prompt: str) -> torch.Tensor:
         return self._states
@@ -120,7 +120,7 @@ def measure(folder: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def loaded(folder: Path, options: argparse.Namespace) -> Any:
-    """The engine that the program makes of such files, but for the text encoder."""
+    """The engine that the program makes from such files, except for the text encoder."""
     from redetail.engines.base import Capabilities
     from redetail.engines.device import place
     from redetail.engines.latent import LatentEngine
@@ -151,14 +151,14 @@ def loaded(folder: Path, options: argparse.Namespace) -> Any:
 
 @contextmanager
 def lap(spent: dict[str, float], name: str) -> Iterator[None]:
-    """Note the seconds that the context lasts, and those of all processors."""
+    """Record the seconds that the context lasts, and those of all processors."""
     started, used = time.perf_counter(), time.process_time()
     yield
     spent[name], spent[f"{name.removesuffix('_s')}_cpu_s"] = time.perf_counter() - started, time.process_time() - used
 
 
 def timed(work: Callable[..., Any], spent: dict[str, float], name: str, figures: dict[str, Any], device: str) -> Any:
-    """The same work, with its seconds noted, and the peak after it."""
+    """The same work, with its seconds recorded, and the peak after it."""
 
     def run(*given: Any) -> Any:
         with lap(spent, name):
