@@ -91,16 +91,16 @@ class Settings:
         0.0,
         0,
         1,
-        "share of noise that the crop gets: the same change on every model, whatever its shift; counts instead of "
-        "denoise (0: denoise counts)",
+        "share of noise that the crop gets: the same change on every model, whatever its shift; replaces denoise "
+        "(0: use denoise)",
         step=0.01,
     )
     cancel_vae: bool = _value(LOOK, False, "restore what the VAE loses of the source; decodes a second time")
     denoise_by_size: str = _value(
         LOOK,
         "",
-        "denoise for each subject by the shorter side of its box in pixels, as in 30:1,120:0.35; between these it "
-        "changes evenly",
+        "denoise for each subject by the shorter side of its box in pixels, as in 30:1,120:0.35; interpolated "
+        "in between",
     )
     color_match: bool = _value(
         LOOK, True, "keep the source's own colours: low frequencies of the result follow the crop"
@@ -141,8 +141,8 @@ class Settings:
         0.0,
         0,
         100,
-        "video transformers only: how far the schedule bends towards noise, so that one denoise changes more; 1: not "
-        "at all, 0: the model's own",
+        "video transformers only: how far the schedule bends towards noise, so that the same denoise changes more; "
+        "1: not at all, 0: the model's own",
         step=0.1,
     )
     context_length: int = _number(

@@ -50,14 +50,14 @@ def add_preview(commands: Commands) -> None:
     group = parser.add_argument_group("output")
     group.add_argument(
         "-o", "--output", metavar="FOLDER|SHEET.png",
-        help="a folder for sheet.png and loop.webp, or the sheet, beside which the loop goes [IN.preview, here]",
+        help="a folder for sheet.png and loop.webp, or the sheet's name, with the loop next to it [IN.preview, here]",
     )  # fmt: skip
     group.add_argument("--loop", metavar="LOOP", help="write the loop here instead: .webp, .gif, .mp4 ...")
     group.add_argument("--moments", type=number, metavar="N", default=4, help="how many moments, 1 to 24 [4]")
     group.add_argument(
         "--vary", metavar="NAME=V1,V2", action="append",
-        help="a column for each of these values of a setting, or of preset; several: every combination, up to 12; "
-        "values with commas are separated by |",
+        help="show a column for each of these values of a setting, or of preset; given several times, for every "
+        "combination, up to 12; separate values that contain commas with |",
     )  # fmt: skip
     group.add_argument("--nearest", action="store_true", help="enlarge pixel by pixel, without a filter")
     add_scale(group)

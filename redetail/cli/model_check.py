@@ -74,7 +74,7 @@ def _field(path: Path, name: str) -> str:
     facts = identify(alone[0] if alone else path)
     field = {**_FIELDS, **_SEVERAL, "checkpoint": "checkpoint"}.get(facts.kind)
     if field is None:
-        raise ModelError(f"{name} is {facts.what}, which models check has no place for.")
+        raise ModelError(f"{name} is {facts.what}, which models check cannot use.")
     return field
 
 

@@ -88,7 +88,7 @@ def _described(facts: FileFacts, placement: Placement) -> Iterator[str]:
     if not facts.option:
         yield "  not a kind of file that redetail can use; docs/weights.md lists those that it can"
         return
-    yield "  used where no --checkpoint is given" if _is_bundled(facts.path) else f"  given to: {facts.option}"
+    yield "  used if no --checkpoint is given" if _is_bundled(facts.path) else f"  given to: {facts.option}"
     yield f"  {_fit(facts, placement)}"
 
 

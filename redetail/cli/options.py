@@ -16,7 +16,7 @@ from redetail.video.options import CODECS, EncodeOptions
 _ENCODING: Mapping[str, str] = {"preset": "encode_speed"}
 """Fields of EncodeOptions that are typed under another name."""
 
-_PRESET = "sampler, scheduler, steps and cfg together; options that you give win"
+_PRESET = "sampler, scheduler, steps and cfg together; options that you give take precedence"
 
 
 def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] | None = None) -> None:
@@ -63,7 +63,7 @@ def add_model(group: argparse._ArgumentGroup) -> None:
          "Wan 2.2 only: the low-noise expert, to use both; --checkpoint is then the high-noise one"),
         ("--high-noise-lora", "FILE[:STRENGTH]", several,
          "Wan 2.2 only: LoRA for the high-noise expert, if both are used; several add up"),
-        ("--embedding", "FILE", several, "a word for prompts (textual inversion), named like its file; repeatable"),
+        ("--embedding", "FILE", several, "textual inversion; the name of the file is a word for prompts; repeatable"),
         ("--controlnet", "FILE[:STRENGTH[:START[:END]]]", several,
          "ControlNet, and the share of the steps in which it acts (0..1); repeatable"),
         ("--control", "NAME|FILE", several,

@@ -129,7 +129,10 @@ def _add_batch(commands: Commands) -> None:
     )
     group = parser.add_argument_group("what to detail")
     group.add_argument(
-        "inputs", metavar="INPUT", nargs="+", help="a clip, a folder of clips, a pattern, or @LIST, a file of these"
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help="a clip, a folder of clips, a pattern, or @LIST, a file that lists these",
     )
     group.add_argument("--job", metavar="JOB", help="a job file (.toml) or a report (.json); options override it")
     add_strict(group)
@@ -142,7 +145,7 @@ def _add_batch(commands: Commands) -> None:
     )  # fmt: skip
     add_scale(group)
     add_encoding(group)
-    group.add_argument("--overwrite", action="store_true", help="also redo what is done")
+    group.add_argument("--overwrite", action="store_true", help="also redo clips that are done")
     add_work_folder(parser.add_argument_group("unfinished work"))
     add_models_and_memory(parser)
     add_cluster(parser)

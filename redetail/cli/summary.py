@@ -67,7 +67,7 @@ def estimate_summary(estimate: Estimate) -> str:
     seconds = estimate.seconds
     time = "" if seconds is None else f", and detailing about {duration(seconds)}"
     return (
-        f"It takes up to about {readable(estimate.memory)} of memory and {readable(estimate.work_space)} of work "
+        f"The run takes up to about {readable(estimate.memory)} of memory and {readable(estimate.work_space)} of work "
         f"space{time}."
     )
 

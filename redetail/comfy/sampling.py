@@ -328,5 +328,5 @@ def _falling(sigmas: Any) -> list[float]:
     except (TypeError, ValueError, RuntimeError) as error:
         raise SettingsError(f"scheduler_func_opt gave no sigmas but {sigmas!r}; connect a scheduler.") from error
     if len(values) < 2 or not all(math.isfinite(a) and a >= b >= 0 for a, b in pairwise(values)):
-        raise SettingsError(f"A schedule must be at least two falling sigmas from 0 up, not {values}.")
+        raise SettingsError(f"A schedule must have at least two falling sigmas, none below 0, not {values}.")
     return values

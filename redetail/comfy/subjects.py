@@ -116,7 +116,7 @@ def _check(subject: Subject) -> None:
         )
     for name in subject.settings:
         if name not in NAMES:
-            raise UnknownNameError("setting of a subject in a node", name, NAMES)
+            raise UnknownNameError("subject setting", name, NAMES)
     subject.check()
     for name in ("prompt", "negative"):
         if len(key_frames(subject.settings.get(name, ""))) > 1:

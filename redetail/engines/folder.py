@@ -43,8 +43,7 @@ def open_network(path: Path, known: Sequence[str], schema: Schema) -> ComponentF
     check_keys(config, schema, f"{path / 'config.json'}")
     if class_name(config) not in known:
         raise ModelError(
-            f"The part {path} is a {class_name(config) or 'network of unknown kind'}; "
-            f"supported are {' or '.join(known)}."
+            f"The part {path} is a {class_name(config) or 'network of unknown kind'}; it must be {' or '.join(known)}."
         )
     return ComponentFolder(path, config, _variant(path))
 

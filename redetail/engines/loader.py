@@ -103,7 +103,7 @@ def _no_model(folder: Path) -> str:
     """What is said of a folder that is not a model."""
     config = read_config(folder / "config.json") if os.path.isfile(folder / "config.json") else {}
     part = f" a single part, a {class_name(config)}" if class_name(config) else " no model"
-    return f"{folder} holds{part}; what can be loaded is {wanted()}."
+    return f"{folder} holds{part}; give {wanted()} instead."
 
 
 def _check_takes(family: Architecture, spec: ModelSpec, what: str) -> None:

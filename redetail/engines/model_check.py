@@ -209,7 +209,7 @@ class _Check:
         noise = initial_noise(tuple(self._latents.shape), 1).to(self._latents)
         sigma = min(self._path.sigma_of_noise_to_signal(_BLIND / (1 - _BLIND)), self._path.sigma_max)
         x0 = denoise(self._path.add_noise(torch.zeros_like(noise), noise, sigma), sigma).float()
-        return self._measured("what is made of noise alone", float(x0.square().mean()), 0.0, 0.8)
+        return self._measured("prediction from pure noise", float(x0.square().mean()), 0.0, 0.8)
 
     def _named(self, states: list[tuple[Tensor, float]], predicted: list[Tensor], blind: bool) -> str:
         """The fault of a denoiser, by what would be right instead."""

@@ -227,7 +227,7 @@ def common_size(clips: Mapping[str, FrameSource]) -> Size:
     for name, size in sizes.items():
         if abs(size.width * largest.height / (size.height * largest.width) - 1) > _SHAPE:
             raise InputError(
-                f"{name} is {size} pixels and another clip {largest}; compare clips of one shape, at any size."
+                f"{name} is {size} pixels and another clip {largest}; compare clips with the same aspect ratio."
             )
     return largest
 

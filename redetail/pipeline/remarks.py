@@ -48,4 +48,4 @@ def _doubts(crop: CropPlan, measured: RegionMeasures) -> Iterator[str]:
         yield f"detection unsure ({region.confidence:.2f})"
     calm = measured.flicker.ratio_per_detail
     if calm is not None and calm > CALM:
-        yield f"flickers {calm:.1f} times as much as the source for its sharpness"
+        yield f"flickers {calm:.1f} times as much as the source, relative to its sharpness"

@@ -294,4 +294,4 @@ def _check_falling(sigmas: Sequence[float], name: str) -> None:
     if not all(math.isfinite(sigma) and sigma >= 0 for sigma in sigmas):
         raise SettingsError(f"The {name} schedule has a sigma that is negative or not a finite number: {sigmas}.")
     if len(sigmas) < 2 or any(a < b for a, b in pairwise(sigmas)):
-        raise SettingsError(f"The {name} schedule must be at least two falling sigmas, not {sigmas}.")
+        raise SettingsError(f"The {name} schedule must have at least two falling sigmas, not {sigmas}.")

@@ -57,7 +57,7 @@ def _number(word: str, place: int) -> float:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
         raise SettingsError(
-            f"sigmas has {word!r} at place {place}, which is not a number from 0 up; "
+            f"sigmas has {word!r} at place {place}, which is not a number of at least 0; "
             "type for example 14.6, 7.1, 2.5, 0."
         )
     return value

@@ -45,7 +45,7 @@ class OnlyFilter(Filter[tuple[Name, ...]]):
 
     name: ClassVar[str] = "only"
     option: ClassVar[CommandOption] = CommandOption(
-        "TRACK[,TRACK]", "detail only these: numbers or labels of redetail detect", _typed_names, True
+        "TRACK[,TRACK]", "detail only these subjects, by their numbers or labels in redetail detect", _typed_names, True
     )
 
     @staticmethod
@@ -151,7 +151,7 @@ class ClassFilter(Filter[tuple[str, ...]]):
 
     name: ClassVar[str] = "detector_classes"
     option: ClassVar[CommandOption] = CommandOption(
-        "NAME[,NAME]", "detail only these of the classes that a detector file finds", str, True
+        "NAME[,NAME]", "detail only these classes of a detector file", str, True
     )
 
     @staticmethod

@@ -77,11 +77,11 @@ class FollowSelection(Selection):
 
     @classmethod
     def from_document(cls, value: Any, folder: Path) -> Self:
-        """A text as it is typed, or a list of such."""
+        """A text as it is typed, or a list of these."""
         try:
             return cls(tuple(_follow_box(text(one)) for one in (value if isinstance(value, list) else [value])))
         except RegionError as error:
-            raise WrongKindError(f"{FORM}, or a list of such") from error
+            raise WrongKindError(f"{FORM}, or a list of these") from error
 
     def to_document(self) -> list[str]:
         """The boxes as they are typed."""

@@ -204,7 +204,7 @@ class _Reader:
 
     def _whole(self, value: Any, at: Keys, least: int) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise _Wrong(at, f"must be a whole number from {least}, not {shown(value)}")
+            raise _Wrong(at, f"must be a whole number of at least {least}, not {shown(value)}")
         return value
 
     def _read(self, read: Callable[[Any], Any], value: Any, at: Keys) -> Any:

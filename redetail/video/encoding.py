@@ -108,7 +108,7 @@ def _codec(path: Path, codecs: tuple[str, ...], info: VideoInfo, options: Encode
         return lossless_codec(suffix, options.codec, containers, info)
     if not codecs:
         if options.codec is not None:
-            raise SettingsError(f"{path.suffix} is a codec of its own; leave out codec {options.codec!r}.")
+            raise SettingsError(f"{path.suffix} is a codec itself; leave out codec {options.codec!r}.")
         return path.suffix[1:].lower()
     if options.codec is not None:
         if options.codec not in codecs:
@@ -169,7 +169,7 @@ def _chroma(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[str, t
 
 
 def _rounded(info: VideoInfo, bits: int) -> str:
-    return f"The source has {info.bit_depth} bits of each colour; the output has {bits}."
+    return f"The source has {info.bit_depth} bits per colour; the output has {bits}."
 
 
 def _tick(container: str, info: VideoInfo) -> Fraction:

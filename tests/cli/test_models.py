@@ -98,7 +98,7 @@ def test_the_bundled_model_is_known(run, name: str) -> None:
     assert ran.code == 0, ran.err
     card = json.loads((folder / "card.json").read_text())
     assert ran.out.startswith(f"{folder}: a restoration model, {card['name']} {card['version']}\n")
-    assert "  licence Apache-2.0\n  used where no --checkpoint is given\n" in ran.out
+    assert "  licence Apache-2.0\n  used if no --checkpoint is given\n" in ran.out
 
 
 def test_a_folder_in_the_layout_of_diffusers_is_told_by_its_unet(run, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_segments_of_other_packs_have_the_names_that_redetail_pick_shows() -> No
         ("[[subject]]\ntrack = 1\ndenois = 1", "subjects: there is no key 'denois'"),
         ("[[subject]]\ntrack = 1\ndenoise = 3", "Subject 1: denoise is 3"),
         ("[[subject]]\ntrack = 1\ncrop_factor = 3", "sets crop-factor, but all subjects share"),
-        ("[[subject]]\ntrack = 1\npaste_feather = 3", "no setting of a subject in a node named 'paste_feather'"),
+        ("[[subject]]\ntrack = 1\npaste_feather = 3", "no subject setting named 'paste_feather'"),
         (
             '[[subject]]\nwho = "anna.png"',
             "subjects: anna.png is a picture; connect it to the reference",

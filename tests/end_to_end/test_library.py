@@ -200,7 +200,7 @@ def test_boxes_come_in_many_forms(box, number):
 
 @pytest.mark.parametrize("box", [(1, 2, 3), "1,2,3,4", "1234", 5, [(1, 2, 3, 4), (1, 2)], np.zeros((1, 1, 4))])
 def test_what_is_no_box_is_refused(box):
-    with pytest.raises(redetail.RegionError, match="give x1, y1, x2, y2, or a list of such"):
+    with pytest.raises(redetail.RegionError, match="give x1, y1, x2, y2, or a list of these"):
         redetail.plan(FRAMES, box=box, engine=FakeEngine())
 
 

@@ -24,7 +24,7 @@ class RedetailDetect(Node):
     RETURN_TYPES = ("BBOX_DETECTOR", "SEGS")
     RETURN_NAMES = ("bbox_detector", "segs")
     OUTPUT_TOOLTIPS = (
-        "The detector, for detector nodes of any pack.",
+        "The detector, for detector nodes from any pack.",
         "The faces of the image, most confident first; no segments if no image is connected.",
     )
 

@@ -18,7 +18,7 @@ from redetail.comfy.schema import MAX_RESOLUTION, Input, Inputs, Node, choice, n
 from redetail.errors import InputError
 from redetail.segs import Segs
 
-_DETECTOR = socket("BBOX_DETECTOR", "Finds boxes; a detector of any pack works.")
+_DETECTOR = socket("BBOX_DETECTOR", "Finds boxes; a detector from any pack works.")
 _IMAGE = socket("IMAGE", "One image; for a clip use Simple Detector for AnimateDiff (SEGS).")
 _OPTIONAL = {
     "sam_model_opt": socket(
@@ -39,7 +39,7 @@ def _search_inputs(farthest: int) -> dict[str, Input]:
         "bbox_dilation": number(0, -farthest, farthest, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
         "crop_factor": widget("crop_factor"),
         "drop_size": number(
-            10, 1, MAX_RESOLUTION, "Leaves out subjects that are not wider and higher than this.", step=1, whole=True
+            10, 1, MAX_RESOLUTION, "Leaves out subjects at most this wide or high, in pixels.", step=1, whole=True
         ),
         "sub_threshold": number(0.5, 0.0, 1.0, "Minimum confidence of the second model.", step=0.01),
         "sub_dilation": number(
@@ -59,7 +59,7 @@ _LABELLED_SEARCH: dict[str, Input] = {
     "dilation": number(10, -512, 512, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
     "crop_factor": widget("crop_factor"),
     "drop_size": number(
-        10, 1, MAX_RESOLUTION, "Leaves out subjects that are not wider and higher than this.", step=1, whole=True
+        10, 1, MAX_RESOLUTION, "Leaves out subjects at most this wide or high, in pixels.", step=1, whole=True
     ),
     "labels": text(
         "all",
@@ -120,7 +120,7 @@ class SegmDetectorSEGS(Node):
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
-        detector = socket("SEGM_DETECTOR", "Finds subjects with their masks; a detector of any pack works.")
+        detector = socket("SEGM_DETECTOR", "Finds subjects with their masks; a detector from any pack works.")
         return {
             "required": {"segm_detector": detector, "image": _IMAGE, **_LABELLED_SEARCH},
             "optional": {"detailer_hook": _HOOK},

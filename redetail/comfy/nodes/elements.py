@@ -116,7 +116,7 @@ class ImpactScaleByBBoxSegElt(Node):
     NAME = "ScaleBy BBOX (SEG_ELT)"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Scales the bbox of one segment about its centre; the mask ends at the bbox. The crop stays as it is, and a "
+        "Scales the bbox of one segment about its centre; the mask is cut off there. The crop stays as it is, and a "
         "tracked segment stays tracked."
     )
     SEARCH_ALIASES = ["scale box", "shrink box"]

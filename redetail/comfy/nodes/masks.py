@@ -25,7 +25,7 @@ def _inputs(mask: Input) -> Inputs:
             "crop_factor": widget("crop_factor"),
             "bbox_fill": toggle(False, "Mask the whole box of the part.", "enabled", "disabled"),
             "drop_size": number(
-                10, 1, MAX_RESOLUTION, "Leaves out parts that are not wider and higher than this.", step=1, whole=True
+                10, 1, MAX_RESOLUTION, "Leaves out parts at most this wide or high, in pixels.", step=1, whole=True
             ),
             "contour_fill": toggle(False, "Fill holes and soft edges of the part.", "enabled", "disabled"),
         }

@@ -19,7 +19,7 @@ class RedetailScheduler(Node):
     CATEGORY = "Redetail"
     DESCRIPTION = (
         "A schedule for the scheduler_func_opt input of detailers: a named one, or sigmas that you type. "
-        "Typed sigmas are used as they are for as many steps as they have, and interpolated for others."
+        "Typed sigmas are used as they are for as many steps as they have, and interpolated for other numbers of steps."
     )
     SEARCH_ALIASES = ["sigmas", "scheduler func", "custom schedule", "manual sigmas"]
     RETURN_TYPES = ("SCHEDULER_FUNC",)

@@ -49,7 +49,7 @@ class ImpactAssembleSEGS(Node):
     ID = "ImpactAssembleSEGS"
     NAME = "Assemble (SEGS)"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Makes SEGS of a list of segments and the size of their picture."
+    DESCRIPTION = "Makes SEGS from a list of segments and the size of their picture."
     SEARCH_ALIASES = ["join segments"]
     RETURN_TYPES = ("SEGS",)
     OUTPUT_TOOLTIPS = ("All segments together.",)

@@ -31,8 +31,8 @@ class RedetailTrack(Node):
     RETURN_TYPES = ("SEGS",)
     RETURN_NAMES = ("segs",)
     OUTPUT_TOOLTIPS = (
-        "One segment for each subject, the largest first. For nodes of other packs its crop is the union of all places "
-        "where its window is.",
+        "One segment for each subject, the largest first. For nodes of other packs its crop is the union of all "
+        "positions of its window.",
     )
 
     @classmethod
@@ -88,7 +88,7 @@ class RedetailTrack(Node):
                     "Segments to follow instead of faces: one with a mask for each frame is followed, one with a "
                     "single mask stays where it is.",
                 ),
-                "bbox_detector": socket("BBOX_DETECTOR", "A detector of any pack, instead of the bundled one."),
+                "bbox_detector": socket("BBOX_DETECTOR", "A detector from any pack, instead of the bundled one."),
                 "masks": socket(
                     "MASK", "What to follow: one mask for each frame, or one for all. All white is one subject."
                 ),

@@ -148,7 +148,7 @@ def _check_fit(folder: ModelFolder) -> None:
     if unet.get("in_channels", 4) not in (channels, 2 * channels + 1):  # with mask and masked picture: inpainting
         raise ModelError(
             f"The unet of {folder.path} takes {unet.get('in_channels')} channels, but its vae makes latents of "
-            f"{channels}; what can be used takes {channels}, or {2 * channels + 1} for inpainting."
+            f"{channels}; it must take {channels}, or {2 * channels + 1} for inpainting."
         )
     check_text(unet, texts, folder.path)
     if folder.motion_adapter is not None:
@@ -169,7 +169,7 @@ def check_text(unet: Config, texts: Sequence[Config], path: Path) -> None:
     pooled = texts[-1].get("projection_dim", 512)
     if whole is not None and whole != sizes + pooled:
         raise ModelError(
-            f"The {names} of {path} give {pooled} features of the whole text, but its unet takes {whole - sizes}; they "
+            f"The {names} of {path} give {pooled} pooled features, but its unet takes {whole - sizes}; they "
             "belong to different models."
         )
 

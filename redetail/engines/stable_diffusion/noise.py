@@ -34,7 +34,7 @@ def noise_table(scheduler: Mapping[str, Any], motion: Mapping[str, Any]) -> Nois
     if scheduler.get("trained_betas") is not None or name not in ("linear", "scaled_linear"):
         raise ModelError(
             f"The model's scheduler_config.json asks for the beta schedule {name!r} or for its own betas; "
-            "supported are linear and scaled_linear."
+            "only linear and scaled_linear are supported."
         )
     betas = _betas(scheduler if name == "linear" else {**scheduler, **motion})
     return NoiseTable.from_betas(_zero_terminal(betas) if scheduler.get("rescale_betas_zero_snr") else betas)

@@ -65,6 +65,6 @@ class WanText:
         if len(sections) > 1 or any(piece.weight != 1 for section in sections for piece in section):
             raise SettingsError(
                 f"The {name} has weights or BREAK, which Wan cannot read; write plain words, "
-                r"and \( \) for the characters."
+                r"and \( \) for literal parentheses."
             )
         return "".join(piece.text for section in sections for piece in section)

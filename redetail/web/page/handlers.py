@@ -314,7 +314,7 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise InputError(f"{shown(value)} is not a text; type it again.")
+        raise InputError(f"{shown(value)} is not text; type it again.")
     return value.strip()
 
 

@@ -105,7 +105,7 @@ def test_what_it_does_not_take_is_refused_with_the_families_that_do(toy_file: Pa
 @pytest.mark.usefixtures("registered")
 def test_a_message_names_it_among_what_can_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelError, match=r"holds no model; what can be loaded is .* or a toy checkpoint"):
+    with pytest.raises(ModelError, match=r"holds no model; give .* or a toy checkpoint instead"):
         load_engine(tmp_path / "empty", device="cpu")
 
 

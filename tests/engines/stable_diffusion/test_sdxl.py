@@ -261,7 +261,7 @@ def test_text_encoders_of_other_widths(saved: Path, tmp_path: Path) -> None:
     config = json.loads((folder / "text_encoder_2/config.json").read_text())
     for changed, words in (
         ({"hidden_size": 100}, "text encoders of {} give 164 features, but its unet takes 160"),
-        ({"projection_dim": 48}, "text encoders of {} give 48 features of the whole text, but its unet takes 32"),
+        ({"projection_dim": 48}, "text encoders of {} give 48 pooled features, but its unet takes 32"),
     ):
         (folder / "text_encoder_2/config.json").write_text(json.dumps(config | changed))
         assert words.format(folder) in refused(ModelSpec(checkpoint=folder))

@@ -85,7 +85,7 @@ def test_a_tensor_too_few_is_not_filled_with_noise(folder: Path) -> None:
         ("vae", {"patch_size": 2, "z_dim": 48}, "is the VAE of Wan 2.2 with 5B parameters, which is not supported"),
         ("vae", {"latents_std": [1.0]}, "latents_std of the VAE .* has 1 numbers; it must have 4"),
         ("vae", {"temperal_downsample": [False, False, True]}, "one latent of 2 frames and 8 pixels"),
-        ("vae", {"_class_name": "AutoencoderKL"}, "is a AutoencoderKL; supported are AutoencoderKLWan"),
+        ("vae", {"_class_name": "AutoencoderKL"}, "is a AutoencoderKL; it must be AutoencoderKLWan"),
         ("transformer", {"in_channels": 36}, "takes 36 channels or an image in addition to the text; .* text-to-video"),
         ("transformer", {"image_dim": 1280}, "or an image in addition to the text"),
         ("transformer", {"text_dim": 32}, "gives 16 features, but the transformer .* takes 32"),
