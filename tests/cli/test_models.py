@@ -77,7 +77,7 @@ def test_a_checkpoint_of_stable_diffusion_xl(run, tmp_path: Path, monkeypatch: p
     assert "with a motion module and 16 crops of 1024x1024 about 24." in ran.out
     hotshot = {"down_blocks.0.temporal_attentions.0.norm.weight": (32,)}
     path = originals.save(tmp_path / "hsxl.safetensors", originals.filled(hotshot))
-    assert "not of a kind that can be used here" in run("models", "inspect", path, "--device", "cpu").out
+    assert "not a kind of file that redetail can use" in run("models", "inspect", path, "--device", "cpu").out
 
 
 def test_several_files(run, motion: Path) -> None:
