@@ -146,10 +146,16 @@ class Settings:
         step=0.1,
     )
     context_length: int = _number(
-        WINDOWS, 0, 0, 4096, "what the motion layers see together (0: the model's own)", step=1, unit="frames"
+        WINDOWS,
+        0,
+        0,
+        4096,
+        "length of a context window, which the motion layers see at once (0: the model's own)",
+        step=1,
+        unit="frames",
     )
     context_overlap: int = _number(
-        WINDOWS, 4, 0, 4096, "what neighbouring context windows share", step=1, unit="frames"
+        WINDOWS, 4, 0, 4096, "overlap of neighbouring context windows", step=1, unit="frames"
     )
     context_stride: int = _number(
         WINDOWS,

@@ -69,7 +69,7 @@ class Manifest:
             raise InputError(
                 f"The workspace {folder} has the version {document.get('version')!r} (redetail "
                 f"{document.get('redetail')}), but this version reads {VERSION}; continue with that version, or "
-                "delete it."
+                "delete the workspace."
             )
         try:
             plan = plan_from_document(document["plan"], files)

@@ -85,8 +85,8 @@ def plan_from_document(document: Document, files: Mapping[str, bytes]) -> Plan:
         return _plan(document, files)
     except (KeyError, TypeError, ValueError, zlib.error, RedetailError) as error:
         raise InputError(
-            f"The plan of the work is damaged ({type(error).__name__}: {error}); remove it with redetail clean, and "
-            "run without --resume."
+            f"The plan in the work folder is damaged ({type(error).__name__}: {error}); remove it with redetail clean, "
+            "and run without --resume."
         ) from error
 
 

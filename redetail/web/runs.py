@@ -252,7 +252,7 @@ def _ended(run: Run) -> dict[str, Any]:
         return {"state": State.DONE, "message": ""}
     if code == INCOMPLETE and run.kind is not Kind.BATCH:
         return {"state": State.INCOMPLETE, "message": ""}
-    unknown = "Some clips failed; see its summary." if code == INCOMPLETE else "It ended without a message."
+    unknown = "Some clips failed; see the summary." if code == INCOMPLETE else "It ended without a message."
     return {"state": State.FAILED, "message": status_of(run).error or unknown}
 
 

@@ -122,7 +122,7 @@ def test_another_version_is_refused() -> None:
 @pytest.mark.parametrize("spoiled", [{"size": [0, 4]}, {"crops": [{}]}, {"settings": {"steps": -1}}, {"crops": 3}])
 def test_a_damaged_plan_is_refused(spoiled: dict[str, object]) -> None:
     document, files = plan_to_document(plan_of(crop_plan(5)))
-    with pytest.raises(InputError, match=r"The plan of the work is damaged \(.*\); remove it"):
+    with pytest.raises(InputError, match=r"The plan in the work folder is damaged \(.*\); remove it"):
         plan_from_document({**document, **spoiled}, files)
 
 
@@ -131,5 +131,5 @@ def test_missing_or_cut_masks_are_refused() -> None:
     masks = [np.full((14, 18), 255, np.uint8)]
     document, files = plan_to_document(plan_of(replace(crop, region=replace(crop.region, masks=masks))))
     for spoiled in ({}, {name: data[:-1] for name, data in files.items()}):
-        with pytest.raises(InputError, match="The plan of the work is damaged"):
+        with pytest.raises(InputError, match="The plan in the work folder is damaged"):
             plan_from_document(document, spoiled)
