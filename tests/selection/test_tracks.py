@@ -80,13 +80,13 @@ def test_edits_that_cannot_be_are_refused() -> None:
     [
         ('"tracks_version": 1', '"tracks_version": 9', "line 2: tracks_version must be 1, not 9"),
         ('"start": 20', '"start": 9', r"line 18: tracks\[0\].tracklets\[1\].start must be at least 10"),
-        ('"start": 20', '"start": -1', r"line 18: tracks\[0\].tracklets\[1\].start must be a whole number from 0"),
+        ('"start": 20', '"start": -1', r"line 18: tracks\[0\].tracklets\[1\].start must be a whole number of at least 0"),
         ('"face 3"', '"face 1"', r"tracks\[2\].label is 'face 1', as another track has it"),
         ('"fade_in"', '"fade"', r"line 6: tracks\[0\].tracklets\[0\].fade is not a key here"),
         ("[10.0, 10.0, 30.0, 40.0]", "[10.0, 10.0, 300.0, 40.0]", "line 7: .* inside the frame of 200x100"),
         ("[10.0, 10.0, 30.0, 40.0]", "[10.0, 10.0, 30.0]", r"line 7: .*boxes\[0\] must be four numbers"),
         ('"confidence": 0.9', '"confidence": "high"', "line 6: .*confidence must be a number, not 'high'"),
-        ("[200, 100]", "[200, 0]", r"line 3: size\[1\] must be a whole number from 1, not 0"),
+        ("[200, 100]", "[200, 0]", r"line 3: size\[1\] must be a whole number of at least 1, not 0"),
         ("]}\n ]}", "]}\n ]", r"is not a JSON document"),
     ],
 )  # fmt: skip
