@@ -60,8 +60,8 @@ class ComfyCodec:
             pictures = self._vae.decode(latents if self.video else latents[start:stop])
             pictures = pictures.reshape(-1, *pictures.shape[-3:])[: stop - start, ..., :3]
             if len(pictures) < stop - start:
-                raise ModelError(f"The VAE gave back {len(pictures)} of {stop - start} frames; use the model's VAE.")
-            _check_finite(pictures, "The VAE gave pictures", "start ComfyUI with --fp32-vae or --bf16-vae")
+                raise ModelError(f"The VAE returned {len(pictures)} of {stop - start} frames; use the model's VAE.")
+            _check_finite(pictures, "The VAE produced pictures", "start ComfyUI with --fp32-vae or --bf16-vae")
             write(start, _at_size(pictures.float().clamp_(0, 1).cpu().numpy(), crops.size))
 
     def _together(self, crops: CropSource) -> int:
@@ -75,15 +75,15 @@ class ComfyCodec:
         latents = self._vae.encode(torch.from_numpy(np.require(pictures, np.float32, "W")))
         if not isinstance(latents, Tensor):
             raise ModelError(
-                f"The VAE gave {type(latents).__name__} instead of latents; use a VAE for images or video."
+                f"The VAE returned {type(latents).__name__} instead of latents; use a VAE for images or video."
             )
-        _check_finite(latents, "The VAE gave latents", "start ComfyUI with --fp32-vae or --bf16-vae")
+        _check_finite(latents, "The VAE produced latents", "start ComfyUI with --fp32-vae or --bf16-vae")
         return latents
 
 
 def check_latents(latents: Tensor) -> None:
     """Raise :class:`~redetail.errors.ModelError` for latents of a model that overflowed."""
-    _check_finite(latents, "The model gave latents", "start ComfyUI with --force-fp32, or use another sampler")
+    _check_finite(latents, "The model produced latents", "start ComfyUI with --force-fp32, or use another sampler")
 
 
 def _check_finite(values: Tensor, what: str, remedy: str) -> None:

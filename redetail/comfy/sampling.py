@@ -326,7 +326,9 @@ def _falling(sigmas: Any) -> list[float]:
     try:
         values = torch.as_tensor(sigmas, dtype=torch.float32).flatten().tolist()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise SettingsError(f"scheduler_func_opt gave no sigmas but {sigmas!r}; connect a scheduler.") from error
+        raise SettingsError(
+            f"scheduler_func_opt returned {sigmas!r} instead of sigmas; connect a scheduler."
+        ) from error
     if len(values) < 2 or not all(math.isfinite(a) and a >= b >= 0 for a, b in pairwise(values)):
         raise SettingsError(f"A schedule must have at least two falling sigmas, none below 0, not {values}.")
     return values

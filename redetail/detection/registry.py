@@ -41,4 +41,4 @@ def load_detector(name: str, **options: Any) -> Detector:
     try:
         return _DETECTORS[name](**options)
     except TypeError as error:
-        raise SettingsError(f"The detector {name!r} cannot be made with the options {options}: {error}.") from error
+        raise SettingsError(f"The detector {name!r} cannot be created with the options {options}: {error}.") from error

@@ -200,7 +200,9 @@ def _input_size(header: OnnxHeader, path: Path) -> Size:
         known = isinstance(sides, list) and len(sides) == 2 and all(isinstance(one, int) and one > 0 for one in sides)
         height, width = sides if known else (USUAL_SIDE, USUAL_SIDE)
     if max(height, width) > _LARGEST:
-        raise ModelError(f"{path} takes pictures of {width}x{height} pixels; export it for at most {_LARGEST}.")
+        raise ModelError(
+            f"{path} takes pictures of {width}x{height} pixels; export it for at most {_LARGEST} pixels a side."
+        )
     return Size(width, height)
 
 

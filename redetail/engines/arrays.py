@@ -24,12 +24,12 @@ def run_checked(engine: Engine, request: Request) -> None:
     def write(start: int, pixels: Pixels) -> None:
         nonlocal done
         if not isinstance(pixels, np.ndarray) or not pixels.size:
-            raise ModelError(f"The engine {name} gave {shown(pixels)} for frame {start}; it must give an array.")
+            raise ModelError(f"The engine {name} returned {shown(pixels)} for frame {start}; it must return an array.")
         stop = start + len(pixels)
         if start != done or stop > shape[0] or pixels.shape[1:] != shape[1:] or pixels.dtype.kind != "f":
             raise ModelError(
-                f"The engine {name} gave pixels of shape {pixels.shape} of {pixels.dtype} for frame {start} after "
-                f"{done} of {shape[0]} frames; it must give floating point numbers of shape {shape}."
+                f"The engine {name} returned pixels of shape {pixels.shape} of {pixels.dtype} for frame {start} after "
+                f"{done} of {shape[0]} frames; it must return floating point numbers of shape {shape}."
             )
         if not np.isfinite([pixels.min(), pixels.max()]).all():
             raise ModelError(_not_finite(engine.capabilities, start))
@@ -38,14 +38,14 @@ def run_checked(engine: Engine, request: Request) -> None:
 
     engine.run(replace(request, write=write))
     if done != shape[0]:
-        raise ModelError(f"The engine {name} gave back {done} of {shape[0]} frames; it must give all of them.")
+        raise ModelError(f"The engine {name} returned {done} of {shape[0]} frames; it must return all of them.")
 
 
 def _not_finite(capabilities: Capabilities, start: int) -> str:
     placement = capabilities.placement
     where = f", computed on {placement['device']} in {placement['dtype']}" if "dtype" in placement else ""
     return (
-        f"The engine {capabilities.name} gave values that are not finite numbers from frame {start} on{where}; "
+        f"The engine {capabilities.name} produced values that are not finite numbers from frame {start} on{where}; "
         "use dtype float32, or another sampler or scheduler."
     )
 

@@ -201,7 +201,7 @@ def finite(latents: Tensor, placement: Placement) -> Tensor:
     """The latents; raises :class:`~redetail.errors.ModelError` where some are not finite numbers."""
     if not all_finite(latents):
         raise ModelError(
-            f"The model gave values that are not finite numbers, computed on {placement}; "
+            f"The model produced values that are not finite numbers, computed on {placement}; "
             "use dtype float32, or another sampler or scheduler."
         )
     return latents

@@ -165,7 +165,7 @@ class _Check:
             return
         one, two = (_last(self._engine.model.text_states(prompt).float()) for prompt in PROMPTS)
         if not (torch.isfinite(one).all() and torch.isfinite(two).all()):
-            yield "The text encoder gives values that are not finite: use text-dtype float32."
+            yield "The text encoder produces values that are not finite: use text-dtype float32."
             return
         response = float((one - two).norm() / one.norm().clamp(min=1e-12))
         if not self._measured("response to a word", response, 1e-3, 1.5):

@@ -265,11 +265,11 @@ def _open_zip(path: Path) -> WeightFile:
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ModelError(
             f"{path} is a compressed archive, which PyTorch does not write and which may grow without limit; "
-            "unpack it, and give what it holds."
+            "unpack it, and give its contents."
         )
     if not any(entry.filename.endswith("data.pkl") for entry in entries):
         raise ModelError(
-            f"{path} is a zip archive without a PyTorch checkpoint in it; unpack it, and give what it holds."
+            f"{path} is a zip archive without a PyTorch checkpoint in it; unpack it, and give its contents."
         )
     return _from_pickle(path, mapped=True)
 

@@ -57,7 +57,7 @@ def _opened(name: str, info: VideoInfo, strict: bool) -> FrameSource:
     if abs(own.width * whole.height / (own.height * whole.width) - 1) > _SHAPE:
         raise InputError(
             f"The hints in {name} are {own} pixels, the frames {whole}; hints show whole frames, so they must have "
-            "their shape (any size of it)."
+            "the same aspect ratio, at any size."
         )
     if source.info.frames and info.frames and source.info.frames != info.frames:
         _LOG.warning(

@@ -67,7 +67,7 @@ class Manifest:
             raise InputError(f"{folder} is not a workspace of redetail; choose another folder.")
         if document.get("version") != VERSION:
             raise InputError(
-                f"The workspace {folder} has the version {document.get('version')!r} (redetail "
+                f"The workspace {folder} has version {document.get('version')!r} (redetail "
                 f"{document.get('redetail')}), but this version reads {VERSION}; continue with that version, or "
                 "delete the workspace."
             )

@@ -78,7 +78,7 @@ def plan_from_document(document: Document, files: Mapping[str, bytes]) -> Plan:
     """
     if document.get("plan_version") != VERSION:
         raise InputError(
-            f"The plan has the version {document.get('plan_version')!r}, but this version of redetail reads {VERSION}; "
+            f"The plan has version {document.get('plan_version')!r}, but this version of redetail reads {VERSION}; "
             "make the plan again."
         )
     try:

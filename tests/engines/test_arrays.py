@@ -40,7 +40,7 @@ class Wrong(FakeEngine):
     ids=["size", "channels", "too many", "a gap", "twice", "integers"],
 )
 def test_pixels_of_another_shape_or_place_name_the_engine(give: Callable[[Request], None]) -> None:
-    with pytest.raises(ModelError, match=r"The engine fake gave pixels of shape .* it must give floating point"):
+    with pytest.raises(ModelError, match=r"The engine fake returned pixels of shape .* it must return floating point"):
         enhance_arrays(Wrong(give), CROPS, MASK, Settings())
 
 
@@ -48,13 +48,13 @@ def test_pixels_of_another_shape_or_place_name_the_engine(give: Callable[[Reques
 def test_values_that_are_not_finite_are_no_black_frames(value: float) -> None:
     spoiled = CROPS.copy()
     spoiled[1, 3, 4, 1] = value
-    with pytest.raises(ModelError, match="The engine fake gave values that are not finite numbers from frame 0"):
+    with pytest.raises(ModelError, match="The engine fake produced values that are not finite numbers from frame 0"):
         enhance_arrays(Wrong(lambda request: request.write(0, spoiled)), CROPS, MASK, Settings())
 
 
 @pytest.mark.parametrize("frames", [0, 2])
 def test_frames_that_are_missing_name_the_engine(frames: int) -> None:
-    with pytest.raises(ModelError, match=f"The engine fake gave back {frames} of 3 frames"):
+    with pytest.raises(ModelError, match=f"The engine fake returned {frames} of 3 frames"):
         enhance_arrays(Wrong(lambda request: frames and request.write(0, CROPS[:frames])), CROPS, MASK, Settings())
 
 

@@ -69,7 +69,9 @@ class BlockCodec:
 
     def encode(self, crops: CropSource, tick: Callable[[], None]) -> Tensor:
         if self._overflow:
-            raise ModelError("The VAE gave values that are not finite numbers; use vae-dtype float32, or another VAE.")
+            raise ModelError(
+                "The VAE produced values that are not finite numbers; use vae-dtype float32, or another VAE."
+            )
         pixels = torch.from_numpy(np.array(crops.all())).permute(0, 3, 1, 2) - 0.5
         latents = torch.nn.functional.conv2d(pixels, self._basis, stride=SIDE)
         return torch.einsum("oc,fchw->fohw", self._turn, latents) * self._scale * 2

@@ -170,9 +170,9 @@ def test_manifests_that_cannot_be_used_are_named(tmp_path):
         with pytest.raises(InputError, match=message):
             Workspace.open(space)
 
-    refused(json.dumps({**document, "version": 99}), r"has the version 99 \(redetail .*\), but this version reads 1")
+    refused(json.dumps({**document, "version": 99}), r"has version 99 \(redetail .*\), but this version reads 1")
     refused(json.dumps({**document, "format": "x"}), "is not a workspace of redetail; choose another folder")
-    refused(json.dumps({**document, "plan": {"plan_version": 2}}), "The plan has the version 2")
+    refused(json.dumps({**document, "plan": {"plan_version": 2}}), "The plan has version 2")
     refused(json.dumps({**document, "plan": 3}), r"The manifest of the workspace .* is damaged")
     refused(json.dumps(document)[:-40], r"The manifest of the workspace .* is damaged")
     refused("[]", "is not a workspace")
@@ -271,9 +271,7 @@ def test_a_temporary_workspace_is_gone_after_an_error(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     with (
-        pytest.raises(
-            OutputError, match=r"No folder for temporary files can be made \(no such file or directory\); set"
-        ),
+        pytest.raises(OutputError, match=r"No temporary folder can be created \(no such file or directory\); set"),
         Workspace.temporary(tmp_path / "missing"),
     ):
         pass

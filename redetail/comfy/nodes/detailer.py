@@ -34,7 +34,7 @@ class SEGSDetailerForAnimateDiff(Node):
     CATEGORY = "ImpactPack/Detailer"
     DESCRIPTION = (
         "Crops each segment from all frames, scales it up, re-diffuses the frames together so that nothing flickers, "
-        "and gives the crops back as SEGS. Connect SEGSPaste to put them into the frames."
+        "and returns the crops as SEGS. Connect SEGSPaste to put them into the frames."
     )
     SEARCH_ALIASES = ["face detailer video", "adetailer video", "animatediff detailer"]
     RETURN_TYPES = ("SEGS", "IMAGE")
@@ -130,7 +130,7 @@ class DetailerForEachPipeForAnimateDiff(Node):
             detailed, shown = detailer.detail(frames, header, [segment], bar)
             frames = pasted(frames, detailed_segs(header, frames, detailed), inputs.feather)
             if hasattr(inputs.detailer_hook, "post_paste"):
-                frames = frames_of(inputs.detailer_hook.post_paste(frames), "What detailer_hook gave back")
+                frames = frames_of(inputs.detailer_hook.post_paste(frames), "What detailer_hook returned")
             results.extend(detailed)
             images.extend(shown)
         return frames, detailed_segs(header, frames, results), inputs.basic_pipe, images

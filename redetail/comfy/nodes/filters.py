@@ -64,7 +64,7 @@ class ImpactSEGSRangeFilter(Node):
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
         "Keeps the segments whose crop or confidence measures inside a range, or outside it. The crop of a "
-        "tracked segment is its window, at its mean place."
+        "tracked segment is its window, at its mean position."
     )
     SEARCH_ALIASES = ["filter segments", "filter by size", "filter by confidence"]
     RETURN_TYPES = _FILTERED
@@ -108,7 +108,7 @@ class ImpactSEGSOrderedFilter(Node):
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
         "Sorts the segments and takes some of them, for instance the largest. The crop of a tracked segment is its "
-        "window, at its mean place."
+        "window, at its mean position."
     )
     SEARCH_ALIASES = ["sort segments", "largest segment", "filter segments"]
     RETURN_TYPES = _FILTERED

@@ -31,7 +31,7 @@ class RedetailTrack(Node):
     RETURN_TYPES = ("SEGS",)
     RETURN_NAMES = ("segs",)
     OUTPUT_TOOLTIPS = (
-        "One segment for each subject, the largest first. For nodes of other packs its crop is the union of all "
+        "One segment for each subject, the largest first. For nodes from other packs, its crop is the union of all "
         "positions of its window.",
     )
 

@@ -67,7 +67,7 @@ SDXL = Architecture(
             option="--checkpoint",
             published="huggingface.co/stabilityai/stable-diffusion-xl-base-1.0",
             licence="CreativeML Open RAIL++-M",
-            notes="Stable Diffusion XL; fine-tunes of it are checkpoints too and are mostly better at faces",
+            notes="Stable Diffusion XL; fine-tunes of it work as well and mostly draw better faces",
         ),
         KnownModel(
             name="mm_sdxl_v10_beta.ckpt",

@@ -159,7 +159,7 @@ STABLE_DIFFUSION = Architecture(
             option="--checkpoint",
             published="huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5",
             licence="CreativeML OpenRAIL-M",
-            notes="Stable Diffusion 1.5; fine-tunes of it are checkpoints too and are mostly better at faces",
+            notes="Stable Diffusion 1.5; fine-tunes of it work as well and mostly draw better faces",
         ),
         KnownModel(
             name="mm_sd_v15_v2.ckpt",

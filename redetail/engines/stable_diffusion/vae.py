@@ -38,7 +38,7 @@ def load_vae(path: Path, placement: Placement, family: Conventions) -> nn.Module
         raise ModelError(f"{path} is {facts.what}; give {wanted} instead.")
     channels = facts.details["latent_channels"]
     if channels != 4:
-        raise ModelError(f"The VAE {path} makes {channels} channels; give one of 4 channels.")
+        raise ModelError(f"The VAE {path} makes {channels} channels; give one with 4 channels.")
     return (
         _tiny(file, placement)
         if facts.details["layout"] == "tiny"

@@ -83,5 +83,5 @@ class WanCodec:
 
 def _finite(values: Tensor) -> Tensor:
     if not all_finite(values):
-        raise ModelError("The VAE gave values that are not finite numbers; use vae-dtype float32, or another VAE.")
+        raise ModelError("The VAE produced values that are not finite numbers; use vae-dtype float32, or another VAE.")
     return values
