@@ -61,8 +61,8 @@ class Scale:
         size = Size(_even(source.width * factor), _even(source.height * factor))
         if max(size.width, size.height) > MAX_RESOLUTION:
             raise SettingsError(
-                f"scale {self.value:g} makes frames of {size}; the longest side can have at most {MAX_RESOLUTION} pixels, so "
-                "give a smaller one."
+                f"scale {self.value:g} makes frames of {size}; the longest side can have {MAX_RESOLUTION} pixels, so "
+                "give a smaller scale."
             )
         return size
 

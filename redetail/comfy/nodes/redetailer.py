@@ -115,8 +115,8 @@ class RedetailPaste(Node):
     CATEGORY = "Redetail"
     DESCRIPTION = (
         "Pastes what the detailer changed back into the frames, under the subject's softened mask. Everything else "
-        "stays the same, bit for bit. Segments from other packs are blended as usual. The new frames can be larger than "
-        "the clip."
+        "stays the same, bit for bit. Segments from other packs are blended as usual. The new frames can be larger "
+        "than the clip."
     )
     SEARCH_ALIASES = ["paste segments", "paste detailed crops"]
     RETURN_TYPES = ("IMAGE",)

@@ -298,7 +298,7 @@ def test_a_vae_that_overflows_is_an_error_not_a_black_frame(detail: Detail, toys
     vae = toys.vae_of()
     sound = getattr(vae.first_stage_model, part)
     setattr(vae.first_stage_model, part, lambda values: sound(values) * float("nan"))
-    with pytest.raises(ModelError, match=r"The VAE gave .* not finite numbers; start ComfyUI with --fp32-vae"):
+    with pytest.raises(ModelError, match=r"The VAE produced .* not finite numbers; start ComfyUI with --fp32-vae"):
         detail(pattern(2), segs(seg(full_mask())), toys.pipe(vae=vae))
 
 
