@@ -176,7 +176,7 @@ class _Check:
         states = [self._noisy(level) for level in LEVELS]
         predicted = [denoise(state, sigma) for state, sigma in states]
         if not all(torch.isfinite(x0).all() for x0 in predicted):
-            yield f"The network overflows, computed on {self._engine.placement}: use dtype float32 or bfloat16."
+            yield f"The network overflows on {self._engine.placement}: use dtype float32 or bfloat16."
             return
         errors = self._errors(predicted)
         right = [

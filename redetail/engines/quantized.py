@@ -78,7 +78,7 @@ def scaled(weight: Tensor, scale: Tensor, origin: str) -> Fp8Tensor:
     """
     if scale.numel() not in (1, *weight.shape[:1]):
         raise ModelError(
-            f"{origin} has {scale.numel()} scales for a weight of {tuple(weight.shape)}, as mxfp8 has, which is not "
+            f"{origin} has {scale.numel()} scales for a weight of {tuple(weight.shape)}, as in mxfp8, which is not "
             f"supported; {_INSTEAD}."
         )
     return Fp8Tensor(weight, scale)

@@ -67,7 +67,7 @@ def _gains(source: SubjectFigures, result: SubjectFigures) -> list[str]:
     gains = []
     sharper = _ratio(result.sharpness, source.sharpness)
     if result.psnr is not None and source.psnr is not None and result.psnr - source.psnr > DECIBEL:
-        gains.append(f"{result.psnr - source.psnr:.1f} dB nearer to the original")
+        gains.append(f"{result.psnr - source.psnr:.1f} dB closer to the original")
     if sharper > SHARPER:
         gains.append(f"{sharper - 1:.0%} sharper")
     calm = result.flicker_per_detail

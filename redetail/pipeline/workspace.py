@@ -56,7 +56,7 @@ class Workspace:
                 folder = stack.enter_context(claims.temporary_folder(parent))
             except OSError as error:
                 raise OutputError(
-                    f"No temporary folder can be created ({reason(error)}); set TMPDIR to a folder with space."
+                    f"No temporary folder can be created ({reason(error)}); set TMPDIR to a folder with free space."
                 ) from error
             yield cls(folder, limit=limit, durable=False)
 

@@ -115,7 +115,9 @@ def check_name(path: Path, *, windows: bool = WINDOWS) -> None:
     if length > LONGEST_NAME:
         raise OutputError(f"The output name {name[:40]}... is too long; choose one of at most {LONGEST_NAME} bytes.")
     if len(os.fsencode(str(path))) >= LONGEST_PATH:
-        raise OutputError(f"The path of {name[:40]} has {LONGEST_PATH} bytes or more; choose a folder nearer the root.")
+        raise OutputError(
+            f"The path of {name[:40]} has {LONGEST_PATH} bytes or more; choose a folder closer to the root."
+        )
     if not windows:
         return
     if name.split(".")[0].rstrip().upper() in _RESERVED:
@@ -126,7 +128,7 @@ def check_name(path: Path, *, windows: bool = WINDOWS) -> None:
         raise OutputError(f"The output name {name!r} {what}, which Windows does not allow; choose another name.")
     if len(str(path.absolute())) > _LONGEST_PATH:
         raise OutputError(
-            f"The path of {name} is longer than {_LONGEST_PATH} characters; choose a folder nearer the root."
+            f"The path of {name} is longer than {_LONGEST_PATH} characters; choose a folder closer to the root."
         )
 
 

@@ -45,7 +45,7 @@ def damaged() -> dict[str, torch.nn.Module]:
         ({"codec": BlockCodec(scale=5.5)}, "the scale factor of the VAE's config is that of another model"),
         ({"codec": BlockCodec(lost=True)}, "The VAE does not reproduce its input"),
         ({"codec": BlockCodec(overflow=True)}, "The VAE overflows or is damaged: .* use vae-dtype float32"),
-        ({"overflow": True}, "The network overflows, computed on cpu in float32: use dtype"),
+        ({"overflow": True}, "The network overflows on cpu in float32: use dtype"),
         ({"mixed_up": True}, r"The network does not denoise: its weights are damaged, .*\(mixed-up keys\)"),
         ({"foreign_motion": True}, "the motion module belongs to another base model"),
         ({"deaf": True}, "The text encoder does not respond to words: it is truncated"),

@@ -86,7 +86,7 @@ def test_with_an_original_decibels_decide() -> None:
     assert restored.fine > source.fine
     assert against.original
     assert order(source, [source, restored]) == [1, 0]
-    assert "nearer to the original" in judge(source, restored).sentence
+    assert "closer to the original" in judge(source, restored).sentence
     assert judge(restored, source).better == -1
 
 
