@@ -24,7 +24,9 @@ def add_evaluate(commands: Commands) -> None:
     add_subjects(parser.add_argument_group("subjects"))
     group = parser.add_argument_group("output")
     group.add_argument("--report", metavar="OUT.json", help="also write all figures, frame by frame")
-    group.add_argument("--sheet", metavar="OUT.png", help="also write the subjects of all clips at a few moments")
+    group.add_argument(
+        "--sheet", metavar="OUT.png", help="also write a contact sheet of all clips' subjects at a few moments"
+    )
     group.add_argument("--video", metavar="OUT.mp4", help="also write all clips in one video")
     group.add_argument(
         "--layout", metavar="NAME", default="crops",

@@ -128,7 +128,7 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT).close()
     except (OSError, OverflowError, UnicodeError) as error:  # also a port or a name that no host has
         raise ClusterError(
-            f"No Ray cluster answers at {address} ({error}); check the address, and that its head was started."
+            f"No Ray cluster answers at {address} ({error}); check the address, and that its head node is running."
         ) from error
 
 

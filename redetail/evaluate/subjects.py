@@ -27,9 +27,9 @@ class FrameFigures:
     """The figures of one subject in one frame; differences are levels of 8 bits (0..255).
 
     ``sharpness``, ``noise``, ``blockiness``, ``overshoot``: see :mod:`redetail.evaluate.pictures`. ``colour``: mean
-    difference of red, green and blue to the source. ``seam``: see :class:`redetail.evaluate.seams.Seam` (None: nothing
-    was pasted). ``flicker``: mean difference to the frame before, moved along the source's flow (None: no such frame).
-    Against the original, where there is one: ``psnr`` in dB, ``ssim``, and ``fine``, the correlation of high
+    difference in red, green and blue from the source. ``seam``: see :class:`redetail.evaluate.seams.Seam` (None:
+    nothing was pasted). ``flicker``: mean difference from the frame before, warped along the source's flow (None: no
+    such frame). Against the original, if there is one: ``psnr`` in dB, ``ssim``, and ``fine``, the correlation of high
     frequencies.
     """
 

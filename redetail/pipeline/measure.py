@@ -25,7 +25,7 @@ class FrameMeasures:
     """One subject in one frame, in levels of 8 bits.
 
     ``region``: its place in the plan; ``change``: mean absolute difference between result and source under the mask;
-    ``flicker_source`` and ``flicker_output``: mean difference to the frame before, moved along the optical flow. None
+    ``flicker_source`` and ``flicker_output``: mean difference from the frame before, moved along the optical flow. None
     where there was nothing to measure.
     """
 

@@ -93,7 +93,7 @@ def _curves(values: Mapping[str, list[float | None]], start: int) -> list[_Curve
     return [
         _curve("change under the mask, levels of 255", {"change": values["change"]}),
         _curve(
-            "difference to the frame before along the motion, levels of 255",
+            "difference from the frame before along the motion, levels of 255",
             {"source": values["flicker_source"], "output": values["flicker_output"]},
         ),
     ]

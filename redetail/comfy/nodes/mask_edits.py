@@ -130,7 +130,12 @@ class ImpactSegsAndMaskForEach(Node):
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
-        return {"required": {"segs": _SEGS, "masks": socket("MASK", "One mask for each segment, in their order.")}}
+        return {
+            "required": {
+                "segs": _SEGS,
+                "masks": socket("MASK", "One mask for each segment, in the order of the segments."),
+            }
+        }
 
     @staticmethod
     def doit(segs: Any, masks: Any) -> tuple[Segs]:

@@ -31,7 +31,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _PREFIX = "control_model."
 _UNSUPPORTED = {
-    "control-lora": "a Control-LoRA, which holds only the difference to a UNet",
+    "control-lora": "a Control-LoRA, which contains only the difference from a UNet",
     "sparsectrl": "a SparseCtrl encoder, which has its own motion layers",
 }
 _WANTED = "a ControlNet for this checkpoint (a .safetensors, .pth or .ckpt file, or a folder in the diffusers layout)"
@@ -66,7 +66,7 @@ def _opened(path: Path, unet: Config) -> StateDict:
     """The tensors of a single file in diffusers' names, and the config that their shapes tell."""
     file, facts = open_as(path, ("controlnet",), _WANTED)
     if facts.details["layout"] in _UNSUPPORTED or "difference" in file.tensors:
-        what = _UNSUPPORTED.get(facts.details["layout"], "a ControlNet as the difference to a UNet")
+        what = _UNSUPPORTED.get(facts.details["layout"], "a ControlNet as the difference from a UNet")
         raise ModelError(f"{path} is {what}, which is not supported; give {_WANTED} instead.")
     try:
         renamed = control_names({name: facts.shape for name, facts in file.tensors.items()})

@@ -125,7 +125,9 @@ def add_motion_loras(weights: dict[str, Tensor], loras: Iterable[WeightedFile]) 
 
 
 def _misfit(facts: FileFacts) -> str:
-    return f"{facts.path} is {facts.what}; it changes layers that the motion module lacks or has in other widths, as"
+    return (
+        f"{facts.path} is {facts.what}; it changes layers that the motion module lacks or has in other widths, such as"
+    )
 
 
 def _pairs(file: WeightFile) -> dict[str, tuple[Tensor, Tensor, float]]:
