@@ -164,7 +164,7 @@ def cannot_write(path: Path, error: BaseException) -> OutputError:
             f"{path} cannot be replaced, perhaps because another program has it open; the result is {reason(error)}."
         )
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OutputError(f"There is no permission to write {path}; choose another folder.")
+        return OutputError(f"Permission to write {path} is denied; choose another folder.")
     return OutputError(f"{path} could not be written ({reason(error)}); choose another place or another format.")
 
 

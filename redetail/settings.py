@@ -195,8 +195,8 @@ class Settings:
             object.__setattr__(self, item.name, _checked(item, getattr(self, item.name)))
         if denoise_points(self.denoise_by_size) and self.strength:
             raise SettingsError(
-                f"strength is {self.strength:g} and denoise-by-size {self.denoise_by_size}, but strength counts "
-                "instead of denoise; give one of them."
+                f"strength is {self.strength:g} and denoise-by-size {self.denoise_by_size}, but strength "
+                "replaces denoise; give one of them."
             )
         if 0 < self.context_length <= self.context_overlap:
             raise SettingsError(

@@ -42,7 +42,7 @@ def fail(error: BaseException) -> Callable[..., None]:
     ("number", "words"),
     [
         (errno.ENOSPC, "the disk is full; free some space"),
-        (errno.EACCES, "no permission to write"),
+        (errno.EACCES, "Permission to write .* is denied"),
         (errno.EIO, r"could not be written \(broken\)"),
     ],
 )

@@ -86,7 +86,7 @@ def _described(facts: FileFacts, placement: Placement) -> Iterator[str]:
         shown = (f"{name.replace('_', ' ')} {_value(value)}" for name, value in known.items())
         yield f"  {', '.join(shown)}"
     if not facts.option:
-        yield "  not a kind of file that redetail can use; docs/weights.md lists those that it can"
+        yield "  not a kind of file that redetail can use; docs/weights.md lists those that it can use"
         return
     yield "  used if no --checkpoint is given" if _is_bundled(facts.path) else f"  given to: {facts.option}"
     yield f"  {_fit(facts, placement)}"

@@ -167,7 +167,7 @@ def _add_detect(commands: Commands) -> None:
         nargs="?",
         const="",
         metavar="REPORT.json",
-        help="write the tracks, and a drawing beside them; without a name: IN.detect.json, here",
+        help="write the tracks, and a drawing next to them; without a name: IN.detect.json, here",
     )
     group.add_argument("--draw", metavar="OUT", help="write the drawing here: OUT.mp4 every frame, OUT.png a few")
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
@@ -265,13 +265,19 @@ def _add_web(commands: Commands) -> None:
         "pip install 'redetail[web]'",
     )
     group = parser.add_argument_group("folders")
-    group.add_argument("--folder", metavar="FOLDER", default=".", help="clips that the page may use [this folder]")
-    group.add_argument("--models", metavar="FOLDER", help="weight files, which are only read [models in FOLDER]")
+    group.add_argument(
+        "--folder", metavar="FOLDER", default=".", help="folder of the clips that the page may use [this folder]"
+    )
+    group.add_argument(
+        "--models", metavar="FOLDER", help="folder of weight files, which are only read [models in FOLDER]"
+    )
     group = parser.add_argument_group("address")
-    group.add_argument("--host", metavar="HOST", default="127.0.0.1", help="any other than [127.0.0.1] needs --auth")
+    group.add_argument(
+        "--host", metavar="HOST", default="127.0.0.1", help="address to serve; any other than [127.0.0.1] needs --auth"
+    )
     group.add_argument("--port", metavar="N", type=int, default=7860, help="0: a free one [7860]")
     group.add_argument(
-        "--auth", metavar="USER:PASSWORD", help="everyone must enter it; also read from REDETAIL_WEB_AUTH"
+        "--auth", metavar="USER:PASSWORD", help="everyone must enter these; also read from REDETAIL_WEB_AUTH"
     )
     add_config(parser)
     add_talk(parser)

@@ -95,7 +95,9 @@ def add_work_folder(group: argparse._ArgumentGroup) -> None:
     """Add where unfinished work is kept."""
     group.add_argument("--work-dir", metavar="FOLDER", help="keep unfinished work here [next to OUT]")
     group.add_argument(
-        "--work-space", metavar="SIZE", help="limit for its size, as in 20GB [most of what the disk has free]"
+        "--work-space",
+        metavar="SIZE",
+        help="limit for the size of that work, as in 20GB [most of what the disk has free]",
     )
     group.add_argument("--keep-work", action="store_true", help="leave the work in place when the run is complete")
 

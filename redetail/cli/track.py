@@ -103,7 +103,7 @@ def _thumbnail_folder(output: Path, overwrite: bool) -> Path:
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise OutputError(f"{folder} is a file, but thumbnails go into a folder of that name; give another output.")
     if os.path.isdir(folder) and any(folder.iterdir()) and not overwrite:
-        raise OutputError(f"{folder} holds thumbnails; give another output, or --overwrite to replace them.")
+        raise OutputError(f"{folder} contains thumbnails; give another output, or --overwrite to replace them.")
     return folder
 
 

@@ -70,7 +70,7 @@ def pipe_from(value: Any, name: str = "basic_pipe") -> Pipe:
 def image_frames(value: Any, name: str = "image_frames") -> Tensor:
     """An IMAGE as (F, H, W, C) on the CPU, C >= 3; raises :class:`~redetail.errors.InputError` for anything else."""
     if not isinstance(value, Tensor | np.ndarray):
-        raise InputError(f"{name} must be an IMAGE, not {type(value).__name__}; connect a node that gives images.")
+        raise InputError(f"{name} must be an IMAGE, not {type(value).__name__}; connect a node that outputs images.")
     frames = torch.as_tensor(value)
     if frames.ndim != 4 or 0 in frames.shape or frames.shape[-1] < 3 or not frames.is_floating_point():
         raise InputError(
@@ -117,7 +117,7 @@ def segs_from(value: Any, name: str = "segs") -> tuple[tuple[int, int], list[Any
         # To ask a segment of our own would make a tracked one compute its pictures.
         missing = [] if isinstance(segment, Seg) else [name for name in Seg._fields if not hasattr(segment, name)]
         if missing:
-            raise InputError(f"{name} holds an element {number} that is not a SEG: it has no {missing[0]}.")
+            raise InputError(f"{name} has an element {number} that is not a SEG: it has no {missing[0]}.")
     return (height, width), listed
 
 

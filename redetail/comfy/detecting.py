@@ -114,7 +114,7 @@ def one_image(image: Any) -> Tensor:
     frames = image_frames(image, "image")
     if len(frames) != 1:
         raise InputError(
-            f"image holds {len(frames)} frames, but this detector looks at one; use Simple Detector for AnimateDiff "
+            f"image has {len(frames)} frames, but this detector takes one; use Simple Detector for AnimateDiff "
             "(SEGS) for a clip, or pick one frame."
         )
     return frames
@@ -202,7 +202,7 @@ def _flat(mask: Any, canvas: Mask) -> Mask:
     try:
         return normalise_mask(array, Size(canvas.shape[1], canvas.shape[0]))
     except RegionError as error:
-        raise RegionError(f"sam_model_opt answered with a mask that cannot be used: {error}") from error
+        raise RegionError(f"sam_model_opt returned a mask that cannot be used: {error}") from error
 
 
 def _call(thing: Any, method: str) -> None:

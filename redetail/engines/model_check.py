@@ -37,7 +37,7 @@ LEVELS = (0.1, 0.3, 0.7)
 PROMPTS = ("a photo of a warm face", "a photo of a cold face")
 """As long as each other, word by word, and equal from the last word on."""
 _BLIND = 0.8
-"""Share of noise in a state without a clip: within what an expert for low noise was trained on."""
+"""Share of noise in a state without a clip: within what an low-noise expert was trained on."""
 
 
 @runtime_checkable
@@ -222,7 +222,9 @@ class _Check:
                 denoise = self._denoise()
                 alone = [denoise(x, sigma) for x, sigma in states]
             if all(error <= _BAND for error in self._errors(alone)):
-                return "Without its motion layers the model is right: the motion module belongs to another base model."
+                return (
+                    "Without its motion layers the model is correct: the motion module belongs to another base model."
+                )
         if blind:
             return "The network denoises, but not the latents of this VAE: the VAE belongs to another model."
         return (

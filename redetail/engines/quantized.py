@@ -38,7 +38,7 @@ def scales_of(path: Path, names: Mapping[str, Any], read: Callable[[str], Tensor
         if name.endswith(_FORMAT):
             _check_format(path, read(name))
         if name.endswith(".weight_scale_2"):
-            raise ModelError(f"{path} holds weights in nvfp4, which is not supported; {_INSTEAD}.")
+            raise ModelError(f"{path} contains weights in nvfp4, which is not supported; {_INSTEAD}.")
     scales = {}
     for name in names:
         stem, end = next(((name.removesuffix(end), end) for end in _SCALES if name.endswith(end)), ("", ""))
@@ -90,7 +90,7 @@ def _check_format(path: Path, text: Tensor) -> None:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{path} does not say how its weights are stored; copy or download it again.") from error
     if name not in _FP8:
-        raise ModelError(f"{path} holds weights in {name}, which is not supported; {_INSTEAD}.")
+        raise ModelError(f"{path} contains weights in {name}, which is not supported; {_INSTEAD}.")
 
 
 class GgufTensors(Mapping[str, Tensor]):
@@ -117,7 +117,7 @@ class GgufTensors(Mapping[str, Tensor]):
             values = self._gguf.dequantize(tensor.data, tensor.tensor_type)
             return torch.from_numpy(values.copy()).reshape(self.shapes[name])
         except NotImplementedError as error:
-            raise ModelError(f"{self._path} holds weights in {tensor.tensor_type.name}; {_INSTEAD}.") from error
+            raise ModelError(f"{self._path} contains weights in {tensor.tensor_type.name}; {_INSTEAD}.") from error
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"The tensor {name} of {self._path} is damaged; copy or download it again.") from error
 

@@ -208,7 +208,8 @@ def rows_of(
             frame = next(reader, None)
             if frame is None:
                 raise InputError(
-                    f"{name} ends after {index} frames, but frames up to {stop} are compared; give clips of one length."
+                    f"{name} ends after {index} frames, but frames up to {stop} are compared; give clips of the same "
+                    "length."
                 )
             pictures.append(_at_size(frame.pixels, size))
         kinds = {picture.dtype for picture in pictures}

@@ -38,8 +38,8 @@ def _document(path: Path) -> Mapping[str, Any]:
         version, document = document["report_version"], document.get("job")
         if version != REPORT_VERSION:
             raise InputError(
-                f"{path} is a report of version {shown(version)}; this redetail reads version {REPORT_VERSION}; write "
-                "it again."
+                f"{path} is a report of version {shown(version)}; this redetail reads version {REPORT_VERSION}; "
+                "create it again."
             )
         if document is None:
             raise InputError(f"{path} is a report without a job: its source, mask or engine was an object in memory.")

@@ -37,7 +37,7 @@ def feed(
     if opened or waiting:
         last = max(task.stop for task in tasks)
         raise InputError(
-            f"The clip ended after {seen} frames, but frames up to {last} are to be detailed; check the regions, and "
+            f"The clip ended after {seen} frames, but the regions need frames up to {last}; check them, and "
             "do not change the file during the run."
         )
 

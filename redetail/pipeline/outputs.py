@@ -170,8 +170,8 @@ def _check_single(path: Path, source: FrameSource, span: Span) -> int | None:
         return None
     if len(list(islice(span.select(source), 2))) > 1:
         raise OutputError(
-            f"{path} holds one picture, but more than one frame would be written; give a folder name (without a "
-            "suffix), a video such as .mp4, or a part of one frame, such as --end 1f."
+            f"{path} can hold only one picture, but more than one frame would be written; give a folder name (without "
+            "a suffix), a video such as .mp4, or a part of one frame, such as --end 1f."
         )
     return 1
 

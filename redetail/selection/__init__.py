@@ -93,6 +93,6 @@ def _check_detector_alone(selections: tuple[Selection, ...]) -> None:
     others = [one.name for one in selections if not isinstance(one, DetectorSelection)]
     if others and len(others) < len(selections):
         raise SettingsError(
-            f"detect and {others[0]} were both given, but a detector is not used where something else says who is "
-            "detailed; give one of them."
+            f"detect and {others[0]} were both given, but no detector is used if something else selects the "
+            "subjects; give one of them."
         )

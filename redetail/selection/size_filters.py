@@ -35,7 +35,7 @@ class SizeFilter(NumberFilter):
 
     def __post_init__(self) -> None:
         if not (self.value >= 0 and math.isfinite(self.value)):
-            raise SettingsError(f"min-size is {self.value:g}; it must be a number of pixels from 0.")
+            raise SettingsError(f"min-size is {self.value:g}; it must be at least 0 pixels.")
 
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
         """The smaller ones."""

@@ -33,4 +33,6 @@ class Fingerprint:
 
 
 def _replaced(path: Path) -> InputError:
-    return InputError(f"{path} was changed or replaced while it was being read; run it again with a file that stays.")
+    return InputError(
+        f"{path} was changed or replaced while it was being read; run it again with a file that does not change."
+    )

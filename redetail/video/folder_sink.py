@@ -32,7 +32,7 @@ class FolderSink:
     @property
     def notices(self) -> tuple[str, ...]:
         """Images cannot hold sound; they hold everything else."""
-        return ("Images hold no sound; the source's is left out.",) if self._info.has_audio else ()
+        return ("Images cannot hold sound; the source's is left out.",) if self._info.has_audio else ()
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -47,7 +47,7 @@ class FolderSink:
         """Write one image."""
         check_pixels(frame.pixels, frame.index, self._info)
         if self._single and self._count:
-            raise OutputError(f"{self._target.path} holds one picture only; give a folder or a video for more.")
+            raise OutputError(f"{self._target.path} can hold only one picture; give a folder or a video for more.")
         try:
             self._file(frame.index).write_bytes(png(frame.pixels))
         except (OSError, av.error.FFmpegError) as error:

@@ -94,7 +94,7 @@ class FolderSource:
         if pixels.shape[:2] != self.info.size.shape:
             raise InputError(
                 f"{path} is {pixels.shape[1]}x{pixels.shape[0]}, but the first image of the folder is "
-                f"{self.info.size}; all images must have one size."
+                f"{self.info.size}; all images must have the same size."
             )
         return pixels
 

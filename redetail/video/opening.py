@@ -19,7 +19,7 @@ from redetail.video.webp_sink import WebPSink
 _BITS_OF_CODEC = {"ffv1": 10.0, "gif": 4.0, "apng": 12.0, "prores_ks": 4.0}  # a pixel, low estimates
 _BITS_OF_LOSSY = 0.15
 _BITS_OF_PNG = 10.0
-_SILENT = "{} holds no sound; the source's is left out."
+_SILENT = "{} cannot hold sound; the source's is left out."
 
 
 def file_sink(
@@ -55,7 +55,7 @@ def folder_sink(
     frames = _count(info, cut)
     if single and frames > 1:
         raise OutputError(
-            f"{path} holds one picture, but {frames} frames would be written; give a folder name (without a "
+            f"{path} can hold only one picture, but {frames} frames would be written; give a folder name (without a "
             "suffix) or a video such as .mp4."
         )
     check_target(path, source, folder=not single)

@@ -60,7 +60,7 @@ def open_input(path: Path) -> InputContainer:
         # "file:" keeps a colon in the name from being taken for a protocol.
         container = av.open(f"file:{path}", metadata_errors="replace", container_options=options, options=_LIMITS)
     except av.error.PermissionError as error:
-        raise InputError(f"There is no permission to read {path}; change its permissions.") from error
+        raise InputError(f"Permission to read {path} is denied; change its permissions.") from error
     except av.error.ArgumentError as error:
         raise InputError(
             f"{path} is not a video but a playlist, which names other files, or is damaged; give the video itself."

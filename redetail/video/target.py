@@ -90,7 +90,7 @@ def check_target(path: Path, source: Path | None, *, folder: bool = False) -> No
     elif os.path.exists(path) and not os.path.isfile(path):
         raise OutputError(f"The output {path} is not an ordinary file; choose another name.")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(f"There is no permission to write in the folder {parent}; choose another folder.")
+        raise OutputError(f"Permission to write in the folder {parent} is denied; choose another folder.")
     if os.path.exists(path) and not os.access(path, os.W_OK):
         raise OutputError(f"The output {path} exists and is write-protected; choose another name.")
     if not folder:

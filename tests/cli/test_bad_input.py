@@ -321,7 +321,7 @@ def test_many_frames_into_one_picture_are_refused_before_the_work(
     output = tmp_path / "out.png"
     ran = run("detail", source, "-o", output, "--box", "20,20,60,60")
     assert ran.code == 2
-    assert "holds one picture" in ran.err
+    assert "can hold only one picture" in ran.err
     assert not loaded
     assert run("detail", source, "-o", output, "--box", "20,20,60,60", "--start", "1f", "--end", "2f").code == 0
     assert output.is_file()

@@ -170,7 +170,7 @@ def test_the_device_is_released_when_a_sam_model_fails() -> None:
         ({"bbox_detector": Detector([box(5, 5, 15, 15)], size=(80, 80))}, "picture of 80x80 pixels.*has 60x40"),
         ({"segm_detector_opt": 3}, "segm_detector_opt is not a detector"),
         ({"sam_model_opt": 3}, "sam_model_opt is not a SAM_MODEL"),
-        ({"sam_model_opt": Sam([np.ones((8, 8))])}, "sam_model_opt answered with a mask that cannot be used"),
+        ({"sam_model_opt": Sam([np.ones((8, 8))])}, "sam_model_opt returned a mask that cannot be used"),
         ({"image": frames(2)}, "image holds 2 frames.*Simple Detector for AnimateDiff"),
         ({"image": None}, "image must be an IMAGE, not NoneType"),
     ],

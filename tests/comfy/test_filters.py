@@ -180,7 +180,7 @@ def test_the_sides_of_a_box(node: Any) -> None:
 
 
 def test_what_is_no_segment() -> None:
-    with pytest.raises(InputError, match="seg_elt holds an element 0 that is not a SEG"):
+    with pytest.raises(InputError, match="seg_elt has an element 0 that is not a SEG"):
         ImpactEditSegElt().doit(3)
 
 

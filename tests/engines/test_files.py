@@ -316,7 +316,7 @@ def test_loras_that_leave_the_text_alone() -> None:
         ({f"lora_unet_{ATTENTION}.lora_down.weight": (4, 99)}, "a LoRA"),
         (made.vae_shapes(), "a VAE"),
         ({"joint_blocks.0.x.weight": (2, 2), "y.z": (1,)}, "a Stable Diffusion 3 model"),
-        ({"y.z": (1,)}, "a weight file of a kind that is not known here"),
+        ({"y.z": (1,)}, "a weight file of unknown kind"),
     ],
 )
 def test_kinds_have_words(tmp_path: Path, shapes: made.Shapes, words: str) -> None:

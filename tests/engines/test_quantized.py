@@ -66,10 +66,10 @@ def named(format_: str) -> Tensor:
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
-        ({"a.weight_scale": torch.ones(32, 8), "a.comfy_quant": named("mxfp8")}, "holds weights in mxfp8, which is"),
-        ({"a.weight_scale": torch.ones(32, 8), "a.comfy_quant": named("nvfp4")}, "holds weights in nvfp4, which is"),
-        ({"a.comfy_quant": named("int8_tensorwise")}, "holds weights in int8_tensorwise, which is not supported"),
-        ({"a.weight_scale": torch.ones(2), "a.weight_scale_2": torch.ones(())}, "holds weights in nvfp4"),
+        ({"a.weight_scale": torch.ones(32, 8), "a.comfy_quant": named("mxfp8")}, "contains weights in mxfp8, which is"),
+        ({"a.weight_scale": torch.ones(32, 8), "a.comfy_quant": named("nvfp4")}, "contains weights in nvfp4, which is"),
+        ({"a.comfy_quant": named("int8_tensorwise")}, "contains weights in int8_tensorwise, which is not supported"),
+        ({"a.weight_scale": torch.ones(2), "a.weight_scale_2": torch.ones(())}, "contains weights in nvfp4"),
         ({"a.comfy_quant": torch.zeros(3, dtype=torch.uint8)}, "does not say how its weights are stored"),
         ({"a.weight_scale": torch.ones(32, 8)}, r"has 256 scales for a weight of \(32, 256\), as in mxfp8"),
     ],

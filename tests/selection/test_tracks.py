@@ -162,7 +162,7 @@ def test_thumbnails_replace_nothing_of_somebody_else(tmp_path: Path, capsys: pyt
     (tmp_path / "a-thumbnails").write_text("mine")
     (tmp_path / "b-thumbnails").mkdir()
     (tmp_path / "b-thumbnails" / "1.png").write_text("mine")
-    for name, words in (("a", "is a file, but thumbnails go into"), ("b", "holds thumbnails; give another output")):
+    for name, words in (("a", "is a file, but thumbnails go into"), ("b", "contains thumbnails; give another output")):
         assert main(["track", str(CLIP), "--end", "2f", "-o", str(tmp_path / f"{name}.json")]) == 2
         assert words in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a-thumbnails", "b-thumbnails"]

@@ -105,7 +105,7 @@ def test_one_image_in_one_image_out(folder, tmp_path):
     assert source.info.frames == 1
     copy(source, tmp_path / "one.png")
     assert (np.asarray(Image.open(tmp_path / "one.png")) == np.asarray(Image.open(folder / "frame3.png"))).all()
-    with pytest.raises(OutputError, match="holds one picture, but 12 frames would be written"):
+    with pytest.raises(OutputError, match="can hold only one picture, but 12 frames would be written"):
         open_sink(tmp_path / "many.png", open_source(folder))
 
 

@@ -25,7 +25,7 @@ def recognize(shapes: Shapes) -> Identity:
         identity = recognizer(shapes)
         if identity is not None:
             return identity
-    return Identity("unknown", "", unsupported_name(shapes) or "a weight file of a kind that is not known here")
+    return Identity("unknown", "", unsupported_name(shapes) or "a weight file of unknown kind")
 
 
 def architecture_of(kind: str, base: str) -> Architecture | None:

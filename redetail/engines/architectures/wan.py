@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from redetail.engines.spec import ModelSpec
 
 TRANSFORMERS = ("transformer_2", "transformer")
-"""Folders that hold a transformer: Wan 2.2's expert for low noise, which is used where it exists, and the only one of
-Wan 2.1 or the expert for high noise."""
+"""Folders that hold a transformer: Wan 2.2's low-noise expert, which is used where it exists, and the only one of
+Wan 2.1 or the high-noise expert."""
 PARTS = (*TRANSFORMERS, "vae", "text_encoder")
 
 # What people publish for detailing faces with Wan 2.2's low-noise expert: shift 1, denoise 0.2 to 0.3, 8 to 10 steps,
@@ -101,7 +101,7 @@ def _blocks(shapes: Shapes) -> int:
 
 
 def _cut(what: str, blocks: int, whole: int) -> str:
-    return f"{what}, cut short: it holds {blocks} of {whole} blocks"
+    return f"{what}, cut short: it contains {blocks} of {whole} blocks"
 
 
 def _other_kind(shapes: Shapes, channels: int, width: int) -> str:
@@ -214,7 +214,7 @@ def _sizes(facts: FileFacts, placement: Placement) -> PartSizes:
 
 
 def _unused(folder: Path) -> tuple[str, ...]:
-    """The expert for high noise, where there is one for low noise."""
+    """The high-noise expert, where there is one for low noise."""
     used = transformer_folder(folder)
     return tuple(f"{name}/*" for name in TRANSFORMERS if used is not None and name != used.name)
 
@@ -245,14 +245,14 @@ WAN = Architecture(
             option="--checkpoint",
             published="huggingface.co/Wan-AI/Wan2.2-T2V-A14B-Diffusers",
             licence="Apache-2.0",
-            notes="Wan 2.2 with 14B parameters; its expert for low noise, transformer_2, is the one that is used",
+            notes="Wan 2.2 with 14B parameters; its low-noise expert, transformer_2, is used",
         ),
         KnownModel(
             name="wan2.2_t2v_low_noise_14B_fp16.safetensors, or its fp8_scaled",
             option="--checkpoint",
             published="huggingface.co/Comfy-Org/Wan_2.2_ComfyUI_Repackaged",
             licence="Apache-2.0",
-            notes="Wan 2.2's expert for low noise; with the two files below",
+            notes="Wan 2.2's low-noise expert; with the two files below",
         ),
         KnownModel(
             name="wan_2.1_vae.safetensors",

@@ -90,7 +90,7 @@ def _check_shapes(file: WeightFile, config: NetworkConfig) -> None:
     given = {name: facts.shape for name, facts in file.tensors.items()}
     for block in _last_blocks(config):  # without memory, but not without time: no more blocks than the file has
         if not any(name.startswith(block) for name in given):
-            raise ModelError(f"{file.path} does not hold the weights that {CONFIG} describes: there is no {block}*.")
+            raise ModelError(f"{file.path} does not contain the weights that {CONFIG} describes: there is no {block}*.")
     try:
         network = skeleton(lambda: RestorationUNet(config))
         wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
@@ -99,7 +99,7 @@ def _check_shapes(file: WeightFile, config: NetworkConfig) -> None:
     wrong = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
     if wrong:
         raise ModelError(
-            f"{file.path} does not hold the weights that {CONFIG} describes: {len(wrong)} tensors are missing, left "
+            f"{file.path} does not contain the weights that {CONFIG} describes: {len(wrong)} tensors are missing, left "
             f"over or of another shape, such as {' and '.join(wrong[:2])}; copy both files again."
         )
 

@@ -76,13 +76,15 @@ def _vectors(path: Path, width: int, part: str) -> Tensor:
     file, facts = open_as(path, ("embedding",), "a textual inversion embedding")
     names: tuple[str, ...] = facts.details["names"]
     if part in names and len({file.shape(name)[:-1] for name in names}) > 1:
-        raise ModelError(f"The embedding {path} holds a different number of vectors for each text encoder; retrain it.")
+        raise ModelError(
+            f"The embedding {path} contains a different number of vectors for each text encoder; retrain it."
+        )
     found = [tensor.float() for tensor in file.read([part] if part in names else list(names)).values()]
     vectors = found[0] if found[0].ndim == 2 else found[0][None]
     if len(found) != 1 or vectors.shape[1] != width:
         base = f" ({BASE_NAMES[facts.base]})" if facts.base in BASE_NAMES else ""
         raise ModelError(
-            f"The embedding {path} holds vectors of width {' and '.join(str(one.shape[-1]) for one in found)}{base}, "
+            f"The embedding {path} has vectors of width {' and '.join(str(one.shape[-1]) for one in found)}{base}, "
             f"but this model's text encoder reads {width}; use one for the same base model."
         )
     if not torch.isfinite(vectors).all():

@@ -150,7 +150,7 @@ def _refiner(spec: ModelSpec, base: Components, placement: Placement) -> LoraMod
     family = open_checkpoint(own).family
     if family is not base.family:
         raise ModelError(
-            f"The refiner {own.checkpoint} is of {family.name}, the checkpoint of {base.family.name}; "
+            f"The refiner {own.checkpoint} is of {family.name}, but the checkpoint of {base.family.name}; "
             "use a refiner of the same kind of model."
         )
     components = load_components(own, placement)

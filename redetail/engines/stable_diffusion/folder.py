@@ -161,15 +161,15 @@ def check_text(unet: Config, texts: Sequence[Config], path: Path) -> None:
     names = "text_encoder" if len(texts) == 1 else "text encoders"
     if given != taken:
         raise ModelError(
-            f"The {names} of {path} give{'s' * (len(texts) == 1)} {given} features, but its unet takes {taken}; they "
-            "belong to different models."
+            f"The {names} of {path} produce{'s' * (len(texts) == 1)} {given} features, but its unet takes {taken}; "
+            "they belong to different models."
         )
     whole = unet.get("projection_class_embeddings_input_dim")
     sizes = _SIZES * (unet.get("addition_time_embed_dim") or 0)
     pooled = texts[-1].get("projection_dim", 512)
     if whole is not None and whole != sizes + pooled:
         raise ModelError(
-            f"The {names} of {path} give {pooled} pooled features, but its unet takes {whole - sizes}; they "
+            f"The {names} of {path} produce {pooled} pooled features, but its unet takes {whole - sizes}; they "
             "belong to different models."
         )
 

@@ -2,8 +2,8 @@
 
 A folder holds::
 
-    transformer/     WanTransformer3DModel, of Wan 2.2 the expert for high noise
-    transformer_2/   WanTransformer3DModel, Wan 2.2's expert for low noise
+    transformer/     WanTransformer3DModel, of Wan 2.2 the high-noise expert
+    transformer_2/   WanTransformer3DModel, Wan 2.2's low-noise expert
     vae/             AutoencoderKLWan
     text_encoder/    UMT5EncoderModel
     tokenizer/       tokenizer.json
@@ -120,7 +120,7 @@ def _shift(path: Path) -> float:
 
 
 def _boundary(path: Path) -> float:
-    """The noise level at which the expert for low noise takes over."""
+    """The noise level at which the low-noise expert takes over."""
     given = read_config(path).get("boundary_ratio") if os.path.isfile(path) else None
     return float(given) if isinstance(given, int | float) and 0 < given < 1 else _USUAL_BOUNDARY
 
@@ -149,7 +149,7 @@ def _check_fit(parts: WanParts) -> None:
     width, read = text.config.get("d_model", 512), transformer.config.get("text_dim", 4096)
     if width != read:
         raise ModelError(
-            f"The text encoder {text.path} gives {width} features, but the transformer {transformer.path} takes "
+            f"The text encoder {text.path} produces {width} features, but the transformer {transformer.path} takes "
             f"{read}; they belong to different models."
         )
     _check_vae(vae, int(channels), parts.grid)
@@ -160,7 +160,7 @@ def _check_vae(vae: Part, channels: int, grid: LatentGrid) -> None:
     if 2 ** len(downsample) != grid.spatial or 2 ** sum(downsample) != grid.temporal:
         raise ModelError(
             f"The VAE {vae.path} makes one latent of {2 ** sum(downsample)} frames and {2 ** len(downsample)} pixels a "
-            f"side; Wan's makes it of {grid.temporal} and {grid.spatial}."
+            f"side; Wan's uses {grid.temporal} and {grid.spatial}."
         )
     for name in ("latents_mean", "latents_std"):
         numbers = len(vae.config.get(name, range(_CHANNELS)))

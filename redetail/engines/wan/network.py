@@ -89,7 +89,7 @@ class Experts:
         """The transformers by name in words."""
         if len(self._transformers) == 1:
             return {"transformer": self._transformers[0]}
-        return dict(zip(("expert for high noise", "expert for low noise"), self._transformers, strict=True))
+        return dict(zip(("high-noise expert", "low-noise expert"), self._transformers, strict=True))
 
     def at(self, sigma: float) -> Any:
         """The transformer of this noise level."""

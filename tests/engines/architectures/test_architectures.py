@@ -77,7 +77,7 @@ def detailed(engine: Engine, settings: Settings) -> np.ndarray:
 
 
 def test_a_family_that_is_not_registered_is_not_known(toy_file: Path) -> None:
-    with pytest.raises(ModelError, match="is a weight file of a kind that is not known here; give a"):
+    with pytest.raises(ModelError, match="is a weight file of unknown kind; give a"):
         load_engine(toy_file, device="cpu")
 
 

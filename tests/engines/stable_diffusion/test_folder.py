@@ -171,7 +171,7 @@ def test_a_motion_adapter_of_another_depth(folder: Path) -> None:
         ("unet/config.json", {"in_channels": 8}, "takes 8 channels, but its vae makes latents of 4"),
         ("unet/config.json", {"_class_name": "FluxTransformer2DModel"}, "unet is a FluxTransformer2DModel; supported"),
         ("vae/config.json", {"_class_name": "VQModel"}, "vae is a VQModel; it must be AutoencoderKL"),
-        ("text_encoder/config.json", {"hidden_size": 768}, "gives 768 features, but its unet takes 32"),
+        ("text_encoder/config.json", {"hidden_size": 768}, "produces 768 features, but its unet takes 32"),
         ("motion_adapter/config.json", {"conv_in_channels": 9}, "extra input channels"),
         ("scheduler/scheduler_config.json", {"beta_schedule": "squaredcos_cap_v2"}, "'squaredcos_cap_v2'"),
         ("scheduler/scheduler_config.json", {"prediction_type": "flow"}, "prediction type named 'flow'"),

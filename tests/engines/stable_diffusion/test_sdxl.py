@@ -260,8 +260,8 @@ def test_text_encoders_of_other_widths(saved: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(saved, tmp_path / "xl"))
     config = json.loads((folder / "text_encoder_2/config.json").read_text())
     for changed, words in (
-        ({"hidden_size": 100}, "text encoders of {} give 164 features, but its unet takes 160"),
-        ({"projection_dim": 48}, "text encoders of {} give 48 pooled features, but its unet takes 32"),
+        ({"hidden_size": 100}, "text encoders of {} produce 164 features, but its unet takes 160"),
+        ({"projection_dim": 48}, "text encoders of {} produce 48 pooled features, but its unet takes 32"),
     ):
         (folder / "text_encoder_2/config.json").write_text(json.dumps(config | changed))
         assert words.format(folder) in refused(ModelSpec(checkpoint=folder))
@@ -300,7 +300,10 @@ def test_refiners(xl_thinnest: ModelSpec, sd15: ModelSpec, tmp_path: Path) -> No
         "Stable Diffusion XL checkpoint instead, which can refine as well."
     )
     message = refused(replace(xl_thinnest, refiner_checkpoint=sd15.checkpoint))
-    assert f"The refiner {sd15.checkpoint} is of Stable Diffusion 1.x, the checkpoint of Stable Diffusion XL" in message
+    assert (
+        f"The refiner {sd15.checkpoint} is of Stable Diffusion 1.x, but the checkpoint of Stable Diffusion XL"
+        in message
+    )
 
 
 def test_a_checkpoint_refines_itself(xl_thinnest: ModelSpec) -> None:

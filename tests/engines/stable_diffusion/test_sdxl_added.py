@@ -139,7 +139,11 @@ def test_embeddings_have_vectors_for_both(parts: Components, tmp_path: Path) -> 
 
 def test_embeddings_that_do_not_fit(xl_thinnest: ModelSpec, tmp_path: Path) -> None:
     for name, tensors, words in (
-        ("one", {"emb_params": torch.ones(2, 64)}, "holds vectors of width 64, but this model's text encoder reads 32"),
+        (
+            "one",
+            {"emb_params": torch.ones(2, 64)},
+            "has vectors of width 64, but this model's text encoder reads 32",
+        ),
         ("uneven", {"clip_l": torch.ones(2, 32), "clip_g": torch.ones(3, 32)}, "a different number of vectors"),
     ):
         path = made.save(tmp_path / f"{name}.safetensors", tensors)

@@ -88,7 +88,7 @@ def test_a_tensor_too_few_is_not_filled_with_noise(folder: Path) -> None:
         ("vae", {"_class_name": "AutoencoderKL"}, "is a AutoencoderKL; it must be AutoencoderKLWan"),
         ("transformer", {"in_channels": 36}, "takes 36 channels or an image in addition to the text; .* text-to-video"),
         ("transformer", {"image_dim": 1280}, "or an image in addition to the text"),
-        ("transformer", {"text_dim": 32}, "gives 16 features, but the transformer .* takes 32"),
+        ("transformer", {"text_dim": 32}, "produces 16 features, but the transformer .* takes 32"),
         ("transformer", {"patch_size": [2, 2, 2]}, "patch_size in .* is .2, 2, 2.; it must be 1 and two equal numbers"),
         ("transformer", {"num_layers": 1_000_000}, "num_layers in .* must be a whole number from 1 to 256"),
     ],

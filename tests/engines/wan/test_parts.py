@@ -298,7 +298,7 @@ def test_text_of_another_width_is_named(files: dict[str, Path], tmp_path: Path) 
     tensors = wan_files.transformer_tensors()
     tensors["text_embedding.0.weight"] = torch.zeros(wan_files.WIDTH, 64)
     path = save(tmp_path / "other.safetensors", tensors)
-    assert "gives 32 features, but the transformer" in refused(**{**files, "checkpoint": path})
+    assert "produces 32 features, but the transformer" in refused(**{**files, "checkpoint": path})
 
 
 def test_a_layer_too_few_is_named(files: dict[str, Path], tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_a_network_with_fewer_blocks_than_were_published_is_cut_short(monkeypatc
         for held, option in ((blocks, "--checkpoint"), (blocks - 1, "")):
             monkeypatch.setattr(wan_files, "LAYERS", held)
             found = recognize(wan_files.transformer_shapes(COMFY, width=width))
-            cut = "" if option else f", cut short: it holds {held} of {blocks} blocks"
+            cut = "" if option else f", cut short: it contains {held} of {blocks} blocks"
             assert found.what == f"a transformer of Wan 2.1 or 2.2 with {size} parameters, text to video{cut}"
             assert found.option == option
     monkeypatch.setattr(wan_files, "TEXT", 4096)
@@ -330,7 +330,7 @@ def test_a_network_with_fewer_blocks_than_were_published_is_cut_short(monkeypatc
         monkeypatch.setattr(wan_files, "LAYERS", held)
         found = recognize(wan_files.text_shapes())
         assert found.option == option
-        assert ("cut short: it holds 12 of 24 blocks" in found.what) == (not option)
+        assert ("cut short: it contains 12 of 24 blocks" in found.what) == (not option)
 
 
 def test_a_file_that_is_cut_short_is_refused(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
