@@ -122,7 +122,7 @@ def manual(text: str, found: dict[str, Any]) -> str:
         body = [node.DESCRIPTION]
         if rows:
             body.append(table(("Input", "Type", "Default", "Range", "What it does"), rows))
-        body.append("Gives: " + "; ".join(f"{name} ({kind}), {_lower(tip)}" for name, kind, tip in outputs(node)))
+        body.append(table(("Output", "Type", "What it is"), outputs(node)))
         return "\n\n".join([_BEGIN.format(match["id"]), *body, _END])
 
     pattern = _BEGIN.format("(?P<id>[A-Za-z_]+)") + ".*?" + _END
@@ -181,11 +181,6 @@ def _range(kind: Any, extra: dict[str, Any]) -> str:
 
 def _of_comfy(options: list[Any]) -> bool:
     return tuple(options[: len(_SAMPLERS)]) == _SAMPLERS or tuple(options[: len(_SCHEDULERS)]) == _SCHEDULERS
-
-
-def _lower(text: str) -> str:
-    """A sentence in the middle of another."""
-    return text[:1].lower() + text[1:].removesuffix(".").removesuffix(";") if text else ""
 
 
 def main() -> int:

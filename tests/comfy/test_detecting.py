@@ -171,7 +171,7 @@ def test_the_device_is_released_when_a_sam_model_fails() -> None:
         ({"segm_detector_opt": 3}, "segm_detector_opt is not a detector"),
         ({"sam_model_opt": 3}, "sam_model_opt is not a SAM_MODEL"),
         ({"sam_model_opt": Sam([np.ones((8, 8))])}, "sam_model_opt returned a mask that cannot be used"),
-        ({"image": frames(2)}, "image holds 2 frames.*Simple Detector for AnimateDiff"),
+        ({"image": frames(2)}, "image has 2 frames.*Simple Detector for AnimateDiff"),
         ({"image": None}, "image must be an IMAGE, not NoneType"),
     ],
 )

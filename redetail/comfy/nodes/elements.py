@@ -144,7 +144,7 @@ class ImpactFromSegEltBBox(Node):
     ID = "ImpactFrom_SEG_ELT_bbox"
     NAME = "From SEG_ELT bbox"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Gives the four sides of a segment's bbox as numbers."
+    DESCRIPTION = "Outputs the four sides of a segment's bbox as numbers."
     SEARCH_ALIASES = ["box to numbers"]
     RETURN_TYPES = ("INT", "INT", "INT", "INT")
     RETURN_NAMES = _SIDES
@@ -166,7 +166,7 @@ class ImpactFromSegEltCropRegion(Node):
     ID = "ImpactFrom_SEG_ELT_crop_region"
     NAME = "From SEG_ELT crop_region"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Gives the four sides of a segment's crop region as numbers."
+    DESCRIPTION = "Outputs the four sides of a segment's crop region as numbers."
     SEARCH_ALIASES = ["crop to numbers"]
     RETURN_TYPES = ("INT", "INT", "INT", "INT")
     RETURN_NAMES = _SIDES

@@ -256,7 +256,7 @@ class EmptySegs(Node):
     ID = "EmptySegs"
     NAME = "Empty SEGS"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Gives SEGS without segments, for an input that must be connected."
+    DESCRIPTION = "Outputs SEGS without segments, for an input that must be connected."
     SEARCH_ALIASES = ["no segments"]
     RETURN_TYPES = ("SEGS",)
     OUTPUT_TOOLTIPS = ("SEGS without segments.",)

@@ -157,8 +157,8 @@ class ImpactSEGSToMaskList(Node):
     NAME = "SEGS to Mask List"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Gives the mask of every segment on the whole picture as a list. A segment with a mask for each frame adds all "
-        "of them, one after the other."
+        "Outputs the mask of every segment on the whole picture as a list. A segment with a mask for each frame adds "
+        "all of them, one after the other."
     )
     SEARCH_ALIASES = ["segments to masks"]
     RETURN_TYPES = ("MASK",)
@@ -182,8 +182,8 @@ class ImpactSEGSToMaskBatch(Node):
     NAME = "SEGS to Mask Batch"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Gives the mask of every segment on the whole picture as one batch. A segment with a mask for each frame adds "
-        "all of them, one after the other."
+        "Outputs the mask of every segment on the whole picture as one batch. A segment with a mask for each frame "
+        "adds all of them, one after the other."
     )
     SEARCH_ALIASES = ["segments to masks"]
     RETURN_TYPES = ("MASK",)

@@ -47,7 +47,7 @@ class RedetailPick(Node):
         return {
             "required": {
                 "image_frames": socket("IMAGE", "All frames of the clip; thumbnails are cut from them."),
-                "segs": socket("SEGS", "Subjects to choose from: of Redetail Track, or of any detector."),
+                "segs": socket("SEGS", "Subjects to choose from: those of Redetail Track or of any detector."),
                 "choice": text(
                     "",
                     "Names of the subjects to keep, separated by commas; empty keeps all. A click on a thumbnail "

@@ -85,7 +85,7 @@ class SEGSToImageList(Node):
     ID = "SEGSToImageList"
     NAME = "SEGSToImageList"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Gives every segment's crops as a list of images; a black square if there is nothing to show."
+    DESCRIPTION = "Outputs every segment's crops as a list of images; a black square if there is nothing to show."
     SEARCH_ALIASES = ["segments to images"]
     RETURN_TYPES = ("IMAGE",)
     OUTPUT_IS_LIST = (True,)
