@@ -32,7 +32,7 @@ def tracked_faces(graph: Graph) -> None:
     _note(
         graph,
         "## Sharper faces with no checkpoint\n\nRedetail Track finds and follows the faces, Redetail Detailer restores "
-        "them with the small model that comes with redetail, Redetail Paste puts back what was changed.\n\n"
+        "them with the small model that comes with redetail, Redetail Paste puts the change back.\n\n"
         "1. Choose a clip in *Load Video*.\n2. Run.\n3. Look at the comparison and at the flicker curve.\n\n"
         "More people: raise `subjects`. Nothing is downloaded.",
     )
@@ -48,7 +48,7 @@ def animatediff_face(graph: Graph) -> None:
         graph,
         "## Face detail with AnimateDiff\n\nNeeds AnimateDiff-Evolved, a Stable Diffusion 1.5 checkpoint and a motion "
         "model.\n\nThe detailer sees all frames of the face together, so it does not flicker. Clips longer than the "
-        "motion model can take are sampled in context windows by themselves.\n\nStart with `denoise` 0.35 and go up.",
+        "motion model can take are sampled in context windows.\n\nStart with `denoise` 0.35 and go up.",
     )
     clip = _clip(graph)
     pipe = _animatediff(graph, "v1-5-pruned-emaonly-fp16.safetensors", FACE, BAD)
@@ -72,12 +72,12 @@ def animatediff_face(graph: Graph) -> None:
 
 
 def controlnet_face(graph: Graph) -> None:
-    """A tile ControlNet keeps the face alike at a higher denoise."""
+    """A tile ControlNet keeps the likeness at a higher denoise."""
     _note(
         graph,
         "## With a ControlNet\n\nNeeds AnimateDiff-Evolved and a tile ControlNet; with Advanced-ControlNet each "
         "context window gets its own hints.\n\nThe crop itself is the hint, at the size that is sampled. So `denoise` "
-        "may be 0.6 and the face stays alike.",
+        "can be 0.6 and the face keeps its likeness.",
     )
     clip = _clip(graph)
     pipe = _animatediff(graph, "v1-5-pruned-emaonly-fp16.safetensors", FACE, BAD)
@@ -101,8 +101,8 @@ def refiner_face(graph: Graph) -> None:
     """A second checkpoint paints the last steps."""
     _note(
         graph,
-        "## With a refiner\n\nThe first checkpoint begins, the second takes over for the last `refiner_ratio` of the "
-        "steps: for example a general model for the shape and one for portraits for the skin. Both are Stable "
+        "## With a refiner\n\nThe first checkpoint starts, the second takes over for the last `refiner_ratio` of the "
+        "steps: for example, a general model for the shape and a portrait model for the skin. Both are Stable "
         "Diffusion 1.5, and both get the motion model.",
     )
     clip = _clip(graph)
@@ -127,10 +127,10 @@ def wan_face(graph: Graph) -> None:
     """A video model does the painting."""
     _note(
         graph,
-        "## With a video model\n\nWan paints the crop as a clip of its own; frame counts and sizes that it does not "
-        "take are padded and cut off again.\n\n`denoise` 0.2 to 0.3 keeps the person, **with the shift of 1** that is "
+        "## With a video model\n\nWan paints the crop as a separate clip; frame counts and sizes that it does not "
+        "take are padded and trimmed again.\n\n`denoise` 0.2 to 0.3 keeps the person, **with the shift of 1** that is "
         "set here. A shift bends the noise schedule: with the usual shift of 8, `denoise` 0.3 starts at 78 % noise and "
-        "paints another face. Of Wan 2.2 use the low-noise model alone. `max_size` 640 saves memory.",
+        "paints another face. With Wan 2.2, use only the low-noise model. `max_size` 640 saves memory.",
     )
     clip = _clip(graph)
     model = graph.add("UNETLoader", 0, {"unet_name": "wan2.1_t2v_1.3B_fp16.safetensors", "weight_dtype": "default"})

@@ -26,7 +26,7 @@ ORIGINAL: Mapping[str, Mapping[str, float | None]] = {
 """Where a widget of the original nodes differs from the setting that it stands for: saved workflows hold it so."""
 
 
-KEPT = "a crop that is larger already keeps its size"
+KEPT = "a crop that is already larger keeps its size"
 """What ``max_size`` means in the original nodes."""
 
 
