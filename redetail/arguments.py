@@ -66,7 +66,7 @@ def regions_of(given: Iterable[Region], clip: VideoInfo) -> tuple[Region, ...]:
 
 
 def check_ends(regions: Iterable[Region], frames: int) -> None:
-    """Raise :class:`~redetail.errors.RegionError` for a region that goes on after the last of ``frames``."""
+    """Raise :class:`~redetail.errors.RegionError` for a region that continues after the last of ``frames``."""
     for region in regions:
         if region.stop > frames:
             raise RegionError(

@@ -1,7 +1,7 @@
 """Names that a running process has taken, and what processes that were killed have left behind.
 
 A name is taken by a lock on a hidden file, which the system gives back when its process ends, however it ends. So a
-lock that can be taken belongs to nobody any more.
+lock that can be taken no longer belongs to anyone.
 """
 
 from __future__ import annotations

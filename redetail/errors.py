@@ -12,7 +12,7 @@ Every error that redetail raises on purpose is one of these::
     ├── ClusterError          a Ray cluster that cannot be reached, or that lost its workers again and again
     └── DependencyError       an optional package is missing; names the command that installs it
 
-    Cancelled                 somebody asked to stop; not an error, so not part of the tree above
+    Cancelled                 the caller asked to stop; not an error, so not part of the tree above
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def rename(complete: Path, path: Path) -> None:
     path = followed(path)
     flush(complete)
     if complete.is_dir() and path.is_dir():
-        path.rmdir()  # fails, as it should, if somebody filled it meanwhile
+        path.rmdir()  # fails, as it should, if it was filled in the meantime
     _replace(complete, path)
     with suppress(OSError):  # not every system lets a folder be opened
         _sync(path.parent, os.O_RDONLY)

@@ -48,11 +48,11 @@ class CancelToken:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked to stop."""
+        """Whether a stop was requested."""
         return self._event.is_set()
 
     def check(self) -> None:
-        """Raise :class:`~redetail.errors.Cancelled` if somebody asked to stop."""
+        """Raise :class:`~redetail.errors.Cancelled` if a stop was requested."""
         self.checked = True
         if self._event.is_set():
             self.stopped = True

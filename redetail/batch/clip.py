@@ -69,7 +69,7 @@ class ClipRun:
         )
 
     def resumes_writing(self, clip: BatchClip) -> bool:
-        """Whether a stopped run had started to write the clip's output, and goes on."""
+        """Whether a stopped run that continues had started to write the clip's output."""
         return self._work_of(clip).may_replace(clip.output)
 
     def _detailed(

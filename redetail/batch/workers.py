@@ -59,7 +59,7 @@ class _Done:
 
 @dataclass(frozen=True)
 class _RunClip:
-    """Does a clip on a worker: where it lies (``files`` is None), or in a folder of its own with these files."""
+    """Does a clip on a worker: in its place (``files`` is None), or in a separate folder with these files."""
 
     shared: ClipRun
     clip: BatchClip

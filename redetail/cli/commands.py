@@ -145,7 +145,7 @@ def detect(options: argparse.Namespace, cancel: CancelToken) -> int:
 
 
 def _detect_outputs(options: argparse.Namespace) -> tuple[Path | None, Path | None]:
-    """Where report and drawing go; a report without a drawing of its own gets one beside it."""
+    """Where report and drawing go; a report without a named drawing gets one next to it."""
     report = None
     if options.report is not None:
         report = expanded(options.report or f"{Path(options.input).stem}.detect.json")

@@ -90,7 +90,7 @@ def plain(text: str) -> str:
 
 
 def tell(text: str) -> None:
-    """Write a result to standard output. That nobody reads it to its end (``| head``) is not a failure of the work."""
+    """Write a result to standard output. A reader that stops early (``| head``) is not a failure."""
     try:
         sys.stdout.write(plain(text))
         sys.stdout.flush()

@@ -26,9 +26,9 @@ def stop_on_signal() -> Iterator[CancelToken]:
     """A token that Ctrl-C (SIGINT), SIGTERM or SIGHUP cancels; what was set for them before is restored at the end.
 
     Before work has started, which is when the token is checked first, there is no step to finish: then the first signal
-    stops at once, also where a job or a list of segments is read from a pipe that nobody writes to. A second signal
-    raises KeyboardInterrupt, so that temporary files are still removed. One that comes while they are removed is passed
-    over; the next ends the process wherever it is.
+    stops at once, also where a job or a list of segments is read from a pipe to which nothing is written. A second
+    signal raises KeyboardInterrupt, so that temporary files are still removed. One that comes while they are removed is
+    passed over; the next ends the process wherever it is.
     """
     token = CancelToken()
 

@@ -20,7 +20,7 @@ from redetail.errors import ModelError, SettingsError
 from redetail.files import expanded
 from redetail.progress import CancelToken
 
-# Details that help nobody to use a file: names inside of it.
+# Details that do not help to use a file: names inside it.
 _INNER = ("prefix", "names")
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 

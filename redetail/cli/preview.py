@@ -68,7 +68,7 @@ def preview_summary(made: Preview, source: str) -> str:
 
 
 def _varied(text: str) -> tuple[str, Sequence[Any]]:
-    """The name and the values in NAME=V1,V2; where values have commas of their own: NAME=V1|V2."""
+    """The name and the values in NAME=V1,V2; where values contain commas: NAME=V1|V2."""
     name, equals, values = text.partition("=")
     if not equals or not name or not values:
         raise SettingsError(f"--vary is {text!r}; give NAME=VALUE,VALUE, as in denoise=0.3,0.5.")

@@ -1,4 +1,4 @@
-"""Connecting to Ray: an instance of its own on this machine, or a cluster that runs already."""
+"""Connecting to Ray: a separate instance on this machine, or a cluster that is already running."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class _Done:
 
 @dataclass(frozen=True)
 class _RunTask:
-    """Runs a task on a worker: in the workspace (``files`` is None), or in a folder of its own with these files."""
+    """Runs a task on a worker: in the workspace (``files`` is None), or in a separate folder with these files."""
 
     task: Task
     files: Files | None

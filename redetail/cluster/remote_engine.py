@@ -1,4 +1,4 @@
-"""An engine that is somewhere else: what the first worker says of its own."""
+"""An engine on other machines: it repeats what the first worker says about its engine."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class ComfyCodec:
     def encode(self, crops: CropSource) -> Tensor:
         """The latents of the crops, in the VAE's own units.
 
-        A clip that is off a video VAE's grid goes on mirrored at its end.
+        A clip that is off a video VAE's grid is extended by mirroring at its end.
         """
         if self.video:
             pictures, places = crops.all(), self.grid.padded_indices(crops.frames)

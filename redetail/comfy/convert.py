@@ -2,7 +2,7 @@
 
 Inside, pixels are numpy arrays and coordinates are :class:`~redetail.region.Box`; outside they are what every pack
 exchanges: IMAGE tensors (F, H, W, C) float 0..1, MASK tensors (F, H, W), SEGS tuples of named tuples. What comes from
-another pack is read by attribute; what leaves is a plain named tuple, whatever went on here.
+another pack is read by attribute; what leaves is a plain named tuple, whatever happened here.
 """
 
 from __future__ import annotations

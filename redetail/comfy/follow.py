@@ -76,7 +76,7 @@ def tracked_from_detector(
 
 def tracked_from_masks(frames: Tensor, masks: Any, choice: Choice) -> Segs:
     """The one subject that masks (1 or F, H, W) show, if it reaches the least size in any frame; masks of another size
-    than the frames are scaled. Black masks are not an error: a batch of clips goes on, and the log says so."""
+    than the frames are scaled. Black masks are not an error: a batch of clips continues, and the log says so."""
     size = frame_size(frames)
     stack = masks_for(mask_frames(masks, "masks"), len(frames), use_maximum=choice.unite_masks)
     pictures = stack if stack.shape[1:] == size.shape else resize_mask(stack, size)

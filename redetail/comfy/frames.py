@@ -67,7 +67,7 @@ def float_frames(value: object, name: str) -> Tensor:
 
 
 def enlarged_frames(frames: Tensor, size: Size) -> Tensor:
-    """An IMAGE at another size, with the library's filter, in memory of its own: (F, h, w, C) float32, limited to 0..1.
+    """An IMAGE at another size, with the library's filter, in separate memory: (F, h, w, C) float32, limited to 0..1.
 
     Frames that have this size already are copied as they are.
     """

@@ -1,4 +1,4 @@
-"""Packages that ComfyUI need not have, and how a missing one is told to somebody who uses ComfyUI."""
+"""Packages that ComfyUI may lack, and the message about a missing one for users of ComfyUI."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MissingPackageError(DependencyError):
 
 
 def told_for_comfy(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """A missing package is told with the command that fits ComfyUI, not with the one for the library."""
+    """Names a missing package with the command for ComfyUI, not with the one for the library."""
 
     @wraps(function)
     def wrapped(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:

@@ -44,7 +44,7 @@ class Subject:
 
 
 def named_subjects(segments: Sequence[Any]) -> list[Subject]:
-    """The subjects of SEGS in their order, each with a name of its own.
+    """The subjects of SEGS in their order, each with a unique name.
 
     The name is the label; segments of other packs that share one are numbered. Commas in labels become spaces, since
     they separate names.

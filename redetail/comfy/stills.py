@@ -42,7 +42,7 @@ class Still:
 
 
 def seg_on(segment: Any, header: tuple[int, int], picture: Size, number: int) -> Seg:
-    """A segment in the coordinates of a picture, without a picture of its own: as it is where its SEGS refer to that
+    """A segment in the coordinates of a picture, without its own picture: as it is where its SEGS refer to that
     size and its crop lies inside, else scaled (each axis by its own ratio) and clipped with its mask.
 
     Raises :class:`~redetail.errors.RegionError` for a crop outside the picture.

@@ -138,7 +138,7 @@ class TrackedSeg(Seg):
             **state,
         )
 
-    # What a tuple gives by place must be what it gives by name, and to everybody alike.
+    # A tuple must give the same by index as by name, to every caller.
 
     def __iter__(self) -> Iterator[Any]:
         return (getattr(self, name) for name in self._fields)

@@ -3,7 +3,7 @@
 A frame is searched as a whole every :data:`EVERY` frames, and where a shot begins or ends. Where both searches around
 some frames see the same subjects, a look at the frame in the middle shows whether they moved evenly; then their boxes
 in the others are interpolated. If not, the detector looks for them frame by frame where they are expected. Where
-somebody appeared, vanished or is less sure, all frames between are searched.
+a subject appeared, vanished or is less sure, all frames in between are searched.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from redetail.region import Box, Detection
 EVERY = 5
 """Frames from one search to the next: no more than a track needs detections, so that none is missed."""
 FOLLOWED = 0.55
-"""Confidence from which a subject counts when it appears or vanishes; less is nobody yet (see the tracker)."""
+"""Confidence from which a subject counts when it appears or vanishes; less does not count yet (see the tracker)."""
 SAME = 0.4
 """Intersection over union from which detections of two searches are one subject."""
 EVEN = 0.85
@@ -147,7 +147,7 @@ def _through(
 
 
 def _mixed(one: Detection, other: Detection, share: float) -> Detection:
-    """A subject on its way, ``share`` 0..1, from one detection to another; nobody described it there."""
+    """A subject on its way, ``share`` 0..1, from one detection to another; it has no descriptor there."""
     corners = [a + share * (b - a) for a, b in zip(one.box.as_tuple(), other.box.as_tuple(), strict=True)]
     confidence = one.confidence + share * (other.confidence - one.confidence)
     landmarks = None

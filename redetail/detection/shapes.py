@@ -42,7 +42,7 @@ CHIN_ACROSS = 0.65
 OVAL_MARGIN = 1.12
 """Size of a face as a multiple of the outline of the landmarks, which end below the hair and inside a beard."""
 HEAD_EDGE = 0.15
-"""Share of these over which a head fades out, where the silhouette goes on: at the neck."""
+"""Share of these over which a head fades out, where the silhouette continues: at the neck."""
 HAND_MARGIN = 1.25
 """Size of a hand as a multiple of the hull of its landmarks, which lie inside the fingers."""
 QUARTER_TURNS = (0.0, math.pi / 2, math.pi, -math.pi / 2)

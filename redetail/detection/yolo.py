@@ -223,5 +223,5 @@ def _literal(text: str) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """The last sentence of OpenCV's message, which begins with files and lines of its own."""
+    """The last sentence of OpenCV's message, which begins with OpenCV's own files and lines."""
     return " ".join(str(error).split()).rpartition("error: ")[2][:200]

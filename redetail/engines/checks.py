@@ -239,8 +239,8 @@ def context_windows_for(
     stride: int = 1,
     grid: LatentGrid = IMAGE,
 ) -> list[ContextWindow]:
-    """The context windows of a segment of so many latents: as long as the settings ask for, else of ``default`` frames
-    (None: all at once).
+    """The context windows of a segment of this many latents: as long as the settings ask for, else of ``default``
+    frames (None: all at once).
 
     ``stride``: that of the settings in the first part of the sampling, 1 afterwards. ``grid``: the frames of a latent.
 

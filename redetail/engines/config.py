@@ -99,7 +99,7 @@ def between(low: float, high: float) -> Reader:
 
 
 def several(read: Reader, most: int, least: int = 0) -> Reader:
-    """A reader of lists of at most so many values."""
+    """A reader of lists of at most this many values."""
 
     def all_of(values: Any) -> tuple[Any, ...]:
         if not isinstance(values, list) or not least <= len(values) <= most:

@@ -13,7 +13,7 @@ _SECONDS = 0.05  # between two looks at the cancel token of a request that waits
 
 @contextmanager
 def exclusive(lock: threading.Lock, cancel: CancelToken | None = None) -> Iterator[None]:
-    """Hold ``lock``; raises :class:`~redetail.errors.Cancelled` where somebody asks to stop while it is waited for."""
+    """Hold ``lock``; raises :class:`~redetail.errors.Cancelled` if a stop is requested during the wait."""
     while not lock.acquire(timeout=_SECONDS):
         if cancel is not None:
             cancel.check()

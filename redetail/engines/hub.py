@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub: the only thing that is ever fetched, and only where somebody names one."""
+"""Models of the Hugging Face hub: the only thing that is ever fetched, and only if you name one."""
 
 from __future__ import annotations
 

@@ -89,18 +89,18 @@ class Codec(Protocol):
 
 
 class LatentModel(Protocol):
-    """A network that predicts clean latents, with everything that it is told beside them."""
+    """A network that predicts clean latents, with all of its conditions."""
 
     def noise_path(self, settings: Settings) -> NoisePath:
         """How noise is added for it, and what it predicts."""
         ...
 
     def calls(self, frames: int, settings: Settings) -> int:
-        """Network calls that ``condition`` takes for a segment of so many frames."""
+        """Network calls that ``condition`` takes for a segment of this many frames."""
         ...
 
     def condition(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
-        """Prepare what the network is told (text, crops) for a segment, guidance included.
+        """Prepare the network's conditions (text, crops) for a segment, guidance included.
 
         ``tick`` is called after each network call, no later than when a denoiser is asked for.
         """
@@ -214,7 +214,7 @@ class LatentEngine:
         return _Segment(request, grid, latent_mask(request, grid), windows, early, denoise, free)
 
     def _windows(self, latents: int, settings: Settings, *, stride: int = 1) -> list[ContextWindow]:
-        """Context windows over so many latents."""
+        """Context windows over this many latents."""
         return context_windows_for(
             latents, settings, self._capabilities.context_length, self._limit, stride=stride, grid=self.codec.grid
         )
@@ -313,7 +313,7 @@ class _Segment:
 
     @property
     def refined(self) -> _Segment:
-        """The segment as the refiner is asked for it: prompts of its own, where it has any; no LoRA and no hints."""
+        """The segment as the refiner gets it: its own prompts, if it has any; no LoRA and no hints."""
         own = self.settings
         prompt, negative = own.refiner_prompt or own.prompt, own.refiner_negative or own.negative
         settings = replace(own, prompt=prompt, negative=negative, loras=())

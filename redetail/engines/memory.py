@@ -102,7 +102,7 @@ def choose_modes(
     """The modes of a device with ``available`` bytes of memory (None: asked of the machine), for models that take what
     ``footprint`` says (None: little beside their weights).
 
-    A device of its own with less than 8 GiB keeps only the network that is working, with less than 6 GiB takes the
+    A separate device with less than 8 GiB keeps only the network that is running, with less than 6 GiB takes the
     VAE in tiles, with less than 4 GiB slices attention; the VAE's batches take a sixteenth of the memory. The CPU has
     one memory for all, so nothing is moved there.
     """

@@ -22,7 +22,7 @@ class Meter:
         self.check()
 
     def check(self) -> None:
-        """Raise :class:`~redetail.errors.Cancelled` if somebody asked to stop."""
+        """Raise :class:`~redetail.errors.Cancelled` if a stop was requested."""
         if self._cancel is not None:
             self._cancel.check()
 

@@ -1,7 +1,7 @@
 """``ModelSpec``: which files an engine is made of, and how much of each.
 
 One declaration that the library, the command line and job files share. Paths are only named here; what a file is, and
-whether it fits the others, is told when it is loaded.
+whether it fits the others, is found when it is loaded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Networks from tensors: built without memory of their own, then given the tensors themselves."""
+"""Networks from tensors: built without memory, then given the tensors themselves."""
 
 from __future__ import annotations
 

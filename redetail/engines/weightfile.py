@@ -6,7 +6,7 @@ file is a pickle, which is a program: it is only ever read by PyTorch's restrict
 knows how to put tensors together and refuses everything else before it runs. The contents decide, not the suffix.
 
 Tensors of both are mapped from disk: a file larger than the memory can be told, and a tensor that is used as it is
-takes no memory of its own. The mapping is private, so nothing that is done to a tensor ever reaches the file.
+takes no memory itself. The mapping is private, so nothing that is done to a tensor ever reaches the file.
 """
 
 from __future__ import annotations

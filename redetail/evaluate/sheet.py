@@ -111,7 +111,7 @@ def _filled(labels: Sequence[str], count: int) -> list[str]:
 
 
 def _joined(pictures: Sequence[Picture], axis: int) -> Picture:
-    """Pictures one after the other with a gap; shorter ones stand on paper."""
+    """Pictures one after the other with a gap; shorter ones are placed on the background."""
     other = max(picture.shape[1 - axis] for picture in pictures)
     length = sum(picture.shape[axis] for picture in pictures) + _GAP * (len(pictures) - 1)
     sheet = np.full((other, length, 3) if axis else (length, other, 3), PAPER, np.uint8)

@@ -62,7 +62,7 @@ class TemporalFigures:
 class SourceMotion:
     """The optical flow of a source from each frame to the one before; several outputs are judged along the same one.
 
-    ``longest``: it is computed on pictures of at most so many pixels a side (None: on all of them).
+    ``longest``: it is computed on pictures of at most this many pixels a side (None: of any size).
     """
 
     def __init__(self, longest: int | None = None) -> None:

@@ -19,7 +19,7 @@ Frames = slice | NDArray[np.intp]
 class ContextWindow:
     """Frames ``start``, ``start + stride`` ... before ``stop``, and how much each counts: ``weights`` float64, 0..1.
 
-    A window of a closed loop may reach beyond the clip: with ``clip`` frames in all, it goes on at the first one.
+    A window of a closed loop may reach beyond the clip: with ``clip`` frames in all, it continues at the first one.
     """
 
     start: int
@@ -50,7 +50,7 @@ def context_windows(
 
     ``stride``: besides, as often as the clip has that many frames, windows over every 2nd, 4th ... up to every
     ``stride``-th frame, which see further (the uniform schedule of AnimateDiff's tools); every stride covers all frames
-    and counts equally. ``loop``: the clip's end goes on at its beginning. ``blend``: within a window all frames count
+    and counts equally. ``loop``: the clip's end continues at its beginning. ``blend``: within a window all frames count
     alike ("flat"), less towards both ends ("pyramid"), or less only where neighbours overlap ("ramp").
 
     Raises :class:`~redetail.errors.SettingsError` unless length >= 1, stride >= 1 and 0 <= overlap < context_length.

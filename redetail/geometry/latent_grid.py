@@ -1,6 +1,6 @@
 """Which frames and pixels a latent holds: the grid of an image or video VAE.
 
-A causal video VAE gives the first frame a latent of its own and then puts a fixed number of frames into each: a clip of
+A causal video VAE gives the first frame its own latent and then puts a fixed number of frames into each: a clip of
 4n + 1 frames has n + 1 latents. An image VAE is the grid of one frame per latent. Clips that are off the grid go on
 mirrored at their end, since the VAEs themselves drop the surplus frames without a word.
 """

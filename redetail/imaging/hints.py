@@ -30,7 +30,7 @@ _STRONG_SHARE, _STRONG_RANGE, _WEAK = 0.06, (60.0, 200.0), 0.4
 _FULL_SHARE, _LEAST_LINE, _LEAST_EDGE = 0.02, 0.02, 0.03
 # Lines fainter than this share of a full one are the grid of a codec's blocks.
 _FAINT = 0.15
-# Statistics of a segment come from so many of its frames.
+# Statistics of a segment come from this many of its frames.
 _SAMPLED = 16
 # Differences between neighbours up to so much (of 1) are texture, which is smoothed before lines are drawn.
 _TEXTURE = 0.08

@@ -53,7 +53,7 @@ def ahead(items: Iterable[_Item], waiting: int = WAITING) -> Iterator[_Item]:
 
 @contextmanager
 def behind(function: Callable[[_Item], object], waiting: int = WAITING) -> Iterator[Callable[[_Item], None]]:
-    """The same function, called in another thread while the caller goes on; ``waiting`` items at most wait for it.
+    """The same function, called in another thread while the caller continues; ``waiting`` items at most wait for it.
 
     Calls are made in order, one at a time. What one raises is raised by a later call or at the end, and the calls after
     it are not made; after an error of the caller those that wait are given up.

@@ -16,7 +16,7 @@ Report = Callable[[Task, float], None]
 
 
 class Executor(Protocol):
-    """Runs tasks on an engine of its own, or on several."""
+    """Runs tasks on its own engine, or on several."""
 
     @property
     def in_flight(self) -> int:

@@ -83,7 +83,7 @@ class MemoryBudget:
         return self.limit - self.used - READING * _pixels(self.frame)
 
     def _request(self, pixels: int, frames: int, window: int) -> int:
-        """Bytes for a stretch of ``frames`` crops of so many pixels, sampled in windows of ``window`` frames."""
+        """Bytes for a stretch of ``frames`` crops of this many pixels, sampled in windows of ``window`` frames."""
         return pixels * (self.cost.stretch_bytes * frames + self.cost.window_bytes * min(frames, window))
 
     def _longest(self, pixels: int, frames: int, window: int) -> int:

@@ -68,7 +68,7 @@ def region_settings(
 
 
 def _by_size(settings: Settings, one: FoundSubject, own: Sequence[Subject]) -> Settings:
-    """The settings with the denoise of the subject's size, unless the subject has a denoise of its own."""
+    """The settings with the denoise of the subject's size, unless the subject has its own denoise."""
     points = denoise_points(settings.denoise_by_size)
     named = next((sub.settings for sub in reversed(own) if {"denoise", "denoise_by_size"} & {*sub.settings}), {})
     if not points or ("denoise" in named and "denoise_by_size" not in named):

@@ -51,7 +51,7 @@ def _tile(preview: Preview) -> int:
 
 
 def _tiled(picture: NDArray[Any], side: int, nearest: bool) -> Picture:
-    """A picture in a square of that side, so that columns stand one below the other."""
+    """A picture in a square of that side, so that columns line up."""
     height, width = picture.shape[:2]
     times = side / max(height, width)
     if nearest and times >= 2:

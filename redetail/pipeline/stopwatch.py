@@ -46,7 +46,7 @@ class Stopwatch:
             self._running.pop()
 
     def passes(self, frames: int) -> dict[str, PassTime]:
-        """The time of each pass over so many frames."""
+        """The time of each pass over this many frames."""
         return {name: PassTime(seconds, frames) for name, seconds in self.seconds.items()}
 
     def _count(self) -> None:

@@ -1,4 +1,4 @@
-"""Work that outlives its run: a hidden folder from which a run that was stopped goes on."""
+"""Work that outlives its run: a hidden folder from which a stopped run continues."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Work:
         return claims.work_name(output, self.folder)
 
     def may_replace(self, output: Path | None) -> bool:
-        """Whether an output that exists is that of the very run that goes on: it had started to write."""
+        """Whether an existing output belongs to the very run that continues, which had started to write."""
         return self.resume and output is not None and os.path.exists(self.folder_of(output) / _WRITING)
 
 
@@ -71,7 +71,7 @@ class KeptWork:
 
     @contextmanager
     def opened(self, run: Run, make_plan: Callable[[], Plan]) -> Iterator[tuple[Plan, Workspace]]:
-        """The plan and the workspace of the run, those of the stopped one where it goes on.
+        """The plan and the workspace of the run, or of the stopped run that it continues.
 
         The folder is gone at the end. After an error it stays, if there is a finished task in it.
         """

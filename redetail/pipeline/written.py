@@ -20,7 +20,7 @@ from redetail.video.base import RGB
 GROUPS, IN_GROUP = 3, 4
 """Frames lie in few groups, each of them decoded from one key frame; a group holds frames of every kind of picture."""
 POINTS = 50_000
-"""Pixels of a frame; a mean over so many is certain to a hundredth of a level."""
+"""Pixels of a frame; a mean over this many is certain to a hundredth of a level."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Brownian noise: increments of one path over sigma, so that noise does not depend on how the way is divided.
 
 A virtual Brownian tree (Li et al. 2020, arXiv 2001.01328): the increment over the whole way is one draw, and each half
-of an interval follows from the increment of the interval and a draw of its own by the Brownian bridge (Levy). Rounding,
+of an interval follows from the increment of the interval and a separate draw by the Brownian bridge (Levy). Rounding,
 seeds and order of the draws are those of torchsde's BrownianTree, so that a seed gives the noise that it gives there.
 """
 

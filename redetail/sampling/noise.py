@@ -1,7 +1,7 @@
 """Noise that depends on the seed and the frame alone: the same on every device, and the same for a clip in parts.
 
 The first :data:`TOGETHER` frames of a segment are one draw (F, C, h, w) of float32 normals from a CPU generator, which
-is how ComfyUI draws a clip; a part steps over the frames before it. Every later frame has a generator of its own, so
+is how ComfyUI draws a clip; a part steps over the frames before it. Every later frame has its own generator, so
 that noise costs the same wherever a part starts.
 """
 
@@ -127,7 +127,7 @@ class NoiseFrames:
     """Which noise a run draws: ``shape`` (F, C, h, w), the seed, and the frames' place in their segment.
 
     ``free_noise``: (window, step) of :func:`~redetail.geometry.context.shuffled_frames`, for the noise that a run
-    starts from; None: every frame has noise of its own.
+    starts from; None: every frame has its own noise.
     """
 
     shape: tuple[int, ...]
@@ -151,7 +151,7 @@ class NoiseFrames:
 
 
 class PlainNoise:
-    """A new draw at every request, from a generator of its own with the run's seed."""
+    """A new draw at every request, from a separate generator with the run's seed."""
 
     def __init__(self, frames: NoiseFrames) -> None:
         self._stream = frames.stream(frames.seed)

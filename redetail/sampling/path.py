@@ -64,7 +64,7 @@ class NoisePath(ABC):
 
     @abstractmethod
     def timestep(self, sigma: float) -> float:
-        """What the network is told of a noise level."""
+        """The network's input for a noise level."""
 
     @abstractmethod
     def sigma(self, timestep: float) -> float:
@@ -237,7 +237,7 @@ class RectifiedFlow(NoisePath):
 
     @classmethod
     def ltx(cls, exponent: float = 2.37) -> RectifiedFlow:
-        """LTX-Video: shift e^``exponent`` (Flux's form of it), the network is told sigma itself."""
+        """LTX-Video: shift e^``exponent`` (Flux's form of it), and the network's input is sigma itself."""
         return ExponentialShift(math.exp(exponent), 10000, 1.0)
 
     @cached_property

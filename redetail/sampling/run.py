@@ -104,11 +104,11 @@ def sample_refined(
 ) -> Tensor:
     """As :func:`sample`, with the last ``ratio`` (0..1) of the steps taken over by a refiner.
 
-    ``handover`` "carried": the refiner goes on from the state that the base model leaves, with the same clean latents,
-    noise and mask, as if one run changed its network. "composited" is the rule of the original detailer node, for
-    results equal to its own: the state, noise and all, is composited over the clean latents and passes for clean from
-    there on, so that a soft mask leaves noise in its feather; the mask opens gradually for the base model alone; and a
-    refiner that takes over every step starts without noise. Without a mask both are the same but for the last.
+    ``handover`` "carried": the refiner continues from the state that the base model leaves, with the same clean
+    latents, noise and mask, as if one run changed its network. "composited" is the rule of the original detailer node,
+    for results equal to its own: the state, noise and all, is composited over the clean latents and passes for clean
+    from there on, so that a soft mask leaves noise in its feather; the mask opens gradually for the base model alone;
+    and a refiner that takes over every step starts without noise. Without a mask both are the same but for the last.
     """
     run = _Run(request, latents, mask, on_call, cancel)
     base_whole, refiner_whole = run.schedule(base.path), run.schedule(refiner.path)

@@ -27,7 +27,7 @@ from redetail.tracking.regions import region_from_boxes
 from redetail.video.span import Position, check_position
 
 BRIDGED = 2
-"""Frames without a sighting over which a track goes on, where it is seen before and after."""
+"""Frames without a sighting that a track bridges if it is seen before and after."""
 SHORTEST = 3
 """Frames that a stretch needs: a shorter one after a loss is more likely something else."""
 CHUNK = 32

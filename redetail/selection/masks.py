@@ -28,7 +28,7 @@ from redetail.video.base import RGB
 class MaskSelection(FileSelection[NDArray[Any]]):
     """What is white in a picture or a video, or in an array (H, W), or (F, H, W) for the frames of the clip.
 
-    Of a picture with transparent parts, what is opaque: a subject that was cut out, or painted on a layer of its own.
+    In a picture with transparent parts, what is opaque: a subject that was cut out, or painted on a separate layer.
     """
 
     name: ClassVar[str] = "mask"

@@ -27,7 +27,7 @@ from redetail.tracking.people import is_somebody_else, joined_people
 POSITION_GAIN = 0.7
 VELOCITY_GAIN = 0.3
 VELOCITY_DECAY = 0.9
-"""Per frame without a detection: nobody keeps walking at the same speed for long."""
+"""Per frame without a detection: people do not keep walking at the same speed for long."""
 BUFFER = 0.3
 """Boxes are widened by this share of their sides on each side before they are compared, so that a small face which
 leaps by its own width between two frames still overlaps itself (Yang et al., "C-BIoU", WACV 2023)."""

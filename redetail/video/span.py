@@ -16,7 +16,7 @@ Position = float | int | str
 FURTHEST = 10**9
 """Seconds or frames: thirty years."""
 NEAREST = 1e-9
-"""Seconds after the beginning that are told apart from it."""
+"""Positions up to this many seconds count as the beginning."""
 LONGEST = 40
 """Characters of a position."""
 _CLOCK = re.compile(r"(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d*)?)")

@@ -24,7 +24,7 @@ _TICK = 0.25
 _LANES: Mapping[Kind, str] = MappingProxyType({Kind.FIND: "find"})
 _MAIN = "main"
 _FIRST = (Kind.PREVIEW,)
-"""Kinds that somebody waits for, so they are started before others of their lane."""
+"""Kinds that a person waits for, so they start before others of their lane."""
 
 
 class Process(Protocol):

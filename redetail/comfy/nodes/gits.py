@@ -57,7 +57,7 @@ class GITSSchedulerFuncProvider(Node):
     def doit(coeff: float, denoise: float) -> tuple[GitsSchedule]:
         """The schedule; raises UnknownNameError for a coefficient that was not published."""
         coefficient = round(coeff, 2)
-        gits_sigmas(2, coefficient)  # a wrong coefficient is told here and not within the detailer
+        gits_sigmas(2, coefficient)  # a wrong coefficient fails here and not within the detailer
         return (GitsSchedule(coefficient, denoise),)
 
 

@@ -115,7 +115,7 @@ class ImpactSegsAndMask(Node):
 
 
 class ImpactSegsAndMaskForEach(Node):
-    """Segments, each cut down to a mask of its own."""
+    """Segments, each cut down to its own mask."""
 
     ID = "ImpactSegsAndMaskForEach"
     NAME = "Pixelwise(SEGS & MASKS ForEach)"

@@ -78,8 +78,8 @@ class Footprint:
     frames: int = 16
 
     def activations(self, frames: int, pixels: int, itemsize: int, *, rows: int = 2) -> int:
-        """Bytes for a window of ``frames`` crops of so many pixels; ``itemsize``: bytes of a number; with guidance the
-        batch has 2 rows."""
+        """Bytes for a window of ``frames`` crops of this many pixels; ``itemsize``: bytes of a number; with guidance
+        the batch has 2 rows."""
         return rows * frames * (pixels // self.cell**2) * self.bytes_per_cell * itemsize // 4
 
     def working(self, frames: int, pixels: int, itemsize: int) -> int:
@@ -92,7 +92,7 @@ class Footprint:
         return None if fitting >= self.frames else max(4, fitting)
 
     def vae_pixels(self, allowed: int) -> int:
-        """Pixels of crops that go through the VAE at once in so many bytes; at least those of one crop of 512x512."""
+        """Pixels of crops that go through the VAE at once in this many bytes; at least those of one crop of 512x512."""
         return max(512**2, allowed // self.vae_bytes_per_pixel)
 
 

@@ -127,7 +127,7 @@ def flat_text(name: str) -> str:
 
 
 def _stated(file: WeightFile) -> dict[str, dict[str, Any]]:
-    """What peft states once for all layers of a part: beside the tensors, or in a file of its own."""
+    """What peft states once for all layers of a part: next to the tensors, or in a separate file."""
     beside = file.path.with_name("adapter_config.json")
     if file.path.name.startswith("adapter_model") and os.path.isfile(beside):
         whole = _json(beside.read_text(encoding="utf-8", errors="replace"))

@@ -37,7 +37,7 @@ def together(size: Size) -> int:
 
 
 class ResidualCodec:
-    """A :class:`~redetail.engines.latent.Codec` that runs no network of its own.
+    """A :class:`~redetail.engines.latent.Codec` without a network.
 
     ``config``: of the network whose latents these are; ``device``: where they live.
     """
@@ -56,7 +56,7 @@ class ResidualCodec:
         return torch.zeros((), device=self.device).expand(crops.frames, self.config.latent_channels, *cells.shape)
 
     def condition(self, crops: Pixels, neighbours: Iterator[Pixels] | None = None) -> Tensor:
-        """(F, h, w, 3) 0..1 -> what the network is told of each crop and its neighbours, (F, C, h/u, w/u) float32.
+        """(F, h, w, 3) 0..1 -> the condition for each crop and its neighbours, (F, C, h/u, w/u) float32.
 
         C is the config's ``condition_channels``: the crop in -1..1, then the neighbours' aligned differences. These are
         the next of ``neighbours``, where the crops are a part of a clip.

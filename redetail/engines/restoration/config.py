@@ -30,12 +30,12 @@ class NetworkConfig:
             of clean latents and of the condition over the training data; empty for ones.
         tasks: names of the kinds of damage whose residuals the network tells apart; empty: it predicts only their sum.
         reach: neighbouring frames on either side whose aligned differences are part of the condition; 0: none.
-        fused_channels: inner width of what weighs them up.
-        neighbour_scale: standard deviation of each coefficient of a cell of their differences; empty for ones.
-        drafted: whether the network is also told what a first network made of the crop and of its neighbours.
-        activation_limit: largest magnitude of features at the two coarsest levels; 0: any.
-        ranks: of each level's 3x3 convolutions, which pass through so many channels; 0: they are dense. Empty: all are.
-        neighbour_rank: channels that the neighbours' differences are brought down to before they are weighed up; 0: all
+        fused_channels: inner width of what weighs them up. neighbour_scale: standard deviation of each coefficient of a
+        cell of their differences; empty for ones. drafted: whether the network is also told what a first network made
+        of the crop and of its neighbours. activation_limit: largest magnitude of features at the two coarsest levels;
+        0: any. ranks: of each level's 3x3 convolutions, which pass through this many channels; 0: they are dense.
+        Empty: all are. neighbour_rank: channels that the neighbours' differences are brought down to before they are
+        weighed up; 0: all
             are kept.
     """
 

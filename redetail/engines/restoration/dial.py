@@ -1,7 +1,7 @@
 """How much a restoration model invents: from the crop, through the faithful network, to the inventive one.
 
-The inventive network went on from the weights of the faithful one, so a mixture of the two is a network as well, which
-does what lies between (Wang et al. 2018, "ESRGAN", arXiv:1809.00219).
+The inventive network was trained from the weights of the faithful one, so a mixture of the two is a network as well,
+which does what lies between (Wang et al. 2018, "ESRGAN", arXiv:1809.00219).
 """
 
 from __future__ import annotations

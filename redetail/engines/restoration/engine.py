@@ -31,7 +31,7 @@ layers of the network for those of a window."""
 
 
 class RestorationModel:
-    """A :class:`~redetail.engines.latent.LatentModel` that is told the crop, and by a few words what to take away.
+    """A :class:`~redetail.engines.latent.LatentModel` conditioned on the crop, and on words that say what to remove.
 
     The prompt gives each task of the network a weight, 1 each where it is empty, and so does the negative, 0 each
     where it is empty: leave the crop alone. Guidance moves from the negative to the prompt and, above a cfg of 1,
@@ -41,7 +41,7 @@ class RestorationModel:
     The network restores as much from a low noise level as from a high one: noise hides nothing of the crop from it. So
     ``settings.denoise`` does not set where sampling starts but how much is invented. Of one network it weighs the
     residuals, from 0, the crop, to 1, all that was predicted. Of two it does so up to `dial.FAITHFUL`, where the first
-    one works alone, and goes on from there to the inventive one through mixtures of their weights.
+    one works alone, and continues from there to the inventive one through mixtures of their weights.
     """
 
     def __init__(self, loaded: Loaded, placement: Placement) -> None:
@@ -101,7 +101,7 @@ class RestorationModel:
     def _looked(
         self, told: Iterable[Tensor], tick: Callable[[], None], *looks: Callable[[Tensor], Tensor]
     ) -> Iterator[tuple[slice, list[Tensor]]]:
-        """What networks see in what they are told, a part of the frames at a time; a tick for every TOGETHER."""
+        """What networks read from their conditions, a part of the frames at a time; a tick for every TOGETHER."""
         done = 0
         for part in told:
             with self._precision:
@@ -136,7 +136,7 @@ class RestorationModel:
 
 
 def _room(part: Tensor, frames: int) -> Tensor:
-    """A tensor without values like ``part`` (N, C, h, w), for so many frames, channels last in memory."""
+    """A tensor without values like ``part`` (N, C, h, w), for this many frames, channels last in memory."""
     shape = (frames, *part.shape[1:])
     return torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=torch.channels_last)
 

@@ -1,7 +1,8 @@
 """A restoration model as a folder: config.json, model.safetensors, card.json.
 
 A model that takes drafts has draft.safetensors too: a network of the same shape, but for the part that looks at drafts.
-One that can invent has inventive.safetensors: a network of the same shape that went on from the first one's weights.
+One that can invent has inventive.safetensors: a network of the same shape that was trained from the first one's
+weights.
 """
 
 from __future__ import annotations

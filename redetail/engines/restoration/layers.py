@@ -26,7 +26,7 @@ def cell_basis(size: int) -> Tensor:
     """Orthonormal basis of a cell of size x size RGB pixels, one vector a row: (3*size**2, 3*size**2).
 
     A cosine transform of each of the colour axes grey, red - blue and green. Pixels of a cell are nearly the same;
-    in this basis their small differences are coefficients of their own, which a network learns far faster from.
+    in this basis their small differences are separate coefficients, from which a network learns far faster.
     """
     with _VALUES:
         n = torch.arange(size, dtype=torch.float64)
@@ -38,7 +38,7 @@ def cell_basis(size: int) -> Tensor:
 
 
 def dense(inputs: int, outputs: int, rank: int = 0) -> nn.Module:
-    """A 3x3 convolution; with a rank it is the product of one to so many channels and of a 1x1 convolution.
+    """A 3x3 convolution; with a rank it is the product of one to this many channels and a 1x1 convolution.
 
     What a trained convolution puts out lies near a subspace of few dimensions, at coarse levels above all (Zhang et al.
     2016, "Accelerating Very Deep Convolutional Networks", arXiv:1505.06798); `training/compress.py` finds it.

@@ -125,7 +125,7 @@ def clip_config(tensors: Tensors) -> dict[str, Any]:
 
 
 def load_tokenizer(path: Path, known: int, padding: str | None = None) -> Any:
-    """The CLIP tokenizer in a folder, for a text encoder that knows so many tokens; ``padding``: the token that fills
+    """The CLIP tokenizer in a folder, for a text encoder that knows this many tokens; ``padding``: the token that fills
     up a prompt where the folder does not say it."""
     said = {} if padding is None else {"pad_token": padding}
     try:

@@ -27,8 +27,8 @@ class VaeCodec:
     """A :class:`~redetail.engines.latent.Codec` around an AutoencoderKL or AutoencoderTiny.
 
     Latents are in the network's units: the VAE's mean times ``scaling_factor`` (Rombach et al., arXiv:2112.10752).
-    ``pixels_per_batch`` bounds the memory: so many pixels of crops go through the VAE at once, at least one frame;
-    ``frames_per_batch``, where it is given, says how many frames instead.
+    ``pixels_per_batch`` bounds the memory: at most this many pixels of crops go through the VAE at once, but at least
+    one frame; ``frames_per_batch``, where it is given, says how many frames instead.
     """
 
     def __init__(self, vae: Any, pixels_per_batch: int | None = None, frames_per_batch: int | None = None) -> None:

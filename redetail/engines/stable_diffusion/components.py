@@ -1,6 +1,6 @@
 """``load_components``: the networks of an engine from the files that its :class:`ModelSpec` names.
 
-A motion module and a VAE of their own replace those of the checkpoint. Nothing is fetched.
+A separate motion module or VAE replaces that of the checkpoint. Nothing is fetched.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _moving_unet(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) 
 
 
 def _motion(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) -> StateDict:
-    """The motion layers: those of a file or folder of their own, else of the checkpoint."""
+    """The motion layers: those of a separate file or folder, else of the checkpoint."""
     path = spec.motion_module
     if path is None:
         return checkpoint.motion(placement)

@@ -1,4 +1,4 @@
-"""What a UNet is told beside the latents, and how prompts become that in each family of models."""
+"""The conditions of a UNet, and how each family of models makes them from prompts."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class StatesWholeAndSize:
     last one's pooled text, and where the picture comes from: the size of its original, where it was cut out of that,
     and the size it is wanted in.
 
-    A crop is told as a picture of its own: its working size, uncut. A larger original would promise detail that is
+    A crop counts as a complete picture of its working size, uncut. A larger original would promise detail that is
     not there, and a corner other than (0, 0) asks for a subject that runs out of the frame. No negative prompt at all
     is zeros, as the model was trained and published with, not the text "".
     """

@@ -43,7 +43,7 @@ def load_embeddings(paths: Iterable[Path], width: int, part: str = "") -> tuple[
 
 
 class EmbeddingNames:
-    """Finds embeddings in text: by name as a word of its own, or as ``embedding:name``; case does not matter."""
+    """Finds embeddings in text: by name as a separate word, or as ``embedding:name``; case does not matter."""
 
     def __init__(self, embeddings: Sequence[Embedding]) -> None:
         self._known = {embedding.name.lower(): embedding for embedding in embeddings}

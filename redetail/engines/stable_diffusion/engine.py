@@ -92,7 +92,7 @@ class LoraModel:
         return self._model.calls(frames, settings)
 
     def condition(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
-        """What the network is told, with the LoRA of these settings in it."""
+        """The network's conditions, with the LoRA of these settings in it."""
         self._mix(settings.loras)
         return self._model.condition(crops, settings, tick)
 

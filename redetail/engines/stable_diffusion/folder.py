@@ -108,7 +108,7 @@ def open_component(path: Path, role: str) -> ComponentFolder:
 
 
 def _tokenizer(path: Path) -> Path:
-    """Checked here because the tokenizer library has no error of its own for damaged files."""
+    """Checked here because the tokenizer library has no specific error for damaged files."""
     vocabulary, merges, complete = path / "vocab.json", path / "merges.txt", path / "tokenizer.json"
     if os.path.isfile(complete):
         read_config(complete, LARGEST_LIST)

@@ -59,7 +59,7 @@ def _layers_per_block(unet: nn.Module) -> int:
 
 
 def original_names(name: str, layers: int) -> tuple[str, ...]:
-    """The original code's names of a layer of a UNet with so many ``layers`` per block; empty where it has none.
+    """The original code's names of a layer of a UNet with this many ``layers`` per block; empty if it has none.
 
     What scales up comes behind the attention of its block, or in its place: it is known under both numbers.
     """

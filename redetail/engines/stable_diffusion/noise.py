@@ -26,7 +26,7 @@ def prediction_of(scheduler: Mapping[str, Any]) -> PredictionType:
 def noise_table(scheduler: Mapping[str, Any], motion: Mapping[str, Any]) -> NoiseTable:
     """The noise levels of a model with motion layers, from a scheduler_config.json.
 
-    Motion layers bring betas of their own (``motion``, in the same terms), whatever scaled-linear ones of the plain
+    Motion layers bring their own betas (``motion``, in the same terms), whatever scaled-linear ones of the plain
     model the folder still names. No plain model has linear betas: who writes them means them.
     Raises :class:`~redetail.errors.ModelError` for a schedule of another kind.
     """

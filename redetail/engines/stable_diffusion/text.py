@@ -17,7 +17,7 @@ from redetail.engines.stable_diffusion.tokens import Chunk, PromptTokenizer, Tok
 from redetail.errors import SettingsError
 
 _LOG = logging.getLogger(__name__)
-# States are repeated to a common length, but not to more than so many times the longest.
+# States are repeated to a common length, but not to more than this many times the longest.
 _MOST_REPEATS = 4
 
 
@@ -98,7 +98,7 @@ class TextConditioner:
             last: Tensor = output.last_hidden_state
             return last.float()
         hidden: Tensor = output.hidden_states[-clip_skip]
-        # Some keep their layers in a module of their own.
+        # Some keep their layers in a separate module.
         norm = getattr(self._encoder, "text_model", self._encoder).final_layer_norm
         return (norm(hidden) if self._normed else hidden).float()
 

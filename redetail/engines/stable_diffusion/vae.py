@@ -1,4 +1,4 @@
-"""A VAE: that of a checkpoint, or one of its own in a file or folder."""
+"""A VAE: that of a checkpoint, or a separate one in a file or folder."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ class WanCodec:
 
     Latents are in the network's units: (mean of the VAE - ``latents_mean``) / ``latents_std``, per channel. The VAE
     remembers of earlier frames what its causal convolutions need, so the frames of one latent pass through it at a
-    time, and a clip in pieces gives what it gives in one. A clip that is not 4n + 1 frames goes on mirrored at its end;
-    what that decodes to is cut.
+    time, and a clip in pieces gives what it gives in one. A clip that is not 4n + 1 frames long is extended by
+    mirroring at its end; what that decodes to is cut.
     """
 
     def __init__(self, vae: Any, grid: LatentGrid) -> None:

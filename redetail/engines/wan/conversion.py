@@ -92,7 +92,7 @@ def transformer_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def original_layers(count: int) -> dict[str, str]:
-    """The name that Wan's authors give a layer, by diffusers' name, of a transformer with so many blocks."""
+    """The name that Wan's authors give a layer, by diffusers' name, of a transformer with this many blocks."""
     attention = [f"{kind}_attn.{part}" for kind in ("self", "cross") for part in ("q", "k", "v", "o", *_NORMS)]
     inside = (*attention, "ffn.0", "ffn.2", "norm3", "modulation")
     names = [f"blocks.{block}.{layer}" for block in range(count) for layer in inside]

@@ -159,8 +159,8 @@ class Fit:
     total: int
 
     def plan(self, frames: int, size: Size) -> dict[str, int]:
-        """Bytes by what takes them, for crops of so many frames and this size: the weights of each part, wherever they
-        are, the activations, what is on the device at a time, and what the device has. All but the last is
+        """Bytes by what takes them, for crops of this size and number of frames: the weights of each part, wherever
+        they are, the activations, what is on the device at a time, and what the device has. All but the last is
         computed."""
         crops = min(frames, USUAL_FRAMES), size.width, size.height
         return {

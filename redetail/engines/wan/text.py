@@ -16,7 +16,7 @@ from redetail.errors import SettingsError
 from redetail.settings import Settings, display_name
 
 _KEPT = 32
-"""States of so many prompts are kept: 8 MiB each with UMT5-XXL."""
+"""States of this many prompts are kept: 8 MiB each with UMT5-XXL."""
 
 
 class WanText:
