@@ -28,7 +28,7 @@ _LONGEST = 100  # bytes of a name that hidden names take over, so that they stay
 
 
 def hidden_name(path: Path, key: str, ending: str) -> Path:
-    """A hidden name beside ``path`` that tells whose it is; ``key`` are eight hexadecimal digits."""
+    """A hidden name next to ``path`` that says whose it is; ``key`` are eight hexadecimal digits."""
     stem = os.fsencode(path.stem)[:_LONGEST].decode("utf-8", "ignore")
     return path.with_name(f".{stem}.{MARK}-{key}.{ending}")
 
@@ -57,7 +57,7 @@ def claimed(paths: Iterable[Path]) -> Iterator[None]:
 
 
 def work_name(path: Path, folder: Path | None = None) -> Path:
-    """The hidden folder in which a run that writes ``path`` keeps its work: beside it, or in ``folder``."""
+    """The hidden folder in which a run that writes ``path`` keeps its work: next to it, or in ``folder``."""
     real = Path(os.path.realpath(path))
     if folder is None:
         return hidden_name(real, _key(real.name), "work")

@@ -1,4 +1,4 @@
-"""Write a file so that it is complete or not there: beside its place under a hidden name, then renamed.
+"""Writes a file so that it is complete or does not exist: next to its place under a hidden name, then renamed.
 
 An older file of that name stays until the new one is complete, and where writing fails.
 """
@@ -21,7 +21,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def hidden_name(path: Path) -> Path:
-    """A free name beside ``path`` with the same suffix, short enough for any file system; a link is followed."""
+    """A free name next to ``path`` with the same suffix, short enough for any file system; a link is followed."""
     return claims.hidden_name(followed(path), uuid.uuid4().hex[:8], f"part{path.suffix}")
 
 

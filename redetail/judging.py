@@ -51,7 +51,7 @@ def preview(
     """A few moments of what :func:`detail` would give, with one or several settings: the same pixels, sooner.
 
     ``source`` and ``options`` are those of :func:`detail`, or a whole :class:`Job`; what they write is not written.
-    ``output``: a folder, which gets ``sheet.png`` and ``loop.webp``, or a PNG, beside which the loop goes; ``loop``:
+    ``output``: a folder, which gets ``sheet.png`` and ``loop.webp``, or a PNG, next to which the loop goes; ``loop``:
     where it goes instead, a video or an animation. ``nearest``: the sheet is enlarged pixel by pixel.
     ``moments``: how many, 1 to 24: where a subject is largest, fastest and smallest, the middle of the clip, then
     others. ``vary``: values by setting (or ``preset``), ``{"denoise": [0.3, 0.5], "steps": [4, 8]}``; every

@@ -1,6 +1,6 @@
 """Locks that the system gives back when their process ends, however it ends.
 
-POSIX locks the file or folder itself (flock). Windows cannot lock a folder, so a lock there is a hidden file beside it
+POSIX locks the file or folder itself (flock). Windows cannot lock a folder, so a lock there is a hidden file next to it
 that the system deletes when it is closed (``O_TEMPORARY``), and that only one process can make.
 """
 
@@ -35,7 +35,7 @@ def flock(path: Path) -> int | None:
 
 
 def companion(path: Path) -> int | None:
-    """The same with a file beside ``path``, as Windows does it; None where no file can be made there."""
+    """The same with a file next to ``path``, as on Windows; None if no file can be created there."""
     lock = path.with_name(f"{path.name}.lock")
     with suppress(OSError):
         lock.unlink()  # it is there after a loss of power; where a process holds it, it keeps its name

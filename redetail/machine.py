@@ -49,7 +49,7 @@ def _malloc_trim() -> Any:
 
 
 def _control_group(paths: tuple[str, ...]) -> int | None:
-    """A number that the kernel keeps for the group of processes that this one is in; None where there is none."""
+    """A number that the kernel keeps for the group of processes that this one is in; None if there is none."""
     for path in paths:
         try:
             text = Path(path).read_text(encoding="ascii").strip()

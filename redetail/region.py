@@ -85,7 +85,7 @@ class Box:
         return Box(x - across, y - down, x + across, y + down)
 
     def intersection(self, other: Box) -> Box | None:
-        """The common part, or None where there is none."""
+        """The common part, or None if there is none."""
         x1, y1 = max(self.x1, other.x1), max(self.y1, other.y1)
         x2, y2 = min(self.x2, other.x2), min(self.y2, other.y2)
         return Box(x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
@@ -103,7 +103,7 @@ class Box:
         return common.area / (self.area + other.area - common.area)
 
     def clipped(self, size: Size) -> Box | None:
-        """The part inside an image of that size, or None where there is none."""
+        """The part inside an image of that size, or None if there is none."""
         return self.intersection(Box(0, 0, size.width, size.height))
 
 

@@ -40,7 +40,7 @@ def config_file(options: argparse.Namespace) -> Path | None:
 
 
 def config_job(options: argparse.Namespace) -> Job:
-    """What the config file asks for; nothing where there is none.
+    """The job in the config file; empty if there is none.
 
     Raises what :func:`redetail.job.config.read_config` raises.
     """

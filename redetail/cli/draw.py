@@ -73,7 +73,7 @@ def drawn_sheet(frames: Iterable[Frame], start: int, stop: int, regions: Sequenc
 
 def sheet_frames(start: int, stop: int, regions: Sequence[Region]) -> list[int]:
     """Which of the frames start..stop are on a contact sheet: evenly spread over those with a subject, or over all
-    where there is none."""
+    if there is none."""
     seen = sorted({index for region in regions for index in range(region.start, region.stop)})
     frames = seen or list(range(start, stop))
     count = min(SHEET_FRAMES, len(frames))

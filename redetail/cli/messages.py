@@ -1,4 +1,4 @@
-"""What a command says beside its result: notes, each of them once, and with --debug whatever is logged."""
+"""What a command says in addition to its result: notes, each of them once, and with --debug whatever is logged."""
 
 from __future__ import annotations
 

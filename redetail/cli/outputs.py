@@ -1,4 +1,4 @@
-"""What commands write beside a video: names that may be written."""
+"""Outputs of commands other than a video: checks that their names may be written."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _listed(tracks: Tracks) -> str:
 
 
 def _thumbnail_folder(output: Path, overwrite: bool) -> Path:
-    """The folder of thumbnails beside the document; raises OutputError where it cannot be it."""
+    """The folder of thumbnails next to the document; raises OutputError if it cannot be used."""
     folder = output.parent / f"{output.stem}-thumbnails"
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise OutputError(f"{folder} is a file, but thumbnails go into a folder of that name; give another output.")

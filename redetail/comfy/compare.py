@@ -39,7 +39,7 @@ _COLOURS = ((120, 170, 255), (255, 170, 60))
 
 @dataclass(frozen=True)
 class Flicker:
-    """One subject over a clip: figures of the step to each frame, None where there is none (the first, a cut)."""
+    """One subject over a clip: figures of the step to each frame, None if there is none (the first, a cut)."""
 
     label: str
     steps: tuple[TemporalFigures | None, ...]

@@ -58,7 +58,7 @@ class FaceBBoxDetector:
         return segs
 
     def detect_combined(self, image: Any, threshold: float, dilation: int) -> Tensor:
-        """One mask (H, W) float32 of all faces of one image; zero where there is none."""
+        """One mask (H, W) float32 of all faces of one image; zero if there is none."""
         picture = _one_picture(image)
         size = Size(picture.shape[1], picture.shape[0])
         mask = np.zeros(size.shape, np.float32)

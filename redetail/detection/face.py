@@ -128,7 +128,7 @@ class FaceDetector:
         return _mean([candidate, *(self._view(rgb, candidate, face) for face in VIEW_FACES)])
 
     def _view(self, rgb: NDArray[np.uint8], candidate: _Face, face: int) -> _Face:
-        """The candidate's best match where it has ``face`` pixels; score 0 where there is none."""
+        """The candidate's best match where it has ``face`` pixels; score 0 if there is none."""
         box = candidate.box
         scale = face / math.sqrt(max(box.area, 1.0))
         side = max(1, round(VIEW_SIDE / scale))

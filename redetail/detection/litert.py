@@ -15,7 +15,7 @@ from redetail.errors import ModelError
 from redetail.optional import require
 
 FOLDER = Path(__file__).parents[1] / "bundled" / "mediapipe"
-"""Where MediaPipe's networks are kept; the card beside them says what each of them is."""
+"""Where MediaPipe's networks are kept; the card next to them says what each of them is."""
 
 Floats = NDArray[np.float32]
 

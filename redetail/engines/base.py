@@ -38,9 +38,9 @@ Write = Callable[[int, Pixels], None]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What requests take of the machine's main memory beside the loaded models, for estimates on the safe side.
+    """How much main memory requests take in addition to the loaded models, for estimates on the safe side.
 
-    ``stretch_bytes``: for each pixel of all frames of a request; ``window_bytes``: beside it, for each pixel of the
+    ``stretch_bytes``: for each pixel of all frames of a request; ``window_bytes``: in addition, for each pixel of the
     frames that are sampled together; 0 where that is little, as it is for an engine whose device has its own memory.
     ``even``: whether time is in proportion to pixels, so that a small request tells how long a large one takes.
     """

@@ -37,7 +37,7 @@ def read_text(path: Path, largest: int = _LARGEST_FILE) -> str:
 
 
 def read_config(path: Path, largest: int = _LARGEST_FILE) -> Config:
-    """A JSON object from a file; raises :class:`~redetail.errors.ModelError` where there is none."""
+    """A JSON object from a file; raises :class:`~redetail.errors.ModelError` if there is none."""
     return parsed(read_text(path, largest), f"The model file {path}")
 
 

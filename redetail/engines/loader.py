@@ -100,7 +100,7 @@ def _recognized(path: Path) -> tuple[Architecture, Path]:
 
 
 def _no_model(folder: Path) -> str:
-    """What is said of a folder that is not a model."""
+    """The message about a folder that is not a model."""
     config = read_config(folder / "config.json") if os.path.isfile(folder / "config.json") else {}
     part = f" a single part, a {class_name(config)}" if class_name(config) else " no model"
     return f"{folder} holds{part}; give {wanted()} instead."

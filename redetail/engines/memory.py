@@ -100,7 +100,7 @@ def choose_modes(
     available: int | None = None,
 ) -> Modes:
     """The modes of a device with ``available`` bytes of memory (None: asked of the machine), for models that take what
-    ``footprint`` says (None: little beside their weights).
+    ``footprint`` says (None: little in addition to their weights).
 
     A separate device with less than 8 GiB keeps only the network that is running, with less than 6 GiB takes the
     VAE in tiles, with less than 4 GiB slices attention; the VAE's batches take a sixteenth of the memory. The CPU has

@@ -1,6 +1,6 @@
 """Weights stored in fewer bits: fp8 with a scale, as ComfyUI's files have it, and GGUF.
 
-Scaled fp8 comes in two forms. In the older one a marker ``scaled_fp8`` and a tensor ``LAYER.scale_weight`` stand beside
+Scaled fp8 comes in two forms. In the older one a marker ``scaled_fp8`` and a tensor ``LAYER.scale_weight`` accompany
 ``LAYER.weight``; in the newer one ``LAYER.weight_scale`` and ``LAYER.comfy_quant``, a JSON text that names the format.
 Both mean weight * scale. Scales of the layers' inputs are not used: the networks compute in their own precision.
 """

@@ -86,7 +86,7 @@ class ModelSpec:
 
     ``checkpoint``: a single file in the original layout, a folder in the diffusers layout, a restoration model's
     folder, or a hub name where there is a network; None: the bundled model. ``text_encoder``: of Wan, a file or folder;
-    ``low_noise_checkpoint``: of Wan 2.2, the low-noise expert beside the one for high noise, where both are used,
+    ``low_noise_checkpoint``: of Wan 2.2, the low-noise expert in addition to the high-noise one, if both are used,
     and ``high_noise_loras``: LoRA for the other one. The rest is for Stable Diffusion, the VAE for Wan too. Names of
     files may be texts, of LoRA with a strength ("a.safetensors:0.5"), and several may come in any sequence; they are
     kept as declared here. Raises :class:`~redetail.errors.SettingsError` for anything else.

@@ -59,7 +59,7 @@ class TensorFacts:
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """A weight file: ``tensors`` by name, and what its makers wrote beside them."""
+    """A weight file: ``tensors`` by name, and what its makers wrote next to them."""
 
     path: Path
     tensors: Mapping[str, TensorFacts]
@@ -105,7 +105,7 @@ class WeightFile:
         return {name.removeprefix(prefix): name for name in self.tensors if name.startswith(prefix)}
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of a tensor; () where there is none of that name."""
+        """The shape of a tensor; () if there is none of that name."""
         facts = self.tensors.get(name)
         return () if facts is None else facts.shape
 

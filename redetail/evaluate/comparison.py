@@ -109,7 +109,7 @@ def worst_moments(source: ClipFigures, clip: ClipFigures, most: int = 5) -> list
     return sorted(found, key=lambda moment: -moment.weight)[:most]
 
 
-# How bad a frame of a result is beside the source's, 1 where it starts to count.
+# How bad a frame of a result is compared with the source's, 1 where it starts to count.
 _BADNESS: Mapping[str, Callable[[FrameFigures, FrameFigures], float]] = {
     "flickers most": lambda own, other: (other.flicker or 0.0) / (1.5 * (own.flicker or 0.0) + 1.0),
     "seam round the paste": lambda own, other: (other.seam or 0.0) / SEAM,

@@ -82,7 +82,7 @@ class VmafMeter:
         self.frames += 1
 
     def figure(self, run: Callable[..., Any] = subprocess.run) -> float | None:
-        """The mean over all frames, 0..100; None where there is none, or the program cannot measure it."""
+        """The mean over all frames, 0..100; None if there is none, or the program cannot measure it."""
         if not self.frames:
             return None
         inputs = [

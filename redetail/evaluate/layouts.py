@@ -14,7 +14,7 @@ from redetail.geometry.scale import ratios
 from redetail.region import Region, Size
 
 LAYOUTS = ("crops", "side", "split", "wipe")
-"""``crops``: each subject zoomed, the source above the results (beside them where there is one subject); ``side``:
+"""``crops``: each subject zoomed, the source above the results (next to them if there is one subject); ``side``:
 whole frames side by side; ``split``: one frame, in bands of the clips from left to right; ``wipe``: the same with lines
 that move."""
 MOST_SUBJECTS = 4

@@ -44,8 +44,8 @@ def sharpness(luma: Luma, inside: Mask | None = None) -> float:
 
 
 def finest_octave(picture: NDArray[Any], box: Box) -> float:
-    """How much of a picture's detail lies between half its size and its full size, beside the octave below: what is
-    lost by halving it over what is lost by halving it again, both mean absolute differences of luma under ``box``.
+    """How much of a picture's detail lies between half its size and its full size, compared with the octave below: what
+    is lost by halving it over what is lost by halving it again, both mean absolute differences of luma under ``box``.
 
     About 1 at any size where amplitudes fall as 1/f, 0.4 to 0.7 of sharp faces; less the softer a picture is, and more
     where there is noise. 0 where there is no detail, and for boxes of less than 8 pixels.

@@ -1,4 +1,4 @@
-"""How large an output is beside its source."""
+"""The size of an output relative to its source."""
 
 from __future__ import annotations
 

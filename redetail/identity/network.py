@@ -45,7 +45,7 @@ class _Convolution(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions beside a shortcut; one that halves averages its input by twos for it."""
+    """Two convolutions with a shortcut; if the block halves the size, the shortcut averages its input 2x2."""
 
     def __init__(self, before: int, after: int, halves: bool) -> None:
         super().__init__()

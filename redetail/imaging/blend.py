@@ -75,7 +75,7 @@ def composited(layers: Sequence[Layer]) -> Sequence[Layer]:
         strongest[inside] = np.maximum(strongest[inside], strength)
     if covered.max() <= 1:
         return layers
-    # Masks that sum up to more than 1, each as strong as its change is beside the strongest.
+    # Masks that sum up to more than 1, each in proportion to its change relative to the strongest.
     excess: Pixels = np.maximum(1, np.divide(weight, strongest, out=np.ones_like(weight), where=strongest > 0))
     total /= excess[..., None]
     return [Layer(total, (covered > 0).astype(np.float32), whole)]

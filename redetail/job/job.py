@@ -130,7 +130,7 @@ class Job:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Files and folders that are read beside the source; names on the hub are among them."""
+        """Files and folders that are read in addition to the source, including names on the hub."""
         several: tuple[Selection | Filter[Any] | Subject, ...] = (*self.selection, *self.filters, *self.subjects)
         selected = (path for one in several for path in one.files)
         settings = (RequestedSettings(self.settings), *(subject.settings for subject in self.subjects))
@@ -144,9 +144,9 @@ class Job:
         return (*source, *(one.name for one in self.selection if one.to_document() is None))
 
     def as_run(self, settings: Settings) -> Self:
-        """The job that does the same again: ``settings`` are what became of those that were asked for.
+        """The job that does the same again: ``settings`` are those that the requested ones resolved to.
 
-        What is written beside the output is left out, since another run would only find it there. A config file does
+        Further outputs are left out, since another run would only find it there. A config file does
         not change it.
         """
         return replace(

@@ -68,7 +68,7 @@ def _opened(name: str, info: VideoInfo, strict: bool) -> FrameSource:
 
 
 class HintFrames:
-    """Whole-frame hints in a file, read beside the frames of the clip: those from ``first`` up to ``last``.
+    """Whole-frame hints in a file, read along with the frames of the clip: those from ``first`` up to ``last``.
 
     Raises :class:`~redetail.errors.InputError` at once where there are fewer hints than frames to be detailed.
     """

@@ -1,4 +1,4 @@
-"""Where the frames of a run go: a file or a folder, a comparison beside it, or memory."""
+"""Where the frames of a run go: a file or a folder, a comparison as well, or memory."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ LABELS = ("before", "after")
 class Outputs:
     """The outputs of one run; making it checks that all of them could be written, before hours of work.
 
-    ``read``: files that the run reads beside its source; ``size``: of the frames that will be written (None: the
-    source's); ``span``: the part that will be written; ``layout``: of the comparison, one of
-    :data:`redetail.evaluate.layouts.LAYOUTS`. Raises :class:`~redetail.errors.OutputError` where one could
-    not be written, :class:`~redetail.errors.SettingsError` where two have the same name.
+    ``read``: files that the run reads in addition to its source; ``size``: of the frames that will be written (None:
+    the source's); ``span``: the part that will be written; ``layout``: of the comparison, one of
+    :data:`redetail.evaluate.layouts.LAYOUTS`. Raises :class:`~redetail.errors.OutputError` where one could not be
+    written, :class:`~redetail.errors.SettingsError` where two have the same name.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The report as a page: one HTML file that needs nothing else, neither a network nor files beside it."""
+"""The report as a page: one HTML file that needs neither a network nor other files."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def _grid(preview: Preview, index: int) -> Picture:
 
 
 def preview_files(output: Path, loop: Path | None = None) -> tuple[Path, Path]:
-    """Where sheet and loop go: into a folder, or to a PNG and beside it.
+    """Where sheet and loop go: into a folder, or to a PNG and next to it.
 
     Raises :class:`~redetail.errors.OutputError` where ``output`` is neither.
     """

@@ -79,7 +79,7 @@ class Run:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What was missing or damaged in files that were read beside the clip: masks and hints."""
+        """What was missing or damaged in files that were read in addition to the clip: masks and hints."""
         return (*self._beside, *(fault for source in self._hints.values() for fault in source.faults))
 
     def plan(

@@ -85,7 +85,7 @@ def _pair(frame: PastedFrame, box: Box, side: int) -> Pair:
 
 
 def _address(picture: Picture) -> str:
-    """A picture as a data URL, which needs no file beside the page."""
+    """A picture as a data URL, so that the page needs no other file."""
     written = io.BytesIO()
     require("PIL.Image").fromarray(picture).save(written, "JPEG", quality=_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}"

@@ -30,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished task leaves beside its result file: whose it is, and how many frames it enhanced."""
+    """What a finished task leaves next to its result file: which task it was, and how many frames it enhanced."""
 
     region: int
     number: int

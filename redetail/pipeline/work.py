@@ -29,7 +29,7 @@ _WRITING = "writing"
 class Work:
     """How the work of a run is kept while it runs.
 
-    ``folder``: an existing folder in which the run makes its own (None: beside the output); ``resume``: continue
+    ``folder``: an existing folder in which the run makes its own (None: next to the output); ``resume``: continue
     what a stopped run of the same output left; ``keep``: leave the work in place after a run that ended well;
     ``limit``: bytes that it may take (None: nine tenths of what is free when it is made, or what was given then).
     """

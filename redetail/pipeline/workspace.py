@@ -86,7 +86,7 @@ class Workspace:
 
         ``asked``: what it must have been started with (None: whatever it holds); ``limit``: another one than it was
         made with. Raises
-        :class:`~redetail.errors.InputError` where there is none, or it belongs to another version, plan, source, engine
+        :class:`~redetail.errors.InputError` if there is none, or it belongs to another version, plan, source, engine
         or job.
         """
         manifest = _manifest(folder)

@@ -61,8 +61,8 @@ def kinds() -> Mapping[str, type[Selection]]:
 def selections_from_options(options: Mapping[str, Any]) -> tuple[Selection, ...]:
     """The selections that keywords or typed options ask for, by the names of :func:`kinds`; empty if there are none.
 
-    Raises :class:`~redetail.errors.RedetailError` for a value that selects nothing usable, and for a detector beside
-    something else.
+    Raises :class:`~redetail.errors.RedetailError` for a value that selects nothing usable, and for a detector together
+    with something else.
     """
     given = {name: options[name] for name in kinds() if options.get(name) is not None}
     made = (kinds()[name].from_option(value) for name, value in given.items())
@@ -74,8 +74,8 @@ def selections_from_options(options: Mapping[str, Any]) -> tuple[Selection, ...]
 def selections_from_document(table: Mapping[str, Any], folder: Path) -> tuple[Selection, ...]:
     """What a document selects; file names are relative to ``folder``.
 
-    Raises :class:`~redetail.errors.SettingsError` for a value of the wrong kind, and for a detector beside something
-    else. Documents without a version name the detector even if it was not used; it is dropped from these.
+    Raises :class:`~redetail.errors.SettingsError` for a value of the wrong kind, and for a detector together with
+    something else. Documents without a version name the detector even if it was not used; it is dropped from these.
     """
 
     def read(name: str) -> Selection:
@@ -89,7 +89,7 @@ def selections_from_document(table: Mapping[str, Any], folder: Path) -> tuple[Se
 
 
 def _check_detector_alone(selections: tuple[Selection, ...]) -> None:
-    """Refuse a detector beside boxes, masks or segments: it would not be used."""
+    """Refuse a detector together with boxes, masks or segments: it would not be used."""
     others = [one.name for one in selections if not isinstance(one, DetectorSelection)]
     if others and len(others) < len(selections):
         raise SettingsError(

@@ -46,8 +46,8 @@ class CommandOption:
 class Search:
     """One reading of a part of a clip, shared by all selections of a job.
 
-    ``crop_factor``: side of a crop window as a multiple of the subject's box; ``strict``: damaged files beside the clip
-    are refused.
+    ``crop_factor``: side of a crop window as a multiple of the subject's box; ``strict``: damaged files other than the
+    clip are refused.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ class Tracklet:
 
 @dataclass(frozen=True, eq=False)
 class SubjectTrack:
-    """One subject: its label and where it is seen, in order of time; ``thumbnail`` is a picture beside the document."""
+    """One subject: its label and where it is seen, in order; ``thumbnail`` is a picture next to the document."""
 
     label: str
     tracklets: tuple[Tracklet, ...]

@@ -219,7 +219,7 @@ def _packed(mask: NDArray[np.uint8], frame: Size, index: int) -> _Packed | None:
 
 
 def _cropped(values: NDArray[np.uint8], at: Box) -> _Packed | None:
-    """The visible part of a mask (h, w) that lies at a box of the frame, without specks; None where there is none."""
+    """The visible part of a mask (h, w) that lies at a box of the frame, without specks; None if there is none."""
     visible_pixels = values >= VISIBLE
     seen = without_specks(visible_pixels)
     if seen is not visible_pixels:
@@ -240,7 +240,7 @@ def _moved(box: Box, by: Box) -> Box:
 
 
 def _filled_boxes(packed: Sequence[_Packed | None], seen: Sequence[int]) -> Floats:
-    """Boxes (F, 4) from the first to the last visible mask, interpolated where there is none."""
+    """Boxes (F, 4) from the first to the last visible mask, interpolated if there is none."""
     known = np.array([mask.visible.as_tuple() for mask in packed if mask is not None], dtype=np.float64)
     frames = np.arange(seen[0], seen[-1] + 1)
     return np.stack([np.interp(frames, seen, column) for column in known.T], axis=1)

@@ -29,7 +29,7 @@ Boxes = NDArray[np.float64]
 
 
 def without_specks(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The visible pixels (H, W) of a mask without specks and lines beside its largest part."""
+    """The visible pixels (H, W) of a mask without specks and lines around its largest part."""
     cv2 = require("cv2")
     count, labels, stats, _ = cv2.connectedComponentsWithStats(seen.astype(np.uint8), connectivity=8)
     if count <= 2:  # the background and one part

@@ -130,7 +130,7 @@ def probe(path: Path) -> Probed:
 
 
 def decode_first(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
-    """The first frame; raises :class:`~redetail.errors.InputError` where there is none."""
+    """The first frame; raises :class:`~redetail.errors.InputError` if there is none."""
     try:
         frame = _first_frame(container, stream)
     except av.error.FFmpegError as error:
@@ -276,7 +276,7 @@ def _siting(stream: VideoStream, frame: av.VideoFrame, orientation: Orientation)
 
 
 def _is_animation(container: InputContainer) -> bool:
-    """Whether it is an animated AVIF, which holds a still beside its frames."""
+    """Whether it is an animated AVIF, which holds a still in addition to its frames."""
     return container.metadata.get("major_brand") == "avis"
 
 

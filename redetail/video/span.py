@@ -71,7 +71,7 @@ class Span:
         return max(0, last - self._first.estimate(info.rate))
 
     def select(self, source: FrameSource) -> Iterator[Frame]:
-        """The frames of the part, judged by their own time stamps; InputError where there is none."""
+        """The frames of the part, judged by their own time stamps; InputError if there is none."""
         frames = source.frames(self._first.index(source), None if self._last is None else self._last.index(source))
         first = next(frames, None)
         if first is None:

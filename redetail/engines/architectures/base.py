@@ -61,7 +61,7 @@ class KnownModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Footprint:
-    """What the models of a family take in memory beside the weights of a checkpoint; estimates on the safe side.
+    """How much memory the models of a family take in addition to a checkpoint's weights; estimates on the safe side.
 
     ``side``: of the pictures they were trained on, in pixels; ``cell``: pixels along a side of a latent cell;
     ``bytes_per_cell``: activations for each cell, frame and row of the batch, in float32; ``parameters``: of what is
@@ -83,7 +83,7 @@ class Footprint:
         return rows * frames * (pixels // self.cell**2) * self.bytes_per_cell * itemsize // 4
 
     def working(self, frames: int, pixels: int, itemsize: int) -> int:
-        """Bytes beside the checkpoint's own weights: the companion's weights and the activations of such a window."""
+        """Bytes besides the checkpoint's weights: the companion's weights and the activations of such a window."""
         return self.parameters * itemsize + self.activations(frames, pixels, itemsize)
 
     def window(self, total: int, itemsize: int) -> int | None:
@@ -109,7 +109,7 @@ class Architecture:
 
     ``base``: its identifier; ``name`` in words ("Stable Diffusion XL"); ``related``: other bases whose checkpoints
     :attr:`load` deals with, if only to say why they cannot be used. ``wanted``: what can be loaded, in words, with the
-    forms it may have; ``takes``: the fields of :class:`~redetail.engines.spec.ModelSpec` that can be given beside the
+    forms it may have; ``takes``: the fields of :class:`~redetail.engines.spec.ModelSpec` that can be given with the
     checkpoint. ``recognizers``: tell what a file is, the most particular first. ``folder_of``: the model folder that a
     path is, or is a file of; None where the path is something else. ``describe``: the facts of such a folder.
     ``load``: makes the engine; gets the family itself, and paths on this machine.

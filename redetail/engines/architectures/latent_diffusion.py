@@ -35,7 +35,7 @@ _MOST_IN_EMBEDDING = 4
 
 
 def _component(kind: str, noun: str, base: str, **details: Any) -> Identity:
-    """What is given beside a checkpoint: its option is named as its kind."""
+    """A component given with a checkpoint: its option is named after its kind."""
     what = f"{noun} for {BASE_NAMES[base]}" if base in BASE_NAMES else noun
     usable = base in _USABLE and details.get("layout") not in _UNUSABLE_LAYOUTS
     return Identity(kind, base, what, f"--{kind}" if usable else "", details=details)
@@ -181,7 +181,7 @@ def _controlnet(shapes: Shapes) -> Identity | None:
 
 
 def _checkpoint(shapes: Shapes) -> Identity | None:
-    """A UNet in the layout of the original code, most often with VAE and text encoders beside it."""
+    """A UNet in the layout of the original code, most often together with VAE and text encoders."""
     prefix = UNET_PREFIX if f"{UNET_PREFIX}input_blocks.0.0.weight" in shapes else ""
     first = shapes.get(f"{prefix}input_blocks.0.0.weight")
     if first is None or len(first) != 4:

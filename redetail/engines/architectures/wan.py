@@ -40,7 +40,7 @@ _LIGHTNING: Mapping[str, Any] = {**_LOW_NOISE, "steps": 4, "cfg": 1.0}
 
 
 def transformer_folder(folder: Path) -> Path | None:
-    """The folder of the transformer that is used of a model, and None where there is none of Wan."""
+    """The folder of the transformer that is used; None if the model has none of Wan."""
     for name in TRANSFORMERS:
         config = folder / name / "config.json"
         if os.path.isfile(config) and class_name(read_config(config)) == "WanTransformer3DModel":

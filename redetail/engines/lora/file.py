@@ -9,7 +9,7 @@ The layouts are facts of the published files::
 and ``lora_te_...`` or ``text_encoder. ...`` for the text encoder. Of video transformers (Wan)::
 
     lora_unet_blocks_0_self_attn_q.lora_down.weight       kohya's scripts (musubi-tuner)
-    diffusion_model.blocks.0.self_attn.q.lora_A.weight    ComfyUI, lightx2v; ``.diff`` and ``.diff_b`` beside them
+    diffusion_model.blocks.0.self_attn.q.lora_A.weight    ComfyUI, lightx2v; ``.diff`` and ``.diff_b`` next to them
     transformer.blocks.0.attn1.to_q.lora_A.weight         diffusers
 
 A layer is known here by its part and by its name with underscores for dots, which all layouts share.

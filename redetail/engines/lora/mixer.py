@@ -150,7 +150,7 @@ class LoraMixer:
         owner.patch = lambda weight: _merged(weight, found)
 
     def _shape(self, layer: Layer, name: str) -> torch.Size | None:
-        """Of a parameter; None where there is none of that name."""
+        """Of a parameter; None if there is none of that name."""
         owner = self._layers.get(layer)
         if name == "weight" and isinstance(owner, Fp8Layer):
             return owner.shape
@@ -219,7 +219,7 @@ def _changes_of(lora: LoraFile, layer: Layer) -> Iterator[_Change]:
 
 
 def _changed(lora: WeightedFile) -> int:
-    """When the file was written last; 0 where there is none, which reading it will say."""
+    """When the file was written last; 0 if there is none, which reading it will say."""
     return lora.path.stat().st_mtime_ns if os.path.isfile(lora.path) else 0
 
 

@@ -1,4 +1,4 @@
-"""What stands beside the weights of a restoration model: the shape of its network, and how it wants to be run."""
+"""The files next to a restoration model's weights: the shape of its network, and how to run it."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ _NETWORK: Schema = {
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """Defaults that were measured to suit a model, read from the ``card.json`` beside its weights.
+    """Defaults that were measured to suit a model, read from the ``card.json`` next to its weights.
 
     ``defaults``: by the names of :class:`~redetail.settings.Settings`; ``context_length``: frames that its motion
     layers take at once. The rest tells a person what the model is.
@@ -196,5 +196,5 @@ _CARD: Schema = {
 
 
 def read_card(path: Path) -> ModelCard:
-    """The card in a file; raises :class:`~redetail.errors.ModelError` where there is none."""
+    """The card in a file; raises :class:`~redetail.errors.ModelError` if there is none."""
     return ModelCard.from_json(read_text(path), str(path))

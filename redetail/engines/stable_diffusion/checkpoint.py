@@ -62,7 +62,7 @@ class Checkpoint(Protocol):
         ...
 
     def motion(self, placement: Placement) -> StateDict:
-        """The motion layers that lie beside the UNet."""
+        """The motion layers next to the UNet."""
         ...
 
     def vae(self, placement: Placement) -> nn.Module:

@@ -43,7 +43,7 @@ class ShownControls:
         return ShownControls(tuple((control, hint[frames]) for control, hint in self.shown), self.index)
 
     def residuals(self, rows: Tensor, sigma: float, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """What the UNet is given beside its input, by its own names; nothing where no ControlNet acts at ``sigma``.
+        """The UNet's additional inputs, by its own names; empty if no ControlNet acts at ``sigma``.
 
         ``rows``: the UNet's scaled input (B, C, F, h, w). ``inputs``: timestep, encoder_hidden_states (B * F, tokens,
         width) and added_cond_kwargs (each B, n) as the UNet gets them. Several ControlNets add up.

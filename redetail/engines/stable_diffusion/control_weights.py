@@ -94,7 +94,7 @@ def control_names(shapes: Shapes) -> dict[str, str]:
 
 
 def _own_name(name: str) -> str:
-    """The name of what a ControlNet has beside its half of a UNet; "" for anything else."""
+    """The name of what a ControlNet has in addition to its half of a UNet; "" for anything else."""
     stem, _, last = name.rpartition(".")
     if stem in _HINT_ENDS:
         return f"controlnet_cond_embedding.{_HINT_ENDS[stem]}.{last}"

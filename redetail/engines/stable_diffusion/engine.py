@@ -104,7 +104,7 @@ class LoraModel:
         index: StepIndex,
         inpaint: InpaintCondition,
     ) -> DenoiserFor:
-        """As ``condition``, beside ControlNets."""
+        """As ``condition``, with ControlNets."""
         self._mix(settings.loras)
         return self._model.controlled(crops, settings, hints, index, inpaint)
 

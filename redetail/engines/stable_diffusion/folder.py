@@ -3,7 +3,7 @@
 ::
 
     unet/            UNet2DConditionModel, or UNetMotionModel with the motion layers inside
-    motion_adapter/  MotionAdapter, needed beside a UNet2DConditionModel
+    motion_adapter/  MotionAdapter, needed with a UNet2DConditionModel
     vae/             AutoencoderKL or AutoencoderTiny
     text_encoder/    CLIPTextModel
     tokenizer/       vocab.json and merges.txt, or tokenizer.json
@@ -175,7 +175,7 @@ def check_text(unet: Config, texts: Sequence[Config], path: Path) -> None:
 
 
 def refiner_refused(what: str) -> str:
-    """What is said of a file or folder that is Stable Diffusion XL's refiner."""
+    """The message about a file or folder that is Stable Diffusion XL's refiner."""
     return (
         f"{what}, for which no motion module exists; give a complete {SDXL_CONVENTIONS.name} checkpoint instead, "
         "which can refine as well."

@@ -40,7 +40,7 @@ def apply_modes(components: Components, placement: Placement) -> None:
 
 
 def set_up(network: Any, modes: Modes) -> None:
-    """What a UNet and the ControlNets beside it have in common: attention, memory format and compilation."""
+    """What a UNet and its ControlNets have in common: attention, memory format and compilation."""
     if modes.attention == "sliced":
         # A few heads at a time: memory no longer grows with frames and rows, at some cost of speed.
         network.set_attn_processor(require("diffusers").models.attention_processor.SlicedAttnProcessor(_SLICE))

@@ -23,7 +23,7 @@ from redetail.settings import Settings
 class MotionNetwork:
     """A UNetMotionModel as a :class:`~redetail.sampling.ConditionalModel` over :class:`TextCondition`.
 
-    ``path``: how noise is added for it and what it predicts; ``controls``: ControlNets beside it; ``inpaint``
+    ``path``: how noise is added for it and what it predicts; ``controls``: its ControlNets; ``inpaint``
     (F, 5, h, w): what an inpainting network reads after the latents. Both for the frames that it is called with.
     """
 
@@ -54,7 +54,7 @@ class MotionNetwork:
                 hook.remove()
 
     def steered(self, controls: ShownControls, inpaint: Tensor | None = None) -> MotionNetwork:
-        """The same network beside these ControlNets; they see as many frames as it does."""
+        """The same network with these ControlNets, which see as many frames as it does."""
         return MotionNetwork(self._unet, self.path, controls, inpaint)
 
     def __call__(self, x: Tensor, sigma: float, conditions: Sequence[TextCondition], /) -> list[Tensor]:

@@ -21,7 +21,7 @@ from redetail.region import Size
 
 TRANSFORMER, TEXT, VAE = "transformer", "text encoder", "VAE"
 PUBLISHED: Mapping[str, int] = {TEXT: 5_680_910_336, VAE: 126_892_531}
-"""Numbers in what goes with a transformer, where it is not beside it: UMT5-XXL and the VAE of Wan 2.1."""
+"""Parameters of a transformer's companions if they are not next to it: UMT5-XXL and the VAE of Wan 2.1."""
 
 USUAL_FRAMES, USUAL_SIDE = 81, 512
 """The crops that room is left for when the way to use a device is chosen, before any crop is known."""
@@ -94,7 +94,7 @@ class Model:
         return {part: size.of(way) for part, size in self.parts.items()}
 
     def activations(self, frames: int, width: int, height: int) -> dict[str, int]:
-        """Bytes that transformer and VAE take beside their weights while they work on such crops."""
+        """Bytes that transformer and VAE take in addition to their weights while they process such crops."""
         tokens = ((frames + 2) // 4 + 1) * (width * height // 256)
         return {
             TRANSFORMER: tokens * transformer_bytes(self.width, self.itemsize),
@@ -106,7 +106,7 @@ class Model:
         held, work = self.weights(way), self.activations(frames, width, height)
         one = held[TRANSFORMER] // self.experts
         idle = busy = one if way.offload else held[TRANSFORMER]
-        if way.block_offload:  # beside its blocks a transformer has less than the weights of one more
+        if way.block_offload:  # outside its blocks a transformer has less than the weights of one more
             idle, busy = one // self.blocks, 2 * (one // self.blocks)
         if way.offload:
             most = max(busy + work[TRANSFORMER], idle + held[VAE] + work[VAE], idle + held[TEXT])
@@ -193,7 +193,7 @@ def model_of(parts: Iterable[tuple[str, FileFacts]], placement: Placement, exper
 
 
 def files_of(path: Path) -> list[Path]:
-    """A file, or the weight files of a part's folder: of those in half precision beside others, the others."""
+    """A file, or the weight files of a part's folder: if there are those in half precision and others, the others."""
     if not os.path.isdir(path):
         return [path]
     files = sorted(path.glob("*.safetensors"))

@@ -9,7 +9,7 @@ A folder holds::
     tokenizer/       tokenizer.json
     scheduler/       scheduler_config.json: the shift
 
-A file holds a transformer alone; VAE and text encoder are named beside it. They can be named beside a folder too.
+A file holds only a transformer; VAE and text encoder are named in addition to it. They can be added to a folder too.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def open_vae(path: Path) -> Part:
 
 
 def open_text(path: Path) -> TextPart:
-    """The text encoder in a folder or file, with the tokenizer in the file or beside it.
+    """The text encoder in a folder or file, with the tokenizer in the file or next to it.
 
     Raises :class:`~redetail.errors.ModelError` that says what it is instead, or that there is no tokenizer.
     """
@@ -169,8 +169,8 @@ def _tokenizer_for(path: Path) -> Callable[[], Tokenizer]:
     found = tokenizer_beside(path if os.path.isdir(path) else path.parent)
     if found is None:
         raise ModelError(
-            f"The text encoder {path} has no tokenizer; put the model's tokenizer.json beside it, or use the file that "
-            "ComfyUI publishes, which contains one."
+            f"The text encoder {path} has no tokenizer; put the model's tokenizer.json next to it, or use the file "
+            "that ComfyUI publishes, which contains one."
         )
     return partial(open_tokenizer, found)
 

@@ -21,7 +21,7 @@ _FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 
 
 def tokenizer_beside(path: Path) -> Path | None:
-    """The tokenizer that lies in a folder, in its ``tokenizer``, or beside it; None where there is none."""
+    """The tokenizer in a folder, in its ``tokenizer``, or next to it; None if there is none."""
     folders = (path, path / "tokenizer", path.parent, path.parent / "tokenizer")
     return next((folder / name for folder in folders for name in _FILES if os.path.isfile(folder / name)), None)
 

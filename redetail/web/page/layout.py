@@ -18,7 +18,7 @@ from redetail.web.forms import Control, FormField, by_group, several_models, sin
 
 TITLE = "redetail"
 MASK_SHAPE = "mask_shape"
-"""The setting that stands beside what is looked for."""
+"""The setting that is shown next to what to search for."""
 _CARDS = """
 const sync = () => element.querySelectorAll('input[type=checkbox]').forEach(
   box => { box.checked = (props.value.chosen || []).includes(box.value); });

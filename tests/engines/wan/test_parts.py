@@ -120,7 +120,7 @@ def test_names_of_its_authors_mean_the_same_text_encoder(tmp_path: Path, cpu: Pl
             name = name.replace(new, old)
         renamed[name] = tensor
     path = save(tmp_path / "t5.pth", renamed)
-    with pytest.raises(ModelError, match=r"has no tokenizer; put the model's tokenizer\.json beside it"):
+    with pytest.raises(ModelError, match=r"has no tokenizer; put the model's tokenizer\.json next to it"):
         open_text(path)
     (tmp_path / "spiece.model").write_bytes(wan_files.sentencepiece_model())
     part = open_text(path)
