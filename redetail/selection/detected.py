@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from redetail.detection import CutDetector, Detector, detector_label, detector_names, load_detector
 from redetail.detection.cadence import Picture, searched
 from redetail.documents import shown, text
@@ -74,6 +76,9 @@ PLAIN = 0.8
 LEAST_FACENESS, DOUBT = -0.08, 0.5
 """Faceness of a mean descriptor below which a track is not a face, and by how much more it must be for each unit of
 confidence that is missing to PLAIN; set on the half of the labelled clips that is for tuning (docs/subjects.md)."""
+HEAD, SMALLER = 0.9, 0.5
+"""Distance of the centres, in sides of a face, up to which something lies on that face's head or hair, and the share of
+its side that a face in front of or behind it hardly falls below."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,7 @@ def track_detections(
         tracker.update(index, found, cut=index in detections.cuts)
     edges = {detections.start, detections.stop, *detections.cuts}
     tracks = [track for track in tracker.finish() if looks_real(track, sure)]
+    tracks = [track for track in tracks if not any(is_hair(track, other) for other in tracks)]
     return [
         replace(
             region,
@@ -147,3 +153,17 @@ def looks_real(track: Track, sure: float = SURE) -> bool:
     if track.descriptor is None:
         return track.confidence >= min(sure, SURE)
     return faceness(track.descriptor) >= LEAST_FACENESS + DOUBT * (PLAIN - track.confidence)
+
+
+def is_hair(track: Track, other: Track) -> bool:
+    """Whether a track is of something on the head of ``other``, such as a curl or an earring: small, less sure than it,
+    never certain on average, and there only while it is. Other kinds than faces are believed."""
+    if {track.label, other.label} != {"face"} or track.confidence >= min(PLAIN, other.confidence):
+        return False
+    if track.start < other.start or track.stop > other.stop:
+        return False
+    large = other.boxes[track.start - other.start : track.stop - other.start]
+    sides, large_sides = (boxes[:, 2:] - boxes[:, :2] for boxes in (track.boxes, large))
+    apart = np.abs((track.boxes[:, :2] + track.boxes[:, 2:] - large[:, :2] - large[:, 2:]) / 2) / large_sides
+    near = np.median(apart, axis=0).max() <= HEAD
+    return bool(near and np.median(sides.min(axis=1) / large_sides.min(axis=1)) < SMALLER)

@@ -39,12 +39,16 @@ def is_somebody_else(face: Descriptor | None, known: Iterable[Descriptor]) -> bo
 
 
 def joined_people(tracks: Sequence[Track]) -> list[Track]:
-    """The tracks in their order; those that show one person get a common ``person``.
+    """The tracks in their order; those that show one person get a common ``person``, those that have one already first.
 
     The nearest pairs are joined first. A person cannot be in two places: tracks that share a frame are two people
     however alike they look, and a track that shares a frame with any track of a person is somebody else's.
     """
-    groups = {index: [index] for index in range(len(tracks))}
+    known: dict[object, list[int]] = {}
+    groups = {}
+    for index, track in enumerate(tracks):
+        groups[index] = known.setdefault(track if track.person is None else track.person, [])
+        groups[index].append(index)
     for apart, i, j in sorted(_pairs(tracks)):
         one, other = groups[i], groups[j]
         if apart <= JOIN and one is not other and not any(_meet(tracks[a], tracks[b]) for a in one for b in other):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,8 @@ MIN_SURE_SHARE = 0.25
 """Share of its detections in which a subject must be sure, unless some are certain: a hand that looks like a face is
 sure now and then, a face that was seen well may look away for as long as it likes."""
 CERTAIN = 0.8
+HIDDEN = 12
+"""Frames that a subject may go unseen within one track; after more it is a new track of the same person."""
 UNSURE_GAP = 3
 """Frames that what was never sure may be hidden: a hand that looked like a face once is not waited for."""
 STAYED = 0.5
@@ -77,30 +80,34 @@ class Track:
         return self.start + len(self)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _Sighting:
+    """What was seen in frame ``index``, the ``update``-th that was looked at (there may be more frames than that)."""
+
+    index: int
+    update: int
+    found: Detection
+
+
 @dataclass
 class _Candidate:
-    """A track in the making: what was seen, and where it should be next (cx, cy, w, h and the centre's velocity).
+    """A track in the making: what was seen, and where it should be next (cx, cy, w, h and the centre's velocity)."""
 
-    ``born`` and ``alive`` count the frames that were looked at, which may be fewer than the frames there are.
-    """
-
-    seen: list[tuple[int, Detection]]
-    born: int
-    alive: int
+    seen: list[_Sighting]
     state: NDArray[np.float64]
     velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
 
     @property
     def last(self) -> int:
-        return self.seen[-1][0]
+        return self.seen[-1].index
 
     @property
     def label(self) -> str:
-        return self.seen[0][1].label
+        return self.seen[0].found.label
 
     @property
     def descriptors(self) -> list[NDArray[np.float32]]:
-        return [found.descriptor for _, found in self.seen if found.descriptor is not None]
+        return [one.found.descriptor for one in self.seen if one.found.descriptor is not None]
 
     def predicted(self, index: int) -> Box:
         decayed = (1 - VELOCITY_DECAY ** (index - self.last)) / (1 - VELOCITY_DECAY)
@@ -108,10 +115,14 @@ class _Candidate:
         w, h = self.state[2:]
         return Box(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
 
-    @property
-    def density(self) -> float:
-        """Share of the frames looked at, first to last hit, in which it was seen."""
-        return len(self.seen) / (self.alive - self.born + 1)
+    def stretches(self) -> list[list[_Sighting]]:
+        """What was seen, divided where nothing was for more than HIDDEN frames that were looked at."""
+        parts = [[self.seen[0]]]
+        for before, now in pairwise(self.seen):
+            if now.index - before.index > HIDDEN + 1 and now.update - before.update > 1:
+                parts.append([])
+            parts[-1].append(now)
+        return parts
 
     def add(self, index: int, update: int, detection: Detection) -> None:
         steps = index - self.last
@@ -122,8 +133,7 @@ class _Candidate:
         else:
             self.state = expected + POSITION_GAIN * (measured - expected)
             self.velocity = self.velocity + VELOCITY_GAIN * (measured - expected)[:2] / steps
-        self.seen.append((index, detection))
-        self.alive = update
+        self.seen.append(_Sighting(index, update, detection))
 
 
 class Tracker:
@@ -140,6 +150,7 @@ class Tracker:
         if max_gap < 1 or min_hits < 1:
             raise SettingsError(f"max-gap is {max_gap} and min-hits {min_hits}; both must be at least 1.")
         self._sure, self._unsure, self._max_gap, self._min_hits = sure, unsure, max_gap, min_hits
+        self._people = 0
         self._active: list[_Candidate] = []
         self._ended: list[Track] = []
         self._last_index = -1
@@ -182,7 +193,7 @@ class Tracker:
         occupied = [_widened(track.predicted(index)) for track in self._active]
         new = [d for d in sure if d not in matched]
         new += [d for d in unsure if d not in matched and not _near(d.box, occupied)]
-        self._active += [_Candidate([(index, d)], self._update, self._update, _state(d.box)) for d in new]
+        self._active += [_Candidate([_Sighting(index, self._update, d)], _state(d.box)) for d in new]
 
     def _match(
         self, index: int, tracks: Sequence[_Candidate], detections: Sequence[Detection], least: float
@@ -201,19 +212,24 @@ class Tracker:
 
     def _patience(self, track: _Candidate) -> int:
         """Frames that a track may be hidden."""
-        known = any(found.confidence >= self._sure for _, found in track.seen)
+        known = any(one.found.confidence >= self._sure for one in track.seen)
         return self._max_gap if known else min(self._max_gap, UNSURE_GAP)
 
     def _end(self, candidates: Sequence[_Candidate]) -> None:
-        self._ended += [_track(candidate) for candidate in candidates if self._credible(candidate)]
+        for candidate in candidates:
+            self._people += 1
+            credible = [part for part in candidate.stretches() if self._credible(part)]
+            person = self._people if len(credible) > 1 else None
+            self._ended += [_track(part, person) for part in credible]
 
-    def _credible(self, candidate: _Candidate) -> bool:
+    def _credible(self, seen: Sequence[_Sighting]) -> bool:
         """Whether it was seen often enough, and with enough confidence, to be a subject."""
         needed = min(self._min_hits, self._update - self._shot_began)
-        confidences = np.array([detection.confidence for _, detection in candidate.seen])
+        confidences = np.array([one.found.confidence for one in seen])
         sure, certain = int((confidences >= self._sure).sum()), int((confidences >= CERTAIN).sum())
-        often = len(confidences) >= needed and candidate.density >= MIN_DENSITY
-        return often and sure >= needed / 2 and (sure >= MIN_SURE_SHARE * len(confidences) or certain >= needed)
+        density = len(seen) / (seen[-1].update - seen[0].update + 1)
+        often = len(seen) >= needed and density >= MIN_DENSITY
+        return often and sure >= needed / 2 and (sure >= MIN_SURE_SHARE * len(seen) or certain >= needed)
 
 
 def _overlap(track: _Candidate, index: int, detection: Detection, update: int) -> float:
@@ -221,10 +237,10 @@ def _overlap(track: _Candidate, index: int, detection: Detection, update: int) -
 
     ``update`` is the one before: a face that was seen there, nearly in the same place, needs no descriptor.
     """
-    moved, rested = track.predicted(index), track.seen[-1][1].box
+    moved, rested = track.predicted(index), track.seen[-1].found.box
     if detection.label != track.label or _area_ratio(moved, detection.box) > MAX_AREA_RATIO:
         return 0.0
-    stayed = track.alive == update and rested.iou(detection.box) >= STAYED
+    stayed = track.seen[-1].update == update and rested.iou(detection.box) >= STAYED
     if not stayed and is_somebody_else(detection.descriptor, track.descriptors):
         return 0.0
     return max(_widened(box).iou(_widened(detection.box)) for box in (moved, rested))
@@ -249,18 +265,21 @@ def _area_ratio(one: Box, other: Box) -> float:
     return large / small if small > 0 else math.inf
 
 
-def _track(candidate: _Candidate) -> Track:
+def _track(seen: Sequence[_Sighting], person: int | None) -> Track:
     """The finished track, gaps filled linearly."""
-    indices = np.array([index for index, _ in candidate.seen])
-    boxes = np.array([detection.box.as_tuple() for _, detection in candidate.seen])
+    indices = np.array([one.index for one in seen])
+    boxes = np.array([one.found.box.as_tuple() for one in seen])
     frames = np.arange(indices[0], indices[-1] + 1)
-    filled = np.stack([np.interp(frames, indices, column) for column in boxes.T], axis=1)
-    confidence = float(np.mean([detection.confidence for _, detection in candidate.seen]))
-    described = candidate.descriptors
-    descriptor = np.asarray(np.mean(described, axis=0), np.float32) if described else None
-    detected = np.isin(frames, indices)
+    described = [one.found.descriptor for one in seen if one.found.descriptor is not None]
     return Track(
-        candidate.label, confidence, int(indices[0]), filled, detected, descriptor=descriptor, described=len(described)
+        seen[0].found.label,
+        confidence=float(np.mean([one.found.confidence for one in seen])),
+        start=int(indices[0]),
+        boxes=np.stack([np.interp(frames, indices, column) for column in boxes.T], axis=1),
+        detected=np.isin(frames, indices),
+        person=person,
+        descriptor=np.mean(described, axis=0, dtype=np.float32) if described else None,
+        described=len(described),
     )
 
 

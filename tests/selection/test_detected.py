@@ -15,6 +15,7 @@ from redetail.selection.detected import (
     Detections,
     DetectorSelection,
     detect_frames,
+    is_hair,
     looks_real,
     track_detections,
 )
@@ -100,6 +101,23 @@ def test_a_small_face_must_be_sure_on_average_and_other_kinds_are_believed():
     assert not looks_real(track("face", 0.59, None))
     assert looks_real(track("face", 0.5, None), sure=0.4)
     assert looks_real(track("hand", 0.3, None))
+
+
+def test_a_small_doubtful_face_on_the_head_of_another_is_hair():
+    head = [(100, 100, 200, 220)] * 20
+    curl = [(180, 110, 215, 150)] * 10
+
+    def faces(boxes, confidence, start=0, label="face"):
+        return Track(label, confidence, start, np.array(boxes, np.float64), np.ones(len(boxes), bool))
+
+    assert is_hair(faces(curl, 0.7, 5), faces(head, 0.9))
+    assert not is_hair(faces(head, 0.9), faces(curl, 0.7, 5))
+    assert not is_hair(faces(curl, 0.8, 5), faces(head, 0.9))  # sure on average: somebody behind
+    assert not is_hair(faces(curl, 0.7, 5), faces(head, 0.65))  # surer than the large one
+    assert not is_hair(faces(curl, 0.7, 12), faces(head, 0.9))  # still there without it
+    assert not is_hair(faces([(240, 110, 275, 150)] * 10, 0.7, 5), faces(head, 0.9))  # beside the head
+    assert not is_hair(faces([(160, 90, 230, 170)] * 10, 0.7, 5), faces(head, 0.9))  # nearly as large
+    assert not is_hair(faces(curl, 0.7, 5, "hand"), faces(head, 0.9, label="hand"))
 
 
 @pytest.mark.parametrize("softness", [1, 2, 3])

@@ -42,6 +42,21 @@ def test_a_gap_that_is_too_long_ends_the_track() -> None:
     assert [(t.start, t.stop) for t in tracked(frames, max_gap=11)] == [(0, 30)]
 
 
+def test_a_subject_that_is_unseen_for_long_is_two_tracks_of_one_person() -> None:
+    for hidden, spans in ((12, [(0, 40 + 12, None)]), (13, [(0, 20, 1), (33, 53, 1)])):
+        frames = [[face(100, 80)]] * 20 + [[]] * hidden + [[face(100, 80)]] * 20
+        assert [(t.start, t.stop, t.person) for t in tracked(frames)] == spans
+    every_20th = Tracker()  # frames that were not looked at hide nobody
+    for index in range(0, 200, 20):
+        every_20th.update(index, [face(100, 80)])
+    assert [(t.start, t.stop) for t in every_20th.finish()] == [(0, 181)]
+
+
+def test_a_late_glimpse_does_not_undo_a_track() -> None:
+    frames = [[face(100, 80)]] * 12 + [[]] * 23 + [[face(100, 80)]] * 2 + [[]] * 10
+    assert [(t.start, t.stop, t.person) for t in tracked(frames)] == [(0, 12, None)]
+
+
 def test_what_was_never_sure_is_not_waited_for() -> None:
     hand, later = face(100, 80, confidence=0.4), face(104, 80)
     frames = [[hand]] * 3 + [[]] * 6 + [[later]] * 20
