@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from redetail.identity.descriptor import MIN_SIDE, FaceDescriber
 from redetail.region import Detection
 
-SOON, EVERY = 4, 30
-"""Frames between the first two descriptions of a face that stays where it was, and between all others: a mean of two
-is worth far more than one description, that of ten hardly more; each costs as much as two searches."""
+SOON, EVERY = 5, 60
+"""Frames between the first two descriptions of a face that stays where it was, and between all others. A mean of two
+is worth far more than one description, that of ten hardly more. SOON is the step of searches (detection.cadence): a
+face between two searches may have interpolated landmarks."""
 STAYED = 0.5
 """Intersection over union with a face of the frame before from which it is taken for the same one."""
 MIN_CONFIDENCE = 0.6

@@ -6,6 +6,7 @@ They are biometric data. They stay in memory, with the subjects that were found;
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,10 +29,7 @@ SAME = 0.6
 
 
 class FaceDescriber:
-    """Describes faces, with the bundled network on the CPU; it is loaded when the first face comes."""
-
-    def __init__(self) -> None:
-        self._network: FaceNetwork | None = None
+    """Describes faces, with the bundled network on the CPU; it is loaded when the first face of the process comes."""
 
     def describe(self, frame: NDArray[np.uint8] | NDArray[np.uint16], landmarks: Points) -> Descriptor:
         """The descriptor (128,) of the face with these landmarks (5, 2) in an RGB frame (H, W, 3).
@@ -39,12 +37,15 @@ class FaceDescriber:
         Landmarks are x, y in pixels of the frame, as :attr:`redetail.region.Detection.landmarks` has them. Raises
         :class:`~redetail.errors.RegionError` for landmarks of another shape.
         """
-        if self._network is None:
-            from redetail.identity.network import load_face_network  # imports torch
-
-            self._network = load_face_network()
         face = aligned_face(frame, np.asarray(landmarks, np.float64), CHIP)
-        return self._network.described(face)
+        return _network().described(face)
+
+
+@cache
+def _network() -> FaceNetwork:
+    from redetail.identity.network import load_face_network  # imports torch
+
+    return load_face_network()
 
 
 def distance(one: Descriptor, other: Descriptor) -> float:
