@@ -49,12 +49,16 @@ class ImageSource:
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Frames ``start`` to ``stop`` (excluded)."""
-        for index in range(*slice(start, stop).indices(len(self._frames))):
+        for index in self.indices(start, stop):
             pixels = _to_16_bits(self._frames[index, ..., :3], index, self._name)
             if self._overlay is not None and self._box is not None:
                 x1, y1, x2, y2 = (int(side) for side in self._box.as_tuple())
                 pixels[y1:y2, x1:x2] = _to_16_bits(self._overlay(index), index, "segs")
             yield Frame(index, index, pixels, 1)
+
+    def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
+        """Their indices."""
+        yield from range(*slice(start, stop).indices(len(self._frames)))
 
     def index_at(self, seconds: Fraction) -> int:
         """The first frame at ``seconds`` or later; how many there are if none is."""

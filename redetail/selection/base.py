@@ -86,13 +86,16 @@ class Search:
 
     def frames(self) -> Iterator[Frame]:
         """Decode the frames; raises :class:`~redetail.errors.InputError` where the part holds none."""
-        total = self._span.estimated_frames(self._source.info)
         start = stop = None
-        frames = ahead(self._span.select(self._source))
-        for frame in with_progress(frames, total, "detect", self._progress, self._cancel):
+        for frame in self._reported(ahead(self._span.select(self._source))):
             start, stop = frame.index if start is None else start, frame.index + 1
             yield frame
         self._range = start or 0, stop or 0
+
+    def _reported(self, items: Iterator[T]) -> Iterator[T]:
+        """One for each frame of the part, with progress."""
+        total = self._span.estimated_frames(self._source.info)
+        return with_progress(items, total, "detect", self._progress, self._cancel)
 
     def part(self, start: int, stop: int) -> Iterator[Frame]:
         """Decode some of the frames again."""
@@ -112,9 +115,9 @@ class Search:
     def frame_range(self) -> tuple[int, int]:
         """Indices of the first frame and after the last one, found by reading them all: containers only estimate."""
         if self._range is None:
-            for _ in self.frames():
-                pass
-        assert self._range is not None, "reading all frames sets it"
+            indices = self._reported(self._span.indices(self._source))
+            first = next(indices)  # a part without frames raises
+            self._range = first, max(indices, default=first) + 1
         return self._range
 
 

@@ -111,6 +111,10 @@ class FrameSource(Protocol):
         """Frames start (included) to stop (excluded) in display order; each call starts over."""
         ...
 
+    def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
+        """The index of each frame that :meth:`frames` would give, without the cost of their pixels."""
+        ...
+
     def index_at(self, seconds: Fraction) -> int:
         """The first frame that is shown ``seconds`` after the first one or later; the number of frames if none is."""
         ...

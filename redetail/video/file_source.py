@@ -62,9 +62,21 @@ class FileSource:
 
         Where the container lists its frames, decoding begins at a key frame shortly before ``start``.
         """
-        self._fingerprint.check()
         orientation = self._probed.orientation
         decoder = Decoder(self.info.bit_depth > 8)
+        for index, pts, frame, duration in self._passed(start, stop):
+            pixels = orientation.upright(decoder(frame))
+            native = NativeFrame(frame, orientation, pixels) if self.info.pixel_format else None
+            yield Frame(index, pts, pixels, duration, native)
+
+    def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
+        """The same frames, decoded but not converted to RGB."""
+        for index, *_ in self._passed(start, stop):
+            yield index
+
+    def _passed(self, start: int, stop: int | None) -> Iterator[tuple[int, int | None, av.VideoFrame, int | None]]:
+        """Index, pts, decoded picture and duration of the frames of a pass, which is judged at its end."""
+        self._fingerprint.check()
         clock = self._clock()
         with self._opened_at(partial(go_to_index, index=start)) as (container, key):
             tally = Tally(self.info, key.index)
@@ -74,9 +86,7 @@ class FileSource:
                 if index < start:
                     continue
                 self._check_size(frame, index)
-                pixels = orientation.upright(decoder(frame))
-                native = NativeFrame(frame, orientation, pixels) if self.info.pixel_format else None
-                yield Frame(index, pts, pixels, self._duration(container, frame, following), native)
+                yield index, pts, frame, self._duration(container, frame, following)
             self._finish(tally, container)
 
     def _finish(self, tally: Tally, container: InputContainer) -> None:

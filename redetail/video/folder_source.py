@@ -78,9 +78,13 @@ class FolderSource:
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Images ``start`` to ``stop`` (excluded), upright."""
         decoder = Decoder(self.info.bit_depth > 8)
-        for index in range(*slice(start, stop).indices(len(self._images))):
+        for index in self.indices(start, stop):
             self._fingerprints[index].check()
             yield Frame(index, index, self._read(self._images[index], decoder), 1)
+
+    def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
+        """Their indices."""
+        yield from range(*slice(start, stop).indices(len(self._images)))
 
     def index_at(self, seconds: Fraction) -> int:
         """The first frame at ``seconds`` or later; the number of frames if none is."""

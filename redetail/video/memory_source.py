@@ -39,8 +39,12 @@ class ArraySource:
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Frames ``start`` to ``stop`` (excluded)."""
-        for index in range(*slice(start, stop).indices(len(self._frames))):
+        for index in self.indices(start, stop):
             yield Frame(index, index, _as_pixels(self._frames[index], index), 1)
+
+    def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
+        """Their indices."""
+        yield from range(*slice(start, stop).indices(len(self._frames)))
 
     def index_at(self, seconds: Fraction) -> int:
         """The first frame at ``seconds`` or later; the number of frames if none is."""

@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TypeVar
 
 from redetail.documents import shown
 from redetail.errors import InputError, SettingsError
 from redetail.video.base import Frame, FrameSource, VideoInfo
 
+_T = TypeVar("_T", Frame, int)
 Position = float | int | str
 FURTHEST = 10**9
 """Seconds or frames: thirty years."""
@@ -72,7 +74,17 @@ class Span:
 
     def select(self, source: FrameSource) -> Iterator[Frame]:
         """The frames of the part, judged by their own time stamps; InputError if there is none."""
-        frames = source.frames(self._first.index(source), None if self._last is None else self._last.index(source))
+        return self._filled(source.frames(*self._ends(source)))
+
+    def indices(self, source: FrameSource) -> Iterator[int]:
+        """The index of each of these frames, without the cost of their pixels."""
+        return self._filled(source.indices(*self._ends(source)))
+
+    def _ends(self, source: FrameSource) -> tuple[int, int | None]:
+        return self._first.index(source), None if self._last is None else self._last.index(source)
+
+    def _filled(self, frames: Iterator[_T]) -> Iterator[_T]:
+        """The same, unless there are none."""
         first = next(frames, None)
         if first is None:
             end = "the clip's end" if self.end is None else f"end {self.end}"

@@ -59,7 +59,7 @@ class WebPSource:
         self._fingerprint.check()
         with self._open() as image:
             pts = sum(self._durations[:start])
-            for index in range(*slice(start, stop).indices(len(self._durations))):
+            for index in self.indices(start, stop):
                 try:
                     image.seek(index)
                     pixels = np.array(image.convert("RGB"))
@@ -71,6 +71,10 @@ class WebPSource:
                 yield Frame(index, pts, pixels, self._durations[index])
                 pts += self._durations[index]
         self._fingerprint.check()
+
+    def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
+        """Their indices."""
+        yield from range(*slice(start, stop).indices(len(self._durations)))
 
     def index_at(self, seconds: Fraction) -> int:
         """The first frame at ``seconds`` or later; the number of frames if none is."""

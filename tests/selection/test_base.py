@@ -1,5 +1,7 @@
 """Finding what is selected."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,9 +12,11 @@ from redetail.selection.base import InMemory
 from redetail.selection.boxes import BoxSelection
 from redetail.selection.detected import DetectorSelection
 from redetail.selection.masks import MaskSelection
-from redetail.video import array_source
+from redetail.video import array_source, open_source
+from redetail.video.color import Decoder
 from redetail.video.span import Span
 
+CLIP = Path(__file__).parents[1] / "data" / "clips" / "guitarist.mp4"
 SOURCE = array_source(np.zeros((3, 40, 60, 3), np.uint8))
 
 
@@ -30,6 +34,13 @@ def test_the_range_is_read_not_believed() -> None:
     assert search(Span("1f", "2f")).frame_range() == (1, 2)
     with pytest.raises(InputError, match="no frame between start 9"):
         search(Span(9)).frame_range()
+
+
+def test_counting_frames_does_not_convert_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = open_source(CLIP)
+    monkeypatch.setattr(Decoder, "__call__", lambda *_: pytest.fail("a picture was converted"))
+    assert Search(source, Span(), 2.0).frame_range() == (0, 69)
+    assert Search(source, Span("20f", "31f"), 2.0).frame_range() == (20, 31)
 
 
 def test_frames_are_read_once_for_all_selections() -> None:

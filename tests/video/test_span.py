@@ -27,8 +27,11 @@ class Timed:
         return ()
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        for index in range(*slice(start, stop).indices(len(self._stamps))):
+        for index in self.indices(start, stop):
             yield Frame(index, self._stamps[index], PIXELS)
+
+    def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
+        yield from range(*slice(start, stop).indices(len(self._stamps)))
 
     def index_at(self, seconds: Fraction) -> int:
         return sum((stamp - self._stamps[0]) * INFO.time_base < seconds for stamp in self._stamps)

@@ -44,6 +44,7 @@ def test_a_range_is_a_slice_of_the_whole(make_clip, gradients, start, stop):
     assert [frame.index for frame in part] == list(range(9))[start:stop]
     assert all((frame.pixels == whole[frame.index].pixels).all() for frame in part)
     assert [frame.pts for frame in part] == [frame.pts for frame in whole[start:stop]]
+    assert list(source.indices(start, stop)) == [frame.index for frame in part]
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

@@ -23,7 +23,7 @@ from redetail.region import Size
 
 TOGETHER = 16
 """Frames whose pixels and whose neighbours are in memory at once, of small crops: neighbours take the most."""
-_PIXELS_TOGETHER = TOGETHER * 256 * 256
+_PIXELS_TOGETHER = 4 * 256 * 256
 
 
 def no_tick() -> None:
