@@ -52,7 +52,8 @@ def main() -> None:
                 settings=settings,
             )
         )
-        declared = cost.stretch_bytes * pixels + cost.window_bytes * min(frames, 16) * height * width
+        window = cost.window_bytes * min(frames, 16) * height * width
+        declared = cost.stretch_bytes * pixels + window + cost.request_bytes
         told = {
             "frames": frames,
             "size": f"{width}x{height}",

@@ -41,12 +41,14 @@ class Cost:
     """How much main memory requests take in addition to the loaded models, for estimates on the safe side.
 
     ``stretch_bytes``: for each pixel of all frames of a request; ``window_bytes``: in addition, for each pixel of the
-    frames that are sampled together; 0 where that is little, as it is for an engine whose device has its own memory.
+    frames that are sampled together; ``request_bytes``: in addition to both, at any size; 0 if that is little, as it
+    is for an engine whose device has its own memory.
     ``even``: whether time is in proportion to pixels, so that a small request tells how long a large one takes.
     """
 
     stretch_bytes: int = 0
     window_bytes: int = 0
+    request_bytes: int = 0
     even: bool = False
 
 

@@ -84,7 +84,8 @@ class MemoryBudget:
 
     def _request(self, pixels: int, frames: int, window: int) -> int:
         """Bytes for a stretch of ``frames`` crops of this many pixels, sampled in windows of ``window`` frames."""
-        return pixels * (self.cost.stretch_bytes * frames + self.cost.window_bytes * min(frames, window))
+        each = self.cost.stretch_bytes * frames + self.cost.window_bytes * min(frames, window)
+        return pixels * each + self.cost.request_bytes
 
     def _longest(self, pixels: int, frames: int, window: int) -> int:
         """The most frames of a stretch that fit."""
@@ -93,7 +94,7 @@ class MemoryBudget:
             return frames
         each = pixels * (self.cost.stretch_bytes if fitting else self.cost.stretch_bytes + self.cost.window_bytes)
         beside = pixels * self.cost.window_bytes * window if fitting else 0
-        return (self._for_requests - beside) // each
+        return (self._for_requests - self.cost.request_bytes - beside) // each
 
     def _refused(self, crop: CropPlan, budgets: Budgets, size_multiple: int) -> SettingsError:
         needed = self._least(crop, budgets)

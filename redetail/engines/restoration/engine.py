@@ -25,9 +25,9 @@ from redetail.machine import give_back_memory
 from redetail.sampling import Denoiser, NoisePath, VarianceExploding, sampler_names, scheduler_names
 from redetail.settings import Settings
 
-_COST = Cost(stretch_bytes=110, window_bytes=260, even=True)
+_COST = Cost(stretch_bytes=130, window_bytes=110, request_bytes=190_000_000, even=True)
 """Measured (benchmarks/engine_memory.py) and rounded up: latents and what was seen of the crops for all frames, the
-layers of the network for those of a window."""
+layers of the network for those of a window, and what is read of the crops at once."""
 
 
 class RestorationModel:
