@@ -72,7 +72,7 @@ class Search:
         """All that the second model sees at the middle of the boxes, (H, W)."""
         wrapper = getattr(self.sam_model, "sam_wrapper", self.sam_model)
         if not callable(getattr(wrapper, "predict", None)):
-            raise InputError("sam_model_opt is not a SAM_MODEL (it cannot predict); connect a loader of such models.")
+            raise InputError("sam_model_opt is not a SAM_MODEL (it cannot predict); connect a SAM model loader.")
         pixels = (image[0, ..., :3].float().clamp(0, 1) * 255).to(torch.uint8).numpy()
         canvas = np.zeros(pixels.shape[:2], np.float32)
         _call(wrapper, "prepare_device")
