@@ -61,7 +61,7 @@ def write_clip(path: str, frames: int) -> None:
 
 
 def command_line(clip: str, folder: str) -> dict[str, Any]:
-    """``redetail detail`` from file to file: all that its process holds."""
+    """``redetail detail`` from file to file: everything that its process holds."""
     command = [sys.executable, "-m", "redetail", "detail", clip, "-o", f"{folder}/out.mp4", "--device", "cpu"]
     process = subprocess.Popen(command, cwd=ROOT)
     _, code, usage = os.wait4(process.pid, 0)

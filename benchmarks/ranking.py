@@ -1,4 +1,4 @@
-"""Whether ``redetail evaluate`` puts clips in the right order where nobody tells it the original.
+"""Whether ``redetail evaluate`` puts clips in the right order without the original.
 
     python benchmarks/ranking.py --media FOLDER
 

@@ -32,7 +32,7 @@ def resident_memory() -> int:
 
 
 def give_back_memory() -> None:
-    """Give memory that was freed back to the system, where the C library keeps it (glibc).
+    """Return freed memory to the system if the C library keeps it (glibc).
 
     It keeps blocks of up to 32 MB, in pieces that the next, larger tensors do not fit into: a quarter of the bundled
     engine's peak.

@@ -29,7 +29,7 @@ SAME = 0.6
 
 
 class FaceDescriber:
-    """Describes faces, with the bundled network on the CPU; it is loaded when the first face of the process comes."""
+    """Describes faces, with the bundled network on the CPU; it is loaded for the first face of the process."""
 
     def describe(self, frame: NDArray[np.uint8] | NDArray[np.uint16], landmarks: Points) -> Descriptor:
         """The descriptor (128,) of the face with these landmarks (5, 2) in an RGB frame (H, W, 3).

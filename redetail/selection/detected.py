@@ -74,11 +74,11 @@ class DetectorSelection(Selection):
 PLAIN = 0.8
 """Mean confidence of a track from which its face is believed, whatever its descriptor."""
 LEAST_FACENESS, DOUBT = -0.08, 0.5
-"""Faceness of a mean descriptor below which a track is not a face, and by how much more it must be for each unit of
-confidence that is missing to PLAIN; set on the half of the labelled clips that is for tuning (docs/subjects.md)."""
+"""Faceness of a mean descriptor below which a track is not a face, and how much more it needs for each unit by which its
+confidence is below PLAIN; set on the tuning half of the labelled clips (docs/subjects.md)."""
 HEAD, SMALLER = 0.9, 0.5
 """Distance of the centres, in sides of a face, up to which something lies on that face's head or hair, and the share of
-its side that a face in front of or behind it hardly falls below."""
+its side below which another face in front of or behind it hardly ever is."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def looks_real(track: Track, sure: float = SURE) -> bool:
 
 def is_hair(track: Track, other: Track) -> bool:
     """Whether a track is of something on the head of ``other``, such as a curl or an earring: small, less sure than it,
-    never certain on average, and there only while it is. Other kinds than faces are believed."""
+    never certain on average, and there only while it is. Kinds other than faces are never hair."""
     if {track.label, other.label} != {"face"} or track.confidence >= min(PLAIN, other.confidence):
         return False
     if track.start < other.start or track.stop > other.stop:

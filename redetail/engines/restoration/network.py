@@ -186,8 +186,8 @@ class RestorationUNet(nn.Module):
         return self.latent_scale[None, :, None, None]
 
     def _guess(self, latents: Tensor, sigma: Tensor) -> _Guess:
-        """What the latents tell at noise levels (N,)."""
-        # The best linear guess of the clean coefficients: noise that tells nothing hardly enters, so that at high
+        """The best guess from the latents alone at noise levels (N,)."""
+        # The best linear guess of the clean coefficients: uninformative noise hardly enters, so that at high
         # noise levels the network is a restorer of the crop from the first step on.
         trust = self._scale**2 / (self._scale**2 + (sigma**2)[:, None, None, None])
         guess = trust * self._transformed(latents, self.basis)
