@@ -74,8 +74,8 @@ class DetectorSelection(Selection):
 PLAIN = 0.8
 """Mean confidence of a track from which its face is believed, whatever its descriptor."""
 LEAST_FACENESS, DOUBT = -0.08, 0.5
-"""Faceness of a mean descriptor below which a track is not a face, and how much more it needs for each unit by which its
-confidence is below PLAIN; set on the tuning half of the labelled clips (docs/subjects.md)."""
+"""Faceness of a mean descriptor below which a track is not a face, and how much more it needs for each unit by which
+its confidence is below PLAIN; set on the tuning half of the labelled clips (docs/subjects.md)."""
 HEAD, SMALLER = 0.9, 0.5
 """Distance of the centres, in sides of a face, up to which something lies on that face's head or hair, and the share of
 its side below which another face in front of or behind it hardly ever is."""
