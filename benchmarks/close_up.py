@@ -82,7 +82,7 @@ def nodes(frames: int) -> dict[str, Any]:
     given = torch.empty((frames, HEIGHT, WIDTH, 3))
     for index, picture in enumerate(enlarged(frames)):
         given[index] = torch.from_numpy(picture) / 255
-    widgets = {name: options[1]["default"] for name, options in _widgets(RedetailDetailer).items()}
+    widgets = {"sampler_name": "euler", "scheduler": "normal", **_defaults(RedetailDetailer)}
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
     with torch.inference_mode():
         (found,) = RedetailTrack.doit(given, 1.8, 1, 0.5, 16, 0.0, "pixels", False)
@@ -94,9 +94,10 @@ def nodes(frames: int) -> dict[str, Any]:
     return {"frames_in_and_out_mib": round(both / MIB), "beside_them_mib": round((status("VmHWM") - both) / MIB)}
 
 
-def _widgets(node: Any) -> dict[str, Any]:
-    """The inputs of a node that have a default, of those that it needs."""
-    return {name: options for name, options in node.INPUT_TYPES()["required"].items() if "default" in options[-1]}
+def _defaults(node: Any) -> dict[str, Any]:
+    """The widgets of a node that it needs and that have a default."""
+    needed = node.INPUT_TYPES()["required"].items()
+    return {name: options[1]["default"] for name, options in needed if "default" in options[-1]}
 
 
 def crop_at(max_size: int, frames: int) -> dict[str, Any]:

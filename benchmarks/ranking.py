@@ -3,8 +3,9 @@
     python benchmarks/ranking.py --media FOLDER
 
 The reserved clips of the training (training/subjects.py) are softened to half their size and back, and detailed with
-the bundled model. Original, detailed and softened clip are compared without naming the original. Prints the figures
-and the order that was found for each clip. ``--media``: folders with the files of comfyui-workflow-templates-media-*.
+the bundled model: the faces that are found, or where none is, the box that the training is measured on. Original,
+detailed and softened clip are compared without naming the original. Prints the figures and the order that was found
+for each clip. ``--media``: folders with the files of comfyui-workflow-templates-media-*.
 """
 
 from __future__ import annotations
@@ -17,11 +18,18 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "training")]
 
 from degrade import damage, resize  # noqa: E402
-from subjects import SOFTENINGS, reserved_clips  # noqa: E402
+from subjects import SIDE, SOFTENINGS, Clip, face_window, reserved_clips  # noqa: E402
 
 import redetail  # noqa: E402 - found beside this file
 
+YUNET = ROOT / "redetail" / "bundled" / "yunet" / "face_detection_yunet_2023mar.onnx"
 RIGHT = ["original", "detailed", "source"]
+
+
+def box_of(clip: Clip) -> tuple[int, int, int, int]:
+    """The window round the face of a clip (F, h, w, 3), or in its middle."""
+    left, top = face_window(clip, YUNET)
+    return left, top, left + SIDE, top + SIDE
 
 
 def main() -> None:
@@ -35,8 +43,9 @@ def main() -> None:
     clips = reserved_clips(options.media, options.frames)
     for name, clip in clips.items():
         softened = resize(damage(clip, SOFTENINGS[options.softening]).coded, clip.shape[1:3], "cubic")
-        detailed = redetail.detail(softened, engine=engine).frames
-        measured = redetail.compare(softened, {"detailed": detailed, "original": clip})
+        where = {} if redetail.plan(softened, engine=engine).crops else {"box": box_of(clip)}
+        detailed = redetail.detail(softened, engine=engine, **where).frames
+        measured = redetail.compare(softened, {"detailed": detailed, "original": clip}, **where)
         right += list(measured.ranking) == RIGHT
         sharp = {
             one.name: [subject and round(subject.sharpness, 2) for subject in one.subjects] for one in measured.clips

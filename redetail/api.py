@@ -68,8 +68,7 @@ def detail(
       ``box``: one box x1, y1, x2, y2 in pixels or several;
       ``follow``: "x1,y1,x2,y2@time" or several: what such a box shows is followed;
       ``detector``: an ONNX file, "FILE.onnx:threshold"; ``mask``: a picture, a video or an array;
-      ``segs``: segments of another tool;
-      ``tracks``: a document of ``redetail track``. They say who is found.
+      ``segs``: segments of another tool; ``tracks``: a document of ``redetail track``. They say who is found.
     - ``only`` and ``skip``: numbers or labels of those found; ``detector_classes``: names of classes;
       ``min_confidence`` (0..1), ``min_size`` (pixels); ``only_smaller_than`` (pixels, frame by frame);
       ``only_softer_than`` (measured sharpness, 1 is sharp);
@@ -83,11 +82,11 @@ def detail(
       subjects), "side" (whole frames side by side), "split" or "wipe" (one frame, split by a line);
     - ``report``: also write the report, as JSON or as a page (.html);
       ``save_hints``: also pictures of what ControlNets were shown, into this folder.
-    - ``scale``: how much larger the output is than the source: a factor from 1 to 8, or its height in pixels.
+    - ``scale``: how much larger the output is than the source: a factor from 1 to 8, or its height in pixels;
+      ``background``: what enlarges it outside the subjects, "lanczos" (a filter) or "model" (in overlapping tiles).
     - ``encode``: :class:`redetail.EncodeOptions`, how the output is coded (None: as suits source and container).
     - ``strict``: refuse a source that is damaged or shorter than it announces, instead of going on with a fault.
-    - every setting of :class:`redetail.Settings`, and ``preset``, one of those that the model's
-      family has (``engine.capabilities.presets``).
+    - every setting of :class:`redetail.Settings`, and ``preset``, one of ``engine.capabilities.presets``.
 
     Raises :class:`redetail.RedetailError` (see :mod:`redetail.errors`) in one sentence, and
     :class:`redetail.Cancelled` after ``cancel.cancel()``; no output exists then.
@@ -157,7 +156,7 @@ def _do(
     """Do a job with an engine that is loaded once the rest was checked; ``named``: the job says what engine that is."""
     job.check()
     frames = job.open_source()
-    size = job.scale.size(frames.info.size)
+    size = job.output_size(frames.info.size)
     outputs = Outputs(
         frames, job.output, job.compare, job.report, job.encode, job.files, size, job.span, job.compare_layout
     )
@@ -220,7 +219,7 @@ def plan_job(
     check_run(engine, progress, cancel)
     job.check()
     frames = job.open_source()
-    size = job.scale.size(frames.info.size)
+    size = job.output_size(frames.info.size)
     with _computing(job, engine, cluster) as (load, _):
         started = run_of(job, frames, load(), progress, cancel)
         plan = started.plan(job.selection, job.span, job.filters, size)
@@ -309,7 +308,8 @@ def run_of(
 ) -> Run:
     """The run of a job over its frames."""
     limit, hints = None if job.memory is None else job.memory.limit, job.save_hints
-    return Run(frames, engine, _resolved(job, engine), progress, cancel, job.subjects, hints, job.strict, limit)
+    settings, background = _resolved(job, engine), job.background == "model"
+    return Run(frames, engine, settings, progress, cancel, job.subjects, hints, job.strict, limit, background)
 
 
 def engine_for(job: Job, engine: Engine | None) -> Engine:

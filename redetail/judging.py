@@ -50,7 +50,8 @@ def preview(
 ) -> Preview:
     """A few moments of what :func:`detail` would give, with one or several settings: the same pixels, sooner.
 
-    ``source`` and ``options`` are those of :func:`detail`, or a whole :class:`Job`; what they write is not written.
+    ``source`` and ``options`` are those of :func:`detail`, or a whole :class:`Job`; what they write is not written,
+    and the background is enlarged with Lanczos's filter.
     ``output``: a folder, which gets ``sheet.png`` and ``loop.webp``, or a PNG, next to which the loop goes; ``loop``:
     where it goes instead, a video or an animation. ``nearest``: the sheet is enlarged pixel by pixel.
     ``moments``: how many, 1 to 24: where a subject is largest, fastest and smallest, the middle of the clip, then
@@ -64,7 +65,7 @@ def preview(
     """
     check_run(engine, progress, cancel)
     job = (source if isinstance(source, Job) else Job(source=None).overlay(source=source)).overlay(**options)
-    job = replace(job, output=None, compare=None, report=None, save_hints=None)
+    job = replace(job, output=None, compare=None, report=None, save_hints=None, background="lanczos")
     _check_moments(moments)
     files = None if output is None else preview_files(expanded(output), None if loop is None else expanded(loop))
     varied = list(_varied(job, vary or {}))
@@ -74,7 +75,7 @@ def preview(
     frames = job.open_source()
     if files is not None:
         check_preview(*files, frames.info)
-    size, engine = job.scale.size(frames.info.size), engine_for(job, engine)
+    size, engine = job.output_size(frames.info.size), engine_for(job, engine)
     runs = [(variant, one, run_of(one, frames, engine, progress, cancel)) for variant, one in varied]
     found = _Found(runs[0][1], runs[0][2])
     ways = [Way(variant, run, run.plan_for(found.at(run))) for variant, _, run in runs]

@@ -58,7 +58,7 @@ class ClipRun:
             message = f"This is a bug in redetail {__version__} ({type(error).__name__}: {error})."
             return failed(message=message, seconds=time.monotonic() - started)
         plan = result.report.plan
-        state = State.DAMAGED if result.faults else State.DONE if plan.crops else State.NOBODY
+        state = State.DAMAGED if result.faults else State.DONE if plan.all_crops else State.NOBODY
         return Outcome(
             clip=clip,
             state=state,

@@ -84,7 +84,7 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> int:
 def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: CancelToken) -> None:
     """Check all that the run would check, write nothing but the job, and say what would be done."""
     source = job.open_source()
-    size = job.scale.size(source.info.size)
+    size = job.output_size(source.info.size)
     Outputs(source, job.output, job.compare, job.report, job.encode, job.files, size, job.span, job.compare_layout)
     estimates: list[Estimate] = []
     with progress_display(options.quiet) as progress:
@@ -95,9 +95,9 @@ def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: 
     _save_job(job, plan, saved)
     _note(plan.notices)
     settings = {} if plan.settings is None else plan.settings.as_dict()
-    size = job.scale.size(plan.size)
+    size = job.output_size(plan.size)
     enlarged = "" if size == plan.size else f"  output: {size}\n"
-    needed = "".join(map(estimate_lines, estimates)) if plan.crops else ""
+    needed = "".join(map(estimate_lines, estimates)) if plan.all_crops else ""
     defaults = f"  defaults: {job.config_file}\n" if job.config_file else ""
     settled = settings_summary(settings), preset_summary(job.settings), defaults
     lines = plan_summary(plan, str(job.source)), enlarged, *settled

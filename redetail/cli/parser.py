@@ -14,6 +14,7 @@ from redetail.cli.parsing import (
     EXIT_CODES,
     Commands,
     Parser,
+    add_background,
     add_cluster,
     add_command,
     add_config,
@@ -107,6 +108,7 @@ def _add_detail(commands: Commands) -> None:
     group.add_argument("--save-hints", metavar="FOLDER", help="also write the hints of the ControlNets")
     group.add_argument("--save-job", metavar="JOB.toml", help="also write a job file, to run it again with --job")
     add_scale(group)
+    add_background(group)
     add_encoding(group)
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
     group.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
@@ -144,6 +146,7 @@ def _add_batch(commands: Commands) -> None:
         help="names for the outputs, with {stem}, {suffix}, {parent} and {number} [those of the clips]",
     )  # fmt: skip
     add_scale(group)
+    add_background(group)
     add_encoding(group)
     group.add_argument("--overwrite", action="store_true", help="also redo clips that are done")
     add_work_folder(parser.add_argument_group("unfinished work"))

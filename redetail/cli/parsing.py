@@ -132,6 +132,15 @@ def add_scale(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_background(group: argparse._ArgumentGroup) -> None:
+    """Add what enlarges the rest of a frame."""
+    group.add_argument(
+        "--background", metavar="NAME",
+        help="with --scale: what enlarges frames outside the subjects, lanczos (a filter) or model (in overlapping "
+        "tiles, which takes far longer) [lanczos]",
+    )  # fmt: skip
+
+
 def add_strict(group: argparse._ArgumentGroup) -> None:
     """Add whether a damaged source is refused."""
     group.add_argument(

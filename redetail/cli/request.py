@@ -20,7 +20,7 @@ from redetail.pipeline.work import Work
 from redetail.selection import FILTERS, kinds
 
 _FILES = ("output", "compare", "report", "save_hints")
-_PLAIN = ("start", "end", "device", "scale", "strict")
+_PLAIN = ("start", "end", "device", "scale", "background", "strict")
 
 
 def job_of(options: argparse.Namespace) -> Job:
@@ -41,7 +41,7 @@ def common_job_of(options: argparse.Namespace) -> Job:
     if options.checkpoint:  # the other files of the config file's model belong to its own checkpoint
         config = replace(config, model=None)
     job = job_over_config(options, config)
-    plain = {name: getattr(options, name) for name in _PLAIN}
+    plain = {name: getattr(options, name, None) for name in _PLAIN}  # a preview has no background
     parts = {"model": _model(options), "memory": _memory(options), "encode": _encoding(options)}
     typed = {name: fields_typed for name, fields_typed in parts.items() if fields_typed}
     return job.overlay(**plain, **selected(options), **typed, **settings_of(options))

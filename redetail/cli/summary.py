@@ -29,7 +29,7 @@ def plan_summary(plan: Plan, source: str) -> str:
     """What would be done, as lines."""
     lines = [f"{source}: {_count(len(plan), 'frame')} of {plan.size}, {_count(len(plan.crops), 'subject')}"]
     lines += [f"  {crop.track}.{_subject(crop)[1:]}" for crop in plan.crops]
-    lines += _left_out(plan)
+    lines += [*_left_out(plan), *_background(plan)]
     return "\n".join(lines) + "\n"
 
 
@@ -108,7 +108,8 @@ def _summary(report: Report, source: str, outputs: Mapping[str, str | None]) -> 
         yield f"{output}: {_count(len(plan.crops), 'subject')} detailed in {_count(len(plan), 'frame')} of {source}"
     else:
         alike = "a copy" if report.size == plan.size else "an enlarged copy"
-        yield f"{output}: {alike} of {source}; nothing was detailed"
+        detailed = "no subject" if plan.background else "nothing"
+        yield f"{output}: {alike} of {source}; {detailed} was detailed"
     if report.size != plan.size:
         yield f"  enlarged from {plan.size} to {report.size}"
     for crop, measured in zip(plan.crops, report.regions, strict=True):
@@ -117,7 +118,7 @@ def _summary(report: Report, source: str, outputs: Mapping[str, str | None]) -> 
         remarks = remarks_of(crop, measured)
         if remarks:
             yield f"    {'; '.join(remarks)}"
-    yield from _left_out(plan)
+    yield from (*_left_out(plan), *_background(plan))
     yield f"  outside the pasted masks {_untouched(report.untouched)}"
     yield f"  time: {_times(report.passes, len(plan))}"
     yield from (f"  {name}: {path}" for name, path in outputs.items() if path and name != "output")
@@ -125,6 +126,15 @@ def _summary(report: Report, source: str, outputs: Mapping[str, str | None]) -> 
 
 def _left_out(plan: Plan) -> list[str]:
     return [f"  left out: {one.number}. {one.label}: {one.reason}" for one in plan.left_out]
+
+
+def _background(plan: Plan) -> list[str]:
+    """What the engine enlarges outside the subjects."""
+    if not plan.background:
+        return []
+    tile = plan.background[0]
+    tiles = _count(len(plan.background), "tile")
+    return [f"  background: {tiles} of {tile.region.size} processed at {tile.working}"]
 
 
 def _subject(crop: CropPlan) -> str:

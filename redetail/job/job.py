@@ -18,7 +18,8 @@ from redetail.files import check_given
 from redetail.geometry.scale import Scale
 from redetail.job import reading, writing
 from redetail.job.requested import RequestedSettings, Subject
-from redetail.job.writing import COMPARE_LAYOUTS
+from redetail.job.writing import BACKGROUNDS, COMPARE_LAYOUTS
+from redetail.region import Size
 from redetail.selection import DEFAULT, FILTERS, Filter, Selection, filters_from_options, kinds, selections_from_options
 from redetail.selection.filters import laid_over
 from redetail.settings import Settings
@@ -40,7 +41,8 @@ class Job:
     ``settings``: those that were asked for, a preset among them; ``subjects``: what differs for single subjects.
     ``output``, ``compare``, ``report`` and ``save_hints`` are what is written, ``encode`` how the output is coded,
     ``compare_layout`` what the comparison looks like,
-    ``scale`` how much larger it is than the source (a number is read by :meth:`redetail.geometry.scale.Scale.of`).
+    ``scale`` how much larger it is than the source (a number is read by :meth:`redetail.geometry.scale.Scale.of`),
+    ``background`` what enlarges it outside the subjects, "lanczos" or "model".
     ``strict``: a damaged source is refused. ``config``: the command line may fill in what the job leaves out from a
     config file (see :mod:`redetail.job.config`); ``config_file``: the file that it came from, for the report.
 
@@ -67,6 +69,7 @@ class Job:
     save_hints: Path | None = None
     encode: EncodeOptions | None = None
     scale: Scale = Scale()
+    background: str = BACKGROUNDS[0]
     strict: bool = False
     config: bool = True
     config_file: Path | None = field(default=None, compare=False)
@@ -79,6 +82,8 @@ class Job:
         object.__setattr__(self, "scale", Scale.of(self.scale))
         if self.compare_layout not in COMPARE_LAYOUTS:
             raise UnknownNameError("layout of a comparison", self.compare_layout, COMPARE_LAYOUTS)
+        if self.background not in BACKGROUNDS:
+            raise UnknownNameError("background", self.background, BACKGROUNDS)
         _check_kind("settings", self.settings, Mapping, "a dict")
         object.__setattr__(self, "settings", RequestedSettings(self.settings))
         for name, kind in _SEVERAL.items():
@@ -121,6 +126,20 @@ class Job:
             subject.check()
         for path in self.files:
             check_given(path)
+
+    def output_size(self, source: Size) -> Size:
+        """The size of the output of frames of size ``source``.
+
+        Raises :class:`~redetail.errors.SettingsError` for a scale that does not suit them, and for a background that is
+        to be enlarged by the model where nothing is enlarged.
+        """
+        size = self.scale.size(source)
+        if self.background == "model" and size == source:
+            raise SettingsError(
+                f"background is model, but the output has the {source} pixels of the source; give scale, such as 2, or "
+                "leave background out."
+            )
+        return size
 
     def open_source(self) -> FrameSource:
         """The frames; raises :class:`~redetail.errors.InputError` where they cannot be read."""
@@ -180,7 +199,7 @@ class Job:
         return replace(under, **reading.fields_of(document, folder, under))
 
 
-_PLAIN = ("source", "device", "subjects", "scale", "strict", "compare_layout")
+_PLAIN = ("source", "device", "subjects", "scale", "background", "strict", "compare_layout")
 _TABLES: Mapping[str, Any] = {"model": ModelSpec(), "memory": Memory(), "encode": EncodeOptions()}
 _SEVERAL: Mapping[str, tuple[type, str]] = {
     "selection": (Selection, "a selection"),

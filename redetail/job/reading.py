@@ -32,7 +32,8 @@ _FILES = ("source", "output", "compare", "report", "save_hints")
 _SPAN = ("start", "end")
 _TABLES = ("model", "memory", "settings", "encode", "subject")
 _SWITCHES = ("channels_last", "compile", "offload", "block_offload", "fp8_weights", "lossless")
-_OF_EVERY_CLIP = ("job_version", "device", "scale", "compare_layout", "strict", "model", "memory", "settings", "encode")
+_PLAIN = ("device", "scale", "background", "compare_layout", "strict")
+_OF_EVERY_CLIP = ("job_version", *_PLAIN, "model", "memory", "settings", "encode")
 """Keys that a config file may have."""
 
 
@@ -49,6 +50,7 @@ def fields_of(document: Mapping[str, Any], folder: Path, base: Job) -> dict[str,
         **dict.fromkeys(_FILES, reader.path),
         "device": text,
         "scale": number,
+        "background": text,
         "compare_layout": text,
         "strict": truth,
         "config": truth,
@@ -155,7 +157,7 @@ class _Reader:
 
 def _top() -> tuple[str, ...]:
     """The keys that stand before all tables."""
-    return ("job_version", *_FILES, *kinds(), *FILTERS, "device", "scale", "compare_layout", "strict", "config", *_SPAN)
+    return "job_version", *_FILES, *kinds(), *FILTERS, *_PLAIN, "config", *_SPAN
 
 
 def _known(table: Any, names: Iterable[str], where: str, aliases: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -25,6 +25,9 @@ VERSION = 1
 COMPARE_LAYOUTS = ("crops", "side", "split", "wipe")
 """What a comparison looks like; see :data:`redetail.evaluate.layouts.LAYOUTS`."""
 
+BACKGROUNDS = ("lanczos", "model")
+"""What enlarges a frame outside its subjects: Lanczos's filter, or the model, as it does inside."""
+
 
 def document(job: Job) -> dict[str, Any]:
     """What :func:`redetail.job.reading.fields_of` reads again. Files have their whole paths; what was not asked for
@@ -43,6 +46,7 @@ def document(job: Job) -> dict[str, Any]:
                 **{"start": job.span.start, "end": job.span.end, "device": job.device, "strict": job.strict or None},
                 "config": None if job.config else False,
                 "scale": None if job.scale == Scale() else job.scale.value,
+                "background": None if job.background == BACKGROUNDS[0] else job.background,
                 "model": _filled(_model(as_spec(job.model))),
                 "memory": job.memory.as_dict() if job.memory else {},
                 "settings": _settings(job.settings),

@@ -30,11 +30,11 @@ def enhance(
 
 
 def joined(plan: Plan, tasks: Iterable[Task]) -> list[JoinedCrops]:
-    """The enhanced crops of every region of a plan whose tasks are done."""
+    """The enhanced crops of every region of a plan whose tasks are done, those of the background last."""
     results = {task.key: task.result for task in tasks}
     return [
         JoinedCrops(crop.stretches, [results[region, number] for number in range(len(crop.stretches))])
-        for region, crop in enumerate(plan.crops)
+        for region, crop in enumerate(plan.all_crops)
     ]
 
 

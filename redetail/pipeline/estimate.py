@@ -35,14 +35,14 @@ def estimated(plan: Plan, budget: MemoryBudget, engine: Engine, cancel: CancelTo
     """The estimate for a plan; an engine whose time is in proportion to pixels is timed for a moment."""
     budgets = plan.budgets or Budgets.of(engine.capabilities)
     space = estimated_bytes(plan_tasks(plan, Path()))
-    return Estimate(budget.estimate(plan.crops, budgets), space, _seconds(plan, engine, cancel))
+    return Estimate(budget.estimate(plan.all_crops, budgets), space, _seconds(plan, engine, cancel))
 
 
 def _seconds(plan: Plan, engine: Engine, cancel: CancelToken | None) -> float | None:
     if not engine.capabilities.cost.even:
         return None
     pixels: dict[Settings, int] = {}
-    for crop in plan.crops:
+    for crop in plan.all_crops:
         size = crop.padding.padded(crop.working)
         frames = sum(map(len, crop.stretches))
         pixels[crop.settings] = pixels.get(crop.settings, 0) + frames * size.width * size.height

@@ -138,6 +138,8 @@ class Measures:
         for patch in frame.patches:
             rows, columns = slice(int(patch.box.y1), int(patch.box.y2)), slice(int(patch.box.x1), int(patch.box.x2))
             touched[rows, columns] |= patch.mask > 0
+            if patch.region is None:
+                continue
             region = self._regions[patch.region]
             subject = region.box(frame.source.index - region.start).scaled(*self._scale)
             pair = self._flicker[patch.region].add(frame.source.index, before, after, subject)

@@ -20,6 +20,8 @@ READING = 90
 WRITING = 320
 """The same while frames are pasted, measured and encoded: encoders look some 40 frames ahead, and some six frames are
 on their way between the steps."""
+BACKGROUND = 90
+"""The same in addition where the engine enlarges the background: what it changes of the frames on their way."""
 RESERVE = 0.2
 """Share of the free memory that is left to others where no limit is given."""
 _LEAST = 2 * OVERLAP
@@ -30,24 +32,27 @@ _SIZES = range(64, 8193, 8)
 class MemoryBudget:
     """What a run may take: ``limit`` bytes in all, of which ``used`` are taken before it starts, most by the engine.
 
-    ``frame``: size of the larger of source and output; ``cost``: what requests take, as the engine states it.
+    ``frame``: size of the larger of source and output; ``cost``: what requests take, as the engine states it;
+    ``writing``: bytes for each pixel of a frame while the output is written.
     """
 
     limit: int
     used: int
     frame: Size
     cost: Cost
+    writing: int = WRITING
 
     @classmethod
-    def of(cls, limit: int | None, frame: Size, cost: Cost) -> MemoryBudget:
+    def of(cls, limit: int | None, frame: Size, cost: Cost, *, background: bool = False) -> MemoryBudget:
         """With what this process takes now; without a limit what is free, but for the reserve."""
         used = resident_memory()
         usual = used + math.floor(available_memory() * (1 - RESERVE))
-        return cls(usual if limit is None else limit, used, frame, cost)
+        writing = WRITING + BACKGROUND * background
+        return cls(usual if limit is None else limit, used, frame, cost, writing)
 
     def check_frames(self) -> None:
         """Raise :class:`~redetail.errors.SettingsError` where not even frames can be read and written."""
-        needed = self.used + WRITING * _pixels(self.frame)
+        needed = self.used + self.writing * _pixels(self.frame)
         if needed > self.limit:
             raise SettingsError(
                 f"Reading and writing frames of {self.frame} takes about {readable(needed)} of memory, but "
@@ -76,7 +81,7 @@ class MemoryBudget:
             self._request(_padded(crop), max(map(len, crop.stretches)), _window(crop, budgets)) for crop in crops
         ]
         pixels = _pixels(self.frame)
-        return self.used + max(WRITING * pixels, READING * pixels + max(requests, default=0))
+        return self.used + max(self.writing * pixels, READING * pixels + max(requests, default=0))
 
     @property
     def _for_requests(self) -> int:

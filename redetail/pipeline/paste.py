@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -29,9 +29,10 @@ class Crops(Protocol):
 
 @dataclass(frozen=True)
 class Patch:
-    """What one region did to one frame: ``mask`` (h, w) 0..1 over the whole pixels of ``box``; 0 changed nothing."""
+    """What one region (None: the background) did to one frame: ``mask`` (h, w) 0..1 over the whole pixels of ``box``; 0
+    changed nothing."""
 
-    region: int
+    region: int | None
     mask: NDArray[np.float32]
     box: Box
 
@@ -51,11 +52,13 @@ def pasted_frames(
     crops: Sequence[Crops],
     feather: int | Sequence[int],
     size: Size | None = None,
+    background: Callable[[Frame, Size], Pixels] | None = None,
 ) -> Iterator[PastedFrame]:
     """Every frame with its regions pasted; ``crops`` holds those of each region, at any size.
 
     ``feather`` is one for all or one for each, in pixels of the source. Frames are enlarged to ``size`` first (None:
     left as they are). Where masks overlap, changes add up; see :func:`redetail.imaging.blend.composited`.
+    ``background``: what is changed (H, W, 3) of a frame of that size where no mask is.
     """
     feathers = [feather] * len(regions) if isinstance(feather, int) else feather
 
@@ -69,9 +72,23 @@ def pasted_frames(
                 layers.append(layer)
                 patches.append(Patch(number, layer.mask, layer.box))
         before = frame if size is None else enlarged(frame, size)
-        return PastedFrame(before, replace(before, pixels=paste_layers(before.pixels, layers)), tuple(patches))
+        under = before.pixels
+        if background is not None:
+            height, width = under.shape[:2]
+            outside, whole = _outside(layers, Size(width, height)), Box(0, 0, width, height)
+            under = blend.paste_change(under, background(frame, Size(width, height)), outside, whole)
+            patches.append(Patch(None, outside, whole))
+        return PastedFrame(before, replace(before, pixels=paste_layers(under, layers)), tuple(patches))
 
     return in_order(pasted, frames, picture_threads() if regions else 1)
+
+
+def _outside(layers: Sequence[Layer], size: Size) -> NDArray[np.float32]:
+    """What the masks of layers leave of a picture, (h, w) 0..1."""
+    left = np.ones(size.shape, np.float32)
+    for layer in layers:
+        left[int(layer.box.y1) : int(layer.box.y2), int(layer.box.x1) : int(layer.box.x2)] -= layer.mask
+    return np.maximum(left, 0, out=left)
 
 
 def enlarged(frame: Frame, size: Size) -> Frame:

@@ -45,7 +45,8 @@ class Plan:
     ``settings`` are those that it will be detailed with, complete with the engine's defaults (None: not known);
     ``placement`` is where and how the engine computes; ``budgets`` are what the stretches were cut by (None: every
     region is one stretch); ``left_out`` are the subjects that were found and are not detailed; ``noise_level`` is the
-    share of noise, 0 to 1, that the settings start from, where the model's schedule has a shift (None: it has none).
+    share of noise, 0 to 1, that the settings start from, where the model's schedule has a shift (None: it has none);
+    ``background`` are tiles over whole frames, where the engine enlarges what lies outside the subjects.
     """
 
     start: int
@@ -58,6 +59,7 @@ class Plan:
     budgets: Budgets | None = None
     left_out: tuple[LeftOut, ...] = ()
     noise_level: float | None = None
+    background: tuple[CropPlan, ...] = ()
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -68,9 +70,14 @@ class Plan:
         return [crop.region for crop in self.crops]
 
     @property
+    def all_crops(self) -> tuple[CropPlan, ...]:
+        """Subjects, then tiles of the background: all that the engine works on."""
+        return *self.crops, *self.background
+
+    @property
     def look_behind(self) -> int:
         """The most frames of earlier stretches that joining one reads: frames before its start are final."""
-        return max((stretch.shared for crop in self.crops for stretch in crop.stretches), default=0)
+        return max((stretch.shared for crop in self.all_crops for stretch in crop.stretches), default=0)
 
 
 def crop_plans(regions: Sequence[Region], settings: Settings, size_multiple: int) -> tuple[CropPlan, ...]:

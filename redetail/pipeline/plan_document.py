@@ -53,6 +53,7 @@ def plan_to_document(plan: Plan) -> tuple[dict[str, Any], dict[str, bytes]]:
     """A plan, ready for JSON, and the files of masks that it refers to, by name."""
     files: dict[str, bytes] = {}
     crops = [_crop_document(crop, f"masks-{number}", files) for number, crop in enumerate(plan.crops, 1)]
+    background = [_crop_document(crop, "", files) for crop in plan.background]  # tiles have no masks
     budgets = plan.budgets
     document = {
         "plan_version": VERSION,
@@ -66,6 +67,7 @@ def plan_to_document(plan: Plan) -> tuple[dict[str, Any], dict[str, bytes]]:
         "noise_level": plan.noise_level,
         "notices": list(plan.notices),
         "crops": crops,
+        "background": background,
         "left_out": [[one.number, one.label, one.reason] for one in plan.left_out],
     }
     return document, files
@@ -97,6 +99,7 @@ def _plan(document: Document, files: Mapping[str, bytes]) -> Plan:
         stop=document["stop"],
         size=Size(*document["size"]),
         crops=tuple(_crop(crop, files) for crop in document["crops"]),
+        background=tuple(_crop(crop, files) for crop in document.get("background", ())),
         notices=tuple(document["notices"]),
         settings=None if settings is None else Settings(**settings),
         placement=document["placement"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class PlanReport:
             "notices": list(plan.notices),
             "settings": None if plan.settings is None else plan.settings.as_dict(),
             **({} if plan.noise_level is None else {"noise_level": round(plan.noise_level, 4)}),
+            **({"background": _tiles(plan.background)} if plan.background else {}),
         }
 
 
@@ -97,7 +98,7 @@ def report_of(run: Run, job: Job, plan: Plan, measures: Measures, outputs: Outpu
     return Report(
         plan=plan,
         source=run.source.info,
-        size=job.scale.size(plan.size),
+        size=job.output_size(plan.size),
         engine=capabilities.name,
         placement=plan.placement or capabilities.placement,
         passes=run.watch.passes(len(plan)),
@@ -127,6 +128,12 @@ def _region(crop: CropPlan, base: Settings | None) -> dict[str, Any]:
         "window_path": region.path.round(3).tolist(),
         "settings": {name: value for name, value in crop.settings.as_dict().items() if usual.get(name, value) != value},
     }
+
+
+def _tiles(tiles: Sequence[CropPlan]) -> dict[str, Any]:
+    """The tiles in which the engine enlarges what lies outside the subjects; all have one size."""
+    size, working = tiles[0].region.size, tiles[0].working
+    return {"tiles": len(tiles), "size": [size.width, size.height], "working_size": [working.width, working.height]}
 
 
 def _output(plan: Plan, size: Size) -> dict[str, Any]:

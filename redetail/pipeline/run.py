@@ -16,6 +16,7 @@ from redetail.errors import SettingsError
 from redetail.geometry.scale import ratios
 from redetail.imaging.parallel import ahead, behind
 from redetail.job import Subject
+from redetail.pipeline.background import Background, background_crops
 from redetail.pipeline.blas import ONE_THREAD
 from redetail.pipeline.enhance import Tally, enhance, joined
 from redetail.pipeline.estimate import Estimate, estimated
@@ -51,7 +52,8 @@ class Run:
 
     ``strict``: damaged masks and hints are refused; ``save_hints``: a folder that does not exist yet, for pictures of
     what the engine's ControlNets were shown.
-    ``memory``: bytes of main memory that it may take (None: most of what is free).
+    ``memory``: bytes of main memory that it may take (None: most of what is free). ``background``: the engine enlarges
+    what lies outside the subjects too.
     """
 
     source: FrameSource
@@ -63,6 +65,7 @@ class Run:
     save_hints: Path | None = None
     strict: bool = False
     memory: int | None = None
+    background: bool = False
     watch: Stopwatch = field(default_factory=Stopwatch)
     _hints: Mapping[str, FrameSource] = field(init=False, repr=False)
     _folder: HintFolder | None = field(init=False, repr=False)
@@ -107,10 +110,12 @@ class Run:
         """The second half of pass 1: how each subject is cropped and scaled; see :meth:`plan` for the rest."""
         with self._pass("detect"):
             detailed, shapeless = self._shaped(found.found, [one.number for one in found.left_out])
-        crops = self._crops(detailed, self._budgets)
-        budgets = self._memory(size).fitted(crops, self._budgets, self.engine.capabilities.size_multiple)
+        clip, budgets = range(found.start, found.stop), self._budgets
+        crops, background = self._crops(detailed, budgets), self._background(clip, size, budgets)
+        multiple = self.engine.capabilities.size_multiple
+        budgets = self._memory(size).fitted((*crops, *background), budgets, multiple)
         if budgets != self._budgets:
-            crops = self._crops(detailed, budgets)
+            crops, background = self._crops(detailed, budgets), self._background(clip, size, budgets)
         asked = dict.fromkeys(
             note
             for settings in (self.settings, *(crop.settings for crop in crops))
@@ -125,10 +130,11 @@ class Run:
             crops,
             notices,
             self.settings,
-            self._placement(crops),
+            self._placement((*crops, *background)),
             budgets,
             found.left_out,
             noise_level(self.engine, self.settings),
+            background,
         )
 
     def _placement(self, crops: Sequence[CropPlan]) -> Mapping[str, Any]:
@@ -189,13 +195,15 @@ class Run:
         """
         size = size or plan.size
         measures = Measures(plan.regions, ratios(plan.size, size), (plan.start, plan.stop))
-        if write is None and watch is None and not plan.crops:
+        if write is None and watch is None and not plan.all_crops:
             measures.pass_over(len(plan))
             return measures
         with self._pass("write"), behind(write or _drop) as write_behind:
             frames = self._frames(plan, "write")
             feathers = [crop.settings.paste_feather for crop in plan.crops]
-            for pasted in pasted_frames(frames, plan.regions, crops, feathers, size):
+            subjects, tiles = crops[: len(plan.crops)], crops[len(plan.crops) :]
+            background = Background([one.region for one in plan.background], tiles).change if tiles else None
+            for pasted in pasted_frames(frames, plan.regions, subjects, feathers, size, background):
                 write_behind(pasted)
                 figures = measures.add(pasted)
                 if watch is not None:
@@ -209,7 +217,7 @@ class Run:
     def _memory(self, size: Size | None) -> MemoryBudget:
         """What it may take of the memory, with outputs of that size."""
         frame = size or self.source.info.size
-        return MemoryBudget.of(self.memory, frame, self.engine.capabilities.cost)
+        return MemoryBudget.of(self.memory, frame, self.engine.capabilities.cost, background=self.background)
 
     def _shaped(
         self, found: Sequence[FoundSubject], left_out: Collection[int]
@@ -227,6 +235,13 @@ class Run:
         """How the regions that are detailed are cropped, scaled and cut into stretches."""
         multiple = self.engine.capabilities.size_multiple
         return tuple(crop_plan(one.region, one.settings, multiple, one.track, budgets) for one in detailed)
+
+    def _background(self, frames: range, size: Size | None, budgets: Budgets) -> tuple[CropPlan, ...]:
+        """The tiles of an output of that size; none where the engine does not enlarge it."""
+        if not self.background or size is None or not frames:
+            return ()
+        multiple = self.engine.capabilities.size_multiple
+        return background_crops(frames, self.source.info.size, size, self.settings, multiple, budgets)
 
     @property
     def _budgets(self) -> Budgets:
@@ -275,7 +290,7 @@ class Run:
         """What pictures of hints are called, files first; None where none are saved."""
         if self._folder is None:
             return None
-        return hint_names_of(plan.crops, (*self._hints, *self.engine.capabilities.hints))
+        return hint_names_of(plan.all_crops, (*self._hints, *self.engine.capabilities.hints))
 
 
 def _drop(frame: PastedFrame) -> None:

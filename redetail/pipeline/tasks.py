@@ -179,7 +179,7 @@ def plan_tasks(
     ``saved``: what pictures of each region's hints are called, by its place in the plan.
     """
     tasks = []
-    for region, crop in enumerate(plan.crops):
+    for region, crop in enumerate(plan.all_crops):
         settings = _engine_settings(crop)
         for number, stretch in enumerate(crop.stretches):
             own = replace(crop, region=_cut(crop.region, stretch), stretches=())

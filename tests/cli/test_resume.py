@@ -80,6 +80,20 @@ def test_a_stopped_run_goes_on_with_resume_only(run, engine: Stopping, stopped, 
     assert (folder / "out.mp4").read_bytes() == whole.read_bytes()
 
 
+def test_tiles_of_the_background_that_are_done_are_not_done_again(
+    run, engine: Stopping, clip: Path, tmp_path: Path
+) -> None:
+    options = (*BOXES, "--scale", "2", "--background", "model", "--max-size", "64")
+    engine.last = 6
+    assert run("detail", clip, "-o", tmp_path / "out.mp4", *options).code == 130
+    engine.last, done = None, 5
+    assert run("detail", clip, "-o", tmp_path / "out.mp4", *options, "--resume").code == 0
+    resumed, engine.done = engine.done - 6, 0
+    assert run("detail", clip, "-o", tmp_path / "whole.mp4", *options).code == 0
+    assert (resumed, engine.done > 6) == (engine.done - done, True)
+    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+
+
 def test_what_is_kept_is_said_when_a_run_stops(run, engine: Stopping, clip: Path, tmp_path: Path) -> None:
     engine.last = 2
     said = run("detail", clip, "-o", tmp_path / "out.mp4", *BOXES).err

@@ -234,6 +234,7 @@ NAMES = st.text("abcä /", min_size=1).map(lambda text: f"/{text.strip('/ ') or 
             "end": st.sampled_from(["10", "1:00", 7.5]),
             "device": st.sampled_from(["cpu", "cuda"]),
             "scale": st.sampled_from([1, 2, 1.5, "3", 720, "1080p"]),
+            "background": st.sampled_from(["lanczos", "model"]),
             "memory": st.builds(Memory, dtype=st.sampled_from(["float16", None]), vae_batch=st.integers(1, 4)),
             "encode": st.builds(EncodeOptions, quality=st.floats(0, 63), lossless=st.booleans()),
             "prompt": st.text(st.characters(exclude_categories=("Cs",))),

@@ -1,0 +1,114 @@
+"""What lies outside all subjects, enlarged by the engine: tiles that overlap and together cover every frame.
+
+A tile is a region whose window stays where it is and whose box is all of it, so it is cropped, detailed and stored as
+a subject is. Only how tiles come back differs: neighbours fade into one another, and their weights add up to one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redetail.engines.base import Pixels
+from redetail.geometry.crop import Padding, limited_size
+from redetail.geometry.scale import ratios
+from redetail.pipeline.paste import Crops, placed_change
+from redetail.pipeline.plan import CropPlan
+from redetail.pipeline.stretches import Budgets, stretches_of
+from redetail.region import Region, Size
+from redetail.settings import Settings
+from redetail.video.base import Frame
+
+SIDE = 512
+"""Pixels of a tile's longer side as the engine gets it, at most: what it takes of memory does not grow with frames."""
+OVERLAP = 64
+"""Pixels that neighbouring tiles share, at least, as the engine gets them."""
+
+Span = tuple[int, int]
+
+
+def background_crops(
+    frames: range, size: Size, output: Size, settings: Settings, size_multiple: int, budgets: Budgets
+) -> tuple[CropPlan, ...]:
+    """Tiles over ``frames`` of a clip of ``size`` for an output of size ``output``.
+
+    They are processed at the output's scale, unless ``max_upscale`` says less.
+    """
+    scale = max(ratios(size, output))
+    scale = min(scale, settings.max_upscale or scale)
+    longest = min(SIDE, int(settings.max_size))
+    side, overlap = max(2, int(longest / scale)), max(1, int(min(OVERLAP, longest / 4) / scale))
+    own = replace(settings, mask_shape="given", denoise_by_size="", mask_feather=0, paste_feather=0)
+    crops: list[CropPlan] = []
+    for number, (y1, y2) in enumerate(spans(size.height, side, overlap)):
+        for x1, x2 in spans(size.width, side, overlap):
+            tile = Size(x2 - x1, y2 - y1)
+            working = limited_size(Size(round(tile.width * scale), round(tile.height * scale)), longest)
+            padding = Padding.to_multiple(working, size_multiple)
+            path, box = np.array([[x1, y1]], np.float64), np.array([[x1, y1, x2, y2]], np.float64)
+            label = f"background {len(crops) + 1}"
+            count = len(frames)
+            region = Region(label, 1.0, frames.start, tile, path.repeat(count, 0), box.repeat(count, 0))
+            stretches = stretches_of(count, padding.padded(working), budgets, own)
+            crops.append(CropPlan(region, working, padding, own, number, stretches))
+    return tuple(crops)
+
+
+def spans(length: int, side: int, overlap: int) -> list[Span]:
+    """Start and stop of as few pieces of at most ``side`` pixels as cover ``length`` and share ``overlap`` with the
+    next, all equally long."""
+    if length <= side:
+        return [(0, length)]
+    count = math.ceil((length - overlap) / (side - overlap))
+    own = math.ceil((length + (count - 1) * overlap) / count)
+    starts = [number * (length - own) // (count - 1) for number in range(count)]
+    return [(start, start + own) for start in starts]
+
+
+def weights(pieces: Sequence[Span], pixels: int) -> NDArray[np.float32]:
+    """How much each piece counts in every pixel of an axis that is enlarged to ``pixels``: (pieces, pixels), 1 in all.
+
+    A piece fades into the next over the middle half of what they share, away from the edges, which an engine sees less
+    around.
+    """
+    places = (np.arange(pixels) + 0.5) * (pieces[-1][1] / pixels)
+    counted = np.ones((len(pieces), pixels))
+    for number, ((_, stop), (start, _)) in enumerate(pairwise(pieces)):
+        rising = np.clip(2 * (places - start) / (stop - start) - 0.5, 0, 1)
+        counted[number + 1] *= rising
+        counted[number] *= 1 - rising
+    return counted.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Background:
+    """Detailed tiles: ``crops`` hold those of each of the ``regions``."""
+
+    regions: Sequence[Region]
+    crops: Sequence[Crops]
+
+    def change(self, frame: Frame, output: Size) -> Pixels:
+        """What the tiles change of a frame that is enlarged to ``output``, (H, W, 3) of either sign."""
+        height, width = frame.pixels.shape[:2]
+        scale, changed = ratios(Size(width, height), output), np.zeros((*output.shape, 3), np.float32)
+        across, down = self._weights(0, output.width), self._weights(1, output.height)
+        for region, crops in zip(self.regions, self.crops, strict=True):
+            index = frame.index - region.start
+            window = region.window(index)
+            change, box = placed_change(frame.pixels, crops[index], window, window.scaled(*scale), output)
+            rows, columns = slice(int(box.y1), int(box.y2)), slice(int(box.x1), int(box.x2))
+            change *= across[window.x1, window.x2][columns, None]
+            change *= down[window.y1, window.y2][rows, None, None]
+            changed[rows, columns] += change
+        return changed
+
+    def _weights(self, axis: int, pixels: int) -> dict[tuple[float, float], NDArray[np.float32]]:
+        """The weights of every column or row of tiles, by where it lies."""
+        sides = {tuple(region.boxes[0, axis::2].tolist()) for region in self.regions}
+        pieces = sorted(sides)
+        return dict(zip(pieces, weights(pieces, pixels), strict=True))
