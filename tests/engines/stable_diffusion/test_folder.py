@@ -169,7 +169,7 @@ def test_a_motion_adapter_of_another_depth(folder: Path) -> None:
     [
         ("unet/config.json", {"addition_embed_type": "image"}, "needs 'image' in addition to the text"),
         ("unet/config.json", {"in_channels": 8}, "takes 8 channels, but its vae makes latents of 4"),
-        ("unet/config.json", {"_class_name": "FluxTransformer2DModel"}, "unet is a FluxTransformer2DModel; supported"),
+        ("unet/config.json", {"_class_name": "FluxTransformer2DModel"}, "unet is a FluxTransformer2DModel; it must be"),
         ("vae/config.json", {"_class_name": "VQModel"}, "vae is a VQModel; it must be AutoencoderKL"),
         ("text_encoder/config.json", {"hidden_size": 768}, "produces 768 features, but its unet takes 32"),
         ("motion_adapter/config.json", {"conv_in_channels": 9}, "extra input channels"),
