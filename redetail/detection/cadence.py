@@ -17,7 +17,7 @@ from redetail.region import Box, Detection
 
 EVERY = 5
 """Frames from one search to the next: no more than a track needs detections, so that none is missed."""
-FOLLOWED = 0.55
+FOLLOWED = 0.5
 """Confidence from which a subject counts when it appears or vanishes; less does not count yet (see the tracker)."""
 SAME = 0.4
 """Intersection over union from which detections of two searches are one subject."""
