@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from redetail.identity.descriptor import MIN_SIDE, FaceDescriber
 from redetail.region import Detection
 
-SOON, EVERY = 5, 60
+SOON, EVERY = 4, 30
 """Frames between the first two descriptions of a face that stays where it was, and between all others. A mean of two
-is worth far more than one description, that of ten hardly more. SOON is the step of searches (detection.cadence): a
-face between two searches may have interpolated landmarks."""
+is worth far more than one description, that of ten hardly more; each costs as much as a search. SOON leaves two to a
+face in a shot of five frames, as slideshows have; with one it cannot be joined."""
 STAYED = 0.5
 """Intersection over union with a face of the frame before from which it is taken for the same one."""
 MIN_CONFIDENCE = 0.6
