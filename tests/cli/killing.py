@@ -1,4 +1,4 @@
-"""Runs ``redetail detail``, kills it at chosen moments and lets it go on: ``python -m tests.cli.killing`` with JSON.
+"""Runs ``redetail detail``, kills it at chosen moments and lets it continue: ``python -m tests.cli.killing LIST``, in JSON.
 
 Everything is imported once; each run is a fork. A moment is a file that is opened, renamed or removed in the folder
 of the run, or a check of the cancel token, which every pass makes at each frame and each model call. So moments are
@@ -94,8 +94,10 @@ class Trial:
 
     @property
     def output(self) -> bytes | None:
-        """The bytes under the wanted name."""
+        """The bytes under the wanted name; of a folder, those of all its pictures."""
         path = self.folder / self._name
+        if path.is_dir():
+            return b"".join(each.name.encode() + each.read_bytes() for each in sorted(path.iterdir()))
         return path.read_bytes() if path.exists() else None
 
     def left(self) -> list[str]:
@@ -153,7 +155,5 @@ def _prepare() -> None:
 
 if __name__ == "__main__":
     _prepare()
-    asked = json.loads(sys.argv[1])
-    told = report(Path(asked["clip"]), Path(asked["folder"]), asked["name"], asked["arguments"], asked["seed"],
-                  asked["kills"])  # fmt: skip
-    sys.stdout.write(json.dumps(told))
+    asked = [{**one, **{name: Path(one[name]) for name in ("clip", "folder")}} for one in json.loads(sys.argv[1])]
+    sys.stdout.write(json.dumps([report(**one) for one in asked]))
