@@ -1,4 +1,4 @@
-"""Runs ``redetail detail``, kills it at chosen moments and lets it continue: ``python -m tests.cli.killing LIST``, in JSON.
+"""Runs ``redetail detail``, kills it at chosen moments and lets it continue: ``python -m tests.cli.killing JSON``.
 
 Everything is imported once; each run is a fork. A moment is a file that is opened, renamed or removed in the folder
 of the run, or a check of the cancel token, which every pass makes at each frame and each model call. So moments are
