@@ -18,13 +18,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from processes import alone
 
 CLIP = Path(__file__).parents[1] / "tests" / "data" / "clips" / "guitarist.mp4"
 MIB = 2**20
@@ -137,12 +137,6 @@ def _peak() -> float:
     return used / MIB if sys.platform == "darwin" else used / 1024
 
 
-def _alone(function: Any, clip: Path, work: str) -> dict[str, Any]:
-    """Run a function in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, str(clip), work).result()
-
-
 def table(name: str, figures: dict[str, Any]) -> str:
     """The figures of one algorithm in words."""
     frames, network = figures["frames"], figures["network_seconds"]
@@ -184,7 +178,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         clip = Path(work) / "clip.mp4"
         repeated(options.clip, options.repeat, clip)
-        results = {"redetail": _alone(ours, clip, work), "naive": _alone(naive, clip, work)}
+        results = {"redetail": alone(ours, str(clip), work), "naive": alone(naive, str(clip), work)}
     machine = f"{platform.machine()}, {multiprocessing.cpu_count()} cores"
     print(f"{options.clip.name} x {options.repeat}, {machine}, {date.today()}")
     for name, figures in results.items():

@@ -20,15 +20,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
+from clips import FOLDER, ROOT, write_h264
 from engine_memory import status
-from full_size import alone
 from numpy.typing import NDArray
+from processes import alone
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-CLIP = ROOT / "tests" / "data" / "clips" / "guitarist.mp4"
+CLIP = FOLDER / "guitarist.mp4"
 WIDTH, HEIGHT, FACE, OWN = 3840, 2160, 480, 81.4  # of the frames, of the face in them, and of the face in the clip
 CROP = 1400
 MIB = 2**20
@@ -52,12 +50,7 @@ def enlarged(frames: int) -> list[NDArray[np.uint8]]:
 
 def write_clip(path: str, frames: int) -> None:
     """The enlarged frames as H.264."""
-    with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "18", "preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for picture in enlarged(frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
+    write_h264(path, enlarged(frames), (WIDTH, HEIGHT), crf=18)
 
 
 def command_line(clip: str, folder: str) -> dict[str, Any]:

@@ -24,11 +24,12 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from processes import alone
 
 ROOT = Path(__file__).parents[1]
 MIB = 2**20
@@ -267,8 +268,7 @@ def _in_process(way: str, frames: int, environment: dict[str, str]) -> dict[str,
     before = dict(os.environ)
     os.environ.update(environment)  # read when a process starts
     try:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            return pool.submit(measured, way, frames).result()
+        return alone(measured, way, frames)
     finally:
         os.environ.clear()
         os.environ.update(before)

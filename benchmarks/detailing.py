@@ -20,26 +20,16 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from clips import CLIPS, ROOT, Frames, softened_and_original  # which finds redetail next to this folder
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "examples"), str(ROOT / "training")]
+import redetail
+from redetail.engines.base import Engine
+from redetail.evaluate.comparison import Comparison
 
-from demo import soften  # noqa: E402
-
-import redetail  # noqa: E402 - found beside this file
-from redetail.engines.base import Engine  # noqa: E402
-from redetail.evaluate.comparison import Comparison  # noqa: E402
-from redetail.video import open_source  # noqa: E402
-
-CLIPS = ("guitarist", "busker", "two_people")
-Frames = NDArray[np.uint8]
 Way = Callable[[Frames, Engine], Frames]
 
 
@@ -68,6 +58,7 @@ def by_default(frames: Frames, engine: Engine) -> Frames:
 
 def by_realesrgan(frames: Frames, engine: Engine) -> Frames:
     """Another model on whole frames; the engine is not used."""
+    sys.path.insert(0, str(ROOT / "training"))
     from degrade import resize
     from esrgan import enlarge, load_esrgan
 
@@ -85,15 +76,10 @@ WAYS: dict[str, Way] = {
 }
 
 
-def compared(clip: Path, frames: int, engine: Engine, ways: Mapping[str, Way]) -> Comparison:
-    """All ways on the first frames of a clip, measured."""
-    with tempfile.TemporaryDirectory() as folder:
-        soft = Path(folder) / "soft.mp4"
-        soften(clip, soft)
-        source, original = (
-            np.stack([one.pixels for one in open_source(path).frames(0, frames)]) for path in (soft, clip)
-        )
-    results = {name: way(source, engine) for name, way in ways.items()}
+def compared(name: str, frames: int, engine: Engine, ways: Mapping[str, Way]) -> Comparison:
+    """All ways on the first frames of a shared clip, measured."""
+    source, original = softened_and_original(name, frames)
+    results = {way: make(source, engine) for way, make in ways.items()}
     return redetail.compare(source, results, original=original)
 
 
@@ -120,8 +106,7 @@ def main() -> None:
     print(f"{date.today()}, {platform.machine()}, {options.frames} frames of each clip, {engine.capabilities.name}\n")
     print("| clip | way | PSNR dB | SSIM | VMAF | warped error | ratio to the source's | seam |\n" + "|---" * 8 + "|")
     for name in options.clips:
-        clip = ROOT / "tests" / "data" / "clips" / f"{name}.mp4"
-        measured = compared(clip, options.frames, engine, {way: WAYS[way] for way in options.ways})
+        measured = compared(name, options.frames, engine, {way: WAYS[way] for way in options.ways})
         print("\n".join(rows(name, measured)), flush=True)
 
 

@@ -10,27 +10,15 @@ from __future__ import annotations
 
 import argparse
 import platform
-import sys
-import tempfile
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from clips import CLIPS, Frames, softened_and_original  # which finds redetail next to this folder
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
-
-from demo import soften  # noqa: E402
-
-import redetail  # noqa: E402 - found beside this file
-from redetail.engines.base import Engine  # noqa: E402
-from redetail.video import open_source  # noqa: E402
-
-CLIPS = ("guitarist", "busker", "two_people")
-Frames = NDArray[np.uint8]
+import redetail
+from redetail.engines.base import Engine
 
 
 def filtered(frames: Frames, kernel: int) -> Frames:
@@ -67,13 +55,7 @@ def main() -> None:
     print(f"{date.today()}, {platform.machine()}, {options.frames} frames of each clip, {engine.capabilities.name}\n")
     print("| clip | way | PSNR dB and SSIM in each face | PSNR dB of frames |\n" + "|---" * 4 + "|")
     for name in options.clips:
-        clip = ROOT / "tests" / "data" / "clips" / f"{name}.mp4"
-        with tempfile.TemporaryDirectory() as folder:
-            soft = Path(folder) / "soft.mp4"
-            soften(clip, soft)
-            source, original = (
-                np.stack([one.pixels for one in open_source(path).frames(0, options.frames)]) for path in (soft, clip)
-            )
+        source, original = softened_and_original(name, options.frames)
         large = filtered(original, cv2.INTER_LANCZOS4)
         results = {way: make(source, engine) for way, make in WAYS.items()}
         for one in redetail.compare(source, results, original=large).results:

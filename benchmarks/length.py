@@ -16,36 +16,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import resource
 import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
-from fractions import Fraction
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+from clips import write_h264  # which finds redetail next to this folder
+from processes import alone
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
 FRAME = 640, 480
 
 
 def write_clip(path: Path, frames: int, size: tuple[int, int] = FRAME) -> None:
     """An H.264 clip of a soft pattern that moves."""
     x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(25), options={"crf": "20", "preset": "ultrafast"})
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        for index in range(frames):
-            wave = (128 + 90 * np.sin((x + index) / 9) * np.cos(y / 11)).astype(np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.repeat(wave[..., None], 3, 2), format="rgb24")))
-        container.mux(stream.encode(None))
+    waves = ((128 + 90 * np.sin((x + n) / 9) * np.cos(y / 11)).astype(np.uint8) for n in range(frames))
+    write_h264(path, (np.repeat(wave[..., None], 3, 2) for wave in waves), size)
 
 
 def swung(source: Path, path: Path, frames: int, part: str, enlarged: str) -> None:
@@ -58,14 +50,7 @@ def swung(source: Path, path: Path, frames: int, part: str, enlarged: str) -> No
         width, height = map(int, enlarged.split("x"))
         pictures = [picture.resize((width, height), 3) for picture in pictures]  # 3: bicubic
     there_and_back = pictures + pictures[-2:0:-1]
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(25), options={"crf": "20", "preset": "ultrafast"})
-        stream.width, stream.height = pictures[0].size
-        stream.pix_fmt = "yuv420p"
-        for index in range(frames):
-            picture = there_and_back[index % len(there_and_back)]
-            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
-        container.mux(stream.encode(None))
+    write_h264(path, map(np.asarray, islice(cycle(there_and_back), frames)), pictures[0].size)
 
 
 def measure(folder: str, frames: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -76,12 +61,7 @@ def measure(folder: str, frames: int, options: argparse.Namespace) -> dict[str, 
     clip, most, over = Path(folder) / "clip.mp4", 0, threading.Event()
     job = redetail.Job().overlay(source=clip, output=Path(folder) / "out.mp4", steps=1)
     if options.clip:
-        # In a separate process, so that its pictures do not count.
-        making = multiprocessing.get_context("spawn").Process(
-            target=swung, args=(options.clip, clip, frames, options.part, options.enlarge)
-        )
-        making.start()
-        making.join()
+        alone(swung, options.clip, clip, frames, options.part, options.enlarge)  # its pictures do not count
     else:
         write_clip(clip, frames)
         size = options.size
@@ -121,11 +101,8 @@ def main() -> None:
     parser.add_argument("--enlarge", default="", help="WxH: enlarge the clip")
     options = parser.parse_args()
     for frames in options.frames:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
-        ):
-            told = pool.submit(measure, folder, frames, options).result()
+        with tempfile.TemporaryDirectory() as folder:
+            told = alone(measure, folder, frames, options)
         print(json.dumps({"engine": options.engine, **told}), flush=True)
 
 

@@ -17,18 +17,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "training")]
 
-from degrade import damage, resize  # noqa: E402
+from degrade import degrade  # noqa: E402
 from subjects import SIDE, SOFTENINGS, Clip, face_window, reserved_clips  # noqa: E402
 
 import redetail  # noqa: E402 - found beside this file
+from redetail.detection.face import WEIGHTS  # noqa: E402
 
-YUNET = ROOT / "redetail" / "bundled" / "yunet" / "face_detection_yunet_2023mar.onnx"
 RIGHT = ["original", "detailed", "source"]
 
 
 def box_of(clip: Clip) -> tuple[int, int, int, int]:
     """The window round the face of a clip (F, h, w, 3), or in its middle."""
-    left, top = face_window(clip, YUNET)
+    left, top = face_window(clip, WEIGHTS)
     return left, top, left + SIDE, top + SIDE
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     engine, right = redetail.load_engine(), 0
     clips = reserved_clips(options.media, options.frames)
     for name, clip in clips.items():
-        softened = resize(damage(clip, SOFTENINGS[options.softening]).coded, clip.shape[1:3], "cubic")
+        softened = degrade(clip, SOFTENINGS[options.softening])
         where = {} if redetail.plan(softened, engine=engine).crops else {"box": box_of(clip)}
         detailed = redetail.detail(softened, engine=engine, **where).frames
         measured = redetail.compare(softened, {"detailed": detailed, "original": clip}, **where)

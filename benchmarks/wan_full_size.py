@@ -26,7 +26,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from full_size import alone, peak
+from full_size import peak
+from processes import alone
 
 WIDTHS = {"1.3B": (12, 8960, 30), "14B": (40, 13824, 40)}
 """Heads, width of the feed-forward layers and blocks, as published."""

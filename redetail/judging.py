@@ -20,6 +20,7 @@ from redetail.evaluate.fidelity import vmaf_program
 from redetail.files import expanded
 from redetail.job import Job, search
 from redetail.job.requested import RequestedSettings
+from redetail.job.writing import BACKGROUNDS
 from redetail.pipeline.preview import Preview, Variant, Way, make_preview
 from redetail.pipeline.preview_pictures import check_preview, preview_files, write_preview
 from redetail.pipeline.run import Run
@@ -65,7 +66,7 @@ def preview(
     """
     check_run(engine, progress, cancel)
     job = (source if isinstance(source, Job) else Job(source=None).overlay(source=source)).overlay(**options)
-    job = replace(job, output=None, compare=None, report=None, save_hints=None, background="lanczos")
+    job = replace(job, output=None, compare=None, report=None, save_hints=None, background=BACKGROUNDS[0])
     _check_moments(moments)
     files = None if output is None else preview_files(expanded(output), None if loop is None else expanded(loop))
     varied = list(_varied(job, vary or {}))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -87,16 +88,18 @@ def weights(pieces: Sequence[Span], pixels: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Background:
-    """Detailed tiles: ``crops`` hold those of each of the ``regions``."""
+    """Detailed tiles, ``crops`` of each of the ``regions``, for frames of ``size`` that are enlarged to ``output``."""
 
     regions: Sequence[Region]
     crops: Sequence[Crops]
+    size: Size
+    output: Size
 
-    def change(self, frame: Frame, output: Size) -> Pixels:
-        """What the tiles change of a frame that is enlarged to ``output``, (H, W, 3) of either sign."""
-        height, width = frame.pixels.shape[:2]
-        scale, changed = ratios(Size(width, height), output), np.zeros((*output.shape, 3), np.float32)
-        across, down = self._weights(0, output.width), self._weights(1, output.height)
+    def change(self, frame: Frame) -> Pixels:
+        """What the tiles change of a frame that is enlarged to the output's size, (H, W, 3) of either sign."""
+        output = self.output
+        scale, changed = ratios(self.size, output), np.zeros((*output.shape, 3), np.float32)
+        across, down = self._weights
         for region, crops in zip(self.regions, self.crops, strict=True):
             index = frame.index - region.start
             window = region.window(index)
@@ -107,8 +110,11 @@ class Background:
             changed[rows, columns] += change
         return changed
 
-    def _weights(self, axis: int, pixels: int) -> dict[tuple[float, float], NDArray[np.float32]]:
-        """The weights of every column or row of tiles, by where it lies."""
-        sides = {tuple(region.boxes[0, axis::2].tolist()) for region in self.regions}
-        pieces = sorted(sides)
-        return dict(zip(pieces, weights(pieces, pixels), strict=True))
+    @cached_property
+    def _weights(self) -> list[dict[tuple[float, float], NDArray[np.float32]]]:
+        """The weights of every column and of every row of tiles, by where it lies."""
+        both = []
+        for axis, pixels in enumerate((self.output.width, self.output.height)):
+            pieces = sorted({tuple(region.boxes[0, axis::2].tolist()) for region in self.regions})
+            both.append(dict(zip(pieces, weights(pieces, pixels), strict=True)))
+        return both

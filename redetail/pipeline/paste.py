@@ -52,13 +52,13 @@ def pasted_frames(
     crops: Sequence[Crops],
     feather: int | Sequence[int],
     size: Size | None = None,
-    background: Callable[[Frame, Size], Pixels] | None = None,
+    background: Callable[[Frame], Pixels] | None = None,
 ) -> Iterator[PastedFrame]:
     """Every frame with its regions pasted; ``crops`` holds those of each region, at any size.
 
     ``feather`` is one for all or one for each, in pixels of the source. Frames are enlarged to ``size`` first (None:
     left as they are). Where masks overlap, changes add up; see :func:`redetail.imaging.blend.composited`.
-    ``background``: what is changed (H, W, 3) of a frame of that size where no mask is.
+    ``background``: what is changed (H, W, 3) of a frame at that size where no mask is.
     """
     feathers = [feather] * len(regions) if isinstance(feather, int) else feather
 
@@ -74,13 +74,13 @@ def pasted_frames(
         before = frame if size is None else enlarged(frame, size)
         under = before.pixels
         if background is not None:
-            height, width = under.shape[:2]
-            outside, whole = _outside(layers, Size(width, height)), Box(0, 0, width, height)
-            under = blend.paste_change(under, background(frame, Size(width, height)), outside, whole)
+            output = Size(under.shape[1], under.shape[0])
+            outside, whole = _outside(layers, output), Box(0, 0, output.width, output.height)
+            under = blend.paste_change(under, background(frame), outside, whole)
             patches.append(Patch(None, outside, whole))
         return PastedFrame(before, replace(before, pixels=paste_layers(under, layers)), tuple(patches))
 
-    return in_order(pasted, frames, picture_threads() if regions else 1)
+    return in_order(pasted, frames, picture_threads() if regions or background else 1)
 
 
 def _outside(layers: Sequence[Layer], size: Size) -> NDArray[np.float32]:

@@ -110,12 +110,15 @@ class Run:
         """The second half of pass 1: how each subject is cropped and scaled; see :meth:`plan` for the rest."""
         with self._pass("detect"):
             detailed, shapeless = self._shaped(found.found, [one.number for one in found.left_out])
-        clip, budgets = range(found.start, found.stop), self._budgets
-        crops, background = self._crops(detailed, budgets), self._background(clip, size, budgets)
-        multiple = self.engine.capabilities.size_multiple
-        budgets = self._memory(size).fitted((*crops, *background), budgets, multiple)
+        clip, multiple = range(found.start, found.stop), self.engine.capabilities.size_multiple
+
+        def cut(budgets: Budgets) -> tuple[tuple[CropPlan, ...], tuple[CropPlan, ...]]:
+            return self._crops(detailed, budgets), self._background(clip, size, budgets)
+
+        crops, background = cut(self._budgets)
+        budgets = self._memory(size).fitted((*crops, *background), self._budgets, multiple)
         if budgets != self._budgets:
-            crops, background = self._crops(detailed, budgets), self._background(clip, size, budgets)
+            crops, background = cut(budgets)
         asked = dict.fromkeys(
             note
             for settings in (self.settings, *(crop.settings for crop in crops))
@@ -202,8 +205,9 @@ class Run:
             frames = self._frames(plan, "write")
             feathers = [crop.settings.paste_feather for crop in plan.crops]
             subjects, tiles = crops[: len(plan.crops)], crops[len(plan.crops) :]
-            background = Background([one.region for one in plan.background], tiles).change if tiles else None
-            for pasted in pasted_frames(frames, plan.regions, subjects, feathers, size, background):
+            background = Background([one.region for one in plan.background], tiles, plan.size, size)
+            change = background.change if tiles else None
+            for pasted in pasted_frames(frames, plan.regions, subjects, feathers, size, change):
                 write_behind(pasted)
                 figures = measures.add(pasted)
                 if watch is not None:

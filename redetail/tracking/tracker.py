@@ -107,7 +107,7 @@ class _Candidate:
 
     @property
     def descriptors(self) -> list[NDArray[np.float32]]:
-        return [one.found.descriptor for one in self.seen if one.found.descriptor is not None]
+        return _descriptors(self.seen)
 
     def predicted(self, index: int) -> Box:
         decayed = (1 - VELOCITY_DECAY ** (index - self.last)) / (1 - VELOCITY_DECAY)
@@ -265,12 +265,16 @@ def _area_ratio(one: Box, other: Box) -> float:
     return large / small if small > 0 else math.inf
 
 
+def _descriptors(seen: Sequence[_Sighting]) -> list[NDArray[np.float32]]:
+    return [one.found.descriptor for one in seen if one.found.descriptor is not None]
+
+
 def _track(seen: Sequence[_Sighting], person: int | None) -> Track:
     """The finished track, gaps filled linearly."""
     indices = np.array([one.index for one in seen])
     boxes = np.array([one.found.box.as_tuple() for one in seen])
     frames = np.arange(indices[0], indices[-1] + 1)
-    described = [one.found.descriptor for one in seen if one.found.descriptor is not None]
+    described = _descriptors(seen)
     return Track(
         seen[0].found.label,
         confidence=float(np.mean([one.found.confidence for one in seen])),

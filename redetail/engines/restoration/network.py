@@ -7,7 +7,7 @@ Measured on this data, that learns far faster than predicting noise or velocity.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -218,14 +218,15 @@ class RestorationUNet(nn.Module):
             _staged(self.down[0], self._entered(self._guess(x, level).inputs, told), embedded, frames)
             for x, level, told, embedded in parts
         ]
-        below: list[Tensor] | list[None] = [None] * len(parts)
+        bodies: Iterable[Tensor] = skips
         if self.shrink:
-            coarse = self._coarse(1, torch.cat([self.shrink[0](skip) for skip in skips]), embedding, frames)
-            below = list(torch.split(coarse, rows))
-        results = []
-        for (x, level, _, embedded), skip, coarser in zip(parts, skips, below, strict=True):
-            body = _staged(self.up[0], self._joined(0, coarser, skip), embedded, frames)
-            results.append(leave(body, self._guess(x, level).passed))
+            below = self._coarse(1, torch.cat([self.shrink[0](skip) for skip in skips]), embedding, frames)
+            bodies = (self._joined(0, *pair) for pair in zip(torch.split(below, rows), skips, strict=True))
+        results = [
+            # What passes the network by is computed again here: kept since the way down, it would be there for all.
+            leave(_staged(self.up[0], body, embedded, frames), self._guess(x, level).passed)
+            for (x, level, _, embedded), body in zip(parts, bodies, strict=True)
+        ]
         return results[0] if len(results) == 1 else torch.cat(results)
 
     def _coarse(self, index: int, x: Tensor, embedding: Tensor, frames: int) -> Tensor:
@@ -235,10 +236,8 @@ class RestorationUNet(nn.Module):
             x = self._joined(index, self._coarse(index + 1, self.shrink[index](x), embedding, frames), x)
         return _staged(self.up[index], x, embedding, frames)
 
-    def _joined(self, index: int, below: Tensor | None, skip: Tensor) -> Tensor:
-        """What comes from the level below, if there is one, added to what went past it."""
-        if below is None:
-            return skip
+    def _joined(self, index: int, below: Tensor, skip: Tensor) -> Tensor:
+        """What comes from the level below, added to what went past it."""
         grown: Tensor = self.grow[index](below)
         grown += skip
         return grown
