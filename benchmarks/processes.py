@@ -1,4 +1,4 @@
-"""Functions in a process of their own, so that the peak of memory is theirs."""
+"""Functions in a separate process, so that the peak of memory is theirs."""
 
 from __future__ import annotations
 

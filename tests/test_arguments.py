@@ -135,12 +135,16 @@ class Wrong(FakeEngine):
         lambda crops: crops[..., :1],
         lambda crops: crops[:1],
         lambda crops: (crops * 255).astype(np.uint8),
-        lambda crops: crops * np.nan,
     ],
 )
 def test_engines_that_write_something_else(made: Any) -> None:
-    with pytest.raises(redetail.ModelError, match="The engine fake gave"):
+    with pytest.raises(redetail.ModelError, match="The engine fake returned"):
         redetail.detail(FRAMES, box=BOX, engine=Wrong(made), **SMALL)
+
+
+def test_engines_that_write_no_numbers() -> None:
+    with pytest.raises(redetail.ModelError, match="The engine fake produced values that are not finite"):
+        redetail.detail(FRAMES, box=BOX, engine=Wrong(lambda crops: crops * np.nan), **SMALL)
 
 
 def test_an_error_in_a_callback_is_the_callers_and_nothing_is_left(tmp_path) -> None:

@@ -19,6 +19,9 @@ from redetail.video.base import RGB
 
 GROUPS, IN_GROUP = 3, 4
 """Frames lie in few groups, each of them decoded from one key frame; a group holds frames of every kind of picture."""
+SHARED = 3
+"""Pixels beyond a changed one whose colour may change with it: most codecs halve the resolution of colours, and the
+bicubic filter that enlarges them again looks at two samples to either side."""
 POINTS = 50_000
 """Pixels of a frame; a mean over this many is certain to a hundredth of a level."""
 
@@ -27,7 +30,7 @@ POINTS = 50_000
 class WrittenChange:
     """How far pixels outside every mask are from the decoded source in the decoded output, over some ``frames``.
 
-    ``mean`` and ``largest`` difference of a colour, in levels of 8 bits. Pixels nearer than three to a mask are left
+    ``mean`` and ``largest`` difference of a colour, in levels of 8 bits. Pixels nearer than four to a mask are left
     out: they share their colour with pasted ones.
     """
 
@@ -91,12 +94,12 @@ class WrittenCheck:
 
 
 def _grown(touched: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels (H, W) that are touched or so near that they share colours with those, which most codecs halve."""
+    """Pixels (H, W) that are touched or so near that they share colours with those."""
     for axis in (0, 1):
-        edges = [(2, 2) if one == axis else (0, 0) for one in (0, 1)]
+        edges = [(SHARED, SHARED) if one == axis else (0, 0) for one in (0, 1)]
         padded = np.pad(touched, edges)
-        count = touched.shape[axis]
-        touched = np.logical_or.reduce([np.take(padded, np.arange(shift, shift + count), axis) for shift in range(5)])
+        count, shifts = touched.shape[axis], range(2 * SHARED + 1)
+        touched = np.logical_or.reduce([np.take(padded, np.arange(shift, shift + count), axis) for shift in shifts])
     return touched
 
 

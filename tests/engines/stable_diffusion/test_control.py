@@ -365,7 +365,7 @@ def test_hints_are_computed_from_the_crops(folder: Path, parts: Components, crop
 
 def test_hints_that_nobody_asks_for_or_nobody_gave(folder: Path, parts: Components, crops: Array) -> None:
     control, _ = counted(folder, parts, hint="depth.mp4")
-    with pytest.raises(SettingsError, match=r"shown 'depth.mp4', which is neither a hint that can be computed"):
+    with pytest.raises(SettingsError, match=r"the hint 'depth.mp4', which is neither a hint that can be computed"):
         enhance_arrays(engine(parts, (control,)), crops, WHOLE, asked(steps=1))
     with pytest.raises(SettingsError, match="The hints 'pose' are unused: no ControlNet asks for them"):
         enhance_arrays(
