@@ -157,26 +157,26 @@ def _do(
     job.check()
     frames = job.open_source()
     size = job.output_size(frames.info.size)
-    outputs = Outputs(
-        frames, job.output, job.compare, job.report, job.encode, job.files, size, job.span, job.compare_layout
-    )
-    with claimed(outputs.named):
+    with ExitStack() as stack:
+        if work is not None:
+            stack.enter_context(work.set_aside(job.output, (job.output, job.compare, job.save_hints)))
+        outputs = Outputs.of(job, frames, size)
+        stack.enter_context(claimed(outputs.named))
         kept = None if work is None else KeptWork(work, job, frames.info)
         started = run_of(job, frames, load(), progress, cancel)
-        with ExitStack() as stack:
-            plan, space = stack.enter_context(_planned(started, job, kept, size))
-            if planned is not None:
-                planned(started.estimate(plan, size))
-            crops = stack.enter_context(started.enhanced(plan, space, executor))
-            if kept is not None:
-                kept.mark_writing()
-            with outputs.opened(plan, job.span.whole, strict=job.strict) as write:
-                pictures = pictures_for(job.report, plan, size)
-                measures = started.write(plan, crops, write, size, pictures)
-            outputs.faults.extend(started.faults)
-            report = report_of(started, job, plan, measures, outputs, named=named)
-            if job.report is not None:
-                write_run(report, job.report, pictures)
+        plan, space = stack.enter_context(_planned(started, job, kept, size))
+        if planned is not None:
+            planned(started.estimate(plan, size))
+        crops = stack.enter_context(started.enhanced(plan, space, executor))
+        if kept is not None:
+            kept.mark_writing()
+        with outputs.opened(plan, job.span.whole, strict=job.strict) as write:
+            pictures = pictures_for(job.report, plan, size)
+            measures = started.write(plan, crops, write, size, pictures)
+        outputs.faults.extend(started.faults)
+        report = report_of(started, job, plan, measures, outputs, named=named)
+        if job.report is not None:
+            write_run(report, job.report, pictures)
     return Result(job.output, report, outputs.collected, outputs.all_faults)
 
 

@@ -85,7 +85,7 @@ def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: 
     """Check all that the run would check, write nothing but the job, and say what would be done."""
     source = job.open_source()
     size = job.output_size(source.info.size)
-    Outputs(source, job.output, job.compare, job.report, job.encode, job.files, size, job.span, job.compare_layout)
+    Outputs.of(job, source, size)
     estimates: list[Estimate] = []
     with progress_display(options.quiet) as progress:
         job_of_source = replace(job, source=source)

@@ -9,12 +9,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from redetail.errors import InputError, OutputError, SettingsError
 from redetail.evaluate.layouts import Layout
 from redetail.files import expanded, replacing
+from redetail.job import Job
 from redetail.optional import require
 from redetail.pipeline.paste import PastedFrame
 from redetail.pipeline.plan import Plan
@@ -68,6 +70,13 @@ class Outputs:
             check_target(report, source.info.path)
             for module in ("jinja2", "PIL.Image") if is_page(report) else ():
                 require(module)
+
+    @classmethod
+    def of(cls, job: Job, source: FrameSource, size: Size) -> Self:
+        """Those of a job that writes frames of that size."""
+        return cls(
+            source, job.output, job.compare, job.report, job.encode, job.files, size, job.span, job.compare_layout
+        )
 
     @property
     def named(self) -> tuple[Path, ...]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from redetail import claims
 from redetail.errors import InputError, SettingsError
-from redetail.files import cannot_write
+from redetail.files import cannot_write, followed
 from redetail.job import Job
 from redetail.pipeline.manifest import Manifest, engine_identity, file_fingerprints, source_fingerprint
 from redetail.pipeline.plan import Plan
@@ -49,6 +49,20 @@ class Work:
     def may_replace(self, output: Path | None) -> bool:
         """Whether an existing output belongs to the very run that continues, which had started to write."""
         return self.resume and output is not None and os.path.exists(self.folder_of(output) / _WRITING)
+
+    @contextmanager
+    def set_aside(self, output: Path | None, folders: Iterable[Path | None]) -> Iterator[None]:
+        """Make way for the run that continues, which was stopped after its folders of pictures had their names.
+
+        They come back after an error. A folder that holds anything but PNG images was not written by the run: it stays,
+        and is refused as an output.
+        """
+        with ExitStack() as stack:
+            if self.may_replace(output):
+                for folder in folders:
+                    if folder is not None and _has_pictures_only(folder):
+                        stack.enter_context(_aside(folder))
+            yield
 
 
 class KeptWork:
@@ -138,3 +152,26 @@ class KeptWork:
         with suppress(OSError):
             self.folder.replace(gone)
         claims.remove([gone, self.folder])
+
+
+def _has_pictures_only(folder: Path) -> bool:
+    return folder.is_dir() and all(path.suffix == ".png" and path.is_file() for path in folder.iterdir())
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[None]:
+    """A folder under the name of a leftover, so that the next run removes it should this one be killed."""
+    aside = claims.hidden_name(followed(folder), uuid.uuid4().hex[:8], "part")
+    try:
+        followed(folder).replace(aside)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    with claims.held(aside):
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # unless a complete one has its name by now
+                aside.replace(followed(folder))
+            raise
+        finally:
+            claims.remove([aside])

@@ -93,8 +93,7 @@ def check_target(path: Path, source: Path | None, *, folder: bool = False) -> No
         raise OutputError(f"Permission to write in the folder {parent} is denied; choose another folder.")
     if os.path.exists(path) and not os.access(path, os.W_OK):
         raise OutputError(f"The output {path} exists and is write-protected; choose another name.")
-    if not folder:
-        claims.remove(claims.leftovers(parent))
+    claims.remove(claims.leftovers(parent))
     # Some file systems refuse what their permissions allow, so the only test is to try.
     probe = Target(path, folder=folder)
     probe.create()

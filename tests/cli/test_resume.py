@@ -163,6 +163,49 @@ def test_an_output_that_was_being_written_is_written_again(run, stopped) -> None
     assert len((folder / "out.mp4").read_bytes()) > 1000
 
 
+@pytest.fixture
+def written(run, engine: Stopping, clip: Path, tmp_path: Path):
+    """A command that was killed after its folders had their names, and before its work was removed."""
+    command = ("detail", clip, "-o", tmp_path / "out", *BOXES, "--compare", tmp_path / "both", "--keep-work")
+    assert run(*command).code == 0
+    (work(tmp_path) / "writing").touch()
+    return command[:-1]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_folders_that_were_being_written_are_written_again(run, written, tmp_path: Path) -> None:
+    before = contents(tmp_path / "out"), contents(tmp_path / "both")
+    assert run(*written, "--resume").code == 0
+    assert (contents(tmp_path / "out"), contents(tmp_path / "both")) == before
+    assert names(tmp_path) == ["both", "clip.mp4", "out"]
+
+
+def test_folders_come_back_where_the_run_fails(run, written, tmp_path: Path) -> None:
+    before = contents(tmp_path / "out"), contents(tmp_path / "both")
+    assert "was started with another job" in run(*written, "--resume", "--seed", "5").err
+    assert (contents(tmp_path / "out"), contents(tmp_path / "both")) == before
+    assert names(tmp_path) == [work(tmp_path).name, "both", "clip.mp4", "out"]
+
+
+def test_a_folder_with_other_files_is_not_written_again(run, written, tmp_path: Path) -> None:
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    refused = run(*written, "--resume")
+    assert refused.code == 2
+    assert "is not empty; give a new folder" in refused.err
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+
+
+def test_pictures_of_a_killed_run_are_removed_by_the_next(run, engine: Stopping, clip: Path, tmp_path: Path) -> None:
+    left = tmp_path / ".out.redetail-01234567.part"
+    left.mkdir()
+    (left / "000001.png").write_bytes(b"half of it")
+    assert run("detail", clip, "-o", tmp_path / "out", *BOXES).code == 0
+    assert names(tmp_path) == ["clip.mp4", "out"]
+
+
 def test_an_output_of_somebody_else_is_not_replaced(run, stopped) -> None:
     command, folder = stopped
     (folder / "out.mp4").write_bytes(b"mine")
