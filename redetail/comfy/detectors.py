@@ -129,8 +129,8 @@ def _one_picture(image: Any) -> NDArray[np.uint8]:
     frames = image_frames(image, "image")
     if len(frames) != 1:
         raise InputError(
-            f"The face detector takes one image at a time, and image has {len(frames)}; connect the frames of a clip "
-            "to Redetail Track."
+            f"The face detector takes one image at a time, but its input 'image' has {len(frames)}; connect the frames "
+            "of a clip to Redetail Track."
         )
     picture = frames[0, ..., :3].float().nan_to_num().clamp(0, 1)
     values: NDArray[np.uint8] = (picture * 255).round().to(torch.uint8).numpy()

@@ -121,6 +121,6 @@ def _check(subject: Subject) -> None:
     for name in ("prompt", "negative"):
         if len(key_frames(subject.settings.get(name, ""))) > 1:
             raise SettingsError(
-                f"the {name} of subject {subject} has key frames, which ComfyUI's text encoders do not read; write one "
-                "text."
+                f"the {name} of subject {subject} has key frames, which ComfyUI's text encoders do not support; write "
+                "a single prompt without key frames."
             )

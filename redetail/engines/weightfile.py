@@ -264,12 +264,12 @@ def _open_zip(path: Path) -> WeightFile:
         raise ModelError(f"The weight file {path} is damaged ({error}); {_AGAIN}.") from error
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ModelError(
-            f"{path} is a compressed archive, which PyTorch does not write and which may grow without limit; "
-            "unpack it, and give its contents."
+            f"{path} is a compressed archive, which PyTorch does not write and whose unpacked size has no limit; "
+            "unpack it, and use the weight file inside."
         )
     if not any(entry.filename.endswith("data.pkl") for entry in entries):
         raise ModelError(
-            f"{path} is a zip archive without a PyTorch checkpoint in it; unpack it, and give its contents."
+            f"{path} is a zip archive, but not a PyTorch checkpoint; unpack it, and use the weight file inside."
         )
     return _from_pickle(path, mapped=True)
 

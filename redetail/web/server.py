@@ -166,7 +166,9 @@ def _listening(options: ServerOptions) -> socket.socket:
 def _only_server(folder: Folder) -> FileLock:
     lock = FileLock(_made(folder.state) / "server.lock")
     if not lock.take():
-        raise InputError(f"Another redetail web serves {folder.root}; use that one, or another folder.")
+        raise InputError(
+            f"The folder {folder.root} is already open in another redetail web; use that one, or choose another folder."
+        )
     return lock
 
 

@@ -155,7 +155,7 @@ def _header_without_tensors(path: Path) -> None:
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_bytes(bytes(range(256)) * 8), "not a weight file"),
         (_no_pickle, "not a pickle of tensors"),
-        (_zip, "zip archive without a PyTorch checkpoint"),
+        (_zip, "is a zip archive, but not a PyTorch checkpoint"),
         (_header_without_tensors, "does not describe 'a'"),
         (lambda path: path.mkdir(), "is a folder"),
         (lambda path: None, "There is no weight file"),

@@ -150,8 +150,8 @@ def _refiner(spec: ModelSpec, base: Components, placement: Placement) -> LoraMod
     family = open_checkpoint(own).family
     if family is not base.family:
         raise ModelError(
-            f"The refiner {own.checkpoint} is of {family.name}, but the checkpoint of {base.family.name}; "
-            "use a refiner of the same kind of model."
+            f"The refiner {own.checkpoint} is a {family.name} model, but the checkpoint is a {base.family.name} model; "
+            "use a refiner for the same base model."
         )
     components = load_components(own, placement)
     _check_refiner(base, components, own)

@@ -301,8 +301,8 @@ def test_refiners(xl_thinnest: ModelSpec, sd15: ModelSpec, tmp_path: Path) -> No
     )
     message = refused(replace(xl_thinnest, refiner_checkpoint=sd15.checkpoint))
     assert (
-        f"The refiner {sd15.checkpoint} is of Stable Diffusion 1.x, but the checkpoint of Stable Diffusion XL"
-        in message
+        f"The refiner {sd15.checkpoint} is a Stable Diffusion 1.x model, but the checkpoint is a Stable Diffusion XL "
+        "model" in message
     )
 
 
