@@ -20,7 +20,7 @@ from redetail.engines.restoration import ModelCard, NetworkConfig, RestorationUN
 
 log = logging.getLogger("export")
 
-VERSION = "5.1"
+VERSION = "5.2"
 # Chosen by training/evaluate.py on the held-out files; see docs/model-log.md.
 DEFAULTS = {
     "steps": 1,
@@ -28,10 +28,11 @@ DEFAULTS = {
     "scheduler": "sgm_uniform",
     "cfg": 1.15,
     "denoise": 0.8,
-    "guide_size": 256.0,
+    "guide_size": 384.0,
     "guide_size_for": "crop_region",
     "max_size": 768.0,
-    "mask_feather": 8,
+    "max_upscale": 1.3,
+    "mask_feather": 2,
     "color_match": False,
     "crop_factor": 1.8,
 }

@@ -55,6 +55,10 @@ class ResidualCodec:
         cells = self.grid.latent_size(crops.size)
         return torch.zeros((), device=self.device).expand(crops.frames, self.config.latent_channels, *cells.shape)
 
+    def pixels(self, crops: Pixels) -> Tensor:
+        """(F, h, w, 3) 0..1, on the device."""
+        return torch.from_numpy(np.require(crops, np.float32, ["C", "W"])).to(self.device)
+
     def condition(self, crops: Pixels, neighbours: Iterator[Pixels] | None = None) -> Tensor:
         """(F, h, w, 3) 0..1 -> the condition for each crop and its neighbours, (F, C, h/u, w/u) float32.
 
@@ -113,8 +117,9 @@ class ResidualCodec:
         """(N, h, w, 3) -> a view of (N, 3, u, u, h/u, w/u) on the device."""
         frames, height, width = self._checked(pictures)
         cell = self.config.unshuffle
-        pixels = torch.from_numpy(np.require(pictures, np.float32, ["C", "W"])).to(self.device)
-        return pixels.view(frames, height // cell, cell, width // cell, cell, 3).permute(0, 5, 2, 4, 1, 3)
+        return (
+            self.pixels(pictures).view(frames, height // cell, cell, width // cell, cell, 3).permute(0, 5, 2, 4, 1, 3)
+        )
 
     def decode(self, latents: Tensor, crops: CropSource, write: Write, tick: Callable[[], None] = no_tick) -> None:
         """(F, 48, h/4, w/4) -> the crops plus their residual, float32 0..1."""

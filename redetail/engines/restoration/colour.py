@@ -20,15 +20,15 @@ def held(latents: Tensor, config: NetworkConfig) -> Tensor:
     cell = config.unshuffle
     planes = latents.reshape(len(latents), 3, cell * cell, *latents.shape[2:])
     limit = HELD / config.residual_std
-    means = _blurred(functional.avg_pool2d(planes.mean(dim=2), max(1, _COARSE // cell), ceil_mode=True))
+    coarse = functional.avg_pool2d(planes.mean(dim=2), max(1, _COARSE // cell), ceil_mode=True)
+    means = smoothed(coarse, REACH / _COARSE)
     excess = means - means.clamp(-limit, limit)
     excess = functional.interpolate(excess, size=latents.shape[2:], mode="bilinear")
     return (planes - excess[:, :, None]).reshape(latents.shape)
 
 
-def _blurred(means: Tensor) -> Tensor:
-    """(F, 3, h, w) averaged to cells of `_COARSE` pixels, through the Gaussian; the border is repeated."""
-    std = REACH / _COARSE
+def smoothed(means: Tensor, std: float = 1.0) -> Tensor:
+    """(F, C, h, w) through a Gaussian of this standard deviation; the border is repeated."""
     offsets = torch.arange(-round(3 * std), round(3 * std) + 1, device=means.device)
     kernel = torch.exp(-0.5 * (offsets / std) ** 2)
     kernel /= kernel.sum()

@@ -37,6 +37,8 @@ class NetworkConfig:
         Empty: all are. neighbour_rank: channels that the neighbours' differences are brought down to before they are
         weighed up; 0: all
             are kept.
+        restraint: how large corrections have to be, as a share of the fine detail that a crop has already, for half of
+            them to count (see `restraint`); 0: all of them count.
     """
 
     unshuffle: int = 4
@@ -56,6 +58,7 @@ class NetworkConfig:
     activation_limit: float = 0.0
     ranks: tuple[int, ...] = ()
     neighbour_rank: int = 0
+    restraint: float = 0.0
 
     @property
     def latent_channels(self) -> int:
@@ -138,6 +141,7 @@ _NETWORK: Schema = {
     "drafted": truth,
     "activation_limit": between(0, 1e6),
     "ranks": several(whole(0, _WIDEST), _LEVELS),
+    "restraint": between(0, 1e3),
     "neighbour_rank": whole(0, _WIDEST),
 }
 """What config.json may hold."""

@@ -19,6 +19,7 @@ from redetail.engines.restoration.dial import Dial
 from redetail.engines.restoration.draft import drafts
 from redetail.engines.restoration.folder import Loaded, load
 from redetail.engines.restoration.network import RestorationUNet
+from redetail.engines.restoration.restraint import fine_energy, restrained, sums
 from redetail.engines.restoration.tasks import KEEP, task_weights
 from redetail.geometry.context import ContextWindow
 from redetail.machine import give_back_memory
@@ -67,7 +68,8 @@ class RestorationModel:
             return lambda frames: _unchanged
         network = self._dial.network(settings.denoise)
         seen = cache(lambda: self._seen(network, crops, settings, tick))
-        return lambda frames: self._denoiser(network, seen()[frames], weights)
+        fine = cache(lambda: self._fine(crops))
+        return lambda frames: self._denoiser(network, seen()[frames], weights, fine()[frames])
 
     def _windows(self, frames: int, settings: Settings) -> list[ContextWindow]:
         return context_windows_for(frames, settings, self._context_length)
@@ -98,6 +100,13 @@ class RestorationModel:
             give_back_memory()
         return seen[0]
 
+    def _fine(self, crops: CropSource) -> Tensor:
+        """The energy of the crops' fine detail, where the network is restrained by it; else nothing."""
+        if not self._codec.config.restraint:
+            return torch.empty(crops.frames, 0)
+        ranges = crops.ranges(together(crops.size))
+        return torch.cat([fine_energy(self._codec.pixels(crops.read(*some))) for some in ranges])
+
     def _looked(
         self, told: Iterable[Tensor], tick: Callable[[], None], *looks: Callable[[Tensor], Tensor]
     ) -> Iterator[tuple[slice, list[Tensor]]]:
@@ -125,12 +134,16 @@ class RestorationModel:
         negative = torch.tensor(task_weights(settings.negative, tasks) or (0.0,) * len(tasks))
         return share * (negative + settings.cfg * (positive - negative))
 
-    def _denoiser(self, network: RestorationUNet, seen: Tensor, weights: Tensor) -> Denoiser:
+    def _denoiser(self, network: RestorationUNet, seen: Tensor, weights: Tensor, fine: Tensor) -> Denoiser:
+        config = network.config
+
         def denoise(x: Tensor, sigma: float, /) -> Tensor:
             level = torch.tensor(sigma, device=x.device)
             with self._precision:
-                x0: Tensor = network(x.float(), level, seen, len(x), weights=weights)
-            return held(x0, network.config).to(x.dtype)
+                if not config.restraint:
+                    return held(network(x.float(), level, seen, len(x), weights=weights), config).to(x.dtype)
+                x0, luma = network.beside_luma(x.float(), level, seen, len(x), weights, sums(config.tasks))
+            return restrained(held(x0, config), luma, fine, config).to(x.dtype)
 
         return denoise
 

@@ -17,6 +17,9 @@ from torch.nn import functional
 from redetail.engines.restoration.config import NetworkConfig
 from redetail.engines.restoration.layers import AT_ONCE, Stage, cell_basis, sigma_features
 
+LUMA = (0.299, 0.587, 0.114)
+"""Of red, green and blue (BT.601)."""
+
 
 class _Guess(NamedTuple):
     """In the basis of a cell, (N, C, h, w): what of the latents enters the network, and what goes past it."""
@@ -106,15 +109,51 @@ class RestorationUNet(nn.Module):
             The predicted clean latents, same shape: the weighted sum of `components`.
         """
         mix = torch.ones(self.parts) if weights is None else weights
-        kernel, bias = self._mixed_head(mix.to(self.leave.weight))
-        share = float(mix.mean())
+        kernel, bias = self._mixed_head(mix)
+
+        def leave(body: Tensor, passed: Tensor) -> Tensor:
+            return self._clean(functional.conv2d(body, kernel, bias, padding=1).float(), passed, mix)
+
+        return self._run(latents, sigma, seen, num_frames if motion else 0, leave)
+
+    def beside_luma(
+        self, latents: Tensor, sigma: Tensor, seen: Tensor, num_frames: int, weights: Tensor, sums: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What `forward` returns, and the luma of K other weighted sums of `components`: (B*F, K, h*u, w*u).
+
+        ``sums``: (K, T), the weights of each. Only luma is computed, in the network's last convolution.
+        """
+        own, lit = len(self.basis), self._lit()
+        heads = [self._mixed_head(weights), *(self._luma_head(mix, lit) for mix in sums)]
+        kernel = torch.cat([kernel for kernel, _ in heads])
+        bias = torch.cat([bias for _, bias in heads if bias is not None]) if heads[0][1] is not None else None
+        shares = sums.mean(dim=1).to(lit)[:, None, None, None]
 
         def leave(body: Tensor, passed: Tensor) -> Tensor:
             predicted = functional.conv2d(body, kernel, bias, padding=1).float()
-            # What goes past the network is shared evenly by the tasks: weights of zero give zero at every noise level.
-            return self._transformed(share * passed + self._scale * predicted, self.basis.T)
+            luma = predicted[:, own:] + (shares * self._transformed(passed, lit)[:, None]).flatten(1, 2)
+            return torch.cat([self._clean(predicted[:, :own], passed, weights), luma], dim=1)
 
-        return self._run(latents, sigma, seen, num_frames if motion else 0, leave)
+        both = self._run(latents, sigma, seen, num_frames, leave)
+        return both[:, :own], functional.pixel_shuffle(both[:, own:], self.config.unshuffle)
+
+    def _clean(self, predicted: Tensor, passed: Tensor, mix: Tensor) -> Tensor:
+        """Latents of what the last convolution says, and of what goes past the network.
+
+        That is shared evenly by the tasks: weights of zero give zero at every noise level.
+        """
+        return self._transformed(float(mix.mean()) * passed + self._scale * predicted, self.basis.T)
+
+    def _lit(self) -> Tensor:
+        """(u*u, 3*u*u): the luma of a cell's pixels, of its coefficients."""
+        pixels = torch.eye(len(self.basis) // 3, device=self.basis.device)
+        return torch.kron(self.basis.new_tensor([LUMA]), pixels) @ self.basis.T
+
+    def _luma_head(self, mix: Tensor, lit: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`_mixed_head` of luma: (u*u, c, 3, 3) and (u*u,)."""
+        kernel, bias = self._mixed_head(mix)
+        scaled = (lit * self.latent_scale).to(kernel)
+        return torch.einsum("lc,cihw->lihw", scaled, kernel), None if bias is None else scaled @ bias
 
     def look(self, condition: Tensor) -> Tensor:
         """What the network takes from the crops, the same at every step: (N, channels[0], h, w).
@@ -175,6 +214,7 @@ class RestorationUNet(nn.Module):
 
     def _mixed_head(self, weights: Tensor) -> tuple[Tensor, Tensor | None]:
         """The last convolution with the tasks weighted (T,) and summed: convolving is linear."""
+        weights = weights.to(self.leave.weight)
         shape = (self.parts, self.config.latent_channels, *self.leave.weight.shape[1:])
         kernel = torch.einsum("t,tcihw->cihw", weights, self.leave.weight.reshape(shape))
         if self.leave.bias is None:
@@ -196,10 +236,10 @@ class RestorationUNet(nn.Module):
 
     @staticmethod
     def _transformed(cells: Tensor, basis: Tensor) -> Tensor:
-        """Every cell of (N, C, h, w) in another basis (C, C); in full precision, where small differences count."""
+        """Every cell of (N, C, h, w) in another basis (D, C); in full precision, where small differences count."""
         with torch.autocast(cells.device.type, enabled=False):
             moved: Tensor = basis @ cells.float().flatten(2)
-            return moved.view(cells.shape)
+            return moved.view(len(cells), len(basis), *cells.shape[2:])
 
     def _run(
         self, latents: Tensor, sigma: Tensor, seen: Tensor, frames: int, leave: Callable[[Tensor, Tensor], Tensor]

@@ -80,6 +80,17 @@ def test_keep_gives_the_crop_back(engine: Engine, sharp: Crops, sampler: str) ->
     assert np.array_equal(restored(engine, crops, cfg=0.0, sampler=sampler), crops)
 
 
+def test_what_is_sharp_is_left_alone(engine: Engine, sharp: Crops) -> None:
+    luma = (sharp @ np.array([0.299, 0.587, 0.114], np.float32)) * 255
+    high = np.stack([cv2.blur(np.abs(cv2.Laplacian(frame, cv2.CV_32F)), (25, 25)) for frame in luma])
+    there = high >= np.quantile(high, 0.8)
+    for denoise in (FAITHFUL, 0.8, 1.0):
+        change = np.abs(restored(engine, sharp, denoise=denoise) - sharp).mean(axis=-1) * 255
+        assert change[there].mean() < 0.5
+        assert change.mean() < 0.5
+    assert (np.abs(restored(engine, halved(sharp)) - halved(sharp)).mean(axis=-1) * 255)[there].mean() > 2
+
+
 def test_sharpening_is_for_soft_pictures(engine: Engine, sharp: Crops) -> None:
     crops, faithful = halved(sharp), {"denoise": FAITHFUL}
     output = restored(engine, crops, "sharpen", **faithful)

@@ -82,6 +82,16 @@ def test_keep_gives_the_crop_back(tmp_path: Path) -> None:
     assert np.array_equal(restored(engine(tmp_path, network(2, False)), crops, cfg=0.0), crops)
 
 
+def test_a_restrained_network_changes_less_everywhere(tmp_path: Path) -> None:
+    crops, second = clip(20), network(1, drafted=True)
+    free = restored(engine(tmp_path, network(2, False)), crops)
+    second.config = dataclasses.replace(second.config, restraint=0.5)
+    save(tmp_path, second, CARD, network(2, False))
+    held = restored(load_engine(tmp_path, device="cpu", dtype="float32"), crops)
+    assert 0 < np.abs(held - crops).mean() < 0.9 * np.abs(free - crops).mean()
+    assert (np.abs(held - crops) <= np.abs(free - crops) + 1e-4).all()
+
+
 @pytest.mark.parametrize("drafted", [False, True])
 @pytest.mark.parametrize("frames", [3, 20])
 @pytest.mark.parametrize("cfg", [0.0, 1.0])

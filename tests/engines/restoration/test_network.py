@@ -133,6 +133,23 @@ def test_prediction_is_the_weighted_sum_of_the_tasks() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("sigma", [0.05, 14.0])
+def test_the_luma_of_other_sums_comes_with_the_prediction(sigma: float) -> None:
+    torch.manual_seed(0)
+    network = awake(RestorationUNet(TASKS))
+    latents, seen = inputs(4)
+    weights, sums = torch.tensor([0.5, 0.0, 2.0]), torch.tensor([[1.0, 1, 1], [0, 1, 0.5]])
+    told = latents, torch.tensor(sigma), seen, 2
+    result, luma = network.beside_luma(*told, weights, sums)
+    torch.testing.assert_close(result, network(*told, weights=weights), atol=1e-4, rtol=1e-4)
+    parts = network.components(*told)
+    for row, found in zip(sums, luma.unbind(1), strict=True):
+        pixels = torch.nn.functional.pixel_shuffle((row[:, None, None, None] * parts).sum(dim=1), TASKS.unshuffle)
+        wanted = torch.einsum("c,nchw->nhw", torch.tensor([0.299, 0.587, 0.114]), pixels)
+        torch.testing.assert_close(found, wanted, atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
 def test_a_network_without_tasks_is_scaled_by_its_one_weight(network: RestorationUNet) -> None:
     latents, seen = inputs(2)
     sigma = torch.tensor(1.0)
