@@ -13,17 +13,21 @@ from __future__ import annotations
 import logging
 import time
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import torch
 import train as base
 from adversary import Adversary
 from crispness import Features, amount, colour, high_correlation, overshoot, picture_losses
-from data import Batch
+from data import WORKING, Batch
 from losses import STILL, clip_flows, flow_change, restoration_loss
 from noise import SIGMA_MAX, draw_sigmas, noisy_input
 from torch import Tensor
 from torch.nn import functional
+
+from redetail.engines.restoration import load
+from redetail.imaging.weights import resampling
 
 log = logging.getLogger("crisp")
 
@@ -43,6 +47,9 @@ GUIDANCE = 1.15  # the card's cfg, so that training and use are the same
 LOWER = 0.1  # share of the clips seen at a lower noise level than that of a single step
 LOGGED, WATCHED = 20, 100  # steps
 HELD_OUT = (96, 16, 3)  # pixels, clips and frames of what is watched
+WATCHED_AT = 1.3  # times the crops' own size: the card's working size
+AXES = (".first.1.weight", ".second.1.weight", "narrow.weight", "narrow_drafts.weight")
+"""Weights that both ends of the dial share where they are factored (compress.py): their mixtures stay exact."""
 
 
 class CrispRun(base.Run):
@@ -50,11 +57,22 @@ class CrispRun(base.Run):
 
     def __init__(self, options: Namespace, rank: int = 0) -> None:
         super().__init__(options, rank)
+        if options.go_on and not self.step:
+            self.go_on(options.start)
+        for name, weight in self.network.named_parameters():
+            weight.requires_grad_(not name.endswith(AXES))
         self.features = Features(self.device)
         self.adversary = Adversary(self.features, options.rate, self.device) if options.adversary else None
         path = self.folder / "adversary.pt"
         if self.adversary and path.exists():
             self.adversary.load_state(torch.load(path, map_location="cpu", weights_only=True))
+
+    def go_on(self, start: Path) -> None:
+        """Begin with the inventive end of a model."""
+        inventive = load(start).inventive
+        assert inventive is not None, f"{start} has no inventive end"
+        for network in (self.network, self.average):
+            network.load_state_dict(inventive.state_dict())
 
     def save(self) -> None:
         """The checkpoint of the run and of its discriminator."""
@@ -70,9 +88,8 @@ class CrispRun(base.Run):
         target = self.latents(batch)
         clips, frames = len(batch.stages), batch.stages.shape[2]
         predicted = self.predict(batch, target, clips, frames)
-        soft, clean = (batch.stages[:, n].movedim(-1, 2).float() / 127.5 - 1 for n in (0, 3))
-        output = soft + GUIDANCE * self.pixels(predicted, soft)
-        flows = tuple(part.to(self.device) for part in clip_flows(batch.stages[:, 3].cpu())) if frames > 1 else None
+        output, soft, clean = self.at_own_size(batch, predicted)
+        flows = flows_of(clean) if frames > 1 else None
         own, there = output.flatten(0, 1), clean.flatten(0, 1)
         seen = self.features.of(own)
         with torch.no_grad():
@@ -116,6 +133,14 @@ class CrispRun(base.Run):
         whole = predicted.float().sum(dim=1) * self.config.residual_std
         return functional.pixel_shuffle(whole, self.config.unshuffle).unflatten(0, soft.shape[:2])
 
+    def at_own_size(self, batch: Batch, predicted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Output, input and original (B, F, 3, h, w) in -1..1 at the crops' own size, where they are looked at."""
+        soft, clean = (batch.stages[:, n].movedim(-1, 2).float() / 127.5 - 1 for n in (0, 3))
+        change = GUIDANCE * self.pixels(predicted, soft)
+        scale = 1.0 if batch.working is None else float(batch.working)
+        given, there = reduced(soft, scale), reduced(clean, scale)
+        return given + reduced(change, scale), given, there
+
     @torch.no_grad()
     def judged(self, batches: dict[str, Batch]) -> dict[str, Any]:
         """For each held-out batch: gain in dB, detail over the original's, correlation of fine detail, flicker."""
@@ -127,11 +152,11 @@ class CrispRun(base.Run):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
                 seen, sigma = base.looked(self.average, batch), torch.tensor(SIGMA_MAX, device=self.device)
                 parts = self.average.components(noise * SIGMA_MAX, sigma, seen, batch.stages.shape[2])
-            soft, clean = (batch.stages[:, n].movedim(-1, 2).float() / 127.5 - 1 for n in (0, 3))
-            output = (soft + GUIDANCE * self.pixels(parts, soft)).clamp(-1, 1)
+            output, soft, clean = self.at_own_size(batch, parts)
+            output = output.clamp(-1, 1)
             gains = base.clip_gains(GUIDANCE * parts.float().sum(dim=1), target, len(batch.stages))
             own, there = output.flatten(0, 1), clean.flatten(0, 1)
-            flows = tuple(part.to(self.device) for part in clip_flows(batch.stages[:, 3].cpu()))
+            flows = flows_of(clean)
             row = {
                 "gain": sum(gains) / len(gains),
                 "worst": min(gains),
@@ -145,6 +170,23 @@ class CrispRun(base.Run):
         return figures
 
 
+def reduced(clips: Tensor, scale: float) -> Tensor:
+    """(B, F, 3, h, w) at 1/``scale`` of its size, as the pipeline brings a change back to its frame."""
+    if scale == 1:
+        return clips
+    down, across = (
+        torch.from_numpy(resampling(0.0, scale, int(side / scale), side).dense()).to(clips) for side in clips.shape[-2:]
+    )
+    return down @ clips @ across.T
+
+
+def flows_of(clean: Tensor) -> tuple[Tensor, Tensor]:
+    """`clip_flows` of originals (B, F, 3, h, w) in -1..1, on their device."""
+    levels = ((clean.clamp(-1, 1) + 1) * 127.5).round().byte().movedim(2, -1).cpu().contiguous()
+    grid, valid = clip_flows(levels)
+    return grid.to(clean.device), valid.to(clean.device)
+
+
 def flickers(output: Tensor, soft: Tensor, flows: tuple[Tensor, ...]) -> Tensor:
     """Mean squared change of each clip along the flow over that of the input. (B, F, 3, h, w) in -1..1 -> (B,)."""
     grid, valid = flows
@@ -156,15 +198,16 @@ def main() -> None:
     """Train until the time is up."""
     parser = base.parser(__doc__)
     parser.add_argument("--adversary", type=float, default=0.0, help="weight of a discriminator; 0: none")
+    parser.add_argument("--go-on", action="store_true", help="begin with the inventive end of the start")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     run = CrispRun(options)
     drafts = base.Drafter(run.draft, options.bf16) if run.draft else None
-    held_out = base.watched(options.data, run.config.reach, drafts, HELD_OUT, first=6)
+    held_out = base.watched(options.data, run.config.reach, drafts, HELD_OUT, first=6, working=WATCHED_AT)
     if not run.step:
         run.write(run.judged(held_out))
-    loader = base.batches(options, run.step, 0, run.config.reach, drafts)
+    loader = base.batches(options, run.step, 0, run.config.reach, drafts, WORKING)
     sums: dict[str, float] = {}
     while run.seconds < 60 * options.minutes:
         start = time.monotonic()

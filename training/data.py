@@ -25,6 +25,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from redetail.imaging.align import Motion, aligned_differences, frame_motion
+from redetail.imaging.weights import resampling
 
 POOL = 48  # clips of which samples are cut
 LONGEST, WIDEST = 24, 272  # frames and pixels of the longer side of what goes through a codec
@@ -33,6 +34,7 @@ KEPT = 8  # batches drawn before a clip of the pool is replaced: finding its mot
 ALONE = 8  # one clip in this many has frames without neighbours, as single pictures have
 CHANGE_UNIT = 1 / 2040  # of an aligned difference, which is at most 8.6 / 255: int8 holds it
 MOVED_STILL = (16, 240)  # frames and pixels of a still seen by a moving camera
+WORKING = ((0.25, 1.0), (0.55, 1.3), (0.2, 1.6))  # shares of working sizes; in the middle that of the card
 
 Drafts = Callable[[np.ndarray, np.ndarray, bool], np.ndarray]
 """Coded frames (F, h, w, 3) uint8, the differences of their neighbours and whether each is alone -> drafts, uint8."""
@@ -108,13 +110,15 @@ class Batch(NamedTuple):
     Attributes:
         stages: (B, 4, F, s, s, 3): coded, noisy, soft, clean. changes: (B, F, N, s, s, 3): how the neighbours of a
         coded frame differ from it. drafts, beside: (B, F, s, s, 3) and (B, F, N, s, s, 3): what the first network made
-        of the coded frames, and how its neighbours differ; None without such a network.
+        of the coded frames, and how its neighbours differ; None without such a network. working: scalar: how much
+        larger than the crop's own size all of this is.
     """
 
     stages: Tensor
     changes: Tensor
     drafts: Tensor | None = None
     beside: Tensor | None = None
+    working: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -124,10 +128,12 @@ class Source:
     Attributes:
         arrays: as those of a `Batch`, without its first axis.
         subjects: (n, 4): frame, x, y, width of faces and hands.
+        working: how much larger than the crop's own size it is.
     """
 
     arrays: tuple[np.ndarray, ...]
     subjects: np.ndarray
+    working: float = 1.0
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -184,6 +190,7 @@ class Samples(IterableDataset[Batch]):
         order: seed of the sizes; processes that wait for one another must draw the same ones.
         first: clips in the pool before the first batch is drawn.
         drafts: makes the drafts of coded frames from their differences, if a network sees drafts.
+        working: (share, times the crop's own size) of the working sizes; those of a batch have the same.
     """
 
     def __init__(
@@ -197,9 +204,10 @@ class Samples(IterableDataset[Batch]):
         reach: int = 3,
         first: int = 16,
         drafts: Drafts | None = None,
+        working: tuple[tuple[float, float], ...] = ((1.0, 1.0),),
     ) -> None:
         self.folder, self.seed, self.sizes, self.degradation, self.order = folder, seed, sizes, degradation, order
-        self.reach, self.first, self.drafts = reach, first, drafts
+        self.reach, self.first, self.drafts, self.working = reach, first, drafts, working
         rows = load_index(folder)
         self.rows = [row for row in rows if is_validation(row["name"]) == validation and row["shape"][0] != 2]
         weights = np.array([item_weight(row) for row in self.rows])
@@ -220,11 +228,14 @@ class Samples(IterableDataset[Batch]):
                 pool[place : place + 1] = [fresh]
             side, count, frames = self.sizes[order.integers(len(self.sizes))]
             fitting = pool[::ALONE] if frames == 1 else [s for place, s in enumerate(pool) if place % ALONE]
-            drawn = [self.draw(rng, fitting, side, frames) for _ in range(count)]
-            yield Batch(*(torch.from_numpy(np.stack(arrays)) for arrays in zip(*drawn, strict=True)))
+            scale = fitting[rng.integers(len(fitting))].working
+            alike = [source for source in fitting if source.working == scale]
+            drawn = [self.draw(rng, alike, side, frames) for _ in range(count)]
+            arrays = (torch.from_numpy(np.stack(parts)) for parts in zip(*drawn, strict=True))
+            yield Batch(*arrays)._replace(working=torch.tensor(scale))
 
     def draw(self, rng: np.random.Generator, pool: list[Source], side: int, frames: int) -> tuple[np.ndarray, ...]:
-        """One clip, mirrored in space and in time half of the times each."""
+        """One clip of a pool at the same working size, mirrored in space and in time half of the times each."""
         for _ in range(3):  # flat, short and small ones are redrawn, which keeps some sky without filling the set
             source = pool[rng.integers(len(pool))]
             if source.shape[0] < frames or min(source.shape[1:]) < side:
@@ -233,24 +244,34 @@ class Samples(IterableDataset[Batch]):
             if arrays[0][3, 0].std() >= 12:
                 break
         else:
-            return self.draw(rng, [self.source(rng, alone=frames == 1)], side, frames)
+            return self.draw(rng, [self.source(rng, alone=frames == 1, working=pool[0].working)], side, frames)
         return mirrored(arrays, space=rng.random() < 0.5, time=rng.random() < 0.5)
 
-    def source(self, rng: np.random.Generator, alone: bool = False) -> Source:
-        """A clip for the pool, damaged, at the size that a model sees it at; alone: no frame sees another."""
+    def source(self, rng: np.random.Generator, alone: bool = False, working: float | None = None) -> Source:
+        """A clip for the pool, damaged, at the size that a model sees it at; alone: no frame sees another.
+
+        ``working``: its working size; None: drawn.
+        """
         clean, subjects = self.clean(self.rows[rng.choice(len(self.rows), p=self.weights)], rng)
         how = self.degradation or draw_degradation(rng)
         if len(clean) >= 2 * MOVED_STILL[0] and rng.random() < 0.15:  # fast motion
             clean, subjects = clean[::2], subjects * np.array([0.5, 1, 1, 1])
         zoom = 1.0 if self.degradation else draw_zoom(rng)
         stages = magnified(clean, damage(clean, how), how.up, zoom)
-        stages, subjects = cut(stages, subjects * [1, zoom, zoom, zoom], rng)
+        working = self.draw_working(rng) if working is None else working
+        stages, subjects = cut(stages, subjects * [1, zoom, zoom, zoom], rng, working)
+        stages, subjects = enlarged(stages, working), subjects * [1, working, working, working]
         motion = None if alone else frame_motion(stages[0])
         changes = self.differences(stages[0], motion)
         if self.drafts is None:
-            return Source((stages, changes), subjects)
+            return Source((stages, changes), subjects, working)
         made = self.drafts(stages[0], changes, alone)
-        return Source((stages, changes, made, self.differences(made, motion)), subjects)
+        return Source((stages, changes, made, self.differences(made, motion)), subjects, working)
+
+    def draw_working(self, rng: np.random.Generator) -> float:
+        """A working size, which is drawn only where there are several."""
+        shares, sizes = zip(*self.working, strict=True)
+        return float(sizes[0] if len(sizes) == 1 else rng.choice(sizes, p=shares))
 
     def differences(self, frames: np.ndarray, motion: Motion | None) -> np.ndarray:
         """How the neighbours of frames (F, h, w, 3) differ from them, (F, 2 * reach, h, w, 3) int8 in `CHANGE_UNIT`.
@@ -301,12 +322,31 @@ def magnified(clean: np.ndarray, stages: Stages, up: str, zoom: float) -> np.nda
     return np.stack([*(done[id(stage)] for stage in reversed(stages)), resize(clean, size, "cubic")])
 
 
-def cut(stages: np.ndarray, subjects: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """At most FRAMES frames of SIDE pixels out of the stages of a clip, and its subjects in these coordinates."""
+def enlarged(stages: np.ndarray, working: float) -> np.ndarray:
+    """Stages (4, F, h, w, 3) uint8 at ``working`` times their size, as the pipeline enlarges crops for a model.
+
+    Sides are cut to multiples of `MULTIPLE`.
+    """
+    if working == 1:
+        return stages
+    rows, columns = (int(length * working) // MULTIPLE * MULTIPLE for length in stages.shape[2:4])
+    down, across = (resampling(0.0, 1 / working, count, length)
+                    for count, length in zip((rows, columns), stages.shape[2:4], strict=True))  # fmt: skip
+    planes = stages.transpose(0, 1, 4, 2, 3).astype(np.float32)
+    wide = np.clip(across.columns(planes), 0, 255)
+    return np.ascontiguousarray(np.rint(np.clip(down.rows(wide), 0, 255)).astype(np.uint8).transpose(0, 1, 3, 4, 2))
+
+
+def cut(
+    stages: np.ndarray, subjects: np.ndarray, rng: np.random.Generator, working: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most FRAMES frames out of the stages of a clip, SIDE pixels wide once they are `enlarged`, and its subjects in
+    these coordinates."""
     count, height, width = stages.shape[1:4]
     start = int(rng.integers(0, max(1, count - FRAMES + 1)))
-    rows, columns = (min(SIDE, length) // MULTIPLE * MULTIPLE for length in (height, width))
-    x, y = pick_near(subjects, start, SIDE, (height, width), rng)
+    side, multiple = math.ceil(SIDE / working), MULTIPLE if working == 1 else 1
+    rows, columns = (min(side, length) // multiple * multiple for length in (height, width))
+    x, y = pick_near(subjects, start, side, (height, width), rng)
     left = int(np.clip(x - columns / 2, 0, width - columns))
     top = int(np.clip(y - rows / 2, 0, height - rows))
     part = stages[:, start : start + FRAMES, top : top + rows, left : left + columns]

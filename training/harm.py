@@ -3,8 +3,10 @@
 *Large*: clips enlarged to HD (bicubic, so that they have no fine detail), cropped around the face as in a run and
 processed at the card's size. The local high frequency of luma (mean absolute Laplacian over 25x25 pixels, plus half a
 level) should hardly rise on smooth skin, that is, inside the face where the crop has less than `SMOOTH` levels of it.
+The rise is logged for the result in 8 bits, for the result before rounding (rounding a smooth picture a second time
+breaks its even runs), and for the latter without places beside edges, which should become crisper.
 *Sharp*: reserved clips that were not softened should hardly change where they are sharp, in the fifth of the pixels
-with the most local high frequency.
+with the most local high frequency. The engine sees them at their own size and at the card's working size.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from evaluate import with_engine
 from measure import luma
-from subjects import face_window, reserved_clips
+from subjects import Subject, face_window, reserved_clips
 
 from redetail.engines import Engine, enhance_arrays, load_engine
 from redetail.settings import Settings, resolve
@@ -33,20 +36,31 @@ from redetail.video import open_source
 log = logging.getLogger("harm")
 
 SMOOTH, FLOOR, WINDOW = 1.5, 0.5, 25  # levels, levels, pixels
-SIDE = 192  # of the crops from clips that were not softened
+EDGE = 1.0  # levels: root mean square of the octave below the finest one, where an edge is near
 Clip = NDArray[np.uint8]
+Levels = NDArray[np.uint8] | NDArray[np.float32]
+_BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 
 
-def local_high(clip: Clip) -> NDArray[np.float32]:
+def local_high(clip: Levels) -> NDArray[np.float32]:
     """Local high frequency of luma in levels, (F, h, w)."""
     frames = (np.abs(cv2.Laplacian(frame, cv2.CV_32F)) for frame in luma(clip))
     return np.stack([cv2.blur(frame, (WINDOW, WINDOW)) for frame in frames])
 
 
-def rises(before: Clip, after: Clip, skin: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """By what factor the local high frequency rose at each smooth place of the skin (h, w) of each frame."""
+def rises(before: Clip, after: Levels, skin: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """By what factor the local high frequency rose at each smooth place of the skin (h, w) or (F, h, w)."""
     there, now = local_high(before), local_high(after)
     return ((now + FLOOR) / (there + FLOOR))[(there < SMOOTH) & skin]
+
+
+def beside_edges(clip: Clip) -> NDArray[np.bool_]:
+    """Where the window of `local_high` holds an edge, (F, h, w): as much as `EDGE` of the octave below the finest."""
+    wide = np.zeros(2 * len(_BINOMIAL) - 1, np.float32)
+    wide[::2] = _BINOMIAL
+    smooth = [cv2.sepFilter2D(frame, -1, _BINOMIAL, _BINOMIAL) for frame in luma(clip)]
+    octave = [frame - cv2.sepFilter2D(frame, -1, wide, wide) for frame in smooth]
+    return np.stack([cv2.blur(frame**2, (WINDOW, WINDOW)) for frame in octave]) >= EDGE**2
 
 
 def changes(before: Clip, after: Clip) -> tuple[float, float]:
@@ -85,11 +99,24 @@ def large_crop(clip: Clip, height: int, settings: Settings, yunet: Path) -> tupl
     return crop, face.astype(bool)
 
 
-def restored(engine: Engine, crop: Clip, settings: Settings) -> Clip:
-    """The crop as the engine gives it back."""
+def restored(engine: Engine, crop: Clip, settings: Settings) -> NDArray[np.float32]:
+    """The crop as the engine gives it back, in levels that are not rounded."""
     pixels = crop.astype(np.float32) / 255
-    output = enhance_arrays(engine, pixels, np.ones((1, *crop.shape[1:3]), np.float32), settings)
-    return np.asarray(np.rint(output * 255), np.uint8)
+    return enhance_arrays(engine, pixels, np.ones((1, *crop.shape[1:3]), np.float32), settings) * 255
+
+
+def rounded(levels: NDArray[np.float32]) -> Clip:
+    """In 8 bits."""
+    return np.asarray(np.rint(levels), np.uint8)
+
+
+def log_rises(name: str, crop: Clip, output: NDArray[np.float32], skin: NDArray[np.bool_]) -> None:
+    """The largest and the mean rise of a large clip, in each of the three ways."""
+    ways = {"": (rounded(output), skin), ", not rounded": (output, skin),
+            ", away from edges": (output, skin & ~beside_edges(crop))}  # fmt: skip
+    found = {name: rises(crop, after, where) for name, (after, where) in ways.items()}
+    text = [f"{rise.max():.2f}, mean {rise.mean():.2f}{way}" for way, rise in found.items() if rise.size]
+    log.info("%s, %dx%d: largest rise %s", name, *crop.shape[2:0:-1], "; ".join(text))
 
 
 def main() -> None:
@@ -121,21 +148,17 @@ def main() -> None:
             log.info("%s: %s", name, error)
             continue
         output = restored(engine, crop, settings)
-        rise = rises(crop, output, skin)
-        most, usual = (float(rise.max()), float(rise.mean())) if rise.size else (math.nan, math.nan)
-        log.info("%s, %dx%d: largest rise %.2f, mean %.2f", name, *crop.shape[2:0:-1], most, usual)
+        log_rises(name, crop, output, skin)
         if options.output:
             options.output.mkdir(parents=True, exist_ok=True)
-            pair = np.concatenate([crop[len(crop) // 2], output[len(crop) // 2]], axis=1)
+            pair = np.concatenate([crop[len(crop) // 2], rounded(output[len(crop) // 2])], axis=1)
             cv2.imwrite(str(options.output / f"{name}.png"), pair[..., ::-1])
     for name, clip in list(clips.items())[: options.sharp]:
-        left, top = face_window(clip, options.yunet)
-        crop = np.ascontiguousarray(clip[:, top : top + SIDE, left : left + SIDE])
-        log.info(
-            "%s, as it is: mean change %.2f, where it is sharp %.2f",
-            name,
-            *changes(crop, restored(engine, crop, settings)),
-        )
+        subject = Subject(name, clip, clip, face_window(clip, options.yunet))
+        outputs = rounded(restored(engine, subject.original, settings)), with_engine(engine)(subject)
+        figures = [figure for output in outputs for figure in changes(subject.original, output)]
+        text = "%s, as it is: mean change %.2f, where it is sharp %.2f; at the working size %.2f and %.2f"
+        log.info(text, name, *figures)
 
 
 if __name__ == "__main__":

@@ -346,21 +346,35 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def batches(options: argparse.Namespace, step: int, rank: int, reach: int, drafts: Drafts | None) -> Iterator[Batch]:
+def batches(
+    options: argparse.Namespace,
+    step: int,
+    rank: int,
+    reach: int,
+    drafts: Drafts | None,
+    working: tuple[tuple[float, float], ...] = ((1.0, 1.0),),
+) -> Iterator[Batch]:
     """Endless training batches of one process, from this step on."""
     sizes = tuple((int(a), int(b), int(c)) for a, b, c in (item.split("x") for item in options.sizes.split(",")))
     seed = options.seed + step
-    samples = Samples(options.data, seed + 7919 * rank, sizes, order=seed, reach=reach, drafts=drafts)
+    samples = Samples(options.data, seed + 7919 * rank, sizes, order=seed, reach=reach, drafts=drafts, working=working)
     if not options.workers:
         return iter(samples)
     return iter(DataLoader(samples, batch_size=None, num_workers=options.workers, prefetch_factor=8))
 
 
 def watched(
-    data: Path, reach: int, drafts: Drafts | None, size: tuple[int, int, int] = (128, 24, 4), first: int = 8
+    data: Path,
+    reach: int,
+    drafts: Drafts | None,
+    size: tuple[int, int, int] = (128, 24, 4),
+    first: int = 8,
+    working: float = 1.0,
 ) -> dict[str, Batch]:
-    """A batch of held-out clips for each monitored softening, cut from ``first`` clips."""
-    usual: dict[str, Any] = {"validation": True, "reach": reach, "first": first, "drafts": drafts}
+    """A batch of held-out clips for each monitored softening, cut from ``first`` clips, at this working size."""
+    usual: dict[str, Any] = {
+        "validation": True, "reach": reach, "first": first, "drafts": drafts, "working": ((1.0, working),)
+    }  # fmt: skip
     return {name: next(iter(Samples(data, 77, (size,), degradation=how, **usual))) for name, how in WATCHED.items()}
 
 

@@ -175,3 +175,23 @@ def test_degradations_are_frozen_values(script) -> None:
     degrade = script("degrade")
     how = degrade.draw_degradation(np.random.default_rng(1))
     assert dataclasses.replace(how) == how
+
+
+def test_clips_are_enlarged_as_crops_are(script) -> None:
+    data, crisp = script("data"), script("crisp")
+    waves = np.sin(np.arange(96) * 0.5)[:, None] * np.cos(np.arange(96) * 0.7)
+    stages = np.rint(120 + 90 * waves).astype(np.uint8)[None, None, ..., None].repeat(4, 0).repeat(2, 1).repeat(3, 4)
+    large = data.enlarged(stages, 1.3)
+    assert large.shape == (4, 2, 112, 112, 3)  # 124 pixels, cut to a multiple of 16
+    back = crisp.reduced(torch.from_numpy(large).float().movedim(-1, 2), 1.3).movedim(2, -1).numpy()
+    inner = (slice(None), slice(None), slice(6, -6), slice(6, -6))
+    assert np.abs(back - stages[:, :, : back.shape[2], : back.shape[3]])[inner].max() < 2
+    assert data.enlarged(stages, 1.0) is stages
+
+
+def test_a_batch_has_one_working_size(script, prepared: Path) -> None:
+    data = script("data")
+    working = ((0.75, 1.0), (0.25, 1.6))
+    batches = list(islice(data.Samples(prepared, 0, ((48, 2, 2),), first=6, working=working), 8))
+    assert {round(float(batch.working), 3) for batch in batches} == {1.0, 1.6}
+    assert all(batch.stages.shape == (2, 4, 2, 48, 48, 3) for batch in batches)

@@ -201,11 +201,11 @@ def test_the_inventive_end_goes_on_from_a_model_and_joins_it(
     train: ModuleType, script, prepared: Path, tmp_path: Path, batch: Any, first: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crisp, folder, before = script("crisp"), tmp_path / "crisp", load(first).network.state_dict()
-    run = crisp.CrispRun(options(prepared, folder, start=first, adversary=0.1))
+    run = crisp.CrispRun(options(prepared, folder, start=first, adversary=0.1, go_on=False))
     told = [run.train_step(batch) for _ in range(2)]
     assert {*crisp.WEIGHTS, "adversary", "judge"} <= told[0].keys()
     run.save()
-    again = crisp.CrispRun(options(prepared, folder, adversary=0.1))
+    again = crisp.CrispRun(options(prepared, folder, adversary=0.1, go_on=False))
     assert (again.step, again.adversary.state().keys()) == (2, run.adversary.state().keys())
     figures = again.judged({"half": batch})["half"]
     assert figures.keys() == {"gain", "worst", "detail", "high", "beyond", "colour", "flicker"}
@@ -217,3 +217,6 @@ def test_the_inventive_end_goes_on_from_a_model_and_joins_it(
     for name, value in joined.network.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert any(not torch.equal(value, before[name]) for name, value in joined.inventive.state_dict().items())
+    further = crisp.CrispRun(options(prepared, tmp_path / "further", start=first, adversary=0.0, go_on=True))
+    for name, value in joined.inventive.state_dict().items():
+        assert torch.equal(value, further.network.state_dict()[name]), name
