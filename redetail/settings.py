@@ -162,8 +162,8 @@ class Settings:
         1,
         1,
         256,
-        "in the first half of the steps also windows over every 2nd, 4th ... up to every n-th frame, each about "
-        "doubling their work; 1: neighbouring frames only",
+        "in the first half of the steps, also use windows over every 2nd, 4th ... up to every n-th frame, each of "
+        "which about doubles the work; 1: only windows of neighbouring frames",
         step=1,
     )
     context_loop: bool = _value(
@@ -331,5 +331,5 @@ def _checked_number(name: str, value: Any, limits: Mapping[str, Any], default: A
 def _checked_texts(name: str, value: Any) -> tuple[str, ...]:
     """The value as a tuple; raises SettingsError where it is not a list of texts."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, str) for one in value):
-        raise SettingsError(f"{display_name(name)} must be a list of texts, not {shown(value)}.")
+        raise SettingsError(f"{display_name(name)} must be a list of strings, not {shown(value)}.")
     return tuple(value)

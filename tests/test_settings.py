@@ -61,7 +61,7 @@ def test_settings_survive_json() -> None:
 
 @pytest.mark.parametrize("loras", ["a.safetensors", [1], 3, None])
 def test_loras_are_a_list_of_texts(loras: Any) -> None:
-    with pytest.raises(SettingsError, match="lora must be a list of texts"):
+    with pytest.raises(SettingsError, match="lora must be a list of strings"):
         Settings(loras=loras)
 
 

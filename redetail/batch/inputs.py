@@ -128,5 +128,5 @@ def _named(pattern: str, source: Path, number: int) -> Path:
     except (ValueError, LookupError) as error:
         raise SettingsError(f"The name pattern {pattern!r} cannot be used ({error}); see docs/batch.md.") from error
     if not name.name or name.is_absolute() or ".." in name.parts:
-        raise SettingsError(f"The name pattern {pattern!r} leads out of the output folder; give a name inside it.")
+        raise SettingsError(f"The name pattern {pattern!r} leads outside the output folder; give a name inside it.")
     return name

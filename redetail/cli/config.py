@@ -51,7 +51,7 @@ def config_job(options: argparse.Namespace) -> Job:
     if path is None:
         return Job()
     job = read_config(path)
-    _log.info("Defaults are those of %s.", path)
+    _log.info("Using the defaults from %s.", path)
     return job
 
 
@@ -64,6 +64,6 @@ def job_over_config(options: argparse.Namespace, config: Job) -> Job:
     job = read_job(options.job, config)
     if options.config and not job.config:
         raise SettingsError(
-            f"{options.job} takes nothing from a config file (config = false); leave out --config, or that line."
+            f"{options.job} has config = false, so no config file is read; remove that line, or leave out --config."
         )
     return job

@@ -12,7 +12,7 @@ def add_evaluate(commands: Commands) -> None:
         commands,
         "evaluate",
         usage="redetail evaluate SOURCE RESULT [RESULT ...] [--original CLIP] [options]",
-        help="measure what was gained, and at what price",
+        help="measure what was gained, and at what cost",
         description="Compare results of redetail or of any other tool with the clip they were made from: sharpness,\n"
         "noise, flicker, seams, colours; with an original also PSNR, SSIM and VMAF. Clips may differ in size.",
         epilog="exit codes: 0 the figures are complete; 2 something must be changed, and the message says what\n",
@@ -20,7 +20,7 @@ def add_evaluate(commands: Commands) -> None:
     group = parser.add_argument_group("clips")
     group.add_argument("input", metavar="SOURCE", help="the video or folder of images that was detailed")
     group.add_argument("results", metavar="RESULT", nargs="+", help="the detailed result; NAME=FILE gives it a name")
-    group.add_argument("--original", metavar="CLIP", help="the same clip as it should look, if there is one")
+    group.add_argument("--original", metavar="CLIP", help="the clip as it should look, if you have it")
     add_subjects(parser.add_argument_group("subjects"))
     group = parser.add_argument_group("output")
     group.add_argument("--report", metavar="OUT.json", help="also write all figures, frame by frame")
@@ -46,7 +46,7 @@ def add_preview(commands: Commands) -> None:
         help="see a few moments of the result, with one or several settings, before a whole run",
         description="Detail a few moments of a clip (subjects at their largest, fastest and smallest, and the middle)\n"
         "and show them next to the source, zoomed in on the subject: a contact sheet and a short loop.\n"
-        "The pixels are those of the whole run, of which only the stretches with these moments are computed.",
+        "Only the stretches with these moments are computed; their pixels are exactly those of a whole run.",
     )
     add_source(parser, optional=True)
     group = parser.add_argument_group("output")
@@ -58,7 +58,7 @@ def add_preview(commands: Commands) -> None:
     group.add_argument("--moments", type=number, metavar="N", default=4, help="how many moments, 1 to 24 [4]")
     group.add_argument(
         "--vary", metavar="NAME=V1,V2", action="append",
-        help="show a column for each of these values of a setting, or of preset; given several times, for every "
+        help="show a column for each of these values of a setting, or of preset; if given several times, for every "
         "combination, up to 12; separate values that contain commas with |",
     )  # fmt: skip
     group.add_argument("--nearest", action="store_true", help="enlarge pixel by pixel, without a filter")

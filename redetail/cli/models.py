@@ -54,7 +54,7 @@ def inspect(options: argparse.Namespace, cancel: CancelToken) -> None:
 
 
 def _known() -> Iterator[str]:
-    yield "Published weights that are known to work (nothing is fetched; docs/weights.md says how to start):"
+    yield "Published weights that are known to work (nothing is downloaded; docs/weights.md says how to start):"
     known = tuple(known_models())
     for option in dict.fromkeys(model.option for model in known):
         yield f"\n{option}"
@@ -88,7 +88,7 @@ def _described(facts: FileFacts, placement: Placement) -> Iterator[str]:
     if not facts.option:
         yield "  not a kind of file that redetail can use; docs/weights.md lists those that it can use"
         return
-    yield "  used if no --checkpoint is given" if _is_bundled(facts.path) else f"  given to: {facts.option}"
+    yield "  used if no --checkpoint is given" if _is_bundled(facts.path) else f"  option: {facts.option}"
     yield f"  {_fit(facts, placement)}"
 
 

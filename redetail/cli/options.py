@@ -63,7 +63,7 @@ def add_model(group: argparse._ArgumentGroup) -> None:
          "Wan 2.2 only: the low-noise expert, to use both; --checkpoint is then the high-noise one"),
         ("--high-noise-lora", "FILE[:STRENGTH]", several,
          "Wan 2.2 only: LoRA for the high-noise expert, if both are used; several add up"),
-        ("--embedding", "FILE", several, "textual inversion; the name of the file is a word for prompts; repeatable"),
+        ("--embedding", "FILE", several, "textual inversion, used in prompts by its file name; repeatable"),
         ("--controlnet", "FILE[:STRENGTH[:START[:END]]]", several,
          "ControlNet, and the share of the steps in which it acts (0..1); repeatable"),
         ("--control", "NAME|FILE", several,

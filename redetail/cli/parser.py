@@ -295,5 +295,5 @@ def _add_completion(commands: Commands) -> None:
         description="Print a script that completes commands, options and the names they take. For bash:\n"
         "  redetail completion bash > ~/.local/share/bash-completion/completions/redetail",
     )
-    parser.add_argument("shell", metavar="bash|zsh|fish", choices=SHELLS, help="the shell that reads it")
+    parser.add_argument("shell", metavar="bash|zsh|fish", choices=SHELLS, help="the shell to write the script for")
     add_talk(parser)

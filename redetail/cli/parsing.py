@@ -104,14 +104,17 @@ def add_work_folder(group: argparse._ArgumentGroup) -> None:
 
 def add_cluster(parser: Parser) -> None:
     """Add the machines that work."""
-    group = parser.add_argument_group("several cards or machines [pip install 'redetail[cluster]']")
+    group = parser.add_argument_group("several GPUs or machines [pip install 'redetail[cluster]']")
     group.add_argument(
         "--ray", metavar="WHERE",
-        help="detail on a Ray cluster: local (the cards of this machine), auto (the cluster that this machine is part "
+        help="detail on a Ray cluster: local (the GPUs of this machine), auto (the cluster that this machine is part "
         "of), or HOST:PORT of the head node",
     )  # fmt: skip
     group.add_argument(
-        "--ray-cores", metavar="N", type=int, help="cores of each worker without a card [those of a machine, at most 8]"
+        "--ray-cores",
+        metavar="N",
+        type=int,
+        help="cores of each worker without a GPU [all of its machine's, at most 8]",
     )
 
 

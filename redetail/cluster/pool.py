@@ -86,7 +86,7 @@ class EnginePool:
 
     def __init__(self, cluster: Cluster, load: Callable[[], Engine], device: str | None = None) -> None:
         if device is not None and ":" in device:
-            raise SettingsError(f"On a cluster Ray gives each worker its card; give device cuda instead of {device}.")
+            raise SettingsError(f"On a cluster, Ray assigns each worker a GPU; give device cuda instead of {device}.")
         self._cluster, self._load, self._device = cluster, load, device
         self._stack, self._numbers = ExitStack(), count()
         self._workers: list[Worker] = []

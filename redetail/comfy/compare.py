@@ -81,7 +81,9 @@ def matched(before: Tensor, after: Tensor) -> Tensor:
     if small == large:
         return before
     if large.width < small.width or large.height < small.height:
-        raise InputError(f"before has frames of {small} pixels and after of {large}; scale one to the other.")
+        raise InputError(
+            f"before has frames of {small} pixels and after has frames of {large}; scale them to the same size."
+        )
     return enlarged_frames(before, large)
 
 

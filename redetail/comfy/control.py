@@ -94,8 +94,8 @@ def followed_hint(image: Any, segment: TrackedSeg) -> Tensor:
     frames = torch.as_tensor(image)
     if frames.ndim != 4 or len(frames) not in (1, segment.clip_frames):
         raise InputError(
-            f"control_image must be an IMAGE of one frame or {segment.clip_frames}, as the clip that "
-            f"{segment.label!r} was tracked in; it has the shape {tuple(frames.shape)}."
+            f"control_image must be an IMAGE of one frame or of {segment.clip_frames}, like the clip in which "
+            f"{segment.label!r} was tracked; it has the shape {tuple(frames.shape)}."
         )
     region = segment.region
     kx, ky = frames.shape[2] / segment.frame.width, frames.shape[1] / segment.frame.height

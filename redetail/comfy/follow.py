@@ -112,7 +112,7 @@ def region_of(segment: Segment, frames: int) -> Region:
     masks = list(_bytes(placed.masks))
     box = placed.box.intersection(placed.window)
     if box is None:
-        raise RegionError(f"{segment.name} has its bbox outside its crop region; give it one inside.")
+        raise RegionError(f"{segment.name} has its bbox outside its crop region; move it inside.")
     label, confidence = str(source.label), float(np.asarray(source.confidence).reshape(-1)[0])
     return fixed_region(label, confidence, placed.window, box, 0, frames, masks)
 

@@ -69,8 +69,8 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
     check_scheduler(settings.scheduler, capabilities)
     if settings.loras and not capabilities.uses_loras:
         raise SettingsError(
-            f"The model {capabilities.name} takes no LoRA such as {settings.loras[0]}; leave it out, or give a Stable "
-            "Diffusion checkpoint."
+            f"The model {capabilities.name} does not support LoRA files such as {settings.loras[0]}; leave it out, or "
+            "give a Stable Diffusion checkpoint."
         )
     if settings.shift and not capabilities.uses_shift:
         raise SettingsError(
@@ -97,7 +97,7 @@ def prompt_notes(settings: Settings, capabilities: Capabilities) -> tuple[str, .
     if not given.strip():
         return ()
     if not capabilities.uses_prompt:
-        return (f"The model {capabilities.name} reads no prompt; yours is ignored.",)
+        return (f"The model {capabilities.name} does not use a prompt; yours is ignored.",)
     unknown = [word for word, _ in weighted_words(given) if word not in capabilities.prompt_words]
     if not capabilities.prompt_words or not unknown:
         return ()

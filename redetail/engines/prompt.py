@@ -78,7 +78,9 @@ def key_frames(prompt: str) -> tuple[KeyFrame, ...]:
     keys.sort(key=lambda key: key.frame)
     for one, two in pairwise(keys):
         if one.frame == two.frame:
-            raise SettingsError(f"The prompt gives frame {one.frame} twice ({one.text!r}, {two.text!r}); keep one.")
+            raise SettingsError(
+                f"The prompt has two texts for frame {one.frame} ({one.text!r}, {two.text!r}); keep one."
+            )
     return tuple(keys)
 
 
@@ -121,7 +123,7 @@ def blend(frames: Sequence[int], frame: int) -> tuple[int, int, float]:
 def read_prompt(text: str) -> PromptText:
     """The weights and sections of a prompt without key frames."""
     notes = [
-        f"The prompt's {tag[0]} is left out: networks are given as files, such as --lora FILE:strength."
+        f"The prompt's {tag[0]} is ignored; load the file with --lora FILE:strength instead."
         for tag in _TAG.finditer(text)
     ]
     if _MISSED_KEYS.match(text):
@@ -214,8 +216,8 @@ def _foreign(letters: str, escaped: Sequence[bool], partners: dict[int, int]) ->
             continue
         if any(letters[index] in ":|" and not escaped[index] for index in _level(start, stop, partners)):
             yield (
-                f"The prompt's {letters[start : stop + 1]!r} is read as words of less weight; words that change "
-                "during the sampling are not supported."
+                f"The prompt's {letters[start : stop + 1]!r} is read as words with a lower weight; words that "
+                "change during sampling are not supported."
             )
 
 

@@ -184,7 +184,7 @@ def _start(path: Path) -> tuple[bytes, int]:
 
 def _no_weights(path: Path, start: bytes) -> str:
     if start.startswith(_LFS):
-        return f"{path} is the placeholder of a file that Git LFS keeps elsewhere; fetch it with: git lfs pull"
+        return f"{path} is only a Git LFS pointer; download the file itself with: git lfs pull"
     try:
         text = start.decode("utf-8", "strict" if len(start) < 512 else "ignore")
     except UnicodeDecodeError:
@@ -206,7 +206,8 @@ def _open_safetensors(path: Path, length: int, size: int) -> WeightFile:
     """Judged by the header alone: the last tensor's end must be the end of the file."""
     if size < 8 + length:
         raise ModelError(
-            f"The weight file {path} is truncated: its header needs {8 + length:,} bytes, it has {size:,}."
+            f"The weight file {path} is truncated: its header takes {8 + length:,} bytes, but the file has only "
+            f"{size:,}."
         )
     with path.open("rb") as file:
         file.seek(8)

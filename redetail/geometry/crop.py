@@ -113,7 +113,7 @@ def _guided_side(crop: Size, box_size: tuple[float, float], guide_size_for: Guid
     width, height = box_size
     if not (width > 0 and height > 0):
         raise RegionError(
-            f"The subject's box is {width:g}x{height:g} pixels; a side of zero has no scale. Give a larger box, "
-            "or measure the crop instead (guide-size-for crop_region)."
+            f"The subject's box is {width:g}x{height:g} pixels; a side of zero cannot be scaled. Give a larger "
+            "box, or measure the crop instead (guide-size-for crop_region)."
         )
     return min(width, height)

@@ -109,7 +109,7 @@ def _window(frame: NDArray[Any], crop: Pixels, mask: NDArray[np.float32], box: B
     if any(side != int(side) for side in box.as_tuple()):
         raise RegionError(f"The box {box.as_tuple()} lies between pixels; place the crop on whole pixels first.")
     if box.x1 < 0 or box.y1 < 0 or box.x2 > width or box.y2 > height:
-        raise RegionError(f"The box {box.as_tuple()} leaves the frame of {width}x{height} pixels.")
+        raise RegionError(f"The box {box.as_tuple()} extends beyond the frame of {width}x{height} pixels.")
     shape = int(box.height), int(box.width)
     if crop.shape != (*shape, frame.shape[2]) or mask.shape != shape:
         raise RegionError(

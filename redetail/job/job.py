@@ -136,8 +136,8 @@ class Job:
         size = self.scale.size(source)
         if self.background == "model" and size == source:
             raise SettingsError(
-                f"background is model, but the output has the {source} pixels of the source; give scale, such as 2, or "
-                "leave background out."
+                f"background is model, but the output is as large as the source ({source} pixels); give scale, such as "
+                "2, or leave background out."
             )
         return size
 

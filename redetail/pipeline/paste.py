@@ -156,7 +156,9 @@ def placed_change(frame: NDArray[Any], crop: Pixels, window: Box, onto: Box, siz
 def check_counts(regions: Sequence[Region], crops: Sequence[Pixels]) -> None:
     """Raise :class:`~redetail.errors.RegionError` unless every region has one crop (h, w, 3) for each frame."""
     if len(regions) != len(crops):
-        raise RegionError(f"There are {len(regions)} regions but crops of {len(crops)}; give one array for each.")
+        raise RegionError(
+            f"There are {len(regions)} regions but {len(crops)} arrays of crops; give one for each region."
+        )
     for region, taken in zip(regions, crops, strict=True):
         if taken.ndim != 4 or taken.shape[-1] != 3 or len(taken) != len(region):
             raise RegionError(

@@ -121,11 +121,11 @@ class KeptWork:
         if not Workspace.exists(self.folder):
             claims.remove([self.folder])  # stopped before there was anything to keep
             if self._work.resume:
-                _LOG.warning("There is no work of a stopped run of %s; it starts from the beginning.", output)
+                _LOG.warning("There is no unfinished run of %s; starting from the beginning.", output)
             return None
         if not self._work.resume:
             raise InputError(
-                f"A run of {output} was stopped before its end; continue with --resume, or remove what it left with: "
+                f"A run of {output} did not finish; continue it with --resume, or remove what it left with: "
                 f"redetail clean {self.folder}"
             )
         manifest = Workspace.read(self.folder)

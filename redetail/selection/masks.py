@@ -57,7 +57,7 @@ class MaskSelection(FileSelection[NDArray[Any]]):
         if isinstance(self.given, Path):
             own = open_source(self.given).info.size
             if own != size:
-                raise RegionError(f"{self.given} has {own} pixels and the frames {size}; make them the same size.")
+                raise RegionError(f"{self.given} is {own} pixels, but the frames are {size}; make them the same size.")
 
     def find(self, search: Search) -> list[Region]:
         """All that the mask shows, as one subject; masks of a video have a region for each shot."""

@@ -30,7 +30,7 @@ class SizeFilter(NumberFilter):
 
     name: ClassVar[str] = "min_size"
     option: ClassVar[CommandOption] = CommandOption(
-        "PIXELS", "leave out subjects whose box has a shorter side below this", float
+        "PIXELS", "leave out subjects if the shorter side of their box is below this", float
     )
 
     def __post_init__(self) -> None:
@@ -40,7 +40,7 @@ class SizeFilter(NumberFilter):
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
         """The smaller ones."""
         return {
-            one.number: f"{one.side:.0f} pixels are less than {self.value:g}"
+            one.number: f"{one.side:.0f} pixels is less than {self.value:g}"
             for one in subjects
             if one.side < self.value
         }
@@ -62,7 +62,7 @@ class SmallerFilter(NumberFilter):
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
         """Those that are never that small for long enough; :mod:`redetail.selection.gates` cuts the others."""
         return {
-            one.number: f"its {one.side:.0f} pixels are not less than {self.value:g}"
+            one.number: f"{one.side:.0f} pixels is not less than {self.value:g}"
             for one in subjects
             if not any(smaller_stretches(sides, self.value) for sides in one.sides)
         }

@@ -100,7 +100,7 @@ class Encoder:
         self._scaler = VideoReformatter()
 
     def __call__(self, pixels: RGB, native: NativeFrame | None = None) -> VideoFrame:
-        """A frame without time stamps; samples of ``native`` are kept where its pixels were not changed."""
+        """A frame without timestamps; samples of ``native`` are kept where its pixels were not changed."""
         coded = self._converted(pixels)
         same = None if native is None or not self._holds(native) else native.unchanged(pixels)
         if native is not None and same is not None:

@@ -39,7 +39,7 @@ class Encoding:
     """Everything an output container and its encoder need to be opened.
 
     ``siting``: where shared chroma lies; ``exact``: nothing may be lost.
-    ``tick``: time base of the time stamps that are handed to the encoder.
+    ``tick``: time base of the timestamps that are handed to the encoder.
     """
 
     container: str
@@ -182,7 +182,7 @@ def _time_notices(container: str, info: VideoInfo) -> tuple[str, ...]:
     tick = _tick(container, info)
     if (info.time_base / tick).denominator == 1 or (1 / info.rate / tick).denominator == 1:
         return ()
-    return (f"{container} counts time in steps of {tick} s; time stamps are rounded to them.",)
+    return (f"{container} counts time in steps of {tick} s; timestamps are rounded to them.",)
 
 
 def _container_options(container: str, info: VideoInfo) -> dict[str, str]:

@@ -104,7 +104,7 @@ class FileSource:
             self._faults = faults
 
     def index_at(self, seconds: Fraction) -> int:
-        """The first frame at ``seconds`` or later, by the time stamps; the number of frames if none is."""
+        """The first frame at ``seconds`` or later, by the timestamps; the number of frames if none is."""
         sought = (self._probed.first_pts or 0) + math.ceil(seconds / self.info.time_base)
         clock = self._clock()
         index = -1

@@ -75,7 +75,7 @@ def _count(info: VideoInfo, cut: tuple[int, int | None]) -> int:
 def _bytes(info: VideoInfo, bits: float, start: int, stop: int | None) -> int:
     """A low estimate of the output's size, since it must not stop a run that would have fitted.
 
-    The number of frames may be a guess from the duration, and one wrong time stamp can make that years; so the size of
+    The number of frames may be a guess from the duration, and one wrong timestamp can make that years; so the size of
     the source limits the estimate.
     """
     needed = int(info.size.width * info.size.height * _count(info, (start, stop)) * bits / 8)

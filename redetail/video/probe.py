@@ -63,12 +63,12 @@ def open_input(path: Path) -> InputContainer:
         raise InputError(f"Permission to read {path} is denied; change its permissions.") from error
     except av.error.ArgumentError as error:
         raise InputError(
-            f"{path} is not a video but a playlist, which names other files, or is damaged; give the video itself."
+            f"{path} is damaged, or is a playlist of other files instead of a video; give the video itself."
         ) from error
     except av.error.FFmpegError as error:
         raise InputError(
-            f"{path} cannot be read as a video ({reason(error)}); it is of another kind, damaged, or its recording or "
-            "download was cut short."
+            f"{path} cannot be read as a video ({reason(error)}); it has an unknown format or is damaged, or its "
+            "recording or download was cut short."
         ) from error
     if container.format.name in _TEXT_ART:
         container.close()

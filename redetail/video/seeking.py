@@ -40,13 +40,13 @@ def go_to_index(container: InputContainer, stream: VideoStream, index: int) -> K
     """From the beginning to the last key frame at or before a frame's index; None if none is certain.
 
     After None the position of the container is undefined. A key frame is certain if the packet that comes after seeking
-    is the listed one and decodes to a key frame of the same time stamp. ``FIRST`` is always certain.
+    is the listed one and decodes to a key frame of the same timestamp. ``FIRST`` is always certain.
     """
     return _go_to(container, stream, index, lambda key: key.index <= index)
 
 
 def go_to_pts(container: InputContainer, stream: VideoStream, pts: int) -> KeyFrame | None:
-    """The same for the last key frame at or before a time stamp."""
+    """The same for the last key frame at or before a timestamp."""
     entries = stream.index_entries
     # A frame is decoded before it is shown, and the list has the decoding times, in order.
     latest = bisect_right(range(len(entries)), pts, key=lambda number: entries[number].timestamp) - 1
@@ -115,7 +115,7 @@ def _number(stream: VideoStream, packet: av.Packet[VideoStream]) -> int | None:
 
 
 def _begins(container: InputContainer, stream: VideoStream, pts: int) -> bool:
-    """Whether an intact key frame of this time stamp is decoded first, apart from frames shown earlier."""
+    """Whether an intact key frame of this timestamp is decoded first, apart from frames shown earlier."""
     shown = dropwhile(lambda frame: frame.pts is None or frame.pts < pts, container.decode(stream))
     frame = next(shown, None)
     return frame is not None and frame.pts == pts and bool(frame.key_frame) and not frame.is_corrupt

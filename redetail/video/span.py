@@ -73,7 +73,7 @@ class Span:
         return max(0, last - self._first.estimate(info.rate))
 
     def select(self, source: FrameSource) -> Iterator[Frame]:
-        """The frames of the part, judged by their own time stamps; InputError if there is none."""
+        """The frames of the part, judged by their own timestamps; InputError if there is none."""
         return self._filled(source.frames(*self._ends(source)))
 
     def indices(self, source: FrameSource) -> Iterator[int]:

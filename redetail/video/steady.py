@@ -1,4 +1,4 @@
-"""Repairs the time stamps of copied packets where a damaged file has them step back, jump ahead or leaves them out.
+"""Repairs the timestamps of copied packets where a damaged file has them step back, jump ahead or leaves them out.
 
 Muxers refuse such packets, and a single one could make a run fail after hours of work.
 """
@@ -12,9 +12,9 @@ from av.packet import Packet
 
 
 class Steady:
-    """Passes on packets of several streams; those of sound get time stamps that never step back.
+    """Passes on packets of several streams; those of sound get timestamps that never step back.
 
-    A packet of sound is held until the next one of its stream shows which of two time stamps is wrong. ``repaired``
+    A packet of sound is held until the next one of its stream shows which of two timestamps is wrong. ``repaired``
     counts the packets that were wrong by more than a packet's duration. Subtitles are passed on at once: the next one
     may be minutes away.
     """
@@ -22,7 +22,7 @@ class Steady:
     def __init__(self) -> None:
         self.repaired = 0
         self._held: dict[int, Packet[Any]] = {}
-        self._last: dict[int, tuple[int, int]] = {}  # time stamp and duration: a muxer changes its packets
+        self._last: dict[int, tuple[int, int]] = {}  # timestamp and duration: a muxer changes its packets
 
     def __call__(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
         """The same packets."""
@@ -58,7 +58,7 @@ class Steady:
 
 
 def _jumps_ahead(stamp: int, high: int, low: int | None, step: int) -> bool:
-    """Whether a time stamp is the wrong one if the next is earlier: it is farther from where it should be."""
+    """Whether a timestamp is the wrong one if the next is earlier: it is farther from where it should be."""
     if high >= stamp:
         return False
     return low is None or (low < high and abs(stamp - low - step) > abs(high - low - step))

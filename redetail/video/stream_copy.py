@@ -56,7 +56,7 @@ class StreamCopy:
     def faults(self) -> tuple[str, ...]:
         """Sentences about damage in the copied streams; complete once everything is copied."""
         told = {
-            "time stamps were repaired": self._steady.repaired,
+            "timestamps were repaired": self._steady.repaired,
             "what cannot be copied is left out": self._refused,
         }
         name = Path(self._input.name).name

@@ -93,8 +93,8 @@ class Tally:
         lost = self._lost(stream) if self.ended else self._refused
         if announced is not None:
             yield (
-                f"{path.name} is damaged or cut short: it announces {announced}, but only {self.frames} frames can be "
-                "decoded; the result has only those."
+                f"{path.name} is damaged or cut short: it should have {announced}, but only {self.frames} frames can "
+                "be decoded; the result has only those."
             )
         elif lost:
             yield f"{path.name} is damaged: {_count(lost)} cannot be decoded; the result has the others."

@@ -1,4 +1,4 @@
-"""Time stamps that an output can hold: whole ticks, each later than the one before."""
+"""Timestamps that an output can hold: whole ticks, each later than the one before."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def with_next(items: Iterable[_Item]) -> Iterator[tuple[_Item, _Item | None]]:
 
 
 class Clock:
-    """Passes time stamps on as they are; where one is missing or not later than the last, it continues by one step.
+    """Passes timestamps on as they are; where one is missing or not later than the last, it continues by one step.
 
     ``step``: ticks of a frame. Damaged and very old containers need this; an intact one is never changed.
     """
@@ -45,7 +45,7 @@ class Clock:
         self._warned = False
 
     def __call__(self, pts: int | None) -> int:
-        """The time stamp of the next frame, in ticks."""
+        """The timestamp of the next frame, in ticks."""
         if pts is None or (self._last is not None and pts <= self._last):
             self._warn()
             pts = 0 if self._last is None else self._last + self._step
@@ -54,7 +54,7 @@ class Clock:
 
     def _warn(self) -> None:
         if not self._warned:
-            _log.warning("%s has missing or repeated time stamps; they were filled in.", self._name)
+            _log.warning("%s has missing or repeated timestamps; they were filled in.", self._name)
         self._warned = True
 
 

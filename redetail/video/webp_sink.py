@@ -28,7 +28,7 @@ _LONGEST = (1 << 24) - 1  # milliseconds
 class WebPSink:
     """Writes a WebP animation that repeats for ever; satisfies ``FrameSink``.
 
-    A frame's duration comes from the time stamp of the next, in whole milliseconds; the first starts at zero.
+    A frame's duration comes from the timestamp of the next, in whole milliseconds; the first starts at zero.
     """
 
     def __init__(self, path: Path, info: VideoInfo, options: EncodeOptions, notices: tuple[str, ...] = ()) -> None:

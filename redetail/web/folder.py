@@ -127,8 +127,8 @@ class Folder:
         size = upload.stat().st_size
         if size > largest:
             raise InputError(
-                f"{name} has {size / 2**20:.0f} MB, but uploads may have {largest / 2**20:.0f} MB; copy it into the "
-                "folder instead."
+                f"{name} is {size / 2**20:.0f} MB, but an upload can be at most {largest / 2**20:.0f} MB; copy it into "
+                "the folder instead."
             )
         check(upload)
         place = _free(self._made(UPLOADS), Path(name).stem, suffix)

@@ -232,7 +232,7 @@ def test_verbose_says_how_long_each_pass_takes_beside_the_notes(run, clip: Path,
 
 def test_every_run_of_a_process_says_its_notes_and_each_of_them_once(run, clip: Path, fake_engine) -> None:
     repeated = clip.with_name("repeated.mp4")
-    with av.open(str(clip)) as given, av.open(str(repeated), "w", format="h264") as out:  # without time stamps
+    with av.open(str(clip)) as given, av.open(str(repeated), "w", format="h264") as out:  # without timestamps
         stream = out.add_stream_from_template(given.streams.video[0])
         for packet in given.demux(video=0):
             if packet.dts is not None:
@@ -242,7 +242,7 @@ def test_every_run_of_a_process_says_its_notes_and_each_of_them_once(run, clip: 
         ran = run("detail", repeated, "-o", clip.with_name("out.mp4"), "--box", "20,20,9000,60", "--overwrite", *QUICK)
         assert ran.code == 0, ran.err
         notes = [line for line in ran.err.splitlines() if line.startswith("Note: ")]
-        assert [line for line in notes if "time stamps; they were filled in" in line]
+        assert [line for line in notes if "timestamps; they were filled in" in line]
         assert [line for line in notes if "beyond the frame" in line]
         assert len(set(notes)) == len(notes)
 

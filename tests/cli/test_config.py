@@ -77,7 +77,7 @@ def test_dry_run_and_verbose_name_the_file(config: Path, clip: Path, run: Run) -
     ran = run("detail", clip, BOX, "--dry-run", "-v")
     assert f"  defaults: {config}\n" in ran.out
     assert "--steps 7" in ran.out
-    assert f"Defaults are those of {config}.\n" in ran.err
+    assert f"Using the defaults from {config}.\n" in ran.err
     ran = run("detail", clip, BOX, "--dry-run", "-v", "--no-config")
     assert "defaults" not in (ran.out + ran.err).lower()
     assert "--steps 7" not in ran.out

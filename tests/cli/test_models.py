@@ -51,7 +51,7 @@ def test_a_file_is_told_and_what_it_is_given_to(run, motion: Path) -> None:
     assert first == f"{motion}: an AnimateDiff v3 motion module for Stable Diffusion 1.x"
     assert "parameters in float32, " in size
     assert "widths 32+64" in details
-    assert option == "  given to: --motion-module"
+    assert option == "  option: --motion-module"
     assert fit.startswith("  on cpu in float32 its weights take 1.4 MiB of")
     assert fit.endswith(": fits")
 
@@ -62,7 +62,7 @@ def test_a_checkpoint_is_measured_with_what_it_works_with(run, tmp_path: Path, m
     for gib, verdict in ((64, "fits"), (4, "too large; use smaller crops")):
         monkeypatch.setattr(models, "device_memory", lambda device, gib=gib: gib * GIB)
         ran = run("models", "inspect", path, "--device", "cpu")
-        assert "given to: --checkpoint" in ran.out
+        assert "option: --checkpoint" in ran.out
         assert "with a motion module and 16 crops of 512x512 about" in ran.out
         assert f"of {gib}.0 GiB: {verdict}" in ran.out
 
@@ -73,7 +73,7 @@ def test_a_checkpoint_of_stable_diffusion_xl(run, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(models, "device_memory", lambda device: 64 * GIB)
     ran = run("models", "inspect", path, "--device", "cpu")
     assert f"{path}: a Stable Diffusion XL checkpoint" in ran.out
-    assert "given to: --checkpoint" in ran.out
+    assert "option: --checkpoint" in ran.out
     assert "with a motion module and 16 crops of 1024x1024 about 24." in ran.out
     hotshot = {"down_blocks.0.temporal_attentions.0.norm.weight": (32,)}
     path = originals.save(tmp_path / "hsxl.safetensors", originals.filled(hotshot))
@@ -110,7 +110,7 @@ def test_a_folder_in_the_layout_of_diffusers_is_told_by_its_unet(run, tmp_path: 
     assert ran.code == 0, ran.err
     assert ran.out.startswith(f"{tmp_path / 'model'}: a Stable Diffusion 1.x checkpoint\n")
     assert "parts unet+vae" in ran.out
-    assert "given to: --checkpoint" in ran.out
+    assert "option: --checkpoint" in ran.out
     alone = run("models", "inspect", tmp_path / "model" / "vae", "--device", "cpu")
     assert "model.safetensors: a VAE\n" in alone.out
     assert run("models", "inspect", tmp_path, "--device", "cpu").code == 2

@@ -40,7 +40,7 @@ def test_detail_on_a_cluster_writes_the_bytes_of_one_process(
         (["--ray", "here"], "The address of a Ray cluster is 'here'; give local, auto or HOST:PORT of the head node."),
         (["--ray", "auto", "--ray-cores", "0"], "A worker cannot have 0 cores; give 1 or more."),
         (["--ray-cores", "2"], "--ray-cores is for workers of a cluster; give --ray local, auto or HOST:PORT, too."),
-        (["--ray", "local", "--device", "cuda:1"], "On a cluster Ray gives each worker its card; give device cuda"),
+        (["--ray", "local", "--device", "cuda:1"], "On a cluster, Ray assigns each worker a GPU; give device cuda"),
     ],
 )
 def test_what_cannot_be_is_refused(run: Run, clip: Path, options: list[str], sentence: str) -> None:

@@ -21,7 +21,7 @@ ABILITIES = Capabilities(
 def test_a_frame_given_twice() -> None:
     check_settings(Settings(prompt="0: a; 3: b"), ABILITIES)
     for name in ("prompt", "negative", "refiner_prompt", "refiner_negative"):
-        with pytest.raises(SettingsError, match="gives frame 3 twice"):
+        with pytest.raises(SettingsError, match="has two texts for frame 3"):
             check_settings(Settings(**{name: "3: a; 3: b"}), ABILITIES)
 
 

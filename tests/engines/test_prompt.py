@@ -183,7 +183,7 @@ def test_key_frames(text: str, keys: dict[int, str]) -> None:
 
 
 def test_a_frame_given_twice_is_refused() -> None:
-    with pytest.raises(SettingsError, match="gives frame 3 twice"):
+    with pytest.raises(SettingsError, match="has two texts for frame 3"):
         key_frames("3: a; 0: b; 3: c")
 
 

@@ -145,8 +145,8 @@ def test_nan_under_the_mask_is_an_error() -> None:
     ("box", "shape", "message"),
     [
         (Box(0.5, 0, 4.5, 4), (4, 4, 3), "lies between pixels"),
-        (Box(62, 0, 66, 4), (4, 4, 3), "leaves the frame of 64x48"),
-        (Box(-1, 0, 3, 4), (4, 4, 3), "leaves the frame"),
+        (Box(62, 0, 66, 4), (4, 4, 3), "extends beyond the frame of 64x48"),
+        (Box(-1, 0, 3, 4), (4, 4, 3), "extends beyond the frame"),
         (Box(0, 0, 5, 4), (4, 4, 3), "box of 5x4 pixels"),
         (Box(0, 0, 4, 4), (4, 4, 1), r"shape \(4, 4, 1\)"),
     ],

@@ -136,7 +136,7 @@ def test_a_subject_keeps_its_own_change():
 
 @pytest.mark.parametrize("scale", [1, 90])
 def test_what_is_not_enlarged_has_no_background_to_enlarge(scale):
-    with pytest.raises(SettingsError, match="background is model, but the output has the 130x90 pixels of the source"):
+    with pytest.raises(SettingsError, match="background is model, but the output is as large as the source"):
         redetail.detail(FRAMES, engine=FakeEngine(), scale=scale, background="model")
 
 

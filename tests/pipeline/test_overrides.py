@@ -70,7 +70,7 @@ def test_windows_are_chosen_before_subjects_are_known():
         ({"sampler": "eular"}, "no sampler named 'eular'"),
         ({"denoise": 2}, "denoise is 2"),
         ({"stepz": 2}, "no setting named 'stepz'"),
-        ({"loras": ["a.safetensors"]}, "takes no LoRA such as a.safetensors"),
+        ({"loras": ["a.safetensors"]}, "does not support LoRA files such as a.safetensors"),
     ],
 )
 def test_what_a_subject_cannot_have_is_known_before_the_search(settings, sentence):

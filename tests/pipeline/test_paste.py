@@ -174,7 +174,7 @@ def test_a_subject_lost_in_mid_shot_fades():
 
 
 def test_counts_are_checked():
-    with pytest.raises(RegionError, match="1 regions but crops of 0"):
+    with pytest.raises(RegionError, match="1 regions but 0 arrays of crops"):
         check_counts([region()], [])
     with pytest.raises(RegionError, match=r"'face 1' has 1 frames, but its crops have the shape \(2, 4, 4, 3\)"):
         check_counts([region()], [np.zeros((2, 4, 4, 3), np.float32)])

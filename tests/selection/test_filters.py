@@ -55,7 +55,7 @@ def test_filters_keep(options: dict[str, object], numbers: list[int]) -> None:
 def test_each_subject_that_is_left_out_has_its_reason() -> None:
     _, gone = filtered(FOUND, filters_from_options({"skip": 4, "min_size": 50, "largest": 1}))
     assert [(one.number, one.reason) for one in gone] == [
-        (2, "40 pixels are less than 50"),
+        (2, "40 pixels is less than 50"),
         (3, "not among the 1 largest"),
         (4, "skipped"),
     ]
@@ -190,7 +190,7 @@ def test_nobody_left_is_said() -> None:
     planned = redetail.plan(np.zeros((2, 40, 60, 3), np.uint8), box=(1, 1, 20, 20), min_size=30, engine=FakeEngine())
     assert planned.regions == []
     assert planned.notices == (
-        "Nothing was detailed, since every subject was left out (box: 19 pixels are less than 30).",
+        "Nothing was detailed, since every subject was left out (box: 19 pixels is less than 30).",
     )
     with pytest.raises(UnknownNameError):
         redetail.plan(np.zeros((2, 40, 60, 3), np.uint8), box=(1, 1, 20, 20), only=2, engine=FakeEngine())

@@ -47,7 +47,7 @@ def encode_clip(
     audio: str | None = None,
     audio_seconds: float = 1.0,
 ) -> Path:
-    """Write frames (RGB, or planes already in the pixel format) with the time stamps given."""
+    """Write frames (RGB, or planes already in the pixel format) with the timestamps given."""
     with av.open(str(path), "w", container_options=container_options or {}) as output:
         if container:
             container(output)

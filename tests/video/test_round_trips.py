@@ -1,4 +1,4 @@
-"""Round trips of media as people have them: tags, time stamps, streams and samples outside the pasted window."""
+"""Round trips of media as people have them: tags, timestamps, streams and samples outside the pasted window."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_all_but_the_window_comes_back(medium: tuple[Medium, Path], tmp_path: Pa
 
 
 def _check_times(kind: Medium, source, given, result) -> None:
-    """Time stamps are kept; a cut and a broadcast's clock start at zero."""
+    """Timestamps are kept; a cut and a broadcast's clock start at zero."""
     base = source.info.time_base
     times = [frame.pts * base for frame in given]
     if kind.cut[0] or kind.name.endswith(".ts"):

@@ -14,7 +14,7 @@ PIXELS = np.zeros((4, 4, 3), np.uint8)
 
 
 class Timed:
-    """A source of frames with these time stamps in hundredths of a second."""
+    """A source of frames with these timestamps in hundredths of a second."""
 
     info = INFO
 

@@ -1,4 +1,4 @@
-"""Damaged sound: time stamps that step back or jump ahead are repaired, what no muxer takes is left out."""
+"""Damaged sound: timestamps that step back or jump ahead are repaired, what no muxer takes is left out."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def copied(path: Path, output: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def sound_blocks(data: bytes) -> list[int]:
-    """Where the time stamps of the second track's simple blocks are in a Matroska file."""
+    """Where the timestamps of the second track's simple blocks are in a Matroska file."""
     found, at = [], 0
     while (at := data.find(b"\xa3", at)) >= 0:
         length = 9 - data[at + 1].bit_length()
@@ -98,7 +98,7 @@ def test_a_time_stamp_of_sound_that_steps_back_does_not_fail_the_output(make_cli
     data[at : at + 2] = (5).to_bytes(2, "big")
     path.write_bytes(data)
     told, faults = copied(path, tmp_path / name)
-    assert told == ("a.mkv has damaged sound; time stamps were repaired (1 packet).",)
+    assert told == ("a.mkv has damaged sound; timestamps were repaired (1 packet).",)
     assert "damaged sound" in faults[0]
     with pytest.raises(InputError, match="damaged sound; use an intact copy"):
         list(open_source(path, strict=True).frames())

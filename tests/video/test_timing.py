@@ -1,4 +1,4 @@
-"""Positions of frames as players show them; time stamps are tested with the sinks that write them."""
+"""Positions of frames as players show them; timestamps are tested with the sinks that write them."""
 
 from fractions import Fraction
 

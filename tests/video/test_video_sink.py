@@ -1,4 +1,4 @@
-"""Writing files: time stamps, the other streams, colours and depth kept; nothing half-written, nothing lost."""
+"""Writing files: timestamps, the other streams, colours and depth kept; nothing half-written, nothing lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading files: time stamps, orientation, colours, depth, and what is said about files that cannot be read."""
+"""Reading files: timestamps, orientation, colours, depth, and what is said about files that cannot be read."""
 
 from __future__ import annotations
 

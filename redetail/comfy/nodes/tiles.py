@@ -36,7 +36,7 @@ class ImpactMakeTileSEGS(Node):
                 "bbox_size": number(512, 64, 4096, "Side of a tile, in pixels.", step=8, whole=True),
                 "crop_factor": number(3.0, 1.0, 10, "Side of the crop as a multiple of the tile's.", step=0.01),
                 "min_overlap": number(
-                    5, 0, 512, "Pixels that neighbouring tiles share at least; up to half a tile.",
+                    5, 0, 512, "Minimum overlap of neighbouring tiles, in pixels; at most half a tile.",
                     step=1, whole=True,
                 ),
                 "filter_segs_dilation": number(

@@ -49,7 +49,7 @@ class RedetailTrack(Node):
                     1,
                     0,
                     1000,
-                    "How many subjects are kept, those that are largest and longest in view first; 0 keeps all.",
+                    "How many subjects to keep: the largest and longest in view. 0 keeps all.",
                     whole=True,
                 ),
                 "confidence": number(
@@ -63,7 +63,7 @@ class RedetailTrack(Node):
                     16,
                     1,
                     MAX_RESOLUTION,
-                    "Subjects whose box has a shorter side than this, in pixels, are left out.",
+                    "Leaves out subjects if the shorter side of their box is below this, in pixels.",
                     step=1,
                     whole=True,
                 ),

@@ -95,7 +95,9 @@ class NetworkConfig:
         read = parsed(raw, where)
         unknown = next((key for key in read if key not in _NETWORK), None)
         if unknown is not None:
-            raise ModelError(f"{where} does not describe a restoration network: there is no key {shown(unknown)}.")
+            raise ModelError(
+                f"{where} does not describe a restoration network: it has an unknown key {shown(unknown)}."
+            )
         check_keys(read, _NETWORK, where)
         values: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in read.items()}
         config = cls(**values)
@@ -173,7 +175,7 @@ class ModelCard:
         read = parsed(raw, where)
         unknown = next((key for key in read if key not in _CARD), None)
         if unknown is not None:
-            raise ModelError(f"{where} is not the card of a restoration model: there is no key {shown(unknown)}.")
+            raise ModelError(f"{where} is not the card of a restoration model: it has an unknown key {shown(unknown)}.")
         check_keys(read, _CARD, where)
         card = cls(**read)
         try:

@@ -37,7 +37,7 @@ def load_embeddings(paths: Iterable[Path], width: int, part: str = "") -> tuple[
     loaded: dict[str, Embedding] = {}
     for path in paths:
         if path.stem.lower() in loaded:
-            raise ModelError(f"Two embeddings are named {path.stem!r}, which a prompt cannot tell apart; rename one.")
+            raise ModelError(f"Two embeddings are named {path.stem!r}; rename one, so that a prompt can use both.")
         loaded[path.stem.lower()] = Embedding(path.stem, _vectors(path, width, part))
     return tuple(loaded.values())
 

@@ -59,8 +59,8 @@ def _check_family(part: ComponentFolder, family: Conventions) -> None:
     other = next((one for one in FAMILIES.values() if one is not family and one.vae_scale == scale), None)
     if other is not None:
         raise ModelError(
-            f"The VAE {part.path} is one of {other.name}, whose latents are scaled by {scale:g}, but the checkpoint's "
-            f"by {family.vae_scale:g}; use a VAE of {family.name}."
+            f"The VAE {part.path} is for {other.name}, which scales latents by {scale:g}, but the checkpoint scales "
+            f"them by {family.vae_scale:g}; use a VAE for {family.name}."
         )
 
 

@@ -117,7 +117,7 @@ def test_models_inspect_tells_what_it_is(
     path = request.getfixturevalue(form)
     assert main(["models", "inspect", str(path), "--device", "cpu"]) == 0
     first, size, details, option, fit = capsys.readouterr().out.splitlines()
-    assert (first, details, option) == (f"{path}: a toy checkpoint", "  channels 3", "  given to: --checkpoint")
+    assert (first, details, option) == (f"{path}: a toy checkpoint", "  channels 3", "  option: --checkpoint")
     assert size.startswith("  3 parameters in float32, ")
     assert "with 16 crops of 64x64 about 2.0 MiB of" in fit
 

@@ -49,7 +49,7 @@ def test_every_run_says_that_a_prompt_is_not_read() -> None:
     frames = np.zeros((2, 64, 64, 3), np.uint8)
     for _ in range(2):
         plan = redetail.plan(frames, box=(8, 8, 40, 40), engine=FakeEngine(), prompt="a lady", steps=1)
-        assert plan.notices == ("The model fake reads no prompt; yours is ignored.",)
+        assert plan.notices == ("The model fake does not use a prompt; yours is ignored.",)
 
 
 @pytest.mark.parametrize("weight", ["2.1", "-1", "nan", "much"])

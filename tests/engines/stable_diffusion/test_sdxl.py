@@ -339,5 +339,6 @@ def test_a_vae_folder_of_the_other_family(xl_thinnest: ModelSpec, tmp_path: Path
     vae.save_pretrained(tmp_path / "mse")
     message = refused(replace(xl_thinnest, vae=tmp_path / "mse"))
     assert (
-        "is one of Stable Diffusion 1.x, whose latents are scaled by 0.18215, but the checkpoint's by 0.13" in message
+        "is for Stable Diffusion 1.x, which scales latents by 0.18215, but the checkpoint scales them by 0.13"
+        in message
     )

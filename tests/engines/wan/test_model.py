@@ -126,4 +126,4 @@ def test_models_inspect_says_what_it_is(folder: Path, capsys: pytest.CaptureFixt
     first, size, parts, option, *_ = capsys.readouterr().out.splitlines()
     assert first == f"{folder}: a model of Wan"
     assert "parameters in float32" in size
-    assert (parts, option) == ("  parts transformer+vae+text_encoder", "  given to: --checkpoint")
+    assert (parts, option) == ("  parts transformer+vae+text_encoder", "  option: --checkpoint")
