@@ -81,12 +81,12 @@ def test_a_checkpoint_of_stable_diffusion_xl(run, tmp_path: Path, monkeypatch: p
 
 
 def test_several_files(run, motion: Path) -> None:
-    assert run("models", "inspect", motion, motion, "--device", "cpu").out.count("given to") == 2
+    assert run("models", "inspect", motion, motion, "--device", "cpu").out.count("option: --motion-module") == 2
 
 
 def test_files_after_one_that_is_none_are_told_all_the_same(run, motion: Path) -> None:
     ran = run("models", "inspect", motion.with_name("none.ckpt"), motion, "--device", "cpu")
-    assert (ran.code, ran.out.count("given to")) == (2, 1)
+    assert (ran.code, ran.out.count("option: --motion-module")) == (2, 1)
     assert "There is no weight file" in ran.err.splitlines()[0]
     assert ran.err.splitlines()[-1].startswith("redetail: 1 of 2 files")
 
