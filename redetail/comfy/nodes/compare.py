@@ -23,8 +23,8 @@ class RedetailCompare(Node):
     NAME = "Redetail Compare"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "Shows a clip before and after under a divider in the node, both side by side, what was changed, and how much "
-        "each of them flickers: the change from frame to frame that is left when motion is taken out."
+        "Shows a clip before and after under a divider in the node. Also outputs both side by side, what was changed, "
+        "and how much each of them flickers: the change from frame to frame that remains when motion is taken out."
     )
     SEARCH_ALIASES = ["before after", "side by side", "flicker", "difference"]
     RETURN_TYPES = ("IMAGE", "IMAGE", "IMAGE", "STRING")

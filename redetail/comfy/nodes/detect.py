@@ -55,7 +55,11 @@ class RedetailDetect(Node):
                     whole=True,
                 ),
             },
-            "optional": {"image": socket("IMAGE", "One image, for the output segs. The detector does not need it.")},
+            "optional": {
+                "image": socket(
+                    "IMAGE", "One image to find faces in, for the output segs. The output detector does not need it."
+                )
+            },
         }
 
     @staticmethod
