@@ -13,12 +13,13 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from redetail import locks
 from redetail.errors import OutputError
+from redetail.uninterrupted import uninterrupted
 
 MARK = "redetail"
 _LEFTOVER = re.compile(rf"\..*\.{MARK}-[0-9a-f]{{8}}\.(part(\.\w+)?|claim)|\.{MARK}-\w{{8}}\.crops")
@@ -85,11 +86,17 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
         with held(folder):
             yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove([folder])
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Remove files and whole folders; what cannot be removed stays."""
+    """Remove files and whole folders; what cannot be removed stays. Ctrl-C comes before or after it."""
+    gone = list(paths)
+    if gone:
+        uninterrupted(partial(_remove, gone))
+
+
+def _remove(paths: list[Path]) -> None:
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -102,12 +109,10 @@ def remove(paths: Iterable[Path]) -> None:
 def _claimed(path: Path) -> Iterator[None]:
     claim = _Claim(path)
     try:
-        # Signals interrupt the main thread alone: in another one a claim is taken as a whole, or not at all.
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(claim.take).result()
+        uninterrupted(claim.take)
         yield
     finally:
-        claim.give_back()
+        uninterrupted(claim.give_back)
 
 
 class _Claim:

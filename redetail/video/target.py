@@ -11,6 +11,7 @@ from pathlib import Path
 from redetail import claims
 from redetail.errors import OutputError
 from redetail.files import cannot_write, flush, followed, hidden_name, rename, resolved
+from redetail.uninterrupted import uninterrupted
 
 _log = logging.getLogger(__name__)
 _RESERVE = 16 * 2**20
@@ -30,15 +31,14 @@ class Target:
         self._hold = ExitStack()
 
     def create(self) -> None:
-        """Create the hidden file or folder, which proves that this is possible."""
+        """Create the hidden file or folder, which proves that this is possible; after an error there is none."""
         try:
-            if self.folder:
-                self.temporary.mkdir()
-            else:
-                self.temporary.touch(exist_ok=False)
-            self._hold.enter_context(claims.held(self.temporary))
+            uninterrupted(self._create)
         except OSError as error:
             raise cannot_write(self.path, error) from error
+        except KeyboardInterrupt:
+            self.discard()
+            raise
 
     def flush(self) -> None:
         """Force everything to disk, so that a full disk is noticed before anything has its name."""
@@ -57,6 +57,21 @@ class Target:
 
     def discard(self) -> None:
         """Remove what was written; the final path stays as it was."""
+        uninterrupted(self._discard)
+
+    def probe(self) -> None:
+        """Create what is hidden and remove it: some file systems refuse what their permissions allow."""
+        self.create()
+        self.discard()
+
+    def _create(self) -> None:
+        if self.folder:
+            self.temporary.mkdir()
+        else:
+            self.temporary.touch(exist_ok=False)
+        self._hold.enter_context(claims.held(self.temporary))
+
+    def _discard(self) -> None:
         self._hold.close()
         if self.folder:
             shutil.rmtree(self.temporary, ignore_errors=True)
@@ -94,10 +109,7 @@ def check_target(path: Path, source: Path | None, *, folder: bool = False) -> No
     if os.path.exists(path) and not os.access(path, os.W_OK):
         raise OutputError(f"The output {path} exists and is write-protected; choose another name.")
     claims.remove(claims.leftovers(parent))
-    # Some file systems refuse what their permissions allow, so the only test is to try.
-    probe = Target(path, folder=folder)
-    probe.create()
-    probe.discard()
+    uninterrupted(Target(path, folder=folder).probe)
 
 
 def check_name(path: Path, *, windows: bool = WINDOWS) -> None:
