@@ -34,8 +34,9 @@ def resident_memory() -> int:
 def give_back_memory() -> None:
     """Return freed memory to the system if the C library keeps it (glibc).
 
-    It keeps blocks of up to 32 MB, in pieces that the next, larger tensors do not fit into: 3 to 8 % of the bundled
-    engine's peak with small crops, nothing measurable with large ones.
+    It keeps blocks of up to 32 MB, in pieces that the next, larger tensors do not fit into: while the bundled engine
+    runs, 3 to 8 % of its peak with small crops and nothing measurable with large ones; after a run of 24 crops of
+    864x1186 pixels, 400 of the 1,000 MB that the process held beside the frames.
     """
     trim = _malloc_trim()
     if trim is not None:

@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
-from concurrent.futures import Future, wait
-from threading import Thread, current_thread, main_thread
-from typing import TypeVar
+from threading import current_thread, main_thread
+from types import FrameType
+from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
 
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
+"""Those that stop a program on this system: Windows has no SIGHUP, and SIGBREAK in its place."""
+
 
 def uninterrupted(action: Callable[[], _Result]) -> _Result:
-    """What ``action`` returns or raises; a KeyboardInterrupt meanwhile comes after it, or it is not done at all.
+    """What ``action`` returns or raises. Signals that stop the program wait until it has ended.
 
-    Signals interrupt the main thread alone, so the action is done in another one. Where there can be none (the
-    interpreter is about to end), it is done in this one.
+    They interrupt the main thread alone: in another one this merely calls the action.
     """
     if current_thread() is not main_thread():
         return action()
-    done: Future[_Result] = Future()
+    waiting: list[int] = []
+    handlers: dict[int, Any] = {}
 
-    def run() -> None:
-        if not done.set_running_or_notify_cancel():
-            return
-        try:
-            result = action()
-        except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
-            done.set_exception(error)
-        else:
-            done.set_result(result)
+    def wait(number: int, _: FrameType | None) -> None:
+        waiting.append(number)
 
     try:
-        try:
-            Thread(target=run, name="redetail-uninterrupted").start()
-        except RuntimeError:
-            run()
-        return done.result()
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            if handler is not None:  # None: set by other than Python, which could not set it again
+                handlers[number] = handler
+                signal.signal(number, wait)
+        return action()
     finally:
-        if not done.cancel():  # it has started, even if starting the thread was interrupted
-            wait([done])
+        _restore(handlers)
+        for number in waiting:
+            signal.raise_signal(number)
+
+
+def _restore(handlers: dict[int, Any]) -> None:
+    """Set handlers again, those of the last signals first, even if the handler of one is called meanwhile."""
+    try:
+        while handlers:
+            number = next(reversed(handlers))
+            signal.signal(number, handlers[number])
+            del handlers[number]
+    finally:
+        if handlers:
+            _restore(handlers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,8 +12,9 @@ from types import FrameType
 
 import pytest
 
-from redetail import claims, files, locks
+from redetail import claims, files, locks, uninterrupted
 from redetail.errors import OutputError
+from redetail.video import target
 
 OLD = time.time() - 60
 
@@ -117,26 +119,28 @@ def test_what_is_in_use_is_no_leftover(tmp_path: Path) -> None:
 
 
 def interrupt_at(moment: int, folder: Path) -> bool:
-    """Take a claim and a folder, with a signal at the n-th line of ours that the main thread runs until both are there.
+    """Take a claim and a folder and probe an output, with a signal at the n-th line of ours until all is done.
 
     Whether there were as many lines.
     """
     lines = 0
     reached = False
+    traced = {module.__file__ for module in (claims, locks, target, uninterrupted)}
 
     def trace(frame: FrameType, event: str, _: object) -> object:
         nonlocal lines
-        if frame.f_code.co_filename not in (claims.__file__, locks.__file__) or reached:
+        if frame.f_code.co_filename not in traced or reached:
             return None
         lines += event == "line"
-        if lines == moment:
+        if lines == moment and event == "line":
             sys.settrace(None)
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return trace
 
     sys.settrace(trace)
     try:
         with claims.claimed([folder / "out.mp4"]), claims.temporary_folder(folder):
+            target.check_target(folder / "out", None, folder=True)
             reached = True
     except KeyboardInterrupt:
         return True
@@ -151,7 +155,7 @@ def test_a_signal_at_any_moment_leaves_nothing(tmp_path: Path) -> None:
         left = [name for name in names(tmp_path) if not name.endswith(".lock")]  # Windows removes it with the process
         assert left == [], f"at line {moments}"
         moments += 1
-    assert moments > 15
+    assert moments > 150
     with claims.claimed([tmp_path / "out.mp4"]):  # and the name is free
         pass
 

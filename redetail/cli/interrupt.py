@@ -10,10 +10,9 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from redetail.progress import CancelToken
+from redetail.uninterrupted import SIGNALS
 
 MESSAGE = "Stopping after this step; Ctrl-C again stops at once.\n"
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
-"""Those of this system: Windows has no SIGHUP, and SIGBREAK in its place."""
 
 
 def end_quietly() -> None:

@@ -18,7 +18,7 @@ from redetail.geometry.scale import Scale, ratios
 from redetail.imaging import blend, resample
 from redetail.imaging.masks import feather as feathered
 from redetail.imaging.masks import place_mask
-from redetail.pipeline.paste import crop_layer, paste_layers, placed_change
+from redetail.pipeline.paste import crop_layer, placed_change
 from redetail.region import Box, Size
 
 
@@ -121,9 +121,11 @@ def _paste_tracked(
             for region, crops in changed
             if crops is not None and region.start <= index < region.stop
         ]
-        if layers:
-            pasted = paste_layers(frame, layers)
-            frame[...] = pasted if alpha == 255 else frame + np.float32(alpha / 255) * (pasted - frame)
+        for layer in blend.composited(layers):
+            x1, y1, x2, y2 = (int(side) for side in layer.box.as_tuple())
+            under = frame[y1:y2, x1:x2]
+            pasted = blend.paste_change(under, layer.change, layer.mask, Box(0, 0, x2 - x1, y2 - y1))
+            under[...] = pasted if alpha == 255 else under + np.float32(alpha / 255) * (pasted - under)
 
 
 def _check_count(segment: Any, number: int, frames: int, reference: Tensor | None) -> None:

@@ -22,6 +22,7 @@ from redetail.comfy.paste import pasted
 from redetail.comfy.schema import MAX_RESOLUTION, Inputs, Node, number, socket, text, toggle, widget
 from redetail.comfy.subjects import read_subjects
 from redetail.geometry.scale import Scale
+from redetail.machine import give_back_memory
 from redetail.segs import Segs
 
 SUBJECTS = '[[subject]]\ntrack = 1\nprompt = "an old man, grey beard"\ndenoise = 0.3\nseed = 7'
@@ -104,6 +105,7 @@ class RedetailDetailer(Node):
             results = detailed_with_bundled(frames, header, segments, asked, own)
         else:
             results, images = PipeDetailer(settings=settings, **inputs.pipes).detail(frames, header, segments, own)
+        give_back_memory()  # pasting makes new frames
         return (frame_size(frames).shape, results), hint_images(images)
 
 
