@@ -42,13 +42,13 @@ def test_a_signal_in_the_middle_comes_at_the_end(number: int) -> None:
     steps: list[str] = []
 
     def action() -> None:
-        steps.append("begun")
+        steps.append("started")
         signal.raise_signal(number)
         steps.append("ended")
 
     with pytest.raises(KeyboardInterrupt):
         uninterrupted(action)
-    assert steps == ["begun", "ended"]
+    assert steps == ["started", "ended"]
 
 
 def test_every_signal_is_delivered() -> None:
