@@ -85,7 +85,7 @@ def detail(
     - ``scale``: how much larger the output is than the source: a factor from 1 to 8, or its height in pixels;
       ``background``: what enlarges it outside the subjects, "lanczos" (a filter) or "model" (in overlapping tiles).
     - ``encode``: :class:`redetail.EncodeOptions`, how the output is coded (None: as suits source and container).
-    - ``strict``: refuse a source that is damaged or shorter than it announces, instead of going on with a fault.
+    - ``strict``: refuse a source that is damaged or shorter than its header says, instead of continuing with a note.
     - every setting of :class:`redetail.Settings`, and ``preset``, one of ``engine.capabilities.presets``.
 
     Raises :class:`redetail.RedetailError` (see :mod:`redetail.errors`) in one sentence, and
@@ -109,8 +109,8 @@ def run(
 
     ``cluster``: detail on the workers of a Ray cluster, which load the job's model (None: in this process); raises
     :class:`redetail.ClusterError` where it cannot be reached. ``work``: keep what is done until the output is complete,
-    so that a run that is stopped, however it is, can go on (None: temporary files). ``planned`` is called with what the
-    run will take, once its subjects are known. Raises :class:`redetail.InputError` where a stopped run of the same
+    so that a stopped run can be resumed (None: temporary files). ``planned`` is called with what the
+    run will take, once its subjects are known. Raises :class:`redetail.InputError` if a stopped run of the same
     output left work that is not to be resumed, or belongs to another source, job or version, and
     :class:`redetail.SettingsError` where the run does not fit into the memory.
     """

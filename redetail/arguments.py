@@ -17,7 +17,7 @@ from redetail.video.base import VideoInfo
 
 
 def check_run(engine: Engine | None, progress: ProgressCallback, cancel: CancelToken | None) -> None:
-    """Raise :class:`~redetail.errors.SettingsError` where a run is given objects of another kind."""
+    """Raise :class:`~redetail.errors.SettingsError` if a run is given objects of another kind."""
     if engine is not None and not (callable(_of(engine, "run")) and _of(engine, "capabilities") is not None):
         raise SettingsError(f"engine is {shown(engine)}; give what redetail.load_engine returns, or leave it out.")
     if not callable(progress):
@@ -109,7 +109,7 @@ def _several(given: Any, name: str, kind: type, word: str) -> tuple[Any, ...]:
 
 
 def _of(given: Any, name: str) -> Any:
-    """An attribute, or None where the object has none or cannot say."""
+    """An attribute, or None if the object has none or cannot say."""
     try:
         return getattr(given, name, None)
     except Exception:  # noqa: BLE001 - an object of a caller's own, asked whether it is an engine

@@ -49,7 +49,7 @@ def held(path: Path) -> Iterator[None]:
 def claimed(paths: Iterable[Path]) -> Iterator[None]:
     """Keep other runs from writing to the same names until the context ends.
 
-    Raises :class:`~redetail.errors.OutputError` where one of them is taken.
+    Raises :class:`~redetail.errors.OutputError` if one of them is taken.
     """
     with ExitStack() as stack:
         for path in paths:

@@ -59,7 +59,7 @@ def byte_count(name: str, value: object) -> int:
 def load(path: Path, form: Form, what: str, advice: str) -> Any:
     """The content of a document file; messages call it ``what`` and end in ``advice``.
 
-    Raises :class:`~redetail.errors.InputError` where it cannot be read, is not such a document, or is too large, too
+    Raises :class:`~redetail.errors.InputError` if it cannot be read, is not such a document, or is too large, too
     deeply nested or holds a number of too many digits to be one that was meant.
     """
     return parsed(read_text(path, form, what), form, str(path), advice)
@@ -80,7 +80,7 @@ def parsed(text: str, form: Form, name: str, advice: str) -> Any:
 
 
 def read_text(path: Path, form: Form, what: str) -> str:
-    """The text of a document file; raises :class:`~redetail.errors.InputError` where it cannot be read."""
+    """The text of a document file; raises :class:`~redetail.errors.InputError` if it cannot be read."""
     try:
         status = path.stat()
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # a device or a pipe may have no end
@@ -189,7 +189,7 @@ def _instead(name: str, declared: Sequence[str], elsewhere: Mapping[str, Iterabl
 
 
 def named(name: str, read: Callable[[Any], T], value: Any) -> T:
-    """The value as ``read`` returns it; raises SettingsError with its name where it is of the wrong kind."""
+    """The value as ``read`` returns it; raises SettingsError with its name if it is of the wrong kind."""
     try:
         return read(value)
     except WrongKindError as error:

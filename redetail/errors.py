@@ -85,7 +85,7 @@ class Cancelled(Exception):
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
-    """The name that was probably meant by one that does not exist; None where nothing is near.
+    """The name that was probably meant by one that does not exist; None if nothing is near.
 
     Case does not count, an underscore is a hyphen, and of several that are near one with swapped letters comes first.
     A number is never taken for another one.

@@ -79,7 +79,7 @@ def flush(complete: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """The hidden name to write in this block; at its end it becomes ``path``, after an error it is removed.
 
-    Raises :class:`~redetail.errors.OutputError` where the system does not let it be written.
+    Raises :class:`~redetail.errors.OutputError` if the system does not let it be written.
     """
     temporary = hidden_name(path)
     try:
@@ -98,7 +98,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def writing_together(contents: Mapping[Path, bytes]) -> Iterator[None]:
     """Write whole files, which get their names at the end of this block; after an error none of them does.
 
-    Raises :class:`~redetail.errors.OutputError` where one cannot be written, before the block is entered.
+    Raises :class:`~redetail.errors.OutputError` if one cannot be written, before the block is entered.
     """
     with ExitStack() as stack:
         for path, data in contents.items():
@@ -113,7 +113,7 @@ def made_folder(folder: Path) -> Iterator[None]:
     """Make a folder and those above it that are missing; after an error they are removed again, unless something lies
     in them.
 
-    Raises :class:`~redetail.errors.OutputError` where one cannot be made.
+    Raises :class:`~redetail.errors.OutputError` if one cannot be made.
     """
     missing = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
     try:

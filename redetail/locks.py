@@ -20,7 +20,7 @@ TEMPORARY = getattr(os, "O_TEMPORARY", 0)  # Windows only
 def flock(path: Path) -> int | None:
     """Lock an existing file or folder: the descriptor that holds the lock until it is closed.
 
-    None on a file system without locks. Raises BlockingIOError where another descriptor holds it, or OSError.
+    None on a file system without locks. Raises BlockingIOError if another descriptor holds it, or OSError.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -210,7 +210,7 @@ class Settings:
 
 
 def denoise_points(typed: str) -> tuple[tuple[float, float], ...]:
-    """The sizes in pixels and the denoise at each that ``denoise_by_size`` means, in order; empty where it is empty.
+    """The sizes in pixels and the denoise at each that ``denoise_by_size`` means, in order; empty if it is empty.
 
     Raises :class:`~redetail.errors.SettingsError` for anything else than SIZE:DENOISE[,SIZE:DENOISE] with sizes that
     grow.
@@ -313,7 +313,7 @@ def _checked(item: Field[Any], value: Any) -> Any:
 
 
 def _checked_number(name: str, value: Any, limits: Mapping[str, Any], default: Any) -> float | int:
-    """The value as the default's type; raises SettingsError where it is not a number or out of range."""
+    """The value as the default's type; raises SettingsError if it is not a number or out of range."""
     whole = isinstance(default, int)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SettingsError(f"{display_name(name)} must be a number, not {shown(value)}.")
@@ -329,7 +329,7 @@ def _checked_number(name: str, value: Any, limits: Mapping[str, Any], default: A
 
 
 def _checked_texts(name: str, value: Any) -> tuple[str, ...]:
-    """The value as a tuple; raises SettingsError where it is not a list of texts."""
+    """The value as a tuple; raises SettingsError if it is not a list of texts."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, str) for one in value):
         raise SettingsError(f"{display_name(name)} must be a list of strings, not {shown(value)}.")
     return tuple(value)

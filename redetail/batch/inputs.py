@@ -38,7 +38,7 @@ def sources_of(inputs: Iterable[str | Path]) -> list[Path]:
 
     An input is a file, a folder of videos (or, where it holds none, of the images of one clip), a pattern such as
     ``clips/*.mp4``, or ``@LIST``, a text file with an input on each line. Raises :class:`~redetail.errors.InputError`
-    where one means nothing.
+    if one means nothing.
     """
     found = [path for given in inputs for path in _meant(str(given))]
     once = {os.path.realpath(path): path for path in reversed(found)}

@@ -36,7 +36,7 @@ def run_batch(
     worker, and only where there is something to do. A clip whose output exists is done, unless ``overwrite``. One that
     was stopped continues, and one that fails does not stop the others. ``started`` is called when work on a clip
     starts, again where its worker was lost. On a cluster each worker does whole clips; where there are fewer clips than
-    workers, all workers share each clip, stretch by stretch. Raises :class:`~redetail.errors.RedetailError` where the
+    workers, all workers share each clip, stretch by stretch. Raises :class:`~redetail.errors.RedetailError` if the
     engine cannot be loaded, and :class:`~redetail.errors.Cancelled`.
     """
     shared = ClipRun(job, work or Work())

@@ -111,7 +111,7 @@ def _save_job(job: Job, plan: Plan, path: Path | None) -> None:
 
 
 def _check_read(options: argparse.Namespace, job: Job, saved: Path | None, outputs: Iterable[Path | None]) -> None:
-    """Raise where something that is written would replace what the run reads.
+    """Raise if something that is written would replace what the run reads.
 
     The job itself may only be replaced by what was typed over it, with --save-job.
     """
@@ -154,7 +154,7 @@ def _detect_outputs(options: argparse.Namespace) -> tuple[Path | None, Path | No
 
 
 def _check_writable(source: FrameSource, report: Path | None, drawing: Path | None) -> None:
-    """Raise OutputError where report or drawing could not be written, before the clip is searched."""
+    """Raise OutputError if report or drawing could not be written, before the clip is searched."""
     for path in (report, drawing):
         if path is not None and path.suffix.lower() in (".json", ".png"):
             check_target(path, source.info.path)

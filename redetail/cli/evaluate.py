@@ -154,7 +154,7 @@ def write_comparison(
 def comparison_sheet(compared: Comparison, clips: Sequence[Path], original: Path | None) -> Picture:
     """The subjects of all clips at a few moments: one column a clip, the original last.
 
-    Raises :class:`~redetail.errors.SettingsError` where there is no subject to show.
+    Raises :class:`~redetail.errors.SettingsError` if there is no subject to show.
     """
     shown: Mapping[str, Path] = dict(zip([clip.name for clip in compared.clips], clips, strict=True))
     shown = {**shown, **({} if original is None else {"original": original})}

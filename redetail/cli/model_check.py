@@ -46,7 +46,7 @@ def check(named: Sequence[str], device: str | None) -> None:
 def spec_of(named: Sequence[str]) -> ModelSpec:
     """The model that files make together, each given where it belongs by what is in it.
 
-    Raises :class:`~redetail.errors.SettingsError` where two are for one place or none is a checkpoint, and
+    Raises :class:`~redetail.errors.SettingsError` if two are for one place or none is a checkpoint, and
     :class:`~redetail.errors.ModelError` for files that have no place in a model.
     """
     given: dict[str, Any] = {}

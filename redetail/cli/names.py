@@ -13,7 +13,7 @@ from redetail.video.options import PRESETS as ENCODE_SPEEDS
 
 
 def known_names(option: str) -> tuple[str, ...]:
-    """The names that an option takes, by its name in the parsed arguments; empty where it takes none."""
+    """The names that an option takes, by its name in the parsed arguments; empty if it takes none."""
     return tuple(_NAMES[option]()) if option in _NAMES else _choices().get(option, ())
 
 

@@ -17,7 +17,7 @@ def path_of(given: str | Path | None) -> Path | None:
 
 
 def keep_existing(outputs: Iterable[str | Path | None], overwrite: bool) -> None:
-    """Raise OutputError where a file that is to be written exists and may not be replaced, or cannot be called so."""
+    """Raise OutputError if a file that is to be written exists and may not be replaced, or cannot be called so."""
     for path in outputs:
         if path:
             check_name(expanded(path))

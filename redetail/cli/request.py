@@ -26,7 +26,7 @@ _PLAIN = ("start", "end", "device", "scale", "background", "strict")
 def job_of(options: argparse.Namespace) -> Job:
     """What ``redetail detail`` is to do.
 
-    Raises :class:`~redetail.errors.SettingsError` where no video is named, and what reading a job raises.
+    Raises :class:`~redetail.errors.SettingsError` if no video is named, and what reading a job raises.
     """
     files = {name: getattr(options, name) for name in _FILES}
     job = common_job_of(options).overlay(source=options.input, compare_layout=options.compare_layout, **files)

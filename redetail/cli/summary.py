@@ -46,7 +46,7 @@ def noise_summary(plan: Plan) -> str:
 
 
 def preset_summary(requested: Mapping[str, Any]) -> str:
-    """What the preset among the requested settings chose, as a line; nothing where none was asked for."""
+    """What the preset among the requested settings chose, as a line; nothing if none was asked for."""
     name = requested.get("preset")
     if name is None:
         return ""

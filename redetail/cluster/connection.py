@@ -29,8 +29,8 @@ class Cluster:
     """Where a run finds its workers.
 
     ``address``: "local" (Ray is started on this machine for the run), "auto" (the cluster that runs on this machine)
-    or "HOST:PORT" of a cluster's head. ``cores``: processor cores of each worker where workers have no card of their
-    own (None: those of the smallest machine, at most 8).
+    or "HOST:PORT" of a cluster's head. ``cores``: processor cores of each worker where workers have no GPU
+    (None: those of the smallest machine, at most 8).
     Raises :class:`~redetail.errors.SettingsError` for what cannot be.
     """
 
@@ -63,7 +63,7 @@ class Share:
 def connected(cluster: Cluster) -> Iterator[ModuleType]:
     """Ray, connected as asked; what this process is connected to already stays so.
 
-    Raises :class:`~redetail.errors.DependencyError` without Ray, and :class:`~redetail.errors.ClusterError` where the
+    Raises :class:`~redetail.errors.DependencyError` without Ray, and :class:`~redetail.errors.ClusterError` if the
     cluster cannot be reached or runs another version.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported, and by the processes that it starts
@@ -81,7 +81,7 @@ def connected(cluster: Cluster) -> Iterator[ModuleType]:
 
 
 def share_of(ray: ModuleType, cluster: Cluster, device: str | None) -> Share:
-    """How the cluster is shared out: a card for each worker where there are any and the ``device`` may be one, cores
+    """How the cluster is shared out: a GPU for each worker where there are any and the ``device`` may be one, cores
     otherwise."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cards = 0 if device == "cpu" else sum(int(min(one.get("GPU", 0), one.get("CPU", 0))) for one in machines)

@@ -13,7 +13,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 
 def stamp(path: Path) -> Stamp:
-    """What tells a file, or the files of a folder, from others; empty where there are none."""
+    """What tells a file, or the files of a folder, from others; empty if there are none."""
     try:
         found = [(one.name, one.stat()) for one in _files(path)]
     except OSError:
@@ -22,7 +22,7 @@ def stamp(path: Path) -> Stamp:
 
 
 def packed(path: Path) -> Files:
-    """A file, or the files of a folder; empty where there are none."""
+    """A file, or the files of a folder; empty if there are none."""
     return {one.name if one != path else ".": one.read_bytes() for one in _files(path)}
 
 

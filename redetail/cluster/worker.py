@@ -59,7 +59,7 @@ class EngineWorker:
         """Load the engine, which computes on that many cores (None: as many as PyTorch takes), in the working
         ``folder`` of the machine that asks, where this one has it. Returns the worker's name, HOST:PROCESS.
 
-        Raises :class:`~redetail.errors.ClusterError` where this machine has another version than ``expected``.
+        Raises :class:`~redetail.errors.ClusterError` if this machine has another version than ``expected``.
         """
         if version() != expected:
             raise ClusterError(

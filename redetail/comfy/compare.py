@@ -73,7 +73,7 @@ class Flicker:
 def matched(before: Tensor, after: Tensor) -> Tensor:
     """The clip ``before`` at the size of ``after``, to compare the two frame by frame; enlarged where that is larger.
 
-    Raises :class:`~redetail.errors.InputError` where frames are not as many, or are smaller afterwards.
+    Raises :class:`~redetail.errors.InputError` if frames are not as many, or are smaller afterwards.
     """
     if len(before) != len(after):
         raise InputError(f"before has {len(before)} frames and after {len(after)}; connect the same part of the clip.")
@@ -171,7 +171,7 @@ def _step(last: Pair, now: Pair, before: Box | None, after: Box | None) -> Tempo
 
 
 def _box(segments: Sequence[Any], number: int, index: int, whole: Box, scale: tuple[float, float]) -> Box | None:
-    """Where a subject is in a frame, whose sides are ``scale`` times those that the segments refer to; None where it is
+    """Where a subject is in a frame, whose sides are ``scale`` times those that the segments refer to; None if it is
     not there."""
     if not segments:
         return whole

@@ -133,7 +133,7 @@ def segment_for(
 ) -> Segment:
     """One segment of SEGS whose header is ``header`` ((0, 0): the frames' own size), placed in these frames.
 
-    Raises :class:`~redetail.errors.RegionError` naming the segment where it cannot be used with them.
+    Raises :class:`~redetail.errors.RegionError` naming the segment if it cannot be used with them.
     """
     name = f"Segment {number} ({segment.label!r})"
     size = frame_size(frames)

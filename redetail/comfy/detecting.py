@@ -95,7 +95,7 @@ class Search:
 def detected(detector: Any, name: str, image: Tensor, *values: Any, **extra: Any) -> list[Any]:
     """The segments that anyone's detector finds in one image (1, H, W, C).
 
-    Raises :class:`~redetail.errors.InputError` naming the input where it cannot detect, answers with something else
+    Raises :class:`~redetail.errors.InputError` naming the input if it cannot detect, answers with something else
     than SEGS, or with segments of a picture of another size.
     """
     if not callable(getattr(detector, "detect", None)):

@@ -43,7 +43,7 @@ def blurred_seg(segment: Any, radius: int, sigma: float, number: int = 0) -> Seg
 def intersected_seg(segment: Any, masks: Mask, number: int = 0) -> Seg:
     """The segment with its masks cut down to ``masks`` (1 or F, H, W) of the whole picture, and without a ControlNet.
 
-    Raises :class:`~redetail.errors.RegionError` where both have masks for several frames and not equally many.
+    Raises :class:`~redetail.errors.RegionError` if both have masks for several frames and not equally many.
     """
     if isinstance(segment, TrackedSeg):
         return _intersected_tracked(segment, masks, number)

@@ -272,7 +272,7 @@ def _mask_count(segment: Any) -> int:
 
 
 def common_count(segments: Sequence[Any]) -> int:
-    """How many masks the segments of a clip have, 1 where all are shared; raises RegionError where they differ."""
+    """How many masks the segments of a clip have, 1 where all are shared; raises RegionError if they differ."""
     counts = sorted({_mask_count(segment) for segment in segments} - {1})
     if len(counts) > 1:
         raise RegionError(

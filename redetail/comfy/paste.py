@@ -34,7 +34,7 @@ def pasted(
 
     ``alpha`` 0..255 is how strongly; ``reference``: frames whose pixels are pasted in place of the segments' own
     crops. A segment with neither is skipped. With a ``scale`` frames are enlarged first, and what was changed is pasted
-    at the output's size. Raises :class:`~redetail.errors.RegionError` naming the segment where crops or masks are not
+    at the output's size. Raises :class:`~redetail.errors.RegionError` naming the segment if crops or masks are not
     as many as the frames, and :class:`~redetail.errors.SettingsError` for a scale that these frames cannot have.
     """
     size = frame_size(frames)

@@ -154,7 +154,7 @@ def _noise_share(model: Any, sigma: float) -> float:
 
 
 def place_of(latents: Tensor, request: Request) -> NoiseFrames | None:
-    """Where latents lie in a segment that is sampled in parts; None where they are all of it, or one clip."""
+    """Where latents lie in a segment that is sampled in parts; None if they are all of it, or one clip."""
     whole = request.first_frame == 0 and request.total_frames in (None, request.crops.frames)
     if whole or latents.ndim != 4:
         return None
@@ -171,7 +171,7 @@ def initial_noise(latents: Tensor, seed: int, place: NoiseFrames | None = None) 
 
 
 def check_interrupted() -> None:
-    """Raise ComfyUI's own exception where its user pressed stop."""
+    """Raise ComfyUI's own exception if its user pressed stop."""
     import comfy.model_management
 
     comfy.model_management.throw_exception_if_processing_interrupted()
@@ -322,7 +322,7 @@ def _known(sampler: str, attribute: str, value: object) -> bool:
 
 
 def _falling(sigmas: Any) -> list[float]:
-    """Sigmas as numbers; raises SettingsError where they are none or rise."""
+    """Sigmas as numbers; raises SettingsError if they are none or rise."""
     try:
         values = torch.as_tensor(sigmas, dtype=torch.float32).flatten().tolist()
     except (TypeError, ValueError, RuntimeError) as error:

@@ -98,7 +98,7 @@ def black_square() -> Tensor:
 def save_preview(images: Tensor, masks: Mask | None = None, min_alpha: float = 0.0) -> list[SavedImage]:
     """Write pictures (F, h, w, C) to ComfyUI's temporary folder as PNG, one file each, and say where they are.
 
-    ``masks`` (1 or F, h, w) become the alpha channel, nowhere below ``min_alpha``. Raises OutputError where the folder
+    ``masks`` (1 or F, h, w) become the alpha channel, nowhere below ``min_alpha``. Raises OutputError if the folder
     cannot be written.
     """
     import folder_paths

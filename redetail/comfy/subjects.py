@@ -82,7 +82,7 @@ def check_all(settings: Sequence[Settings | None], capabilities: Capabilities) -
 def prompted(pipe: Pipe, settings: Settings, name: str = "basic_pipe") -> Pipe:
     """The pipe with the subject's own prompts, where it has some; ControlNets of the pipe's conditioning stay.
 
-    Raises :class:`~redetail.errors.InputError` where the pipe has no text encoder to read them.
+    Raises :class:`~redetail.errors.InputError` if the pipe has no text encoder to read them.
     """
     if not settings.prompt and not settings.negative:
         return pipe

@@ -25,7 +25,7 @@ _CORE = "context_handler"  # where ComfyUI keeps the windows of its own nodes
 def with_context_windows(model: Any, frames: int) -> Any:
     """A model that takes ``frames`` frames: itself where it can, else a clone with context windows.
 
-    Raises :class:`~redetail.errors.ModelError` where its motion model is too short and offers no windows.
+    Raises :class:`~redetail.errors.ModelError` if its motion model is too short and offers no windows.
     """
     if model.model_options.get(_CORE) is not None:
         return _batched(model)
@@ -62,7 +62,7 @@ def with_context_windows(model: Any, frames: int) -> Any:
 
 
 def motion_limit(model: Any) -> int | None:
-    """Frames that a model's motion model can take at once; None where it has none or no limit."""
+    """Frames that a model's motion model can take at once; None if it has none or no limit."""
     if not hasattr(model, "get_attachment") or model.get_attachment(_PARAMS) is None:
         return None
     limits = [

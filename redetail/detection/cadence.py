@@ -30,7 +30,7 @@ class Refines(Protocol):
     """A detector that can look for subjects where they are expected."""
 
     def refine(self, frame: RGB, expected: Sequence[Detection]) -> list[Detection] | None:
-        """These subjects in ``frame``, in their order; None where one is not seen, or less surely."""
+        """These subjects in ``frame``, in their order; None if one is not seen, or less surely."""
         ...
 
 
@@ -90,7 +90,7 @@ def _between(
 
 
 def _pairs(first: Sequence[Detection], last: Sequence[Detection]) -> list[tuple[Detection, Detection]] | None:
-    """Each subject at both ends; None where one that counts is at one end only."""
+    """Each subject at both ends; None if one that counts is at one end only."""
     pairs, left = [], list(last)
     for one in first:
         other = max(left, key=lambda other: one.box.iou(other.box), default=None)
@@ -105,7 +105,7 @@ def _pairs(first: Sequence[Detection], last: Sequence[Detection]) -> list[tuple[
 def _filled(
     frames: Sequence[Picture], pairs: Sequence[tuple[Detection, Detection]], detector: Detector
 ) -> list[list[Detection]] | None:
-    """The subjects in the frames between both ends; None where they have to be searched."""
+    """The subjects in the frames between both ends; None if they have to be searched."""
     middle = len(frames) // 2
     expected = [[_mixed(*pair, place / (len(frames) + 1)) for pair in pairs] for place in range(1, len(frames) + 1)]
     seen = _seen(frames[middle], expected[middle], detector)

@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 class LiteNetwork:
     """A network with one picture as its input. Not to be shared between threads.
 
-    Raises :class:`~redetail.errors.DependencyError` where LiteRT is missing, and
+    Raises :class:`~redetail.errors.DependencyError` if LiteRT is missing, and
     :class:`~redetail.errors.ModelError` for a file that it cannot read.
     """
 

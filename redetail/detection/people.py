@@ -74,7 +74,7 @@ class PersonDetector:
         return merged(found, OVERLAP)[:MAX_PEOPLE]
 
     def _box(self, rgb: NDArray[np.uint8], size: Size, pose: Candidate) -> Box | None:
-        """The box of what is seen of the person; None where nothing is."""
+        """The box of what is seen of the person; None if nothing is."""
         square = around_body(pose, size)
         shown = self._silhouette.look(rgb, square) >= VISIBLE
         scale = square.side / self._silhouette.side
@@ -98,7 +98,7 @@ def around_body(pose: Candidate, size: Size) -> Square:
 
 
 def part_at(shown: NDArray[np.bool_], place: Box) -> NDArray[np.bool_] | None:
-    """The connected part of what is shown (H, W) that covers most of a place; None where nothing covers it."""
+    """The connected part of what is shown (H, W) that covers most of a place; None if nothing covers it."""
     cv2 = require("cv2")
     count, labels = cv2.connectedComponents(shown.astype(np.uint8), connectivity=4)
     rows = slice(max(0, round(place.y1)), max(1, round(place.y2)))

@@ -34,7 +34,7 @@ def load_detector(name: str, **options: Any) -> Detector:
 
     Raises :class:`~redetail.errors.UnknownNameError` for a name that does not exist,
     :class:`~redetail.errors.SettingsError` for an option that it does not have, and
-    :class:`~redetail.errors.DependencyError` where its package is missing.
+    :class:`~redetail.errors.DependencyError` if its package is missing.
     """
     if name not in _DETECTORS:
         raise UnknownNameError("detector", name, _DETECTORS)

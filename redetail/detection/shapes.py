@@ -60,7 +60,7 @@ class Shape(Protocol):
     reach: float
 
     def look(self, rgb: RGB8, box: Box) -> Picture | None:
-        """The shape of what the box shows, (GRID, GRID) 0..1; None where it is not seen."""
+        """The shape of what the box shows, (GRID, GRID) 0..1; None if it is not seen."""
         ...
 
 
@@ -177,7 +177,7 @@ def _inside(box: Box, square: Square, side: int) -> Box:
 
 
 def _person(shown: Picture, place: Box) -> Picture | None:
-    """The soft silhouette without what is not connected to the subject's place, as a shape; None where it is empty."""
+    """The soft silhouette without what is not connected to the subject's place, as a shape; None if it is empty."""
     cv2 = require("cv2")
     part = part_at(shown >= VISIBLE, place)
     if part is None:

@@ -152,7 +152,7 @@ def check_runs(path: Path) -> None:
 def rows_of(outputs: Sequence[NDArray[Any]], classes: int, name: str) -> Rows:
     """What outputs of the network say; ``classes``: how many the metadata names (0: none); ``name``: of the file.
 
-    Raises :class:`~redetail.errors.ModelError` where the shapes are those of no layout.
+    Raises :class:`~redetail.errors.ModelError` if the shapes are those of no layout.
     """
     tables = [output for output in outputs if output.ndim == 3 and output.shape[0] == 1]
     prototypes = [output for output in outputs if output.ndim == 4 and output.shape[0] == 1]
@@ -207,7 +207,7 @@ def _input_size(header: OnnxHeader, path: Path) -> Size:
 
 
 def _class_names(header: OnnxHeader) -> tuple[str, ...]:
-    """Names of the classes in their order; empty where the metadata has none."""
+    """Names of the classes in their order; empty if the metadata has none."""
     names = _literal(header.metadata.get("names", ""))
     if isinstance(names, dict):
         names = [names.get(number, f"class {number}") for number in range(len(names))]

@@ -164,7 +164,7 @@ class StatesNoise(Protocol):
     """An engine that knows how much noise its settings mean."""
 
     def noise_level(self, settings: Settings) -> float | None:
-        """Share of noise, 0 (the crop) to 1 (pure noise), in what a run with these settings starts from; None where
+        """Share of noise, 0 (the crop) to 1 (pure noise), in what a run with these settings starts from; None if
         ``denoise`` alone says it."""
         ...
 

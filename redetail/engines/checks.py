@@ -61,7 +61,7 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
     """Refuse settings that an engine with these capabilities does not have.
 
     Raises :class:`~redetail.errors.UnknownNameError` for a sampler or scheduler,
-    :class:`~redetail.errors.SettingsError` for LoRA or a shift where the model takes none and prompts that give a frame
+    :class:`~redetail.errors.SettingsError` for LoRA or a shift if the model takes none and prompts that give a frame
     twice, and :class:`~redetail.errors.ModelError` for a LoRA file that is none.
     """
     if settings.sampler not in capabilities.samplers:
@@ -172,7 +172,7 @@ def check_hint(name: str, hint: Pixels, shape: tuple[int, ...]) -> None:
 
 
 def refuse_hints(hints: Mapping[str, Any]) -> None:
-    """Raise :class:`~redetail.errors.SettingsError` where an engine without ControlNets is given hints."""
+    """Raise :class:`~redetail.errors.SettingsError` if an engine without ControlNets is given hints."""
     if hints:
         raise SettingsError(
             f"The hints {', '.join(map(repr, hints))} are unused: this engine has no ControlNet; leave them out."
@@ -198,7 +198,7 @@ def described(capabilities: Capabilities, placement: Placement) -> Capabilities:
 
 
 def finite(latents: Tensor, placement: Placement) -> Tensor:
-    """The latents; raises :class:`~redetail.errors.ModelError` where some are not finite numbers."""
+    """The latents; raises :class:`~redetail.errors.ModelError` if some are not finite numbers."""
     if not all_finite(latents):
         raise ModelError(
             f"The model produced values that are not finite numbers, computed on {placement}; "
@@ -244,7 +244,7 @@ def context_windows_for(
 
     ``stride``: that of the settings in the first part of the sampling, 1 afterwards. ``grid``: the frames of a latent.
 
-    Raises :class:`~redetail.errors.SettingsError` where the motion layers reach no further than ``limit``, and for
+    Raises :class:`~redetail.errors.SettingsError` if the motion layers reach no further than ``limit``, and for
     an overlap that is no shorter than the windows.
     """
     length, overlap = latent_window(settings, default, grid)

@@ -49,7 +49,7 @@ def open_network(path: Path, known: Sequence[str], schema: Schema) -> ComponentF
 
 
 def check_weights(path: Path) -> None:
-    """Raise :class:`~redetail.errors.ModelError` where a .safetensors file is truncated or damaged.
+    """Raise :class:`~redetail.errors.ModelError` if a .safetensors file is truncated or damaged.
 
     Only the header is read; it states the length that the file must have.
     """

@@ -27,7 +27,7 @@ def checkpoint_path(checkpoint: str | Path, *, whole: bool = False) -> Path:
     """The file or folder of a checkpoint on this machine, else a copy of the hub's model of that name.
 
     Only a text of the form ``owner/name`` can be a hub name. ``whole``: also parts that are used together with others
-    alone, such as the second expert of Wan 2.2. Raises :class:`~redetail.errors.ModelError` where there is neither, and
+    alone, such as the second expert of Wan 2.2. Raises :class:`~redetail.errors.ModelError` if there is neither, and
     :class:`~redetail.errors.DependencyError` without huggingface_hub.
     """
     path = expanded(checkpoint)

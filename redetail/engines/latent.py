@@ -220,7 +220,7 @@ class LatentEngine:
         )
 
     def _expected_calls(self, segment: _Segment) -> int:
-        """Network calls of a whole request; 0 where the sampler decides as it goes."""
+        """Network calls of a whole request; 0 if the sampler decides as it goes."""
         evaluations, steps = find_sampler(segment.settings.sampler).calls, segment.settings.steps
         if evaluations is None:
             return 0

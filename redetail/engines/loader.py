@@ -48,7 +48,7 @@ def load_engine(
     :func:`redetail.engines.device.place`; ``memory``: precision of single parts and use of the machine.
 
     Raises :class:`~redetail.errors.ModelError` that says what is wrong with a file,
-    :class:`~redetail.errors.DependencyError` where a package is missing, and
+    :class:`~redetail.errors.DependencyError` if a package is missing, and
     :class:`~redetail.errors.SettingsError` for a device or precision that this machine does not have.
     """
     spec = as_spec(model)
@@ -107,7 +107,7 @@ def _no_model(folder: Path) -> str:
 
 
 def _check_takes(family: Architecture, spec: ModelSpec, what: str) -> None:
-    """Raise :class:`~redetail.errors.ModelError` where something is to be added to a model that does not take it."""
+    """Raise :class:`~redetail.errors.ModelError` if something is to be added to a model that does not take it."""
     names = [item.name for item in fields(spec) if item.name != "checkpoint" and getattr(spec, item.name)]
     refused = next((name for name in names if name not in family.takes), None)
     if refused is not None:

@@ -85,7 +85,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class ModelCheck:
-    """What was measured, in the order of the work, and what is wrong, in words; nothing where all is right."""
+    """What was measured, in the order of the work, and what is wrong, in words; nothing if all is right."""
 
     measures: tuple[Measure, ...]
     faults: tuple[str, ...]

@@ -67,7 +67,7 @@ class KeyFrame:
 def key_frames(prompt: str) -> tuple[KeyFrame, ...]:
     """The key frames of a prompt, rising; ordinary text is one, at frame 0.
 
-    Raises :class:`~redetail.errors.SettingsError` where a frame is given twice.
+    Raises :class:`~redetail.errors.SettingsError` if a frame is given twice.
     """
     found = list(_KEY.finditer(prompt))
     if not found or found[0].start() != 0:

@@ -1,4 +1,4 @@
-"""What a VAE loses on the way there and back, given back to the result.
+"""What a VAE loses when it encodes and decodes, given back to the result.
 
 A VAE does not return what it was given: fine texture goes, colours move. Where nothing was re-diffused, all of the
 change is that. So the result is source + decode(refined) - decode(encode(source)): the difference that the network

@@ -23,7 +23,7 @@ _SIDE = 11  # pixels of SSIM's window
 def psnr(picture: NDArray[Any], reference: NDArray[Any]) -> float:
     """Peak signal-to-noise ratio in dB, infinite for equal pictures.
 
-    Arrays of one shape and dtype, uint8, uint16 or float 0..1. Raises :class:`~redetail.errors.InputError` where
+    Arrays of one shape and dtype, uint8, uint16 or float 0..1. Raises :class:`~redetail.errors.InputError` if
     shapes or dtypes differ.
     """
     _check_alike(picture, reference)
@@ -54,7 +54,7 @@ def ssim(picture: NDArray[Any], reference: NDArray[Any]) -> float:
 
 
 def vmaf_program() -> str | None:
-    """The FFmpeg inside the package imageio-ffmpeg, which measures VMAF; None where it is not installed."""
+    """The FFmpeg inside the package imageio-ffmpeg, which measures VMAF; None if it is not installed."""
     try:
         import imageio_ffmpeg
     except ImportError:

@@ -29,7 +29,7 @@ _EDGE_BLUR, _EDGE_REACH = 2.0, 9  # sigma of the edge without its overshoot, and
 
 
 def ndimage() -> ModuleType:
-    """SciPy's image filters; raises :class:`~redetail.errors.DependencyError` where SciPy is not installed."""
+    """SciPy's image filters; raises :class:`~redetail.errors.DependencyError` if SciPy is not installed."""
     return require("scipy.ndimage")
 
 
@@ -48,7 +48,7 @@ def finest_octave(picture: NDArray[Any], box: Box) -> float:
     is lost by halving it over what is lost by halving it again, both mean absolute differences of luma under ``box``.
 
     About 1 at any size where amplitudes fall as 1/f, 0.4 to 0.7 of sharp faces; less the softer a picture is, and more
-    where there is noise. 0 where there is no detail, and for boxes of less than 8 pixels.
+    where there is noise. 0 if there is no detail, and for boxes of less than 8 pixels.
     """
     size = Size(max(1, round(box.width)), max(1, round(box.height)))
     if min(size.width, size.height) < _LEAST:
@@ -109,7 +109,7 @@ def overshoot(luma: Luma, inside: Mask | None = None) -> float:
 def fine_correlation(luma: Luma, reference: Luma) -> float:
     """Correlation of the high frequencies of two pictures, -1..1: added noise and invented structure do not raise it.
 
-    Frequencies above a quarter of the sampling rate, along any direction. 0 where one of them has none.
+    Frequencies above a quarter of the sampling rate, along any direction. 0 if one of them has none.
     """
     one, other = _fine(luma), _fine(reference)
     scale = math.sqrt(float(np.square(one).sum()) * float(np.square(other).sum()))

@@ -43,7 +43,7 @@ class Seam:
 
 
 def find_seam(source: Luma, result: Luma) -> Seam | None:
-    """The border of the largest changed area of two lumas (h, w) in levels; None where nothing was pasted."""
+    """The border of the largest changed area of two lumas (h, w) in levels; None if nothing was pasted."""
     filters = ndimage()
     amount = filters.gaussian_filter(np.abs(result - source), _BLUR, mode="nearest")
     pasted = _largest(amount - np.quantile(amount, 0.1) > _CHANGED)
@@ -95,7 +95,7 @@ def _beside_frame(shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def _largest(changed: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-    """The largest connected area without its holes; None where it is only a speck."""
+    """The largest connected area without its holes; None if it is only a speck."""
     filters = ndimage()
     side = 2 * _CLOSE + 1
     spread = filters.maximum_filter(np.pad(changed, side), side)

@@ -28,7 +28,7 @@ def side_by_side(pictures: Sequence[NDArray[Any]], labels: Sequence[str] = ()) -
 
     All are shown at the height of the first. Sizes depend only on the pictures' sizes, so that the frames of a clip
     give frames of one size. Raises :class:`~redetail.errors.InputError` for none, and
-    :class:`~redetail.errors.DependencyError` where labels are wanted without Pillow.
+    :class:`~redetail.errors.DependencyError` if labels are wanted without Pillow.
     """
     if not pictures:
         raise InputError("There is no picture to show.")
@@ -88,7 +88,7 @@ def png(picture: Picture) -> bytes:
 
 
 def save_png(path: Path, picture: Picture) -> None:
-    """Write a uint8 picture as PNG; raises :class:`~redetail.errors.OutputError` where it cannot be written."""
+    """Write a uint8 picture as PNG; raises :class:`~redetail.errors.OutputError` if it cannot be written."""
     write_bytes(path, png(picture))
 
 

@@ -132,7 +132,7 @@ class SubjectMeter:
         return seam.step
 
     def figures(self, vmaf: float | None = None) -> SubjectFigures | None:
-        """The figures of all frames so far; None where the subject was in none."""
+        """The figures of all frames so far; None if the subject was in none."""
         frames, warped = self._frames, self._warped.figures
         if not frames:
             return None
@@ -171,13 +171,13 @@ def _fidelity(own: NDArray[Any], original: NDArray[Any] | None) -> dict[str, flo
 
 
 def _mean(frames: Iterable[FrameFigures], name: str) -> float | None:
-    """The mean of the frames that have the figure; None where none has."""
+    """The mean of the frames that have the figure; None if none has."""
     values = [value for value in (getattr(frame, name) for frame in frames) if value is not None]
     return float(np.mean(values)) if values else None
 
 
 def _whole_pixels(box: Box, frame: Size) -> tuple[slice, slice] | None:
-    """Rows and columns of the pixels that lie in a box; None where it lies outside the frame."""
+    """Rows and columns of the pixels that lie in a box; None if it lies outside the frame."""
     clipped = box.clipped(frame)
     if clipped is None:
         return None

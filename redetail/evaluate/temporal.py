@@ -27,7 +27,7 @@ class TemporalFigures:
 
     ``source`` and ``output``: mean absolute difference in levels (0..255); ``source_mse`` and ``output_mse``: mean
     squared difference; ``source_detail`` and ``output_detail``: mean absolute difference of neighbouring pixels of one
-    frame. ``frames``: pairs that were compared, ``pixels`` all that were. None where none could be.
+    frame. ``frames``: pairs that were compared, ``pixels`` all that were. None if none could be.
     """
 
     frames: int
@@ -41,7 +41,7 @@ class TemporalFigures:
 
     @property
     def ratio(self) -> float | None:
-        """Output over source, mean absolute: 1 is as calm as the source; None where the source stands still, and for
+        """Output over source, mean absolute: 1 is as calm as the source; None if the source stands still, and for
         fewer than ``FEWEST`` pairs of frames, which say nothing about a clip."""
         if self.frames < FEWEST or not self.source or self.output is None:
             return None
@@ -169,7 +169,7 @@ class UntouchedCheck:
     def add(self, source: NDArray[Any], output: NDArray[Any], touched: NDArray[np.bool_]) -> None:
         """Take one frame: (H, W, C) before and after, and (H, W) where something was pasted.
 
-        Raises :class:`~redetail.errors.InputError` where sizes or depths differ.
+        Raises :class:`~redetail.errors.InputError` if sizes or depths differ.
         """
         if source.shape != output.shape or source.dtype != output.dtype or touched.shape != source.shape[:2]:
             raise InputError(
@@ -196,7 +196,7 @@ class Jitter:
 
     @property
     def ratio(self) -> float | None:
-        """Window over box; None where the box moves at one speed."""
+        """Window over box; None if the box moves at one speed."""
         return self.window / self.box if self.box > 0 else None
 
 
@@ -212,7 +212,7 @@ def _acceleration(points: NDArray[np.float64]) -> float:
 
 
 def _area(box: Box, before: Box, frame: Size) -> tuple[slice, slice] | None:
-    """Rows and columns of both boxes and a margin; None where they lie outside the frame."""
+    """Rows and columns of both boxes and a margin; None if they lie outside the frame."""
     both = box.union(before)
     wide = Box(both.x1 - _MARGIN, both.y1 - _MARGIN, both.x2 + _MARGIN, both.y2 + _MARGIN).clipped(frame)
     if wide is None:

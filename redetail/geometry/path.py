@@ -123,7 +123,7 @@ def window_path(boxes: Floats, size: Size, frame: Size, *, sigma: float = WINDOW
 
     The window is inside the frame and every box inside the window (both exactly); at the frame's edge it slows down
     instead of stopping dead; where it would hardly move it does not move at all, on a whole pixel, so that nothing
-    is resampled. Raises RegionError where a box does not fit.
+    is resampled. Raises RegionError if a box does not fit.
     """
     sides = np.array([size.width, size.height], dtype=np.float64)
     ends = np.array([frame.width, frame.height], dtype=np.float64) - sides

@@ -23,7 +23,7 @@ def paste(frame: NDArray[Any], crop: Pixels, mask: NDArray[np.float32], box: Box
     the box's size, as :func:`~redetail.imaging.resample.place` and :func:`~redetail.imaging.masks.place_mask` return
     them. Integer depths round half to even; pixels whose mask is zero keep their bits, whatever the crop holds.
 
-    Raises :class:`~redetail.errors.RegionError` where sizes do not agree, the box leaves the frame or lies between
+    Raises :class:`~redetail.errors.RegionError` if sizes do not agree, the box leaves the frame or lies between
     pixels, or the crop is not finite under the mask.
     """
     rows, columns = _window(frame, crop, mask, box)
@@ -104,7 +104,7 @@ def _replaced(
 
 
 def _window(frame: NDArray[Any], crop: Pixels, mask: NDArray[np.float32], box: Box) -> tuple[slice, slice]:
-    """Rows and columns of the box; raises where frame, crop, mask and box do not fit each other."""
+    """Rows and columns of the box; raises if frame, crop, mask and box do not fit each other."""
     height, width = frame.shape[:2]
     if any(side != int(side) for side in box.as_tuple()):
         raise RegionError(f"The box {box.as_tuple()} lies between pixels; place the crop on whole pixels first.")

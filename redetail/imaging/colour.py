@@ -44,7 +44,7 @@ class _LowPass:
         self._blur_across = _blur(self._across[0].count, radius / step)
 
     def normalised(self, picture: Pixels, weight: NDArray[np.float32]) -> Pixels:
-        """The mean of the picture (h, w, C) around every pixel, weighted; 0 where there is no weight."""
+        """The mean of the picture (h, w, C) around every pixel, weighted; 0 if there is no weight."""
         planes = np.concatenate([(picture * weight[..., None]).transpose(2, 0, 1), weight[None]])
         coarse = self._across[0].columns(self._down[0].rows(planes))
         coarse = self._blur_across.columns(self._blur_down.rows(coarse))

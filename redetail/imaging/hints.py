@@ -49,7 +49,7 @@ def make_hint(name: str, crops: Pixels) -> Pixels:
     without their fine detail; ``none``: black.
 
     Raises :class:`~redetail.errors.UnknownNameError` for another name, and
-    :class:`~redetail.errors.DependencyError` where canny or lineart is asked for without OpenCV.
+    :class:`~redetail.errors.DependencyError` if canny or lineart is asked for without OpenCV.
     """
     if name not in _HINTS:
         raise UnknownNameError("hint", name, hint_names())

@@ -21,7 +21,7 @@ def sharpness(rgb: NDArray[np.uint8] | NDArray[np.uint16], box: Box) -> float | 
 
     Natural pictures have about as much contrast in every octave (Field, "Relations between the statistics of natural
     images", 1987), so this is near 1 where the pixels are used, whatever the contrast, and falls to a fraction of it
-    where the picture was blurred or enlarged. Noise counts as detail. None where the box is small, outside or flat.
+    where the picture was blurred or enlarged. Noise counts as detail. None if the box is small, outside or flat.
     """
     cv2 = require("cv2")
     height, width = rgb.shape[:2]

@@ -19,7 +19,7 @@ from redetail.job.reading import check_config
 def read_config(path: Path) -> Job:
     """The job under every other one; file names in it are relative to the file's own folder.
 
-    Raises :class:`~redetail.errors.InputError` where it cannot be read, and
+    Raises :class:`~redetail.errors.InputError` if it cannot be read, and
     :class:`~redetail.errors.SettingsError` for a key that is not for a config file or a value that cannot be used.
     """
     document = load(path, "TOML", "config file", "docs/configuration.md shows one")

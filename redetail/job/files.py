@@ -20,7 +20,7 @@ def read_job(path: str | Path, base: Job | None = None) -> Job:
 
     ``base``: the job of a config file, which fills in what is left out unless the job says ``config = false``.
 
-    Raises :class:`~redetail.errors.InputError` where the file cannot be read, and
+    Raises :class:`~redetail.errors.InputError` if the file cannot be read, and
     :class:`~redetail.errors.SettingsError` for a key that does not exist or a value of the wrong kind.
     """
     path = expanded(path)

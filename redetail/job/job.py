@@ -131,7 +131,7 @@ class Job:
         """The size of the output of frames of size ``source``.
 
         Raises :class:`~redetail.errors.SettingsError` for a scale that does not suit them, and for a background that is
-        to be enlarged by the model where nothing is enlarged.
+        to be enlarged by the model if nothing is enlarged.
         """
         size = self.scale.size(source)
         if self.background == "model" and size == source:
@@ -142,7 +142,7 @@ class Job:
         return size
 
     def open_source(self) -> FrameSource:
-        """The frames; raises :class:`~redetail.errors.InputError` where they cannot be read."""
+        """The frames; raises :class:`~redetail.errors.InputError` if they cannot be read."""
         if self.source is None:
             raise SettingsError("The job names no source; give a video file, a folder of images or an array of frames.")
         return open_source(self.source, strict=self.strict) if isinstance(self.source, Path) else self.source
@@ -181,7 +181,7 @@ class Job:
     def to_document(self) -> dict[str, Any]:
         """The job, ready for JSON and TOML, files with their whole paths (see docs/jobs.md).
 
-        Raises :class:`~redetail.errors.SettingsError` where something is :attr:`unnamed`.
+        Raises :class:`~redetail.errors.SettingsError` if something is :attr:`unnamed`.
         """
         if self.unnamed:
             raise SettingsError(

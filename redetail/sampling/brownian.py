@@ -1,8 +1,8 @@
-"""Brownian noise: increments of one path over sigma, so that noise does not depend on how the way is divided.
+"""Brownian noise: increments of one path over sigma, so that noise does not depend on the steps taken.
 
-A virtual Brownian tree (Li et al. 2020, arXiv 2001.01328): the increment over the whole way is one draw, and each half
-of an interval follows from the increment of the interval and a separate draw by the Brownian bridge (Levy). Rounding,
-seeds and order of the draws are those of torchsde's BrownianTree, so that a seed gives the noise that it gives there.
+A virtual Brownian tree (Li et al. 2020, arXiv 2001.01328): the increment over the whole range is one draw, and each
+half of an interval follows from the increment of the interval and a separate draw by the Brownian bridge (Levy).
+Rounding, seeds and order of the draws are those of torchsde's BrownianTree, so a seed gives the same noise as there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ POOL = 24
 
 
 class _Interval(NamedTuple):
-    """A node of the tree: the ``place``-th of 2^``depth`` halves, quarters, ... of the way."""
+    """A node of the tree: the ``place``-th of 2^``depth`` halves, quarters, ... of the range."""
 
     start: float
     end: float
@@ -64,7 +64,7 @@ class BrownianNoise:
         self._known: dict[_Interval, Tensor] = {}
 
     def __call__(self, sigma: float, sigma_next: float) -> Tensor:
-        """Standard normal noise (F, C, h, w) of the way from ``sigma`` to ``sigma_next``."""
+        """Standard normal noise (F, C, h, w) for the step from ``sigma`` to ``sigma_next``."""
         low, high = sorted((sigma, sigma_next))
         increment = self._increment(round(low, DIGITS), round(high, DIGITS))
         return (increment if sigma < sigma_next else -increment) / math.sqrt(high - low)

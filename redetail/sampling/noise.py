@@ -19,7 +19,7 @@ from redetail.errors import SettingsError
 from redetail.geometry.context import shuffled_frames
 
 NoiseSource = Callable[[float, float], Tensor]
-"""Standard normal noise for the way from one sigma to the next, (F, C, h, w)."""
+"""Standard normal noise for the step from one sigma to the next, (F, C, h, w)."""
 
 # Frames of a segment that are drawn together.
 TOGETHER = 256

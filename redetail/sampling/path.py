@@ -50,7 +50,7 @@ class NoisePath(ABC):
 
     ``variance_exploding``: whether alpha is 1 everywhere. ``noise_seed_offset``: added to a run's seed for the plain
     noise of its steps, and ``whole_brownian``: whether a Brownian path spans the whole schedule or the part that is
-    sampled; both as recorded for the networks of this kind.
+    sampled; both as in ComfyUI for networks of this kind.
     """
 
     variance_exploding: ClassVar[bool] = False
@@ -216,7 +216,7 @@ class RectifiedFlow(NoisePath):
     2024, arXiv 2403.03206, eq. 23). ``entries``: number of tabulated noise levels; ``timesteps``: what the network is
     told at sigma 1.
 
-    As in the recordings, :meth:`timestep` takes no shift off although :meth:`sigma` puts it on: they are inverse to
+    As in ComfyUI, :meth:`timestep` takes no shift off although :meth:`sigma` puts it on: they are inverse to
     each other for shift 1 only.
     """
 

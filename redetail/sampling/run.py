@@ -1,4 +1,4 @@
-"""The whole way from clean latents to re-diffused ones."""
+"""A whole sampling run, from clean latents to re-diffused ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from redetail.sampling.samplers import Sampler, Step, find_sampler, sampler_step
 from redetail.sampling.schedulers import Scheduler, refined_parts, sampled_on, schedule, step_range
 
 CallCallback = Callable[[int, int], None]
-"""(model calls done, model calls in all); the second is 0 where the sampler decides as it goes."""
+"""(model calls done, model calls in all); the second is 0 if the sampler decides as it goes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,7 +181,7 @@ class _Run:
         opening: Sequence[float] | None = None,
         state: Tensor | None = None,
     ) -> Step:
-        """The last step of the way down ``sigmas``, from ``state`` or else from ``clean`` (the run's) with noise.
+        """The last step down ``sigmas``, from ``state`` or else from ``clean`` (the run's) with noise.
 
         ``opening``: the sigmas over which the mask opens gradually; None: it acts softly.
         """

@@ -259,7 +259,7 @@ def refined_parts(
     """The parts of their schedules that a base model and a refiner sample.
 
     The refiner takes the last ``ratio`` of the steps; the base model leaves the noise of its last sigma. Either list is
-    empty where that model has nothing to do. Raises :class:`~redetail.errors.SettingsError` unless 0 <= ratio <= 1.
+    empty if that model has nothing to do. Raises :class:`~redetail.errors.SettingsError` unless 0 <= ratio <= 1.
     """
     if not 0 <= ratio <= 1:
         raise SettingsError(f"refiner-ratio is {ratio}; it must be between 0 and 1.")

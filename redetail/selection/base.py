@@ -85,7 +85,7 @@ class Search:
         return tuple(fault for source in self._beside for fault in source.faults)
 
     def frames(self) -> Iterator[Frame]:
-        """Decode the frames; raises :class:`~redetail.errors.InputError` where the part holds none."""
+        """Decode the frames; raises :class:`~redetail.errors.InputError` if the part holds none."""
         start = stop = None
         for frame in self._reported(ahead(self._span.select(self._source))):
             start, stop = frame.index if start is None else start, frame.index + 1
@@ -134,7 +134,7 @@ class Selection(ABC):
     @classmethod
     @abstractmethod
     def from_option(cls, value: Any) -> Self | None:
-        """The selection that a caller of the library or of the command line means; None where it selects nothing."""
+        """The selection that a caller of the library or of the command line means; None if it selects nothing."""
 
     @classmethod
     @abstractmethod

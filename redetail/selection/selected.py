@@ -40,7 +40,7 @@ def select_regions(
 ) -> SelectedRegions:
     """Read the frames of a part of a clip once, find the subjects in them, and leave out those that filters name.
 
-    Raises :class:`~redetail.errors.InputError` where the part holds no frame, and whatever selections and filters
+    Raises :class:`~redetail.errors.InputError` if the part holds no frame, and whatever selections and filters
     raise; unusable boxes and files are refused before any frame is read.
     """
     for selection in selections:

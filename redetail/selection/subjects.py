@@ -16,7 +16,7 @@ from redetail.region import Region
 class FoundSubject:
     """A subject, its number from 1 in the order of ``redetail detect``, and the stretches in which it is seen.
 
-    ``sharpness``: see :func:`redetail.imaging.sharpness.sharpness`; None where it was not measured.
+    ``sharpness``: see :func:`redetail.imaging.sharpness.sharpness`; None if it was not measured.
     """
 
     number: int
@@ -51,7 +51,7 @@ class FoundSubject:
 
     @property
     def descriptor(self) -> Descriptor | None:
-        """Mean descriptor of its face; None where it has no face, or only one too small to be described."""
+        """Mean descriptor of its face; None if it has no face, or only one too small to be described."""
         return mean_descriptor([region.descriptor for region in self.regions if region.descriptor is not None])
 
     def meets(self, other: FoundSubject) -> bool:

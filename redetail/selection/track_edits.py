@@ -35,7 +35,7 @@ def renamed(tracks: Tracks, name: Name, label: str) -> Tracks:
 def merged(tracks: Tracks, names: Sequence[Name]) -> Tracks:
     """Several tracks as one, which keeps the label and the place of the first named.
 
-    Raises :class:`~redetail.errors.RegionError` where two of them are in one frame.
+    Raises :class:`~redetail.errors.RegionError` if two of them are in one frame.
     """
     indices = list(dict.fromkeys(_index(tracks, name) for name in names))
     parts = [tracks.subjects[i] for i in indices]
@@ -52,7 +52,7 @@ def merged(tracks: Tracks, names: Sequence[Name]) -> Tracks:
 def split(tracks: Tracks, name: Name, frame: int) -> Tracks:
     """One track as two: the part from ``frame`` on becomes the last track, under a new label.
 
-    Raises :class:`~redetail.errors.RegionError` where the track does not lie on both sides of that frame.
+    Raises :class:`~redetail.errors.RegionError` if the track does not lie on both sides of that frame.
     """
     index = _index(tracks, name)
     subject = tracks.subjects[index]

@@ -76,7 +76,7 @@ class Follower:
         self._missed = 0
 
     def update(self, picture: RGB8) -> Sighting | None:
-        """Where the subject is in the next frame, ``picture`` of :meth:`shrunk`; None where it is not seen."""
+        """Where the subject is in the next frame, ``picture`` of :meth:`shrunk`; None if it is not seen."""
         found = self._near(picture) if self._missed == 0 else self._again(picture)
         self._picture = picture
         if found is None:
@@ -144,7 +144,7 @@ def _searched(
 
 
 def moved_box(before: RGB8, after: RGB8, box: Box) -> Box | None:
-    """Where the motion between two pictures (H, W, 3) takes a box; None where too few points can be followed."""
+    """Where the motion between two pictures (H, W, 3) takes a box; None if too few points can be followed."""
     cv2 = require("cv2")
     x1, y1, x2, y2 = box.as_tuple()
     steps = (np.arange(GRID) + 0.5) / GRID
@@ -206,7 +206,7 @@ def _patch(picture: RGB8, box: Box) -> Patch:
 
 
 def correlation(one: Patch, other: Patch) -> float:
-    """Normalised cross-correlation of two patches, -1 to 1; 0 where one is flat."""
+    """Normalised cross-correlation of two patches, -1 to 1; 0 if one is flat."""
     a, b = (patch - patch.mean(axis=(0, 1)) for patch in (one, other))
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float((a * b).sum()) / norms if norms > 1 else 0.0

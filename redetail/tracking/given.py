@@ -59,7 +59,7 @@ def fixed_region(
 
 
 def frame_count(start: int, stop: int) -> int:
-    """Frames from start to stop; raises RegionError where there are none."""
+    """Frames from start to stop; raises RegionError if there are none."""
     if stop <= start:
         raise RegionError(f"There are no frames from {start} to {stop}; the end must come after the start.")
     return stop - start
@@ -157,7 +157,7 @@ class _Packed:
         return self.levels().astype(np.float32) / np.float32(255)
 
     def within(self, box: Box) -> _Packed | None:
-        """What lies in the box, or None where nothing visible does."""
+        """What lies in the box, or None if nothing visible does."""
         part = Box(*np.floor(box.as_tuple()[:2]), *np.ceil(box.as_tuple()[2:])).intersection(self.kept)
         if part is None:
             return None

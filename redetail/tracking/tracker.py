@@ -59,7 +59,7 @@ class Track:
 
     ``boxes`` (F, 4) x1, y1, x2, y2 in pixels, gaps filled linearly; ``detected`` (F,) says which were seen;
     ``confidence`` is the mean over those, 0..1. ``descriptor`` (128,) is the mean of the descriptors of its
-    ``described`` detections, None where there are none; tracks of the same ``person`` show one (None: this one alone).
+    ``described`` detections, None if there are none; tracks of the same ``person`` show one (None: this one alone).
     """
 
     label: str

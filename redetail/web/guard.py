@@ -95,7 +95,7 @@ class Guard:
                 await _answer(send, 413, "The request is larger than this page accepts.")
 
     def _refused(self, scope: Scope) -> tuple[int, str] | None:
-        """The status and the sentence of a refusal; None where the request may go on."""
+        """The status and the sentence of a refusal; None if the request may go on."""
         if scope["type"] != "http":
             return 403, "Only plain requests are answered."
         headers = {name.lower(): value for name, value in scope["headers"]}

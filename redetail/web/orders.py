@@ -46,7 +46,7 @@ class Order:
 
     ``clip``: a name in the folder; ``found``: the run that found the subjects, and ``chosen`` the labels of those to
     detail (None: all); ``detect``: what to search for, ``who``: pictures of the people to detail, by their names in the
-    folder; ``mask``: (H, W) uint8, not 0 where something is painted.
+    folder; ``mask``: (H, W) uint8, not 0 if something is painted.
     """
 
     clip: Any

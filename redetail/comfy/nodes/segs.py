@@ -133,7 +133,7 @@ class ImpactSEGSConcat(Node):
 
     @staticmethod
     def doit(**segs: Any) -> tuple[Segs]:
-        """The segments of segs1, segs2, ...; raises RegionError where they refer to pictures of different sizes."""
+        """The segments of segs1, segs2, ...; raises RegionError if they refer to pictures of different sizes."""
         given = {name: segs_from(segs[name], name) for name in sorted(segs, key=_place) if segs[name] is not None}
         filled = {name: value for name, value in given.items() if value[1]} or given
         if not filled:

@@ -29,13 +29,13 @@ def recognize(shapes: Shapes) -> Identity:
 
 
 def architecture_of(kind: str, base: str) -> Architecture | None:
-    """The family that loads a file; None where it is not a checkpoint, or one of a family that is not known."""
+    """The family that loads a file; None if it is not a checkpoint, or one of a family that is not known."""
     families = (family for family in ARCHITECTURES if base in (family.base, *family.related))
     return next(families, None) if kind == CHECKPOINT else None
 
 
 def model_folder(path: Path) -> tuple[Architecture, Path] | None:
-    """The family and folder of the model that a path is, or is a file of; None where it is not a model's folder."""
+    """The family and folder of the model that a path is, or is a file of; None if it is not a model's folder."""
     for family in ARCHITECTURES:
         folder = family.folder_of(path)
         if folder is not None:

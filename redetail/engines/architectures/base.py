@@ -42,7 +42,7 @@ class Identity:
 
 
 Recognizer = Callable[[Shapes], Identity | None]
-"""Looks at names and shapes of tensors and says what the file is, or None where it does not know."""
+"""Looks at names and shapes of tensors and says what the file is, or None if it does not know."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,14 +111,14 @@ class Architecture:
     :attr:`load` deals with, if only to say why they cannot be used. ``wanted``: what can be loaded, in words, with the
     forms it may have; ``takes``: the fields of :class:`~redetail.engines.spec.ModelSpec` that can be given with the
     checkpoint. ``recognizers``: tell what a file is, the most particular first. ``folder_of``: the model folder that a
-    path is, or is a file of; None where the path is something else. ``describe``: the facts of such a folder.
+    path is, or is a file of; None if the path is something else. ``describe``: the facts of such a folder.
     ``load``: makes the engine; gets the family itself, and paths on this machine.
 
     ``parts``: bytes of the weights of a model's parts on a device, by name in words, and of the memory that it should
-    have, by the options of the command line, from most to least; None where a footprint says enough.
+    have, by the options of the command line, from most to least; None if a footprint says enough.
 
     ``defaults``: settings that differ from those of the detailer node; ``presets``: settings that belong together, by
-    name, which means the same in every family that has it. ``footprint``: None where the weights alone count.
+    name, which means the same in every family that has it. ``footprint``: None if the weights alone count.
     ``known``: published weights that work; ``hub_weights``: patterns of the weight files that are fetched of a model on
     the hub, and ``hub_unused`` those of them that are not needed, by the configs of the model's parts in a folder.
     ``mixed_precision``: whether the networks run under autocast. ``bundled``:

@@ -16,8 +16,8 @@ def weight_delta(tensors: Tensors, scale_for: ScaleFor) -> Tensor | None:
     """What these tensors add to a layer's weight at strength 1, float32, of any shape with as many numbers.
 
     LoRA: up @ down (arXiv:2106.09685); with a core in the middle for convolutions, LoHa: a Hadamard product of two,
-    and LoKr: a Kronecker product (Yeh et al. 2023, arXiv:2309.14859); ``diff``: the difference itself. None where the
-    tensors are none of these. Raises ``RuntimeError`` where their shapes do not fit one another.
+    and LoKr: a Kronecker product (Yeh et al. 2023, arXiv:2309.14859); ``diff``: the difference itself. None if the
+    tensors are none of these. Raises ``RuntimeError`` if their shapes do not fit one another.
     """
     found = {name: tensor.float() for name, tensor in tensors.items()}
     if {"down", "up"} <= found.keys():

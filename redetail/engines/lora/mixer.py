@@ -38,7 +38,7 @@ class LoraMixer:
         wanted; ``base`` and ``name``: the base model, "" where the networks do not show it."""
         self._find, self._base, self._name = layers, base, name
         self._lock = threading.Lock()
-        self._originals: dict[tuple[Layer, str], Tensor | None] = {}  # None where the weight itself is not changed
+        self._originals: dict[tuple[Layer, str], Tensor | None] = {}  # None if the weight itself is not changed
         self._current: tuple[tuple[str, int, float], ...] = ()
         self._said: set[Path] = set()
 
@@ -51,7 +51,7 @@ class LoraMixer:
         """From now on the networks are the original ones and ``loras``, which add up; strength 0 is none at all.
 
         Raises :class:`~redetail.errors.ModelError` for a file that is not a LoRA, is for another base model or fits no
-        layer, and the networks are left as they were; or where a sum is not finite, and they are as loaded. Layers that
+        layer, and the networks are left as they were; or if a sum is not finite, and they are as loaded. Layers that
         do not exist here are named in one warning per file.
         """
         active = [lora for lora in loras if lora.strength != 0]
@@ -176,7 +176,7 @@ class _Change:
         return delta
 
     def delta_shape(self) -> torch.Size | None:
-        """Its shape, told without computing it; None where the tensors do not fit one another."""
+        """Its shape, told without computing it; None if the tensors do not fit one another."""
         tensors = {role: tensor.to("meta") for role, tensor in self.lora.layers[self.layer].items()}
         try:
             delta = self._made(tensors)

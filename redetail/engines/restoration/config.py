@@ -79,7 +79,7 @@ class NetworkConfig:
         return int(self.unshuffle * 2 ** (len(self.channels) - 1))
 
     def rank(self, level: int) -> int:
-        """That of the 3x3 convolutions of a level; 0 where they are dense."""
+        """That of the 3x3 convolutions of a level; 0 if they are dense."""
         return self.ranks[level] if self.ranks else 0
 
     def to_json(self) -> str:
@@ -105,7 +105,7 @@ class NetworkConfig:
         return config
 
     def check(self, where: str) -> None:
-        """Raise :class:`~redetail.errors.ModelError` where the levels or scales do not fit one another."""
+        """Raise :class:`~redetail.errors.ModelError` if the levels or scales do not fit one another."""
         levels, cells = len(self.channels), self.latent_channels
         for name in _PER_LEVEL:
             count = len(getattr(self, name))

@@ -14,7 +14,7 @@ MAX_WEIGHT = 2.0
 
 @functools.lru_cache(maxsize=64)
 def task_weights(prompt: str, tasks: tuple[str, ...] = TASKS) -> tuple[float, ...] | None:
-    """How much of each task a prompt asks for, e.g. ``"deblock, (sharpen:0.5)"``; None where it says nothing.
+    """How much of each task a prompt asks for, e.g. ``"deblock, (sharpen:0.5)"``; None if it says nothing.
 
     Words stand between commas or blanks, whatever their case; ``keep`` asks for no task at all, and ``(word:weight)``
     for 0 to 2 times one, where 1 is what the word alone asks for. Other words are left out; a run says so, see

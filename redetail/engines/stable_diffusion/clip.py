@@ -53,7 +53,7 @@ def load_text_encoder(file: WeightFile, layout: TextEncoderLayout, placement: Pl
     """A text encoder inside a single file: a CLIPTextModel in the names of Hugging Face, or a
     CLIPTextModelWithProjection in those of OpenCLIP.
 
-    Raises :class:`~redetail.errors.ModelError` where tensors are missing.
+    Raises :class:`~redetail.errors.ModelError` if tensors are missing.
     """
     if layout.source == "clip":
         return _loaded(file, layout.prefix, placement, "CLIPTextModel", clip_tensors, "quick_gelu")
@@ -106,7 +106,7 @@ def open_clip_tensors(given: Tensors) -> dict[str, Tensor]:
 
 
 def clip_config(tensors: Tensors) -> dict[str, Any]:
-    """The config of the text model with these tensors; raises ``KeyError`` where some are missing."""
+    """The config of the text model with these tensors; raises ``KeyError`` if some are missing."""
     vocabulary, width = tensors["embeddings.token_embedding.weight"].shape
     layers = {name.split(".")[2] for name in tensors if name.startswith("encoder.layers.")}
     projection = tensors.get("text_projection.weight")

@@ -99,7 +99,7 @@ def _motion(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) -> St
 def join(unet: StateDict, motion: StateDict, placement: Placement) -> nn.Module:
     """A UNetMotionModel of a 2-D UNet and the motion layers of an adapter.
 
-    Raises :class:`~redetail.errors.ModelError` where one was made for a UNet of another shape.
+    Raises :class:`~redetail.errors.ModelError` if one was made for a UNet of another shape.
     """
     wanted, given = unet.config["block_out_channels"], motion.config["block_out_channels"]
     if tuple(wanted) != tuple(given):

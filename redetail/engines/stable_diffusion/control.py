@@ -25,7 +25,7 @@ from redetail.sampling import StepIndex
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A ControlNet and how it is used; ``network`` is None where its strength is 0, and it is as if not there."""
+    """A ControlNet and how it is used; ``network`` is None if its strength is 0, and it is as if not there."""
 
     file: ControlFile
     network: Any

@@ -48,7 +48,7 @@ class UnetPlan:
 
 
 def plan_unet(shapes: Shapes) -> UnetPlan:
-    """The structure of a UNet whose names begin with "input_blocks"; raises ``KeyError`` where blocks are missing."""
+    """The structure of a UNet whose names begin with "input_blocks"; raises ``KeyError`` if blocks are missing."""
     plan, index, place = UnetPlan(), 1, 0
     while f"input_blocks.{index}.0.op.weight" in shapes or f"input_blocks.{index}.0.in_layers.2.weight" in shapes:
         if f"input_blocks.{index}.0.op.weight" in shapes:

@@ -43,7 +43,7 @@ _SIZES = 6
 class ModelFolder:
     """All parts of a model.
 
-    ``motion_adapter`` is None where the UNet has its motion layers inside, or gets them from elsewhere; so is ``vae``.
+    ``motion_adapter`` is None if the UNet has its motion layers inside, or gets them from elsewhere; so is ``vae``.
     ``texts`` and ``tokenizers``: as many as its family has.
     """
 

@@ -76,7 +76,7 @@ def motion_config(facts: FileFacts, names: Iterable[str]) -> dict[str, Any]:
 def motion_tensors(file: WeightFile, facts: FileFacts) -> dict[str, Tensor]:
     """The tensors of a motion module in diffusers' names; what else a file of a whole training holds is left out.
 
-    Raises :class:`~redetail.errors.ModelError` where the two attentions of a block count frames differently.
+    Raises :class:`~redetail.errors.ModelError` if the two attentions of a block count frames differently.
     """
     read = file.read([name for name in file.tensors if "motion_modules." in name])
     tensors: dict[str, Tensor] = {}

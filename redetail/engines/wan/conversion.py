@@ -100,7 +100,7 @@ def original_layers(count: int) -> dict[str, str]:
 
 
 def transformer_config(shapes: Shapes) -> dict[str, Any]:
-    """The config of a transformer with these tensors, in diffusers' names; raises ``KeyError`` where some lack."""
+    """The config of a transformer with these tensors, in diffusers' names; raises ``KeyError`` if some lack."""
     width, channels, *patch = shapes["patch_embedding.weight"]
     embedder = "condition_embedder"
     return {
@@ -135,7 +135,7 @@ def vae_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def vae_config(shapes: Shapes) -> dict[str, Any]:
-    """The config of the VAE with these tensors, in diffusers' names; raises ``KeyError`` where some lack."""
+    """The config of the VAE with these tensors, in diffusers' names; raises ``KeyError`` if some lack."""
     base, channels = shapes["encoder.conv_in.weight"][:2]
     down = "encoder.down_blocks"
     count = _count(shapes, rf"{re.escape(down)}\.(\d+)\.")
@@ -163,7 +163,7 @@ def text_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def text_config(shapes: Shapes) -> dict[str, Any]:
-    """The config of UMT5's encoder with these tensors; raises ``KeyError`` where some lack."""
+    """The config of UMT5's encoder with these tensors; raises ``KeyError`` if some lack."""
     vocabulary, width = shapes["shared.weight"]
     attention = "encoder.block.0.layer.0.SelfAttention"
     heads = shapes[f"{attention}.relative_attention_bias.weight"][1]

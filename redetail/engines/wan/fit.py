@@ -131,7 +131,7 @@ class Model:
         """The fastest mode that fits ``available`` bytes (None: those of the device), else the smallest, of those that
         have what was asked for.
 
-        Raises :class:`~redetail.errors.SettingsError` where fp8 is asked of a device that does not have it.
+        Raises :class:`~redetail.errors.SettingsError` if fp8 is asked of a device that does not have it.
         """
         if asked.fp8_weights and device.type == "mps":
             raise SettingsError("fp8-weights is on, but Metal does not have fp8; leave it out.")

@@ -50,7 +50,7 @@ def sentencepiece_tokenizer(model: bytes, origin: Path) -> Tokenizer:
     """The tokenizer of a SentencePiece model (Kudo and Richardson 2018, arXiv:1808.06226), as T5 uses it: the end
     token follows the text, no other one is added.
 
-    Raises :class:`~redetail.errors.ModelError` where ``model``, which lies in ``origin``, is none, and
+    Raises :class:`~redetail.errors.ModelError` if ``model``, which lies in ``origin``, is none, and
     :class:`~redetail.errors.DependencyError` without the package sentencepiece.
     """
     processor = require("sentencepiece").SentencePieceProcessor()

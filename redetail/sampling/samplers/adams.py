@@ -60,7 +60,7 @@ def ipndm(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSou
 def ipndm_v(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
     """iPNDM with weights for uneven steps (Zhou et al. 2023, arXiv 2312.00094), in modified divided differences.
 
-    They are Adams-Bashforth's except for three terms, which are as recorded and lower the order: see docs/samplers.md.
+    They are Adams-Bashforth's except for three terms, which are ComfyUI's and lower the order: see docs/samplers.md.
     """
     return _multistep(denoise, x, sigmas, 4, _uneven_weights)
 
@@ -108,7 +108,7 @@ class VpTime:
 def deis(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
     """tAB-DEIS of order 3: slopes interpolated in the time of the VP process (Zhang and Chen 2022, arXiv 2204.13902).
 
-    The integrals are sums over 10000 points, as recorded.
+    The integrals are sums over 10000 points, as in ComfyUI.
     """
     vp = VpTime()
 

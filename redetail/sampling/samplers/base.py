@@ -102,7 +102,7 @@ class Ancestral(NamedTuple):
 
 
 def ancestral_on(path: NoisePath | None, sigma: float, sigma_next: float, eta: float = 1.0) -> Ancestral:
-    """The ancestral step on a path; None: the rule of variance exploding paths, which some samplers keep as recorded.
+    """The ancestral step on a path; None: the rule of variance exploding paths, which some samplers keep as in ComfyUI.
 
     On a rectified flow ``down`` is sigma'^2 / sigma for ``eta`` 1, as it is there, and the state is scaled so that the
     clean latents keep the weight that they have at ``sigma_next``.

@@ -26,7 +26,7 @@ from redetail.sampling.samplers.base import (
     toward,
 )
 
-# What the middle of a step from pure noise of a flow is taken to be, as recorded: its lambda has no bound.
+# What the middle of a step from pure noise of a flow is taken to be, as in ComfyUI: its lambda has no bound.
 _MIDDLE_FROM_PURE_NOISE = 0.9999
 
 
@@ -57,7 +57,7 @@ def dpmpp_2s_ancestral(
 def dpmpp_2s_ancestral_cfg_pp(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
     """The same with CFG++ (Chung et al. 2024, arXiv 2406.08070): each half takes the newest negative prediction.
 
-    As recorded, the second half combines a prediction at the middle with one at the start; this keeps the recorded
+    As in ComfyUI, the second half combines a prediction at the middle with one at the start; this keeps the recorded
     look, but does not converge as the steps get finer.
     """
     for sigma, sigma_next in intervals(sigmas):

@@ -21,7 +21,7 @@ def noise_scale(sigma: float) -> float:
 
 
 def er_sde(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
-    """ER-SDE-Solver-3, algorithm 3: x0 as a parabola in sigma, its integrals as sums over 200 points, as recorded."""
+    """ER-SDE-Solver-3, algorithm 3: x0 as a parabola in sigma, its integrals as sums over 200 points, as in ComfyUI."""
     previous: Tensor | None = None
     change_before: Tensor | None = None
     for index, (sigma, sigma_next) in enumerate(intervals(sigmas)):

@@ -53,7 +53,7 @@ def euler_ancestral(
 
     In these variables it is a step of DDPM as well (Ho et al. 2020, arXiv 2006.11239): sigma'^2 / sigma^2, here
     down / sigma, is the weight of x in the mean of its posterior, and up^2 the posterior's variance. Without ``path``
-    the noise is that of a variance exploding path, as recorded for ddpm.
+    the noise is that of a variance exploding path, as in ComfyUI for ddpm.
     """
     for sigma, sigma_next in intervals(sigmas):
         x0 = denoise(x, sigma)

@@ -30,7 +30,7 @@ def exp_heun_2_x0(
         trial = toward(x0, x, math.exp(-h))
         if eta > 0:
             trial = add(trial, sigma_next * math.sqrt(-math.expm1(-h)), noise(sigma, sigma_next))
-            noise(sigma, sigma_next)  # as recorded, one draw for each end of the step, of which the first is used
+            noise(sigma, sigma_next)  # as in ComfyUI, one draw for each end of the step, of which the first is used
         change = denoise(trial, sigma_next) - x0
         x = add(trial, (math.expm1(-h) + h) / h, change)
         yield Step(x, x0)

@@ -23,7 +23,7 @@ def res_multistep(
 ) -> Steps:
     """The change of x0 over the last step, extrapolated and integrated exactly; ``eta`` 1 adds noise after each step.
 
-    With CFG++ (Chung et al. 2024, arXiv 2406.08070) it is the negative prediction that is integrated, as recorded.
+    With CFG++ (Chung et al. 2024, arXiv 2406.08070) it is the negative prediction that is integrated, as in ComfyUI.
     """
     previous, before, reached = None, 0.0, 0.0
     for sigma, sigma_next in intervals(sigmas):

@@ -17,7 +17,7 @@ from redetail.sampling.noise import NoiseSource
 from redetail.sampling.path import NoisePath
 from redetail.sampling.samplers.base import SamplerFunction, Step, Steps
 
-# At pure noise v is infinite: as recorded, these samplers take the sigma of this progress instead.
+# At pure noise v is infinite: as in ComfyUI, these samplers take the sigma of this progress instead.
 NEAR_PURE_NOISE = 1e-4
 
 

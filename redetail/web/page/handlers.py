@@ -286,7 +286,7 @@ class Handlers:
 
 
 def _chosen(cards: Any, found: Run | None) -> list[str] | None:
-    """The labels that are ticked; None where no subjects are shown."""
+    """The labels that are ticked; None if no subjects are shown."""
     if found is None or found.state not in FINISHED:
         return None
     if not isinstance(cards, Mapping) or cards.get("shown") != key_of(found):
