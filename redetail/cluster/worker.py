@@ -63,7 +63,7 @@ class EngineWorker:
         """
         if version() != expected:
             raise ClusterError(
-                f"A machine of the cluster has {version()}, but this one {expected}; install the same version."
+                f"A machine of the cluster has {version()}, but this one has {expected}; install the same version."
             )
         with suppress(OSError):
             os.chdir(folder)

@@ -61,7 +61,7 @@ def _opened(name: str, info: VideoInfo, strict: bool) -> FrameSource:
         )
     if source.info.frames and info.frames and source.info.frames != info.frames:
         _LOG.warning(
-            "%s has %d frames, the clip %d; the first hint is used for the first frame, and so on.",
+            "%s has %d frames, but the clip has %d; the first hint is used for the first frame, and so on.",
             name, source.info.frames, info.frames,
         )  # fmt: skip
     return source

@@ -85,5 +85,5 @@ def test_what_ray_refuses_is_one_sentence() -> None:
 
 
 def test_a_machine_with_another_version_is_refused() -> None:
-    with pytest.raises(ClusterError, match=r"has redetail .* on Python .*, but this one redetail 0\.0 .*; install"):
+    with pytest.raises(ClusterError, match=r"has redetail .* on Python .*, but this one has redetail 0\.0 .*; install"):
         EngineWorker().load("redetail 0.0 on Python 3.1", object, None, ".")

@@ -70,7 +70,7 @@ def test_hints_of_another_shape_are_refused_and_another_number_is_said(tmp_path,
     with caplog.at_level(logging.WARNING):
         open_hints([str(other)], INFO)
     assert caplog.messages == [
-        f"{other} has 8 frames, the clip 9; the first hint is used for the first frame, and so on."
+        f"{other} has 8 frames, but the clip has 9; the first hint is used for the first frame, and so on."
     ]
 
 

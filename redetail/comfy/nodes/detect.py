@@ -43,7 +43,12 @@ class RedetailDetect(Node):
                 ),
                 "crop_factor": widget("crop_factor"),
                 "min_size": number(
-                    16, 1, MAX_RESOLUTION, "Faces whose shorter side has fewer pixels are left out.", step=1, whole=True
+                    16,
+                    1,
+                    MAX_RESOLUTION,
+                    "Leaves out faces whose shorter side is below this, in pixels.",
+                    step=1,
+                    whole=True,
                 ),
                 "working_size": number(
                     768,

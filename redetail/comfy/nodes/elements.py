@@ -152,7 +152,7 @@ class ImpactFromSegEltBBox(Node):
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
-        return {"required": {"bbox": socket("SEG_ELT_bbox", "The bbox of a segment, from From SEG_ELT.")}}
+        return {"required": {"bbox": socket("SEG_ELT_bbox", "The bbox that From SEG_ELT outputs.")}}
 
     @staticmethod
     def doit(bbox: Any) -> tuple[int, int, int, int]:
@@ -174,7 +174,7 @@ class ImpactFromSegEltCropRegion(Node):
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
-        region = socket("SEG_ELT_crop_region", "The crop region of a segment, from From SEG_ELT.")
+        region = socket("SEG_ELT_crop_region", "The crop region that From SEG_ELT outputs.")
         return {"required": {"crop_region": region}}
 
     @staticmethod

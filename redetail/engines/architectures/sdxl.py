@@ -95,7 +95,7 @@ SDXL = Architecture(
             option="--lora",
             published="huggingface.co/ByteDance/SDXL-Lightning",
             licence="CreativeML Open RAIL++-M",
-            notes="Stable Diffusion XL with --preset lightning; 2 and 8 steps exist, give --steps with them",
+            notes="Stable Diffusion XL with --preset lightning; for the files for 2 and 8 steps, also set --steps",
         ),
         KnownModel(
             name="controlnet-canny-sdxl-1.0",

@@ -208,7 +208,7 @@ STABLE_DIFFUSION = Architecture(
             option="--motion-module",
             published="huggingface.co/ByteDance/AnimateDiff-Lightning",
             licence="CreativeML OpenRAIL-M",
-            notes="with --preset lightning; 1, 2 and 8 steps exist, give --steps with them",
+            notes="with --preset lightning; for the files for 1, 2 and 8 steps, also set --steps",
         ),
         KnownModel(
             name="control_v11p_sd15_canny.pth",
@@ -236,7 +236,7 @@ STABLE_DIFFUSION = Architecture(
             option="--controlnet",
             published="huggingface.co/lllyasviel/ControlNet-v1-1",
             licence="OpenRAIL",
-            notes="with --control tile; lets denoise go higher while the subject stays itself",
+            notes="with --control tile; allows a higher denoise without changing the subject",
         ),
         KnownModel(
             name="control_v11f1p_sd15_depth.pth",

@@ -80,7 +80,7 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
     Only headers and configs are read. Raises :class:`~redetail.errors.ModelError`.
     """
     if spec.checkpoint is None:
-        raise ModelError(f"A motion module, LoRA or VAE needs a checkpoint; name one with it: {WANTED}.")
+        raise ModelError(f"A motion module, LoRA or VAE needs a checkpoint; also give {WANTED}.")
     path = expanded(spec.checkpoint)
     if os.path.isdir(path):
         needed = tuple(name for name, own in (("motion_adapter", spec.motion_module), ("vae", spec.vae)) if own is None)

@@ -169,7 +169,7 @@ class Handlers:
     def run(self, *values: Any) -> str:
         """Queue the work on the clip."""
         run = self._desk.detail(self._order(values))
-        return NOTE.format(f"Queued. See Runs; it continues if you close this page: {run.name}")
+        return NOTE.format(f"Queued as {run.name}; see Runs. It continues if you close this page.")
 
     def batch(self, clips: Any, pattern: Any, *values: Any) -> Any:
         """Queue all clips of a folder."""
