@@ -40,7 +40,7 @@ def check(named: Sequence[str], device: str | None) -> None:
     tell("".join(f"{line}\n" for line in map(_line, found.measures)))
     if found.faults:
         raise ModelError(" ".join(found.faults))
-    tell("  a working model: every measure is in the range of a correct one\n")
+    tell("  the model works: every measure is within the expected range\n")
 
 
 def spec_of(named: Sequence[str]) -> ModelSpec:

@@ -163,9 +163,8 @@ def _untouched(untouched: Untouched) -> str:
         return before
     if not written.largest:
         return f"{before}, and none by encoding"
-    return (
-        f"{before}; encoding changed it by {written.mean:.1f} of 255 levels on average, {written.largest:.0f} at most"
-    )
+    loss = f"{written.mean:.1f} of 255 levels on average, {written.largest:.0f} at most"
+    return f"{before}; encoding changed the rest by {loss}"
 
 
 def _times(passes: Mapping[str, PassTime], frames: int) -> str:

@@ -243,7 +243,7 @@ class EnginePool:
                     )
                 )
         if lost or worker.ready:
-            _LOG.warning("A worker of the cluster was lost; its unfinished work is done again.")
+            _LOG.warning("A worker of the cluster was lost; another one redoes its unfinished work.")
         again.extend(lost)
 
     def _show_progress(self) -> None:

@@ -86,7 +86,7 @@ def test_what_the_codec_loses_outside_the_mask_is_measured(run, clip: Path, fake
         else:
             assert measured["largest"] >= difference.max() > 0
             assert 0.3 < measured["mean"] < measured["largest"]
-            assert f"encoding changed it by {measured['mean']:.1f} of 255 levels" in ran.out
+            assert f"encoding changed the rest by {measured['mean']:.1f} of 255 levels" in ran.out
 
 
 def test_quiet_says_nothing(run, clip: Path, fake_engine) -> None:

@@ -45,7 +45,7 @@ def test_a_model_that_works_passes(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr(model_check, "load_engine", lambda spec, device: trained_like.engine())
     monkeypatch.setattr(model_check, "_clip", trained_like.clip)
     assert main(["models", "check", "owner/name"]) == 0
-    assert "a working model: every measure is in the range of a correct one" in capsys.readouterr().out
+    assert "the model works: every measure is within the expected range" in capsys.readouterr().out
 
 
 def test_the_bundled_clip_is_there() -> None:

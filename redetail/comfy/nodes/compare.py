@@ -31,7 +31,7 @@ class RedetailCompare(Node):
     RETURN_NAMES = ("side_by_side", "difference", "flicker_curve", "figures")
     OUTPUT_TOOLTIPS = (
         "Every frame before and after, side by side.",
-        "The change, amplified, around grey; grey is unchanged.",
+        "The change, amplified; grey means no change.",
         "One picture: flicker over time, before in blue and after in orange.",
         "The figures as JSON.",
     )

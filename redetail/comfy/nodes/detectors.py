@@ -39,7 +39,12 @@ def _search_inputs(farthest: int) -> dict[str, Input]:
         "bbox_dilation": number(0, -farthest, farthest, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
         "crop_factor": widget("crop_factor"),
         "drop_size": number(
-            10, 1, MAX_RESOLUTION, "Leaves out subjects at most this wide or high, in pixels.", step=1, whole=True
+            10,
+            1,
+            MAX_RESOLUTION,
+            "Leaves out subjects whose shorter side is at most this, in pixels.",
+            step=1,
+            whole=True,
         ),
         "sub_threshold": number(0.5, 0.0, 1.0, "Minimum confidence of the second model.", step=0.01),
         "sub_dilation": number(
@@ -59,7 +64,12 @@ _LABELLED_SEARCH: dict[str, Input] = {
     "dilation": number(10, -512, 512, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
     "crop_factor": widget("crop_factor"),
     "drop_size": number(
-        10, 1, MAX_RESOLUTION, "Leaves out subjects at most this wide or high, in pixels.", step=1, whole=True
+        10,
+        1,
+        MAX_RESOLUTION,
+        "Leaves out subjects whose shorter side is at most this, in pixels.",
+        step=1,
+        whole=True,
     ),
     "labels": text(
         "all",

@@ -25,7 +25,12 @@ def _inputs(mask: Input) -> Inputs:
             "crop_factor": widget("crop_factor"),
             "bbox_fill": toggle(False, "Mask the whole box of the part.", "enabled", "disabled"),
             "drop_size": number(
-                10, 1, MAX_RESOLUTION, "Leaves out parts at most this wide or high, in pixels.", step=1, whole=True
+                10,
+                1,
+                MAX_RESOLUTION,
+                "Leaves out parts whose shorter side is at most this, in pixels.",
+                step=1,
+                whole=True,
             ),
             "contour_fill": toggle(False, "Fill holes and soft edges of the part.", "enabled", "disabled"),
         }

@@ -94,7 +94,7 @@ class SEGSToImageList(Node):
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
         return {
-            "required": {"segs": socket("SEGS", "The segments whose crops to list.")},
+            "required": {"segs": socket("SEGS", "The segments whose crops are listed.")},
             "optional": {"fallback_image_opt": _FALLBACK},
         }
 
