@@ -215,7 +215,7 @@ def test_hints_of_a_control_net_are_cut_along_the_window() -> None:
         # The middle of the window is at 2 * (4.5 + 2 i) + 24 of 120 pixels.
         expected = torch.tensor([(2 * (4.5 + 2 * i) + 23.5) / 119 for i in range(5)]) * scale
         np.testing.assert_allclose(hint[:, 20, 23:25, 0].mean(1), expected, atol=2e-3)
-    with pytest.raises(InputError, match="control_image must be an IMAGE of one frame or 7"):
+    with pytest.raises(InputError, match="control_image must be an IMAGE of one frame or of 7"):
         ImpactControlNetApplySEGS.doit(seg, object(), 0.5, control_image=ramp[:3])
     (_, (cleared,)) = ImpactControlNetClearSEGS.doit((FRAME.shape, [told]))[0]
     assert isinstance(cleared, TrackedSeg)

@@ -65,6 +65,37 @@ def test_somebody_walking_through_the_picture_is_no_cut() -> None:
     assert cuts(frames) == []
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shot_of_the_same_colours_is_another_one(name: str) -> None:
+    mirrored = [np.ascontiguousarray(frame[:, ::-1]) for frame in clip_frames(name)[20:30]]
+    assert cuts([*clip_frames(name)[:20], *mirrored]) == [20]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_closer_shot_of_the_same_scene_is_another_one(name: str) -> None:
+    frames = clip_frames(name)
+    height, width = frames[0].shape[0] // 2, frames[0].shape[1] // 2
+    closer = [cv2.resize(frame[height // 4 :][:height, :width], (2 * width, 2 * height)) for frame in frames[20:30]]
+    assert cuts([*frames[:20], *closer]) == [20]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_quick_zoom_is_no_cut(name: str) -> None:
+    frames = list(clip_frames(name)[:30])
+    height, width = frames[0].shape[:2]
+    for index, zoom in enumerate(np.linspace(1, 1.6, 6), 18):
+        turned = cv2.getRotationMatrix2D((width / 2, height / 2), 0, float(zoom))
+        frames[index:] = [cv2.warpAffine(frame, turned, (width, height)) for frame in clip_frames(name)[index:30]]
+    assert cuts(frames) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shaken_camera_is_no_cut(name: str) -> None:
+    shake = np.random.default_rng(3).integers(-20, 21, (20, 2))
+    moved = [np.roll(frame, tuple(by), axis=(0, 1)) for frame, by in zip(clip_frames(name)[20:], shake, strict=False)]
+    assert cuts([*clip_frames(name)[:20], *moved]) == []
+
+
 def test_sixteen_bits_and_sizes_that_change() -> None:
     frames = [frame.astype(np.uint16) * 257 for frame in clip_frames("guitarist")[:5]]
     smaller = [cv2.resize(frame, (200, 200), interpolation=cv2.INTER_AREA) for frame in clip_frames("guitarist")[5:8]]
