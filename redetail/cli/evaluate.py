@@ -87,7 +87,7 @@ def _lines(compared: Comparison, rate: Fraction) -> Iterator[str]:
     """The figures as tables, a subject each, with verdicts and the moments that are worth a look."""
     found = [figures for figures in compared.clips[0].subjects if figures is not None]
     if not found:
-        yield "No subject was found, so there is nothing to compare; say where it is with --box."
+        yield "No subject was found, so there is nothing to compare; mark one with --box."
         return
     yield f"{compared.frames} frames of {compared.size}, best first: {', '.join(compared.ranking)}"
     for number, source in enumerate(compared.clips[0].subjects):
@@ -167,7 +167,7 @@ def comparison_sheet(compared: Comparison, clips: Sequence[Path], original: Path
             rows += [list(row) for row in zip(*columns, strict=True)]
             labels += [f"{figures.subject}. {figures.label}, frame {frame}" for frame in moments]
     if not rows:
-        raise SettingsError("There is no subject to draw; say where it is with --box.")
+        raise SettingsError("There is no subject to draw; mark one with --box.")
     return contact_sheet(rows, list(shown), labels)
 
 

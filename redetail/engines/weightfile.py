@@ -303,10 +303,10 @@ def _refusal(path: Path, message: str) -> str:
     """PyTorch's reader says which function a pickle asked for; it was not called."""
     asked = re.search(r"GLOBAL\s+([\w.]+)", message)
     if asked is None:
-        return f"The weight file {path} is not a pickle of tensors, or a damaged one; none of it was run; {_AGAIN}."
+        return f"The weight file {path} is damaged or is not a pickle of tensors; none of it was run; {_AGAIN}."
     return (
-        f"The weight file {path} is a pickle that asks to run {asked[1].rstrip('.')}, not only tensors; none of it "
-        "was run: use the .safetensors file of the same model."
+        f"The weight file {path} is a pickle that asks to run {asked[1].rstrip('.')} instead of only holding tensors; "
+        "none of it was run. Use the .safetensors file of the same model."
     )
 
 

@@ -82,7 +82,9 @@ class ConfidenceFilter(Filter[float]):
     """Leaves out subjects whose mean confidence over their frames is lower."""
 
     name: ClassVar[str] = "min_confidence"
-    option: ClassVar[CommandOption] = CommandOption("X", "leave out subjects found with less confidence, 0 to 1", float)
+    option: ClassVar[CommandOption] = CommandOption(
+        "X", "leave out subjects found with lower confidence, 0 to 1", float
+    )
 
     @staticmethod
     def read(value: Any) -> float:

@@ -62,7 +62,7 @@ def refused(read: Callable[[], Any]) -> str:
         ("latent_scale", [1.0], "it must have 48, or none"),
         ("drafted", "yes", "it must be true or false"),
         ("tasks", [1], "it must be a list, each text"),
-        ("colour", 1, "there is no key 'colour'"),
+        ("colour", 1, "it has an unknown key 'colour'"),
     ],
 )
 def test_a_restoration_network_that_cannot_be(folder: Path, key: str, value: Any, part: str) -> None:
@@ -81,7 +81,7 @@ def test_a_restoration_network_that_cannot_be(folder: Path, key: str, value: Any
         ("defaults", [1], "it must be an object"),
         ("defaults", {"steps": "many"}, "steps must be a number, not 'many'"),
         ("defaults", {"step": 1}, "no setting named 'step'"),
-        ("colour", 1, "there is no key 'colour'"),
+        ("colour", 1, "it has an unknown key 'colour'"),
     ],
 )
 def test_a_card_that_cannot_be(folder: Path, key: str, value: Any, part: str) -> None:
