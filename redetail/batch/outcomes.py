@@ -23,7 +23,7 @@ class State(StrEnum):
     """What became of a clip."""
 
     DONE = "done"
-    NOBODY = "nobody found"
+    NOBODY = "no subject found"
     DAMAGED = "done, source damaged"
     SKIPPED = "done before"
     FAILED = "failed"

@@ -236,7 +236,7 @@ class _Check:
         """What the network may have predicted instead: how clean latents follow from what was taken for them."""
         if not isinstance(self._path, VarianceExploding):
             yield "clean latents", lambda x0, x, sigma: (x - x0) / sigma
-            yield "the velocity of the other sign", lambda x0, x, sigma: 2 * x - x0
+            yield "the velocity with the opposite sign", lambda x0, x, sigma: 2 * x - x0
             return
         own = self._path
         for kind, words in (("eps", "the noise (eps)"), ("v", "v"), ("x0", "clean latents (x0)")):

@@ -156,7 +156,9 @@ class _Reader:
         tracklets = [self._tracklet(one, (*at, "tracklets", i), size) for i, one in listed]
         for i, (one, other) in enumerate(pairwise(tracklets), 1):
             if other.start < one.stop:
-                raise _Wrong((*at, "tracklets", i, "start"), f"must be at least {one.stop}, the end of the one before")
+                raise _Wrong(
+                    (*at, "tracklets", i, "start"), f"must be at least {one.stop}, the end of the previous one"
+                )
         if not tracklets:
             raise _Wrong((*at, "tracklets"), "must not be empty")
         picture = table.get("thumbnail")

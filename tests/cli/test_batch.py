@@ -115,8 +115,8 @@ def test_a_clip_that_fails_is_reported_and_the_rest_go_on(run, engine, clips: Pa
 def test_clips_in_which_nobody_was_found_are_listed(run, engine, clips: Path, tmp_path: Path) -> None:
     done = run("batch", clips / "0.mp4", "-o", tmp_path / "out")
     assert done.code == 0
-    assert states(tmp_path / "out") == ["nobody found"]
-    assert f"  nobody found: 1\n    {clips / '0.mp4'}\n" in done.out
+    assert states(tmp_path / "out") == ["no subject found"]
+    assert f"  no subject found: 1\n    {clips / '0.mp4'}\n" in done.out
 
 
 def test_a_batch_that_is_stopped_goes_on(run, engine, clips: Path, tmp_path: Path) -> None:
