@@ -43,7 +43,7 @@ WEIGHTS = {
     "flicker": 2.0,
 }
 CALM = 0.85  # of the input's flicker; less than that is not required
-GUIDANCE = 1.15  # the card's cfg, so that training and use are the same
+GUIDANCE = 1.15  # what the corrections are scaled by where they are judged
 LOWER = 0.1  # share of the clips seen at a lower noise level than that of a single step
 LOGGED, WATCHED = 20, 100  # steps
 HELD_OUT = (96, 16, 3)  # pixels, clips and frames of what is watched
