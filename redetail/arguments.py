@@ -104,7 +104,7 @@ def _several(given: Any, name: str, kind: type, word: str) -> tuple[Any, ...]:
     """What was given, as a tuple of values of this kind."""
     values = tuple(given) if isinstance(given, Sequence | tuple) and not isinstance(given, str | bytes) else None
     if values is None or not all(isinstance(value, kind) for value in values):
-        raise RegionError(f"{name} is {shown(given)}; give a list, each one {word}.")
+        raise RegionError(f"{name} is {shown(given)}; give a list in which each item is {word}.")
     return values
 
 

@@ -180,7 +180,7 @@ class Settings:
         EDGES,
         "given",
         ("given", "box", "oval", "head", "hand", "person"),
-        "which part of the subject's box is detailed: a mask where one is given, else the box; always the box; a "
+        "which part of the subject's box is detailed: a mask if one is given, else the box; always the box; a "
         "face's outline; a head with hair and ears; a hand; a whole person",
     )
     mask_feather: int = _number(

@@ -52,8 +52,8 @@ def add_preview(commands: Commands) -> None:
     group = parser.add_argument_group("output")
     group.add_argument(
         "-o", "--output", metavar="FOLDER|SHEET.png",
-        help="a folder for sheet.png and loop.webp, or a name for the sheet, with the loop next to it "
-        "[IN.preview in this folder]",
+        help="a folder for sheet.png and loop.webp, or a file name for the sheet, with the loop next to it "
+        "[IN.preview in the current folder]",
     )  # fmt: skip
     group.add_argument("--loop", metavar="LOOP", help="write the loop here instead: .webp, .gif, .mp4 ...")
     group.add_argument("--moments", type=number, metavar="N", default=4, help="how many moments, 1 to 24 [4]")

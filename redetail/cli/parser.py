@@ -170,7 +170,7 @@ def _add_detect(commands: Commands) -> None:
         nargs="?",
         const="",
         metavar="REPORT.json",
-        help="write the tracks, and a drawing next to them; without a name: IN.detect.json in this folder",
+        help="write the tracks, and a drawing next to them; without a name: IN.detect.json in the current folder",
     )
     group.add_argument("--draw", metavar="OUT", help="write the drawing here: OUT.mp4 every frame, OUT.png a few")
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")

@@ -63,7 +63,9 @@ def preview_summary(made: Preview, source: str) -> str:
         lines.append(f"  {name}: {path}")
     share = f"{made.share:.0%}" if made.share >= 0.01 else f"{made.share:.1%}"
     times = "" if variants == 1 else " for each variant"
-    lines.append(f"  computed {share} of the frames of the whole run{times}; their pixels are exactly the same")
+    lines.append(
+        f"  computed {share} of the frames of the whole run{times}; their pixels are exactly the same as in that run"
+    )
     return "\n".join(lines) + "\n"
 
 

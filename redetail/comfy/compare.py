@@ -46,7 +46,7 @@ class Flicker:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """Of all steps together, weighted by pixels, ready for JSON. Differences in levels of 8 bits."""
+        """Of all steps together, weighted by pixels, ready for JSON. Differences in 8-bit levels."""
         known = [step for step in self.steps if step is not None and step.pixels]
         if not known:
             return {"label": self.label, "before": None, "after": None, "ratio": None, "ratio_per_detail": None}

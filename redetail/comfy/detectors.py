@@ -19,7 +19,7 @@ from redetail.region import Box, Detection, Size
 from redetail.segs import Seg, Segs
 
 RGB = NDArray[np.uint8] | NDArray[np.uint16]
-_LEAST = 0.05  # confidence asked of another pack's detector: the tracker can use what is unsure
+_LEAST = 0.05  # confidence asked of another pack's detector: the tracker can use uncertain detections
 
 
 class FaceBBoxDetector:

@@ -112,7 +112,7 @@ def _encoded(clip: Any, text: str) -> Any:
 def _check(subject: Subject) -> None:
     if subject.who is not None:
         raise SettingsError(
-            f"{subject.who} is a picture; connect it to the reference of Redetail Pick, and write track = 1 here."
+            f"{subject.who} is a picture; connect it to the reference input of Redetail Pick, and write track = 1 here."
         )
     for name in subject.settings:
         if name not in NAMES:

@@ -23,7 +23,7 @@ class Detector(Protocol):
     def detect(self, frame: RGB) -> list[Detection]:
         """All subjects of ``frame``, most confident first; boxes lie inside the frame.
 
-        Unsure ones are reported too (the tracker keeps a subject alive with them), so compare ``confidence`` before
+        Uncertain ones are reported too (the tracker keeps a subject alive with them), so compare ``confidence`` before
         you use a detection by itself. Raises :class:`~redetail.errors.InputError` for what is not a picture.
         """
         ...

@@ -262,6 +262,6 @@ def _last(states: Tensor) -> Tensor:
 
 
 def _psnr(one: Pixels, two: Pixels) -> float:
-    """Decibels of the peak over the error; negative infinity where it is not finite."""
+    """Ratio of the peak to the error in decibels; negative infinity where it is not finite."""
     error = float(np.square(one - two).mean())
     return -10 * math.log10(max(error, 1e-12)) if math.isfinite(error) else -math.inf

@@ -40,7 +40,7 @@ _DATA_PARALLEL = "module."
 # The largest published ones take 3 MB; JSON takes ten times its length in memory.
 _LONGEST_HEADER = 8_000_000
 FP8 = ("F8_E4M3", "F8_E5M2")
-"""The names of the precisions of 8 bits that weights are kept in, as safetensors writes them."""
+"""The names of the 8-bit precisions in which weights are kept, as safetensors writes them."""
 _GGUF, _ZIP, _PICKLE, _LFS = b"GGUF", b"PK\x03\x04", b"\x80", b"version https://git-lfs"
 
 

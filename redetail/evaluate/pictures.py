@@ -1,6 +1,6 @@
 """Figures of one picture, and of one picture against another: sharpness, noise, blocks, overshoot, colour.
 
-Everything is measured on luma in levels of 8 bits (0..255, weights of BT.601), whatever the depth of the frames.
+Everything is measured on luma in 8-bit levels (0..255, weights of BT.601), whatever the depth of the frames.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ _SMALLEST = 11  # pixels: SSIM's window
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameFigures:
-    """The figures of one subject in one frame; differences are levels of 8 bits (0..255).
+    """The figures of one subject in one frame; differences are in 8-bit levels (0..255).
 
     ``sharpness``, ``noise``, ``blockiness``, ``overshoot``: see :mod:`redetail.evaluate.pictures`. ``colour``: mean
     difference in red, green and blue from the source. ``seam``: see :class:`redetail.evaluate.seams.Seam` (None:
@@ -50,8 +50,8 @@ class FrameFigures:
 class SubjectFigures:
     """The figures of one subject in one clip: means over ``frames``; see :class:`FrameFigures`.
 
-    ``flicker_ratio``: flicker over the source's own, 1 is as calm; ``flicker_per_detail``: the same over the gain in
-    detail, since no flow is exact and a sharper picture shows more of its errors. ``jitter``: root mean square
+    ``flicker_ratio``: flicker divided by the source's, 1 is as calm; ``flicker_per_detail``: that ratio divided by the
+    gain in detail, since no flow is exact and a sharper picture shows more of its errors. ``jitter``: root mean square
     acceleration of what was pasted, in pixels a frame squared. ``vmaf``: 0..100, where there is an original and a
     program that measures it.
     """

@@ -1,6 +1,6 @@
 """Figures over time: flicker, untouched pixels, jitter of the window. Each is fed frame by frame and keeps at most one.
 
-Differences are in levels of 8 bits (0..255), whatever the depth of the frames.
+Differences are in 8-bit levels (0..255), whatever the depth of the frames.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class TemporalFigures:
 
     @property
     def ratio(self) -> float | None:
-        """Output over source, mean absolute: 1 is as calm as the source; None if the source stands still, and for
-        fewer than ``FEWEST`` pairs of frames, which say nothing about a clip."""
+        """The output's mean absolute difference divided by the source's: 1 is as calm as the source; None if the
+        source stands still, and for fewer than ``FEWEST`` pairs of frames, which say nothing about a clip."""
         if self.frames < FEWEST or not self.source or self.output is None:
             return None
         return self.output / self.source
 
     @property
     def ratio_per_detail(self) -> float | None:
-        """The ratio over the gain in detail: what a sharper picture costs by being sharper is taken out.
+        """The ratio divided by the gain in detail: what a sharper picture costs by being sharper is taken out.
 
         No flow is exact, so that a steady picture shows more difference the more detail it has: a clip against its
         own blurred copy has a ratio of 1.6 to 1.8 without any flicker.

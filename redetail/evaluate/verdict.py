@@ -72,7 +72,7 @@ def _gains(source: SubjectFigures, result: SubjectFigures) -> list[str]:
         gains.append(f"{sharper - 1:.0%} sharper")
     calm = result.flicker_per_detail
     if calm is not None and calm < 0.9 and sharper > 1:
-        gains.append("flickers less, relative to its sharpness")
+        gains.append("relative to sharpness, flickers less than the source")
     return gains
 
 
@@ -90,7 +90,7 @@ def _doubts(source: SubjectFigures, result: SubjectFigures) -> list[str]:
     doubts = []
     calm = result.flicker_per_detail
     if calm is not None and calm > CALM:
-        doubts.append(f"flickers {calm:.1f} times as much as the source, relative to its sharpness")
+        doubts.append(f"relative to sharpness, flickers {calm:.1f} times as much as the source")
     if result.noise - source.noise > NOISIER:
         doubts.append(f"noise of {result.noise:.1f} levels where the source has {source.noise:.1f}")
     if result.blockiness - source.blockiness > BLOCKY:

@@ -18,7 +18,7 @@ face in a shot of five frames, as slideshows have; with one it cannot be joined.
 STAYED = 0.5
 """Intersection over union with a face of the frame before from which it is taken for the same one."""
 MIN_CONFIDENCE = 0.6
-"""Confidence from which a face is described: landmarks of unsure ones are wrong too often."""
+"""Confidence from which a face is described: landmarks of less certain ones are wrong too often."""
 
 
 class DescribedFaces:

@@ -11,7 +11,7 @@ from redetail.region import Box
 SIGMAS = (0.8, 1.6)
 """Of the Gaussians that take away the finest octave and the next one, in pixels."""
 FLAT = 0.5
-"""Least root mean square of the coarser octave, in levels of 8 bits, from which there is anything to measure."""
+"""Least root mean square of the coarser octave, in 8-bit levels, from which there is anything to measure."""
 LEAST_SIDE = 12
 """Pixels that the shorter side of a box must have."""
 

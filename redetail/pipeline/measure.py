@@ -22,7 +22,7 @@ _FLOW_SIDE = 384
 
 @dataclass(frozen=True, slots=True)
 class FrameMeasures:
-    """One subject in one frame, in levels of 8 bits.
+    """One subject in one frame, in 8-bit levels.
 
     ``region``: its place in the plan; ``change``: mean absolute difference between result and source under the mask;
     ``flicker_source`` and ``flicker_output``: mean difference from the frame before, moved along the optical flow. None
@@ -48,7 +48,7 @@ class Octaves:
 
 @dataclass(frozen=True)
 class RegionMeasures:
-    """The figures of one subject; differences are in levels of 8 bits.
+    """The figures of one subject; differences are in 8-bit levels.
 
     ``mean_change``: mean absolute difference between result and source under the mask (None: there was no mask);
     ``frames``: the figures of each of its frames; ``octave``: how much finest detail some of its frames have (None: too
@@ -174,7 +174,7 @@ class Measures:
 
 
 class _Change:
-    """Mean absolute change under a mask, in levels of 8 bits."""
+    """Mean absolute change under a mask, in 8-bit levels."""
 
     def __init__(self) -> None:
         self._sum = self._weight = 0.0

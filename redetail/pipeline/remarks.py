@@ -45,7 +45,7 @@ def _doubts(crop: CropPlan, measured: RegionMeasures) -> Iterator[str]:
     if width < SMALL and region.label.startswith("face"):
         yield f"face too small ({width:.0f} px)"
     if region.confidence < SURE:
-        yield f"detection unsure ({region.confidence:.2f})"
+        yield f"detection uncertain ({region.confidence:.2f})"
     calm = measured.flicker.ratio_per_detail
     if calm is not None and calm > CALM:
-        yield f"flickers {calm:.1f} times as much as the source, relative to its sharpness"
+        yield f"relative to sharpness, flickers {calm:.1f} times as much as the source"

@@ -127,7 +127,8 @@ class Workspace:
         if needed <= left:
             return
         fits = last_that_fits(tasks, left, in_flight)
-        part = "detail a part with --start and --end" if fits is None else f"detail a part: --end {fits}f would fit"
+        only = "detail only part of the clip"
+        part = f"{only} with --start and --end" if fits is None else f"{only}: --end {fits}f would fit"
         if needed > free:
             larger = "set TMPDIR to" if self.manifest is None else "name with --work-dir"
             raise OutputError(
@@ -135,8 +136,8 @@ class Workspace:
                 f"has only {readable(free)} free; {larger} a folder on a larger disk, or {part}."
             )
         raise OutputError(
-            f"The crops of this clip need up to {readable(self._used + needed)} of work space, but its limit is "
-            f"{readable(self._limit or 0)}; raise it with --work-space, or {part}."
+            f"The crops of this clip need up to {readable(self._used + needed)} of work space, but the limit is "
+            f"{readable(self._limit or 0)}; raise the limit with --work-space, or {part}."
         )
 
     def done(self, task: Task) -> bool:

@@ -30,7 +30,7 @@ POINTS = 50_000
 class WrittenChange:
     """How far pixels outside every mask are from the decoded source in the decoded output, over some ``frames``.
 
-    ``mean`` and ``largest`` difference of a colour, in levels of 8 bits. Pixels nearer than four to a mask are left
+    ``mean`` and ``largest`` difference of a colour, in 8-bit levels. Pixels nearer than four to a mask are left
     out: they share their colour with pasted ones.
     """
 

@@ -35,7 +35,10 @@ def regions_from_segs(document: Mapping[str, Any], frame: Size, start: int, stop
     """
     width, height = _numbers(document, "size", 2, "The document")
     if width < 1 or height < 1:
-        raise RegionError(f"The segments document has a size of {width:g}x{height:g}; give width and height in pixels.")
+        raise RegionError(
+            f"The size in the segments document is {width:g}x{height:g}; "
+            "it must be a positive width and height in pixels."
+        )
     entries = document.get("segs")
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
         raise RegionError('The segments document contains no segments; list at least one under "segs".')

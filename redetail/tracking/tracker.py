@@ -1,11 +1,11 @@
 """Joins boxes of single frames into subjects over time.
 
-Two-stage association after ByteTrack (Zhang et al., ECCV 2022): sure detections are matched first, unsure ones only
-continue what is left over, so that a face that turns away or is half covered stays the same subject. Motion is a
+Two-stage association after ByteTrack (Zhang et al., ECCV 2022): certain detections are matched first; uncertain ones
+only continue what is left over, so that a face that turns away or is half covered stays the same subject. Motion is a
 constant-velocity alpha-beta filter, the steady state of a Kalman filter. Boxes are matched greedily, best overlap
 first: faces hardly overlap one another, so an optimal assignment would find the same pairs.
 
-Nothing is decided too early: a track may begin with unsure detections, and one that turns out to be false (too few
+Nothing is decided too early: a track may begin with uncertain detections, and one that turns out to be false (too few
 detections, never sure) is dropped when it ends. Descriptors of faces, where detections have them, keep tracks from
 moving over to another person, and join the tracks of one person (:mod:`redetail.tracking.people`). Only boxes and
 descriptors are kept, so memory grows by a few bytes per frame.
@@ -252,7 +252,7 @@ def _widened(box: Box) -> Box:
 
 
 def _near(box: Box, occupied: Sequence[Box]) -> bool:
-    """Whether an unsure detection is at a subject that is already followed: another view of it, not a new one."""
+    """Whether an uncertain detection is at a subject that is already followed: another view of it, not a new one."""
     return any(_widened(box).iou(other) >= UNSURE_OVERLAP for other in occupied)
 
 

@@ -240,7 +240,9 @@ def test_too_little_room_is_refused_with_what_would_fit(run, engine: Stopping, c
     assert "  work space: up to 3.6 MB\n" in run(*command, "--dry-run").out
     refused = run(*command, "--work-space", "300kB")
     assert refused.code == 2
-    assert "need up to 3.6 MB of work space, but its limit is 0.3 MB; raise it with --work-space, or" in refused.err
+    assert (
+        "need up to 3.6 MB of work space, but the limit is 0.3 MB; raise the limit with --work-space, or" in refused.err
+    )
     assert (engine.done, names(tmp_path)) == (0, ["clip.mp4"])
     assert run(*command, "--work-space", "much").err == (
         "redetail: work-space is 'much'; give a size such as 20GB or 500MB.\n"

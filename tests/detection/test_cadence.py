@@ -1,4 +1,4 @@
-"""Searching fewer frames finds the same: who appears, moves, gets unsure or is cut off."""
+"""Searching fewer frames finds the same: who appears, moves, is detected less certainly or is cut off."""
 
 from collections.abc import Sequence
 

@@ -79,9 +79,9 @@ def test_a_face_that_is_too_small(side: int, small: bool) -> None:
     assert ("face too small (18 px)" in said) == small
 
 
-@pytest.mark.parametrize(("lower", "said"), [(0.45, ["detection unsure (0.57)"]), (0.9, [])])
-def test_a_detection_that_is_unsure_on_average(lower: float, said: list[str]) -> None:
+@pytest.mark.parametrize(("lower", "said"), [(0.45, ["detection uncertain (0.57)"]), (0.9, [])])
+def test_a_detection_that_is_uncertain_on_average(lower: float, said: list[str]) -> None:
     found = remarks(
         softened(textured()), confidence=(0.63, 0.63, lower), label="thing"
-    )  # a face this unsure is left out
-    assert [one for one in found if "unsure" in one] == said
+    )  # a face this uncertain is left out
+    assert [one for one in found if "uncertain" in one] == said

@@ -195,7 +195,8 @@ def test_a_limit_is_checked_before_anything_is_read(tmp_path):
     space = Workspace.create(tmp_path / "small", manifest(limit=needed - 1))
     with pytest.raises(
         OutputError,
-        match=r"but its limit is \d\.\d MB; raise it with --work-space, or detail a part: --end \d+f would fit",
+        match=r"but the limit is \d\.\d MB; raise the limit with --work-space, "
+        r"or detail only part of the clip: --end \d+f would fit",
     ):
         pixels(FakeEngine(pytest.fail), PLAN, workspace=space)
     pixels(FakeEngine(), PLAN, workspace=Workspace.create(tmp_path / "enough", manifest(limit=needed)))
@@ -237,7 +238,7 @@ def test_what_would_fit_is_the_longest_beginning(tmp_path):
 def test_a_limit_is_recorded_and_may_be_raised(tmp_path):
     needed = estimated_bytes(plan_tasks(PLAN, tmp_path))
     Workspace.create(tmp_path / "work", manifest(limit=needed - 1))
-    with pytest.raises(OutputError, match="raise it with --work-space"):
+    with pytest.raises(OutputError, match="raise the limit with --work-space"):
         pixels(FakeEngine(), PLAN, workspace=Workspace.open(tmp_path / "work", manifest()))
     pixels(FakeEngine(), PLAN, workspace=Workspace.open(tmp_path / "work", manifest(), limit=needed))
 

@@ -128,7 +128,7 @@ def test_masks_that_cannot_be_used(mask: Any, message: str) -> None:
     [
         ({"segs": []}, "The document needs 2 numbers under 'size', not None"),
         ({"size": [200], "segs": []}, r"2 numbers under 'size', not \[200\]"),
-        ({"size": [0, 120], "segs": [1]}, "size of 0x120"),
+        ({"size": [0, 120], "segs": [1]}, "document is 0x120"),
         ({"size": [200, 120], "segs": []}, "contains no segments"),
         ({"size": [200, 120], "segs": "face"}, "contains no segments"),
         ({"size": [200, 120], "segs": [7]}, "Segment 0 must be an object with a crop_region, not int"),

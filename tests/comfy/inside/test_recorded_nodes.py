@@ -140,7 +140,7 @@ def test_with_the_scaling_of_the_original_the_pixels_are_the_same(
 
 
 def differences(name: str, segs: Any, cut: Callable[[Any], Any]) -> NDArray[np.float32]:
-    """Of the crops from the recorded ones, in steps of 8 bits, where the recording does not hang on its rounding."""
+    """Of the crops from the recorded ones, in 8-bit steps, where the recording does not hang on its rounding."""
     case, tensors = recorded()[0][name], recorded()[1]
     found = []
     for index, (segment, expected) in enumerate(zip(segs[1], case["out"], strict=True)):
