@@ -65,7 +65,7 @@ def estimate_lines(estimate: Estimate) -> str:
 def estimate_summary(estimate: Estimate) -> str:
     """The same as a sentence."""
     seconds = estimate.seconds
-    time = "" if seconds is None else f", and detailing about {duration(seconds)}"
+    time = "" if seconds is None else f"; detailing takes about {duration(seconds)}"
     return (
         f"The run takes up to about {readable(estimate.memory)} of memory and {readable(estimate.work_space)} of work "
         f"space{time}."
