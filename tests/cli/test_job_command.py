@@ -96,9 +96,9 @@ def test_a_preset_is_refused_for_a_model_that_has_none(run, clip: Path) -> None:
 
 
 def test_a_report_is_run_again_and_gives_the_same_bits(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bundled model on a real face, from another folder."""
+    """The bundled model on a real face, from another folder, with a cfg that changes a sharp clip, too."""
     first, report, second = tmp_path / "first.mkv", tmp_path / "report.json", tmp_path / "second.mkv"
-    asked = ("--end", "5f", "--seed", "11", "--denoise", "0.8", "--start", "1f", "--mask-feather", "7")
+    asked = ("--end", "5f", "--seed", "11", "--denoise", "0.8", "--start", "1f", "--mask-feather", "7", "--cfg", "30")
     ran = run("detail", CLIPS / "guitarist.mp4", "-o", first, "--report", report, *asked, *QUICK, "--device", "cpu")
     assert ran.code == 0, ran.err
     (tmp_path / "elsewhere").mkdir()
