@@ -143,7 +143,7 @@ def _add_batch(commands: Commands) -> None:
     group.add_argument("-o", "--output", metavar="FOLDER", required=True, help="folder for the outputs and the summary")
     group.add_argument(
         "--name", metavar="PATTERN", default="{stem}{suffix}",
-        help="names for the outputs, with {stem}, {suffix}, {parent} and {number} [those of the clips]",
+        help="names for the outputs, with {stem}, {suffix}, {parent} and {number} [the names of the clips]",
     )  # fmt: skip
     add_scale(group)
     add_background(group)
@@ -195,7 +195,7 @@ def _add_track(commands: Commands) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="OUT.json", required=True, help="document to write")
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    group = parser.add_argument_group("edits [numbers and labels are those of the document that is edited]")
+    group = parser.add_argument_group("edits [numbers and labels refer to the file before the edits]")
     group.add_argument("--edit", metavar="IN.json", help="change this document instead of searching a video")
     for flag, metavar, text in (
         ("--split", "TRACK@FRAME", "split a track in two at this frame"),
