@@ -26,7 +26,7 @@ DEFAULTS = {
     "steps": 1,
     "sampler": "euler",
     "scheduler": "sgm_uniform",
-    "cfg": 1.3,
+    "cfg": 1.15,
     "denoise": 0.8,
     "guide_size": 384.0,
     "guide_size_for": "crop_region",
