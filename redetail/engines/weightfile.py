@@ -265,7 +265,7 @@ def _open_zip(path: Path) -> WeightFile:
         raise ModelError(f"The weight file {path} is damaged ({error}); {_AGAIN}.") from error
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ModelError(
-            f"{path} is a compressed archive, which PyTorch does not write and whose unpacked size has no limit; "
+            f"{path} is a compressed archive, which could unpack to any size, and PyTorch does not write such files; "
             "unpack it, and use the weight file inside."
         )
     if not any(entry.filename.endswith("data.pkl") for entry in entries):

@@ -97,7 +97,8 @@ class ImpactDilateMaskSegElt(Node):
             "required": {
                 "seg_elt": _SEG,
                 "dilation": number(
-                    10, -512, 512, "Side of the square that the mask is grown by, in pixels; below 0 it shrinks.",
+                    10, -512, 512,
+                    "Side of the square kernel that grows the mask, in pixels; a negative value shrinks the mask.",
                     step=1, whole=True,
                 ),
             }

@@ -33,8 +33,8 @@ class RedetailScheduler(Node):
                 "scheduler": choice(comfy_schedulers(), "The schedule to use if sigmas is empty."),
                 "sigmas": text(
                     "",
-                    "Noise levels from high to low, separated by commas, for steps / denoise steps: the detailer takes "
-                    "the last ones. Empty: the schedule named above.",
+                    "Noise levels from high to low, separated by commas, for a schedule of steps divided by denoise; "
+                    "the detailer uses the last steps of it. Empty: the schedule named above.",
                     multiline=True,
                     placeholder="14.6, 7.1, 3.9, 2.2, 1.1, 0.4, 0",
                 ),

@@ -293,7 +293,9 @@ def _chosen(cards: Any, found: Run | None) -> list[str] | None:
         return None
     chosen = cards.get("chosen")
     if not isinstance(chosen, list) or not all(isinstance(label, str) for label in chosen):
-        raise InputError(f"The chosen subjects are {shown(chosen)}; click them again.")
+        raise InputError(
+            f"The selection of subjects is {shown(chosen)}, which is not a list of names; select the subjects again."
+        )
     return chosen
 
 

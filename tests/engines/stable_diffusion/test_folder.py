@@ -167,7 +167,7 @@ def test_a_motion_adapter_of_another_depth(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "values", "message"),
     [
-        ("unet/config.json", {"addition_embed_type": "image"}, "needs 'image' in addition to the text"),
+        ("unet/config.json", {"addition_embed_type": "image"}, "needs 'image' as well as text"),
         ("unet/config.json", {"in_channels": 8}, "takes 8 channels, but its vae makes latents of 4"),
         ("unet/config.json", {"_class_name": "FluxTransformer2DModel"}, "unet is a FluxTransformer2DModel; it must be"),
         ("vae/config.json", {"_class_name": "VQModel"}, "vae is a VQModel; it must be AutoencoderKL"),
