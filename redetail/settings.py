@@ -91,8 +91,8 @@ class Settings:
         0.0,
         0,
         1,
-        "share of noise that the crop gets: the same change on every model, whatever its shift; replaces denoise "
-        "(0: use denoise)",
+        "share of noise that the crop gets; a value makes the same change with every model, whatever its shift; "
+        "replaces denoise (0: use denoise)",
         step=0.01,
     )
     cancel_vae: bool = _value(LOOK, False, "restore what the VAE loses of the source; decodes a second time")

@@ -111,8 +111,8 @@ class FollowSelection(Selection):
         key = start if one.at is None else search.index_of("the time of follow", one.at)
         if not start <= key < stop:
             raise SettingsError(
-                f"follow is {one}, which is frame {key}, but frames {start} to {stop - 1} are searched; give a time in "
-                "that part."
+                f"follow is {one}, which is frame {key}, but only frames {start} to {stop - 1} are searched; give a "
+                "time in that range."
             )
         return key
 

@@ -212,8 +212,8 @@ def _packed(mask: NDArray[np.uint8], frame: Size, index: int) -> _Packed | None:
         raise RegionError(f"Mask {index} must be (H, W) of uint8 or bool, not {mask.shape} of {mask.dtype}.")
     if mask.shape != frame.shape:
         raise RegionError(
-            f"Mask {index} has {mask.shape[1]}x{mask.shape[0]} pixels, but the frame has {frame}; make them the "
-            "same size."
+            f"Mask {index} is {mask.shape[1]}x{mask.shape[0]} pixels, but the frame is {frame}; make them the same "
+            "size."
         )
     values = mask.astype(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
     return _cropped(values, Box(0, 0, frame.width, frame.height))

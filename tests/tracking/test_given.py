@@ -140,7 +140,7 @@ def test_a_mask_of_everything() -> None:
 @pytest.mark.parametrize(
     ("masks", "message"),
     [
-        ([np.zeros((60, 100), np.uint8)], "Mask 0 has 100x60 pixels, but the frame has 200x120"),
+        ([np.zeros((60, 100), np.uint8)], "Mask 0 is 100x60 pixels, but the frame is 200x120"),
         ([disc(100, 60)] * 4, "There are 4 masks for 10 frames"),
         ([], "There are 0 masks for 10 frames"),
         ([np.zeros(FRAME.shape, np.uint8)], "The mask is empty"),

@@ -104,7 +104,7 @@ def join(unet: StateDict, motion: StateDict, placement: Placement) -> nn.Module:
     wanted, given = unet.config["block_out_channels"], motion.config["block_out_channels"]
     if tuple(wanted) != tuple(given):
         raise ModelError(
-            f"{motion.origin} was made for a unet of widths {tuple(given)}, not {tuple(wanted)} as {unet.origin} has; "
+            f"{motion.origin} was made for a unet with widths {tuple(given)}, but {unet.origin} has {tuple(wanted)}; "
             "use a motion module for the same base model."
         )
     try:

@@ -186,7 +186,7 @@ def _check_motion(path: Path, unet: Config, motion: Config) -> None:
     wanted, given = unet.get("block_out_channels"), motion.get("block_out_channels")
     if wanted is not None and given is not None and list(wanted) != list(given):
         raise ModelError(
-            f"The motion_adapter of {path} was made for a unet of widths {tuple(given)}, not {tuple(wanted)}; "
+            f"The motion_adapter of {path} was made for a unet with widths {tuple(given)}, not {tuple(wanted)}; "
             "use a motion module for the same base model."
         )
     if motion.get("conv_in_channels"):

@@ -156,7 +156,7 @@ def test_weights_of_other_widths(folder: Path) -> None:
 
 def test_a_motion_adapter_of_another_base(folder: Path) -> None:
     edit(folder / "motion_adapter/config.json", block_out_channels=[320, 640])
-    assert "made for a unet of widths (320, 640), not (32, 64)" in refused(folder)
+    assert "made for a unet with widths (320, 640), not (32, 64)" in refused(folder)
 
 
 def test_a_motion_adapter_of_another_depth(folder: Path) -> None:
