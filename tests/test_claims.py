@@ -137,6 +137,7 @@ def interrupt_at(moment: int, folder: Path) -> bool:
             signal.raise_signal(signal.SIGINT)
         return trace
 
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # test processes may ignore it
     sys.settrace(trace)
     try:
         with claims.claimed([folder / "out.mp4"]), claims.temporary_folder(folder):
@@ -146,6 +147,7 @@ def interrupt_at(moment: int, folder: Path) -> bool:
         return True
     finally:
         sys.settrace(None)
+        signal.signal(signal.SIGINT, handler)
     return False
 
 

@@ -155,7 +155,7 @@ class KeptWork:
 
 
 def _has_pictures_only(folder: Path) -> bool:
-    return folder.is_dir() and all(path.suffix == ".png" and path.is_file() for path in folder.iterdir())
+    return os.path.isdir(folder) and all(path.suffix == ".png" and os.path.isfile(path) for path in folder.iterdir())
 
 
 @contextmanager
