@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.imaging.resample import crop, to_float
+from redetail.imaging.sharpness import LUMA
 from redetail.optional import require
 from redetail.region import Box, Size
 
 Luma = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 # Immerkaer's difference of two Laplacians: blind to constants, ramps and straight edges along the axes.
 _NOISE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _NOISE_GAIN = math.sqrt(math.pi / 2) / 6
@@ -35,7 +35,7 @@ def ndimage() -> ModuleType:
 
 def luma_levels(picture: NDArray[Any]) -> Luma:
     """(h, w, 3) uint8, uint16 or float 0..1 -> (h, w) float32 luma in levels 0..255."""
-    return np.asarray(to_float(picture) @ _WEIGHTS * np.float32(255), np.float32)
+    return np.asarray(to_float(picture) @ LUMA * np.float32(255), np.float32)
 
 
 def sharpness(luma: Luma, inside: Mask | None = None) -> float:

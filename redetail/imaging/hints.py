@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.errors import UnknownNameError
+from redetail.imaging.sharpness import LUMA
 from redetail.imaging.weights import gaussian
 from redetail.optional import require
 
 Pixels = NDArray[np.float32]
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 # Widths in pixels of a crop whose shorter side has this many; they grow and shrink with the crop.
 _SIDE = 512
@@ -111,7 +111,7 @@ _HINTS: Mapping[str, Callable[[Pixels], Pixels]] = MappingProxyType(
 
 def _grey(crops: Pixels) -> Pixels:
     """(F, h, w): the luma."""
-    grey: Pixels = crops @ _LUMA
+    grey: Pixels = crops @ LUMA
     return grey
 
 

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from redetail.optional import require
 from redetail.region import Box
 
+LUMA: NDArray[np.float32] = np.array([0.299, 0.587, 0.114], np.float32)
+"""Of red, green and blue (ITU-R BT.601)."""
 SIGMAS = (0.8, 1.6)
 """Of the Gaussians that take away the finest octave and the next one, in pixels."""
 FLAT = 0.5
@@ -30,7 +32,7 @@ def sharpness(rgb: NDArray[np.uint8] | NDArray[np.uint16], box: Box) -> float | 
     if min(part.shape[:2]) < LEAST_SIDE:
         return None
     levels = part.astype(np.float32) * np.float32(255 / np.iinfo(rgb.dtype).max)
-    luma = levels @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = levels @ LUMA
     fine, (middle, coarse) = luma, (cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in SIGMAS)
     finest, next_one = (float(np.sqrt(((one - two) ** 2).mean())) for one, two in ((fine, middle), (middle, coarse)))
     return None if next_one < FLAT else finest / next_one

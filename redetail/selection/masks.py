@@ -16,6 +16,7 @@ from redetail.documents import shown
 from redetail.errors import RegionError
 from redetail.imaging.masks import normalise_mask
 from redetail.imaging.resample import to_float
+from redetail.imaging.sharpness import LUMA
 from redetail.region import Region, Size
 from redetail.selection.base import CommandOption, InMemory, Search
 from redetail.selection.files import FileSelection
@@ -87,8 +88,8 @@ class MaskSelection(FileSelection[NDArray[Any]]):
 
 def luma(pixels: RGB) -> NDArray[np.uint8]:
     """(H, W) brightness 0..255 of an RGB picture (weights of BT.601): how a picture is read as a mask."""
-    grey = to_float(pixels) @ np.array([0.299, 0.587, 0.114], np.float32)
-    return np.rint(grey * 255).astype(np.uint8)
+    grey = to_float(pixels) @ LUMA
+    return np.asarray(np.rint(grey * 255), np.uint8)
 
 
 def _stack(mask: NDArray[Any]) -> NDArray[np.float32]:

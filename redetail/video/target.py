@@ -31,7 +31,7 @@ class Target:
         self._hold = ExitStack()
 
     def create(self) -> None:
-        """Create the hidden file or folder, which proves that this is possible; after an error there is none."""
+        """Create the hidden file or folder, which proves that this is possible; after Ctrl-C there is none."""
         try:
             uninterrupted(self._create)
         except OSError as error:

@@ -16,9 +16,7 @@ from torch.nn import functional
 
 from redetail.engines.restoration.config import NetworkConfig
 from redetail.engines.restoration.layers import AT_ONCE, Stage, cell_basis, sigma_features
-
-LUMA = (0.299, 0.587, 0.114)
-"""Of red, green and blue (BT.601)."""
+from redetail.imaging.sharpness import LUMA
 
 
 class _Guess(NamedTuple):
@@ -147,7 +145,7 @@ class RestorationUNet(nn.Module):
     def _lit(self) -> Tensor:
         """(u*u, 3*u*u): the luma of a cell's pixels, of its coefficients."""
         pixels = torch.eye(len(self.basis) // 3, device=self.basis.device)
-        return torch.kron(self.basis.new_tensor([LUMA]), pixels) @ self.basis.T
+        return torch.kron(self.basis.new_tensor(LUMA)[None], pixels) @ self.basis.T
 
     def _luma_head(self, mix: Tensor, lit: Tensor) -> tuple[Tensor, Tensor | None]:
         """`_mixed_head` of luma: (u*u, c, 3, 3) and (u*u,)."""

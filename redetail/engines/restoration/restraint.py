@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from redetail.engines.restoration.colour import smoothed
 from redetail.engines.restoration.config import NetworkConfig
-from redetail.engines.restoration.network import LUMA
+from redetail.imaging.sharpness import LUMA
 
 CELL = 8
 """Pixels over which energies are averaged, before a Gaussian of as many."""
