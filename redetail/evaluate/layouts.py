@@ -42,9 +42,7 @@ class Layout:
         for region in regions:
             subjects.setdefault(region.label, []).append(region)
         self._subjects = list(subjects.values())[:MOST_SUBJECTS]
-        drawn = {"crops": self._crops if self._subjects else self._side, "side": self._side}
-        self._draw = drawn.get(kind, self._bands)
-        self._moves = kind == "wipe"
+        self._kind = kind if self._subjects or kind != "crops" else "side"
 
     @property
     def size(self) -> Size:
@@ -55,16 +53,18 @@ class Layout:
 
     def __call__(self, index: int, pictures: Sequence[NDArray[Any]]) -> Picture:
         """The picture of frame ``index``; ``pictures`` are those of the clips, uint8 or uint16."""
-        return self._draw(index, pictures)
+        if self._kind == "crops":
+            return self._crops(index, pictures)
+        return self._side(pictures) if self._kind == "side" else self._bands(index, pictures)
 
-    def _side(self, _: int, pictures: Sequence[NDArray[Any]]) -> Picture:
+    def _side(self, pictures: Sequence[NDArray[Any]]) -> Picture:
         return side_by_side(pictures, self._labels)
 
     def _bands(self, index: int, pictures: Sequence[NDArray[Any]]) -> Picture:
         joined = side_by_side(pictures[:1])
         width, count = pictures[0].shape[1], len(pictures)
         # A triangle from -1 to 1 and back; lines swing by up to half a band, so that each clip keeps a part.
-        swing = 1 - 4 * abs((index / _PERIOD + 0.25) % 1 - 0.5) if self._moves else 0.0
+        swing = 1 - 4 * abs((index / _PERIOD + 0.25) % 1 - 0.5) if self._kind == "wipe" else 0.0
         edges = [0, *(round(width * (number + swing / 2) / count) for number in range(1, count)), width]
         height = pictures[0].shape[0]
         for label, picture, start, stop in zip(self._labels, pictures, edges, edges[1:], strict=False):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -89,12 +88,13 @@ class PackedCrops(StoredCrops):
     def _levels(self, start: int, stop: int) -> NDArray[np.uint16]:
         levels = np.empty((stop - start, *self.shape[1:]), np.uint16)
         with self._lock:  # one decoder for all threads
-            ends, decode = self._reader
+            ends, codec = self._reader
             with self.path.open("rb") as file:
                 file.seek(ends[start])
                 data = file.read(ends[stop] - ends[start])
             for index in range(start, stop):
-                levels[index - start] = decode(data[ends[index] - ends[start] : ends[index + 1] - ends[start]])
+                packed = data[ends[index] - ends[start] : ends[index + 1] - ends[start]]
+                levels[index - start] = self._unpacked(codec, packed)
         return levels
 
     @cached_property
@@ -102,21 +102,19 @@ class PackedCrops(StoredCrops):
         return self._codec(None)
 
     @cached_property
-    def _reader(self) -> tuple[list[int], Callable[[bytes], NDArray[np.uint16]]]:
-        """Where each frame begins in the file, and what decodes its bytes."""
+    def _reader(self) -> tuple[list[int], CropCodec]:
+        """Where each frame begins in the file, and what decompresses it."""
         with self.path.open("rb") as file:
             file.seek(-CHECKSUM_BYTES - _COUNT.size, 2)
             (length,) = _COUNT.unpack(file.read(_COUNT.size))
             file.seek(-self._trailer(length), 2)
             lengths = np.frombuffer(file.read(4 * len(self)), "<u4")
             codec = self._codec(file.read(length))
+        return [0, *np.cumsum(lengths, dtype=np.int64).tolist()], codec
 
-        def decode(data: bytes) -> NDArray[np.uint16]:
-            if len(data) == self._raw:
-                return np.frombuffer(data, np.uint16).reshape(self.shape[1:])
-            return codec.unpack(data)
-
-        return [0, *np.cumsum(lengths, dtype=np.int64).tolist()], decode
+    def _unpacked(self, codec: CropCodec, data: bytes) -> NDArray[np.uint16]:
+        """One frame, (h, w, 3)."""
+        return np.frombuffer(data, np.uint16).reshape(self.shape[1:]) if len(data) == self._raw else codec.unpack(data)
 
     def _codec(self, header: bytes | None) -> CropCodec:
         with requires("av"):

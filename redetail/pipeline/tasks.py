@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -199,15 +198,17 @@ class NoiseMasks:
         own, pasted = (masks.feather_reach(one, crop.region.size) for one in (feather, paste_feather))
         self._margin = own + 2 * pasted
         self._still = crop.region.masks is not None and len(crop.region.masks) == 1
-        self._one = cache(self._computed)  # engine and colour matching read the same masks
+        self._made: dict[int, NDArray[np.float32]] = {}  # engine and colour matching read the same masks
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """The masks of frames start..stop, (n, h, w)."""
         return np.stack([self._one(0 if self._still else index) for index in range(start, stop)])
 
-    def _computed(self, index: int) -> NDArray[np.float32]:
-        mask = self._crop.region.mask(index, margin=self._margin)
-        return masks.noise_mask(mask, self._crop.working, self._feather)
+    def _one(self, index: int) -> NDArray[np.float32]:
+        if index not in self._made:
+            mask = self._crop.region.mask(index, margin=self._margin)
+            self._made[index] = masks.noise_mask(mask, self._crop.working, self._feather)
+        return self._made[index]
 
 
 def _engine_settings(crop: CropPlan) -> Settings:

@@ -1,5 +1,6 @@
 """Whole runs of the library on a real clip, with an engine that is a formula."""
 
+import gc
 import json
 from fractions import Fraction
 
@@ -259,3 +260,30 @@ def test_where_nothing_is_found_the_output_is_still_enlarged(tmp_path):
     engine, grey = FakeEngine(), np.full((2, 40, 60, 3), 90, np.uint8)
     result = redetail.detail(grey, engine=engine, scale=2)
     np.testing.assert_array_equal(result.frames, np.full((2, 80, 120, 3), 90, np.uint8))
+
+
+@pytest.fixture
+def uncollected():
+    """Collects what is garbage now and stops collecting; gives what only a collection would free since then."""
+
+    def collect():
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        return gc.garbage
+
+    gc.collect()
+    gc.disable()
+    yield collect
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()
+
+
+@pytest.mark.parametrize("load", [FakeEngine, lambda: redetail.load_engine(device="cpu")], ids=["fake", "bundled"])
+def test_a_run_holds_nothing_until_the_next_collection(load, uncollected, tmp_path):
+    # With this many objects Python seldom looks for cycles, and crops and masks in them add up over a long clip.
+    outputs = {"compare": tmp_path / "compare.mp4", "report": tmp_path / "report.json"}
+    small = {"guide_size": 64, "max_size": 64, "steps": 1}
+    redetail.detail(CLIPS / "guitarist.mp4", tmp_path / "out.mp4", engine=load(), end="4f", **small, **outputs)
+    own = {getattr(one, "__module__", None) or type(one).__module__ for one in uncollected()}
+    assert not [name for name in own if name.startswith("redetail")]
