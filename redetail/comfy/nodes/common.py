@@ -40,17 +40,17 @@ def detailer_inputs(widget_of: Callable[..., Input], **max_size: Any) -> dict[st
     changes to that of ``max_size``."""
     return {
         "image_frames": socket("IMAGE", "All frames of the clip; they are detailed together."),
-        "segs": socket("SEGS", "What to detail. Each segment is cropped from every frame."),
+        "segs": socket("SEGS", "The segments to detail; each is cropped from every frame."),
         "guide_size": widget_of("guide_size"),
         "guide_size_for": toggle(
             True, "What guide_size measures: the subject's own box, or the whole crop.", "bbox", "crop_region"
         ),
         "max_size": widget_of("max_size", **max_size),
-        "seed": widget_of("seed", more="every segment starts from it"),
+        "seed": widget_of("seed", more="every segment uses the same seed"),
         "steps": widget_of("steps"),
         "cfg": widget_of("cfg"),
-        "sampler_name": choice(comfy_samplers(), "How the noise is removed."),
-        "scheduler": choice(comfy_schedulers(), "How much noise each step removes."),
+        "sampler_name": choice(comfy_samplers(), "The method that removes the noise."),
+        "scheduler": choice(comfy_schedulers(), "The schedule: how much noise each step removes."),
         "denoise": widget_of("denoise"),
     }
 
@@ -67,12 +67,12 @@ def refining_inputs() -> dict[str, Input]:
     """The optional inputs of the detailers for AnimateDiff."""
     return {
         "refiner_basic_pipe_opt": socket(
-            "BASIC_PIPE", "A second model that continues on the same latents for the last steps."
+            "BASIC_PIPE", "A second model that takes over the latents for the last steps."
         ),
         "noise_mask_feather": original_widget(
-            "mask_feather", more="above 0 it opens step by step (differential diffusion)"
+            "mask_feather", more="above 0 the area opens step by step (differential diffusion)"
         ),
-        "scheduler_func_opt": socket("SCHEDULER_FUNC", "Replaces scheduler."),
+        "scheduler_func_opt": socket("SCHEDULER_FUNC", "A schedule to use instead of scheduler."),
     }
 
 

@@ -23,8 +23,9 @@ class RedetailCompare(Node):
     NAME = "Redetail Compare"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "Shows a clip before and after under a divider in the node. Also outputs both side by side, what was changed, "
-        "and how much each of them flickers: the change from frame to frame that remains when motion is taken out."
+        "Shows a clip before and after detailing in the node, with a divider to drag. Also outputs both clips side by "
+        "side, the difference between them, and how much each clip flickers: the change from frame to frame that "
+        "remains when motion is removed."
     )
     SEARCH_ALIASES = ["before after", "side by side", "flicker", "difference"]
     RETURN_TYPES = ("IMAGE", "IMAGE", "IMAGE", "STRING")
@@ -32,8 +33,8 @@ class RedetailCompare(Node):
     OUTPUT_TOOLTIPS = (
         "Every frame before and after, side by side.",
         "The change, amplified; grey means no change.",
-        "One picture: flicker over time, before in blue and after in orange.",
-        "The figures as JSON.",
+        "One picture: a chart of flicker over time, with before in blue and after in orange.",
+        "The flicker figures as JSON.",
     )
     OUTPUT_NODE = True
 
@@ -42,12 +43,16 @@ class RedetailCompare(Node):
         return {
             "required": {
                 "before": socket("IMAGE", "The frames before detailing."),
-                "after": socket("IMAGE", "The frames after detailing: the same number, of the same size or larger."),
-                "amplify": number(4.0, 0.1, 255.0, "How much the difference is amplified.", step=0.1),
+                "after": socket(
+                    "IMAGE", "The frames after detailing: the same number of frames, at the same size or larger."
+                ),
+                "amplify": number(4.0, 0.1, 255.0, "Factor by which the difference is amplified.", step=0.1),
             },
             "optional": {
                 "segs": socket(
-                    "SEGS", "Measures flicker only inside these subjects; the rest of the picture would hide it."
+                    "SEGS",
+                    "Subjects to measure. Flicker is then measured only inside them; the rest of the picture "
+                    "would hide it.",
                 )
             },
         }

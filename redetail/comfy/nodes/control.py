@@ -12,11 +12,14 @@ from redetail.segs import Segs
 
 _SEGS = socket("SEGS", "The segments.")
 _NET = socket("CONTROL_NET", "The ControlNet that is applied to every segment's crop.")
-_STRENGTH = number(1.0, 0.0, 10.0, "How strongly it acts; 0 changes nothing.", step=0.01)
+_STRENGTH = number(1.0, 0.0, 10.0, "Strength of the ControlNet; at 0 it changes nothing.", step=0.01)
 _OPTIONAL = {
-    "segs_preprocessor": socket("SEGS_PREPROCESSOR", "Makes the hint from the crop; without it the crop is the hint."),
+    "segs_preprocessor": socket(
+        "SEGS_PREPROCESSOR", "Makes the hint from the crop; if it is not connected, the crop itself is the hint."
+    ),
     "control_image": socket(
-        "IMAGE", "Hints for whole frames, cut to each segment: one for all frames or one for each."
+        "IMAGE",
+        "Hints for whole frames, one for all frames or one for each; each segment gets the part under its crop.",
     ),
 }
 
@@ -28,7 +31,8 @@ class ImpactControlNetApplySEGS(Node):
     NAME = "ControlNetApply (SEGS)"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Attaches a ControlNet to every segment; the detailer applies it to the scaled crop. Several may be chained."
+        "Attaches a ControlNet to every segment; the detailer applies it to the scaled crop. You can chain several of "
+        "these nodes."
     )
     SEARCH_ALIASES = ["controlnet segs", "controlnet detailer"]
     RETURN_TYPES = ("SEGS",)
@@ -56,8 +60,8 @@ class ImpactControlNetApplyAdvancedSEGS(Node):
     NAME = "ControlNetApplyAdvanced (SEGS)"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Attaches a ControlNet to every segment that acts from start_percent to end_percent of the sampling. "
-        "Several may be chained."
+        "Attaches a ControlNet to every segment. It acts from start_percent to end_percent of the sampling. You can "
+        "chain several of these nodes."
     )
     SEARCH_ALIASES = ["controlnet segs", "controlnet detailer"]
     RETURN_TYPES = ("SEGS",)
@@ -70,10 +74,27 @@ class ImpactControlNetApplyAdvancedSEGS(Node):
                 "segs": _SEGS,
                 "control_net": _NET,
                 "strength": _STRENGTH,
-                "start_percent": number(0.0, 0.0, 1.0, "Where in the sampling it starts to act.", step=0.001),
-                "end_percent": number(1.0, 0.0, 1.0, "Where in the sampling it stops acting.", step=0.001),
+                "start_percent": number(
+                    0.0,
+                    0.0,
+                    1.0,
+                    "Point in the sampling at which the ControlNet starts to act: 0 is the start of sampling, 1 its "
+                    "end.",
+                    step=0.001,
+                ),
+                "end_percent": number(
+                    1.0,
+                    0.0,
+                    1.0,
+                    "Point in the sampling at which the ControlNet stops acting: 0 is the start of sampling, 1 its "
+                    "end.",
+                    step=0.001,
+                ),
             },
-            "optional": {**_OPTIONAL, "vae": socket("VAE", "For ControlNets that take an encoded hint.")},
+            "optional": {
+                **_OPTIONAL,
+                "vae": socket("VAE", "The VAE that encodes the hint, for ControlNets that need an encoded one."),
+            },
         }
 
     @staticmethod

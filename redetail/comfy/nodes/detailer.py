@@ -33,8 +33,8 @@ class SEGSDetailerForAnimateDiff(Node):
     NAME = "SEGSDetailer For AnimateDiff (SEGS/pipe)"
     CATEGORY = "ImpactPack/Detailer"
     DESCRIPTION = (
-        "Crops each segment from all frames, scales it up, re-diffuses the frames together so that nothing flickers, "
-        "and returns the crops as SEGS. Connect SEGSPaste to put them into the frames."
+        "Crops each segment from all frames, scales the crops up, re-diffuses them together to avoid flicker, and "
+        "outputs them as SEGS. Connect SEGSPaste to paste them into the frames."
     )
     SEARCH_ALIASES = ["face detailer video", "adetailer video", "animatediff detailer"]
     RETURN_TYPES = ("SEGS", "IMAGE")
@@ -81,8 +81,8 @@ class DetailerForEachPipeForAnimateDiff(Node):
     NAME = "Detailer For AnimateDiff (SEGS/pipe)"
     CATEGORY = "ImpactPack/Detailer"
     DESCRIPTION = (
-        "Details one segment after the other over all frames together and pastes each into the frames before the next "
-        "is cropped, so that overlapping segments fit together."
+        "Details the segments one after another, each over all frames together. Each segment is pasted into the "
+        "frames before the next one is cropped, so that overlapping segments fit together."
     )
     SEARCH_ALIASES = ["face detailer video", "adetailer video"]
     RETURN_TYPES = ("IMAGE", "SEGS", "BASIC_PIPE", "IMAGE")
@@ -91,7 +91,7 @@ class DetailerForEachPipeForAnimateDiff(Node):
     OUTPUT_TOOLTIPS = (
         "The frames with all segments pasted.",
         "The segments with their detailed crops.",
-        "The pipe from the input.",
+        "The basic_pipe input, unchanged.",
         "Hint images of the segments' ControlNets; one black image if there are none.",
     )
 
@@ -105,7 +105,10 @@ class DetailerForEachPipeForAnimateDiff(Node):
                 "refiner_ratio": refiner_ratio(original_widget),
             },
             "optional": {
-                "detailer_hook": socket("DETAILER_HOOK", "Another pack's hook; its post_paste gets the frames."),
+                "detailer_hook": socket(
+                    "DETAILER_HOOK",
+                    "A hook from another pack; its post_paste gets the frames after each paste and returns them.",
+                ),
                 **refining_inputs(),
             },
         }

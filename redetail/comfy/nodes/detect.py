@@ -17,8 +17,8 @@ class RedetailDetect(Node):
     NAME = "Redetail Detect"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "A face detector that needs no download, for every node that takes a BBOX_DETECTOR. With an image, it also "
-        "outputs the faces in it as SEGS. For a clip use Redetail Track, which finds faces itself."
+        "A face detector that needs no download, for every node that takes a BBOX_DETECTOR. If you connect an image, "
+        "the node also outputs the faces in it as SEGS. For a clip, use Redetail Track, which finds faces itself."
     )
     SEARCH_ALIASES = ["face detector", "bbox detector", "yunet", "find faces"]
     RETURN_TYPES = ("BBOX_DETECTOR", "SEGS")
@@ -32,12 +32,12 @@ class RedetailDetect(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                "threshold": number(0.6, 0.0, 1.0, "Minimum confidence of a face in the image.", step=0.01),
+                "threshold": number(0.6, 0.0, 1.0, "Minimum confidence of a detected face.", step=0.01),
                 "dilation": number(
                     0,
                     -512,
                     512,
-                    "Pixels by which the masks of the faces grow; below 0 they shrink.",
+                    "Number of pixels by which the face masks grow on each side; a negative value shrinks them.",
                     step=1,
                     whole=True,
                 ),
@@ -46,7 +46,7 @@ class RedetailDetect(Node):
                     16,
                     1,
                     MAX_RESOLUTION,
-                    "Leaves out faces whose shorter side is below this, in pixels.",
+                    "Leaves out faces whose shorter side is less than this many pixels.",
                     step=1,
                     whole=True,
                 ),
@@ -54,15 +54,16 @@ class RedetailDetect(Node):
                     768,
                     64,
                     8192,
-                    "Longest side at which a picture is searched, in pixels: less is faster, more finds smaller faces "
-                    "in large pictures.",
+                    "Longest side at which a picture is searched, in pixels: a lower value is faster, a higher one "
+                    "finds smaller faces in large pictures.",
                     step=64,
                     whole=True,
                 ),
             },
             "optional": {
                 "image": socket(
-                    "IMAGE", "One image to find faces in, for the output segs. The output detector does not need it."
+                    "IMAGE",
+                    "One image to find faces in, for the output segs. The output bbox_detector does not need it.",
                 )
             },
         }

@@ -18,16 +18,19 @@ from redetail.comfy.schema import MAX_RESOLUTION, Input, Inputs, Node, choice, n
 from redetail.errors import InputError
 from redetail.segs import Segs
 
-_DETECTOR = socket("BBOX_DETECTOR", "Finds boxes; a detector from any pack works.")
-_IMAGE = socket("IMAGE", "One image; for a clip use Simple Detector for AnimateDiff (SEGS).")
+_DETECTOR = socket("BBOX_DETECTOR", "The detector that finds the boxes; a detector from any pack works.")
+_IMAGE = socket("IMAGE", "One image. For a clip, use Simple Detector for AnimateDiff (SEGS).")
 _OPTIONAL = {
     "sam_model_opt": socket(
-        "SAM_MODEL", "Cuts each box's mask down to the subject; takes precedence over segm_detector_opt."
+        "SAM_MODEL",
+        "A SAM model that cuts each box's mask down to the subject; it takes precedence over segm_detector_opt.",
     ),
-    "segm_detector_opt": socket("SEGM_DETECTOR", "Cuts each box's mask down to what this detector finds."),
+    "segm_detector_opt": socket("SEGM_DETECTOR", "A second detector; each box's mask is cut down to what it finds."),
 }
-_HOOK = socket("DETAILER_HOOK", "Passed to the detector.")
-_POST_DILATION = number(0, -512, 512, "Grows or shrinks the final masks, in pixels.", step=1, whole=True)
+_HOOK = socket("DETAILER_HOOK", "A hook that is passed to the detector.")
+_POST_DILATION = number(
+    0, -512, 512, "How much the final masks grow, in pixels; a negative value shrinks them.", step=1, whole=True
+)
 _FOUND = ("One segment for each subject found.",)
 _PIPE_LENGTH = 14
 
@@ -35,39 +38,64 @@ _PIPE_LENGTH = 14
 def _search_inputs(farthest: int) -> dict[str, Input]:
     """The numbers of the simple detectors; dilations reach ``farthest`` pixels."""
     return {
-        "bbox_threshold": number(0.5, 0.0, 1.0, "Minimum confidence of the detector.", step=0.01),
-        "bbox_dilation": number(0, -farthest, farthest, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
+        "bbox_threshold": number(0.5, 0.0, 1.0, "Minimum confidence of a detection.", step=0.01),
+        "bbox_dilation": number(
+            0,
+            -farthest,
+            farthest,
+            "How much the masks of the boxes grow, in pixels; a negative value shrinks them.",
+            step=1,
+            whole=True,
+        ),
         "crop_factor": widget("crop_factor"),
         "drop_size": number(
             10,
             1,
             MAX_RESOLUTION,
-            "Leaves out subjects whose shorter side is at most this, in pixels.",
+            "Leaves out subjects whose shorter side is this many pixels or fewer.",
             step=1,
             whole=True,
         ),
-        "sub_threshold": number(0.5, 0.0, 1.0, "Minimum confidence of the second model.", step=0.01),
+        "sub_threshold": number(
+            0.5, 0.0, 1.0, "Minimum confidence of the second model (the SAM model or the second detector).", step=0.01
+        ),
         "sub_dilation": number(
-            0, -farthest, farthest, "Grows or shrinks what the second model finds, in pixels.", step=1, whole=True
+            0,
+            -farthest,
+            farthest,
+            "How much the masks of the second model grow, in pixels; a negative value shrinks them.",
+            step=1,
+            whole=True,
         ),
         "sub_bbox_expansion": number(
-            0, 0, 1000, "How much wider than the box the SAM model looks, in pixels on each side.", step=1, whole=True
+            0, 0, 1000, "Number of pixels added on each side to the box that the SAM model gets.", step=1, whole=True
         ),
         "sam_mask_hint_threshold": number(
-            0.7, 0.0, 1.0, "Kept for saved workflows; the SAM model gets the middle of the box as its point.", step=0.01
+            0.7,
+            0.0,
+            1.0,
+            "Has no effect; kept for saved workflows. The SAM model always gets the centre of the box as its point.",
+            step=0.01,
         ),
-    }  # fmt: skip
+    }
 
 
 _LABELLED_SEARCH: dict[str, Input] = {
-    "threshold": number(0.5, 0.0, 1.0, "Minimum confidence of the detector.", step=0.01),
-    "dilation": number(10, -512, 512, "Grows or shrinks the boxes, in pixels.", step=1, whole=True),
+    "threshold": number(0.5, 0.0, 1.0, "Minimum confidence of a detection.", step=0.01),
+    "dilation": number(
+        10,
+        -512,
+        512,
+        "How much the masks of the boxes grow, in pixels; a negative value shrinks them.",
+        step=1,
+        whole=True,
+    ),
     "crop_factor": widget("crop_factor"),
     "drop_size": number(
         10,
         1,
         MAX_RESOLUTION,
-        "Leaves out subjects whose shorter side is at most this, in pixels.",
+        "Leaves out subjects whose shorter side is this many pixels or fewer.",
         step=1,
         whole=True,
     ),
@@ -86,7 +114,10 @@ class BboxDetectorSEGS(Node):
     ID = "BboxDetectorSEGS"
     NAME = "BBOX Detector (SEGS)"
     CATEGORY = "ImpactPack/Detector"
-    DESCRIPTION = "Finds subjects in one image and makes a segment of each; if you name classes, only of those."
+    DESCRIPTION = (
+        "Finds subjects in one image and makes a segment for each of them, or only for subjects of the classes that "
+        "you name."
+    )
     SEARCH_ALIASES = ["detect faces", "bbox detector"]
     RETURN_TYPES = ("SEGS",)
     OUTPUT_TOOLTIPS = _FOUND
@@ -121,8 +152,8 @@ class SegmDetectorSEGS(Node):
     NAME = "SEGM Detector (SEGS)"
     CATEGORY = "ImpactPack/Detector"
     DESCRIPTION = (
-        "Finds subjects and their outlines in one image and makes a segment of each; if you name classes, only of "
-        "those."
+        "Finds subjects and their outlines in one image and makes a segment for each of them, or only for subjects of "
+        "the classes that you name."
     )
     SEARCH_ALIASES = ["segm detector", "segment subject"]
     RETURN_TYPES = ("SEGS",)
@@ -130,7 +161,9 @@ class SegmDetectorSEGS(Node):
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
-        detector = socket("SEGM_DETECTOR", "Finds subjects with their masks; a detector from any pack works.")
+        detector = socket(
+            "SEGM_DETECTOR", "The detector that finds subjects and their masks; a detector from any pack works."
+        )
         return {
             "required": {"segm_detector": detector, "image": _IMAGE, **_LABELLED_SEARCH},
             "optional": {"detailer_hook": _HOOK},
@@ -158,7 +191,10 @@ class ImpactSimpleDetectorSEGS(Node):
     ID = "ImpactSimpleDetectorSEGS"
     NAME = "Simple Detector (SEGS)"
     CATEGORY = "ImpactPack/Detector"
-    DESCRIPTION = "Finds subjects in one image; a SAM model or a second detector cuts their masks down to the subject."
+    DESCRIPTION = (
+        "Finds subjects in one image. A SAM model or a second detector can cut the masks down to the subjects "
+        "themselves."
+    )
     SEARCH_ALIASES = ["detect faces", "segment subject"]
     RETURN_TYPES = ("SEGS",)
     OUTPUT_TOOLTIPS = _FOUND
@@ -216,8 +252,8 @@ class ImpactSimpleDetectorSEGSForAD(Node):
     NAME = "Simple Detector for AnimateDiff (SEGS)"
     CATEGORY = "ImpactPack/Detector"
     DESCRIPTION = (
-        "Finds subjects in every frame of a clip. Each segment has one crop for the whole clip, and one mask for all "
-        "frames or one for each."
+        "Finds subjects in every frame of a clip. Each segment has one crop for the whole clip, and either one mask "
+        "for all frames or one for each frame."
     )
     SEARCH_ALIASES = ["detect faces in video", "animatediff detector"]
     RETURN_TYPES = ("SEGS",)
@@ -234,12 +270,12 @@ class ImpactSimpleDetectorSEGSForAD(Node):
             "optional": {
                 "masking_mode": choice(
                     MASKING_MODES,
-                    "Pivot SEGS: one mask for all frames. Combine neighboring frames: each frame's mask and that of "
-                    "the frame before. Don't combine: each frame's own mask.",
+                    "Pivot SEGS: one mask for all frames. Combine neighboring frames: each frame's mask, united with "
+                    "the mask of the previous frame. Don't combine: each frame's own mask.",
                 ),
                 "segs_pivot": choice(
                     SEGS_PIVOTS,
-                    "Where the crops are: around the masks of all frames together, or around those of the first frame.",
+                    "What the crops surround: the masks of all frames together, or those of the first frame.",
                 ),
                 **_OPTIONAL,
             },

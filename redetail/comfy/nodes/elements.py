@@ -23,8 +23,8 @@ class ImpactEditSegElt(Node):
     NAME = "Edit SEG_ELT"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Replaces the connected parts of one segment. A tracked one stays tracked if only confidence, label or "
-        "ControlNet is replaced."
+        "Replaces those parts of one segment whose inputs are connected. A tracked segment stays tracked if you "
+        "replace only its confidence, label or ControlNet."
     )
     SEARCH_ALIASES = ["change segment", "replace mask"]
     RETURN_TYPES = ("SEG_ELT",)
@@ -34,17 +34,17 @@ class ImpactEditSegElt(Node):
     def INPUT_TYPES(cls) -> Inputs:
         confidence: Input = (
             "FLOAT",
-            {"min": 0, "max": 1.0, "step": 0.1, "forceInput": True, "tooltip": "Confidence of its detector, 0 to 1."},
+            {"min": 0, "max": 1.0, "step": 0.1, "forceInput": True, "tooltip": "The new confidence, 0 to 1."},
         )
-        label: Input = ("STRING", {"multiline": False, "forceInput": True, "tooltip": "What it is."})
+        label: Input = ("STRING", {"multiline": False, "forceInput": True, "tooltip": "The new label, such as face."})
         return {
             "required": {"seg_elt": _SEG},
             "optional": {
-                "cropped_image_opt": socket("IMAGE", "Its pictures: one for all frames, or one for each."),
-                "cropped_mask_opt": socket("MASK", "Its mask: one for all frames, or one for each."),
-                "crop_region_opt": socket("SEG_ELT_crop_region", "Its crop: x1, y1, x2, y2 in pixels."),
-                "bbox_opt": socket("SEG_ELT_bbox", "The subject's box: x1, y1, x2, y2 in pixels."),
-                "control_net_wrapper_opt": socket("SEG_ELT_control_net_wrapper", "Its ControlNet."),
+                "cropped_image_opt": socket("IMAGE", "The new pictures: one for all frames, or one for each."),
+                "cropped_mask_opt": socket("MASK", "The new mask: one for all frames, or one for each."),
+                "crop_region_opt": socket("SEG_ELT_crop_region", "The new crop region: x1, y1, x2, y2 in pixels."),
+                "bbox_opt": socket("SEG_ELT_bbox", "The new box of the subject: x1, y1, x2, y2 in pixels."),
+                "control_net_wrapper_opt": socket("SEG_ELT_control_net_wrapper", "The new ControlNet."),
                 "confidence_opt": confidence,
                 "label_opt": label,
             },
@@ -86,7 +86,7 @@ class ImpactDilateMaskSegElt(Node):
     ID = "ImpactDilate_Mask_SEG_ELT"
     NAME = "Dilate Mask (SEG_ELT)"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Grows the mask of one segment inside its crop, or shrinks it. A tracked segment stays tracked."
+    DESCRIPTION = "Grows or shrinks the mask of one segment inside its crop. A tracked segment stays tracked."
     SEARCH_ALIASES = ["grow mask", "erode mask"]
     RETURN_TYPES = ("SEG_ELT",)
     OUTPUT_TOOLTIPS = ("The segment with its new mask.",)
@@ -117,8 +117,8 @@ class ImpactScaleByBBoxSegElt(Node):
     NAME = "ScaleBy BBOX (SEG_ELT)"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Scales the bbox of one segment about its centre; the mask is cut off there. The crop stays as it is, and a "
-        "tracked segment stays tracked."
+        "Scales the bbox of one segment about its centre and clears the mask outside the new bbox. The crop stays as "
+        "it is, and a tracked segment stays tracked."
     )
     SEARCH_ALIASES = ["scale box", "shrink box"]
     RETURN_TYPES = ("SEG_ELT",)
@@ -129,7 +129,7 @@ class ImpactScaleByBBoxSegElt(Node):
         return {
             "required": {
                 "seg": _SEG,
-                "scale_by": number(1.0, 0.01, 8.0, "Factor by which the bbox grows.", step=0.01),
+                "scale_by": number(1.0, 0.01, 8.0, "Factor by which the bbox is scaled.", step=0.01),
             }
         }
 

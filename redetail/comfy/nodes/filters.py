@@ -34,20 +34,23 @@ class ImpactSEGSLabelFilter(Node):
     SEARCH_ALIASES = ["filter segments", "select label"]
     RETURN_TYPES = _FILTERED
     RETURN_NAMES = _FILTERED_NAMES
-    OUTPUT_TOOLTIPS = ("The segments with one of the labels.", "All others.")
+    OUTPUT_TOOLTIPS = ("The segments with one of the labels.", "All other segments.")
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
                 "segs": _SEGS,
-                "preset": choice(PRESETS, "Choosing a label here adds it to labels; it has no other effect."),
+                "preset": choice(PRESETS, "Choosing a label here adds it to labels; this list has no other effect."),
                 "labels": text(
-                    None, "Labels to keep, separated by commas, or all. eyes, eyebrows and pupils mean both sides.",
-                    multiline=True, placeholder="List the types of segments to be allowed, separated by commas",
+                    None,
+                    'Labels to keep, separated by commas, or "all". The labels "eyes", "eyebrows" and "pupils" '
+                    "mean both sides.",
+                    multiline=True,
+                    placeholder="List the types of segments to be allowed, separated by commas",
                 ),
             }
-        }  # fmt: skip
+        }
 
     @staticmethod
     def doit(segs: Any, preset: str, labels: str) -> tuple[Segs, Segs]:
@@ -63,13 +66,13 @@ class ImpactSEGSRangeFilter(Node):
     NAME = "SEGS Filter (range)"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Keeps the segments whose crop or confidence measures inside a range, or outside it. The crop of a "
-        "tracked segment is its window, at its mean position."
+        "Measures the crop or the confidence of each segment and keeps the segments whose value is inside a range, or "
+        "outside it. For a tracked segment, the crop is its window at its mean position."
     )
     SEARCH_ALIASES = ["filter segments", "filter by size", "filter by confidence"]
     RETURN_TYPES = _FILTERED
     RETURN_NAMES = _FILTERED_NAMES
-    OUTPUT_TOOLTIPS = ("The segments that meet the condition.", "All others.")
+    OUTPUT_TOOLTIPS = ("The segments that meet the condition.", "All other segments.")
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -78,11 +81,12 @@ class ImpactSEGSRangeFilter(Node):
                 "segs": _SEGS,
                 "target": choice(
                     tuple(RANGE_MEASURES),
-                    "What is measured, in pixels. length_percent: the longer side as a percentage of the shorter one.",
+                    "What is measured. Sizes and positions are in pixels; length_percent is the longer side as a "
+                    "percentage of the shorter one.",
                 ),
                 "mode": toggle(
                     True,
-                    "Keep what lies inside the range, ends included, or what lies outside it.",
+                    "Whether to keep the segments inside the range, including its ends, or those outside it.",
                     "inside",
                     "outside",
                 ),
@@ -107,8 +111,8 @@ class ImpactSEGSOrderedFilter(Node):
     NAME = "SEGS Filter (ordered)"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Sorts the segments and takes some of them, for instance the largest. The crop of a tracked segment is its "
-        "window, at its mean position."
+        "Sorts the segments and takes some of them, for example the largest. For a tracked segment, the crop is its "
+        "window at its mean position."
     )
     SEARCH_ALIASES = ["sort segments", "largest segment", "filter segments"]
     RETURN_TYPES = _FILTERED
@@ -120,10 +124,15 @@ class ImpactSEGSOrderedFilter(Node):
         return {
             "required": {
                 "segs": _SEGS,
-                "target": choice(tuple(ORDER_MEASURES), "What to sort by: the crop in pixels, or the confidence."),
-                "order": toggle(True, "The largest value first, or the smallest.", "descending", "ascending"),
-                "take_start": _count(0, "How many are skipped at the start of the list."),
-                "take_count": _count(1, "How many are taken."),
+                "target": choice(
+                    tuple(ORDER_MEASURES),
+                    "What to sort by: the size or position of the crop, in pixels, or the confidence.",
+                ),
+                "order": toggle(
+                    True, "Whether the largest or the smallest value comes first.", "descending", "ascending"
+                ),
+                "take_start": _count(0, "How many segments to skip at the start of the sorted list."),
+                "take_count": _count(1, "How many segments to take."),
             }
         }
 
@@ -145,7 +154,8 @@ class ImpactSEGSLabelAssign(Node):
     NAME = "SEGS Assign (label)"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Gives the segments new labels, in order. If there are fewer labels than segments, the rest keep theirs."
+        "Gives the segments new labels, in order. If there are fewer labels than segments, the remaining segments "
+        "keep their labels."
     )
     SEARCH_ALIASES = ["rename segments", "label segments"]
     RETURN_TYPES = ("SEGS",)
@@ -158,11 +168,13 @@ class ImpactSEGSLabelAssign(Node):
             "required": {
                 "segs": _SEGS,
                 "labels": text(
-                    None, "One label for each segment, separated by commas.", multiline=True,
+                    None,
+                    "One label for each segment, separated by commas.",
+                    multiline=True,
                     placeholder="List the label to be assigned in order of segs, separated by commas",
                 ),
             }
-        }  # fmt: skip
+        }
 
     @staticmethod
     def doit(segs: Any, labels: str) -> tuple[Segs]:
@@ -181,7 +193,9 @@ class ImpactSEGSPicker(Node):
     ID = "ImpactSEGSPicker"
     NAME = "Picker (SEGS)"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Keeps the segments with the given numbers, counted from 1. SEGSPreview shows all of them in order."
+    DESCRIPTION = (
+        "Keeps the segments with the given numbers, counted from 1. SEGSPreview shows the segments in the same order."
+    )
     SEARCH_ALIASES = ["pick segments", "choose face"]
     RETURN_TYPES = ("SEGS",)
     OUTPUT_TOOLTIPS = ("The segments that were picked.",)
@@ -189,13 +203,18 @@ class ImpactSEGSPicker(Node):
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
         picks = text(
-            None, "Numbers of the segments to keep, separated by commas.", multiline=True,
+            None,
+            "Numbers of the segments to keep, separated by commas.",
+            multiline=True,
             hints={"dynamicPrompts": False, "pysssss.autocomplete": False},
-        )  # fmt: skip
+        )
         return {
             "required": {"picks": picks, "segs": _SEGS},
             "optional": {
-                "fallback_image_opt": socket("IMAGE", "Segments that were made at another size are scaled to this one.")
+                "fallback_image_opt": socket(
+                    "IMAGE",
+                    "Segments that were made for an image of another size are scaled to the size of this image.",
+                )
             },
         }
 

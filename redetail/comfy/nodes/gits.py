@@ -37,18 +37,20 @@ class GITSSchedulerFuncProvider(Node):
     ID = "GITSSchedulerFuncProvider"
     NAME = "GITSScheduler Func Provider"
     CATEGORY = "ImpactPack/sampling"
-    DESCRIPTION = "Gives a detailer the GITS schedule, which needs few steps. Made for Stable Diffusion 1.5."
+    DESCRIPTION = "Gives a detailer the GITS schedule, which needs few steps and is made for Stable Diffusion 1.5."
     SEARCH_ALIASES = ["gits schedule", "scheduler function"]
     RETURN_TYPES = ("SCHEDULER_FUNC",)
-    OUTPUT_TOOLTIPS = ("For the scheduler_func_opt input of a detailer.",)
+    OUTPUT_TOOLTIPS = ("The schedule, for the scheduler_func_opt input of a detailer.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                "coeff": number(1.2, 0.8, 1.5, "Which of the published schedules, from 0.80 to 1.50.", step=0.05),
+                "coeff": number(
+                    1.2, 0.8, 1.5, "Coefficient of the published schedule to use, from 0.80 to 1.50.", step=0.05
+                ),
                 "denoise": number(
-                    1.0, 0.0, 1.0, "Share of the steps to keep, counted from the last; 0 keeps none.", step=0.01
+                    1.0, 0.0, 1.0, "Share of the steps to keep, counted from the end; 0 keeps none.", step=0.01
                 ),
             }
         }

@@ -28,7 +28,7 @@ class ImpactDilateMaskInSEGS(Node):
     ID = "ImpactDilateMaskInSEGS"
     NAME = "Dilate Mask (SEGS)"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Grows the masks of all segments inside their crops, or shrinks them. Tracked segments stay tracked."
+    DESCRIPTION = "Grows or shrinks the masks of all segments inside their crops. Tracked segments stay tracked."
     SEARCH_ALIASES = ["grow mask", "erode mask", "expand mask"]
     RETURN_TYPES = ("SEGS",)
     OUTPUT_TOOLTIPS = ("The segments with their new masks.",)
@@ -39,11 +39,15 @@ class ImpactDilateMaskInSEGS(Node):
             "required": {
                 "segs": _SEGS,
                 "dilation": number(
-                    10, -512, 512, "Side of the square that masks are grown by, in pixels; below 0 they shrink.",
-                    step=1, whole=True,
+                    10,
+                    -512,
+                    512,
+                    "Side of the square kernel that grows the masks, in pixels; a negative value shrinks the masks.",
+                    step=1,
+                    whole=True,
                 ),
             }
-        }  # fmt: skip
+        }
 
     @staticmethod
     def doit(segs: Any, dilation: int) -> tuple[Segs]:
@@ -69,12 +73,16 @@ class ImpactGaussianBlurMaskInSEGS(Node):
             "required": {
                 "segs": _SEGS,
                 "kernel_size": number(
-                    10, 0, 100, "Reach of the blur in pixels, less where the crop is smaller; 0 blurs nothing.",
-                    step=1, whole=True,
+                    10,
+                    0,
+                    100,
+                    "Reach of the blur, in pixels; in small crops the blur reaches less far. 0 blurs nothing.",
+                    step=1,
+                    whole=True,
                 ),
                 "sigma": number(10.0, 0.1, 100.0, "Standard deviation of the blur, in pixels.", step=0.1),
             }
-        }  # fmt: skip
+        }
 
     @staticmethod
     def doit(segs: Any, kernel_size: int, sigma: float) -> tuple[Segs]:
@@ -90,7 +98,7 @@ class ImpactSegsAndMask(Node):
     NAME = "Pixelwise(SEGS & MASK)"
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
-        "Cuts the mask of every segment down to a mask of the whole picture. Segments stay where they are but lose "
+        "Intersects the mask of every segment with a mask of the whole picture. Segments stay where they are but lose "
         "their ControlNet; tracked segments stay tracked."
     )
     SEARCH_ALIASES = ["intersect mask", "limit segments"]
@@ -121,8 +129,9 @@ class ImpactSegsAndMaskForEach(Node):
     NAME = "Pixelwise(SEGS & MASKS ForEach)"
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
-        "Cuts the mask of each segment down to a mask of the whole picture: the first segment to the first mask, and "
-        "so on, in all frames. Segments beyond the last mask are left out; all lose their ControlNet."
+        "Intersects the mask of each segment, in all frames, with its own mask of the whole picture: the first "
+        "segment with the first mask, and so on. Segments beyond the last mask are left out; the others lose their "
+        "ControlNet."
     )
     SEARCH_ALIASES = ["intersect masks", "limit segments"]
     RETURN_TYPES = ("SEGS",)
@@ -157,13 +166,13 @@ class ImpactSEGSToMaskList(Node):
     NAME = "SEGS to Mask List"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Outputs the mask of every segment on the whole picture as a list. A segment with a mask for each frame adds "
-        "all of them, one after the other."
+        "Outputs the masks of all segments as a list of masks of the whole picture. A segment with a mask for each "
+        "frame adds all its masks, one after another."
     )
     SEARCH_ALIASES = ["segments to masks"]
     RETURN_TYPES = ("MASK",)
     OUTPUT_IS_LIST = (True,)
-    OUTPUT_TOOLTIPS = ("The masks one by one; a black one if there is no segment.",)
+    OUTPUT_TOOLTIPS = ("The masks, one by one; a single black mask if there are no segments.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -182,12 +191,12 @@ class ImpactSEGSToMaskBatch(Node):
     NAME = "SEGS to Mask Batch"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Outputs the mask of every segment on the whole picture as one batch. A segment with a mask for each frame "
-        "adds all of them, one after the other."
+        "Outputs the masks of all segments as a batch of masks of the whole picture. A segment with a mask for each "
+        "frame adds all its masks, one after another."
     )
     SEARCH_ALIASES = ["segments to masks"]
     RETURN_TYPES = ("MASK",)
-    OUTPUT_TOOLTIPS = ("All masks; a black one if there is no segment.",)
+    OUTPUT_TOOLTIPS = ("All masks; a single black mask if there are no segments.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -206,12 +215,13 @@ class ImpactSEGSMerge(Node):
     NAME = "SEGS Merge"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Makes one segment around all segments, with their united masks: one for each frame if any segment has that. "
-        "Its crop does not move, even if all segments are tracked."
+        "Merges all segments into one. The merged crop contains all their crops, and the merged mask is the union of "
+        "their masks, with one mask for each frame if any segment has that. The merged crop does not move, even if "
+        "all segments are tracked."
     )
     SEARCH_ALIASES = ["unite segments", "combine segments"]
     RETURN_TYPES = ("SEGS",)
-    OUTPUT_TOOLTIPS = ("One segment, labelled merged; none if there was none.",)
+    OUTPUT_TOOLTIPS = ("One segment, labelled merged; no segment if there were none.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:

@@ -20,21 +20,24 @@ def _inputs(mask: Input) -> Inputs:
         "required": {
             "mask": mask,
             "combined": toggle(
-                False, "Make one segment of everything masked instead of one for each connected part.", "True", "False"
+                False,
+                "Make one segment from everything that is masked instead of one from each connected part.",
+                "True",
+                "False",
             ),
             "crop_factor": widget("crop_factor"),
-            "bbox_fill": toggle(False, "Mask the whole box of the part.", "enabled", "disabled"),
+            "bbox_fill": toggle(False, "Mask the whole box around each part.", "enabled", "disabled"),
             "drop_size": number(
                 10,
                 1,
                 MAX_RESOLUTION,
-                "Leaves out parts whose shorter side is at most this, in pixels.",
+                "Leaves out parts whose shorter side is this many pixels or fewer.",
                 step=1,
                 whole=True,
             ),
-            "contour_fill": toggle(False, "Fill holes and soft edges of the part.", "enabled", "disabled"),
+            "contour_fill": toggle(False, "Fill the holes and soft edges of each part.", "enabled", "disabled"),
         }
-    }  # fmt: skip
+    }
 
 
 class MaskToSEGS(Node):
@@ -43,14 +46,17 @@ class MaskToSEGS(Node):
     ID = "MaskToSEGS"
     NAME = "MASK to SEGS"
     CATEGORY = "ImpactPack/Operation"
-    DESCRIPTION = "Makes a segment of every connected part of a mask. Several masks give the segments of each in turn."
+    DESCRIPTION = (
+        "Makes a segment from every connected part of a mask. If there are several masks, the node outputs the "
+        "segments of the first mask, then those of the second, and so on."
+    )
     SEARCH_ALIASES = ["mask to segments"]
     RETURN_TYPES = ("SEGS",)
     OUTPUT_TOOLTIPS = ("One segment for each part, labelled A.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
-        return _inputs(socket("MASK", "What to make segments of."))
+        return _inputs(socket("MASK", "The mask, or masks, to make segments from."))
 
     @staticmethod
     def doit(
@@ -74,12 +80,12 @@ class MaskToSEGSForAnimateDiff(Node):
     NAME = "MASK to SEGS for AnimateDiff"
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
-        "Makes segments of a clip's masks: parts that overlap from frame to frame are one segment, whose crop stays "
-        "where it is and whose mask moves. Give one mask for each frame, or one for all."
+        "Makes segments from the masks of a clip. Parts that overlap from frame to frame become one segment with a "
+        "fixed crop and a moving mask. Connect one mask for each frame, or one for all frames."
     )
     SEARCH_ALIASES = ["mask to segments", "animated mask"]
     RETURN_TYPES = ("SEGS",)
-    OUTPUT_TOOLTIPS = ("One segment for each part of the united masks, with a mask for every frame.",)
+    OUTPUT_TOOLTIPS = ("One segment for each connected part of the united masks, with a mask for every frame.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -107,12 +113,12 @@ class SegsToCombinedMask(Node):
     NAME = "SEGS to MASK (combined)"
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
-        "Unites the masks of all segments on the whole picture; segments with a mask for each frame give a mask "
-        "for each frame."
+        "Unites the masks of all segments into a mask of the whole picture. If any segment has a mask for each frame, "
+        "so does the output."
     )
     SEARCH_ALIASES = ["segments to mask"]
     RETURN_TYPES = ("MASK",)
-    OUTPUT_TOOLTIPS = ("The largest value that any segment has at each pixel.",)
+    OUTPUT_TOOLTIPS = ("The united mask: at each pixel, the largest value in the mask of any segment.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:

@@ -19,8 +19,8 @@ class SEGSPaste(Node):
     NAME = "SEGSPaste"
     CATEGORY = "ImpactPack/Detailer"
     DESCRIPTION = (
-        "Blends each segment's crops into the frames under its softened mask. Pixels outside do not change; "
-        "segments without crops are skipped."
+        "Blends each segment's crops into the frames through the segment's softened mask. Pixels outside the mask do "
+        "not change; segments without crops are skipped."
     )
     SEARCH_ALIASES = ["paste segments", "paste detailed crops"]
     RETURN_TYPES = ("IMAGE",)
@@ -30,7 +30,7 @@ class SEGSPaste(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                "image": socket("IMAGE", "The frames to paste into; they are not changed themselves."),
+                "image": socket("IMAGE", "The frames to paste into; the node changes a copy of them."),
                 "segs": socket("SEGS", "Detailed segments: one crop for each frame."),
                 "feather": original_widget("paste_feather"),
                 "alpha": number(255, 0, 255, "Opacity of the crops; 255 is fully opaque.", step=1, whole=True),

@@ -30,15 +30,15 @@ class RedetailPick(Node):
     NAME = "Redetail Pick"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "Shows every subject as a thumbnail and keeps those that you click, in the order of your clicks. The choice is "
-        "saved in the workflow by name. With a picture of a person it keeps only that person."
+        "Shows every subject as a thumbnail and keeps the subjects that you click, in the order of your clicks. Their "
+        "names are saved in the workflow. If you connect a picture of a person, the node keeps only that person."
     )
     SEARCH_ALIASES = ["choose faces", "select subject", "pick face", "filter segments", "reference face"]
     RETURN_TYPES = ("SEGS", "SEGS")
     RETURN_NAMES = ("segs", "rest")
     OUTPUT_TOOLTIPS = (
-        "The chosen subjects, in the order in which they are named. Tracked ones stay tracked.",
-        "All others, in the order in which they came.",
+        "The chosen subjects, in the order of their names in choice. Tracked subjects stay tracked.",
+        "All other subjects, in their original order.",
     )
     OUTPUT_NODE = True
 
@@ -47,19 +47,19 @@ class RedetailPick(Node):
         return {
             "required": {
                 "image_frames": socket("IMAGE", "All frames of the clip; thumbnails are cut from them."),
-                "segs": socket("SEGS", "Subjects to choose from: those of Redetail Track or of any detector."),
+                "segs": socket("SEGS", "Subjects to choose from, made by Redetail Track or by any detector."),
                 "choice": text(
                     "",
-                    "Names of the subjects to keep, separated by commas; empty keeps all. A click on a thumbnail "
-                    "adds its name or takes it away.",
+                    "Names of the subjects to keep, separated by commas; empty keeps all. Clicking a thumbnail adds "
+                    "or removes its name.",
                     placeholder="all subjects",
                 ),
             },
             "optional": {
                 "reference": socket(
                     "IMAGE",
-                    "A picture of the person to keep; several pictures keep several people. Only subjects whom it "
-                    "shows can be chosen.",
+                    "A picture of the person to keep; several pictures keep several people. You can then choose only "
+                    "from the people in these pictures.",
                 ),
             },
         }

@@ -27,9 +27,9 @@ class ToBasicPipe(Node):
             "required": {
                 "model": socket("MODEL", "The diffusion model, with its motion model if it has one."),
                 "clip": socket("CLIP", "The text encoder."),
-                "vae": socket("VAE", "Encodes and decodes the pictures."),
-                "positive": socket("CONDITIONING", "What to paint."),
-                "negative": socket("CONDITIONING", "What not to paint."),
+                "vae": socket("VAE", "The VAE, which encodes and decodes the pictures."),
+                "positive": socket("CONDITIONING", "The prompt: what to paint."),
+                "negative": socket("CONDITIONING", "The negative prompt: what not to paint."),
             }
         }
 
@@ -49,7 +49,13 @@ class FromBasicPipe(Node):
     SEARCH_ALIASES = ["basic pipe", "unbundle model"]
     RETURN_TYPES = ("MODEL", "CLIP", "VAE", "CONDITIONING", "CONDITIONING")
     RETURN_NAMES = ("model", "clip", "vae", "positive", "negative")
-    OUTPUT_TOOLTIPS = ("The diffusion model.", "The text encoder.", "The VAE.", "What to paint.", "What not to paint.")
+    OUTPUT_TOOLTIPS = (
+        "The diffusion model.",
+        "The text encoder.",
+        "The VAE.",
+        ("The prompt: what to paint."),
+        "The negative prompt: what not to paint.",
+    )
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:

@@ -11,7 +11,7 @@ from redetail.comfy.convert import image_frames, segs_from
 from redetail.comfy.schema import Inputs, Node, number, socket, toggle
 from redetail.comfy.stills import SavedImage, Still, black_square, save_preview, still_of
 
-_FALLBACK = socket("IMAGE", "Frames that the crop is cut from where a segment carries no picture.")
+_FALLBACK = socket("IMAGE", "Frames from which the crop of a segment is cut if the segment carries no picture.")
 
 Shown = dict[str, Any]
 """What an output node gives back: what the front end shows under ``ui``, the outputs under ``result``."""
@@ -23,11 +23,11 @@ class SEGSPreview(Node):
     ID = "SEGSPreview"
     NAME = "SEGSPreview"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Shows every segment's crops, and in alpha mode how far its mask covers them."
+    DESCRIPTION = "Shows the crops of every segment. Alpha mode fades what is outside the segment's mask."
     SEARCH_ALIASES = ["preview segments", "show segments"]
     RETURN_TYPES = ("IMAGE",)
     OUTPUT_IS_LIST = (True,)
-    OUTPUT_TOOLTIPS = ("The crops of each segment that has some; in alpha mode times its mask.",)
+    OUTPUT_TOOLTIPS = ("The crops of each segment that has any; in alpha mode, multiplied by the segment's mask.",)
     OUTPUT_NODE = True
 
     @classmethod
@@ -36,7 +36,7 @@ class SEGSPreview(Node):
             "required": {
                 "segs": socket("SEGS", "The segments to show."),
                 "alpha_mode": toggle(True, "Fade what is outside the mask.", "enable", "disable"),
-                "min_alpha": number(0.2, 0.0, 1.0, "Opacity outside the mask.", step=0.01),
+                "min_alpha": number(0.2, 0.0, 1.0, "Opacity outside the mask in alpha mode.", step=0.01),
             },
             "optional": {"fallback_image_opt": _FALLBACK},
         }
@@ -60,11 +60,11 @@ class SEGSPreviewCNet(Node):
     ID = "SEGSPreviewCNet"
     NAME = "SEGSPreview (CNET Image)"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Shows the hint image of every segment's ControlNet; a black square if there is none."
+    DESCRIPTION = "Shows the hint image of every segment's ControlNet, or a black square for a segment without one."
     SEARCH_ALIASES = ["preview controlnet"]
     RETURN_TYPES = ("IMAGE",)
     OUTPUT_IS_LIST = (True,)
-    OUTPUT_TOOLTIPS = ("The hint images of the segments that have one.",)
+    OUTPUT_TOOLTIPS = ("The hint images of those segments that have one.",)
     OUTPUT_NODE = True
 
     @classmethod
@@ -85,7 +85,9 @@ class SEGSToImageList(Node):
     ID = "SEGSToImageList"
     NAME = "SEGSToImageList"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Outputs every segment's crops as a list of images; a black square if there is nothing to show."
+    DESCRIPTION = (
+        "Outputs the crops of every segment as a list of images, with a black square for a segment that has none."
+    )
     SEARCH_ALIASES = ["segments to images"]
     RETURN_TYPES = ("IMAGE",)
     OUTPUT_IS_LIST = (True,)

@@ -36,9 +36,9 @@ class RedetailDetailer(Node):
     NAME = "Redetail Detailer"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "Re-diffuses each subject over all its frames together, in a crop that follows it. With a basic_pipe it uses "
-        "your model; without one, the small restoration model that comes with redetail, which needs no checkpoint. "
-        "Connect Redetail Paste to put the result into the frames."
+        "Re-diffuses all frames of each subject together, in a crop that follows the subject. If you connect a "
+        "basic_pipe, the node uses your model; otherwise it uses the small restoration model that comes with redetail "
+        "and needs no checkpoint. Connect Redetail Paste to paste the result into the frames."
     )
     SEARCH_ALIASES = ["face detailer video", "adetailer video", "restore faces", "video face restoration"]
     RETURN_TYPES = ("SEGS", "IMAGE")
@@ -59,8 +59,8 @@ class RedetailDetailer(Node):
                 "color_match": widget("color_match"),
                 "bundled_settings": toggle(
                     True,
-                    "Only without a basic_pipe: sample the bundled model as its card says (in one step; the seed is "
-                    "the only widget that counts), or as set in this node.",
+                    "Applies only without a basic_pipe: whether to sample the bundled model in one step, as its model "
+                    "card says (of the settings above, only seed then has an effect), or as set in this node.",
                     "the bundled model's own",
                     "as set here",
                 ),
@@ -68,14 +68,16 @@ class RedetailDetailer(Node):
             "optional": {
                 "basic_pipe": socket(
                     "BASIC_PIPE",
-                    "Model (with its motion model), CLIP, VAE and prompts; without it the bundled model runs.",
+                    "Model (with its motion model), CLIP, VAE and prompts; if it is not connected, the bundled model "
+                    "runs.",
                 ),
                 "refiner_basic_pipe_opt": refining_inputs()["refiner_basic_pipe_opt"],
                 "scheduler_func_opt": refining_inputs()["scheduler_func_opt"],
                 "subjects": text(
                     "",
-                    "Settings for single subjects, as [[subject]] tables of a job file: track (number or name, as "
-                    "in Redetail Pick), then prompt, denoise, seed or other settings, or skip = true.",
+                    "Settings for individual subjects, in [[subject]] tables as in a job file: track (the subject's "
+                    "number, or its name as in Redetail Pick), then prompt, denoise, seed or other settings, or skip "
+                    "= true.",
                     multiline=True,
                     placeholder=SUBJECTS,
                 ),
@@ -116,9 +118,9 @@ class RedetailPaste(Node):
     NAME = "Redetail Paste"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "Pastes what the detailer changed back into the frames, under the subject's softened mask. Everything else "
-        "stays the same, bit for bit. Segments from other packs are blended as usual. The new frames can be larger "
-        "than the clip."
+        "Pastes the detailer's changes into the frames through the softened mask of each subject. Everything else "
+        "stays the same, bit for bit. Segments from other packs are blended as in SEGSPaste. The new frames can be "
+        "larger than those of the clip."
     )
     SEARCH_ALIASES = ["paste segments", "paste detailed crops"]
     RETURN_TYPES = ("IMAGE",)
@@ -129,11 +131,15 @@ class RedetailPaste(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                "image_frames": socket("IMAGE", "The frames to paste into; they are not changed themselves."),
-                "segs": socket("SEGS", "Detailed subjects. Those without crops are skipped."),
+                "image_frames": socket("IMAGE", "The frames to paste into; the node changes a copy of them."),
+                "segs": socket("SEGS", "The detailed subjects; subjects without crops are skipped."),
                 "feather": widget("paste_feather"),
                 "strength": number(
-                    1.0, 0.0, 1.0, "How much of the change shows: 0 keeps the clip, 1 shows all of it.", step=0.01
+                    1.0,
+                    0.0,
+                    1.0,
+                    "How much of the change shows: 0 keeps the clip as it is, 1 shows the full change.",
+                    step=0.01,
                 ),
             },
             "optional": {
@@ -141,8 +147,8 @@ class RedetailPaste(Node):
                     1.0,
                     1.0,
                     MAX_RESOLUTION,
-                    "Size of the new frames: a factor from 1 to 8, or from 16 on their height in pixels. "
-                    "Subjects keep the detail that the detailer gave them.",
+                    "Size of the new frames: a factor (1 to 8) or a height in pixels (16 or more). Subjects keep the "
+                    "detail that the detailer gave them.",
                     step=0.5,
                 ),
             },

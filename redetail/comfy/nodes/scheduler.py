@@ -18,13 +18,14 @@ class RedetailScheduler(Node):
     NAME = "Redetail Scheduler"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "A schedule for the scheduler_func_opt input of detailers: a named one, or sigmas that you type. "
-        "Typed sigmas are used as they are for as many steps as they have, and interpolated for other numbers of steps."
+        "A schedule for the scheduler_func_opt input of a detailer: a named schedule, or sigmas that you type. If the "
+        "detailer asks for as many steps as you typed, it gets your sigmas unchanged; for any other number of steps, "
+        "they are interpolated."
     )
     SEARCH_ALIASES = ["sigmas", "scheduler func", "custom schedule", "manual sigmas"]
     RETURN_TYPES = ("SCHEDULER_FUNC",)
     RETURN_NAMES = ("scheduler_func",)
-    OUTPUT_TOOLTIPS = ("The schedule, for scheduler_func_opt of a detailer.",)
+    OUTPUT_TOOLTIPS = ("The schedule, for the scheduler_func_opt input of a detailer.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -33,8 +34,9 @@ class RedetailScheduler(Node):
                 "scheduler": choice(comfy_schedulers(), "The schedule to use if sigmas is empty."),
                 "sigmas": text(
                     "",
-                    "Noise levels from high to low, separated by commas, for a schedule of steps divided by denoise; "
-                    "the detailer uses the last steps of it. Empty: the schedule named above.",
+                    "Noise levels from high to low, separated by commas; if empty, the schedule named above is used. "
+                    "A detailer whose denoise is below 1 asks for more steps (its steps divided by its denoise) and "
+                    "uses only the last part of the schedule.",
                     multiline=True,
                     placeholder="14.6, 7.1, 3.9, 2.2, 1.1, 0.4, 0",
                 ),

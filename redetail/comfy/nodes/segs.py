@@ -26,11 +26,11 @@ class ImpactDecomposeSEGS(Node):
     ID = "ImpactDecomposeSEGS"
     NAME = "Decompose (SEGS)"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Splits SEGS into the size of their picture and a list of segments."
+    DESCRIPTION = "Splits SEGS into the size of the picture and a list of segments."
     SEARCH_ALIASES = ["split segments"]
     RETURN_TYPES = ("SEGS_HEADER", "SEG_ELT")
     OUTPUT_IS_LIST = (False, True)
-    OUTPUT_TOOLTIPS = ("Height and width of the picture.", "Each segment by itself.")
+    OUTPUT_TOOLTIPS = ("Height and width of the picture.", "The segments, one by one.")
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -49,7 +49,7 @@ class ImpactAssembleSEGS(Node):
     ID = "ImpactAssembleSEGS"
     NAME = "Assemble (SEGS)"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Makes SEGS from a list of segments and the size of their picture."
+    DESCRIPTION = "Makes SEGS from a list of segments and the size of the picture."
     SEARCH_ALIASES = ["join segments"]
     RETURN_TYPES = ("SEGS",)
     OUTPUT_TOOLTIPS = ("All segments together.",)
@@ -60,7 +60,7 @@ class ImpactAssembleSEGS(Node):
         return {
             "required": {
                 "seg_header": socket(
-                    "SEGS_HEADER", "The size of the picture; if there are several, the first is used."
+                    "SEGS_HEADER", "The size of the picture; if there are several sizes, the first is used."
                 ),
                 "seg_elt": socket("SEG_ELT", "The segments."),
             }
@@ -81,7 +81,7 @@ class ImpactFromSegElt(Node):
     ID = "ImpactFrom_SEG_ELT"
     NAME = "From SEG_ELT"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Takes one segment apart into picture, mask, regions, ControlNet, confidence and label."
+    DESCRIPTION = "Splits one segment into its picture, mask, regions, ControlNet, confidence and label."
     SEARCH_ALIASES = ["segment parts"]
     RETURN_TYPES = (
         "SEG_ELT", "IMAGE", "MASK", "SEG_ELT_crop_region", "SEG_ELT_bbox", "SEG_ELT_control_net_wrapper", "FLOAT",
@@ -92,13 +92,13 @@ class ImpactFromSegElt(Node):
     )  # fmt: skip
     OUTPUT_TOOLTIPS = (
         "The segment itself.",
-        "Its pictures; nothing if it carries none.",
-        "Its mask, or masks.",
-        "The crop: x1, y1, x2, y2 in pixels.",
+        "The segment's pictures; nothing if it carries none.",
+        "The segment's mask, or one mask for each frame.",
+        "The crop region: x1, y1, x2, y2 in pixels.",
         "The subject's box: x1, y1, x2, y2 in pixels.",
-        "Its ControlNet, if it has one.",
-        "Confidence of its detector, 0 to 1.",
-        "What it is.",
+        "The segment's ControlNet, if it has one.",
+        "Confidence of the detection, 0 to 1.",
+        "The segment's label, such as face.",
     )
 
     @classmethod
@@ -177,12 +177,12 @@ class SetDefaultImageForSEGS(Node):
     NAME = "Set Default Image for SEGS"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Cuts every segment's crops from an image or a clip. Segments made at another size are scaled to it, each axis "
-        "by its own ratio."
+        "Cuts the crops of every segment from an image or a clip. Segments that were made for another size are scaled "
+        "to fit, each axis by its own ratio."
     )
     SEARCH_ALIASES = ["crop images for segments"]
     RETURN_TYPES = ("SEGS",)
-    OUTPUT_TOOLTIPS = ("The segments with pictures; they refer to the image now.",)
+    OUTPUT_TOOLTIPS = ("The segments with pictures; their coordinates now refer to this image.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:

@@ -21,8 +21,8 @@ class ImpactMakeTileSEGS(Node):
     NAME = "Make Tile SEGS"
     CATEGORY = "ImpactPack/__for_testing"
     DESCRIPTION = (
-        "Covers a picture or a clip with overlapping tiles, each of them a segment, to detail all of it in pieces. "
-        "Other segments can limit the tiles to their masks, or keep them out."
+        "Covers a picture or a clip with overlapping tiles, each of which is a segment, so that you can detail "
+        "everything in pieces. Connect other segments to tile only inside their masks, or only outside them."
     )
     SEARCH_ALIASES = ["tiled upscale", "split image", "tile segments"]
     RETURN_TYPES = ("SEGS",)
@@ -34,27 +34,41 @@ class ImpactMakeTileSEGS(Node):
             "required": {
                 "images": socket("IMAGE", "The picture or the clip; only its size matters."),
                 "bbox_size": number(512, 64, 4096, "Side of a tile, in pixels.", step=8, whole=True),
-                "crop_factor": number(3.0, 1.0, 10, "Side of the crop as a multiple of the tile's.", step=0.01),
+                "crop_factor": number(
+                    3.0, 1.0, 10, "Side of the crop as a multiple of the side of the tile.", step=0.01
+                ),
                 "min_overlap": number(
-                    5, 0, 512, "Minimum overlap of neighbouring tiles, in pixels; at most half a tile.",
-                    step=1, whole=True,
+                    5,
+                    0,
+                    512,
+                    "Minimum overlap of neighbouring tiles, in pixels; at most half a tile.",
+                    step=1,
+                    whole=True,
                 ),
                 "filter_segs_dilation": number(
-                    20, -255, 255, "Grows the masks of the filters below, in pixels; below 0 they shrink.",
-                    step=1, whole=True,
+                    20,
+                    -255,
+                    255,
+                    "How much the masks of the filters below grow, in pixels; a negative value shrinks them.",
+                    step=1,
+                    whole=True,
                 ),
                 "mask_irregularity": number(
                     0, 0, 1.0, "How much the edges of the tiles are frayed, to hide straight seams.", step=0.01
                 ),
                 "irregular_mask_mode": choice(
-                    MODES, "One frayed mask for all tiles or one for each; quality draws it larger, with finer edges."
+                    MODES,
+                    "Reuse: one frayed mask for all tiles. All random: one for each tile. Reuse fast draws a "
+                    "smaller mask than the other modes, so its edges are coarser.",
                 ),
             },
             "optional": {
-                "filter_in_segs_opt": socket("SEGS", "Tiles only what these segments mask."),
-                "filter_out_segs_opt": socket("SEGS", "Leaves out what these segments mask."),
+                "filter_in_segs_opt": socket("SEGS", "Segments to tile: tiles cover only the area that they mask."),
+                "filter_out_segs_opt": socket(
+                    "SEGS", "Segments to leave out: tiles do not cover the area that they mask."
+                ),
             },
-        }  # fmt: skip
+        }
 
     @staticmethod
     def doit(

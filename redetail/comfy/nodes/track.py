@@ -23,15 +23,15 @@ class RedetailTrack(Node):
     NAME = "Redetail Track"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "Follows faces, hands or people, or whatever a detector, segments or masks show, through a clip, and gives "
-        "each a crop window that moves smoothly with it. With only frames connected, it follows "
-        "the faces that it finds."
+        "Follows subjects through a clip and gives each of them a crop window that moves smoothly with it. The "
+        "subjects are the faces, hands or people that the node finds, or whatever a connected detector, segments or "
+        "masks show. By default, the node follows faces."
     )
     SEARCH_ALIASES = ["track faces", "follow face", "moving crop", "face tracking", "track hands", "track people"]
     RETURN_TYPES = ("SEGS",)
     RETURN_NAMES = ("segs",)
     OUTPUT_TOOLTIPS = (
-        "One segment for each subject, the largest first. For nodes from other packs, its crop is the union of all "
+        "One segment for each subject, the largest first. To nodes from other packs, its crop is the union of all "
         "positions of its window.",
     )
 
@@ -43,13 +43,14 @@ class RedetailTrack(Node):
                 "crop_factor": widget(
                     "crop_factor",
                     default=2.0,
-                    more="more shows the model more of the surroundings, less gives the subject more pixels",
+                    more="a higher value shows the model more of the surroundings, a lower one gives the subject more "
+                    "pixels",
                 ),
                 "subjects": number(
                     1,
                     0,
                     1000,
-                    "How many subjects to keep: the largest and longest in view. 0 keeps all.",
+                    "How many subjects to keep: those that are largest and longest in view. 0 keeps all.",
                     whole=True,
                 ),
                 "confidence": number(
@@ -63,7 +64,7 @@ class RedetailTrack(Node):
                     16,
                     1,
                     MAX_RESOLUTION,
-                    "Leaves out subjects if the shorter side of their box is below this, in pixels.",
+                    "Leaves out subjects if the shorter side of their box is less than this many pixels.",
                     step=1,
                     whole=True,
                 ),
@@ -71,30 +72,31 @@ class RedetailTrack(Node):
                     10.0,
                     -512.0,
                     512.0,
-                    "How much a detected box grows on each side, to include hair and chin; below 0 it shrinks. "
-                    "Masks and segments stay as they are.",
+                    "How much a detected box grows on each side, to include hair and chin; a negative value shrinks "
+                    "it. Masks and segments stay as they are.",
                     step=1.0,
                 ),
                 "dilation_unit": choice((_PERCENT, _PIXELS), "Unit of dilation.", _PERCENT),
                 "unite_masks": toggle(
                     False,
-                    "If there is neither one mask nor one for each frame, use the largest value of every pixel for "
-                    "all frames instead of raising an error.",
+                    "If the number of masks is neither 1 nor the number of frames, use the union of all masks for "
+                    "every frame instead of raising an error.",
                 ),
             },
             "optional": {
                 "segs": socket(
                     "SEGS",
-                    "Segments to follow instead of faces: one with a mask for each frame is followed, one with a "
-                    "single mask stays where it is.",
+                    "Segments to follow instead of faces: a segment with a mask for each frame is followed, a segment "
+                    "with a single mask stays where it is.",
                 ),
                 "bbox_detector": socket("BBOX_DETECTOR", "A detector from any pack, instead of the bundled one."),
                 "masks": socket(
-                    "MASK", "What to follow: one mask for each frame, or one for all. All white is one subject."
+                    "MASK",
+                    "What to follow: one mask for each frame, or one for all frames. Everything white is one subject.",
                 ),
                 "detect": choice(
                     detector_names(),
-                    "What the bundled detectors look for if none of the inputs above is connected.",
+                    "What the bundled detectors look for if none of the three inputs above is connected.",
                     "face",
                 ),
             },
