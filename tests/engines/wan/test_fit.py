@@ -113,14 +113,14 @@ def test_the_quickest_way_that_fits_is_chosen(size: str, fp8: bool, gib: int, op
 
 def test_the_table_of_the_docs_is_what_is_counted() -> None:
     """With 14B parameters in fp8 the text encoder is in fp8 too."""
-    rows = dict(re.findall(r"^\| (default|`--[^`]*`|all three) \|[^|]*\|(.*GiB.*)\|$", DOCS.read_text(), re.MULTILINE))
+    rows = dict(re.findall(r"^\| (default|`--[^`]*`) \|[^|]*\|(.*GiB.*)\|$", DOCS.read_text(), re.MULTILINE))
     whole = replace(facts("14B"), in_fp8=NUMBERS["14B"][0])
     text = replace(whole, parameters=PUBLISHED[TEXT], in_fp8=PUBLISHED[TEXT], details={})
     fp8 = model_of([(TRANSFORMER, whole), (TEXT, text)], CARD)
     found = {way.options: way for way in fp8.ways(CUDA)} | {way.options: way for way in model("14B").ways(CUDA)}
     assert len(rows) == len(found) == 6
     for way in found.values():
-        name = "all three" if way == Way(True, True, True) else f"`{way.options}`" if way.options else "default"
+        name = f"`{way.options}`" if way.options else "default"
         stated = [float(cell.removesuffix(" GiB")) for cell in map(str.strip, rows[name].split("|")) if cell != "-"]
         counted = (fp8,) if way.fp8_weights else (model("14B"), fp8, model("1.3B"))
         assert stated == [round(one.needed(way) / GIB, 1) for one in counted], name
