@@ -145,7 +145,7 @@ class FaceDetector:
     def _run(self, rgb: NDArray[np.uint8]) -> list[_Face]:
         """YuNet on a picture as it is, padded to whole cells of the network: OpenCV's own padding of very small
         pictures gives results that differ from run to run."""
-        bgr = np.ascontiguousarray(_padded(rgb)[..., ::-1])  # as OpenCV has it
+        bgr = self._cv2.cvtColor(_padded(rgb), self._cv2.COLOR_RGB2BGR)
         height, width = bgr.shape[:2]
         if (width, height) not in self._networks:
             if len(self._networks) > 8:  # a folder of images may have a new size for every frame
