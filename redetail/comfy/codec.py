@@ -88,7 +88,7 @@ def check_latents(latents: Tensor) -> None:
 
 def _check_finite(values: Tensor, what: str, remedy: str) -> None:
     if not all_finite(values):
-        raise ModelError(f"{what} that are not finite numbers; {remedy}.")
+        raise ModelError(f"{what} with values that are not finite numbers; {remedy}.")
 
 
 def _grid(vae: Any, video: bool) -> LatentGrid:

@@ -76,7 +76,9 @@ def matched(before: Tensor, after: Tensor) -> Tensor:
     Raises :class:`~redetail.errors.InputError` if frames are not as many, or are smaller afterwards.
     """
     if len(before) != len(after):
-        raise InputError(f"before has {len(before)} frames and after {len(after)}; connect the same part of the clip.")
+        raise InputError(
+            f"before has {len(before)} frames and after has {len(after)}; connect the same part of the clip."
+        )
     small, large = frame_size(before), frame_size(after)
     if small == large:
         return before
@@ -213,7 +215,7 @@ def _panel(curve: Flicker) -> Picture:
 def _legend(draw: Any, curve: Flicker, font: Any) -> None:
     figures = curve.figures
     x = float(_LEFT)
-    title = f"{curve.label}: change from frame to frame without motion, of 255"
+    title = f"{curve.label}: change between frames, motion removed, in 8-bit levels (0 to 255)"
     draw.text((x, 8), title, _INK, font)
     for name, colour in zip(LABELS, _COLOURS, strict=True):
         value = figures[name]

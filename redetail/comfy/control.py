@@ -78,7 +78,9 @@ def cut_hint(image: Any, header: tuple[int, int], crop_region: Any) -> Tensor:
     """The part of hint images (N, H, W, C) under a crop region of a picture of size ``header`` (height, width)."""
     frames = torch.as_tensor(image)
     if frames.ndim != 4 or 0 in frames.shape:
-        raise InputError(f"control_image must be an IMAGE (frames, height, width, 3), not {tuple(frames.shape)}.")
+        raise InputError(
+            f"control_image must be an IMAGE (frames, height, width, 3); its shape is {tuple(frames.shape)}."
+        )
     kx, ky = frames.shape[2] / header[1], frames.shape[1] / header[0]
     x1, y1, x2, y2 = crop_region
     window = Box(x1 * kx, y1 * ky, x2 * kx, y2 * ky)
@@ -94,8 +96,8 @@ def followed_hint(image: Any, segment: TrackedSeg) -> Tensor:
     frames = torch.as_tensor(image)
     if frames.ndim != 4 or len(frames) not in (1, segment.clip_frames):
         raise InputError(
-            f"control_image must be an IMAGE of one frame or of {segment.clip_frames}, like the clip in which "
-            f"{segment.label!r} was tracked; it has the shape {tuple(frames.shape)}."
+            f"control_image must be an IMAGE of one frame or of {segment.clip_frames} frames, the length of the clip "
+            f"in which {segment.label!r} was tracked; its shape is {tuple(frames.shape)}."
         )
     region = segment.region
     kx, ky = frames.shape[2] / segment.frame.width, frames.shape[1] / segment.frame.height

@@ -74,8 +74,8 @@ def image_frames(value: Any, name: str = "image_frames") -> Tensor:
     frames = torch.as_tensor(value)
     if frames.ndim != 4 or 0 in frames.shape or frames.shape[-1] < 3 or not frames.is_floating_point():
         raise InputError(
-            f"{name} must be an IMAGE of at least one frame, (frames, height, width, channels) of floating point 0..1; "
-            f"it is {tuple(frames.shape)} of {frames.dtype}."
+            f"{name} must be an IMAGE: at least one frame, as (frames, height, width, channels) of floating-point "
+            f"values from 0 to 1; its shape is {tuple(frames.shape)} and its type {frames.dtype}."
         )
     return frames.detach().cpu()
 
@@ -92,7 +92,7 @@ def mask_frames(value: Any, name: str = "mask") -> NDArray[np.float32]:
         array = array[:, 0]
     array = array[None] if array.ndim == 2 else array
     if array.ndim != 3 or 0 in array.shape:
-        raise RegionError(f"{name} must be a MASK (frames, height, width); it has the shape {array.shape}.")
+        raise RegionError(f"{name} must be a MASK (frames, height, width); its shape is {array.shape}.")
     try:
         return normalise_mask(array, Size(array.shape[2], array.shape[1]))
     except RegionError as error:
@@ -112,12 +112,12 @@ def segs_from(value: Any, name: str = "segs") -> tuple[tuple[int, int], list[Any
         height, width = (int(side) for side in header[:2])
         listed = list(segments)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is not SEGS: a pair of (height, width) and a list of segments.") from error
+        raise InputError(f"{name} must be SEGS, a pair of (height, width) and a list of segments.") from error
     for number, segment in enumerate(listed):
         # To ask a segment of our own would make a tracked one compute its pictures.
         missing = [] if isinstance(segment, Seg) else [name for name in Seg._fields if not hasattr(segment, name)]
         if missing:
-            raise InputError(f"{name} has an element {number} that is not a SEG: it has no {missing[0]}.")
+            raise InputError(f"{name} has an element that is not a SEG: element {number} has no {missing[0]}.")
     return (height, width), listed
 
 
@@ -141,7 +141,9 @@ def segment_for(
     seg = plain_seg(segment, cropped_mask=as_array(segment.cropped_mask))
     placed = place_seg(seg, whole, size, len(frames), name=name, use_maximum=use_maximum)
     if not (placed.box.width > 0 and placed.box.height > 0):
-        raise RegionError(f"{name} has a bbox of {placed.box.width:g}x{placed.box.height:g} pixels; give it an area.")
+        raise RegionError(
+            f"{name} has a bbox of {placed.box.width:g}x{placed.box.height:g} pixels; width and height must be above 0."
+        )
     return Segment(name, segment, placed, _stills(segment.cropped_image, len(frames), name))
 
 
@@ -203,7 +205,7 @@ def _stills(images: Any, frames: int, name: str) -> Pixels | None:
     array = array[None] if array.ndim == 3 else array
     if array.ndim != 4 or array.shape[-1] < 3 or len(array) not in (1, frames):
         raise RegionError(
-            f"{name} carries cropped images of shape {array.shape} for {frames} frames; it needs one still "
+            f"{name} carries cropped images of shape {array.shape} for {frames} frames; it needs one image "
             "(1, height, width, 3) or one for each frame."
         )
     return cast("Pixels", array[..., :3])

@@ -72,7 +72,7 @@ class Search:
         """All that the second model sees at the middle of the boxes, (H, W)."""
         wrapper = getattr(self.sam_model, "sam_wrapper", self.sam_model)
         if not callable(getattr(wrapper, "predict", None)):
-            raise InputError("sam_model_opt is not a SAM_MODEL (it cannot predict); connect a SAM model loader.")
+            raise InputError("sam_model_opt is not a SAM_MODEL (it has no predict method); connect a SAM model loader.")
         pixels = (image[0, ..., :3].float().clamp(0, 1) * 255).to(torch.uint8).numpy()
         canvas = np.zeros(pixels.shape[:2], np.float32)
         _call(wrapper, "prepare_device")
@@ -99,11 +99,11 @@ def detected(detector: Any, name: str, image: Tensor, *values: Any, **extra: Any
     than SEGS, or with segments of a picture of another size.
     """
     if not callable(getattr(detector, "detect", None)):
-        raise InputError(f"{name} is not a detector (it has no detect); connect a node that loads one.")
+        raise InputError(f"{name} is not a detector (it has no detect method); connect a node that loads one.")
     (height, width), segments = segs_from(detector.detect(image, *values, **extra), f"The result of {name}")
     if segments and (height, width) != tuple(image.shape[1:3]):
         raise InputError(
-            f"{name} returned a result for a picture of {width}x{height} pixels, but the image has "
+            f"{name} returned a result for a picture of {width}x{height} pixels, but the image is "
             f"{image.shape[2]}x{image.shape[1]}; use a detector that keeps the size."
         )
     return segments

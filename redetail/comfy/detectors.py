@@ -81,7 +81,7 @@ class ForeignDetector:
     def detect(self, frame: RGB) -> list[Detection]:
         """All subjects of a frame (H, W, 3), most confident first."""
         image = torch.from_numpy(to_float(frame))[None]
-        _, segments = segs_from(self._detector.detect(image, _LEAST, 0, 1.0, 1), "What bbox_detector gave")
+        _, segments = segs_from(self._detector.detect(image, _LEAST, 0, 1.0, 1), "The result of bbox_detector")
         found = [_detection(segment) for segment in segments]
         return sorted(found, key=lambda detection: -detection.confidence)
 

@@ -81,12 +81,15 @@ def tracked_from_masks(frames: Tensor, masks: Any, choice: Choice) -> Segs:
     stack = masks_for(mask_frames(masks, "masks"), len(frames), use_maximum=choice.unite_masks)
     pictures = stack if stack.shape[1:] == size.shape else resize_mask(stack, size)
     if not _shows_anything(pictures):
-        logger.warning("The masks of %d frames are black; the clip stays as it is.", len(frames))
+        logger.warning("The masks are black in all %d frames; the clip stays as it is.", len(frames))
         return size.shape, []
     regions = regions_from_masks(_bytes(pictures), size, 0, len(frames), choice.crop_factor)
     large = [region for region in regions if _shorter_side(region) >= choice.min_size]
     if not large:
-        logger.warning("What the masks show is smaller than %g pixels (min_size).", choice.min_size)
+        logger.warning(
+            "Everything that the masks show is smaller than %g pixels (min_size); the clip stays as it is.",
+            choice.min_size,
+        )
     return _tracked(large, frames)
 
 
@@ -112,7 +115,7 @@ def region_of(segment: Segment, frames: int) -> Region:
     masks = list(_bytes(placed.masks))
     box = placed.box.intersection(placed.window)
     if box is None:
-        raise RegionError(f"{segment.name} has its bbox outside its crop region; move it inside.")
+        raise RegionError(f"{segment.name} has its bbox outside its crop region; move the bbox inside.")
     label, confidence = str(source.label), float(np.asarray(source.confidence).reshape(-1)[0])
     return fixed_region(label, confidence, placed.window, box, 0, frames, masks)
 

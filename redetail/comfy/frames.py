@@ -89,6 +89,6 @@ def _to_16_bits(picture: Pixels, index: int, name: str) -> NDArray[np.uint16]:
     """Values below 0 and above 1 are cut: no screen shows them."""
     if not np.isfinite(picture).all():
         raise InputError(
-            f"Frame {index} of {name} has values that are not finite numbers; check the node that makes it."
+            f"Frame {index} of {name} has values that are not finite numbers; check the node that makes {name}."
         )
     return from_float(picture, np.uint16)

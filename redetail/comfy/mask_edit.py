@@ -50,8 +50,8 @@ def intersected_seg(segment: Any, masks: Mask, number: int = 0) -> Seg:
     own, there = _own_masks(segment, number), _under(masks, _corners(segment.crop_region))
     if 1 not in (len(own), len(there)) and len(own) != len(there):
         raise RegionError(
-            f"{seg_name(segment, number)} has {len(own)} masks, but mask has {len(there)} frames; connect one mask for "
-            "all frames or one for each."
+            f"{seg_name(segment, number)} has {len(own)} masks, but the mask input has {len(there)}; connect one mask "
+            "for all frames or one for each."
         )
     return with_masks(plain_seg(segment, control_net_wrapper=None), _grey(_levels(own) & _levels(there)))
 
@@ -130,8 +130,8 @@ def _with_window_masks(segment: TrackedSeg, edit: Callable[[int, Mask], Mask], c
 def _intersected_tracked(segment: TrackedSeg, masks: Mask, number: int) -> Seg:
     if len(masks) not in (1, segment.clip_frames):
         raise RegionError(
-            f"{seg_name(segment, number)} was tracked in {segment.clip_frames} frames, but mask has {len(masks)}; "
-            "connect one mask for all frames or one for each."
+            f"{seg_name(segment, number)} was tracked in {segment.clip_frames} frames, but the mask input has "
+            f"{len(masks)}; connect one mask for all frames or one for each."
         )
     region = segment.region
     pictures = masks if masks.shape[1:] == segment.frame.shape else resize_mask(masks, segment.frame)

@@ -276,6 +276,6 @@ def common_count(segments: Sequence[Any]) -> int:
     counts = sorted({_mask_count(segment) for segment in segments} - {1})
     if len(counts) > 1:
         raise RegionError(
-            f"The segments have masks of {counts[0]} and of {counts[1]} frames; connect SEGS of one clip."
+            f"Some segments have {counts[0]} masks and others {counts[1]}; connect segments of the same clip."
         )
     return counts[0] if counts else 1

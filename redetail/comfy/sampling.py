@@ -330,5 +330,7 @@ def _falling(sigmas: Any) -> list[float]:
             f"scheduler_func_opt returned {sigmas!r} instead of sigmas; connect a scheduler."
         ) from error
     if len(values) < 2 or not all(math.isfinite(a) and a >= b >= 0 for a, b in pairwise(values)):
-        raise SettingsError(f"A schedule must have at least two falling sigmas, none below 0, not {values}.")
+        raise SettingsError(
+            f"A schedule must have at least two sigmas that never rise and never go below 0; it is {values}."
+        )
     return values

@@ -86,7 +86,10 @@ def picked_places(text: str, count: int) -> list[int]:
     found = sorted(place for place in places if 0 <= place < count)
     if len(found) < len(set(words)):
         logger.warning(
-            "The picks %r match %d of %d segments; give their numbers, counted from 1.", text, len(found), count
+            "The picks %r match %d of %d segments; give the numbers of segments, counted from 1.",
+            text,
+            len(found),
+            count,
         )
     return found
 

@@ -34,13 +34,16 @@ def read_subjects(text: str) -> tuple[Subject, ...]:
     Raises :class:`~redetail.errors.InputError` for text that is not TOML, and
     :class:`~redetail.errors.SettingsError` for tables, keys and values that a detailer does not take.
     """
-    advice = "write [[subject]], below it track = 1 (its number or name), and what differs, as in denoise = 0.3"
+    advice = (
+        "write [[subject]], and below it track = 1 (the subject's number or name) and the settings that differ, such "
+        "as denoise = 0.3"
+    )
     if len(text) > LARGEST["TOML"]:
-        raise InputError(f"subjects has {len(text)} characters, which is too long; {advice}.")
+        raise InputError(f"subjects has {len(text)} characters, but at most {LARGEST['TOML']} are read; {advice}.")
     document = parsed(text, "TOML", "subjects", advice)
     other = [key for key in document if key != "subject"]
     if other:
-        raise SettingsError(f"subjects has a {other[0]!r} outside the tables; {advice}.")
+        raise SettingsError(f"subjects has {other[0]!r} outside the [[subject]] tables; {advice}.")
     try:
         subjects = Job.from_document(document, Path()).subjects
         for subject in subjects:
@@ -87,7 +90,9 @@ def prompted(pipe: Pipe, settings: Settings, name: str = "basic_pipe") -> Pipe:
     if not settings.prompt and not settings.negative:
         return pipe
     if pipe.clip is None:
-        raise InputError(f"{name} has no clip to encode a subject's prompt; connect one to the node that makes it.")
+        raise InputError(
+            f"{name} has no clip to encode a subject's prompt; connect one to the node that makes the pipe."
+        )
     positive, negative = (
         _replaced(pipe.clip, text, known) if text else known
         for text, known in ((settings.prompt, pipe.positive), (settings.negative, pipe.negative))

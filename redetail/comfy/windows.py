@@ -53,11 +53,13 @@ def with_context_windows(model: Any, frames: int) -> Any:
         params.context_options = group
     except (AttributeError, KeyError, TypeError) as error:
         raise ModelError(
-            f"The motion model takes {limit} frames and the clip has {frames}; connect context options of "
+            f"The motion model takes at most {limit} frames, but the clip has {frames}; connect context options of "
             f"{LENGTH} frames to the node that applies the motion model."
         ) from error
     clone.set_attachments(_PARAMS, params)
-    logger.info("%d frames in context windows of %d: the motion model takes %d.", frames, length, limit)
+    logger.info(
+        "%d frames are sampled in context windows of %d: the motion model takes at most %d.", frames, length, limit
+    )
     return clone
 
 

@@ -121,7 +121,7 @@ def test_labels_are_assigned_in_order(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize(("picks", "kept"), [("1", ["face"]), ("4, 2,2", ["hand", "dog"]), ("", []), ("0,9,x,-1", [])])
 def test_segments_are_picked_by_number(picks: str, kept: list[str], caplog: pytest.LogCaptureFixture) -> None:
     assert names(ImpactSEGSPicker().doit(picks, SEGS)[0]) == kept
-    assert ("give their numbers, counted from 1" in caplog.text) == (picks == "0,9,x,-1")
+    assert ("give the numbers of segments, counted from 1" in caplog.text) == (picks == "0,9,x,-1")
 
 
 def test_picked_segments_are_scaled_with_their_pictures() -> None:
@@ -175,12 +175,12 @@ def test_parts_of_a_segment_are_replaced() -> None:
 @pytest.mark.parametrize("node", [ImpactFromSegEltBBox, ImpactFromSegEltCropRegion])
 def test_the_sides_of_a_box(node: Any) -> None:
     assert node().doit([1.9, 2, np.int64(3), 4.0]) == (1, 2, 3, 4)
-    with pytest.raises(InputError, match=r"must be x1, y1, x2, y2 and is \(1, 2\)"):
+    with pytest.raises(InputError, match=r"must be four numbers \(x1, y1, x2, y2\), not \(1, 2\)"):
         node().doit((1, 2))
 
 
 def test_what_is_no_segment() -> None:
-    with pytest.raises(InputError, match="seg_elt has an element 0 that is not a SEG"):
+    with pytest.raises(InputError, match="seg_elt has an element that is not a SEG: element 0"):
         ImpactEditSegElt().doit(3)
 
 

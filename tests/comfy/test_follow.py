@@ -147,7 +147,7 @@ def square(count: int, side: int, value: float = 1.0) -> Tensor:
 @pytest.mark.parametrize("value", [0.0, 0.001])
 def test_black_masks_are_no_subject_and_no_error(caplog: pytest.LogCaptureFixture, count: int, value: float) -> None:
     assert tracked_from_masks(frames(), square(count, 20, value), CHOICE) == ((80, 120), [])
-    assert "The masks of 12 frames are black" in caplog.text
+    assert "The masks are black in all 12 frames" in caplog.text
 
 
 @pytest.mark.parametrize("moving", [False, True])

@@ -125,7 +125,7 @@ def test_what_reaches_beyond_the_picture_is_black() -> None:
 
 
 def test_differing_numbers_of_masks_name_the_segment() -> None:
-    with pytest.raises(RegionError, match=r"Segment 4 \('face'\) has 3 masks, but mask has 2 frames"):
+    with pytest.raises(RegionError, match=r"Segment 4 \('face'\) has 3 masks, but the mask input has 2"):
         intersected_seg(seg(cropped_mask=MOVING), np.ones((2, *HEADER), np.float32), 4)
 
 
@@ -147,7 +147,7 @@ def test_masks_of_a_tracked_segment_belong_to_frames_of_the_clip(tracked: Tracke
     masks[3] = 1
     cut = intersected_seg(tracked, masks)
     assert [bool(mask.any()) for mask in cut.cropped_mask] == [index == 3 for index in range(CLIP)]
-    with pytest.raises(RegionError, match="was tracked in 7 frames, but mask has 3"):
+    with pytest.raises(RegionError, match="was tracked in 7 frames, but the mask input has 3"):
         intersected_seg(tracked, masks[:3])
 
 

@@ -163,7 +163,7 @@ def test_a_mask_for_every_frame_makes_united_masks_for_every_frame() -> None:
 
 
 def test_segments_of_different_clips_do_not_unite() -> None:
-    with pytest.raises(RegionError, match="masks of 2 and of 3 frames"):
+    with pytest.raises(RegionError, match="segments have 2 masks and others 3"):
         combined_mask((40, 60), [seg(0, 0, 10, 10, np.ones((3, 10, 10))), seg(0, 0, 10, 10, np.ones((2, 10, 10)))])
 
 

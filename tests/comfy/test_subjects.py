@@ -79,8 +79,8 @@ def test_segments_of_other_packs_have_the_names_that_redetail_pick_shows() -> No
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[[subject", r"subjects is not a TOML document .*write \[\[subject\]\], below it track = 1"),
-        ("denoise = 0.3", r"subjects has a 'denoise' outside the tables"),
+        ("[[subject", r"subjects is not a TOML document .*write \[\[subject\]\], and below it track = 1"),
+        ("denoise = 0.3", r"subjects has 'denoise' outside the \[\[subject\]\] tables"),
         ("[subject]\ntrack = 1", r"write \[\[subject\]\], not \[subject\]"),
         ("[[subject]]\nseed = 1", "needs its track"),
         ("[[subject]]\ntrack = 1\ndenois = 1", "subjects: there is no key 'denois'"),

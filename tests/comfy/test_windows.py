@@ -106,7 +106,7 @@ def test_other_models_stay_as_they_are(model: Any, frames: int) -> None:
 
 
 def test_a_motion_model_without_options_is_named() -> None:
-    with pytest.raises(ModelError, match="takes 24 frames and the clip has 25; connect context options"):
+    with pytest.raises(ModelError, match="takes at most 24 frames, but the clip has 25; connect context options"):
         with_context_windows(Model(24, SimpleNamespace(context_length=None)), 25)
 
 

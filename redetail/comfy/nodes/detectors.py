@@ -236,7 +236,8 @@ class ImpactSimpleDetectorSEGSPipe(Node):
         """The segments of one image."""
         if not isinstance(detailer_pipe, tuple | list) or len(detailer_pipe) != _PIPE_LENGTH:
             raise InputError(
-                "detailer_pipe is not a DETAILER_PIPE (14 parts, bbox_detector seventh); connect a node that makes one."
+                "detailer_pipe is not a DETAILER_PIPE (14 parts, of which the seventh is bbox_detector); connect a "
+                "node that makes one."
             )
         detector, segm, sam, hook = detailer_pipe[6:10]
         if detector is None:

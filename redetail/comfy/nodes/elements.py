@@ -193,7 +193,9 @@ def _sides(value: Sequence[Any], name: str) -> tuple[int, int, int, int]:
     try:
         x1, y1, x2, y2 = (int(side) for side in value)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be x1, y1, x2, y2 and is {value!r}; connect a From SEG_ELT node.") from error
+        raise InputError(
+            f"{name} must be four numbers (x1, y1, x2, y2), not {value!r}; connect a From SEG_ELT node."
+        ) from error
     return x1, y1, x2, y2
 
 

@@ -142,8 +142,8 @@ class ImpactSEGSConcat(Node):
         for name, (other, _) in filled.items():
             if other != header:
                 raise RegionError(
-                    f"{first} refers to a picture of {header[1]}x{header[0]} pixels and {name} to one of "
-                    f"{other[1]}x{other[0]}; connect SEGS of one size."
+                    f"{first} refers to a picture of {header[1]}x{header[0]} pixels and {name} refers to one of "
+                    f"{other[1]}x{other[0]}; connect SEGS of the same size."
                 )
         return ((header, [plain_seg(segment) for _, segments in filled.values() for segment in segments]),)
 

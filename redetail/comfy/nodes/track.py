@@ -122,7 +122,9 @@ class RedetailTrack(Node):
         given = {"segs": segs, "bbox_detector": bbox_detector, "masks": masks}
         named = [name for name, value in given.items() if value is not None]
         if len(named) > 1:
-            raise InputError(f"{' and '.join(named)} are both connected; connect only one of them.")
+            raise InputError(
+                f"{' and '.join(named)} are connected, but only one of them can be used; disconnect the others."
+            )
         frames = float_frames(image_frames, "image_frames")
         percent = dilation_unit == _PERCENT
         chosen = Choice(

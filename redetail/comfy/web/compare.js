@@ -41,7 +41,7 @@ class Comparison {
     this.after = element("img", "", { alt: "after", draggable: false });
     this.before = element("img", "", { alt: "before", draggable: false });
     this.line = element("div", "redetail-compare-line");
-    this.view = element("div", "redetail-compare-view", { tabIndex: 0, title: "Drag, or press the arrow keys" }, [
+    this.view = element("div", "redetail-compare-view", { tabIndex: 0, title: "Drag the divider, or press the arrow keys" }, [
       this.after,
       this.before,
       this.line,

@@ -38,9 +38,9 @@ function note(subjects, names) {
     return "Run the workflow to see the subjects.";
   }
   if (subjects.length === 0) {
-    return "Nobody was found.";
+    return "No subjects were found.";
   }
-  return names.length === 0 ? "All are kept. Click to choose." : `${names.length} of ${subjects.length} chosen.`;
+  return names.length === 0 ? "All subjects are kept. Click the ones to keep." : `${names.length} of ${subjects.length} chosen.`;
 }
 
 class Picker {

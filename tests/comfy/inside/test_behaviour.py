@@ -305,7 +305,9 @@ def test_a_vae_that_overflows_is_an_error_not_a_black_frame(detail: Detail, toys
 def test_a_model_that_overflows_is_an_error_not_a_black_frame(detail: Detail, toys: ModuleType) -> None:
     pipe = toys.pipe()
     pipe[0].model.denoised = lambda x, sigmas, texts: x * float("nan")
-    with pytest.raises(ModelError, match="The model produced latents that are not finite numbers; start ComfyUI"):
+    with pytest.raises(
+        ModelError, match="The model produced latents with values that are not finite numbers; start ComfyUI"
+    ):
         detail(pattern(2), segs(seg(full_mask())), pipe)
 
 
