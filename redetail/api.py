@@ -27,6 +27,7 @@ from redetail.errors import SettingsError
 from redetail.job import Job
 from redetail.pipeline.estimate import Estimate
 from redetail.pipeline.executor import Executor
+from redetail.pipeline.memory import kept_pictures
 from redetail.pipeline.outputs import Outputs
 from redetail.pipeline.page import pictures_for, write_run
 from redetail.pipeline.paste import check_counts, pasted_frames
@@ -155,7 +156,7 @@ def _do(
 ) -> Result:
     """Do a job with an engine that is loaded once the rest was checked; ``named``: the job says what engine that is."""
     job.check()
-    frames = job.open_source()
+    frames = job.open_source(kept_pictures(job.memory_limit))
     size = job.output_size(frames.info.size)
     with ExitStack() as stack:
         if work is not None:
@@ -307,9 +308,8 @@ def run_of(
     job: Job, frames: FrameSource, engine: Engine, progress: ProgressCallback, cancel: CancelToken | None
 ) -> Run:
     """The run of a job over its frames."""
-    limit, hints = None if job.memory is None else job.memory.limit, job.save_hints
-    settings, background = _resolved(job, engine), job.background == "model"
-    return Run(frames, engine, settings, progress, cancel, job.subjects, hints, job.strict, limit, background)
+    asked = job.subjects, job.save_hints, job.strict, job.memory_limit, job.background == "model"
+    return Run(frames, engine, _resolved(job, engine), progress, cancel, *asked)
 
 
 def engine_for(job: Job, engine: Engine | None) -> Engine:

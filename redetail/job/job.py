@@ -141,11 +141,19 @@ class Job:
             )
         return size
 
-    def open_source(self) -> FrameSource:
-        """The frames; raises :class:`~redetail.errors.InputError` if they cannot be read."""
+    def open_source(self, keep: int = 0) -> FrameSource:
+        """The frames; ``keep`` as in :func:`redetail.video.open_source`. Raises
+        :class:`~redetail.errors.InputError` if they cannot be read."""
         if self.source is None:
             raise SettingsError("The job names no source; give a video file, a folder of images or an array of frames.")
-        return open_source(self.source, strict=self.strict) if isinstance(self.source, Path) else self.source
+        if isinstance(self.source, Path):
+            return open_source(self.source, strict=self.strict, keep=keep)
+        return self.source
+
+    @property
+    def memory_limit(self) -> int | None:
+        """Bytes of main memory that the run may take (None: most of what is free)."""
+        return None if self.memory is None else self.memory.limit
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -24,8 +24,15 @@ BACKGROUND = 90
 """The same in addition where the engine enlarges the background: what it changes of the frames on their way."""
 RESERVE = 0.2
 """Share of the free memory that is left to others where no limit is given."""
+_KEPT, _KEPT_SHARE = 2**27, 16
 _LEAST = 2 * OVERLAP
 _SIZES = range(64, 8193, 8)
+
+
+def kept_pictures(limit: int | None) -> int:
+    """Bytes of decoded pictures that a run may keep, so that a short clip is decoded once: at most 128 MiB, and a
+    sixteenth of its ``limit`` (None: of what is free)."""
+    return min(_KEPT, (available_memory() if limit is None else limit) // _KEPT_SHARE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,14 @@ __all__ = [
 ]
 
 
-def open_source(path: str | Path, *, rate: Fraction | float = DEFAULT_RATE, strict: bool = False) -> FrameSource:
+def open_source(
+    path: str | Path, *, rate: Fraction | float = DEFAULT_RATE, strict: bool = False, keep: int = 0
+) -> FrameSource:
     """A video file, an animation, a folder of images (in natural order) or one image, as frames.
 
     ``rate`` is the frame rate of images, which have none; videos keep theirs. Frames that are missing
-    or damaged are passed over and listed in ``faults``; ``strict`` refuses them. Raises
+    or damaged are passed over and listed in ``faults``; ``strict`` refuses them. ``keep``: bytes of a video's decoded
+    pictures that may stay in memory, so that a short one is decoded once. Raises
     :class:`~redetail.errors.InputError` where there is nothing that can be read.
     """
     if not str(path):
@@ -55,7 +58,7 @@ def open_source(path: str | Path, *, rate: Fraction | float = DEFAULT_RATE, stri
             return WebPSource(path)
         if path.suffix.lower() in IMAGE_SUFFIXES and is_still(path):
             return FolderSource(path, [path], _rate(rate))
-        return FileSource(path, strict=strict)
+        return FileSource(path, strict=strict, keep=keep)
 
 
 def transparency(path: Path) -> NDArray[np.uint8] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
@@ -21,6 +21,7 @@ from redetail.files import reason
 from redetail.video.base import Frame, VideoInfo
 from redetail.video.color import Decoder
 from redetail.video.fingerprint import Fingerprint
+from redetail.video.kept import KeptPictures, Passed
 from redetail.video.matroska import matroska_is_cut_short
 from redetail.video.native import NativeFrame
 from redetail.video.probe import opened, probe, size_of
@@ -37,15 +38,17 @@ class FileSource:
 
     Creating one decodes the first frame, so that an unusable file is noticed at once. Memory does not grow
     with the length of the clip. Damaged parts are skipped and listed in :attr:`faults`, or refused where ``strict``.
-    Raises :class:`~redetail.errors.InputError`.
+    ``keep``: bytes of decoded pictures that may stay in memory; a clip that fits is decoded once. Raises
+    :class:`~redetail.errors.InputError`.
     """
 
-    def __init__(self, path: Path, *, strict: bool = False) -> None:
+    def __init__(self, path: Path, *, strict: bool = False, keep: int = 0) -> None:
         self._path, self._strict = path, strict
         self._fingerprint = Fingerprint.of(path)
         self._probed = probe(path)
         self._faults: tuple[str, ...] = ()
         self._total: int | None = None
+        self._kept = KeptPictures(keep)
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -58,7 +61,7 @@ class FileSource:
         return self._probed.info
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        """Frames ``start`` to ``stop`` (excluded) in display order, upright; each call decodes again.
+        """Frames ``start`` to ``stop`` (excluded) in display order, upright; decoded again if they were not kept.
 
         Where the container lists its frames, decoding begins at a key frame shortly before ``start``.
         """
@@ -74,9 +77,14 @@ class FileSource:
         for index, *_ in self._passed(start, stop):
             yield index
 
-    def _passed(self, start: int, stop: int | None) -> Iterator[tuple[int, int | None, av.VideoFrame, int | None]]:
-        """Index, pts, decoded picture and duration of the frames of a pass, which is judged at its end."""
+    def _passed(self, start: int, stop: int | None) -> Iterator[Passed]:
+        """The frames of a pass, from memory if they were kept."""
         self._fingerprint.check()
+        kept = self._kept.within(start, stop)
+        return self._kept.keep(self._decoding(start, stop), start, stop) if kept is None else iter(kept)
+
+    def _decoding(self, start: int, stop: int | None) -> Generator[Passed, None, None]:
+        """The frames of a pass, which is judged at its end."""
         clock = self._clock()
         with self._opened_at(partial(go_to_index, index=start)) as (container, key):
             tally = Tally(self.info, key.index)

@@ -13,6 +13,7 @@ import redetail.api
 from redetail.engines import FakeEngine
 from redetail.settings import check_given
 from redetail.video import open_source
+from redetail.video.file_source import FileSource
 from tests.clips import CLIPS, clip_frames
 
 
@@ -260,6 +261,13 @@ def test_where_nothing_is_found_the_output_is_still_enlarged(tmp_path):
     engine, grey = FakeEngine(), np.full((2, 40, 60, 3), 90, np.uint8)
     result = redetail.detail(grey, engine=engine, scale=2)
     np.testing.assert_array_equal(result.frames, np.full((2, 80, 120, 3), 90, np.uint8))
+
+
+def test_a_short_clip_is_decoded_once(monkeypatch, tmp_path):
+    passes, own = [], FileSource._decoding
+    monkeypatch.setattr(FileSource, "_decoding", lambda self, *span: passes.append(self.info.path) or own(self, *span))
+    redetail.detail(CLIPS / "guitarist.mp4", tmp_path / "out.mp4", engine=FakeEngine(), end="8f", **SETTINGS)
+    assert passes.count(CLIPS / "guitarist.mp4") == 1  # the output is read, too, to judge its encoding
 
 
 @pytest.fixture
