@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import time
+import uuid
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -32,6 +33,11 @@ def hidden_name(path: Path, key: str, ending: str) -> Path:
     """A hidden name next to ``path`` that says whose it is; ``key`` are eight hexadecimal digits."""
     stem = os.fsencode(path.stem)[:_LONGEST].decode("utf-8", "ignore")
     return path.with_name(f".{stem}.{MARK}-{key}.{ending}")
+
+
+def free_name(path: Path, ending: str = "part") -> Path:
+    """A hidden name next to ``path`` that no file has."""
+    return hidden_name(path, uuid.uuid4().hex[:8], ending)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def hidden_name(path: Path) -> Path:
     """A free name next to ``path`` with the same suffix, short enough for any file system; a link is followed."""
-    return claims.hidden_name(followed(path), uuid.uuid4().hex[:8], f"part{path.suffix}")
+    return claims.free_name(followed(path), f"part{path.suffix}")
 
 
 def expanded(path: str | Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -148,7 +147,7 @@ class KeptWork:
 
     def _drop(self) -> None:
         """Remove the folder. It gets the name of a leftover first, so that half of it is never taken for work."""
-        gone = claims.hidden_name(self.folder, uuid.uuid4().hex[:8], "part")
+        gone = claims.free_name(self.folder)
         with suppress(OSError):
             self.folder.replace(gone)
         claims.remove([gone, self.folder])
@@ -161,7 +160,7 @@ def _has_pictures_only(folder: Path) -> bool:
 @contextmanager
 def _aside(folder: Path) -> Iterator[None]:
     """A folder under the name of a leftover, so that the next run removes it should this one be killed."""
-    aside = claims.hidden_name(followed(folder), uuid.uuid4().hex[:8], "part")
+    aside = claims.free_name(followed(folder))
     try:
         followed(folder).replace(aside)
     except OSError as error:

@@ -31,6 +31,9 @@ _HOOK = socket("DETAILER_HOOK", "A hook that is passed to the detector.")
 _POST_DILATION = number(
     0, -512, 512, "How much the final masks grow, in pixels; a negative value shrinks them.", step=1, whole=True
 )
+_DROP_SIZE = number(
+    10, 1, MAX_RESOLUTION, "Leaves out subjects whose shorter side is this many pixels or fewer.", step=1, whole=True
+)
 _FOUND = ("One segment for each subject found.",)
 _PIPE_LENGTH = 14
 
@@ -48,14 +51,7 @@ def _search_inputs(farthest: int) -> dict[str, Input]:
             whole=True,
         ),
         "crop_factor": widget("crop_factor"),
-        "drop_size": number(
-            10,
-            1,
-            MAX_RESOLUTION,
-            "Leaves out subjects whose shorter side is this many pixels or fewer.",
-            step=1,
-            whole=True,
-        ),
+        "drop_size": _DROP_SIZE,
         "sub_threshold": number(
             0.5, 0.0, 1.0, "Minimum confidence of the second model (the SAM model or the second detector).", step=0.01
         ),
@@ -91,14 +87,7 @@ _LABELLED_SEARCH: dict[str, Input] = {
         whole=True,
     ),
     "crop_factor": widget("crop_factor"),
-    "drop_size": number(
-        10,
-        1,
-        MAX_RESOLUTION,
-        "Leaves out subjects whose shorter side is this many pixels or fewer.",
-        step=1,
-        whole=True,
-    ),
+    "drop_size": _DROP_SIZE,
     "labels": text(
         "all",
         "Classes of subjects to keep, separated by commas, or all.",
