@@ -15,8 +15,8 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from redetail.identity.network import load_face_network
+from redetail.imaging.sharpness import LUMA
 
-LUMA = (0.299, 0.587, 0.114)
 BANDS = 2  # octaves of detail that are compared
 WINDOW = 8  # pixels of a band over which energy is averaged
 SLIGHT = (1.5 / 127.5) ** 2  # energy of a level and a half, which is not visible as detail

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.evaluate.temporal import WarpedError
+from redetail.imaging.sharpness import LUMA
 from redetail.region import Box
 
 Clip = NDArray[np.uint8]
@@ -59,7 +60,7 @@ def vmaf(clip: Clip, original: Clip, program: str) -> float:
 
 def luma(clip: Clip) -> NDArray[np.float32]:
     """(F, h, w, 3) -> (F, h, w), BT.601, 0..255."""
-    return np.asarray(clip @ np.array([0.299, 0.587, 0.114], np.float32), np.float32)
+    return np.asarray(clip @ LUMA, np.float32)
 
 
 def detail(clip: Clip, original: Clip) -> float:
