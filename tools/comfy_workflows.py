@@ -31,10 +31,10 @@ def tracked_faces(graph: Graph) -> None:
     """Faces, the bundled model, no checkpoint."""
     _note(
         graph,
-        "## Sharper faces with no checkpoint\n\nRedetail Track finds and follows the faces, Redetail Detailer restores "
-        "them with the small model that comes with redetail, Redetail Paste puts the change back.\n\n"
-        "1. Choose a clip in *Load Video*.\n2. Run.\n3. Look at the comparison and at the flicker curve.\n\n"
-        "More people: raise `subjects`. Nothing is downloaded.",
+        "## Sharper faces without a checkpoint\n\nRedetail Track finds and follows the faces, Redetail Detailer "
+        "restores them with the small model that comes with redetail, and Redetail Paste pastes the changes back.\n\n"
+        "1. Choose a clip in *Load Video*.\n2. Run.\n3. Look at the comparison and at the flicker curve.\n\nTo detail "
+        "more people, raise `subjects` of Redetail Track. Nothing is downloaded.",
     )
     clip = _clip(graph)
     segs = graph.add("RedetailTrack", 2, {"crop_factor": 1.8}, image_frames=clip["images"])
@@ -47,8 +47,8 @@ def animatediff_face(graph: Graph) -> None:
     _note(
         graph,
         "## Face detail with AnimateDiff\n\nNeeds AnimateDiff-Evolved, a Stable Diffusion 1.5 checkpoint and a motion "
-        "model.\n\nThe detailer sees all frames of the face together, so it does not flicker. Clips longer than the "
-        "motion model can take are sampled in context windows.\n\nStart with `denoise` 0.35 and go up.",
+        "model.\n\nThe detailer processes all frames of the face together to avoid flicker. Clips longer than the "
+        "motion model can take are sampled in context windows.\n\nStart with `denoise` 0.35, then raise it.",
     )
     clip = _clip(graph)
     pipe = _animatediff(graph, "v1-5-pruned-emaonly-fp16.safetensors", FACE, BAD)
@@ -75,9 +75,9 @@ def controlnet_face(graph: Graph) -> None:
     """A tile ControlNet keeps the likeness at a higher denoise."""
     _note(
         graph,
-        "## With a ControlNet\n\nNeeds AnimateDiff-Evolved and a tile ControlNet; with Advanced-ControlNet each "
-        "context window gets its own hints.\n\nThe crop itself is the hint, at the size that is sampled. So `denoise` "
-        "can be 0.6 and the face keeps its likeness.",
+        "## With a ControlNet\n\nNeeds AnimateDiff-Evolved, a Stable Diffusion 1.5 checkpoint, a motion model and a "
+        "tile ControlNet. With Advanced-ControlNet, each context window gets its own hints.\n\nThe hint is the crop "
+        "itself, at the size at which it is sampled, so the face keeps its likeness even with `denoise` 0.6.",
     )
     clip = _clip(graph)
     pipe = _animatediff(graph, "v1-5-pruned-emaonly-fp16.safetensors", FACE, BAD)
@@ -101,9 +101,9 @@ def refiner_face(graph: Graph) -> None:
     """A second checkpoint paints the last steps."""
     _note(
         graph,
-        "## With a refiner\n\nThe first checkpoint starts, the second takes over for the last `refiner_ratio` of the "
-        "steps: for example, a general model for the shape and a portrait model for the skin. Both are Stable "
-        "Diffusion 1.5, and both get the motion model.",
+        "## With a refiner\n\nThe first checkpoint starts, and the second takes over for the last `refiner_ratio` of "
+        "the steps: for example, a general model for the shape, then a portrait model for the skin. Both are Stable "
+        "Diffusion 1.5 checkpoints, and both get the motion model.",
     )
     clip = _clip(graph)
     pipe = _animatediff(graph, "v1-5-pruned-emaonly-fp16.safetensors", FACE, BAD)
@@ -127,10 +127,11 @@ def wan_face(graph: Graph) -> None:
     """A video model does the painting."""
     _note(
         graph,
-        "## With a video model\n\nWan paints the crop as a separate clip; frame counts and sizes that it does not "
-        "take are padded and trimmed again.\n\n`denoise` 0.2 to 0.3 keeps the person, **with the shift of 1** that is "
-        "set here. A shift bends the noise schedule: with the usual shift of 8, `denoise` 0.3 starts at 78 % noise and "
-        "paints another face. With Wan 2.2, use only the low-noise model. `max_size` 640 saves memory.",
+        "## With a video model\n\nWan paints the crop as a separate clip. If Wan does not accept the size or the "
+        "number of frames, the clip is padded, and trimmed again afterwards.\n\n**With the shift of 1** that is set "
+        "here, `denoise` 0.2 to 0.3 keeps the person. A shift bends the noise schedule: with the usual shift of 8, "
+        "`denoise` 0.3 starts from 78 % noise and paints another face. With Wan 2.2, use only the low-noise model. "
+        "`max_size` 640 saves memory.",
     )
     clip = _clip(graph)
     model = graph.add("UNETLoader", 0, {"unet_name": "wan2.1_t2v_1.3B_fp16.safetensors", "weight_dtype": "default"})
@@ -182,7 +183,7 @@ def _animatediff(graph: Graph, checkpoint: str, positive: str, negative: str) ->
 def _pipe(graph: Graph, model: Any, clip: Any, vae: Any, positive: str, negative: str) -> Out:
     told = [
         graph.add("CLIPTextEncode", 1, {"text": text, "title": title}, clip=clip)
-        for title, text in (("What the face should look like", positive), ("What it should not", negative))
+        for title, text in (("What the face should look like", positive), ("What it should not look like", negative))
     ]
     yes, no = (out["CONDITIONING"] for out in told)
     return graph.add("RedetailToBasicPipe", 2, model=model, clip=clip, vae=vae, positive=yes, negative=no)

@@ -23,7 +23,7 @@ class RedetailCompare(Node):
     NAME = "Redetail Compare"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "Shows a clip before and after detailing in the node, with a divider to drag. Also outputs both clips side by "
+        "Shows a clip in the node before and after detailing, with a divider to drag. Also outputs both clips side by "
         "side, the difference between them, and how much each clip flickers: the change from frame to frame that "
         "remains when motion is removed."
     )

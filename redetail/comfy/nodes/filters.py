@@ -117,7 +117,7 @@ class ImpactSEGSOrderedFilter(Node):
     SEARCH_ALIASES = ["sort segments", "largest segment", "filter segments"]
     RETURN_TYPES = _FILTERED
     RETURN_NAMES = _FILTERED_NAMES
-    OUTPUT_TOOLTIPS = ("The segments that were taken, in order.", "All others, in order.")
+    OUTPUT_TOOLTIPS = ("The segments that were taken, in sorted order.", "All other segments, in sorted order.")
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -254,7 +254,7 @@ class ImpactIsNotEmptySEGS(Node):
     ID = "ImpactIsNotEmptySEGS"
     NAME = "SEGS isn't Empty"
     CATEGORY = "ImpactPack/Logic"
-    DESCRIPTION = "True if there is at least one segment, for nodes that switch between two branches."
+    DESCRIPTION = "Outputs true if there is at least one segment, for nodes that switch between two branches."
     SEARCH_ALIASES = ["any segments", "face found"]
     RETURN_TYPES = ("BOOLEAN",)
     OUTPUT_TOOLTIPS = ("True if there is at least one segment.",)

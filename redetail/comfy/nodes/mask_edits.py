@@ -216,8 +216,8 @@ class ImpactSEGSMerge(Node):
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
         "Merges all segments into one. The merged crop contains all their crops, and the merged mask is the union of "
-        "their masks, with one mask for each frame if any segment has that. The merged crop does not move, even if "
-        "all segments are tracked."
+        "their masks. If any segment has a mask for each frame, so does the merged segment. The merged crop does not "
+        "move, even if all segments are tracked."
     )
     SEARCH_ALIASES = ["unite segments", "combine segments"]
     RETURN_TYPES = ("SEGS",)

@@ -63,10 +63,8 @@ class ImpactMakeTileSEGS(Node):
                 ),
             },
             "optional": {
-                "filter_in_segs_opt": socket("SEGS", "Segments to tile: tiles cover only the area that they mask."),
-                "filter_out_segs_opt": socket(
-                    "SEGS", "Segments to leave out: tiles do not cover the area that they mask."
-                ),
+                "filter_in_segs_opt": socket("SEGS", "Limits the tiles to the area that these segments mask."),
+                "filter_out_segs_opt": socket("SEGS", "Keeps the tiles out of the area that these segments mask."),
             },
         }
 
