@@ -321,7 +321,7 @@ def engine_for(job: Job, engine: Engine | None) -> Engine:
     beside = [name for name, value in given.items() if value is not None]
     if beside:
         raise SettingsError(
-            f"An engine and a {beside[0]} were given, but an engine already has one; give {beside[0]} to load_engine."
+            f"{beside[0]} was given with an engine, which already has its own; give {beside[0]} to load_engine instead."
         )
     return engine
 
@@ -333,7 +333,7 @@ def _computing(job: Job, engine: Engine | None, cluster: Cluster | None) -> Iter
         yield lambda: engine_for(job, engine), None
         return
     if engine is not None:
-        raise SettingsError("Workers on a cluster load their own engine; name the model instead of giving an engine.")
+        raise SettingsError("On a cluster, each worker loads its own engine; give the model instead of an engine.")
     with pool_for(job, cluster) as pool:
         yield lambda: pool.engine, RayExecutor(pool)
 

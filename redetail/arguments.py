@@ -70,21 +70,22 @@ def check_ends(regions: Iterable[Region], frames: int) -> None:
     for region in regions:
         if region.stop > frames:
             raise RegionError(
-                f"Region {region.label!r} ends after {region.stop} frames, but the clip has {frames}; "
-                "shorten the region."
+                f"Region {region.label!r} continues to frame {region.stop - 1}, but the last frame of the clip is "
+                f"{frames - 1}; shorten the region."
             )
 
 
 def crops_of(given: Iterable[Any]) -> tuple[Pixels, ...]:
     """Crops of every region as arrays of floating point numbers; raises :class:`~redetail.errors.RegionError`."""
-    crops = _several(given, "crops", np.ndarray, "an array (F, h, w, 3)")
+    crops = _several(given, "crops", np.ndarray, "an array of shape (frames, height, width, 3)")
     for taken in crops:
         if taken.dtype.kind != "f" or 0 in taken.shape:
-            raise RegionError(f"crops are {taken.dtype} of shape {taken.shape}; give floating point numbers 0..1.")
-        if not np.isfinite([taken.min(), taken.max()]).all():
             raise RegionError(
-                "crops have values that are not finite numbers (NaN or infinite); give values from 0 to 1."
+                f"crops contains an array of shape {taken.shape} and type {taken.dtype}; give arrays of floating point "
+                "numbers from 0 to 1, none of them empty."
             )
+        if not np.isfinite([taken.min(), taken.max()]).all():
+            raise RegionError("crops contains values that are not finite (NaN or infinity); give values from 0 to 1.")
     return crops
 
 
@@ -95,9 +96,13 @@ def _check_fits(region: Region, clip: VideoInfo) -> None:
     window = np.array([region.size.width, region.size.height])
     limits = np.array([frame.width, frame.height])
     if (window > limits).any():
-        raise RegionError(f"{name} has a window of {region.size} pixels in a frame of {frame}; scale it to the clip.")
+        raise RegionError(
+            f"{name} has a window of {region.size} pixels, but the frame is {frame}; scale the region to the clip."
+        )
     if (region.path <= -window).any() or (region.path >= limits).any():
-        raise RegionError(f"{name} has a window outside the frame of {frame} pixels; scale it to the clip.")
+        raise RegionError(
+            f"{name} has a window that lies outside the frame of {frame} pixels; scale the region to the clip."
+        )
 
 
 def _several(given: Any, name: str, kind: type, word: str) -> tuple[Any, ...]:

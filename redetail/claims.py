@@ -148,7 +148,7 @@ class _Claim:
                 descriptor = locks.lock(self._file)
             except BlockingIOError:
                 raise OutputError(
-                    f"Another run is writing {self._path}; wait until it has finished, or choose another name."
+                    f"Another run is writing {self._path}; wait until that run has finished, or choose another name."
                 ) from None
             if descriptor is None:
                 self._file.unlink()

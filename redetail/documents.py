@@ -36,7 +36,7 @@ def shown(value: object) -> str:
     try:
         return _QUOTE.repr(value)
     except ValueError:  # a whole number of more digits than Python writes
-        return "a number of thousands of digits"
+        return "a number with thousands of digits"
 
 
 def byte_count(name: str, value: object) -> int:
@@ -87,7 +87,10 @@ def read_text(path: Path, form: Form, what: str) -> str:
             raise InputError(f"The {what} {path} is not a file on disk; save it as a file first.")
         if status.st_size > LARGEST[form]:
             most = LARGEST[form] // 2**20
-            raise InputError(f"The {what} {path} has more than {most} MB; a {form} document of that kind is smaller.")
+            raise InputError(
+                f"The {what} {path} is larger than {most} MB, the limit for such a {form} document; check that it is "
+                "the right file."
+            )
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"The {what} {path} cannot be read ({error.strerror}); check the name.") from error
@@ -99,13 +102,13 @@ def read_text(path: Path, form: Form, what: str) -> str:
 
 def _whole_number(digits: str) -> int:
     if len(digits) > DIGITS:
-        raise ValueError(f"a number of {len(digits)} digits")
+        raise ValueError(f"it contains a number with {len(digits)} digits")
     return int(digits)
 
 
 def _check_numbers(value: Any) -> None:
     if isinstance(value, int) and value.bit_length() > DIGITS * math.log2(10):
-        raise ValueError(f"a number of more than {DIGITS} digits")
+        raise ValueError(f"it contains a number with more than {DIGITS} digits")
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             _check_numbers(inner)
@@ -210,7 +213,7 @@ def number(value: Any) -> float:
     try:
         return float(value)
     except OverflowError as error:
-        raise WrongKindError("a number of at most 300 digits") from error
+        raise WrongKindError("a number with at most 300 digits") from error
 
 
 def truth(value: Any) -> bool:

@@ -48,6 +48,7 @@ class UnknownNameError(SettingsError):
         self.kind, self.name, self.known = kind, name, tuple(known)
         near, listed = nearest_name(str(name), self.known), ", ".join(self.known)
         advice = f"; choose one of: {listed}." if near is None else f"; did you mean {near!r}? Choose one of: {listed}."
+        advice = advice if self.known else "; there are none to choose from."
         super().__init__(f"There is no {kind} named {name!r}{advice}")
 
     def __reduce__(self) -> tuple[Any, ...]:

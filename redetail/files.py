@@ -47,7 +47,9 @@ def check_given(path: Path) -> None:
     except OSError as error:
         raise InputError(f"{path} cannot be opened ({reason(error)}); check the name.") from error
     except ValueError as error:
-        raise InputError(f"The name {str(path)!r} has characters that no file name can have; check it.") from error
+        raise InputError(
+            f"The name {str(path)!r} contains characters that no file name can contain; check the name."
+        ) from error
 
 
 def followed(path: Path) -> Path:
@@ -156,8 +158,8 @@ def cannot_write(path: Path, error: BaseException) -> OutputError:
     number = getattr(error, "errno", None)
     if number in _FULL:
         return OutputError(
-            f"{path} could not be written because the disk is full; free some space or choose another folder, "
-            "then run it again."
+            f"{path} could not be written because the disk is full; free some space or choose another folder, then "
+            "try again."
         )
     if number == errno.EACCES and reason(error).startswith(KEPT):
         return OutputError(
@@ -165,7 +167,7 @@ def cannot_write(path: Path, error: BaseException) -> OutputError:
         )
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"Permission to write {path} is denied; choose another folder.")
-    return OutputError(f"{path} could not be written ({reason(error)}); choose another place or another format.")
+    return OutputError(f"{path} could not be written ({reason(error)}); choose another folder or another format.")
 
 
 def _replace(complete: Path, path: Path) -> None:

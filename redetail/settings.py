@@ -26,7 +26,7 @@ Presets = Mapping[str, Mapping[str, Any]]
 _TYPED: Mapping[str, str] = {"loras": "lora"}
 
 
-LOOK, CROP, SAMPLING = "what it should look like", "size of the crop", "sampling"
+LOOK, CROP, SAMPLING = "what the subject should look like", "size of the crop", "sampling"
 WINDOWS, REFINER, EDGES = "context windows", "refiner", "softness of the edges"
 """Groups of settings, as the help of the command line has them."""
 
@@ -72,38 +72,39 @@ class Settings:
     prompt: str = _value(
         LOOK,
         "",
-        "what the subject should look like; takes (word:1.2) and key frames, 0: smiling; 24: laughing",
+        "what the subject should look like; takes weights such as (word:1.2) and key frames such as 0: smiling; "
+        "24: laughing",
         common=True,
     )
-    negative: str = _value(LOOK, "", "what it should not look like", common=True)
+    negative: str = _value(LOOK, "", "what the subject should not look like", common=True)
     loras: tuple[str, ...] = _several(
-        LOOK, "FILE[:STRENGTH]", "LoRA for the model, in addition to the model's own; several add up"
+        LOOK, "FILE[:STRENGTH]", "additional LoRA for the model; repeatable, their effects add up"
     )
     clip_skip: int = _number(
-        LOOK, 1, 1, 24, "layer of the text encoder that is read, counted from its end; 1: the last", step=1
+        LOOK, 1, 1, 24, "which layer of the text encoder to read, counted from the last; 1: the last", step=1
     )
-    seed: int = _number(LOOK, 0, 0, 2**64 - 1, "seed of the noise: equal seeds give equal results", step=1, common=True)
+    seed: int = _number(LOOK, 0, 0, 2**64 - 1, "noise seed; the same seed gives the same result", step=1, common=True)
     denoise: float = _number(
-        LOOK, 0.5, 0.0001, 1, "how much is invented: 0 keeps the crop, 1 forgets it", step=0.01, common=True
+        LOOK, 0.5, 0.0001, 1, "how much is invented: 0 keeps the crop, 1 ignores the crop", step=0.01, common=True
     )
     strength: float = _number(
         LOOK,
         0.0,
         0,
         1,
-        "share of noise that the crop gets; a value makes the same change with every model, whatever its shift; "
-        "replaces denoise (0: use denoise)",
+        "share of noise that is added to the crop; the same value changes the crop equally with every model, whatever "
+        "its shift; replaces denoise (0: use denoise)",
         step=0.01,
     )
-    cancel_vae: bool = _value(LOOK, False, "restore what the VAE loses of the source; decodes a second time")
+    cancel_vae: bool = _value(LOOK, False, "restore what the source loses in the VAE, with a second decoding")
     denoise_by_size: str = _value(
         LOOK,
         "",
-        "denoise for each subject by the shorter side of its box in pixels, as in 30:1,120:0.35; interpolated "
-        "in between",
+        "denoise for each subject by the shorter side of its box in pixels, as in 30:1,120:0.35; values for sizes "
+        "in between are interpolated",
     )
     color_match: bool = _value(
-        LOOK, True, "keep the source's own colours: low frequencies of the result follow the crop"
+        LOOK, True, "keep the source's colours: the low frequencies of the result follow those of the crop"
     )
     guide_size: float = _number(
         CROP,
@@ -115,34 +116,42 @@ class Settings:
         unit="pixels",
         common=True,
     )
-    guide_size_for: GuideSizeFor = _choice(CROP, "bbox", ("bbox", "crop_region"), "what guide-size measures")
+    guide_size_for: GuideSizeFor = _choice(
+        CROP, "bbox", ("bbox", "crop_region"), "what guide-size applies to: the subject's box or the crop"
+    )
     max_size: float = _number(
-        CROP, 768.0, 1, MAX_RESOLUTION, "longest side at which a crop is processed", step=8, unit="pixels"
+        CROP,
+        768.0,
+        1,
+        MAX_RESOLUTION,
+        "maximum for the longer side of a crop while it is processed",
+        step=8,
+        unit="pixels",
     )
     max_upscale: float = _number(
         CROP,
         0.0,
         0,
         100,
-        "largest factor by which a crop is scaled up, however much larger guide-size is (0: no limit)",
+        "largest factor by which a crop is scaled up to reach guide-size (0: no limit)",
         step=0.1,
     )
     crop_factor: float = _number(
-        CROP, 3.0, 1, 100, "side of the crop window as a multiple of the subject's box", step=0.1
+        CROP, 3.0, 1, 100, "side length of the crop window as a multiple of that of the subject's box", step=0.1
     )
-    steps: int = _number(SAMPLING, 20, 1, 10000, "sampling steps", step=1, common=True)
+    steps: int = _number(SAMPLING, 20, 1, 10000, "number of sampling steps", step=1, common=True)
     cfg: float = _number(
-        SAMPLING, 8.0, 0, 100, "guidance: how strongly the prompt is followed; 1 needs half the work", step=0.1
+        SAMPLING, 8.0, 0, 100, "guidance: how strongly the result follows the prompt; 1 halves the work", step=0.1
     )
     sampler: str = _value(SAMPLING, "euler", "name of the sampler")
-    scheduler: str = _value(SAMPLING, "normal", "name of the noise schedule, or its sigmas")
+    scheduler: str = _value(SAMPLING, "normal", "name of the noise schedule, or a list of sigmas")
     shift: float = _number(
         SAMPLING,
         0.0,
         0,
         100,
-        "video transformers only: how far the schedule bends towards noise, so that the same denoise changes more; "
-        "1: not at all, 0: the model's own",
+        "video transformers only: how far the schedule is shifted towards noise; with a higher shift, the same denoise "
+        "changes more (1: no shift, 0: the model's default)",
         step=0.1,
     )
     context_length: int = _number(
@@ -150,7 +159,7 @@ class Settings:
         0,
         0,
         4096,
-        "length of a context window, which the motion layers see at once (0: the model's own)",
+        "length of a context window, which the motion layers process as a whole (0: the model's default)",
         step=1,
         unit="frames",
     )
@@ -162,32 +171,34 @@ class Settings:
         1,
         1,
         256,
-        "in the first half of the steps, also use windows over every 2nd, 4th ... up to every n-th frame, each of "
-        "which about doubles the work; 1: only windows of neighbouring frames",
+        "in the first half of the steps, also use windows over every 2nd, 4th ... up to every n-th frame; each of "
+        "these strides adds as much work again in those steps (1: only windows of neighbouring frames)",
         step=1,
     )
     context_loop: bool = _value(
-        WINDOWS, False, "the segment is a closed loop: windows continue from its end to its beginning"
+        WINDOWS, False, "treat the segment as a closed loop: windows continue from its end to its beginning"
     )
     context_blend: ContextBlend = _choice(
         WINDOWS, "ramp", ("ramp", "pyramid", "flat"), "how overlapping context windows fade into one another"
     )
-    free_noise: bool = _value(WINDOWS, False, "later context windows get the noise of the first, shuffled (FreeNoise)")
+    free_noise: bool = _value(
+        WINDOWS, False, "reuse the noise of the first context window, shuffled, in the later windows (FreeNoise)"
+    )
     refiner_ratio: float = _number(REFINER, 0.2, 0, 1, "share of the steps that the refiner takes over", step=0.01)
-    refiner_prompt: str = _value(REFINER, "", "prompt of the refiner, if different")
-    refiner_negative: str = _value(REFINER, "", "the refiner's own negative prompt")
+    refiner_prompt: str = _value(REFINER, "", "prompt for the refiner, if it should differ from prompt")
+    refiner_negative: str = _value(REFINER, "", "negative prompt for the refiner, if it should differ from negative")
     mask_shape: MaskShape = _choice(
         EDGES,
         "given",
         ("given", "box", "oval", "head", "hand", "person"),
-        "which part of the subject's box is detailed: a mask if one is given, else the box; always the box; a "
-        "face's outline; a head with hair and ears; a hand; a whole person",
+        "which part of the subject's box to detail: given (the mask if there is one, otherwise the box), box (always "
+        "the box), oval (a face's outline), head (with hair and ears), hand, or person (the whole person)",
     )
     mask_feather: int = _number(
-        EDGES, 20, 0, 100, "softness of the area that is re-diffused", step=1, unit="pixels of the crop"
+        EDGES, 20, 0, 100, "softness of the edge of the re-diffused area", step=1, unit="pixels of the crop"
     )
     paste_feather: int = _number(
-        EDGES, 5, 0, 1000, "softness of the edge of the paste", step=1, unit="pixels of the frame"
+        EDGES, 5, 0, 1000, "softness of the edge of the pasted area", step=1, unit="pixels of the frame"
     )
 
     def __post_init__(self) -> None:
@@ -195,13 +206,13 @@ class Settings:
             object.__setattr__(self, item.name, _checked(item, getattr(self, item.name)))
         if denoise_points(self.denoise_by_size) and self.strength:
             raise SettingsError(
-                f"strength is {self.strength:g} and denoise-by-size {self.denoise_by_size}, but strength "
-                "replaces denoise; give one of them."
+                f"strength is {self.strength:g} and denoise-by-size is {self.denoise_by_size}, but strength "
+                "replaces denoise; give only one of them."
             )
         if 0 < self.context_length <= self.context_overlap:
             raise SettingsError(
-                f"context-overlap is {self.context_overlap}, but a context window has only {self.context_length} "
-                "frames; make the overlap smaller."
+                f"context-overlap is {self.context_overlap}, but context-length is only {self.context_length}; make "
+                "the overlap smaller."
             )
 
     def as_dict(self) -> dict[str, Any]:
@@ -224,8 +235,8 @@ def denoise_points(typed: str) -> tuple[tuple[float, float], ...]:
     grow = all(one < two for one, two in pairwise(sizes)) and all(0 <= size < math.inf for size in sizes)
     if not grow or not all(limits["low"] <= denoise <= limits["high"] for _, denoise in points):
         raise SettingsError(
-            f"denoise-by-size is {shown(typed)}; give sizes that grow and a denoise from {limits['low']} to "
-            f"{limits['high']} for each, as in 30:1,120:0.35."
+            f"denoise-by-size is {shown(typed)}; give increasing sizes, each with a denoise from {limits['low']} to "
+            f"{limits['high']}, as in 30:1,120:0.35."
         )
     return points
 
@@ -290,7 +301,7 @@ def with_preset(requested: Mapping[str, Any], presets: Presets) -> dict[str, Any
     if preset is None:
         return given
     if not isinstance(preset, str) or preset not in presets:
-        raise UnknownNameError("preset", preset, presets or ("none, since this model has no presets",))
+        raise UnknownNameError("preset", preset, presets)
     return {**presets[preset], **given}
 
 
@@ -307,7 +318,7 @@ def _checked(item: Field[Any], value: Any) -> Any:
         raise SettingsError(f"{display_name(item.name)} must be {wanted}, not {shown(value)}.")
     if isinstance(value, str) and not is_text(value):
         raise SettingsError(
-            f"{display_name(item.name)} is {shown(value)}, which is not valid UTF-8; type it again as text."
+            f"{display_name(item.name)} is {shown(value)}, which is not valid UTF-8; enter it again as UTF-8 text."
         )
     return value
 

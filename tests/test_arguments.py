@@ -52,11 +52,11 @@ def test_crops_of_another_kind(wrong: np.ndarray[Any, Any]) -> None:
 @pytest.mark.parametrize(
     ("placed", "part"),
     [
-        (region(frames=5), "ends after 5 frames, but the clip has 4"),
-        (region(start=3), "ends after 7 frames"),
-        (region(side=65), "a window of 65x65 pixels in a frame of 64x48"),
-        (region(corner=(64, 0)), "a window outside the frame of 64x48"),
-        (region(corner=(0, -32)), "a window outside the frame of 64x48"),
+        (region(frames=5), "continues to frame 4, but the last frame of the clip is 3"),
+        (region(start=3), "continues to frame 6"),
+        (region(side=65), "a window of 65x65 pixels, but the frame is 64x48"),
+        (region(corner=(64, 0)), "a window that lies outside the frame of 64x48"),
+        (region(corner=(0, -32)), "a window that lies outside the frame of 64x48"),
     ],
 )
 def test_regions_of_another_clip(placed: redetail.Region, part: str) -> None:
@@ -69,7 +69,7 @@ def test_regions_of_another_clip(placed: redetail.Region, part: str) -> None:
 def test_a_region_that_outlasts_a_file_leaves_nothing(tmp_path) -> None:
     source = tmp_path / "frames"
     redetail.paste(FRAMES, [], [], source)
-    with pytest.raises(redetail.RegionError, match="ends after 9 frames, but the clip has 4"):
+    with pytest.raises(redetail.RegionError, match="continues to frame 8, but the last frame of the clip is 3"):
         redetail.paste(source, [region(frames=9)], [crops(9)], tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["frames"]
 

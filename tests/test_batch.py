@@ -63,7 +63,7 @@ def test_lists_that_have_no_end_are_refused(tmp_path: Path) -> None:
         sources_of([f"@{tmp_path / 'pipe'}"])
     (tmp_path / "large.txt").touch()
     os.truncate(tmp_path / "large.txt", 2**25)
-    with pytest.raises(InputError, match="more than 16 MB"):
+    with pytest.raises(InputError, match="larger than 16 MB"):
         sources_of([f"@{tmp_path / 'large.txt'}"])
 
 
@@ -104,7 +104,7 @@ def test_clips_that_would_meet_are_refused(tmp_path: Path) -> None:
 
 def test_an_output_that_is_an_input_is_refused(tmp_path: Path) -> None:
     sources = touched(tmp_path, "a.mp4", "a.better.mp4")
-    with pytest.raises(OutputError, match="is an input of this batch"):
+    with pytest.raises(OutputError, match="is also an input of this batch"):
         batch_clips(sources, tmp_path)
-    with pytest.raises(OutputError, match="is an input of this batch"):
+    with pytest.raises(OutputError, match="is also an input of this batch"):
         batch_clips(sources, tmp_path, "{stem}.better{suffix}")

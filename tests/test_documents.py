@@ -25,7 +25,7 @@ def test_json_and_toml_are_read(tmp_path: Path) -> None:
         (b"\xff", "The plan .* is not UTF-8 text"),
         ("{", r"is not a JSON document \(.*\); advice\.$"),
         ("[" * 100_000, r"is nested too deeply; advice\.$"),
-        ("9" * 41, r"is not a JSON document \(a number of 41 digits\)"),
+        ("9" * 41, r"is not a JSON document \(it contains a number with 41 digits\)"),
     ],
 )
 def test_what_is_not_a_document(tmp_path: Path, content: str | bytes, sentence: str) -> None:
@@ -48,7 +48,7 @@ def test_values_are_quoted_shortly() -> None:
     assert shown([1, 2, 3, "x"]) == "[1, 2, 3, 'x']"
     assert len(shown("a" * 10_000)) <= 100
     assert len(shown(10**400)) <= 40
-    assert shown(10**10_000) == "a number of thousands of digits"
+    assert shown(10**10_000) == "a number with thousands of digits"
     nested: list[object] = []
     for _ in range(5000):
         nested = [nested]
@@ -61,7 +61,7 @@ def test_values_are_quoted_shortly() -> None:
         (text, "", "a must be text, not ''."),
         (text, 3, "a must be text, not 3."),
         (number, True, "a must be a number, not True."),
-        (number, 10**400, "a must be a number of at most 300 digits, not 1000"),
+        (number, 10**400, "a must be a number with at most 300 digits, not 1000"),
         (truth, "no", "a must be true or false, not 'no'."),
         (each(number), 1, "a must be a list, not 1."),
         (each(number), ["b"], r"a must be a number, not \['b'\]."),

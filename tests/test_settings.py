@@ -81,7 +81,7 @@ def test_denoise_by_size_is_sizes_that_grow_and_a_denoise_for_each() -> None:
         "-3:1",
         ",",
     ):
-        with pytest.raises(SettingsError, match=r"denoise-by-size is .*; give sizes that grow"):
+        with pytest.raises(SettingsError, match=r"denoise-by-size is .*; give increasing sizes"):
             Settings(denoise_by_size=typed)
-    with pytest.raises(SettingsError, match=r"strength is 0.3 and denoise-by-size 30:1,.*; give one of them"):
+    with pytest.raises(SettingsError, match=r"strength is 0.3 and denoise-by-size is 30:1,.*; give only one of them"):
         Settings(denoise_by_size="30:1,120:0.4", strength=0.3)

@@ -54,8 +54,8 @@ class ClipRun:
         except RedetailError as error:
             return failed(message=str(error), seconds=time.monotonic() - started)
         except Exception as error:  # noqa: BLE001 - a bug that one clip meets must not stop a night's work
-            _LOG.warning("%s ran into a bug in redetail; report it.", clip.source, exc_info=True)
-            message = f"This is a bug in redetail {__version__} ({type(error).__name__}: {error})."
+            _LOG.warning("A bug in redetail stopped the work on %s; report it.", clip.source, exc_info=True)
+            message = f"This is a bug in redetail {__version__} ({type(error).__name__}: {error}); report it."
             return failed(message=message, seconds=time.monotonic() - started)
         plan = result.report.plan
         state = State.DAMAGED if result.faults else State.DONE if plan.all_crops else State.NOBODY

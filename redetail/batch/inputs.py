@@ -60,11 +60,13 @@ def batch_clips(sources: Sequence[Path], folder: Path, pattern: str = NAME) -> l
         real = os.path.normcase(os.path.realpath(clip.output))
         if real in written:
             raise SettingsError(
-                f"{written[real]} and {clip.source} would both be written to {clip.output}; tell them apart with "
-                "{parent} or {number} in the name pattern."
+                f"The results of {written[real]} and {clip.source} would both be written to {clip.output}; add "
+                "{parent} or {number} to the name pattern."
             )
         if real in read:
-            raise OutputError(f"The output {clip.output} is an input of this batch; choose another folder or pattern.")
+            raise OutputError(
+                f"The output {clip.output} is also an input of this batch; choose another folder or name pattern."
+            )
         written[real] = clip.source
     return clips
 
@@ -80,7 +82,7 @@ def _meant(given: str, folder: Path = Path(), lists: tuple[Path, ...] = ()) -> l
         try:
             videos = [one for one in path.iterdir() if one.suffix.lower() in VIDEOS and one.name[0] != "."]
         except OSError as error:
-            raise InputError(f"The folder {path} cannot be read ({reason(error)}); change its permissions.") from error
+            raise InputError(f"The folder {path} cannot be read ({reason(error)}); check its permissions.") from error
         return sorted(videos, key=natural_key) or [path]
     if os.path.exists(path) or not glob.has_magic(str(path)):
         return [path]  # what is wrong with a file is found when its turn comes
@@ -94,16 +96,16 @@ def _listed(path: Path, lists: tuple[Path, ...]) -> list[Path]:
     check_given(path)
     real = resolved(path)
     if real in lists:
-        raise InputError(f"The list {path} includes itself; remove that line.")
+        raise InputError(f"The list {path} includes itself; remove the line that names it.")
     try:
         if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device may never end
             raise ValueError("it is not a file on disk")
         if path.stat().st_size > _LARGEST_LIST:
-            raise ValueError(f"it has more than {_LARGEST_LIST // 2**20} MB")
+            raise ValueError(f"it is larger than {_LARGEST_LIST // 2**20} MB")
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise InputError(
-            f"The list {path} cannot be read ({reason(error)}); give a text file with a clip on each line."
+            f"The list {path} cannot be read ({reason(error)}); give a text file with one clip on each line."
         ) from error
     named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     return [clip for line in named for clip in _meant(line, path.parent, (*lists, real))]
@@ -123,10 +125,13 @@ def _named(pattern: str, source: Path, number: int) -> Path:
         if any("{" in form or re.search(r"\d{3}", form) for _, form in parsed):
             raise ValueError("a field can be at most 99 characters wide")
         if not used <= set(FIELDS):
-            raise ValueError(f"the fields are {', '.join(FIELDS)}, not {', '.join(sorted(used - set(FIELDS)))}")
+            unknown = ", ".join(sorted(used - set(FIELDS)))
+            raise ValueError(f"it contains {unknown}, but the only fields are {', '.join(FIELDS)}")
         name = Path(pattern.format(**fields))
     except (ValueError, LookupError) as error:
         raise SettingsError(f"The name pattern {pattern!r} cannot be used ({error}); see docs/batch.md.") from error
     if not name.name or name.is_absolute() or ".." in name.parts:
-        raise SettingsError(f"The name pattern {pattern!r} leads outside the output folder; give a name inside it.")
+        raise SettingsError(
+            f"The name pattern {pattern!r} does not name a file inside the output folder; use one such as {NAME!r}."
+        )
     return name

@@ -30,7 +30,7 @@ def batch(options: argparse.Namespace, cancel: CancelToken) -> int:
     folder = expanded(options.output)
     clips = batch_clips(sources_of(options.inputs), folder, options.name)
     if os.path.exists(folder) and not os.path.isdir(folder):
-        raise OutputError(f"{folder} is a file, but outputs go into a folder; choose another name.")
+        raise OutputError(f"{folder} is a file, but the outputs need a folder; choose another name.")
     outcomes = {clip: Outcome(clip=clip, state=State.WAITING) for clip in clips}
     with made_folder(folder), _display(clips, options.quiet) as display:
         try:

@@ -57,7 +57,7 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> int:
     job, saved = job_of(options), path_of(options.save_job)
     outputs = {"output": job.output, "compare": job.compare, "report": job.report}
     if not options.dry_run and job.output is None:
-        raise SettingsError("Name the output: -o OUT.mp4 (or --dry-run to see what would be done).")
+        raise SettingsError("No output was given; add -o OUT.mp4, or --dry-run to see what would be done.")
     work = work_of(options)
     keep_existing(outputs.values(), options.overwrite or work.may_replace(job.output))
     keep_existing([saved], options.overwrite)

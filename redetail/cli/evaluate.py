@@ -78,7 +78,7 @@ def _named(results: Sequence[str]) -> dict[str, Path]:
         path = expanded(text) if not equals or os.path.exists(expanded(text)) else expanded(file)
         name = path.stem if str(path) == str(expanded(text)) else name
         if name in named or name == SOURCE:
-            raise SettingsError(f"Two clips are called {name!r}; tell them apart with NAME=FILE.")
+            raise SettingsError(f"Two clips are called {name!r}; give them different names with NAME=FILE.")
         named[name] = path
     return named
 

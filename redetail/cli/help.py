@@ -83,7 +83,7 @@ def help_text(parser: argparse.ArgumentParser, *, everything: bool, given: Seque
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups)
     formatter.add_text(parser.description)
     if defaults:
-        formatter.add_text(f"Values in [brackets] are the defaults; for settings, those of {whose}.")
+        formatter.add_text(f"Values in [brackets] are defaults; those of settings come from {whose}.")
     if everything:
         groups = [(group.title, group._group_actions) for group in parser._action_groups]
     else:
@@ -120,7 +120,7 @@ def _defaults(given: Sequence[str]) -> tuple[Mapping[str, Any], str]:
     config = config_job(named)  # this needs PyTorch
     model = named.checkpoint or as_spec(config.model).checkpoint
     settings = resolve(config.settings, defaults_of(model).as_dict(), all_presets())
-    return settings.as_dict(), f"{path}, then those of {_model(model)}"
+    return settings.as_dict(), f"{path}, then from {_model(model)}"
 
 
 def _model(checkpoint: str | Path | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from redetail.progress import CancelToken
 from redetail.uninterrupted import SIGNALS
 
-MESSAGE = "Stopping after this step; Ctrl-C again stops at once.\n"
+MESSAGE = "Stopping after this step; press Ctrl-C again to stop at once.\n"
 
 
 def end_quietly() -> None:

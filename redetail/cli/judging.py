@@ -12,28 +12,31 @@ def add_evaluate(commands: Commands) -> None:
         commands,
         "evaluate",
         usage="redetail evaluate SOURCE RESULT [RESULT ...] [--original CLIP] [options]",
-        help="measure what was gained, and at what cost",
-        description="Compare results of redetail or of any other tool with the clip they were made from: sharpness,\n"
-        "noise, flicker, seams, colours; with an original also PSNR, SSIM and VMAF. Clips may differ in size.",
+        help="measure what detailing gained, and at what cost",
+        description="Compare results of redetail or of any other tool with the clip that they were made from.\n"
+        "Measures sharpness, noise, flicker, seams and colours, and with --original also PSNR, SSIM and VMAF.\n"
+        "The clips can differ in size.",
         epilog="exit codes: 0 the figures are complete; 2 something must be changed, and the message says what\n",
     )
     group = parser.add_argument_group("clips")
     group.add_argument("input", metavar="SOURCE", help="the video or folder of images that was detailed")
-    group.add_argument("results", metavar="RESULT", nargs="+", help="the detailed result; NAME=FILE gives it a name")
-    group.add_argument("--original", metavar="CLIP", help="the clip as it should look, if you have it")
+    group.add_argument(
+        "results", metavar="RESULT", nargs="+", help="a detailed version of SOURCE; NAME=FILE gives it a name"
+    )
+    group.add_argument("--original", metavar="CLIP", help="the clip as the result should look, if you have it")
     add_subjects(parser.add_argument_group("subjects"))
     group = parser.add_argument_group("output")
     group.add_argument("--report", metavar="OUT.json", help="also write all figures, frame by frame")
     group.add_argument(
-        "--sheet", metavar="OUT.png", help="also write a contact sheet of all clips' subjects at a few moments"
+        "--sheet", metavar="OUT.png", help="also write a contact sheet of the subjects in all clips at a few moments"
     )
-    group.add_argument("--video", metavar="OUT.mp4", help="also write all clips in one video")
+    group.add_argument("--video", metavar="OUT.mp4", help="also write a video that shows all clips")
     group.add_argument(
         "--layout", metavar="NAME", default="crops",
-        help="of the video: crops (zoomed in on the subjects), side (whole frames side by side), split or wipe (one "
-        "frame, in bands with fixed or moving borders) [crops]",
+        help="layout of the video: crops (zoomed in on the subjects), side (whole frames side by side), split or wipe "
+        "(one frame, in bands with fixed or moving borders) [crops]",
     )  # fmt: skip
-    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    group.add_argument("--overwrite", action="store_true", help="replace existing files")
     add_talk(parser)
 
 
@@ -43,9 +46,9 @@ def add_preview(commands: Commands) -> None:
         commands,
         "preview",
         usage="redetail preview IN [-o FOLDER|SHEET.png] [--vary NAME=VALUE,VALUE ...] [options]",
-        help="see a few moments of the result, with one or several settings, before a whole run",
-        description="Detail a few moments of a clip (subjects at their largest, fastest and smallest, and the middle)\n"
-        "and show them next to the source, zoomed in on the subject: a contact sheet and a short loop.\n"
+        help="see a few moments of the result before a whole run, with one or several settings",
+        description="Detail a few moments of a clip (where subjects are largest, fastest and smallest, and its middle)"
+        "\nand show them next to the source in a contact sheet and a short loop, zoomed in on the subject.\n"
         "Only the stretches with these moments are computed; their pixels are exactly those of a whole run.",
     )
     add_source(parser, optional=True)
@@ -56,14 +59,18 @@ def add_preview(commands: Commands) -> None:
         "[IN.preview in the current folder]",
     )  # fmt: skip
     group.add_argument("--loop", metavar="LOOP", help="write the loop here instead: .webp, .gif, .mp4 ...")
-    group.add_argument("--moments", type=number, metavar="N", default=4, help="how many moments, 1 to 24 [4]")
+    group.add_argument("--moments", type=number, metavar="N", default=4, help="number of moments to show, 1 to 24 [4]")
     group.add_argument(
         "--vary", metavar="NAME=V1,V2", action="append",
-        help="show a column for each of these values of a setting, or of preset; if given several times, for every "
-        "combination, up to 12; separate values that contain commas with |",
+        help="show a column for each of these values of a setting or of preset; if given several times, a column for "
+        "every combination, at most 12; separate values that contain commas with |",
     )  # fmt: skip
-    group.add_argument("--nearest", action="store_true", help="enlarge pixel by pixel, without a filter")
+    group.add_argument(
+        "--nearest",
+        action="store_true",
+        help="enlarge with nearest-neighbour sampling, which leaves each pixel visible",
+    )
     add_scale(group)
-    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    group.add_argument("--overwrite", action="store_true", help="replace existing files")
     add_models_and_memory(parser)
     add_talk(parser, "redetail preview in.mp4 --vary denoise=0.3,0.5 --vary steps=2,8")

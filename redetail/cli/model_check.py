@@ -23,6 +23,7 @@ from redetail.files import expanded
 from redetail.video import open_source
 
 _FIELDS = {"motion-module": "motion_module", "vae": "vae", "text-encoder": "text_encoder"}
+_KINDS = {"vae": "VAE"}
 _SEVERAL = {"lora": "loras", "motion-lora": "motion_loras"}
 
 
@@ -34,13 +35,15 @@ def check(named: Sequence[str], device: str | None) -> None:
     spec = spec_of(named)
     engine = load_engine(spec, device=device)
     if not isinstance(engine, LatentEngine) or not engine.capabilities.has_vae:
-        raise ModelError(f"{spec.checkpoint} has no VAE; models check is for Stable Diffusion and Wan.")
+        raise ModelError(
+            f"{spec.checkpoint} has no VAE; redetail models check works only with Stable Diffusion and Wan."
+        )
     tell(f"{engine.capabilities.name} on {engine.placement}\n")
     found = check_model(engine, _clip())
     tell("".join(f"{line}\n" for line in map(_line, found.measures)))
     if found.faults:
         raise ModelError(" ".join(found.faults))
-    tell("  the model works: every measure is within the expected range\n")
+    tell("  the model works: every measurement is within the expected range\n")
 
 
 def spec_of(named: Sequence[str]) -> ModelSpec:
@@ -58,11 +61,12 @@ def spec_of(named: Sequence[str]) -> ModelSpec:
         elif field == "checkpoint" and field in given:
             given.setdefault("low_noise_checkpoint", name)
         elif field in given:
-            raise SettingsError(f"{given[field]} and {name} are both a {field.replace('_', ' ')}; give one of them.")
+            kind = _KINDS.get(field, field.replace("_", " "))
+            raise SettingsError(f"Both {given[field]} and {name} are for the {kind}; give only one of them.")
         else:
             given[field] = name if field == "checkpoint" else path
     if "checkpoint" not in given:
-        raise SettingsError("Name a checkpoint among the files: redetail models check CHECKPOINT [FILE ...]")
+        raise SettingsError("No checkpoint was given; use: redetail models check CHECKPOINT [FILE ...]")
     return ModelSpec(**given)
 
 
@@ -74,7 +78,9 @@ def _field(path: Path, name: str) -> str:
     facts = identify(alone[0] if alone else path)
     field = {**_FIELDS, **_SEVERAL, "checkpoint": "checkpoint"}.get(facts.kind)
     if field is None:
-        raise ModelError(f"{name} is {facts.what}, which models check cannot use.")
+        raise ModelError(
+            f"{name} is {facts.what}; redetail models check cannot test that kind of file, so leave it out."
+        )
     return field
 
 

@@ -38,7 +38,7 @@ def models(options: argparse.Namespace, cancel: CancelToken) -> None:
 def inspect(options: argparse.Namespace, cancel: CancelToken) -> None:
     """``redetail models inspect``."""
     if not options.files:
-        raise SettingsError("Name a file: redetail models inspect FILE")
+        raise SettingsError("No file was given; use: redetail models inspect FILE")
     placement, refused = place(options.device), list[ModelError]()
     for path in map(Path, options.files):
         cancel.check()
@@ -106,7 +106,7 @@ def _fit(facts: FileFacts, placement: Placement) -> str:
     """The memory that the file's weights take, and for a checkpoint that of the whole work."""
     total = device_memory(placement.device)
     weights = facts.parameters * placement.dtype.itemsize
-    needed, what = weights, f"its weights take {_size(weights)}"
+    needed, what = weights, f"the weights take {_size(weights)}"
     family = architecture_of(facts.kind, facts.base)
     if family is not None and family.parts is not None:
         return _parts_fit(family.parts(facts, placement), placement, total)
@@ -114,9 +114,11 @@ def _fit(facts: FileFacts, placement: Placement) -> str:
         footprint = family.footprint
         needed += footprint.working(footprint.frames, footprint.side**2, placement.dtype.itemsize)
         beside = f"{footprint.companion} and " if footprint.companion else ""
-        what += f", with {beside}{footprint.frames} crops of {footprint.side}x{footprint.side} about {_size(needed)}"
+        what += (
+            f", and with {beside}{footprint.frames} crops of {footprint.side}x{footprint.side} about {_size(needed)}"
+        )
     smaller = "too large; use smaller crops, a shorter --context-length or --dtype float16"
-    return f"on {placement} {what} of {_size(total)}: {'fits' if needed <= total else smaller}"
+    return f"on {placement} {what} out of {_size(total)}: {'fits' if needed <= total else smaller}"
 
 
 def _parts_fit(sizes: PartSizes, placement: Placement, total: int) -> str:
@@ -124,7 +126,7 @@ def _parts_fit(sizes: PartSizes, placement: Placement, total: int) -> str:
     named = ", ".join(f"{part} {_size(size)}" for part, size in sizes.weights.items())
     fitting = next((option for option, size in sizes.needed.items() if size <= total), None)
     verdict = "too large; use weights with fewer parameters" if fitting is None else f"fits with {fitting}"
-    return f"on {placement} the weights take: {named}; of {_size(total)}: {verdict if fitting != '' else 'fits'}"
+    return f"on {placement} the weights take: {named}; out of {_size(total)}: {verdict if fitting != '' else 'fits'}"
 
 
 def _count(number: int) -> str:

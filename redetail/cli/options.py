@@ -16,7 +16,7 @@ from redetail.video.options import CODECS, EncodeOptions
 _ENCODING: Mapping[str, str] = {"preset": "encode_speed"}
 """Fields of EncodeOptions that are typed under another name."""
 
-_PRESET = "sampler, scheduler, steps and cfg together; options that you give take precedence"
+_PRESET = "set sampler, scheduler, steps and cfg together; options that you give yourself take precedence"
 
 
 def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] | None = None) -> None:
@@ -40,8 +40,10 @@ def add_subjects(group: argparse._ArgumentGroup) -> None:
         action = "append" if option.repeatable else "store"
         flag = f"--{name.replace('_', '-')}"
         group.add_argument(flag, action=action, type=option.parse, metavar=option.metavar, help=option.help)
-    group.add_argument("--start", metavar="TIME", help="start here: seconds, h:m:s, or a frame as in 120f")
-    group.add_argument("--end", metavar="TIME", help="end before this")
+    group.add_argument(
+        "--start", metavar="TIME", help="start at this time, in seconds or h:m:s, or at a frame, as in 120f"
+    )
+    group.add_argument("--end", metavar="TIME", help="end just before this time or frame")
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -55,63 +57,70 @@ def add_model(group: argparse._ArgumentGroup) -> None:
     """Add the options of :class:`~redetail.engines.spec.ModelSpec`; LoRA stands among the settings."""
     several = {"action": "append"}
     for flag, metavar, more, text in (
-        ("--motion-module", "FILE", {}, "AnimateDiff's motion layers, as published"),
-        ("--motion-lora", "FILE[:STRENGTH]", several, "LoRA for the motion layers; several add up"),
-        ("--vae", "FILE", {}, "VAE instead of the checkpoint's own; for Wan a file or folder"),
+        ("--motion-module", "FILE", {}, "AnimateDiff motion module, as published"),
+        ("--motion-lora", "FILE[:STRENGTH]", several, "LoRA for the motion module; repeatable, their effects add up"),
+        ("--vae", "FILE", {}, "VAE to use instead of the checkpoint's own; for Wan, a file or folder"),
         ("--text-encoder", "FILE", {}, "Wan only: the UMT5 text encoder, a file or folder"),
         ("--low-noise-checkpoint", "FILE", {},
-         "Wan 2.2 only: the low-noise expert, to use both; --checkpoint is then the high-noise one"),
+         "Wan 2.2 only: the low-noise expert; --checkpoint is then the high-noise expert, and both are used"),
         ("--high-noise-lora", "FILE[:STRENGTH]", several,
-         "Wan 2.2 only: LoRA for the high-noise expert, if both are used; several add up"),
-        ("--embedding", "FILE", several, "textual inversion, used in prompts by its file name; repeatable"),
+         "Wan 2.2 only: LoRA for the high-noise expert, if both experts are used; repeatable, their effects add up"),
+        ("--embedding", "FILE", several, "textual inversion embedding, which prompts use by its file name; repeatable"),
         ("--controlnet", "FILE[:STRENGTH[:START[:END]]]", several,
-         "ControlNet, and the share of the steps in which it acts (0..1); repeatable"),
+         "ControlNet; it acts from START to END, two shares of the steps (0..1); repeatable"),
         ("--control", "NAME|FILE", several,
-         "the hint for that ControlNet: canny, lineart, softedge, tile ... of the crops, or a video of hints"),
+         "hint for the ControlNet in the same position: a video of hints, or a kind that is computed from the crops"),
     ):  # fmt: skip
         group.add_argument(flag, metavar=metavar, help=text, **more)  # type: ignore[arg-type]  # keyword by keyword
 
 
 def add_memory(group: argparse._ArgumentGroup) -> None:
     """Add the options of :class:`~redetail.engines.memory.Memory`, which --help cannot ask, since it needs torch."""
-    limit = "limit for the memory that a run takes, as in 6GB [most of what is free]"
+    limit = "limit on the memory that a run takes, as in 6GB [most of the free memory]"
     group.add_argument("--memory", dest="limit", metavar="SIZE", help=limit)
     kinds = "float32, float16 or bfloat16"
     group.add_argument("--dtype", metavar="NAME", help=f"precision of the networks: {kinds}")
-    group.add_argument("--vae-dtype", metavar="NAME", help="precision of the VAE, if different")
-    group.add_argument("--text-dtype", metavar="NAME", help="precision of the text encoder, if different")
-    group.add_argument("--attention", metavar="sdpa|sliced", help="sdpa is fastest, sliced takes the least memory")
+    group.add_argument("--vae-dtype", metavar="NAME", help="precision of the VAE, if it should differ from --dtype")
+    group.add_argument(
+        "--text-dtype", metavar="NAME", help="precision of the text encoder, if it should differ from --dtype"
+    )
+    attention = "how to compute attention: sdpa is fastest, sliced takes the least memory"
+    group.add_argument("--attention", metavar="sdpa|sliced", help=attention)
     for flag, text in (
-        ("--channels-last", "memory layout that is faster for convolutions on GPUs"),
-        ("--compile", "compile the UNet: takes minutes at first, then steps are faster"),
+        ("--channels-last", "use a memory layout in which convolutions are faster on GPUs"),
+        ("--compile", "compile the UNet: this takes minutes at first, but then each step is faster"),
         ("--offload", "keep the VAE and the text encoder off the device while they are idle"),
-        ("--block-offload", "Wan only: bring the transformer's blocks to the device one by one, which is slower"),
+        (
+            "--block-offload",
+            "Wan only: move the transformer's blocks to the device one by one; slower, but saves memory",
+        ),
         (
             "--fp8-weights",
-            "Wan only: keep weights that are stored in fp8 as they are, and convert them when they are used",
+            "Wan only: keep weights that are stored in fp8 in fp8, and convert them only when they are used",
         ),
     ):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
-    group.add_argument("--vae-batch", type=number, metavar="N", help="frames that go through the VAE at once")
+    group.add_argument("--vae-batch", type=number, metavar="N", help="number of frames that the VAE processes at once")
     group.add_argument(
-        "--vae-tile", type=number, metavar="N", help="side of the VAE's tiles in pixels; 0: whole frames"
+        "--vae-tile", type=number, metavar="N", help="side length of the VAE's tiles, in pixels; 0: no tiles"
     )
 
 
 def add_encoding(group: argparse._ArgumentGroup) -> None:
     """Add the options of :class:`~redetail.video.options.EncodeOptions`."""
-    group.add_argument("--codec", metavar="NAME", help=f"{', '.join(CODECS)} [what suits OUT and the source]")
+    group.add_argument("--codec", metavar="NAME", help=f"{', '.join(CODECS)} [chosen to suit OUT and the source]")
     group.add_argument(
         "--quality",
         type=number,
         metavar="N",
-        help="0 (best) to 63, like FFmpeg's -crf [near the source's own: 13 to 18, VP9 and AV1 18 to 23]",
+        help="encoding quality from 0 (best) to 63, like FFmpeg's -crf [close to the source's quality: 13 to 18, or 18 "
+        "to 23 for VP9 and AV1]",
     )  # fmt: skip
     group.add_argument(
         "--encode-speed", dest="encode_speed", metavar="NAME",
-        help="preset of h264 and h265, ultrafast to veryslow [medium]",
+        help="encoder preset for h264 and h265, from ultrafast to veryslow [medium]",
     )  # fmt: skip
-    lossless = "keep every value; makes large files"
+    lossless = "encode without loss; makes large files"
     group.add_argument("--lossless", action=argparse.BooleanOptionalAction, default=None, help=lossless)
 
 

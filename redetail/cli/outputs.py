@@ -22,4 +22,4 @@ def keep_existing(outputs: Iterable[str | Path | None], overwrite: bool) -> None
         if path:
             check_name(expanded(path))
         if path and not overwrite and os.path.isfile(expanded(path)):
-            raise OutputError(f"{path} exists; give another name, or --overwrite to replace it.")
+            raise OutputError(f"{path} already exists; give another name, or use --overwrite to replace it.")

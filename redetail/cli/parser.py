@@ -30,14 +30,14 @@ from redetail.settings import CROP
 EXAMPLES = """\
 examples:
   redetail detail in.mp4 -o out.mp4                        detail every face that is found
-  redetail detail in.mp4 -o out.mp4 --compare both.mp4     see before and after, zoomed
+  redetail detail in.mp4 -o out.mp4 --compare both.mp4     compare before and after, zoomed in
   redetail detail in.mp4 -o out.mp4 --box 40,60,180,220    detail what is in the box
-  redetail detail in.mp4 -o out.mp4 --start 2 --end 0:05.5 detail only a part of the clip
+  redetail detail in.mp4 -o out.mp4 --start 2 --end 0:05.5 detail only part of the clip
   redetail detail in.mp4 -o out.mp4 --checkpoint sd15.safetensors --motion-module v3_sd15_mm.ckpt \\
                   --preset quality --prompt "portrait, sharp eyes"
-  redetail preview in.mp4 --vary denoise=0.3,0.5           see what settings do, at a few moments
-  redetail detail in.mp4 -o out.mp4 --who anna.png         detail only the person in a picture
-  redetail batch clips -o better                           detail every clip of a folder
+  redetail preview in.mp4 --vary denoise=0.3,0.5           see what the settings do, at a few moments
+  redetail detail in.mp4 -o out.mp4 --who anna.png         detail only the person shown in a picture
+  redetail batch clips -o better                           detail every clip in a folder
   redetail detect in.mp4 --draw found.mp4                  see what would be detailed
 """
 
@@ -87,31 +87,35 @@ def _add_detail(commands: Commands) -> None:
         "detail",
         usage="redetail detail IN -o OUT [options]\n       redetail detail --job JOB.toml [options]",
         help="detail faces or other regions of a video",
-        description="Find a subject, follow it with a moving crop, re-diffuse the crop over time, paste it back.\n"
-        "Everything else of the video stays as it is: pixels, timestamps, sound.",
+        description="Find each subject, follow it with a moving crop, re-diffuse the crop over time, paste it back.\n"
+        "Everything else in the video stays as it is: pixels, timestamps and sound.",
         epilog=f"{EXAMPLES}\n{EXIT_CODES}",
     )
     add_source(parser, optional=True)
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="OUT", help="video or folder of images to write")
     group.add_argument(
-        "--compare", metavar="BOTH.mp4", help="also write before and after in one video, zoomed in on subjects"
+        "--compare", metavar="BOTH.mp4", help="also write a video that shows before and after, zoomed in on subjects"
     )
     group.add_argument(
         "--compare-layout", metavar="NAME",
-        help="crops (zoomed in on the subjects), side (whole frames side by side), split or wipe (one frame, split by "
-        "a fixed or moving line) [crops]",
+        help="layout of the video from --compare: crops (zoomed in on the subjects), side (whole frames side by side), "
+        "split or wipe (one frame, split by a fixed or moving line) [crops]",
     )  # fmt: skip
     group.add_argument(
-        "--report", metavar="REPORT", help="also write tracks, settings, timings and measures: .json, or .html, a page"
+        "--report",
+        metavar="REPORT",
+        help="also write a report of tracks, settings, timings and measurements, as .json or as a web page (.html)",
     )
-    group.add_argument("--save-hints", metavar="FOLDER", help="also write the hints of the ControlNets")
-    group.add_argument("--save-job", metavar="JOB.toml", help="also write a job file, to run it again with --job")
+    group.add_argument("--save-hints", metavar="FOLDER", help="also write the ControlNet hints to this folder")
+    group.add_argument(
+        "--save-job", metavar="JOB.toml", help="also write a job file, which repeats this run with --job"
+    )
     add_scale(group)
     add_background(group)
     add_encoding(group)
-    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    group.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    group.add_argument("--overwrite", action="store_true", help="replace existing files")
+    group.add_argument("--dry-run", action="store_true", help="only show what would be done")
     _add_work(parser)
     add_models_and_memory(parser)
     add_cluster(parser)
@@ -124,8 +128,9 @@ def _add_batch(commands: Commands) -> None:
         "batch",
         usage="redetail batch INPUT [INPUT ...] -o FOLDER [--job JOB.toml] [options]",
         help="detail many clips with the same settings",
-        description="Detail many clips with one engine, or with --ray one in each worker. If a clip fails, that is\n"
-        "reported and the others continue. Run the same command again to resume a batch: it skips what is done.",
+        description="Detail many clips with one engine or, with --ray, with one engine in each worker. If a clip\n"
+        "fails, the failure is reported and the other clips continue. To resume a batch, run the same command again:\n"
+        "it skips the clips that are done.",
         epilog="exit codes: 0 all clips are done; 2 something must be changed, and the message says what; 3 some\n"
         "clips failed or their sources are damaged; 130 stopped with Ctrl-C\n",
     )
@@ -134,7 +139,7 @@ def _add_batch(commands: Commands) -> None:
         "inputs",
         metavar="INPUT",
         nargs="+",
-        help="a clip, a folder of clips, a pattern, or @LIST, a file that lists these",
+        help="a clip, a folder of clips, a pattern, or @LIST: a text file with one of these on each line",
     )
     group.add_argument("--job", metavar="JOB", help="a job file (.toml) or a report (.json); options override it")
     add_strict(group)
@@ -143,12 +148,13 @@ def _add_batch(commands: Commands) -> None:
     group.add_argument("-o", "--output", metavar="FOLDER", required=True, help="folder for the outputs and the summary")
     group.add_argument(
         "--name", metavar="PATTERN", default="{stem}{suffix}",
-        help="names for the outputs, with {stem}, {suffix}, {parent} and {number} [the names of the clips]",
+        help="pattern for the names of the outputs; can use {stem}, {suffix}, {parent} and {number} [the names of the "
+        "clips]",
     )  # fmt: skip
     add_scale(group)
     add_background(group)
     add_encoding(group)
-    group.add_argument("--overwrite", action="store_true", help="also redo clips that are done")
+    group.add_argument("--overwrite", action="store_true", help="also redo clips that are already done")
     add_work_folder(parser.add_argument_group("unfinished work"))
     add_models_and_memory(parser)
     add_cluster(parser)
@@ -160,7 +166,7 @@ def _add_detect(commands: Commands) -> None:
         commands,
         "detect",
         usage="redetail detect IN [options]",
-        help="show what would be detailed, without doing it",
+        help="show what would be detailed, without detailing it",
         description="Find and follow the subjects, and draw their boxes and crop windows. Nothing is detailed.",
     )
     add_source(parser)
@@ -172,8 +178,8 @@ def _add_detect(commands: Commands) -> None:
         metavar="REPORT.json",
         help="write the tracks, and a drawing next to them; without a name: IN.detect.json in the current folder",
     )
-    group.add_argument("--draw", metavar="OUT", help="write the drawing here: OUT.mp4 every frame, OUT.png a few")
-    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    group.add_argument("--draw", metavar="OUT", help="write the drawing here; OUT.mp4 shows every frame, OUT.png a few")
+    group.add_argument("--overwrite", action="store_true", help="replace existing files")
     add_settings(parser, [CROP])
     add_config(parser)
     add_talk(parser)
@@ -186,23 +192,23 @@ def _add_track(commands: Commands) -> None:
         usage="redetail track IN -o OUT.json [options]\n       redetail track --edit IN.json -o OUT.json [edits]",
         help="write the tracks to a file that you can edit",
         description="Find and follow the subjects, and write their tracks to a file, with thumbnails next to it.\n"
-        "redetail detail --tracks TRACKS.json details the subjects that the file lists, without a search.",
+        "redetail detail --tracks TRACKS.json then details the subjects in that file without searching the video.",
     )
     group = parser.add_argument_group("what to find")
     group.add_argument("input", metavar="IN", nargs="?", help="a video, or a folder of images")
     add_strict(group)
     add_subjects(group)
     group = parser.add_argument_group("output")
-    group.add_argument("-o", "--output", metavar="OUT.json", required=True, help="document to write")
-    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    group.add_argument("-o", "--output", metavar="OUT.json", required=True, help="file to write the tracks to")
+    group.add_argument("--overwrite", action="store_true", help="replace existing files")
     group = parser.add_argument_group("edits [numbers and labels refer to the file before the edits]")
-    group.add_argument("--edit", metavar="IN.json", help="change this document instead of searching a video")
+    group.add_argument("--edit", metavar="IN.json", help="edit this tracks file instead of searching a video")
     for flag, metavar, text in (
         ("--split", "TRACK@FRAME", "split a track in two at this frame"),
-        ("--merge", "TRACK,TRACK", "join several tracks"),
-        ("--keep", "TRACK[,TRACK]", "remove all others"),
-        ("--drop", "TRACK[,TRACK]", "remove these"),
-        ("--rename", "TRACK=LABEL", "give a track a label"),
+        ("--merge", "TRACK,TRACK", "join these tracks into one"),
+        ("--keep", "TRACK[,TRACK]", "keep these tracks and remove all others"),
+        ("--drop", "TRACK[,TRACK]", "remove these tracks"),
+        ("--rename", "TRACK=LABEL", "give a track this label"),
     ):
         group.add_argument(flag, metavar=metavar, action="append", help=text)
     add_config(parser)
@@ -216,17 +222,17 @@ def _add_models(commands: Commands) -> None:
         usage="redetail models\n       redetail models inspect FILE [FILE ...] [--device NAME]\n"
         "       redetail models check CHECKPOINT [FILE ...] [--device NAME]",
         help="list published weights, identify files, or check that they work together",
-        description="List the published weights that are known to work: names, where they are, licences.\n"
-        "With inspect: say what files are, which option they are for, and whether they fit this machine.\n"
-        "With check: load the files as one model, encode, noise and predict a bundled clip, and name\n"
-        "what is wrong with the model.",
+        description="List the published weights that are known to work, with their names, sources and licences.\n"
+        "inspect: show what each file is, which option takes it, and whether it fits on this machine.\n"
+        "check: load the files as one model, test it on a bundled clip (encode, add noise, denoise), and\n"
+        "report what is wrong with it.",
     )
     parser.add_argument(
         "action",
         nargs="?",
         choices=("inspect", "check"),
         metavar="inspect|check",
-        help="identify files, or check that they work",
+        help="inspect identifies files, check tests whether they work together",
     )
     parser.add_argument(
         "files", nargs="*", metavar="FILE", help="a .safetensors, .ckpt, .pt, .pth or .bin file, or a folder"
@@ -241,11 +247,13 @@ def _add_clean(commands: Commands) -> None:
         "clean",
         usage="redetail clean [FOLDER ...] [--dry-run]",
         help="remove what stopped and killed runs left behind",
-        description="Remove the work that stopped runs left for --resume and hidden temporary files of runs that were\n"
-        "killed, here or in the folders given, and temporary crops in the folder that TMPDIR names.\n"
-        "Runs that are still working are left alone.",
+        description="Remove what stopped and killed runs left in the current folder or in the folders given: work\n"
+        "kept for --resume, and hidden temporary files. Also remove temporary crops from the folder that TMPDIR\n"
+        "names. Files of runs that are still working are left alone.",
     )
-    parser.add_argument("folders", nargs="*", metavar="FOLDER", help="where outputs were written [this folder]")
+    parser.add_argument(
+        "folders", nargs="*", metavar="FOLDER", help="folder where outputs were written [the current folder]"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only list what would be removed")
     add_talk(parser)
 
@@ -253,7 +261,9 @@ def _add_clean(commands: Commands) -> None:
 def _add_work(parser: Parser) -> None:
     """The options of :class:`redetail.Work`."""
     group = parser.add_argument_group("stopped runs")
-    group.add_argument("--resume", action="store_true", help="continue where the same command was stopped")
+    group.add_argument(
+        "--resume", action="store_true", help="continue where an earlier run of the same command stopped"
+    )
     add_work_folder(group)
 
 
@@ -262,25 +272,32 @@ def _add_web(commands: Commands) -> None:
         commands,
         "web",
         usage="redetail web [--folder FOLDER] [options]",
-        help="open a page in the browser: click faces, preview, run",
-        description="Serve a page on this machine. Each run is a separate process: it continues when the page\n"
-        "is closed or this command ends, and shows up again when it starts. The page needs Gradio:\n"
-        "pip install 'redetail[web]'",
+        help="open a web page on which you click faces, preview and run",
+        description="Serve a web page on this machine. Each run is a separate process: it continues when the page is\n"
+        "closed or this command ends, and the page shows it again when you restart this command. The page needs\n"
+        "Gradio: pip install 'redetail[web]'",
     )
     group = parser.add_argument_group("folders")
     group.add_argument(
-        "--folder", metavar="FOLDER", default=".", help="folder of the clips that the page may use [this folder]"
+        "--folder", metavar="FOLDER", default=".", help="folder of the clips for the page [the current folder]"
     )
     group.add_argument(
-        "--models", metavar="FOLDER", help="folder of weight files, which are only read [models in FOLDER]"
+        "--models", metavar="FOLDER", help="folder of weight files for the page [the folder models inside --folder]"
     )
     group = parser.add_argument_group("address")
     group.add_argument(
-        "--host", metavar="HOST", default="127.0.0.1", help="address to serve; any other than [127.0.0.1] needs --auth"
+        "--host",
+        metavar="HOST",
+        default="127.0.0.1",
+        help="address to serve the page on; any other address needs --auth [127.0.0.1]",
     )
-    group.add_argument("--port", metavar="N", type=int, default=7860, help="0: a free one [7860]")
     group.add_argument(
-        "--auth", metavar="USER:PASSWORD", help="everyone must enter these; also read from REDETAIL_WEB_AUTH"
+        "--port", metavar="N", type=int, default=7860, help="port to serve the page on; 0: any free port [7860]"
+    )
+    group.add_argument(
+        "--auth",
+        metavar="USER:PASSWORD",
+        help="name and password that everyone must enter; can also be set in REDETAIL_WEB_AUTH",
     )
     add_config(parser)
     add_talk(parser)
@@ -292,7 +309,7 @@ def _add_completion(commands: Commands) -> None:
         "completion",
         usage="redetail completion bash|zsh|fish",
         help="print a shell completion script",
-        description="Print a script that completes commands, options and the names they take. For bash:\n"
+        description="Print a script that completes commands, options and the names that options take. For bash:\n"
         "  redetail completion bash > ~/.local/share/bash-completion/completions/redetail",
     )
     parser.add_argument("shell", metavar="bash|zsh|fish", choices=SHELLS, help="the shell to write the script for")

@@ -14,8 +14,8 @@ from redetail.engines.architectures import either, family_names
 from redetail.errors import SettingsError, UnknownNameError, nearest_name
 
 EXIT_CODES = """\
-exit codes: 0 the output is complete; 2 something must be changed, and the message says what; 3 the output holds what
-            could be read of a damaged source, and notes say what is missing; 130 stopped with Ctrl-C or a signal
+exit codes: 0 the output is complete; 2 something must be changed, and the message says what; 3 the source is damaged:
+            the output contains what could be read, and notes say what is missing; 130 stopped with Ctrl-C or a signal
 """
 
 
@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             if action.dest == "command" and os.path.exists(value):
                 raise SettingsError(f"The command is missing; to detail {value}, type: redetail detail {value} -o OUT")
-            name = action.dest if not action.option_strings else f"value of {action.option_strings[-1]}"
+            name = action.dest if not action.option_strings else f"{action.option_strings[-1]} value"
             raise UnknownNameError(name.replace("_", "-"), value, map(str, action.choices))
 
 
@@ -80,13 +80,13 @@ def add_models_and_memory(parser: Parser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument(
         "--checkpoint", "--model", metavar="FILE",
-        help=f"a model of {either(family_names())}: a .safetensors or .ckpt file, a folder in the diffusers "
+        help=f"a {either(family_names())} model: a .safetensors or .ckpt file, a folder in the diffusers "
         "layout, or a name on the hub [the bundled model]",
     )  # fmt: skip
     add_model(group)
     add_settings(parser)
-    group = parser.add_argument_group("memory and speed [chosen from what the machine has]")
-    group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps")
+    group = parser.add_argument_group("memory and speed [chosen to suit the machine]")
+    group.add_argument("--device", metavar="NAME", help="device to compute on: cpu, cuda, cuda:1 or mps")
     add_memory(group)
     add_config(parser)
 
@@ -97,9 +97,11 @@ def add_work_folder(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--work-space",
         metavar="SIZE",
-        help="limit for the size of that work, as in 20GB [most of what the disk has free]",
+        help="limit on the disk space for unfinished work, as in 20GB [most of the free space]",
     )
-    group.add_argument("--keep-work", action="store_true", help="leave the work in place when the run is complete")
+    group.add_argument(
+        "--keep-work", action="store_true", help="do not delete the intermediate work when the run is complete"
+    )
 
 
 def add_cluster(parser: Parser) -> None:
@@ -114,7 +116,7 @@ def add_cluster(parser: Parser) -> None:
         "--ray-cores",
         metavar="N",
         type=int,
-        help="cores of each worker without a GPU [all of its machine's, at most 8]",
+        help="CPU cores for each worker without a GPU [all cores of the machine, at most 8]",
     )
 
 
@@ -131,7 +133,9 @@ def add_source(parser: Parser, *, optional: bool = False) -> None:
 def add_scale(group: argparse._ArgumentGroup) -> None:
     """Add how much larger the output is."""
     group.add_argument(
-        "--scale", metavar="N", help="enlarge: a factor from 1 to 8, or the height in pixels, as in 720 [1]"
+        "--scale",
+        metavar="N",
+        help="enlarge the output: a factor from 1 to 8, or the new height in pixels, as in 720 [1]",
     )
 
 
@@ -139,8 +143,8 @@ def add_background(group: argparse._ArgumentGroup) -> None:
     """Add what enlarges the rest of a frame."""
     group.add_argument(
         "--background", metavar="NAME",
-        help="with --scale: what enlarges frames outside the subjects, lanczos (a filter) or model (in overlapping "
-        "tiles, which takes far longer) [lanczos]",
+        help="with --scale: what enlarges the frame outside the subjects, lanczos (a filter) or model (the model, in "
+        "overlapping tiles; this takes far longer) [lanczos]",
     )  # fmt: skip
 
 
@@ -157,14 +161,17 @@ def add_talk(parser: Parser, example: str | None = None) -> None:
     group.add_argument("-h", "--help", action=HelpAction, const=example is None, help="show this help and exit")
     if example is not None:
         group.add_argument(
-            "--help-all", action=HelpAction, const=True, help="show all options, and the names they take"
+            "--help-all", action=HelpAction, const=True, help="show all options, and the names that they take"
         )
         parser.example = f"example:\n  {example}\n"
-    group.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
+    group.add_argument("-q", "--quiet", action="store_true", help="show no progress and no summary")
     group.add_argument(
-        "--progress", metavar="json", choices=("json",), help="progress and messages as lines of JSON, for programs"
+        "--progress",
+        metavar="json",
+        choices=("json",),
+        help="print progress and messages as lines of JSON, for other programs",
     )
     group.add_argument(
         "-v", "--verbose", action="store_true", help="also say what is loaded and how long each pass takes"
     )
-    group.add_argument("--debug", action="store_true", help="log everything; show where an error came from")
+    group.add_argument("--debug", action="store_true", help="log everything, and show where an error came from")

@@ -28,14 +28,16 @@ def preview(options: argparse.Namespace, cancel: CancelToken) -> None:
     """``redetail preview``."""
     job = common_job_of(options).overlay(source=options.input)
     if job.source is None:
-        raise SettingsError("Name a video: redetail preview IN; see: redetail preview --help")
+        raise SettingsError("No video was given; use redetail preview IN, or see redetail preview --help")
     output = expanded(options.output or f"{Path(str(job.source)).stem}{FOLDER}")
     files = preview_files(output, path_of(options.loop))
     keep_existing(files, options.overwrite)
     check_names(files, [*([job.source] if isinstance(job.source, Path) else []), *job.files])
     vary = dict(map(_varied, options.vary or ()))
     if len(vary) < len(options.vary or ()):
-        raise SettingsError("A setting is varied twice; give all its values at once, as in --vary denoise=0.3,0.5.")
+        raise SettingsError(
+            "Two --vary options name the same setting; give all its values in one, as in --vary denoise=0.3,0.5."
+        )
     with progress_display(options.quiet) as progress:
         made = judging.preview(
             job,
@@ -56,7 +58,7 @@ def preview(options: argparse.Namespace, cancel: CancelToken) -> None:
 def preview_summary(made: Preview, source: str) -> str:
     """What is shown, as lines."""
     if not made.stills:
-        return f"{source}: there is nothing to show; say where the subject is with --box or --mask\n"
+        return f"{source}: no subject was found, so there is nothing to show; mark one with --box or --mask\n"
     count, variants = len(made.stills), len(made.variants)
     lines = [f"{source}: {count} moment{'s' * (count > 1)}, {variants} variant{'s' * (variants > 1)}"]
     for name, path in zip(("sheet", "loop"), made.files, strict=True):

@@ -31,7 +31,7 @@ def job_of(options: argparse.Namespace) -> Job:
     files = {name: getattr(options, name) for name in _FILES}
     job = common_job_of(options).overlay(source=options.input, compare_layout=options.compare_layout, **files)
     if job.source is None:
-        raise SettingsError("Name a video: redetail detail IN -o OUT; see: redetail detail --help")
+        raise SettingsError("No video was given; use redetail detail IN -o OUT, or see redetail detail --help")
     return job
 
 
@@ -66,7 +66,7 @@ def cluster_of(options: argparse.Namespace) -> Cluster | None:
     """The cluster that was named; None: this process alone."""
     if options.ray is None:
         if options.ray_cores is not None:
-            raise SettingsError("--ray-cores is for workers of a cluster; give --ray local, auto or HOST:PORT, too.")
+            raise SettingsError("--ray-cores needs a cluster; also give --ray local, --ray auto or --ray HOST:PORT.")
         return None
     return Cluster(address=options.ray, cores=options.ray_cores)
 
@@ -101,7 +101,8 @@ def _memory(options: argparse.Namespace) -> dict[str, Any]:
 def _controls(networks: list[str], hints: list[str]) -> tuple[ControlFile, ...]:
     if len(networks) != len(hints):
         raise SettingsError(
-            f"There are {len(networks)} --controlnet and {len(hints)} --control; give both for each, in the same order."
+            f"{len(networks)} --controlnet and {len(hints)} --control options were given; give one --control for each "
+            "--controlnet, in the same order."
         )
     return tuple(ControlFile.parse(text, hint) for text, hint in zip(networks, hints, strict=True))
 

@@ -52,7 +52,7 @@ def preset_summary(requested: Mapping[str, Any]) -> str:
         return ""
     chosen = {key: value for key, value in all_presets()[name].items() if requested.get(key) is None}
     typed = " ".join(_typed(f"--{display_name(key)}", value) for key, value in chosen.items())
-    return f"  preset {name}: {typed or 'all of it was overridden'}\n"
+    return f"  preset {name}: {typed or 'all its settings were overridden'}\n"
 
 
 def estimate_lines(estimate: Estimate) -> str:
@@ -90,8 +90,9 @@ def _device_memory(memory: Mapping[str, int]) -> str:
         return ""
     named = ", ".join(f"{name} {readable(size)}" for name, size in memory.items() if name not in ("needed", "device"))
     needed, device = memory["needed"], memory["device"]
-    more = "; more than it has" if needed > device else ""
-    return f"  computed: {named}; at a time up to {readable(needed)} of the device's {readable(device)}{more}\n"
+    more = ", which is not enough" if needed > device else ""
+    has = f"the device has {readable(device)}{more}"
+    return f"  memory on the device: {named}; up to {readable(needed)} at once; {has}\n"
 
 
 def _typed(flag: str, value: object) -> str:
@@ -149,9 +150,9 @@ def _measured(measured: RegionMeasures) -> str:
     """Change and flicker of one subject; what could not be measured is left out."""
     parts = []
     if measured.mean_change is not None:
-        parts.append(f"changed by {measured.mean_change:.1f} of 255 levels on average")
+        parts.append(f"changed by {measured.mean_change:.1f} out of 255 on average")
     if measured.flicker.ratio is not None:
-        parts.append(f"flicker {measured.flicker.ratio:.2f} times the source's own")
+        parts.append(f"flicker {measured.flicker.ratio:.2f} times that of the source")
     return ", ".join(parts) or "too few frames to measure"
 
 
@@ -162,15 +163,15 @@ def _untouched(untouched: Untouched) -> str:
     if written is None:
         return before
     if not written.largest:
-        return f"{before}, and none by encoding"
-    loss = f"{written.mean:.1f} of 255 levels on average, {written.largest:.0f} at most"
-    return f"{before}; encoding changed the rest by {loss}"
+        return f"{before}; encoding changed none"
+    loss = f"{written.mean:.1f} out of 255 on average and {written.largest:.0f} at most"
+    return f"{before}; encoding changed pixels by {loss}"
 
 
 def _times(passes: Mapping[str, PassTime], frames: int) -> str:
     total = sum(time.seconds for time in passes.values())
     each = ", ".join(f"{title(name).lower()} {duration(time.seconds)}" for name, time in passes.items())
-    return f"{duration(total)}, {frames / total:.1f} frames a second ({each})" if total else each
+    return f"{duration(total)}, {frames / total:.1f} frames per second ({each})" if total else each
 
 
 def _count(number: int, noun: str) -> str:

@@ -45,14 +45,16 @@ def track(options: argparse.Namespace, cancel: CancelToken) -> int:
     keep_existing([output], options.overwrite)
     check_target(output, None)
     if options.edit and options.input is not None:
-        raise SettingsError("--edit changes a document without a video; leave out one of them.")
+        raise SettingsError(
+            "--edit changes a tracks file without reading a video; leave out either --edit or the video."
+        )
     if options.edit:
         edited = _edited(read_tracks(expanded(options.edit)), options)
         write_text(output, edited.to_text())
         tell("" if options.quiet else f"{output}: {_listed(edited)}")
         return 0
     if options.input is None or _edits(options):
-        raise SettingsError("Say which video to search, or which document to change with --edit TRACKS.json.")
+        raise SettingsError("Name either the video to search, or the tracks file to change with --edit TRACKS.json.")
     return _found(options, output, cancel)
 
 
@@ -85,7 +87,8 @@ def _check_boxes_alone(job: Job) -> None:
     for one in job.selection:
         if not isinstance(one, _BOXES_ALONE):
             raise SettingsError(
-                f"--{one.name} cannot be written as tracks, which hold boxes over time; use redetail detail."
+                f"--{one.name} cannot be written as tracks, because a tracks file holds only boxes over time; use it "
+                "with redetail detail."
             )
 
 
@@ -101,9 +104,11 @@ def _thumbnail_folder(output: Path, overwrite: bool) -> Path:
     """The folder of thumbnails next to the document; raises OutputError if it cannot be used."""
     folder = output.parent / f"{output.stem}-thumbnails"
     if os.path.lexists(folder) and not os.path.isdir(folder):
-        raise OutputError(f"{folder} is a file, but thumbnails go into a folder of that name; give another output.")
+        raise OutputError(f"{folder} is a file, but the thumbnails need a folder of that name; give another output.")
     if os.path.isdir(folder) and any(folder.iterdir()) and not overwrite:
-        raise OutputError(f"{folder} contains thumbnails; give another output, or --overwrite to replace them.")
+        raise OutputError(
+            f"{folder} already contains files; give another output, or use --overwrite to replace the thumbnails."
+        )
     return folder
 
 
@@ -128,7 +133,7 @@ def _edited(tracks: Tracks, options: argparse.Namespace) -> Tracks:
     """Every number and label is that of the document that is edited, whichever edit comes first."""
     edits = _edits(options)
     if not edits:
-        raise SettingsError("Say what to change: --split, --merge, --keep, --drop or --rename.")
+        raise SettingsError("No edit was given; use --split, --merge, --keep, --drop or --rename.")
     labels = {str(number): one.label for number, one in enumerate(tracks.subjects, 1)}
     for name, typed in edits:
         tracks = _EDITS[name](tracks, labels, typed)

@@ -32,7 +32,7 @@ def web(options: argparse.Namespace, cancel: CancelToken) -> None:
         config=config_job(options),
     )
     with suppress(KeyboardInterrupt):
-        serve(chosen, lambda address: tell(f"The page is at {address}  (Ctrl-C ends it; runs continue)\n"))
+        serve(chosen, lambda address: tell(f"The page is at {address}  (Ctrl-C stops it; runs continue)\n"))
 
 
 def _account(auth: str | None) -> tuple[str, str]:

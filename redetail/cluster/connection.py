@@ -40,10 +40,10 @@ class Cluster:
     def __post_init__(self) -> None:
         if self.address not in (_LOCAL, _AUTO) and not _ADDRESS.fullmatch(self.address):
             raise SettingsError(
-                f"The address of a Ray cluster is {self.address!r}; give local, auto or HOST:PORT of the head node."
+                f"The address of the Ray cluster is {self.address!r}; give local, auto or the head node's HOST:PORT."
             )
         if self.cores is not None and (type(self.cores) is not int or self.cores < 1):
-            raise SettingsError(f"A worker cannot have {self.cores!r} cores; give 1 or more.")
+            raise SettingsError(f"A worker cannot have {self.cores!r} cores; give a whole number of at least 1.")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ def share_of(ray: ModuleType, cluster: Cluster, device: str | None) -> Share:
     workers = sum(count // cores for count in counts)
     if not workers:
         raise SettingsError(
-            f"No machine of the Ray cluster has {cores} cores; the largest has {max(counts, default=0)}."
+            f"Each worker needs {cores} cores, but the largest machine in the Ray cluster has "
+            f"{max(counts, default=0)}; give fewer cores."
         )
     return Share(workers, cores, 0)
 
@@ -115,10 +116,10 @@ def _refusal(address: str, words: str) -> str:
         theirs, ours = (", ".join(map(" ".join, pair)) for pair in (versions[:2], versions[2:4]))
         return f"The Ray cluster runs {theirs}, but this machine has {ours}; install the same versions on all machines."
     if address == _AUTO:
-        return "No Ray cluster runs on this machine; start one with 'ray start --head', or use --ray local."
+        return "No Ray cluster is running on this machine; start one with 'ray start --head', or use --ray local."
     if address == _LOCAL:
-        return f"Ray cannot be started on this machine ({words[:200]})."
-    return f"The Ray cluster at {address} cannot be used ({words[:200]}); is this machine one of its nodes?"
+        return f"Ray cannot be started on this machine ({words[:200]}); see Ray's logs."
+    return f"The Ray cluster at {address} cannot be used ({words[:200]}); check that this machine is one of its nodes."
 
 
 def _check_reachable(address: str) -> None:
@@ -128,7 +129,8 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT).close()
     except (OSError, OverflowError, UnicodeError) as error:  # also a port or a name that no host has
         raise ClusterError(
-            f"No Ray cluster answers at {address} ({error}); check the address, and that its head node is running."
+            f"No Ray cluster answers at {address} ({error}); check the address, and that the cluster's head node is "
+            "running."
         ) from error
 
 

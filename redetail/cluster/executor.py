@@ -105,5 +105,7 @@ def _store(done: _Done) -> None:
     result, end = done.task.result.path, time.monotonic() + _APPEARS
     while not result.exists():
         if time.monotonic() > end:
-            raise ClusterError(f"A worker wrote {result}, but this machine cannot see it; check the shared folder.")
+            raise ClusterError(
+                f"A worker wrote {result}, but this machine cannot see that file; check that the folder is shared."
+            )
         time.sleep(0.1)

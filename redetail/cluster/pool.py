@@ -86,7 +86,9 @@ class EnginePool:
 
     def __init__(self, cluster: Cluster, load: Callable[[], Engine], device: str | None = None) -> None:
         if device is not None and ":" in device:
-            raise SettingsError(f"On a cluster, Ray assigns each worker a GPU; give device cuda instead of {device}.")
+            raise SettingsError(
+                f"device is {device}, but on a cluster Ray chooses the GPU of each worker; give device cuda instead."
+            )
         self._cluster, self._load, self._device = cluster, load, device
         self._stack, self._numbers = ExitStack(), count()
         self._workers: list[Worker] = []
@@ -243,7 +245,7 @@ class EnginePool:
                     )
                 )
         if lost or worker.ready:
-            _LOG.warning("A worker of the cluster was lost; another one redoes its unfinished work.")
+            _LOG.warning("A worker of the cluster was lost; another one will redo its unfinished work.")
         again.extend(lost)
 
     def _show_progress(self) -> None:
@@ -269,7 +271,7 @@ class EnginePool:
         if since <= now < since + _PATIENCE:
             return since
         if since < now:
-            _LOG.warning("Waiting for a worker: the cluster has no free machine, or the model is still loading.")
+            _LOG.warning("Waiting for a worker: either the cluster has no free machine, or the model is still loading.")
         return float("inf")
 
     def _start(self) -> None:

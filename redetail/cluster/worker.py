@@ -63,7 +63,8 @@ class EngineWorker:
         """
         if version() != expected:
             raise ClusterError(
-                f"A machine of the cluster has {version()}, but this one has {expected}; install the same version."
+                f"A machine in the cluster has {version()}, but the machine that started the run has {expected}; "
+                "install the same versions on both."
             )
         with suppress(OSError):
             os.chdir(folder)

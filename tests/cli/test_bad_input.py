@@ -180,16 +180,16 @@ def test_segments_that_cannot_be_read(refused, tmp_path: Path, clip: Path, text:
 
 HOSTILE = [
     ("job.toml", "start = " + "[" * 100_000, "job.toml"),
-    ("job.toml", "settings = {steps = " + "9" * 400 + "}", "a number of more than 40 digits"),
-    ("job.toml", "settings = {steps = 0x" + "f" * 20_000 + "}", "a number of more than 40 digits"),
+    ("job.toml", "settings = {steps = " + "9" * 400 + "}", "a number with more than 40 digits"),
+    ("job.toml", "settings = {steps = 0x" + "f" * 20_000 + "}", "a number with more than 40 digits"),
     ("job.toml", 'end = "1e-99999999"', "must come after the start"),
-    ("job.toml", "source = '" + "a" * 2**20 + "'", "has more than 1 MB"),
+    ("job.toml", "source = '" + "a" * 2**20 + "'", "is larger than 1 MB"),
     ("job.json", "[" * 100_000, "nested too deeply"),
     ("job.json", '{"a": ' * 100_000, "nested too deeply"),
-    ("job.json", '{"settings": {"steps": ' + "9" * 400 + "}}", "a number of 400 digits"),
-    ("job.json", '{"settings": {"steps": ' + "9" * 5000 + "}}", "a number of 5000 digits"),
+    ("job.json", '{"settings": {"steps": ' + "9" * 400 + "}}", "a number with 400 digits"),
+    ("job.json", '{"settings": {"steps": ' + "9" * 5000 + "}}", "a number with 5000 digits"),
     ("segs.json", "[" * 100_000, "nested too deeply"),
-    ("segs.json", '{"size": [' + "9" * 400 + ", 80]}", "a number of 400 digits"),
+    ("segs.json", '{"size": [' + "9" * 400 + ", 80]}", "a number with 400 digits"),
     ("segs.json", '{"size": [1e400, 80], "segs": []}', "finite"),
 ]
 
@@ -365,7 +365,7 @@ def test_a_clip_without_a_command_shows_the_command_that_is_missing(run, clip: P
     [
         (("-o", "nowhere/out.mp4"), "nowhere"),
         (("-o", "clip.mp4"), "clip.mp4"),
-        (("-o", "there.mp4"), "there.mp4 exists"),
+        (("-o", "there.mp4"), "there.mp4 already exists"),
         (("-o", "out.xyz"), "out.xyz"),
         (("-o", "out.mp4", "--report", "nowhere/report.json"), "nowhere"),
         (("-o", "out.mp4", "--compare", "out.mp4"), "out.mp4"),

@@ -125,5 +125,5 @@ def test_help_shows_its_defaults(config: Path, run: Run, capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         run("detail", "--help")
     text = capsys.readouterr().out
-    assert f"for settings, those of {config}" in " ".join(text.split())
+    assert f"those of settings come from {config}" in " ".join(text.split())
     assert "(1..10000) [7]" in text

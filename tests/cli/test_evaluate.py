@@ -77,7 +77,7 @@ def test_where_one_output_fails_none_gets_its_name(run, clip: Path, blurred: Pat
     [
         (["missing.mp4"], "There is no file or folder missing.mp4"),
         (["CLIP", "--layout", "stripes"], "There is no layout named 'stripes'"),
-        (["a=CLIP", "a=CLIP"], "Two clips are called 'a'; tell them apart with NAME=FILE."),
+        (["a=CLIP", "a=CLIP"], "Two clips are called 'a'; give them different names with NAME=FILE."),
     ],
 )
 def test_what_cannot_be_compared_is_one_sentence(run, clip: Path, arguments: list[str], message: str) -> None:

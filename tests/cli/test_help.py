@@ -69,8 +69,8 @@ def test_every_option_that_is_needed_most_exists() -> None:
 def test_defaults_are_those_of_the_bundled_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert defaults_of(None) == default_settings(None)
     text = output_of(["detail", "--help"], capsys)
-    assert "are the defaults; for settings, those of the bundled model" in text
-    assert f"--steps N                   sampling steps (1..10000) [{default_settings(None).steps}]" in text
+    assert "are defaults; those of settings come from the bundled model" in text
+    assert f"--steps N                   number of sampling steps (1..10000) [{default_settings(None).steps}]" in text
 
 
 @pytest.mark.parametrize("order", [0, 1])
@@ -82,7 +82,7 @@ def test_defaults_are_those_of_the_checkpoint_that_is_named(
     (model / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     words = [["--help"], ["--model", str(model)]]
     text = output_of(["detail", *words[order], *words[1 - order]], capsys)
-    assert f"those of {model}." in text
+    assert f"come from {model}." in text
     assert f"sampling steps (1..10000) [{default_settings(model).steps}]" in text
     assert default_settings(model).steps != default_settings(None).steps
 

@@ -77,7 +77,7 @@ def test_a_job_does_not_overwrite_its_own_output(run, clip: Path, fake_engine, j
     assert run("detail", "--job", job).code == 0
     ran = run("detail", "--job", job)
     assert ran.code == 2
-    assert "out.mkv exists; give another name, or --overwrite" in ran.err
+    assert "out.mkv already exists; give another name, or use --overwrite" in ran.err
     assert run("detail", "--job", job, "--overwrite").code == 0
 
 

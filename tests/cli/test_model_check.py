@@ -22,9 +22,9 @@ def test_files_find_their_places_in_any_order(tmp_path: Path) -> None:
         str(files["checkpoint"]), files["vae"], files["text_encoder"],
     )  # fmt: skip
     assert spec_of(["owner/name"]).checkpoint == "owner/name"
-    with pytest.raises(SettingsError, match="Name a checkpoint among the files"):
+    with pytest.raises(SettingsError, match="No checkpoint was given"):
         spec_of([str(files["vae"])])
-    with pytest.raises(SettingsError, match="are both a vae; give one of them"):
+    with pytest.raises(SettingsError, match="are for the VAE; give only one of them"):
         spec_of([str(files["checkpoint"]), str(files["vae"]), str(files["vae"])])
 
 
@@ -45,7 +45,7 @@ def test_a_model_that_works_passes(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr(model_check, "load_engine", lambda spec, device: trained_like.engine())
     monkeypatch.setattr(model_check, "_clip", trained_like.clip)
     assert main(["models", "check", "owner/name"]) == 0
-    assert "the model works: every measure is within the expected range" in capsys.readouterr().out
+    assert "the model works: every measurement is within the expected range" in capsys.readouterr().out
 
 
 def test_the_bundled_clip_is_there() -> None:
@@ -56,7 +56,7 @@ def test_the_bundled_clip_is_there() -> None:
 
 
 def test_the_bundled_model_has_nothing_to_check(restoration: Path) -> None:
-    with pytest.raises(ModelError, match="has no VAE; models check is for"):
+    with pytest.raises(ModelError, match="has no VAE; redetail models check works only"):
         model_check.check([str(restoration)], "cpu")
 
 

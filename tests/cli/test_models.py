@@ -52,7 +52,7 @@ def test_a_file_is_told_and_what_it_is_given_to(run, motion: Path) -> None:
     assert "parameters in float32, " in size
     assert "widths 32+64" in details
     assert option == "  option: --motion-module"
-    assert fit.startswith("  on cpu in float32 its weights take 1.4 MiB of")
+    assert fit.startswith("  on cpu in float32 the weights take 1.4 MiB out of")
     assert fit.endswith(": fits")
 
 
@@ -128,4 +128,4 @@ def test_what_is_no_weight_file_is_refused_in_one_sentence(run, tmp_path: Path) 
 def test_inspect_wants_a_file(run) -> None:
     ran = run("models", "inspect")
     assert ran.code == 2
-    assert "Name a file: redetail models inspect FILE" in ran.err
+    assert "No file was given; use: redetail models inspect FILE" in ran.err

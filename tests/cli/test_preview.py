@@ -23,7 +23,7 @@ def test_names_of_files(run, fake_engine, clip: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(clip.parent)
     assert run("preview", clip, *QUICK).code == 0
     assert sorted(path.name for path in Path("clip.preview").iterdir()) == ["loop.webp", "sheet.png"]
-    assert run("preview", clip, *QUICK).err.count("exists; give another name") == 1
+    assert run("preview", clip, *QUICK).err.count("already exists; give another name") == 1
     ran = run("preview", clip, *QUICK, "-o", "one.png", "--loop", "two.mp4", "--moments", "1", "--nearest")
     assert ran.code == 0, ran.err
     with Image.open("one.png") as sheet:
@@ -44,7 +44,7 @@ def test_a_clip_without_a_face_says_so_and_writes_nothing(run, fake_engine, clip
     [
         (["--vary", "denose=0.3"], "There is no setting named 'denose'; did you mean 'denoise'? Choose one of: "),
         (["--vary", "denoise"], "--vary is 'denoise'; give NAME=VALUE,VALUE"),
-        (["--vary", "denoise=0.3", "--vary", "denoise=0.5"], "A setting is varied twice"),
+        (["--vary", "denoise=0.3", "--vary", "denoise=0.5"], "Two --vary options name the same setting"),
         (["--vary", "denoise=a,b"], "denoise must be a number, not 'a'"),
         (["--vary", "steps=1,2,3,4,5,6,7,8,9,10,11,12,13"], "13 steps make 13 variants; a preview shows at most 12"),
         (["--moments", "99"], "moments is 99; give a whole number from 1 to 24."),

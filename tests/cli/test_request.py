@@ -139,11 +139,11 @@ def test_a_job_that_is_lossless_can_be_run_otherwise(job: Path, typed: tuple[str
 
 
 def test_a_video_is_needed() -> None:
-    with pytest.raises(SettingsError, match="Name a video: redetail detail IN -o OUT"):
+    with pytest.raises(SettingsError, match="No video was given; use redetail detail IN -o OUT"):
         asked("-o", "out.mp4")
 
 
 @pytest.mark.parametrize("more", [("--controlnet", "a.pth"), ("--control", "canny")])
 def test_every_controlnet_is_told_what_it_is_shown(more: tuple[str, ...]) -> None:
-    with pytest.raises(SettingsError, match="give both for each, in the same order"):
+    with pytest.raises(SettingsError, match="give one --control for each --controlnet"):
         asked("in.mp4", *more)

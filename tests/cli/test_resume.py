@@ -211,7 +211,7 @@ def test_an_output_of_somebody_else_is_not_replaced(run, stopped) -> None:
     (folder / "out.mp4").write_bytes(b"mine")
     refused = run(*command, "--resume")
     assert refused.code == 2
-    assert "exists; give another name" in refused.err
+    assert "already exists; give another name" in refused.err
     assert (folder / "out.mp4").read_bytes() == b"mine"
 
 

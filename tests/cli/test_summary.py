@@ -39,9 +39,9 @@ def test_what_was_done() -> None:
     assert text.splitlines() == [
         "out.mp4: 1 subject detailed in 69 frames of in.mp4",
         "  face 1 (0.93): frames 3 to 59, crop 240x240 processed at 512x512",
-        "    changed by 3.2 of 255 levels on average, flicker 1.02 times the source's own",
+        "    changed by 3.2 out of 255 on average, flicker 1.02 times that of the source",
         "  outside the pasted masks no pixel changed before encoding",
-        "  time: 1:09, 1.0 frames a second (finding subjects 3.0 s, detailing 1:06)",
+        "  time: 1:09, 1.0 frames per second (finding subjects 3.0 s, detailing 1:06)",
         "  report: r.json",
     ]
 

@@ -28,7 +28,7 @@ from tests.cluster.conftest import Steering
 pytestmark = pytest.mark.slow
 BOX = ("--box", "20,20,60,60", "--guide-size", "64", "--steps", "2")
 RAY = ("--ray", "auto", "--ray-cores", "1")
-LOST = "A worker of the cluster was lost; another one redoes its unfinished work."
+LOST = "A worker of the cluster was lost; another one will redo its unfinished work."
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ def nodes(*resources: dict[str, float]) -> SimpleNamespace:
 
 @pytest.mark.parametrize("address", ["", "here", "ray://head:10001", "head", "head:port", "a b:1"])
 def test_an_address_is_local_auto_or_a_host_and_a_port(address: str) -> None:
-    with pytest.raises(SettingsError, match="give local, auto or HOST:PORT"):
+    with pytest.raises(SettingsError, match="give local, auto or the head node's HOST:PORT"):
         Cluster(address=address)
     assert [Cluster(address=one).address for one in ("auto", "10.0.0.1:6379", "[::1]:6379")]
 
@@ -48,9 +48,9 @@ def test_cores_are_shared_out_machine_by_machine() -> None:
     ray = nodes({"CPU": 16}, {"CPU": 12}, {})
     assert share_of(ray, Cluster(), None) == Share(2 + 1, 8, 0)
     assert share_of(ray, Cluster(cores=5), None) == Share(3 + 2, 5, 0)
-    with pytest.raises(SettingsError, match="No machine of the Ray cluster has 17 cores; the largest has 16"):
+    with pytest.raises(SettingsError, match="needs 17 cores, but the largest machine in the Ray cluster has 16"):
         share_of(ray, Cluster(cores=17), None)
-    with pytest.raises(SettingsError, match="the largest has 0"):
+    with pytest.raises(SettingsError, match="the largest machine in the Ray cluster has 0"):
         share_of(nodes({}), Cluster(), None)
 
 
@@ -78,12 +78,14 @@ def test_what_ray_refuses_is_one_sentence() -> None:
         "same versions on all machines."
     )
     assert _refusal("auto", "Could not find any running Ray instance.") == (
-        "No Ray cluster runs on this machine; start one with 'ray start --head', or use --ray local."
+        "No Ray cluster is running on this machine; start one with 'ray start --head', or use --ray local."
     )
-    assert "at head:1 cannot be used (no.); is this" in _refusal("head:1", "no.")
-    assert _refusal("local", "no room") == "Ray cannot be started on this machine (no room)."
+    assert "at head:1 cannot be used (no.); check that this" in _refusal("head:1", "no.")
+    assert _refusal("local", "no room") == "Ray cannot be started on this machine (no room); see Ray's logs."
 
 
 def test_a_machine_with_another_version_is_refused() -> None:
-    with pytest.raises(ClusterError, match=r"has redetail .* on Python .*, but this one has redetail 0\.0 .*; install"):
+    with pytest.raises(
+        ClusterError, match=r"has redetail .* on Python .*, but the machine .* has redetail 0\.0 .*; install"
+    ):
         EngineWorker().load("redetail 0.0 on Python 3.1", object, None, ".")

@@ -119,7 +119,7 @@ def test_a_worker_that_is_killed_costs_the_tasks_that_it_held(pool, steering, en
     steering.order(kill=[1])
     assert_equal(pixels(engine, plan, executor=RayExecutor(pool)), expected)
     assert TASKS < steering.requests <= TASKS + 2
-    assert caplog.messages == ["A worker of the cluster was lost; another one redoes its unfinished work."]
+    assert caplog.messages == ["A worker of the cluster was lost; another one will redo its unfinished work."]
 
 
 def test_a_task_that_takes_down_its_workers_ends_the_run(pool, steering, engine, monkeypatch, caplog) -> None:
@@ -133,5 +133,5 @@ def test_a_task_that_takes_down_its_workers_ends_the_run(pool, steering, engine,
 
 
 def test_a_card_cannot_be_chosen_for_all_workers() -> None:
-    with pytest.raises(SettingsError, match="give device cuda instead of cuda:1"):
+    with pytest.raises(SettingsError, match=r"device is cuda:1, but .* give device cuda instead"):
         EnginePool(pools.Cluster(), object, "cuda:1")

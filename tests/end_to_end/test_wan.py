@@ -52,8 +52,8 @@ def test_a_dry_run_says_what_a_shift_does(model, capsys):
     assert "--shift 8" in printed
     assert "starts at noise level 0.89" in printed
     assert "context-overlap 16" in printed
-    assert "  computed: transformer " in printed
-    assert " MB; at a time up to " in printed
+    assert "  memory on the device: transformer " in printed
+    assert " MB; up to " in printed
 
 
 def test_lora_and_motion_modules_are_refused_by_name(model, tmp_path, capsys):

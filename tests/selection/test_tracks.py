@@ -134,8 +134,8 @@ def test_the_command_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert list(spans(Tracks.from_text(new.read_text(), new))) == ["anna", "face 2", "face 2 from 12"]
     assert "2. face 2: frames 0 to 11" in capsys.readouterr().out
     for arguments, sentence in (
-        (["--edit", str(path)], "Say what to change"),
-        (["--drop", "1"], "Say which video to search"),
+        (["--edit", str(path)], "No edit was given"),
+        (["--drop", "1"], "Name either the video to search"),
         ([str(CLIP), "--box", "1,1,50,50"], "--box cannot be written as tracks"),
         (["--edit", str(path), "--split", "2"], "give TRACK@FRAME"),
         (["--edit", str(path), "--rename", "2"], "give TRACK=LABEL"),
@@ -162,7 +162,10 @@ def test_thumbnails_replace_nothing_of_somebody_else(tmp_path: Path, capsys: pyt
     (tmp_path / "a-thumbnails").write_text("mine")
     (tmp_path / "b-thumbnails").mkdir()
     (tmp_path / "b-thumbnails" / "1.png").write_text("mine")
-    for name, words in (("a", "is a file, but thumbnails go into"), ("b", "contains thumbnails; give another output")):
+    for name, words in (
+        ("a", "is a file, but the thumbnails need"),
+        ("b", "already contains files; give another output"),
+    ):
         assert main(["track", str(CLIP), "--end", "2f", "-o", str(tmp_path / f"{name}.json")]) == 2
         assert words in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a-thumbnails", "b-thumbnails"]
