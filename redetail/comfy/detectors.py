@@ -129,7 +129,7 @@ def _one_picture(image: Any) -> NDArray[np.uint8]:
     frames = image_frames(image, "image")
     if len(frames) != 1:
         raise InputError(
-            f"The face detector takes one image at a time, but its input 'image' has {len(frames)}; connect the frames "
+            f"The face detector takes one image at a time, but its image input has {len(frames)}; connect the frames "
             "of a clip to Redetail Track."
         )
     picture = frames[0, ..., :3].float().nan_to_num().clamp(0, 1)

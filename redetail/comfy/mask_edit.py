@@ -115,7 +115,10 @@ def _own_masks(segment: Any, number: int) -> Mask:
     """The masks of an ordinary segment at the size of its crop, (1 or F, h, w); all of it where it has none."""
     x1, y1, x2, y2 = _corners(segment.crop_region)
     if x2 <= x1 or y2 <= y1:
-        raise RegionError(f"{seg_name(segment, number)} has an empty crop region {tuple(segment.crop_region)}.")
+        raise RegionError(
+            f"{seg_name(segment, number)} has an empty crop region {tuple(segment.crop_region)}; "
+            "its width and height must be above 0."
+        )
     whole = (0, 0, x2 - x1, y2 - y1)
     return placed_seg(plain_seg(segment, crop_region=whole, bbox=whole), Size(x2 - x1, y2 - y1), number).masks
 

@@ -100,7 +100,9 @@ def combined_mask(header: tuple[int, int], segments: Sequence[Any]) -> Mask:
     """All masks of SEGS on the picture: (1, H, W), or (F, H, W) where a segment has one for each frame; the largest
     value of each pixel. Raises RegionError for a segment outside the picture and for differing numbers of frames."""
     if not all(header):
-        raise InputError("segs does not say how large its picture is (its header is 0x0); connect SEGS of an image.")
+        raise InputError(
+            "The header of segs gives the size of the picture as 0x0; connect SEGS that were made from an image."
+        )
     size = Size(header[1], header[0])
     frames = common_count(segments)
     canvas = np.zeros((frames, *header), np.float32)
@@ -276,6 +278,6 @@ def common_count(segments: Sequence[Any]) -> int:
     counts = sorted({_mask_count(segment) for segment in segments} - {1})
     if len(counts) > 1:
         raise RegionError(
-            f"Some segments have {counts[0]} masks and others {counts[1]}; connect segments of the same clip."
+            f"Some segments have {counts[0]} masks and others have {counts[1]}; connect segments of the same clip."
         )
     return counts[0] if counts else 1

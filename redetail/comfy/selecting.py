@@ -41,7 +41,10 @@ def confidence_of(segment: Any) -> np.floating[Any]:
 def _elongation(segment: Any) -> float:
     crop = crop_of(segment)
     if crop.area == 0:
-        raise RegionError(f"Segment {segment.label!r} has an empty crop region {tuple(segment.crop_region)}.")
+        raise RegionError(
+            f"Segment {segment.label!r} has an empty crop region {tuple(segment.crop_region)}; "
+            "its width and height must be above 0."
+        )
     return max(crop.height / crop.width, crop.width / crop.height)
 
 

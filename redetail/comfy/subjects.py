@@ -39,7 +39,7 @@ def read_subjects(text: str) -> tuple[Subject, ...]:
         "as denoise = 0.3"
     )
     if len(text) > LARGEST["TOML"]:
-        raise InputError(f"subjects has {len(text)} characters, but at most {LARGEST['TOML']} are read; {advice}.")
+        raise InputError(f"subjects has {len(text)} characters, but at most {LARGEST['TOML']} are allowed; {advice}.")
     document = parsed(text, "TOML", "subjects", advice)
     other = [key for key in document if key != "subject"]
     if other:

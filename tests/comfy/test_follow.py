@@ -220,7 +220,7 @@ def test_a_detector_hook_sees_the_segments(clip: Tensor) -> None:
 
 
 def test_a_clip_is_not_detected_as_one_image(clip: Tensor) -> None:
-    with pytest.raises(InputError, match="'image' has 10; connect the frames of a clip to Redetail Track"):
+    with pytest.raises(InputError, match="image input has 10; connect the frames of a clip to Redetail Track"):
         FaceBBoxDetector(min_size=16, working_size=768).detect(clip, 0.5, 0, 3.0)
     with pytest.raises(InputError, match="bbox_detector is not a BBOX_DETECTOR but int"):
         detector_of(5)

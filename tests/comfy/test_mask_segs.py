@@ -163,7 +163,7 @@ def test_a_mask_for_every_frame_makes_united_masks_for_every_frame() -> None:
 
 
 def test_segments_of_different_clips_do_not_unite() -> None:
-    with pytest.raises(RegionError, match="segments have 2 masks and others 3"):
+    with pytest.raises(RegionError, match="segments have 2 masks and others have 3"):
         combined_mask((40, 60), [seg(0, 0, 10, 10, np.ones((3, 10, 10))), seg(0, 0, 10, 10, np.ones((2, 10, 10)))])
 
 
@@ -173,7 +173,7 @@ def test_segments_outside_the_picture_are_named() -> None:
 
 
 def test_segments_that_do_not_say_how_large_the_picture_is() -> None:
-    with pytest.raises(InputError, match="how large"):
+    with pytest.raises(InputError, match="size of the picture as 0x0"):
         combined_mask((0, 0), [])
 
 

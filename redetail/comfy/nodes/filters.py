@@ -182,7 +182,9 @@ class ImpactSEGSLabelAssign(Node):
         header, segments = segs_from(segs)
         named = [label.strip() for label in labels.split(",")]
         if len(named) != len(segments):
-            logger.warning("There are %d labels for %d segments.", len(named), len(segments))
+            logger.warning(
+                "There are %d labels for %d segments; give one label for each segment.", len(named), len(segments)
+            )
         renamed = [plain_seg(segment, label=label) for segment, label in zip(segments, named, strict=False)]
         return ((header, renamed + [plain_seg(segment) for segment in segments[len(named) :]]),)
 

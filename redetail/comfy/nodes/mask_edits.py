@@ -154,7 +154,11 @@ class ImpactSegsAndMaskForEach(Node):
             return ((header, []),)
         stack = _on_picture(mask_frames(masks, "masks"), header)
         if len(stack) != len(segments):
-            logger.warning("There are %d masks for %d segments; the rest are left out.", len(stack), len(segments))
+            logger.warning(
+                "There are %d masks for %d segments; masks and segments without a counterpart are left out.",
+                len(stack),
+                len(segments),
+            )
         pairs = enumerate(zip(segments, stack, strict=False))
         return ((header, [intersected_seg(segment, one[None], place) for place, (segment, one) in pairs]),)
 
