@@ -1,8 +1,8 @@
 """redetail: detail regions of a video with a diffusion model.
 
-:func:`detail` does everything in one call, :func:`run` does what a :class:`Job` says. :func:`detect`, :func:`track`,
-:func:`enhance` and :func:`paste` are the stages; :func:`plan` finds the subjects without detailing them;
-:func:`preview` shows a few moments with several settings; :func:`compare` measures what was gained.
+:func:`detail` does everything in one call; :func:`run` does what a :class:`Job` asks for. :func:`detect`,
+:func:`track`, :func:`enhance` and :func:`paste` are the single stages. :func:`plan` finds the subjects without
+detailing them, :func:`preview` shows a few moments with several settings, and :func:`compare` measures the gain.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from redetail.selection.detected import Detections
     from redetail.video.options import EncodeOptions
 
-# What needs torch, OpenCV or PyAV is imported when it is used, so that ``import redetail`` and ``--help`` are quick.
+# Names that need torch, OpenCV or PyAV are imported on first use, so that ``import redetail`` and ``--help`` are quick.
 _LAZY = {
     **dict.fromkeys(
         ("detail", "detect", "enhance", "paste", "plan", "plan_job", "run", "track"),

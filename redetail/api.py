@@ -1,4 +1,4 @@
-"""The library: the whole job in one call, and each of its stages alone.
+"""The library: the whole job in one call, and each of its stages as a separate function.
 
 Everything here is re-exported by :mod:`redetail`. Sources are files, folders of images or arrays of frames.
 """
@@ -60,37 +60,36 @@ def detail(
     cancel: CancelToken | None = None,
     **options: Any,
 ) -> Result:
-    """Find a subject, follow it, re-diffuse its crops over time and paste them back.
+    """Find subjects, follow them, re-diffuse their crops over time and paste these back.
 
-    ``source``: a video file, a folder of images, or frames (F, H, W, 3) as uint8, uint16 or float 0..1. ``output``:
-    a video or a folder to write; None returns the frames. ``engine``: one that is loaded already. ``options`` are:
+    ``source``: a video file, a folder of images, or frames (F, H, W, 3) as uint8, uint16 or float 0..1. ``output``: a
+    video or a folder to write; None returns the frames. ``engine``: an engine that is already loaded. ``options`` are:
 
-    - ``detect``: name of a detector ("face", "turned-faces", "hands", "people"), or a detector;
-      ``box``: one box x1, y1, x2, y2 in pixels or several;
-      ``follow``: "x1,y1,x2,y2@time" or several: what such a box shows is followed;
-      ``detector``: an ONNX file, "FILE.onnx:threshold"; ``mask``: a picture, a video or an array;
-      ``segs``: segments of another tool; ``tracks``: a document of ``redetail track``. They say who is found.
-    - ``only`` and ``skip``: numbers or labels of those found; ``detector_classes``: names of classes;
-      ``min_confidence`` (0..1), ``min_size`` (pixels); ``only_smaller_than`` (pixels, frame by frame);
-      ``only_softer_than`` (measured sharpness, 1 is sharp);
-      ``who``: pictures of the people who are detailed; ``largest``: how many. They leave out the others.
-    - ``start`` and ``end``: only a part of the clip, in seconds, as "h:m:s" or as a frame, "120f".
+    - ``detect``: name of a detector ("face", "turned-faces", "hands", "people"), or a detector; ``box``: one box x1,
+      y1, x2, y2 in pixels or several; ``follow``: "x1,y1,x2,y2@time" or several; whatever such a box shows is followed;
+      ``detector``: an ONNX file, "FILE.onnx:threshold"; ``mask``: a picture, a video or an array; ``segs``: segments
+      from another tool; ``tracks``: a document of ``redetail track``. All of these say who is found.
+    - ``only`` and ``skip``: numbers or labels of subjects; ``detector_classes``: names of classes; ``min_confidence``
+      (0..1), ``min_size`` (pixels); ``only_smaller_than`` (pixels, frame by frame); ``only_softer_than`` (measured
+      sharpness, 1 is sharp); ``who``: pictures of people; ``largest``: a number of subjects. Only the subjects that
+      pass all of these are detailed.
+    - ``start`` and ``end``: the part of the clip that is detailed, in seconds, as "h:m:s" or as a frame ("120f").
     - ``model``: a checkpoint, a model folder, or a :class:`redetail.ModelSpec` of everything to load (None: the bundled
-      model); ``device``: "cpu", "cuda", "cuda:1" or "mps"; ``memory``: a :class:`redetail.Memory`, how it uses the
-      machine.
-    - ``subjects``: :class:`redetail.Subject`, settings of single subjects.
-    - ``compare``: also write before and after in one video, as ``compare_layout`` says: "crops" (zoomed on the
-      subjects), "side" (whole frames side by side), "split" or "wipe" (one frame, split by a line);
-    - ``report``: also write the report, as JSON or as a page (.html);
-      ``save_hints``: also pictures of what ControlNets were shown, into this folder.
-    - ``scale``: how much larger the output is than the source: a factor from 1 to 8, or its height in pixels;
-      ``background``: what enlarges it outside the subjects, "lanczos" (a filter) or "model" (in overlapping tiles).
-    - ``encode``: :class:`redetail.EncodeOptions`, how the output is coded (None: as suits source and container).
-    - ``strict``: refuse a source that is damaged or shorter than its header says, instead of continuing with a note.
+      model); ``device``: "cpu", "cuda", "cuda:1" or "mps"; ``memory``: a :class:`redetail.Memory`, which says how the
+      model uses the machine.
+    - ``subjects``: a list of :class:`redetail.Subject`, the settings for individual subjects.
+    - ``compare``: also write a video that shows before and after; ``compare_layout`` is "crops" (zoomed in on the
+      subjects), "side" (whole frames side by side), "split" or "wipe" (one frame, split by a line).
+    - ``report``: also write the report, as JSON or as a web page (.html); ``save_hints``: also save the hints that
+      ControlNets were shown as pictures in this folder.
+    - ``scale``: how much larger the output is than the source: a factor from 1 to 8, or the output's height in pixels;
+      ``background``: what enlarges everything but the subjects, "lanczos" (a filter) or "model" (in overlapping tiles).
+    - ``encode``: :class:`redetail.EncodeOptions`, how the output is encoded (None: as suits source and container).
+    - ``strict``: refuse a source that is damaged or shorter than its header says, instead of continuing with a notice.
     - every setting of :class:`redetail.Settings`, and ``preset``, one of ``engine.capabilities.presets``.
 
-    Raises :class:`redetail.RedetailError` (see :mod:`redetail.errors`) in one sentence, and
-    :class:`redetail.Cancelled` after ``cancel.cancel()``; no output exists then.
+    Raises :class:`redetail.RedetailError` (see :mod:`redetail.errors`) with a message of one sentence, and
+    :class:`redetail.Cancelled` after ``cancel.cancel()``, in which case no output exists.
     """
     job = Job().overlay(source=source, output=output, **options)
     return run(job, engine=engine, progress=progress, cancel=cancel)
@@ -106,14 +105,14 @@ def run(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Result:
-    """Do what a job asks for; arguments and errors are those of :func:`detail`.
+    """Do what a job asks for. Arguments and errors are as in :func:`detail`.
 
     ``cluster``: detail on the workers of a Ray cluster, which load the job's model (None: in this process); raises
-    :class:`redetail.ClusterError` where it cannot be reached. ``work``: keep what is done until the output is complete,
-    so that a stopped run can be resumed (None: temporary files). ``planned`` is called with what the
-    run will take, once its subjects are known. Raises :class:`redetail.InputError` if a stopped run of the same
-    output left work that is not to be resumed, or belongs to another source, job or version, and
-    :class:`redetail.SettingsError` where the run does not fit into the memory.
+    :class:`redetail.ClusterError` if the cluster cannot be reached. ``work``: keep finished work until the output is
+    complete, so that a stopped run can be resumed (None: use temporary files). ``planned`` is called with the estimate
+    once the subjects are known. Raises :class:`redetail.InputError` if a stopped run with the same output left work
+    that ``work`` does not resume, or that belongs to another source, job or version, and
+    :class:`redetail.SettingsError` if the run does not fit into memory.
     """
     check_run(engine, progress, cancel)
     with _computing(job, engine, cluster) as (load, executor):
@@ -126,7 +125,7 @@ def load_for(job: Job) -> Engine:
 
 
 def pool_for(job: Job, cluster: Cluster) -> EnginePool:
-    """Such engines, one in each worker of a cluster."""
+    """The job's engine in each worker of a cluster."""
     return EnginePool(cluster, partial(load_engine, job.model, device=job.device, memory=job.memory), job.device)
 
 
@@ -139,7 +138,8 @@ def run_loaded(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Result:
-    """As :func:`run`, with an engine that several jobs may share; ``executor`` runs the tasks (None: this process)."""
+    """Like :func:`run`, with an engine that several jobs may share; ``executor`` runs the tasks (None: this
+    process)."""
     return _do(job, lambda: engine, work, progress, cancel, named=True, executor=executor)
 
 
@@ -154,7 +154,7 @@ def _do(
     named: bool,
     executor: Executor | None = None,
 ) -> Result:
-    """Do a job with an engine that is loaded once the rest was checked; ``named``: the job says what engine that is."""
+    """Do a job with an engine that is loaded after everything else is checked; ``named``: the job names that engine."""
     job.check()
     frames = job.open_source(kept_pictures(job.memory_limit))
     size = job.output_size(frames.info.size)
@@ -183,7 +183,7 @@ def _do(
 
 @contextmanager
 def _planned(started: Run, job: Job, kept: KeptWork | None, size: Size) -> Iterator[tuple[Plan, Workspace | None]]:
-    """The plan, and where its work is kept (None: in temporary files)."""
+    """The plan, and the workspace that keeps its work (None: temporary files)."""
 
     def make() -> Plan:
         return started.plan(job.selection, job.span, job.filters, size)
@@ -203,7 +203,7 @@ def plan(
     cancel: CancelToken | None = None,
     **options: Any,
 ) -> Plan:
-    """Only the first pass of :func:`detail`, with its arguments: who is where, and how each would be cropped."""
+    """Run only the first pass of :func:`detail`: find out who is where, and how each subject would be cropped."""
     return plan_job(Job().overlay(source=source, **options), engine=engine, progress=progress, cancel=cancel)
 
 
@@ -216,7 +216,7 @@ def plan_job(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Plan:
-    """Only the first pass of :func:`run`; ``planned`` is called with what the others would take."""
+    """Run only the first pass of :func:`run`; ``planned`` is called with the estimate for the other passes."""
     check_run(engine, progress, cancel)
     job.check()
     frames = job.open_source()
@@ -261,7 +261,7 @@ def enhance(
     cancel: CancelToken | None = None,
     **options: Any,
 ) -> list[NDArray[np.float32]]:
-    """The enhanced crops of every region, (F, h, w, 3) float32 0..1 at working size: all of them in memory.
+    """Return the enhanced crops of every region, (F, h, w, 3) float32 0..1 at working size; all are held in memory.
 
     ``options``: model, device, memory and settings, as for :func:`detail`.
     """
@@ -283,9 +283,9 @@ def paste(
     *,
     paste_feather: int = 5,
 ) -> RGB | None:
-    """Paste crops (F, h, w, 3) of every region back; returns the frames where no output is named.
+    """Paste the crops (F, h, w, 3) of every region back; return the frames if no output is named.
 
-    Raises :class:`redetail.RegionError` for regions that do not fit the clip, or the number of their crops.
+    Raises :class:`redetail.RegionError` for regions that do not fit the clip or do not match the number of crops.
     """
     job = Job().overlay(source=source, output=output)
     frames, feather = job.open_source(), feather_of(paste_feather)
@@ -313,7 +313,7 @@ def run_of(
 
 
 def engine_for(job: Job, engine: Engine | None) -> Engine:
-    """The engine that was given, or that of the job; what would change a given one is refused, not left out."""
+    """The given engine, or the job's. Options that would change a given engine are refused rather than ignored."""
     if engine is None:
         return load_for(job)
     memory = job.memory and replace(job.memory, limit=None)
@@ -344,7 +344,7 @@ def frames_of(source: Source) -> FrameSource:
 
 
 def _resolved(job: Job, engine: Engine) -> Settings:
-    """Complete settings; a preset is refused where the model is of a kind that has none."""
+    """The complete settings; a preset is refused if this kind of model has none."""
     capabilities = engine.capabilities
     check_preset(job.settings, capabilities)
     return resolve(job.settings, capabilities.defaults, capabilities.presets)

@@ -9,7 +9,7 @@ Every error that redetail raises on purpose is one of these::
     │   └── UnknownNameError  a sampler, scheduler, detector ... that does not exist; lists those that do
     ├── RegionError           a box, mask or segment that cannot be used with these frames
     ├── ModelError            a model folder or weight file that cannot be loaded
-    ├── ClusterError          a Ray cluster that cannot be reached, or that lost its workers again and again
+    ├── ClusterError          a Ray cluster that cannot be reached, or that repeatedly lost its workers
     └── DependencyError       an optional package is missing; names the command that installs it
 
     Cancelled                 the caller asked to stop; not an error, so not part of the tree above
@@ -23,7 +23,7 @@ from typing import Any
 
 
 class RedetailError(Exception):
-    """Base of all errors whose message is meant for a person."""
+    """The base of all errors whose message is meant for people."""
 
 
 class InputError(RedetailError):
@@ -39,9 +39,9 @@ class SettingsError(RedetailError, ValueError):
 
 
 class UnknownNameError(SettingsError):
-    """A name was asked for that does not exist.
+    """A requested name does not exist.
 
-    ``kind`` is what the name should have been ("sampler"), ``name`` what was given, ``known`` what exists.
+    ``kind`` says what the name stands for ("sampler"), ``name`` is what was given, ``known`` lists what exists.
     """
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
@@ -64,13 +64,13 @@ class ModelError(RedetailError):
 
 
 class ClusterError(RedetailError):
-    """A Ray cluster cannot be reached, or lost its workers again and again."""
+    """A Ray cluster cannot be reached, or repeatedly lost its workers."""
 
 
 class DependencyError(RedetailError):
     """An optional package is missing.
 
-    ``package`` is what could not be imported, ``extra`` the extra of redetail that brings it.
+    ``package`` could not be imported; ``extra`` is the extra of redetail that installs it.
     """
 
     def __init__(self, package: str, extra: str) -> None:
@@ -86,10 +86,10 @@ class Cancelled(Exception):
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
-    """The name that was probably meant by one that does not exist; None if nothing is near.
+    """The known name that was probably meant; None if no name is similar.
 
-    Case does not count, an underscore is a hyphen, and of several that are near one with swapped letters comes first.
-    A number is never taken for another one.
+    Case is ignored, and underscores count as hyphens. Among several similar names, one with swapped letters is
+    preferred. A number is never taken for another number.
     """
     if not any(map(str.isalpha, name)):
         return None

@@ -1,6 +1,6 @@
-"""How long work reports where it is, and how it is stopped.
+"""How a long run reports its progress, and how it is stopped.
 
-Every interface (command line, web page, node) draws progress in its own way: the library only calls back.
+Each interface (command line, web page, nodes) draws progress in its own way; the library only calls back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One report: ``done`` of ``total`` ``unit`` of the named pass are finished (total 0: not known)."""
+    """One report: ``done`` of ``total`` (0: not known) are finished in the pass ``stage``, counted in ``unit``."""
 
     stage: str
     done: float
@@ -33,17 +33,17 @@ def no_progress(_: Progress) -> None:
 
 
 class CancelToken:
-    """A flag that another thread or a signal handler sets; long work calls :meth:`check` at every step."""
+    """A flag that another thread or a signal handler sets; a long run calls :meth:`check` at every step."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self.checked = False
-        """Whether work that can be stopped between its steps has started."""
+        """Whether a run that can be stopped between its steps has started."""
         self.stopped = False
-        """Whether that work was told to stop, so that it cleans up."""
+        """Whether that run was told to stop and so is cleaning up."""
 
     def cancel(self) -> None:
-        """Ask the work to stop at its next check."""
+        """Ask the run to stop at its next check."""
         self._event.set()
 
     @property
@@ -66,7 +66,7 @@ def with_progress(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Iterator[T]:
-    """The same items, with progress reported and cancellation checked at each; ``total`` may be an estimate."""
+    """Yield the same items, reporting progress and checking for cancellation at each; ``total`` may be an estimate."""
     progress(Progress(stage, 0, total))
     done = 0
     for item in items:

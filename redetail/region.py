@@ -1,7 +1,7 @@
-"""``Box``, ``Size``, ``Detection`` and ``Region``: a subject over time.
+"""``Size``, ``Box``, ``Detection``, and ``Region``, which is a subject over time.
 
-Coordinates are pixels of the source frame; x grows to the right, y downwards; the centre of the first pixel is at
-(0.5, 0.5), so that a box from 0 to 1 covers exactly that pixel. Ends are exclusive.
+Coordinates are pixels of the source frame; x grows to the right and y downwards. The centre of the first pixel is at
+(0.5, 0.5), so a box from 0 to 1 covers exactly that pixel. Ends are exclusive.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle x1, y1, x2, y2 in pixels; ends exclusive, sub-pixel allowed, sides never negative."""
+    """A rectangle x1, y1, x2, y2 in pixels. Ends are exclusive, fractions are allowed, and sides are never negative."""
 
     x1: float
     y1: float
@@ -72,11 +72,11 @@ class Box:
         return self.x1, self.y1, self.x2, self.y2
 
     def scaled(self, kx: float, ky: float) -> Box:
-        """The same box on an image whose axes are kx and ky times as long."""
+        """The same box on an image that is kx times as wide and ky times as high."""
         return Box(self.x1 * kx, self.y1 * ky, self.x2 * kx, self.y2 * ky)
 
     def moved(self, dx: float, dy: float) -> Box:
-        """The same box, dx pixels to the right and dy down."""
+        """The box moved dx pixels to the right and dy pixels down."""
         return Box(self.x1 + dx, self.y1 + dy, self.x2 + dx, self.y2 + dy)
 
     def grown(self, factor: float) -> Box:
@@ -85,7 +85,7 @@ class Box:
         return Box(x - across, y - down, x + across, y + down)
 
     def intersection(self, other: Box) -> Box | None:
-        """The common part, or None if there is none."""
+        """The part that both boxes cover, or None if there is none."""
         x1, y1 = max(self.x1, other.x1), max(self.y1, other.y1)
         x2, y2 = min(self.x2, other.x2), min(self.y2, other.y2)
         return Box(x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
@@ -109,10 +109,11 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One subject found in one frame: where, how sure (0..1), and what.
+    """One subject found in one frame: where it is, with what confidence (0..1) it was found, and what it is.
 
-    ``landmarks`` of a face are x, y of the eyes, the tip of the nose and the corners of the mouth, those that are left
-    in the picture first; ``descriptor`` (128,) says whose face it is (:mod:`redetail.identity`), where that is known.
+    ``landmarks`` of a face are x, y of the eyes, the tip of the nose and the corners of the mouth; of each pair, the
+    one further left in the picture comes first. ``descriptor`` (128,) identifies the face (:mod:`redetail.identity`),
+    if it is known.
     """
 
     box: Box
@@ -124,15 +125,16 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """One subject over consecutive frames: a crop window of one size that follows a path.
+    """One subject over consecutive frames, with a crop window of constant size that follows a path.
 
-    ``start`` is the index of the first frame; ``size`` the window's size; ``path`` (F, 2) the sub-pixel x, y of its
-    top left corner in every frame (a fixed window repeats one corner); ``boxes`` (F, 4) the subject's own box.
-    ``masks`` says which part of the window is the subject: a sequence of (h, w) uint8 0..255 arrays of the window's
-    size, one per frame or a single one shared by all; None means the subject's box. ``fade_in`` and ``fade_out`` are
-    the frames over which the result appears and goes, where a subject is found or lost in the middle of a shot.
-    Regions of the same ``person`` show one subject in several stretches of a clip (None: this one alone).
-    ``descriptor`` (128,) says whose face it is, where that is known; it is written to no file.
+    ``start`` is the index of the first frame; ``size`` is the window's size; ``path`` (F, 2) holds x, y of the window's
+    top left corner in every frame, with fractions of pixels (a fixed window repeats one corner); ``boxes`` (F, 4) holds
+    the subject's own box in every frame. ``masks`` say which part of the window is the subject: (h, w) uint8 arrays
+    0..255 of the window's size, one for each frame or a single one shared by all; None means the subject's box.
+    ``fade_in`` and ``fade_out`` are the numbers of frames over which the result fades in and out if the subject is
+    found or lost in the middle of a shot. Regions with the same ``person`` show one subject in several stretches of a
+    clip (None: only this region shows it). ``descriptor`` (128,) identifies the face, if it is known; it is never
+    written to a file.
     """
 
     label: str
@@ -182,11 +184,11 @@ class Region:
 
     @property
     def fixed(self) -> bool:
-        """Whether the window stays where it is."""
+        """Whether the window never moves."""
         return bool((self.path == self.path[0]).all())
 
     def strength(self, index: int) -> float:
-        """How much of the result shows in the region's frame ``index``, above 0 and at most 1: less while it fades."""
+        """How much of the result shows in the region's frame ``index``, above 0 and at most 1; below 1 during fades."""
         rising = (index + 1) / (self.fade_in + 1)
         falling = (len(self) - index) / (self.fade_out + 1)
         return min(1.0, rising, falling)
@@ -203,7 +205,7 @@ class Region:
     def mask(self, index: int, margin: float = 0.0) -> NDArray[np.float32]:
         """The subject's mask in window coordinates, (h, w) float32 0..1.
 
-        ``margin``: pixels by which every side of a box is moved outwards. Masks that were given stay as they are.
+        ``margin``: pixels by which every side of a box is moved outwards. Given masks stay as they are.
         """
         if self.masks is not None:
             return self.masks[index if len(self.masks) > 1 else 0].astype(np.float32) / np.float32(255)
@@ -215,8 +217,8 @@ class Region:
 
 
 def _coverage(start: float, stop: float, length: int) -> NDArray[np.float64]:
-    """How much of each of ``length`` unit cells lies between start and stop, 0..1: a box that moves by a fraction
-    of a pixel changes its mask by that fraction, so its edge does not jump."""
+    """How much of each of ``length`` unit cells lies between start and stop, 0..1. A box that moves by a fraction of a
+    pixel changes its mask by that fraction, so its edge does not jump."""
     cells = np.arange(length, dtype=np.float64)
     covered: NDArray[np.float64] = np.clip(np.minimum(cells + 1, stop) - np.maximum(cells, start), 0.0, 1.0)
     return covered

@@ -1,7 +1,7 @@
 """Settings of the detailer: one declaration that the library, the command line, the web page and the nodes share.
 
-:class:`Settings` is always complete. What a person asked for is a mapping with only the names they gave; an engine
-knows its own defaults; :func:`resolve` puts the two together and validates the result.
+:class:`Settings` is always complete. A request is a mapping that holds only the settings that were given, and each
+engine has its own defaults; :func:`resolve` combines the two and validates the result.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _TYPED: Mapping[str, str] = {"loras": "lora"}
 
 LOOK, CROP, SAMPLING = "what the subject should look like", "size of the crop", "sampling"
 WINDOWS, REFINER, EDGES = "context windows", "refiner", "softness of the edges"
-"""Groups of settings, as the help of the command line has them."""
+"""Groups of settings, as the command line's help lists them."""
 
 COMMON = "common"
-"""Key of the metadata of settings that most people need; others are shown on request."""
+"""Metadata key that marks the settings that most people need; the others are shown on request."""
 
 
 def _number(
@@ -63,10 +63,10 @@ def _several(group: str, form: str, text: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Everything that decides how a region is detailed. Defaults are those of the detailer node (Stable Diffusion).
+    """Everything that decides how a region is detailed. The defaults are those of the detailer node (Stable Diffusion).
 
-    Raises :class:`~redetail.errors.SettingsError` when made with a value out of range. Names of samplers and
-    schedulers are checked by the engine, which knows what it has.
+    Raises :class:`~redetail.errors.SettingsError` if a value is out of range. The engine checks the names of samplers
+    and schedulers, since engines differ in those that they have.
     """
 
     prompt: str = _value(
@@ -221,10 +221,10 @@ class Settings:
 
 
 def denoise_points(typed: str) -> tuple[tuple[float, float], ...]:
-    """The sizes in pixels and the denoise at each that ``denoise_by_size`` means, in order; empty if it is empty.
+    """The pairs of size in pixels and denoise that ``denoise_by_size`` lists, in order; empty if the text is empty.
 
-    Raises :class:`~redetail.errors.SettingsError` for anything else than SIZE:DENOISE[,SIZE:DENOISE] with sizes that
-    grow.
+    Raises :class:`~redetail.errors.SettingsError` for anything but SIZE:DENOISE[,SIZE:DENOISE...] with sizes in
+    ascending order.
     """
     limits = setting("denoise").metadata
     try:
@@ -246,18 +246,18 @@ def _pairs(typed: str) -> Iterator[list[str]]:
 
 
 def setting(name: str) -> Field[Any]:
-    """The declaration of a setting: its default, and in ``metadata`` its group, help, unit and limits."""
+    """The declaration of a setting: its default, and its group, help, unit and limits in ``metadata``."""
     return next(item for item in fields(Settings) if item.name == name)
 
 
 def settings_by_group() -> dict[str, list[Field[Any]]]:
-    """The declarations of all settings under the title of their group, in order."""
+    """The declarations of all settings in order, by the title of their group."""
     titles = dict.fromkeys(item.metadata["group"] for item in fields(Settings))
     return {title: [item for item in fields(Settings) if item.metadata["group"] == title] for title in titles}
 
 
 def described(item: Field[Any]) -> str:
-    """What a setting means, with the unit of its number."""
+    """The help text of a setting, with its unit if it has one."""
     unit = item.metadata.get("unit")
     return f"{item.metadata['help']}, in {unit}" if unit else str(item.metadata["help"])
 
@@ -268,9 +268,10 @@ def display_name(name: str) -> str:
 
 
 def resolve(requested: Mapping[str, Any], defaults: Mapping[str, Any], presets: Presets | None = None) -> Settings:
-    """Complete settings: what was requested (None: not given), else what its ``preset`` says, one of the engine's
-    ``presets``, else the engine's default, else the node's. A ``guide_size`` that is requested without a
-    ``max_upscale`` lifts that of the defaults, so that it takes effect.
+    """Complete settings. For each setting, the first of these that exists counts: the value that was requested (None:
+    not given), the value from the requested ``preset`` (one of the engine's ``presets``), the engine's default, the
+    node's default. If a ``guide_size`` is requested without a ``max_upscale``, the engine's default ``max_upscale``
+    does not apply, so that the guide size takes effect.
 
     Raises :class:`~redetail.errors.SettingsError` for a name that is not a setting, or a preset that does not exist.
     """
@@ -285,8 +286,8 @@ def resolve(requested: Mapping[str, Any], defaults: Mapping[str, Any], presets: 
 
 
 def check_given(requested: Mapping[str, Any], presets: Presets) -> None:
-    """Raise what :func:`resolve` would raise for every setting alone, with the ``presets`` of all engines: this needs
-    no engine, which may take a minute to load."""
+    """Raise what :func:`resolve` would raise for each setting by itself, given the ``presets`` of all engines. This
+    works without an engine; loading one can take a minute."""
     known = {item.name: item for item in fields(Settings)}
     for name, value in with_preset(requested, presets).items():
         if name not in known:
@@ -295,7 +296,7 @@ def check_given(requested: Mapping[str, Any], presets: Presets) -> None:
 
 
 def with_preset(requested: Mapping[str, Any], presets: Presets) -> dict[str, Any]:
-    """What was requested, with the settings that its ``preset`` stands for instead of the preset."""
+    """What was requested, with ``preset`` replaced by the settings that it stands for."""
     given = {name: value for name, value in requested.items() if value is not None}
     preset = given.pop("preset", None)
     if preset is None:
@@ -306,7 +307,7 @@ def with_preset(requested: Mapping[str, Any], presets: Presets) -> dict[str, Any
 
 
 def _checked(item: Field[Any], value: Any) -> Any:
-    """The value as the field keeps it; raises SettingsError for an invalid one."""
+    """The value as the field keeps it; raises SettingsError if it is invalid."""
     if "low" in item.metadata:
         return _checked_number(item.name, value, item.metadata, item.default)
     if "several" in item.metadata:

@@ -4,15 +4,15 @@ An engine is made with its models; latents, VAE, text encoder and model patching
 only what is declared here, and one suite of contract tests runs on every engine.
 
 **Colour.** Crops are full-range RGB as a screen shows it: float32 with 0 for black and 1 for white, gamma-encoded with
-the transfer and the primaries of the source. The engine gets what the source has, whatever that is, and returns the
-same: it must not linearise, tone-map or convert between colour spaces. It may assume that values lie in 0..1 but for
+the transfer function and the primaries of the source. The engine gets whatever encoding the source has and must return
+the same: it must not linearise, tone-map or convert between colour spaces. It can rely on values in 0..1, except for
 the overshoot of a resampling filter, and must itself write values in 0..1. It need not keep the overall colour of the
-crops: the pipeline restores low frequencies (``color_match``).
+crops, because the pipeline restores low frequencies (``color_match``).
 
-**Threads.** An engine may be called from any thread and runs one request at a time: a second caller waits, and serves
-its cancel token while it does. So an engine that loads, moves or patches shared weights holds a lock throughout a
-request (:func:`redetail.engines.exclusive.exclusive`); one that only computes needs none. ``read``, ``mask``, ``write``
-and ``progress`` are called on the caller's thread; none of them may run the same engine.
+**Threads.** An engine can be called from any thread and runs one request at a time; a second caller waits, and can be
+cancelled while it waits. So an engine that loads, moves or patches shared weights holds a lock throughout a request
+(:func:`redetail.engines.exclusive.exclusive`); an engine that only computes needs no lock. ``read``, ``mask``,
+``write`` and ``progress`` are called on the caller's thread; none of them may run the same engine.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from redetail.settings import Settings
 
 Pixels = NDArray[np.float32]
 Read = Callable[[int, int], Pixels]
-"""(first frame, frame after the last) -> pictures (n, h, w, 3), or masks (n, h, w), of these frames. They are only
-read, and may be a view."""
+"""(first frame, frame after the last) -> pictures (n, h, w, 3) or masks (n, h, w) of these frames. The array may be a
+view; the engine must not write to it."""
 Write = Callable[[int, Pixels], None]
-"""(first frame, pictures (n, h, w, 3) float32 0..1). The array is the engine's: what is kept of it has to be copied."""
+"""(first frame, pictures (n, h, w, 3) float32 0..1). The array belongs to the engine: copy whatever you keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """How much main memory requests take in addition to the loaded models, for estimates on the safe side.
+    """How much main memory requests take in addition to the loaded models; estimates with it are on the safe side.
 
-    ``stretch_bytes``: for each pixel of all frames of a request; ``window_bytes``: in addition, for each pixel of the
-    frames that are sampled together; ``request_bytes``: in addition to both, at any size; 0 if that is little, as it
-    is for an engine whose device has its own memory.
-    ``even``: whether time is in proportion to pixels, so that a small request tells how long a large one takes.
+    ``stretch_bytes``: bytes for each pixel of all frames of a request; ``window_bytes``: additional bytes for each
+    pixel of the frames that are sampled together; ``request_bytes``: additional bytes for a request of any size. They
+    are 0 if the amount is small, as for an engine whose device has its own memory. ``even``: whether time is
+    proportional to the number of pixels, so that a small request shows how long a large one takes.
     """
 
     stretch_bytes: int = 0
@@ -56,18 +56,17 @@ class Cost:
 class Capabilities:
     """What an engine can do.
 
-    ``size_multiple``: width and height of its crops must be multiples of this. ``context_length``: frames of the
-    crops that its motion layers take at once (None: any number); longer segments are sampled in overlapping windows by
-    the engine itself.
-    ``defaults``: settings that differ from those of the detailer node; ``presets``: settings that belong together for
-    its models, by name. ``uses_prompt``: whether text matters, ``prompt_words``: the only words that do
-    (empty: all); ``uses_loras``: whether LoRA can be added;
-    ``uses_shift``: whether its schedule has a shift (rectified flows); ``uses_strength``: whether it knows the noise
-    levels of its schedule; ``has_vae``: whether crops pass through a VAE, whose losses can be given back;
-    ``placement``: where and how it computes, for the report.
-    ``hints``: what its ControlNets are shown, names that can be computed and files of whole-frame hints.
-    ``part_pixels``: pixels of all frames that one request should have at most; a longer segment comes in parts, so that
-    memory does not grow with the clip. ``cost``: what it takes of memory and time.
+    ``size_multiple``: width and height of crops must be multiples of this. ``context_length``: the number of frames
+    that the motion layers take at once (None: any number); the engine itself samples longer segments in overlapping
+    windows. ``defaults``: settings that differ from those of the detailer node; ``presets``: settings that belong
+    together for the engine's models, by name. ``uses_prompt``: whether text matters; ``prompt_words``: the only words
+    that matter (empty: all words); ``uses_loras``: whether LoRA can be added; ``uses_shift``: whether the schedule has
+    a shift (rectified flows); ``uses_strength``: whether the engine knows the noise levels of its schedule;
+    ``has_vae``: whether crops pass through a VAE, whose losses can be restored; ``placement``: where and how the engine
+    computes, for the report. ``hints``: what the ControlNets are shown: names of hints that can be computed, and files
+    of whole-frame hints. ``part_pixels``: the most pixels, over all frames, that one request should have; a longer
+    segment comes in parts, so that memory does not grow with the clip. ``cost``: the memory and time that requests
+    take.
     """
 
     name: str
@@ -117,7 +116,7 @@ class CropSource:
         return ((start, min(self.frames, start + step)) for start in range(0, self.frames, step))
 
     def all(self) -> Pixels:
-        """Every frame at once, (F, h, w, 3): for what cannot work on a part of them."""
+        """Every frame at once, (F, h, w, 3), for operations that need all frames together."""
         return self.read(0, self.frames)
 
 
@@ -125,13 +124,13 @@ class CropSource:
 class Request:
     """One segment: the crops of one region over consecutive frames, which are re-diffused together.
 
-    ``crops``: sides are multiples of the engine's ``size_multiple``. ``mask``: reads masks (n, h, w) float32 0..1 at
-    the crops' size; 0 keeps a pixel, 1 re-diffuses it; with ``shared_mask`` there is a single one, ``mask(0, 1)``, for
-    all frames. ``write``: takes the result; every frame is written exactly once, in ascending order. ``first_frame``:
-    position of the first crop in its region, and ``total_frames``: frames of the region (None: it ends with these
-    crops), so that a region enhanced in several parts gets the noise that it would have got in one. ``hints``: what
-    ControlNets are shown, by the name that their :class:`~redetail.engines.spec.ControlFile` gives; what is left out
-    and can be computed from the crops is. ``progress`` counts model calls.
+    ``crops``: the sides are multiples of the engine's ``size_multiple``. ``mask``: reads masks (n, h, w) float32 0..1
+    at the crops' size; 0 keeps a pixel, 1 re-diffuses it; with ``shared_mask``, all frames share the single mask
+    ``mask(0, 1)``. ``write``: takes the result; every frame is written exactly once, in ascending order.
+    ``first_frame``: position of the first crop in its region; ``total_frames``: number of frames in the region (None:
+    it ends with these crops). With these two, a region that is enhanced in several parts gets the same noise as in one
+    part. ``hints``: what ControlNets are shown, by the name that their :class:`~redetail.engines.spec.ControlFile`
+    gives; a hint that is missing is computed from the crops if possible. ``progress`` counts model calls.
     """
 
     crops: CropSource
@@ -146,13 +145,13 @@ class Request:
     cancel: CancelToken | None = None
 
     def masks(self, start: int, stop: int) -> Pixels:
-        """The masks of a range of frames, (n, h, w) or, where one is shared by all, (1, h, w)."""
+        """The masks of a range of frames, (n, h, w), or (1, h, w) if all frames share one mask."""
         return self.mask(0, 1) if self.shared_mask else self.mask(start, stop)
 
 
 @runtime_checkable
 class ChecksSettings(Protocol):
-    """An engine, or a part of one, that can tell before any work whether it would refuse settings."""
+    """An engine, or part of an engine, that can tell before it does any work whether it would refuse settings."""
 
     def check(self, settings: Settings) -> None:
         """Raise what :meth:`Engine.run` would raise for these settings, whatever the crops."""
@@ -161,33 +160,33 @@ class ChecksSettings(Protocol):
 
 @runtime_checkable
 class StatesNoise(Protocol):
-    """An engine that knows how much noise its settings mean."""
+    """An engine that knows how much noise its settings stand for."""
 
     def noise_level(self, settings: Settings) -> float | None:
-        """Share of noise, 0 (the crop) to 1 (pure noise), in what a run with these settings starts from; None if
-        ``denoise`` alone says it."""
+        """The share of noise, 0 (only the crop) to 1 (pure noise), that a run with these settings starts from; None if
+        ``denoise`` alone determines it."""
         ...
 
 
 def noise_level(engine: object, settings: Settings) -> float | None:
-    """What :class:`StatesNoise` states, and None of other engines."""
+    """The level that a :class:`StatesNoise` engine states; None for other engines."""
     return engine.noise_level(settings) if isinstance(engine, StatesNoise) else None
 
 
 MemoryPlan = Callable[[int, Size], Mapping[str, int]]
-"""(frames, size of crops) -> computed bytes by what takes them: the weights of each part, "activations", what the
-device holds at a time as "needed", and what it has as "device". Empty where they are not known."""
+"""(frames, size of crops) -> calculated memory use in bytes: the weights of each part, "activations", "needed" for the
+most that the device holds at any one time, and "device" for what it has. Empty if these are not known."""
 
 
 @runtime_checkable
 class PlansMemory(Protocol):
-    """An engine that knows what it takes of its device."""
+    """An engine that knows how much of its device's memory it takes."""
 
     memory_plan: MemoryPlan
 
 
 class Engine(Protocol):
-    """Enhances the crops of one region; see the module for what holds of colours and threads."""
+    """Enhances the crops of one region; the module's docstring states the rules for colours and threads."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -197,10 +196,10 @@ class Engine(Protocol):
     def run(self, request: Request) -> None:
         """Re-diffuse all crops of a segment together and write the result.
 
-        Equal input and seed give equal output, in whatever ranges it is read; where the whole mask is zero the crops
-        come back as they are. Raises :class:`~redetail.errors.Cancelled` within one step of ``cancel``,
-        :class:`~redetail.errors.SettingsError` for what the engine does not have (a sampler, a ControlNet for a hint),
-        :class:`~redetail.errors.InputError` and :class:`~redetail.errors.RegionError` for crops and masks that are not
-        as described, when they are read. After an error, what was written is not valid.
+        Equal input and seed give equal output, whatever ranges the input is read in; if the whole mask is zero, the
+        crops come back unchanged. Raises :class:`~redetail.errors.Cancelled` within one step of ``cancel``,
+        :class:`~redetail.errors.SettingsError` for anything that the engine does not have (a sampler, a ControlNet for
+        a hint), :class:`~redetail.errors.InputError` and :class:`~redetail.errors.RegionError` for crops and masks that
+        are not as described, when they are read. After an error, whatever was written is not valid.
         """
         ...

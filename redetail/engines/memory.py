@@ -1,7 +1,7 @@
-"""``Memory``: how an engine uses the machine. What is asked for, and what is chosen where nothing is.
+"""``Memory``: how an engine uses the machine: what is requested, and what is chosen automatically.
 
-Rules go by the memory of the device and the footprint of the family of models, never by what is free at the moment, so
-that a machine gives the same result every day; what they chose is in the report.
+The choice depends on the device's total memory and on the footprint of the model family, never on what is free at the
+moment, so that a machine gives the same result every day. The report says what was chosen.
 """
 
 from __future__ import annotations
@@ -23,19 +23,18 @@ GIB = 2**30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """What is asked of memory and speed; None: chosen from what the machine has.
+    """Requests about memory and speed; a field that is None is chosen to suit the machine.
 
-    ``dtype``: precision of the networks, float32, float16 or bfloat16; ``vae_dtype`` and ``text_dtype``: of the VAE and
-    the text encoder where it differs. ``attention``: "sdpa" is fastest, "sliced" takes the least memory.
-    ``channels_last``: memory layout that is faster for convolutions on GPUs. ``compile``: compile the UNet, which takes
-    minutes at first. ``vae_batch``: frames that go through the VAE at once; ``vae_tile``: side of its tiles in pixels,
-    0 for whole frames. ``offload``: keep the VAE and the text encoder off the device while they are idle;
-    ``block_offload``: of Wan, bring the transformer's blocks to the device one after the other; ``fp8_weights``: of
-    Wan, leave weights that are stored in fp8 as they are, and convert them each time that they are used. ``limit``:
-    bytes of main memory that a run may take in all, or a text such as "6GB" (None: most of what is free when it
-    starts).
+    ``dtype``: precision of the networks, float32, float16 or bfloat16; ``vae_dtype`` and ``text_dtype``: precision of
+    the VAE and of the text encoder, if it differs. ``attention``: "sdpa" is the fastest, "sliced" takes the least
+    memory. ``channels_last``: a memory layout that makes convolutions faster on GPUs. ``compile``: compile the UNet,
+    which takes minutes at first. ``vae_batch``: frames that go through the VAE at once; ``vae_tile``: side of its tiles
+    in pixels, 0 for whole frames. ``offload``: keep the VAE and the text encoder off the device while they are idle.
+    ``block_offload``: for Wan, move the transformer's blocks to the device one after another; ``fp8_weights``: for Wan,
+    leave weights that are stored in fp8 as they are, and convert them every time they are used. ``limit``: the most
+    main memory that a run may take, in bytes or as a string such as "6GB" (None: most of what is free when it starts).
 
-    Raises :class:`~redetail.errors.SettingsError` for numbers that cannot be, and
+    Raises :class:`~redetail.errors.SettingsError` for impossible numbers, and
     :class:`~redetail.errors.UnknownNameError` for an attention that does not exist. Precisions are checked by
     :func:`redetail.engines.device.place`.
     """
@@ -68,16 +67,16 @@ class Memory:
             raise SettingsError(f"vae-tile is {self.vae_tile}; it must be a multiple of 64 pixels, or 0.")
 
     def as_dict(self) -> dict[str, Any]:
-        """What was asked for, ready for JSON; what was not is left out."""
+        """The requests, ready for JSON; fields that are None are left out."""
         given = {item.name: getattr(self, item.name) for item in fields(self)}
         return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Modes:
-    """What was chosen: see :class:`Memory`. ``vae_pixels``: pixels that go through the VAE at once (None: as suits
-    the kind of device), ``vae_batch`` frames of them at most; ``window``: frames that the device's memory allows the
-    motion layers to see together (None: any)."""
+    """What was chosen; see :class:`Memory`. ``vae_pixels``: the number of pixels that go through the VAE at once (None:
+    as suits the kind of device), in at most ``vae_batch`` frames; ``window``: the most frames that the motion layers
+    can see together in the device's memory (None: any number)."""
 
     attention: Attention = "sdpa"
     channels_last: bool = False
@@ -99,12 +98,12 @@ def choose_modes(
     *,
     available: int | None = None,
 ) -> Modes:
-    """The modes of a device with ``available`` bytes of memory (None: asked of the machine), for models that take what
-    ``footprint`` says (None: little in addition to their weights).
+    """The modes for a device with ``available`` bytes of memory (None: ask the device), and for models that take as
+    much memory as ``footprint`` says (None: hardly more than their weights).
 
-    A separate device with less than 8 GiB keeps only the network that is running, with less than 6 GiB takes the
-    VAE in tiles, with less than 4 GiB slices attention; the VAE's batches take a sixteenth of the memory. The CPU has
-    one memory for all, so nothing is moved there.
+    A separate device with less than 8 GiB holds only the network that is running; with less than 6 GiB, the VAE runs in
+    tiles, and with less than 4 GiB, attention is sliced. The VAE's batches take a sixteenth of the memory. On the CPU,
+    everything shares one memory, so nothing is moved.
     """
     total = device_memory(device) if available is None else available
     separate = device.type != "cpu"
@@ -128,7 +127,8 @@ def choose_modes(
 
 
 def device_memory(device: torch.device) -> int:
-    """Bytes of memory of a device: all of a card's, what Metal recommends, what this process may use of the CPU's."""
+    """Bytes of memory of a device: a CUDA card's total, what Metal recommends, or for the CPU, what this process may
+    use."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[1])
     if device.type == "mps":

@@ -1,7 +1,7 @@
-"""``ModelSpec``: which files an engine is made of, and how much of each.
+"""``ModelSpec``: the files that an engine is made of, and the strength of each.
 
-One declaration that the library, the command line and job files share. Paths are only named here; what a file is, and
-whether it fits the others, is found when it is loaded.
+The library, the command line and job files share this declaration. It only names paths; what kind of file each is, and
+whether it fits the others, is determined when it is loaded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class WeightedFile:
-    """A file and how strongly it acts; 0 is exactly as if it were not there.
+    """A file and how strongly it acts; a strength of 0 is exactly the same as leaving the file out.
 
     Raises :class:`~redetail.errors.SettingsError` for a strength that is not a finite number.
     """
@@ -48,11 +48,11 @@ class WeightedFile:
 
 @dataclass(frozen=True, slots=True)
 class ControlFile:
-    """A ControlNet, its strength, from where to where in the sampling it acts (0..1), and what it is shown.
+    """A ControlNet, its strength, the part of the sampling in which it acts (0..1), and the hint that it is shown.
 
     ``hint``: the name of a hint that is computed from the crop (canny, lineart, tile ...), or a video or folder of
-    images with hints for whole frames. Raises :class:`~redetail.errors.SettingsError` for a strength that is not finite
-    and for a start and an end that are not 0..1, rising.
+    images with hints for whole frames. Raises :class:`~redetail.errors.SettingsError` for a strength that is not
+    finite, for a start or an end outside 0..1, and for an end before the start.
     """
 
     path: Path
@@ -85,11 +85,12 @@ class ModelSpec:
     """Everything that is loaded for one engine.
 
     ``checkpoint``: a single file in the original layout, a folder in the diffusers layout, a restoration model's
-    folder, or a hub name where there is a network; None: the bundled model. ``text_encoder``: of Wan, a file or folder;
-    ``low_noise_checkpoint``: of Wan 2.2, the low-noise expert in addition to the high-noise one, if both are used,
-    and ``high_noise_loras``: LoRA for the other one. The rest is for Stable Diffusion, the VAE for Wan too. Names of
-    files may be texts, of LoRA with a strength ("a.safetensors:0.5"), and several may come in any sequence; they are
-    kept as declared here. Raises :class:`~redetail.errors.SettingsError` for anything else.
+    folder, or a name on the hub if there is a network connection; None: the bundled model. ``text_encoder``: for Wan, a
+    file or folder. If both experts of Wan 2.2 are used, ``checkpoint`` is the high-noise one, ``low_noise_checkpoint``
+    the low-noise one, and ``high_noise_loras`` are LoRA for the high-noise one. Everything else is for Stable
+    Diffusion; ``vae`` is also for Wan. File names may be given as strings, those of LoRA with a strength
+    ("a.safetensors:0.5"), and lists as any sequence; all are converted to the types declared here. Raises
+    :class:`~redetail.errors.SettingsError` for anything else.
     """
 
     checkpoint: str | Path | None = None
@@ -122,7 +123,8 @@ class ModelSpec:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files and folders that it names, hints included; names of the hub and of computed hints among them."""
+        """All files and folders that the spec names, including hints; names on the hub and of computed hints are among
+        them."""
         checkpoints = (self.checkpoint, self.refiner_checkpoint, self.low_noise_checkpoint)
         parts = (*checkpoints, self.motion_module, self.vae, self.text_encoder)
         loras = (*self.motion_loras, *self.loras, *self.high_noise_loras)
@@ -132,12 +134,12 @@ class ModelSpec:
 
 
 def as_spec(model: str | Path | ModelSpec | None) -> ModelSpec:
-    """A checkpoint alone, or what is a spec already."""
+    """A spec of this checkpoint alone; a spec is returned as it is."""
     return model if isinstance(model, ModelSpec) else ModelSpec(checkpoint=model)
 
 
 def _several(spec: ModelSpec, name: str) -> Sequence[Any]:
-    """What is given under a name that takes several."""
+    """The values given for a field that takes several."""
     given = getattr(spec, name)
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise SettingsError(f"{name} is {shown(given)}; it must be a list, even for a single file.")

@@ -1,4 +1,4 @@
-"""The job: everything that is to be done as one value, and the documents that hold one."""
+"""The job: everything that is to be done, as one value, and the documents that hold a job."""
 
 from redetail.job.files import REPORT_VERSION, read_job
 from redetail.job.job import Job

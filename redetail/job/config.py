@@ -1,7 +1,6 @@
-"""The config file: what every run of the command line takes where it is not asked for anything else (see
-docs/configuration.md).
+"""The config file: the defaults of every run from the command line (see docs/configuration.md).
 
-It is a job without what belongs to one clip, read by the same schema.
+It is a job without anything that belongs to a single clip, and is read by the same schema.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from redetail.job.reading import check_config
 
 
 def read_config(path: Path) -> Job:
-    """The job under every other one; file names in it are relative to the file's own folder.
+    """The job whose values apply where another gives none; file names in it are relative to the config file's folder.
 
-    Raises :class:`~redetail.errors.InputError` if it cannot be read, and
-    :class:`~redetail.errors.SettingsError` for a key that is not for a config file or a value that cannot be used.
+    Raises :class:`~redetail.errors.InputError` if the file cannot be read, and :class:`~redetail.errors.SettingsError`
+    for a key that a config file must not have or a value that cannot be used.
     """
     document = load(path, "TOML", "config file", "docs/configuration.md shows one")
     try:

@@ -1,4 +1,4 @@
-"""Jobs in files: written as TOML by people, and as JSON in every report."""
+"""Jobs in files: people write them as TOML, and every report holds one as JSON."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from redetail.files import expanded, resolved
 from redetail.job.job import Job
 
 REPORT_VERSION = 1
-"""Of the layout of reports, which hold a job; raised when a reader of the older one would misread the new one."""
+"""Version of the layout of reports, which hold a job; it goes up when a reader of the old layout would misread the
+new."""
 
 
 def read_job(path: str | Path, base: Job | None = None) -> Job:
-    """The job that a job file (.toml), or a report (.json), holds; file names in it are relative to its own folder.
+    """The job in a job file (.toml) or a report (.json); file names in it are relative to the folder of that file.
 
-    ``base``: the job of a config file, which fills in what is left out unless the job says ``config = false``.
+    ``base``: the job of a config file, which supplies what the job leaves out, unless the job says ``config = false``.
 
     Raises :class:`~redetail.errors.InputError` if the file cannot be read, and
     :class:`~redetail.errors.SettingsError` for a key that does not exist or a value of the wrong kind.

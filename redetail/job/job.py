@@ -34,22 +34,23 @@ _PATHS = ("output", "compare", "report", "save_hints")
 class Job:
     """What is to be detailed, where, how, and what is written.
 
-    ``source``: a file, a folder of images, or an object that is read in place of one (an array of frames becomes such
-    an object); ``selection``: who is searched for; ``filters``: who of those is detailed; ``span``: in which part of
-    the clip. ``model``, ``device`` and ``memory`` say what is loaded and how it uses the machine (None: the bundled
-    model, what suits the machine).
-    ``settings``: those that were asked for, a preset among them; ``subjects``: what differs for single subjects.
-    ``output``, ``compare``, ``report`` and ``save_hints`` are what is written, ``encode`` how the output is coded,
-    ``compare_layout`` what the comparison looks like,
-    ``scale`` how much larger it is than the source (a number is read by :meth:`redetail.geometry.scale.Scale.of`),
-    ``background`` what enlarges it outside the subjects, "lanczos" or "model".
-    ``strict``: a damaged source is refused. ``config``: the command line may fill in what the job leaves out from a
-    config file (see :mod:`redetail.job.config`); ``config_file``: the file that it came from, for the report.
+    ``source``: a file, a folder of images, or an object that is read like one (an array of frames becomes such an
+    object); ``selection``: which subjects are searched for; ``filters``: which of those are detailed; ``span``: the
+    part of the clip. ``model``, ``device`` and ``memory`` say what is loaded and how it uses the machine (None: the
+    bundled model, and whatever suits the machine). ``settings``: the settings that were requested, including a preset;
+    ``subjects``: what differs for individual subjects.
 
-    Jobs are equal where they ask for the same; arrays and other objects in memory are equal only to themselves.
-    :meth:`overlay` makes a job of another one, :meth:`to_document` and :meth:`from_document` write and read one.
+    ``output``, ``compare``, ``report`` and ``save_hints`` name what is written. ``encode``: how the output is encoded;
+    ``compare_layout``: what the comparison looks like; ``scale``: how much larger the output is than the source
+    (:meth:`redetail.geometry.scale.Scale.of` reads a number); ``background``: what enlarges everything but the
+    subjects, "lanczos" or "model". ``strict``: a damaged source is refused. ``config``: the command line may take what
+    the job leaves out from a config file (see :mod:`redetail.job.config`); ``config_file``: the name of that file, for
+    the report.
 
-    Raises :class:`~redetail.errors.RedetailError` for values that cannot be used; settings are checked by
+    Two jobs are equal if they ask for the same; arrays and other objects in memory are equal only to themselves.
+    :meth:`overlay` makes one job from another, :meth:`to_document` and :meth:`from_document` write and read a job.
+
+    Raises :class:`~redetail.errors.RedetailError` for values that cannot be used. Settings are checked only by
     :meth:`check`, since they may be overridden first.
     """
 
@@ -92,11 +93,11 @@ class Job:
             _check_kind(name, getattr(self, name), *kind)
 
     def overlay(self, **options: Any) -> Self:
-        """This job with options laid over it, by the keywords of :func:`redetail.detail`; None leaves a value as it is.
+        """This job with options laid over it; they are keywords of :func:`redetail.detail`, and None changes nothing.
 
-        Of ``model``, ``memory`` and ``encode`` a mapping replaces single fields. Whatever selects subjects replaces
-        what the job selects, and a filter replaces the job's filter of that name. Settings replace those of the job,
-        and those of its subjects too.
+        A mapping for ``model``, ``memory`` or ``encode`` replaces single fields. Options that select subjects replace
+        the job's selection, and a filter replaces the job's filter of that name. Settings replace those of the job and
+        of its subjects.
         """
         given = {name: value for name, value in options.items() if value is not None}
         selected = {name: given.pop(name) for name in kinds() if name in given}
@@ -117,7 +118,7 @@ class Job:
         )
 
     def check(self) -> None:
-        """Refuse settings that no engine has, and names that no file has, before a model is loaded.
+        """Refuse settings that no engine has, and files that do not exist, before a model is loaded.
 
         Raises :class:`~redetail.errors.SettingsError` and :class:`~redetail.errors.InputError`.
         """
@@ -128,10 +129,10 @@ class Job:
             check_given(path)
 
     def output_size(self, source: Size) -> Size:
-        """The size of the output of frames of size ``source``.
+        """The size of the output for frames of size ``source``.
 
-        Raises :class:`~redetail.errors.SettingsError` for a scale that does not suit them, and for a background that is
-        to be enlarged by the model if nothing is enlarged.
+        Raises :class:`~redetail.errors.SettingsError` for a scale that does not suit the frames, and if the model is to
+        enlarge the background although nothing is enlarged.
         """
         size = self.scale.size(source)
         if self.background == "model" and size == source:
@@ -142,8 +143,8 @@ class Job:
         return size
 
     def open_source(self, keep: int = 0) -> FrameSource:
-        """The frames; ``keep`` as in :func:`redetail.video.open_source`. Raises
-        :class:`~redetail.errors.InputError` if they cannot be read."""
+        """The frames; for ``keep``, see :func:`redetail.video.open_source`. Raises :class:`~redetail.errors.InputError`
+        if they cannot be read."""
         if self.source is None:
             raise SettingsError("The job names no source; give a video file, a folder of images or an array of frames.")
         if isinstance(self.source, Path):
@@ -166,14 +167,14 @@ class Job:
 
     @property
     def unnamed(self) -> tuple[str, ...]:
-        """What is an object in memory, so that a document cannot name it: "source", "mask" ..."""
+        """What is an object in memory that a document cannot name: "source", "mask" ..."""
         source = () if isinstance(self.source, Path) or self.source is None else ("source",)
         return (*source, *(one.name for one in self.selection if one.to_document() is None))
 
     def as_run(self, settings: Settings) -> Self:
-        """The job that does the same again: ``settings`` are those that the requested ones resolved to.
+        """The job that repeats this run: ``settings`` are those that the requested settings resolved to.
 
-        Further outputs are left out, since another run would only find it there. A config file does
+        It has no outputs but the main one, since another run would find the others already there. A config file does
         not change it.
         """
         return replace(
@@ -187,7 +188,7 @@ class Job:
         )
 
     def to_document(self) -> dict[str, Any]:
-        """The job, ready for JSON and TOML, files with their whole paths (see docs/jobs.md).
+        """The job, ready for JSON and TOML, with absolute paths of files (see docs/jobs.md).
 
         Raises :class:`~redetail.errors.SettingsError` if something is :attr:`unnamed`.
         """
@@ -199,7 +200,8 @@ class Job:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], folder: Path, base: Self | None = None) -> Self:
-        """The job that a document holds; file names are relative to ``folder``. What it leaves out is that of ``base``.
+        """The job that a document holds; file names are relative to ``folder``. What it leaves out is taken from
+        ``base``.
 
         Raises :class:`~redetail.errors.RedetailError` for a key that does not exist or a value of the wrong kind.
         """
@@ -225,9 +227,9 @@ _KINDS: Mapping[str, tuple[type, str]] = {
 
 
 def _laid_over(base: V, given: Any) -> V:
-    """The value with the fields of a mapping replaced, or what was given where it is whole."""
+    """``base`` with the fields that a mapping names replaced; anything but a mapping replaces ``base`` completely."""
     if not isinstance(given, Mapping):
-        return given  # type: ignore[no-any-return]  # its kind is checked where it is kept
+        return given  # type: ignore[no-any-return]  # its type is checked where it is stored
     known = [item.name for item in fields(base) if item.init]
     for name in given:
         if name not in known:
@@ -249,7 +251,7 @@ def _source(given: Any) -> Path | FrameSource | None:
 
 
 def _path(name: str, given: Any) -> Path | None:
-    """The path that a name means; raises :class:`~redetail.errors.SettingsError` for what no file can be named."""
+    """The path that a name means; raises :class:`~redetail.errors.SettingsError` for a name that no file can have."""
     if given is None:
         return None
     if not isinstance(given, str | Path):

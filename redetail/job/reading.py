@@ -91,7 +91,7 @@ def _check_version(version: Any) -> None:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads what names files; these are relative to ``folder``."""
+    """Reads the values that name files; the names are relative to ``folder``."""
 
     folder: Path
 
@@ -99,8 +99,8 @@ class _Reader:
         return self.folder / expanded(text(value))
 
     def model(self, table: Any, base: ModelSpec | None) -> ModelSpec:
-        """The files of a table, and those of ``base`` where the table does not name another checkpoint, to which they
-        belong."""
+        """The files of a table and, unless the table names another checkpoint, also those of ``base``: a model's files
+        belong to its checkpoint."""
         readers: dict[str, Callable[[Any], Any]] = {
             **dict.fromkeys(("checkpoint", "refiner_checkpoint", "low_noise_checkpoint"), self._checkpoint),
             **dict.fromkeys(("motion_module", "vae", "text_encoder"), self.path),
@@ -135,7 +135,7 @@ class _Reader:
         return Subject(track, skip, self._settings(taken), None if who is None else named("who", self.path, who))
 
     def _checkpoint(self, value: Any) -> str | Path:
-        """A file or folder where there is one, else a name on the hub."""
+        """A file or folder if one exists under that name, else a name on the hub."""
         path = self.path(value)
         return path if os.path.exists(path) or value.count("/") != 1 or value.startswith((".", "~")) else str(value)
 
@@ -151,17 +151,17 @@ class _Reader:
         file = named("file", self.path, taken["file"])
         strength, start, end = (named(name, number, value) for name, value in zip(_CONTROL[1:4], numbers, strict=True))
         hint = named("hint", text, taken.get("hint", "tile"))
-        there = self.path(hint)  # a video or a folder of hints; else it is the name of a hint
+        there = self.path(hint)  # a video or a folder of hints; otherwise the name of a hint
         return ControlFile(file, strength, start, end, str(there) if os.path.exists(there) else hint)
 
 
 def _top() -> tuple[str, ...]:
-    """The keys that stand before all tables."""
+    """The keys that come before all tables."""
     return "job_version", *_FILES, *kinds(), *FILTERS, *_PLAIN, "config", *_SPAN
 
 
 def _known(table: Any, names: Iterable[str], where: str, aliases: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """As :func:`redetail.documents.known`, with the other tables of a job as the places where a key may belong."""
+    """Like :func:`redetail.documents.known`, with the job's other tables as the places where a key could belong."""
     elsewhere: Mapping[str, Iterable[str]] = {
         "[settings]": (*_SETTINGS, *_ALIASES),
         "[model]": _names(ModelSpec),
@@ -173,7 +173,7 @@ def _known(table: Any, names: Iterable[str], where: str, aliases: Mapping[str, s
 
 
 def _switched(table: Any, names: Iterable[str], where: str) -> dict[str, Any]:
-    """As :func:`_known`; what switches something on or off must be true or false."""
+    """Like :func:`_known`, for switches: each value must be true or false."""
     taken = _known(table, names, where)
     return {name: named(name, truth, value) if name in _SWITCHES else value for name, value in taken.items()}
 

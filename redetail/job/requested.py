@@ -1,4 +1,4 @@
-"""Settings as a person asks for them: only those that were given, for the job and for single subjects."""
+"""Settings as they are requested: only those that were given, for the job and for individual subjects."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from redetail.files import expanded
 from redetail.settings import Settings, check_given, display_name, resolve, with_preset
 
 SHARED = ("crop_factor",)
-"""Settings that are the same for all subjects: windows are chosen while subjects are searched."""
+"""Settings that all subjects share, because crop windows are chosen while the subjects are being found."""
 
 
 class RequestedSettings(Mapping[str, Any]):
-    """Settings that were asked for, by name, a ``preset`` among them: immutable, and what is None is left out.
+    """Requested settings by name, including ``preset``; immutable, and without those that are None.
 
-    Names and values are checked by :meth:`check` only, since a value may be overridden before it is used.
+    Only :meth:`check` checks names and values, since a value may be overridden before it is used.
     """
 
     NAMES = ("preset", *(item.name for item in fields(Settings)))
@@ -49,12 +49,13 @@ class RequestedSettings(Mapping[str, Any]):
         check_given(self, all_presets())
 
     def overlay(self, typed: Mapping[str, Any]) -> RequestedSettings:
-        """These settings with others over them; a preset among the others also replaces what it stands for."""
+        """These settings with others laid over them; a preset among the others also overrides the settings that it
+        stands for."""
         kept = self.without(_named_by(typed)) if "preset" in typed else self
         return RequestedSettings({**kept, **typed})
 
     def without(self, names: frozenset[str]) -> RequestedSettings:
-        """These settings without the named ones, even where a preset stands for them."""
+        """These settings without the named ones, including those that a preset sets."""
         if not names:
             return self
         expanded = with_preset(self, all_presets()) if "preset" in self else self
@@ -64,7 +65,7 @@ class RequestedSettings(Mapping[str, Any]):
 
 
 def _named_by(typed: Mapping[str, Any]) -> frozenset[str]:
-    """The names that are typed, and those that a typed preset stands for."""
+    """The names of the typed settings, and of the settings that a typed preset sets."""
     return frozenset(with_preset(typed, all_presets())) | (typed.keys() & {"preset"})
 
 
@@ -76,9 +77,10 @@ def _frozen(value: Any) -> Any:
 class Subject:
     """What differs for one subject.
 
-    ``track``: its number in the order of ``redetail detect``, from 1, or its label ("face 2"); or ``who``: a picture
-    of the person. ``skip``: leave it as it is; ``settings``: those that differ, a preset included. Raises
-    :class:`~redetail.errors.SettingsError` for a setting that all subjects share.
+    The subject is named by ``track``, its number in the order of ``redetail detect``, from 1, or its label ("face 2"),
+    or by ``who``, a picture of the person. ``skip``: leave the subject as it is; ``settings``: the settings that
+    differ, which can include a preset. Raises :class:`~redetail.errors.SettingsError` for a setting that all subjects
+    share.
     """
 
     track: int | str | None = None
@@ -121,6 +123,6 @@ class Subject:
         return resolve(self.settings, base.as_dict(), all_presets())
 
     def under(self, typed: Mapping[str, Any]) -> Self:
-        """This subject where settings were typed for all: these win over its own."""
+        """This subject after settings were typed for all subjects: the typed settings override its own."""
         own = RequestedSettings(self.settings).without(_named_by(typed))
         return replace(self, settings=own)

@@ -1,4 +1,4 @@
-"""Who is where in the clip of a job, without a model."""
+"""Finds out who is where in a job's clip, without a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from redetail.settings import resolve
 
 
 def search(job: Job, *, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None) -> SelectedRegions:
-    """Find the subjects of a job, and say which filters leave out whom; raises what selections and filters raise."""
+    """Find the subjects of a job, and which filters leave out whom; raises whatever selections and filters raise."""
     job.check()
     crop_factor = resolve(job.settings, {}).crop_factor
     looking = Search(job.open_source(), job.span, crop_factor, progress, cancel)

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from redetail.job.job import Job
 
 VERSION = 1
-"""Of the document's layout; raised when a reader of the older one would misread the new one."""
+"""Version of the document's layout; it goes up when a reader of the old layout would misread the new one."""
 COMPARE_LAYOUTS = ("crops", "side", "split", "wipe")
 """What a comparison looks like; see :data:`redetail.evaluate.layouts.LAYOUTS`."""
 
 BACKGROUNDS = ("lanczos", "model")
-"""What enlarges a frame outside its subjects: Lanczos's filter, or the model, as it does inside."""
+"""What enlarges a frame outside its subjects: a Lanczos filter, or the model, which also enlarges the subjects."""
 
 
 def document(job: Job) -> dict[str, Any]:
-    """What :func:`redetail.job.reading.fields_of` reads again. Files have their whole paths; what was not asked for
-    is left out."""
+    """The document that :func:`redetail.job.reading.fields_of` reads. Files have absolute paths; anything that was not
+    requested is left out."""
     source = job.source if isinstance(job.source, Path) else None
     paths = {"source": source, "output": job.output, "compare": job.compare, "report": job.report}
     return {
@@ -101,21 +101,21 @@ def _whole_weighted(file: WeightedFile) -> str:
 
 
 def _where(given: str | Path | None) -> str | None:
-    """The whole path of what is on this machine; the name of a model on the hub or of a hint stays as it is."""
+    """The absolute path of a file on this machine; the name of a model on the hub or of a hint stays as it is."""
     there = given is not None and os.path.exists(expanded(given))
     return _whole(given) if there or given is None else str(given)
 
 
 def _filled(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The table without what was not given."""
+    """The table without values that were not given."""
     return {name: value for name, value in table.items() if value is not None and value not in ({}, [])}
 
 
 def text_of(document: Mapping[str, Any], path: Path) -> str:
-    """A job as the text of a file of that name: JSON for .json, else TOML.
+    """A job as the text of a file with the name ``path``: JSON for .json, else TOML.
 
     Names of files may hold bytes that are not UTF-8 (in Python: lone surrogates). JSON keeps them as escapes; TOML has
-    none for them. Raises :class:`~redetail.errors.SettingsError` for a name that TOML cannot hold.
+    no escapes for them. Raises :class:`~redetail.errors.SettingsError` for a name that TOML cannot hold.
     """
     if path.suffix.lower() == ".json":
         return json.dumps(document, indent=1) + "\n"
@@ -156,5 +156,5 @@ def _is_tables(value: Any) -> bool:
 def _toml_value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_toml_value, value))}]"
-    # Texts, numbers and truth values are written alike in JSON and TOML, but for DEL, which TOML wants escaped.
+    # Strings, numbers and booleans look the same in JSON and TOML, except that TOML requires DEL to be escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
