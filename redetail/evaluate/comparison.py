@@ -1,4 +1,4 @@
-"""Several clips of one scene compared: the source, results of any tool, and the original where there is one."""
+"""Compares several clips of one scene: the source, results of any tool, and the original if there is one."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from redetail.video.base import FrameSource
 VERSION = 1
 STAGE = "evaluate"
 SOURCE = "source"
-_SHAPE = 0.01  # how far the shapes of two clips may differ: rounding of an enlargement, not another crop
-_TILE = 224  # pixels: side of the squares that VMAF sees, which were trained on whole pictures
+_SHAPE = 0.01  # how much the shapes of two clips can differ: as much as rounding of an enlargement, not a different crop
+_TILE = 224  # pixels: side of the squares that VMAF sees; VMAF was trained on whole pictures
 
 
 @dataclass(frozen=True, slots=True)
 class ClipFigures:
-    """The figures of one clip: ``subjects`` in the order of the regions (None: never seen), verdicts likewise.
+    """The figures of one clip: ``subjects`` and ``verdicts`` are in the order of the regions (None: never seen).
 
-    The source has no verdicts. ``score`` orders results; see :func:`redetail.evaluate.verdict.score`.
+    The source has no verdicts. Results are ordered by ``score``; see :func:`redetail.evaluate.verdict.score`.
     """
 
     name: str
@@ -41,7 +41,8 @@ class ClipFigures:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A frame that is worth a look: ``why`` in a few words, how many times as bad as usual (``weight``)."""
+    """A frame that is worth a look: ``why`` says the reason in a few words, ``weight`` how many times as bad as usual
+    it is."""
 
     frame: int
     subject: int
@@ -51,10 +52,10 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What :func:`compare` measured, at frames of ``size``: ``clips``, the source first.
+    """What :func:`compare` measured on frames of ``size``: the figures of ``clips``, the source first.
 
-    ``original``: whether there was one; ``frames``: how many were compared; ``regions``: the subjects, in pixels of
-    frames of size ``framed``.
+    ``original``: whether there was an original; ``frames``: how many frames were compared; ``regions``: the subjects,
+    in pixels of frames with the size ``framed``.
     """
 
     size: Size
@@ -75,7 +76,7 @@ class Comparison:
         return [clip.name for clip in sorted(self.clips, key=lambda clip: -clip.score)]
 
     def as_document(self) -> dict[str, Any]:
-        """All of it, ready for JSON, with a version."""
+        """The whole comparison, ready for JSON, with a version."""
         return {
             "evaluation_version": VERSION,
             "size": [self.size.width, self.size.height],
@@ -95,7 +96,7 @@ class Comparison:
 
 
 def worst_moments(source: ClipFigures, clip: ClipFigures, most: int = 5) -> list[Moment]:
-    """The frames in which a result is worst, against the same frames of the source; the worst first, one a reason."""
+    """The frames in which a result is worst compared with the source, worst first; one frame for each reason."""
     found: list[Moment] = []
     for before, after in zip(source.subjects, clip.subjects, strict=True):
         if before is None or after is None:
@@ -109,7 +110,7 @@ def worst_moments(source: ClipFigures, clip: ClipFigures, most: int = 5) -> list
     return sorted(found, key=lambda moment: -moment.weight)[:most]
 
 
-# How bad a frame of a result is compared with the source's, 1 where it starts to count.
+# How bad a frame of a result is compared with the source's frame; it counts from 1 on.
 _BADNESS: Mapping[str, Callable[[FrameFigures, FrameFigures], float]] = {
     "flickers most": lambda own, other: (other.flicker or 0.0) / (1.5 * (own.flicker or 0.0) + 1.0),
     "seam round the paste": lambda own, other: (other.seam or 0.0) / SEAM,
@@ -130,12 +131,12 @@ def compare(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Comparison:
-    """Measure every subject in the source and in the results, by name, frame by frame.
+    """Measure every subject in the source and in the named results, frame by frame.
 
-    Clips of another size are compared at the size of the largest, enlarged with Lanczos's filter. ``regions`` are in
-    pixels of frames of size ``framed`` (None: the source's). ``vmaf``: the program that measures VMAF (see
-    :func:`~redetail.evaluate.fidelity.vmaf_program`). Raises :class:`~redetail.errors.InputError` for clips of another
-    shape, or with fewer frames than the regions span.
+    Smaller clips are enlarged to the size of the largest with a Lanczos filter. ``regions`` are in pixels of frames
+    with the size ``framed`` (None: the source's). ``vmaf``: the program that measures VMAF (see
+    :func:`~redetail.evaluate.fidelity.vmaf_program`). Raises :class:`~redetail.errors.InputError` for clips that differ
+    in shape, or that have fewer frames than the regions span.
     """
     clips = {SOURCE: source, **results}
     size = common_size(clips if original is None else {**clips, "the original": original})
@@ -200,7 +201,7 @@ def rows_of(
     clips: Sequence[tuple[str, FrameSource]], start: int, stop: int, size: Size
 ) -> Iterator[tuple[int, list[Any]]]:
     """Index and pictures of frames start..stop of all clips together, at one size and depth; raises
-    :class:`~redetail.errors.InputError` where one ends early."""
+    :class:`~redetail.errors.InputError` if a clip ends early."""
     readers = [(name, source.frames(start, stop)) for name, source in clips]
     for index in range(start, stop):
         pictures = []
@@ -222,7 +223,7 @@ def _at_size(picture: Any, size: Size) -> Any:
 
 
 def common_size(clips: Mapping[str, FrameSource]) -> Size:
-    """The largest size among clips of one shape."""
+    """The largest size among clips that have the same shape."""
     sizes = {name: clip.info.size for name, clip in clips.items()}
     largest = max(sizes.values(), key=lambda size: size.width * size.height)
     for name, size in sizes.items():

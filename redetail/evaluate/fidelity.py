@@ -1,4 +1,4 @@
-"""How near a picture is to the one it should be: PSNR, SSIM, and VMAF of a clip."""
+"""How close a picture is to its reference: PSNR, SSIM, and VMAF of a clip."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _SIDE = 11  # pixels of SSIM's window
 def psnr(picture: NDArray[Any], reference: NDArray[Any]) -> float:
     """Peak signal-to-noise ratio in dB, infinite for equal pictures.
 
-    Arrays of one shape and dtype, uint8, uint16 or float 0..1. Raises :class:`~redetail.errors.InputError` if
-    shapes or dtypes differ.
+    Both arrays must have the same shape and dtype: uint8, uint16 or float 0..1. Raises
+    :class:`~redetail.errors.InputError` if shapes or dtypes differ.
     """
     _check_alike(picture, reference)
     if np.array_equal(picture, reference):
@@ -34,10 +34,10 @@ def psnr(picture: NDArray[Any], reference: NDArray[Any]) -> float:
 
 
 def ssim(picture: NDArray[Any], reference: NDArray[Any]) -> float:
-    """Structural similarity, 1 for equal pictures: mean over all places and channels (Wang et al. 2004).
+    """Structural similarity, averaged over all positions and channels; 1 for equal pictures (Wang et al. 2004).
 
-    (h, w) or (h, w, C), both sides at least 11 pixels; Gaussian window of 11 pixels, sigma 1.5. Raises
-    :class:`~redetail.errors.InputError` where shapes or dtypes differ, or for smaller pictures.
+    Pictures are (h, w) or (h, w, C) with sides of at least 11 pixels; the Gaussian window has 11 pixels and sigma 1.5.
+    Raises :class:`~redetail.errors.InputError` if shapes or dtypes differ, and for smaller pictures.
     """
     _check_alike(picture, reference)
     if min(picture.shape[:2]) < _SIDE:
@@ -63,9 +63,9 @@ def vmaf_program() -> str | None:
 
 
 class VmafMeter:
-    """VMAF (Netflix 2016, its default model) of frames given one by one, and of their originals.
+    """VMAF (Netflix 2016, its default model) of frames against their originals, given one by one.
 
-    Frames wait in a temporary folder, which is gone when the context ends. ``size``: pixels (width, height) of all.
+    Frames wait in a temporary folder, which is removed when the context ends. ``size``: (width, height) of all frames.
     """
 
     def __init__(self, program: str, size: tuple[int, int]) -> None:
@@ -82,7 +82,7 @@ class VmafMeter:
         self.frames += 1
 
     def figure(self, run: Callable[..., Any] = subprocess.run) -> float | None:
-        """The mean over all frames, 0..100; None if there is none, or the program cannot measure it."""
+        """The mean over all frames, 0..100; None if there are no frames, or if the program cannot measure VMAF."""
         if not self.frames:
             return None
         inputs = [
@@ -97,7 +97,7 @@ class VmafMeter:
             log = json.loads((Path(self._folder.name) / "log.json").read_text(encoding="utf-8"))
             return float(log["pooled_metrics"]["vmaf"]["mean"])
         except (OSError, subprocess.CalledProcessError, ValueError, KeyError):
-            return None  # an FFmpeg without libvmaf: the figure is missing, the others stand
+            return None  # an FFmpeg without libvmaf: only this figure is missing
 
     def close(self) -> None:
         """Remove the frames."""

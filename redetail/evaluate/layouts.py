@@ -1,4 +1,4 @@
-"""Layouts of comparison videos: any number of clips of one scene in one picture, frame by frame."""
+"""Layouts of comparison videos: each frame shows any number of clips of one scene in one picture."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ whole frames side by side; ``split``: one frame, in bands of the clips from left
 that move."""
 MOST_SUBJECTS = 4
 AROUND = 1.8
-"""Side of a zoomed window, in sides of the subject's largest box."""
+"""Side of a zoomed window, as a multiple of the side of the subject's largest box."""
 TILE = 480, 320
-"""Side of a zoomed window in pixels, for one or two subjects and for more."""
-_PERIOD = 72  # frames of a wipe there and back: three seconds at 24 frames a second
+"""Side of a zoomed window in pixels: for one or two subjects, and for more."""
+_PERIOD = 72  # frames of a wipe in both directions: three seconds at 24 frames per second
 _LINE = 2  # pixels
 
 
 class Layout:
-    """Makes one picture of the frames of several clips, (h, w, 3) uint8 of a size that does not change.
+    """Makes one picture from the frames of several clips: (h, w, 3) uint8, always of the same size.
 
-    ``kind``: one of ``LAYOUTS``; ``labels``: of the clips, in order; ``regions``: the subjects, in pixels of frames of
-    size ``framed``; ``size``: of the frames that come in. Where there is no subject, crops are whole frames side by
-    side. Raises :class:`~redetail.errors.UnknownNameError` for another kind.
+    ``kind``: one of ``LAYOUTS``; ``labels``: the labels of the clips, in order; ``regions``: the subjects, in pixels of
+    frames with the size ``framed``; ``size``: size of the frames that come in. Without subjects, ``crops`` shows whole
+    frames side by side. Raises :class:`~redetail.errors.UnknownNameError` for another kind.
     """
 
     def __init__(self, kind: str, labels: Sequence[str], regions: Sequence[Region], framed: Size, size: Size) -> None:
@@ -46,13 +46,13 @@ class Layout:
 
     @property
     def size(self) -> Size:
-        """Of the pictures."""
+        """The size of the pictures."""
         empty = [np.zeros((*self._frame.shape, 3), np.uint8)] * len(self._labels)
         height, width = self(0, empty).shape[:2]
         return Size(width, height)
 
     def __call__(self, index: int, pictures: Sequence[NDArray[Any]]) -> Picture:
-        """The picture of frame ``index``; ``pictures`` are those of the clips, uint8 or uint16."""
+        """The picture for frame ``index``; ``pictures`` are the clips' frames, uint8 or uint16."""
         if self._kind == "crops":
             return self._crops(index, pictures)
         return self._side(pictures) if self._kind == "side" else self._bands(index, pictures)
@@ -63,7 +63,8 @@ class Layout:
     def _bands(self, index: int, pictures: Sequence[NDArray[Any]]) -> Picture:
         joined = side_by_side(pictures[:1])
         width, count = pictures[0].shape[1], len(pictures)
-        # A triangle from -1 to 1 and back; lines swing by up to half a band, so that each clip keeps a part.
+        # A triangle wave from -1 to 1 and back; lines move by up to half a band, so part of each clip is always
+        # visible.
         swing = 1 - 4 * abs((index / _PERIOD + 0.25) % 1 - 0.5) if self._kind == "wipe" else 0.0
         edges = [0, *(round(width * (number + swing / 2) / count) for number in range(1, count)), width]
         height = pictures[0].shape[0]
@@ -86,7 +87,8 @@ class Layout:
         return contact_sheet([[side_by_side(row, name)] for row, name in zip(rows, names, strict=True)])
 
     def _zoomed(self, picture: NDArray[Any], subject: Sequence[Region], index: int, tile: int) -> Picture:
-        """The window about a subject; where it is not seen, about where it is seen next or was seen last."""
+        """The window around a subject; while the subject is not seen, around its next position, or else its last
+        one."""
         region = min(subject, key=lambda one: max(one.start - index, index - one.stop + 1, 0))
         box = region.box(min(max(index - region.start, 0), len(region) - 1))
         side = max(float((one.boxes[:, 2:] - one.boxes[:, :2]).max()) for one in subject)

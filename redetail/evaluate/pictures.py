@@ -24,8 +24,8 @@ Mask = NDArray[np.bool_]
 _NOISE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _NOISE_GAIN = math.sqrt(math.pi / 2) / 6
 _BLOCK = 8  # side of the transform blocks of JPEG, MPEG-2 and H.264
-_LEAST, _DARK = 8, 0.01  # pixels a side, and levels: too little to tell
-_EDGE_BLUR, _EDGE_REACH = 2.0, 9  # sigma of the edge without its overshoot, and the neighbourhood it is taken from
+_LEAST, _DARK = 8, 0.01  # pixels a side, and levels: less is too little to measure
+_EDGE_BLUR, _EDGE_REACH = 2.0, 9  # sigma of the blur that removes an edge's overshoot, and the neighbourhood in which the edge is searched for
 
 
 def ndimage() -> ModuleType:
@@ -44,11 +44,11 @@ def sharpness(luma: Luma, inside: Mask | None = None) -> float:
 
 
 def finest_octave(picture: NDArray[Any], box: Box) -> float:
-    """How much of a picture's detail lies between half its size and its full size, compared with the octave below: what
-    is lost by halving it over what is lost by halving it again, both mean absolute differences of luma under ``box``.
+    """The detail of a picture between half size and full size, divided by the detail in the octave below: what halving
+    the picture loses, divided by what halving it again loses. Both are mean absolute differences of luma under ``box``.
 
-    About 1 at any size where amplitudes fall as 1/f, 0.4 to 0.7 of sharp faces; less the softer a picture is, and more
-    where there is noise. 0 if there is no detail, and for boxes of less than 8 pixels.
+    About 1 at any size if amplitudes fall as 1/f, and 0.4 to 0.7 for sharp faces; lower for softer pictures, and higher
+    for noisy ones. 0 if there is no detail, and for boxes of less than 8 pixels.
     """
     size = Size(max(1, round(box.width)), max(1, round(box.height)))
     if min(size.width, size.height) < _LEAST:
@@ -59,7 +59,7 @@ def finest_octave(picture: NDArray[Any], box: Box) -> float:
 
 
 def _shrunk(picture: NDArray[Any], box: Box, size: Size, times: int) -> Luma:
-    """The luma under a box without what is lost at a ``times`` smaller size."""
+    """The luma under a box, without the detail that is lost when the picture is made ``times`` as small."""
     small = Size(max(1, size.width // times), max(1, size.height // times))
     shrunk = crop(picture, box, small)
     if times > 1:
@@ -70,8 +70,8 @@ def _shrunk(picture: NDArray[Any], box: Box, size: Size, times: int) -> Luma:
 def noise(luma: Luma, inside: Mask | None = None) -> float:
     """Standard deviation of the noise in levels, from the smoother half of the picture (Immerkaer 1996).
 
-    Restricted to pixels whose gradient lies below the median, since texture and edges are not noise; the gradient is
-    blurred so far that noise hardly decides.
+    Only pixels whose gradient is below the median count, since texture and edges are not noise; the gradient is blurred
+    so much that noise hardly affects the choice.
     """
     filters = ndimage()
     slope = filters.gaussian_gradient_magnitude(luma, 3.0, mode="nearest")
@@ -83,10 +83,11 @@ def noise(luma: Luma, inside: Mask | None = None) -> float:
 
 
 def blockiness(luma: Luma, left: int = 0, top: int = 0) -> float:
-    """How much stronger the steps across the borders of 8x8 blocks are than all others: 0 means no blocks.
+    """How much stronger the steps across the borders of 8x8 blocks are than all other steps; 0 means no blocks.
 
-    The ratio of the mean absolute differences, less 1 (after Wang, Bovik and Evans 2000). ``left`` and ``top`` are the
-    position of the picture in its frame, where the grid of blocks starts. 0 for pictures without a border or a step.
+    The ratio of the mean absolute differences, minus 1 (after Wang, Bovik and Evans 2000). ``left`` and ``top`` are the
+    position of the picture in its frame, where the grid of blocks starts. 0 for pictures without block borders or
+    steps.
     """
     ratios = []
     for axis, offset in ((1, left), (0, top)):
@@ -98,7 +99,8 @@ def blockiness(luma: Luma, left: int = 0, top: int = 0) -> float:
 
 
 def overshoot(luma: Luma, inside: Mask | None = None) -> float:
-    """How far values lie beyond what surrounds their edge, mean in levels: halos of plain sharpening raise it."""
+    """Mean in levels of how far values at an edge lie beyond their surroundings; the halos of plain sharpening raise
+    it."""
     filters = ndimage()
     smooth = filters.gaussian_filter(luma, _EDGE_BLUR, mode="nearest")
     above = luma - filters.maximum_filter(smooth, _EDGE_REACH, mode="nearest")
@@ -107,9 +109,9 @@ def overshoot(luma: Luma, inside: Mask | None = None) -> float:
 
 
 def fine_correlation(luma: Luma, reference: Luma) -> float:
-    """Correlation of the high frequencies of two pictures, -1..1: added noise and invented structure do not raise it.
+    """Correlation of the high frequencies of two pictures, -1..1; added noise and invented structure do not raise it.
 
-    Frequencies above a quarter of the sampling rate, along any direction. 0 if one of them has none.
+    High frequencies are those above a quarter of the sampling rate in any direction. 0 if a picture has none.
     """
     one, other = _fine(luma), _fine(reference)
     scale = math.sqrt(float(np.square(one).sum()) * float(np.square(other).sum()))
@@ -117,7 +119,7 @@ def fine_correlation(luma: Luma, reference: Luma) -> float:
 
 
 def colour_shift(picture: NDArray[Any], reference: NDArray[Any], inside: Mask) -> tuple[float, float, float]:
-    """Mean difference of red, green and blue to the reference in levels, inside a mask (h, w)."""
+    """Mean difference of red, green and blue from the reference in levels, inside a mask (h, w)."""
     if not inside.any():
         return 0.0, 0.0, 0.0
     means = (to_float(picture)[inside] - to_float(reference)[inside]).mean(axis=0, dtype=np.float64) * 255
@@ -126,7 +128,8 @@ def colour_shift(picture: NDArray[Any], reference: NDArray[Any], inside: Mask) -
 
 
 def _fine(luma: Luma) -> NDArray[np.float64]:
-    """The picture without frequencies below a quarter of the sampling rate; a window keeps its borders out."""
+    """The picture without frequencies below a quarter of the sampling rate; a window function suppresses its
+    borders."""
     height, width = luma.shape
     window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
     spectrum = np.fft.rfft2((luma - luma.mean()) * window)

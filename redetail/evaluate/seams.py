@@ -1,6 +1,6 @@
 """Seams: whether the border of what was pasted can be seen, for the output of any tool.
 
-No mask is needed: what differs from the source is what was pasted.
+No mask is needed: whatever differs from the source was pasted.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from redetail.evaluate.pictures import Luma, ndimage
 from redetail.region import Box
 
 _BLUR = 2.0  # sigma in pixels over which change is averaged
-_CHANGED = 1.25  # levels of change above that of the calmest tenth, which an encoder made: from here on it was pasted
-_CLOSE = 9  # pixels: holes in what was pasted that are no wider belong to it
-_RIM = 4  # pixels on either side of the border in which its step is looked for
-_INSIDE = 14  # pixels further inside: there is no border there, only what was pasted
-_SECTORS = 16  # parts of the border: within one a step has one sign, texture has both
+_CHANGED = 1.25  # levels by which a pasted pixel's change exceeds that of the calmest tenth, which comes from an encoder
+_CLOSE = 9  # pixels: holes up to this wide in a pasted area belong to it
+_RIM = 4  # pixels on either side of the border in which its step is searched for
+_INSIDE = 14  # pixels further inside, where there is no border
+_SECTORS = 16  # parts of the border: within a part, a step has one sign, while texture has both
 _LEAST = 256  # pixels that must have changed
-_VISIBLE = 2.0  # levels: steps of 1 are hidden by 8-bit rounding, those of 3 are found by eye in smooth skin
+_VISIBLE = 2.0  # levels: 8-bit rounding hides steps of 1; the eye finds steps of 3 in smooth skin
 
 
 @dataclass(frozen=True, slots=True)
 class Seam:
     """What was pasted into one frame, and how abruptly it ends.
 
-    ``area``: the box around it, in pixels of the picture. ``step``: the height in levels of the hard edge in brightness
-    that is as steep as the change along the border; a change that fades out over many pixels has next to none.
+    ``area``: the box around it, in pixels of the picture. ``step``: the height in levels of a hard edge in brightness
+    that would be as steep as the change at the border; almost 0 for a change that fades out over many pixels.
     """
 
     area: Box
@@ -43,7 +43,7 @@ class Seam:
 
 
 def find_seam(source: Luma, result: Luma) -> Seam | None:
-    """The border of the largest changed area of two lumas (h, w) in levels; None if nothing was pasted."""
+    """The border of the largest area in which two lumas (h, w) in levels differ; None if nothing was pasted."""
     filters = ndimage()
     amount = filters.gaussian_filter(np.abs(result - source), _BLUR, mode="nearest")
     pasted = _largest(amount - np.quantile(amount, 0.1) > _CHANGED)
@@ -55,10 +55,10 @@ def find_seam(source: Luma, result: Luma) -> Seam | None:
 
 
 def _step(change: NDArray[np.float32], pasted: NDArray[np.bool_]) -> float:
-    """The largest height of a hard edge, along the border, that the blurred change (h, w) could come from.
+    """The height of the largest hard edge along the border that the blurred change (h, w) can come from.
 
-    A step of height h blurred with sigma s has the slope h / (s sqrt(2 pi)) at its middle. The slope across the border
-    is averaged over each sector, where that of texture cancels.
+    A step of height h that is blurred with sigma s has the slope h / (s sqrt(2 pi)) at its middle. The slope across the
+    border is averaged over each sector, where the slopes of texture cancel out.
     """
     filters = ndimage()
     distance = filters.distance_transform_edt(pasted) - filters.distance_transform_edt(~pasted)
@@ -70,14 +70,14 @@ def _step(change: NDArray[np.float32], pasted: NDArray[np.bool_]) -> float:
     angle = np.arctan2(y - middle[0], x - middle[1])
     sector = np.minimum(((angle + math.pi) / (2 * math.pi) * _SECTORS).astype(int), _SECTORS - 1)
     depth = np.where(_beside_frame(pasted.shape), -(10**6), np.rint(distance).astype(int))
-    # What texture gives by chance is found further inside, where there is no border, and taken off.
+    # The slope that texture has by chance is measured further inside, where there is no border, and subtracted.
     steep = _steepest(slope, sector, depth) - _steepest(slope, sector, depth - _INSIDE)
     return max(0.0, float(steep.mean())) * _BLUR * math.sqrt(2 * math.pi)
 
 
 def _steepest(slope: NDArray[Any], sector: NDArray[Any], depth: NDArray[Any]) -> NDArray[np.float64]:
-    """The steepest mean slope of each sector among the depths near 0: the threshold finds the border a little beside
-    the edge."""
+    """The steepest mean slope of each sector over the depths near 0, since the threshold places the border slightly
+    beside the edge."""
     near = np.abs(depth.astype(float)) <= _RIM
     counts = np.zeros((_SECTORS, 2 * _RIM + 1))
     sums = np.zeros_like(counts)
@@ -88,7 +88,7 @@ def _steepest(slope: NDArray[Any], sector: NDArray[Any], depth: NDArray[Any]) ->
 
 
 def _beside_frame(shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Pixels at the border of the picture, where what was pasted ends without a seam."""
+    """Pixels at the border of the picture, where a pasted area ends without a seam."""
     beside = np.ones(shape, np.bool_)
     beside[_RIM:-_RIM, _RIM:-_RIM] = False
     return beside

@@ -24,11 +24,11 @@ _INK, _PALE = (235, 235, 235), (165, 165, 165)
 
 
 def side_by_side(pictures: Sequence[NDArray[Any]], labels: Sequence[str] = ()) -> Picture:
-    """Pictures (h, w, 3) in one row as one uint8 picture with even sides, each with its label in the corner.
+    """Pictures (h, w, 3) in one row as one uint8 picture with even sides; each has its label in the corner.
 
-    All are shown at the height of the first. Sizes depend only on the pictures' sizes, so that the frames of a clip
-    give frames of one size. Raises :class:`~redetail.errors.InputError` for none, and
-    :class:`~redetail.errors.DependencyError` if labels are wanted without Pillow.
+    All are shown at the height of the first. The size of the result depends only on the sizes of the pictures, so it is
+    the same for all frames of a clip. Raises :class:`~redetail.errors.InputError` if there are no pictures, and
+    :class:`~redetail.errors.DependencyError` for labels without Pillow.
     """
     if not pictures:
         raise InputError("There is no picture to show.")
@@ -41,9 +41,9 @@ def side_by_side(pictures: Sequence[NDArray[Any]], labels: Sequence[str] = ()) -
 def contact_sheet(
     rows: Sequence[Sequence[NDArray[Any]]], labels: Sequence[str] = (), row_labels: Sequence[str] = ()
 ) -> Picture:
-    """Rows of pictures (h, w, 3) as one uint8 picture; ``labels`` stand above the columns, ``row_labels`` above rows.
+    """Rows of pictures (h, w, 3) as one uint8 picture; ``labels`` are above the columns, ``row_labels`` above the rows.
 
-    Rows may differ in length and height. Text that does not fit is cut off. Raises as :func:`side_by_side`.
+    Rows can differ in length and height. Text that does not fit is cut off. Raises the errors of :func:`side_by_side`.
     """
     if not rows:
         raise InputError("There is no picture to show.")
@@ -65,17 +65,17 @@ def contact_sheet(
 
 
 def zoomed(picture: NDArray[Any], box: Box, size: Size) -> Picture:
-    """The part of a picture under ``box`` at another size, uint8."""
+    """The part of a picture under ``box``, scaled to ``size``; uint8."""
     return _to_bytes(crop(picture, box, size))
 
 
 def magnified(picture: NDArray[Any], times: int) -> Picture:
-    """A picture ``times`` as large, pixel by pixel without a filter; uint8."""
+    """A picture enlarged ``times`` by repeating pixels, without a filter; uint8."""
     return _to_bytes(picture).repeat(times, axis=0).repeat(times, axis=1)
 
 
 def square_around(box: Box, factor: float) -> Box:
-    """A square around the centre of a box, with ``factor`` times its longer side."""
+    """A square around the centre of a box, with sides ``factor`` times as long as the box's longer side."""
     (x, y), half = box.center, factor / 2 * max(box.width, box.height)
     return Box(x - half, y - half, x + half, y + half)
 
@@ -125,7 +125,7 @@ def _joined(pictures: Sequence[Picture], axis: int) -> Picture:
 
 
 def _even(picture: Picture) -> Picture:
-    """With even sides, which common video formats need."""
+    """The picture with even sides, which common video formats require."""
     height, width = picture.shape[:2]
     if height % 2 == width % 2 == 0:
         return picture
@@ -133,7 +133,7 @@ def _even(picture: Picture) -> Picture:
 
 
 def _text_strip(texts: Sequence[tuple[str, int, int]], width: int, size: int, ink: tuple[int, int, int]) -> Picture:
-    """A strip of paper with texts, each at its x and cut off beyond its width."""
+    """A strip with texts, each at its x position and cut off at its width."""
     strip = require("PIL.Image").new("RGB", (width, round(size * 1.7)), (PAPER,) * 3)
     draw = require("PIL.ImageDraw").Draw(strip)
     font = require("PIL.ImageFont").load_default(size=size)
@@ -143,7 +143,7 @@ def _text_strip(texts: Sequence[tuple[str, int, int]], width: int, size: int, in
 
 
 def _fitted(text: str, room: float, length: Callable[[str], float]) -> str:
-    """The text, or as much of its beginning as there is room for."""
+    """The text, or as much of its beginning as fits."""
     if length(text) <= room:
         return text
     while text and length(text + "…") > room:
@@ -156,7 +156,7 @@ def labelled(picture: Picture, label: str) -> Picture:
     if not label:
         return picture
     size = max(11, picture.shape[0] // 24)
-    strip = require("PIL.Image").fromarray(np.ascontiguousarray(picture[: 2 * size]))  # a label touches no more
+    strip = require("PIL.Image").fromarray(np.ascontiguousarray(picture[: 2 * size]))  # a label covers no more than this
     draw = require("PIL.ImageDraw").Draw(strip, "RGBA")
     font = require("PIL.ImageFont").load_default(size=size)
     left, top, right, bottom = draw.textbbox((6, 4), label, font=font)

@@ -1,6 +1,6 @@
-"""What is measured of one subject in one clip: by itself, against the source, and against an original.
+"""Measures one subject in one clip: by itself, against the source, and against an original.
 
-Fed frame by frame; keeps a few numbers a frame and one earlier frame, whatever the length of the clip.
+Meters take a clip frame by frame. They keep a few numbers per frame and one earlier frame, however long the clip is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from redetail.evaluate.seams import find_seam
 from redetail.evaluate.temporal import SourceMotion, WarpedError, window_jitter
 from redetail.region import Box, Size
 
-_AROUND = 3.2  # sides of the square in which a seam is looked for, in sides of the subject's box
+_AROUND = 3.2  # side of the square in which a seam is searched for, as a multiple of the side of the subject's box
 _SMALLEST = 11  # pixels: SSIM's window
 
 
@@ -28,9 +28,9 @@ class FrameFigures:
 
     ``sharpness``, ``noise``, ``blockiness``, ``overshoot``: see :mod:`redetail.evaluate.pictures`. ``colour``: mean
     difference in red, green and blue from the source. ``seam``: see :class:`redetail.evaluate.seams.Seam` (None:
-    nothing was pasted). ``flicker``: mean difference from the frame before, warped along the source's flow (None: no
-    such frame). Against the original, if there is one: ``psnr`` in dB, ``ssim``, and ``fine``, the correlation of high
-    frequencies.
+    nothing was pasted). ``flicker``: mean difference from the previous frame, warped along the source's flow (None: no
+    previous frame). Against the original, if there is one: ``psnr`` in dB, ``ssim``, and ``fine``, the correlation of
+    high frequencies.
     """
 
     frame: int
@@ -50,10 +50,10 @@ class FrameFigures:
 class SubjectFigures:
     """The figures of one subject in one clip: means over ``frames``; see :class:`FrameFigures`.
 
-    ``flicker_ratio``: flicker divided by the source's, 1 is as calm; ``flicker_per_detail``: that ratio divided by the
-    gain in detail, since no flow is exact and a sharper picture shows more of its errors. ``jitter``: root mean square
-    acceleration of what was pasted, in pixels a frame squared. ``vmaf``: 0..100, where there is an original and a
-    program that measures it.
+    ``flicker_ratio``: the flicker divided by the source's; 1 is as calm as the source. ``flicker_per_detail``: that
+    ratio divided by the gain in detail, since no flow is exact and a sharper picture shows more of the flow's errors.
+    ``jitter``: root mean square acceleration of the pasted area, in pixels per frame squared. ``vmaf``: 0..100, if
+    there are an original and a program that measures VMAF.
     """
 
     subject: int
@@ -75,14 +75,14 @@ class SubjectFigures:
     vmaf: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
+        """All figures, ready for JSON."""
         return asdict(self)
 
 
 class SubjectMeter:
-    """Measures one subject in one clip; frames of source, clip and original have one size when they come in.
+    """Measures one subject in one clip; the frames of source, clip and original must have the same size.
 
-    ``motion``: that of the source, shared by the meters of one subject in several clips.
+    ``motion``: the motion of the source, shared by the meters of one subject in several clips.
     """
 
     def __init__(self, subject: int, label: str, motion: SourceMotion | None = None) -> None:
@@ -132,7 +132,7 @@ class SubjectMeter:
         return seam.step
 
     def figures(self, vmaf: float | None = None) -> SubjectFigures | None:
-        """The figures of all frames so far; None if the subject was in none."""
+        """The figures of all frames so far; None if the subject was in none of them."""
         frames, warped = self._frames, self._warped.figures
         if not frames:
             return None
@@ -171,7 +171,7 @@ def _fidelity(own: NDArray[Any], original: NDArray[Any] | None) -> dict[str, flo
 
 
 def _mean(frames: Iterable[FrameFigures], name: str) -> float | None:
-    """The mean of the frames that have the figure; None if none has."""
+    """The mean over the frames that have the figure; None if no frame has it."""
     values = [value for value in (getattr(frame, name) for frame in frames) if value is not None]
     return float(np.mean(values)) if values else None
 

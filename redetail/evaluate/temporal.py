@@ -1,4 +1,6 @@
-"""Figures over time: flicker, untouched pixels, jitter of the window. Each is fed frame by frame and keeps at most one.
+"""Figures over time: flicker, untouched pixels, jitter of the window.
+
+Each meter takes a clip frame by frame and keeps at most one frame.
 
 Differences are in 8-bit levels (0..255), whatever the depth of the frames.
 """
@@ -16,18 +18,19 @@ from redetail.imaging.flow import dense_flow, enlarged, occluded, small, warp
 from redetail.imaging.resample import to_float
 from redetail.region import Box, Size
 
-_MARGIN = 24  # pixels around the subject that the flow sees, so that what moves in or out has a partner
+_MARGIN = 24  # pixels around the subject that the flow sees, so that whatever moves in or out has a counterpart
 FEWEST = 2
-"""Pairs of neighbouring frames that a ratio needs: one pair may be anything."""
+"""The fewest pairs of neighbouring frames for a ratio: a single pair says little."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemporalFigures:
-    """What changed between neighbouring frames after motion was taken out, in the source and in the output.
+    """What changes between neighbouring frames once motion is removed, in the source and in the output.
 
     ``source`` and ``output``: mean absolute difference in levels (0..255); ``source_mse`` and ``output_mse``: mean
-    squared difference; ``source_detail`` and ``output_detail``: mean absolute difference of neighbouring pixels of one
-    frame. ``frames``: pairs that were compared, ``pixels`` all that were. None if none could be.
+    squared difference; ``source_detail`` and ``output_detail``: mean absolute difference between neighbouring pixels of
+    a frame. These are None if nothing could be compared. ``frames``: the number of pairs of frames that were compared;
+    ``pixels``: the number of pixels that were compared in all of them.
     """
 
     frames: int
@@ -41,18 +44,18 @@ class TemporalFigures:
 
     @property
     def ratio(self) -> float | None:
-        """The output's mean absolute difference divided by the source's: 1 is as calm as the source; None if the
-        source stands still, and for fewer than ``FEWEST`` pairs of frames, which say nothing about a clip."""
+        """The output's mean absolute difference divided by the source's; 1 is as calm as the source. None if the source
+        stands still, and for fewer than ``FEWEST`` pairs of frames, which say nothing about a clip."""
         if self.frames < FEWEST or not self.source or self.output is None:
             return None
         return self.output / self.source
 
     @property
     def ratio_per_detail(self) -> float | None:
-        """The ratio divided by the gain in detail: what a sharper picture costs by being sharper is taken out.
+        """The ratio divided by the gain in detail, which removes the effect of sharpness itself.
 
-        No flow is exact, so that a steady picture shows more difference the more detail it has: a clip against its
-        own blurred copy has a ratio of 1.6 to 1.8 without any flicker.
+        No flow is exact, so even a steady picture shows more difference the more detail it has: a clip measured against
+        its own blurred copy has a ratio of 1.6 to 1.8 without any flicker.
         """
         if self.ratio is None or not self.source_detail or not self.output_detail:
             return None
@@ -60,9 +63,9 @@ class TemporalFigures:
 
 
 class SourceMotion:
-    """The optical flow of a source from each frame to the one before; several outputs are judged along the same one.
+    """The optical flow of a source from each frame to the previous one, along which several outputs are judged.
 
-    ``longest``: it is computed on pictures of at most this many pixels a side (None: of any size).
+    ``longest``: the flow is computed on pictures with at most this many pixels per side (None: any number).
     """
 
     def __init__(self, longest: int | None = None) -> None:
@@ -73,7 +76,8 @@ class SourceMotion:
     def between(
         self, index: int, area: tuple[slice, slice], now: NDArray[Any], before: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Flow (h, w, 2) from ``now``, frame ``index`` under ``area``, to ``before``, and where it can be trusted."""
+        """Flow (h, w, 2) from ``now``, which is frame ``index`` under ``area``, to ``before``, and where it can be
+        trusted."""
         shape = now.shape[0], now.shape[1]
         if self._motion is None or self._of != (index, area):
             now, before = small(now, self._longest), small(before, self._longest)
@@ -84,10 +88,10 @@ class SourceMotion:
 
 
 class WarpedError:
-    """Flicker of one subject: frame t against frame t-1 moved along the optical flow (Lai et al. 2018).
+    """Flicker of one subject: frame t compared with frame t-1 moved along the optical flow (Lai et al. 2018).
 
-    The flow is computed on the source, so that source and output are judged along the same motion; pixels without a
-    partner (occluded, or come into view) are left out. ``motion``: shared by the outputs of one source.
+    The flow is computed on the source, so that source and output are judged along the same motion. Pixels without a
+    counterpart (occluded, or just come into view) are left out. ``motion``: shared by the outputs of one source.
     """
 
     def __init__(self, motion: SourceMotion | None = None) -> None:
@@ -104,11 +108,11 @@ class WarpedError:
         box: Box,
         mask: NDArray[np.float32] | None = None,
     ) -> TemporalFigures | None:
-        """Take frame ``index``: (H, W, 3) pictures of one size, and the subject's box in it.
+        """Take frame ``index``: (H, W, 3) pictures of the same size, and the subject's box in them.
 
-        ``mask`` (H, W) restricts the figure to pixels above one half. A frame whose predecessor was not given is only
-        remembered. Returns the figures of this frame and its predecessor alone, None without any. Raises
-        :class:`~redetail.errors.InputError` where the pictures' sizes differ.
+        ``mask`` (H, W) restricts the figures to pixels above one half. A frame whose predecessor was not given is only
+        remembered. Returns the figures of just this frame and its predecessor, or None if it has no predecessor. Raises
+        :class:`~redetail.errors.InputError` if the pictures differ in size.
         """
         if source.shape != output.shape:
             raise InputError(f"Source and output differ in size: {source.shape} and {output.shape}.")
@@ -167,7 +171,7 @@ class UntouchedCheck:
         self.differing = 0
 
     def add(self, source: NDArray[Any], output: NDArray[Any], touched: NDArray[np.bool_]) -> None:
-        """Take one frame: (H, W, C) before and after, and (H, W) where something was pasted.
+        """Take one frame: the pictures (H, W, C) before and after, and a mask (H, W) of where something was pasted.
 
         Raises :class:`~redetail.errors.InputError` if sizes or depths differ.
         """
@@ -188,7 +192,8 @@ class UntouchedCheck:
 class Jitter:
     """How unsteadily a window and the subject's own box move: root mean square acceleration of their centres.
 
-    In pixels a frame squared; 0 for a window that stands still or moves at one speed, and for fewer than 3 frames.
+    In pixels per frame squared; 0 for a window that stands still or moves at constant velocity, and for fewer than 3
+    frames.
     """
 
     window: float
@@ -196,7 +201,7 @@ class Jitter:
 
     @property
     def ratio(self) -> float | None:
-        """Window over box; None if the box moves at one speed."""
+        """The window's jitter divided by the box's; None if the box moves at constant velocity."""
         return self.window / self.box if self.box > 0 else None
 
 
@@ -221,13 +226,13 @@ def _area(box: Box, before: Box, frame: Size) -> tuple[slice, slice] | None:
 
 
 def _gradient(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much each value (h, w, C) differs from those to the left and above, mean of both."""
+    """How much each value (h, w, C) differs from the values to its left and above it, averaged."""
     left = np.abs(np.diff(values, axis=1, prepend=values[:, :1]))
     above = np.abs(np.diff(values, axis=0, prepend=values[:1]))
     return np.asarray((left + above) / 2)
 
 
 def _inside(box: Box, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Pixels (H, W) whose centre lies in the box."""
+    """Mask (H, W) of the pixels whose centre lies in the box."""
     rows, columns = np.arange(shape[0]) + 0.5, np.arange(shape[1]) + 0.5
     return np.logical_and.outer((rows >= box.y1) & (rows < box.y2), (columns >= box.x1) & (columns < box.x2))

@@ -1,4 +1,4 @@
-"""Verdicts: what the figures of a clip mean, in words, and in which order several clips come."""
+"""Verdicts: what the figures of a clip mean, in words, and how several clips rank."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from redetail.evaluate.subjects import SubjectFigures
 
-# Shares and levels from which a difference counts; see docs/evaluate.md for the clips they were chosen on.
+# Ratios and levels from which a difference counts; docs/evaluate.md names the clips that they were chosen on.
 SHARPER = 1.06
 CALM = 1.5
 NOISIER = 0.75
@@ -21,7 +21,7 @@ DECIBEL = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``better``: 1 better than the source, 0 no difference that counts, -1 worse; ``reasons``: short phrases."""
+    """``better``: 1 if better than the source, 0 if no difference counts, -1 if worse; ``reasons``: short phrases."""
 
     better: int
     reasons: tuple[str, ...]
@@ -34,19 +34,19 @@ class Verdict:
 
 
 def judge(source: SubjectFigures, result: SubjectFigures) -> Verdict:
-    """The verdict on a result, whose figures and those of the source are of the same subject."""
+    """The verdict on a result, from its figures and those of the source for the same subject."""
     gains, doubts = _gains(source, result), _doubts(source, result)
     losses = _losses(source, result)
-    # One doubt is the price of a gain, two are more than it is worth.
+    # A gain outweighs one doubt, but not two.
     better = -1 if losses or len(doubts) > 1 else 1 if gains else -1 if doubts else 0
     return Verdict(better, (*losses, *gains, *doubts))
 
 
 def score(source: SubjectFigures, result: SubjectFigures) -> float:
-    """A number by which results are ordered, higher is better, 0 for the source itself.
+    """A number by which results are ordered; higher is better, and the source itself has 0.
 
-    With an original, decibels gained over the source. Without one, the gain in sharpness (natural logarithm), less
-    what flicker, noise, blocks, halos, seams and shifted colours take away beyond what an eye forgives.
+    With an original, the gain over the source in decibels. Without one, the gain in sharpness (natural logarithm),
+    minus penalties for flicker, noise, blocks, halos, seams and shifted colours beyond what the eye tolerates.
     """
     if result.psnr is not None and source.psnr is not None:
         return _decibels(result.psnr) - _decibels(source.psnr)
@@ -110,7 +110,7 @@ def order(source: SubjectFigures, results: Sequence[SubjectFigures]) -> list[int
 
 
 def _halo(figures: SubjectFigures) -> float:
-    """Overshoot for the sharpness: crisp detail overshoots too."""
+    """Overshoot relative to sharpness, since crisp detail overshoots too."""
     return _ratio(figures.overshoot, figures.sharpness)
 
 

@@ -1,4 +1,4 @@
-"""What a run will take, told before it starts: memory, work space and time."""
+"""Estimates what a run will take, before it starts: memory, work space and time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from redetail.pipeline.workspace import estimated_bytes
 from redetail.progress import CancelToken
 from redetail.settings import Settings
 
-_FRAMES, _SIDE = 8, 64  # of the crops that the engine is timed with
-_STEPS = 3  # at most; further ones take as long
+_FRAMES, _SIDE = 8, 64  # number and side of the crops that the engine is timed with
+_STEPS = 3  # at most; any further steps take equally long
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """``memory``: bytes that the process holds at most; ``work_space``: bytes on disk at most; ``seconds``: of
-    detailing, without finding subjects and writing (None: not known)."""
+    """``memory``: the most bytes that the process will hold; ``work_space``: the most bytes on disk; ``seconds``: the
+    time for detailing, without finding subjects and writing (None: not known)."""
 
     memory: int
     work_space: int
@@ -32,7 +32,7 @@ class Estimate:
 
 
 def estimated(plan: Plan, budget: MemoryBudget, engine: Engine, cancel: CancelToken | None = None) -> Estimate:
-    """The estimate for a plan; an engine whose time is in proportion to pixels is timed for a moment."""
+    """The estimate for a plan; if the engine's time is proportional to pixels, small requests are timed."""
     budgets = plan.budgets or Budgets.of(engine.capabilities)
     space = estimated_bytes(plan_tasks(plan, Path()))
     return Estimate(budget.estimate(plan.all_crops, budgets), space, _seconds(plan, engine, cancel))
@@ -50,7 +50,8 @@ def _seconds(plan: Plan, engine: Engine, cancel: CancelToken | None) -> float | 
 
 
 def _seconds_per_pixel(engine: Engine, settings: Settings, cancel: CancelToken | None) -> float:
-    """By small requests of one step and of a few; what comes before that sets up the device."""
+    """Measured with small requests of one step and of a few; a first request, which sets up the device, is not
+    counted."""
     few = min(settings.steps, _STEPS)
     _timed(engine, replace(settings, steps=1), cancel)
     one = _timed(engine, replace(settings, steps=1), cancel)

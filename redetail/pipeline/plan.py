@@ -17,8 +17,8 @@ from redetail.settings import Settings
 class CropPlan:
     """How one region is enhanced: its crop is scaled to ``working`` pixels, then padded for the engine.
 
-    ``settings`` are its own, complete; ``track`` is its number among all subjects that were found, from 1;
-    ``stretches`` are its frames as the engine gets them (none given: all in one).
+    ``settings`` are the region's complete settings; ``track`` is its number among all subjects that were found, from 1;
+    ``stretches`` are the parts in which the engine gets its frames (empty: all frames in one part).
     """
 
     region: Region
@@ -40,13 +40,13 @@ class CropPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be detailed in frames ``start`` to ``stop`` of a clip, and what the user should know of it.
+    """What will be detailed in frames ``start`` to ``stop`` of a clip, and what the user should know about it.
 
-    ``settings`` are those that it will be detailed with, complete with the engine's defaults (None: not known);
-    ``placement`` is where and how the engine computes; ``budgets`` are what the stretches were cut by (None: every
-    region is one stretch); ``left_out`` are the subjects that were found and are not detailed; ``noise_level`` is the
-    share of noise, 0 to 1, that the settings start from, where the model's schedule has a shift (None: it has none);
-    ``background`` are tiles over whole frames, where the engine enlarges what lies outside the subjects.
+    ``settings`` are the settings of the run, including the engine's defaults (None: not known); ``placement`` says
+    where and how the engine computes; ``budgets`` determine how regions are cut into stretches (None: every region is
+    one stretch); ``left_out`` are the subjects that were found and are not detailed; ``noise_level`` is the share of
+    noise, 0 to 1, that the settings start from, if the model's schedule has a shift (None: it has no shift);
+    ``background`` are tiles over whole frames, if the engine enlarges everything but the subjects.
     """
 
     start: int
@@ -71,25 +71,25 @@ class Plan:
 
     @property
     def all_crops(self) -> tuple[CropPlan, ...]:
-        """Subjects, then tiles of the background: all that the engine works on."""
+        """Everything that the engine processes: first the subjects, then the tiles of the background."""
         return *self.crops, *self.background
 
     @property
     def look_behind(self) -> int:
-        """The most frames of earlier stretches that joining one reads: frames before its start are final."""
+        """The maximum number of earlier frames that joining a stretch reads; all frames before those are final."""
         return max((stretch.shared for crop in self.all_crops for stretch in crop.stretches), default=0)
 
 
 def crop_plans(regions: Sequence[Region], settings: Settings, size_multiple: int) -> tuple[CropPlan, ...]:
-    """Working size and padding of every region, by the settings' scale rule; each is one stretch."""
+    """The plan for every region: working size and padding by the settings' scale rule, and a single stretch."""
     return tuple(crop_plan(region, settings, size_multiple, number) for number, region in enumerate(regions, 1))
 
 
 def crop_plan(
     region: Region, settings: Settings, size_multiple: int, track: int, budgets: Budgets | None = None
 ) -> CropPlan:
-    """Working size, padding and stretches of one region."""
-    # The largest box of the track decides: one window has one scale, or the subject would change sharpness.
+    """The plan for one region: its working size, padding and stretches."""
+    # The largest box of the track decides. If the scale changed within a window, the subject's sharpness would, too.
     sides = region.boxes[:, 2:] - region.boxes[:, :2]
     width, height = map(float, sides.max(axis=0))
     working, padding = working_crop(region.size, (width, height), settings, size_multiple, shrink=True)

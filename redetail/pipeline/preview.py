@@ -1,7 +1,8 @@
-"""A preview: a few moments of a run, with one or several settings, and the very pixels that the whole run would give.
+"""A preview: a few moments of a run, with one or several variants of the settings, and exactly the pixels that the
+whole run would give.
 
-An engine sees the frames of a stretch together, so one frame alone would come out differently. A preview runs the
-whole stretches of the full plan that hold its moments, and nothing else.
+An engine sees the frames of a stretch together, so a single frame would come out differently on its own. A preview
+therefore runs those stretches of the full plan that contain its moments, and nothing else.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ from redetail.region import Box, Size
 from redetail.video.base import RGB
 
 AROUND = 1.6
-"""Side of what is shown, in sides of the subject's box."""
+"""Side of the area that is shown, as a multiple of the side of the subject's box."""
 LOOP_SECONDS = 2.0
-"""Length of the loop, where as much is computed."""
+"""Length of the loop, if enough frames are computed."""
 LOOP_TILE = 320
 """Side of a picture in the loop, in pixels."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to detail: ``settings`` are those that are varied, by name; ``label`` says them in words."""
+    """One variant of the settings: ``settings`` holds those that vary, by name; ``label`` names them for people."""
 
     label: str
     settings: Mapping[str, Any]
@@ -44,28 +45,29 @@ class Variant:
 
 @dataclass(frozen=True)
 class Way:
-    """A variant with the run and the plan that it takes."""
+    """A variant with its run and its plan."""
 
     variant: Variant
     run: Run
     plan: Plan
 
     def frames_of(self, keys: set[Key]) -> int:
-        """Frames of subjects that these stretches hold, those that two share counted once."""
+        """The number of frames of subjects in these stretches; a frame that two stretches of a subject share counts
+        once."""
         return sum(self.plan.crops[number].stretches[index].added for number, index in keys)
 
     @property
     def frames(self) -> int:
-        """The same for all stretches of the plan."""
+        """The number of frames of subjects in the whole plan."""
         return sum(len(crop.region) for crop in self.plan.crops)
 
 
 @dataclass(frozen=True)
 class Still:
-    """One moment: whole pixels of the output's frame under ``area``, (h, w, 3) as they are before encoding.
+    """One moment: the pixels of the output frame under ``area``, (h, w, 3), as they are before encoding.
 
-    ``source``: as the output would be without detailing; ``results``: of each variant. ``label``: of the subject;
-    ``side``: the longer side of its box, in pixels of the source.
+    ``source``: the output as it would be without detailing; ``results``: one picture for each variant; ``label``: the
+    subject's label; ``side``: the longer side of the subject's box, in source pixels.
     """
 
     moment: Moment
@@ -78,12 +80,12 @@ class Still:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a preview shows of a clip at ``rate`` frames a second: ``stills`` at its moments, and a ``loop``.
+    """The preview of a clip with ``rate`` frames per second: ``stills`` at its moments, and a ``loop``.
 
-    ``variants`` are in the order of the results. ``loop``: (variants + 1, F, h, w, 3) uint8, the source first, of the
-    first moment's subject over consecutive frames from ``loop_start``. ``share``: of the frames that the whole runs
-    would compute, how many were computed, 0..1. ``notices``: sentences for the user. ``files``: what was
-    written, the sheet and the loop.
+    ``variants`` are in the order of the results. ``loop``: (variants + 1, F, h, w, 3) uint8, the source first, shows
+    the first moment's subject over consecutive frames from ``loop_start``. ``share``: the fraction of the whole runs'
+    frames that was computed, 0..1. ``notices``: messages for the user. ``files``: the files that were written, the
+    sheet and the loop.
     """
 
     rate: Fraction
@@ -97,7 +99,7 @@ class Preview:
 
 
 def make_preview(ways: Sequence[Way], size: Size, count: int, progress: ProgressCallback) -> Preview:
-    """The preview of runs that differ in settings alone, with frames enlarged to ``size``; ``count`` moments."""
+    """The preview of runs that differ only in settings, with ``count`` moments and frames enlarged to ``size``."""
     first = ways[0].plan
     views = _Views.of(ways, size, count)
     keys = [views.keys(way.plan) for way in ways]
@@ -137,8 +139,8 @@ _EMPTY = np.zeros((0, 0, 0, 0, 3), np.uint8)
 
 @dataclass(frozen=True)
 class _Views:
-    """What is shown: the output's ``areas`` of whole pixels for each of the ``moments``, and where the ``loop`` is in
-    the source, by frame; ``scale`` is the output's."""
+    """What is shown: for each of the ``moments`` an area of whole output pixels, and for each frame of the ``loop`` an
+    area of the source; ``scale`` is that of the output."""
 
     moments: tuple[Moment, ...]
     areas: tuple[Box, ...]
@@ -154,7 +156,7 @@ class _Views:
         return replace(views, loop=views.loop_of(ways)) if moments else views
 
     def loop_of(self, ways: Sequence[Way]) -> Mapping[int, Box]:
-        """Frames about the first moment that all of the ways compute anyway, and what is shown of them."""
+        """The frames around the first moment that all ways compute anyway, and the area that is shown of each."""
         moment, plan = self.moments[0], ways[0].plan
         most = round(float(ways[0].run.source.info.rate) * LOOP_SECONDS / 2)
         spans = [
@@ -167,20 +169,20 @@ class _Views:
         return {frame: _inside(box, side, plan.size) for frame, box in boxes.items()}
 
     def keys(self, plan: Plan) -> set[Key]:
-        """The stretches of a plan that decide everything shown."""
+        """The stretches of a plan that affect anything that is shown."""
         views: list[Mapping[int, Box]] = [self.place(number) for number in range(len(self.moments))]
         keys: set[Key] = set()
         return keys.union(*(keys_for(plan, view) for view in [*views, *([self.loop] if self.loop else [])]))
 
     def place(self, number: int) -> Mapping[int, Box]:
-        """The frame of a moment, and what is shown of it in the source's pixels."""
+        """The frame of a moment, and the area that is shown of it, in source pixels."""
         across, down = self.scale
         return {self.moments[number].frame: self.areas[number].scaled(1 / across, 1 / down)}
 
 
 @dataclass
 class _Shown:
-    """Source and result at each moment, and both over the loop."""
+    """Source and result at each moment, and in the loop."""
 
     stills: list[tuple[RGB, RGB]]
     loop: tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -209,7 +211,8 @@ def _loop(
 
 
 def _pasted(way: Way, crops: Sequence[JoinedCrops], areas: Mapping[int, Box], size: Size) -> Iterator[PastedFrame]:
-    """Some frames, pasted with all that reaches into the areas; the rest of them may lack a change."""
+    """The frames of ``areas`` with everything pasted that reaches into these areas; elsewhere, changes can be
+    missing."""
     some = sorted({number for number, _ in keys_for(way.plan, areas)})
     plans = [way.plan.crops[number] for number in some]
     return pasted_frames(
@@ -222,10 +225,10 @@ def _pasted(way: Way, crops: Sequence[JoinedCrops], areas: Mapping[int, Box], si
 
 
 def _overall(progress: ProgressCallback, before: int, total: int) -> ProgressCallback:
-    """Progress of one variant as a part of all: ``before`` frames of ``total`` are done."""
+    """The progress of one variant as part of the total: ``before`` of ``total`` frames are already done."""
 
     def report(own: Progress) -> None:
-        if own.stage == "detail":  # cropping keeps step with it
+        if own.stage == "detail":  # cropping advances together with it
             progress(replace(own, done=before + own.done, total=total))
 
     return report
@@ -242,7 +245,7 @@ def _side(plan: Plan, moment: Moment) -> float:
 
 
 def _inside(box: Box, side: float, frame: Size) -> Box:
-    """A square of that side about the middle of a box, moved into the frame where it fits."""
+    """A square with this side around the centre of a box, moved into the frame if it fits."""
     (x, y), half = box.center, side / 2
     x, y = (
         float(np.clip(c, half, length - half)) if side <= length else length / 2

@@ -1,4 +1,4 @@
-"""The report of a run: what was done to whom, with which settings, how long it took and what was measured."""
+"""The report of a run: what was done to which subject, with which settings, how long it took, and what was measured."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from redetail.video import VideoInfo
 
 @dataclass(frozen=True, kw_only=True)
 class PlanReport:
-    """What is known before anything is detailed, which is what a plan says."""
+    """The part of the report that is known before anything is detailed; a plan is reported with it."""
 
     plan: Plan
 
@@ -45,13 +45,13 @@ class PlanReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Report(PlanReport):
-    """What was done by a run, and what was measured.
+    """What a run did, and what was measured.
 
-    ``size``: of the frames that were written; ``engine``: the model's name; ``placement``: where and how it computed;
-    ``passes``: their times by name;
-    ``regions``: the measures of each of the plan's regions; ``untouched``: of everything outside the masks;
-    ``notices``: sentences for the user; ``config``: the config file that defaults came from; ``job``: what does the
-    same again, None where that cannot be written (the source, a mask or the engine was an object in memory).
+    ``size``: size of the frames that were written; ``engine``: the model's name; ``placement``: where and how it
+    computed; ``passes``: the time of each pass, by name; ``regions``: the measurements of each of the plan's regions;
+    ``untouched``: the measurements of everything outside the masks; ``notices``: messages for the user; ``config``: the
+    config file that defaults came from; ``job``: the job that repeats the run (None if it cannot be written because the
+    source, a mask or the engine was an object in memory).
     """
 
     source: VideoInfo
@@ -93,7 +93,7 @@ class Report(PlanReport):
 
 
 def report_of(run: Run, job: Job, plan: Plan, measures: Measures, outputs: Outputs, *, named: bool) -> Report:
-    """The report of a run whose outputs are written; ``named``: the job says which engine it was."""
+    """The report of a run whose outputs are written; ``named``: the job names the engine."""
     capabilities, done = run.engine.capabilities, job.as_run(run.settings)
     return Report(
         plan=plan,
@@ -111,8 +111,8 @@ def report_of(run: Run, job: Job, plan: Plan, measures: Measures, outputs: Outpu
 
 
 def _region(crop: CropPlan, base: Settings | None) -> dict[str, Any]:
-    """One subject: its frames, its window, its track (a box and a window corner for every frame), and the settings in
-    which it differs from ``base``."""
+    """One subject: its frames, its window, its track (a box and a window corner for every frame), and those of its
+    settings that differ from ``base``."""
     region = crop.region
     usual = {} if base is None else base.as_dict()
     return {
@@ -131,13 +131,13 @@ def _region(crop: CropPlan, base: Settings | None) -> dict[str, Any]:
 
 
 def _tiles(tiles: Sequence[CropPlan]) -> dict[str, Any]:
-    """The tiles in which the engine enlarges what lies outside the subjects; all have one size."""
+    """The tiles in which the engine enlarges everything but the subjects; all have the same size."""
     size, working = tiles[0].region.size, tiles[0].working
     return {"tiles": len(tiles), "size": [size.width, size.height], "working_size": [working.width, working.height]}
 
 
 def _output(plan: Plan, size: Size) -> dict[str, Any]:
-    """The size of the output, and where it is not the source's, every track in pixels of the output too."""
+    """The size of the output and, if it differs from the source's, every track in output pixels too."""
     scale = ratios(plan.size, size)
     written: dict[str, Any] = {"size": [size.width, size.height], "scale": [round(one, 6) for one in scale]}
     if size != plan.size:

@@ -1,4 +1,4 @@
-"""What a run gives back."""
+"""What a run returns."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from redetail.video.base import RGB
 
 @dataclass(frozen=True)
 class Result:
-    """What :func:`redetail.detail` did. ``frames`` are the result where no output was named, else None.
+    """What :func:`redetail.detail` did. ``frames`` are the resulting frames if no output was named, else None.
 
-    ``faults`` are sentences about what of the source is missing or damaged; they are among the notices, too.
+    ``faults`` are messages about missing or damaged parts of the source; the notices include them.
     """
 
     output: Path | None
@@ -29,5 +29,5 @@ class Result:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Sentences for the user."""
+        """Messages for the user."""
         return self.report.notices

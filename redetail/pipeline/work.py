@@ -1,4 +1,4 @@
-"""Work that outlives its run: a hidden folder from which a stopped run continues."""
+"""Work that outlives its run: a hidden folder with which a stopped run can continue."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ _WRITING = "writing"
 class Work:
     """How the work of a run is kept while it runs.
 
-    ``folder``: an existing folder in which the run makes its own (None: next to the output); ``resume``: continue
-    what a stopped run of the same output left; ``keep``: leave the work in place after a run that ended well;
-    ``limit``: bytes that it may take (None: nine tenths of what is free when it is made, or what was given then).
+    ``folder``: an existing folder in which the run makes its own (None: next to the output); ``resume``: continue a
+    stopped run of the same output; ``keep``: leave the work in place after a successful run; ``limit``: the most bytes
+    that the work may take (None: nine tenths of the space that is free when the folder is made; a resumed run keeps its
+    limit).
     """
 
     folder: Path | None = None
@@ -39,22 +40,22 @@ class Work:
     limit: int | None = None
 
     def folder_of(self, output: Path) -> Path:
-        """The folder that a run keeps its work in; raises :class:`~redetail.errors.InputError` where there is no place
-        for it."""
+        """The folder in which a run keeps its work; raises :class:`~redetail.errors.InputError` if it cannot be
+        made."""
         if self.folder is not None and not os.path.isdir(self.folder):
             raise InputError(f"There is no folder {self.folder} for work files; create it first.")
         return claims.work_name(output, self.folder)
 
     def may_replace(self, output: Path | None) -> bool:
-        """Whether an existing output belongs to the very run that continues, which had started to write."""
+        """Whether an existing output was written by the stopped run that is now continued."""
         return self.resume and output is not None and os.path.exists(self.folder_of(output) / _WRITING)
 
     @contextmanager
     def set_aside(self, output: Path | None, folders: Iterable[Path | None]) -> Iterator[None]:
-        """Make way for the run that continues, which was stopped after its folders of pictures had their names.
+        """Move the stopped run's finished folders of pictures out of the way of the run that continues it.
 
-        They come back after an error. A folder that holds anything but PNG images was not written by the run: it stays,
-        and is refused as an output.
+        After an error they are moved back. A folder that holds anything but PNG images was not written by the run: it
+        stays where it is, and is refused as an output.
         """
         with ExitStack() as stack:
             if self.may_replace(output):
@@ -65,10 +66,11 @@ class Work:
 
 
 class KeptWork:
-    """The work of one run of a job: what a stopped run left is found when it is made, before an engine is loaded.
+    """The work of one run of a job. The constructor finds what a stopped run left, before an engine is loaded.
 
-    Raises :class:`~redetail.errors.InputError` where there is work that is not to be resumed or belongs to another
-    source, job or version, and :class:`~redetail.errors.SettingsError` for a job without an output or a document.
+    Raises :class:`~redetail.errors.InputError` if there is work that must not be resumed or belongs to another source,
+    job or version, and :class:`~redetail.errors.SettingsError` for a job that has no output or cannot be written as a
+    document.
     """
 
     def __init__(self, work: Work, job: Job, info: VideoInfo) -> None:
@@ -86,7 +88,7 @@ class KeptWork:
     def opened(self, run: Run, make_plan: Callable[[], Plan]) -> Iterator[tuple[Plan, Workspace]]:
         """The plan and the workspace of the run, or of the stopped run that it continues.
 
-        The folder is gone at the end. After an error it stays, if there is a finished task in it.
+        The folder is removed at the end. After an error, it stays if it contains a finished task.
         """
         space = self._resumed(run) if self._manifest is not None else self._created(run, make_plan())
         assert space.manifest is not None  # both have one
@@ -109,14 +111,15 @@ class KeptWork:
                 self._drop()
 
     def mark_writing(self) -> None:
-        """Note that from now on an output of the wanted name is that of this run."""
+        """Record that from now on an output with the requested name comes from this run."""
         try:
             (self.folder / _WRITING).touch()
         except OSError as error:
             raise cannot_write(self.folder / _WRITING, error) from error
 
     def _left(self, output: Path) -> Manifest | None:
-        """What the work of a stopped run belongs to, once it is found to be that of this job."""
+        """The manifest of a stopped run's work, after checking that it belongs to this job; None if there is no
+        work."""
         if not Workspace.exists(self.folder):
             claims.remove([self.folder])  # stopped before there was anything to keep
             if self._work.resume:
@@ -146,7 +149,8 @@ class KeptWork:
             raise
 
     def _drop(self) -> None:
-        """Remove the folder. It gets the name of a leftover first, so that half of it is never taken for work."""
+        """Remove the folder. It is first renamed to a leftover, so that a half-removed folder is never taken for
+        work."""
         gone = claims.free_name(self.folder)
         with suppress(OSError):
             self.folder.replace(gone)
@@ -159,7 +163,7 @@ def _has_pictures_only(folder: Path) -> bool:
 
 @contextmanager
 def _aside(folder: Path) -> Iterator[None]:
-    """A folder under the name of a leftover, so that the next run removes it should this one be killed."""
+    """Rename a folder to a leftover meanwhile, so that the next run removes it if this one is killed."""
     aside = claims.free_name(followed(folder))
     try:
         followed(folder).replace(aside)
@@ -169,7 +173,7 @@ def _aside(folder: Path) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            with suppress(OSError):  # unless a complete one has its name by now
+            with suppress(OSError):  # unless a complete folder has its name by now
                 aside.replace(followed(folder))
             raise
         finally:

@@ -1,4 +1,6 @@
-"""Subject selection: which subjects are detailed. A new kind is one module here, and one line in ``KINDS``."""
+"""Subject selection: which subjects are detailed.
+
+To add a kind, write one module here and add one line to ``KINDS``."""
 
 from __future__ import annotations
 
@@ -54,15 +56,15 @@ DEFAULT: tuple[Selection, ...] = (DetectorSelection(),)
 
 
 def kinds() -> Mapping[str, type[Selection]]:
-    """Every kind of selection by its name: the library's keyword, documents' key and command line's option."""
+    """Every kind of selection by name: the library's keyword, the documents' key and the command line's option."""
     return KINDS
 
 
 def selections_from_options(options: Mapping[str, Any]) -> tuple[Selection, ...]:
-    """The selections that keywords or typed options ask for, by the names of :func:`kinds`; empty if there are none.
+    """The selections that keywords or typed options, named as in :func:`kinds`, ask for; empty if there are none.
 
-    Raises :class:`~redetail.errors.RedetailError` for a value that selects nothing usable, and for a detector together
-    with something else.
+    Raises :class:`~redetail.errors.RedetailError` for an unusable value, and for a detector together with another kind
+    of selection.
     """
     given = {name: options[name] for name in kinds() if options.get(name) is not None}
     made = (kinds()[name].from_option(value) for name, value in given.items())
@@ -75,7 +77,7 @@ def selections_from_document(table: Mapping[str, Any], folder: Path) -> tuple[Se
     """What a document selects; file names are relative to ``folder``.
 
     Raises :class:`~redetail.errors.SettingsError` for a value of the wrong kind, and for a detector together with
-    something else. Documents without a version name the detector even if it was not used; it is dropped from these.
+    another kind of selection. Documents without a version name a detector even if it was not used; there it is ignored.
     """
 
     def read(name: str) -> Selection:

@@ -1,4 +1,4 @@
-"""Subject selection: values that say which subjects are detailed, and find them in a clip."""
+"""Subject selection: each value says which subjects are detailed, and finds them in a clip."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class InMemory(Generic[T]):
-    """A value without a file name. Two are equal if they hold the same object, since arrays have no single equality."""
+    """A value without a file name. Two are equal if they hold the same object, since arrays compare element by
+    element."""
 
     value: T
 
@@ -34,8 +35,8 @@ class InMemory(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class CommandOption:
-    """How a kind of selection is typed on the command line: ``parse`` reads one value, ``repeatable`` collects several
-    in a list."""
+    """How a kind of selection is typed on the command line: ``parse`` reads one value; with ``repeatable``, several
+    values are collected in a list."""
 
     metavar: str
     help: str
@@ -46,8 +47,8 @@ class CommandOption:
 class Search:
     """One reading of a part of a clip, shared by all selections of a job.
 
-    ``crop_factor``: side of a crop window as a multiple of the subject's box; ``strict``: damaged files other than the
-    clip are refused.
+    ``crop_factor``: side of a crop window as a multiple of the side of the subject's box; ``strict``: files other than
+    the clip are refused if they are damaged.
     """
 
     def __init__(
@@ -66,11 +67,11 @@ class Search:
         self._range: tuple[int, int] | None = None
         self.crop_factor = crop_factor
         self.notices: list[str] = []
-        """Sentences for the user, which selections add to while they search."""
+        """Messages for the user, which selections add to while they search."""
 
     @property
     def size(self) -> Size:
-        """Of the frames."""
+        """The size of the frames."""
         return self._source.info.size
 
     def open(self, path: Path) -> FrameSource:
@@ -93,7 +94,7 @@ class Search:
         self._range = start or 0, stop or 0
 
     def _reported(self, items: Iterator[T]) -> Iterator[T]:
-        """One for each frame of the part, with progress."""
+        """Yield the items, one for each frame of the part, and report progress."""
         total = self._span.estimated_frames(self._source.info)
         return with_progress(items, total, "detect", self._progress, self._cancel)
 
@@ -113,19 +114,20 @@ class Search:
         return timecode(frame, self._source.info.rate)
 
     def frame_range(self) -> tuple[int, int]:
-        """Indices of the first frame and after the last one, found by reading them all: containers only estimate."""
+        """The index of the first frame and the index after the last one. All frames are read to find out, since
+        containers only give estimates."""
         if self._range is None:
             indices = self._reported(self._span.indices(self._source))
-            first = next(indices)  # a part without frames raises
+            first = next(indices)  # raises if the part has no frames
             self._range = first, max(indices, default=first) + 1
         return self._range
 
 
 class Selection(ABC):
-    """Which subjects are detailed: the base of all kinds, which are frozen values, each in a separate module.
+    """The base of all kinds of selection. Each kind is a frozen value that says which subjects are detailed.
 
-    A kind is registered in :mod:`redetail.selection`. Its ``name`` is the keyword of :func:`redetail.detail`, the key
-    of job documents and the option of the command line, ``option``.
+    A kind has its own module and is registered in :mod:`redetail.selection`. Its ``name`` is the keyword of
+    :func:`redetail.detail` and the key in job documents; ``option`` says how it is typed on the command line.
     """
 
     name: ClassVar[str]
@@ -146,20 +148,22 @@ class Selection(ABC):
 
     @abstractmethod
     def to_document(self) -> Any:
-        """What :meth:`from_document` reads, with absolute paths of files; None if a value is not a file."""
+        """The value that :meth:`from_document` reads, with absolute paths of files; None if the selection is not in a
+        file."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Files that it reads."""
+        """The files that the selection reads."""
         return ()
 
     def check(self, size: Size) -> None:
-        """Refuse what cannot be used with frames of this size, before the clip is read, which may take an hour."""
+        """Refuse anything that cannot be used with frames of this size, before the clip is read, which can take an
+        hour."""
         return
 
     @abstractmethod
     def find(self, search: Search) -> list[Region]:
-        """The subjects over time."""
+        """The selected subjects as regions over time."""
 
     @property
     def nothing_found(self) -> str:

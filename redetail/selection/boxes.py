@@ -30,7 +30,7 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
 
 @dataclass(frozen=True)
 class BoxSelection(Selection):
-    """What is inside ``boxes``, in pixels of the frame, one subject for each."""
+    """Whatever is inside ``boxes``, given in pixels of the frame; one subject for each box."""
 
     name: ClassVar[str] = "box"
     option: ClassVar[CommandOption] = CommandOption(

@@ -26,7 +26,7 @@ FADE = 5
 
 @dataclass(frozen=True)
 class DetectorSelection(Selection):
-    """Every subject that ``detector``, a name or your own object, finds.
+    """Every subject that a detector finds; ``detector`` is a name or an object of your own.
 
     Raises :class:`~redetail.errors.UnknownNameError` for a name that does not exist.
     """
@@ -39,7 +39,7 @@ class DetectorSelection(Selection):
     detector: str | Detector = "face"
 
     def __post_init__(self) -> None:
-        # Only the name: if boxes or masks select the subjects, neither a detector nor OpenCV is loaded.
+        # Only the name is checked: if boxes or masks select the subjects, neither a detector nor OpenCV is loaded.
         if isinstance(self.detector, str) and self.detector not in detector_names():
             raise UnknownNameError("detector", self.detector, detector_names())
         if not isinstance(self.detector, str) and not callable(getattr(self.detector, "detect", None)):
@@ -66,19 +66,19 @@ class DetectorSelection(Selection):
 
     @property
     def nothing_found(self) -> str:
-        """Names what was looked for."""
+        """The message names what was searched for."""
         what = detector_label(self.detector) if isinstance(self.detector, str) else "subject"
         return f"No {what} was found, so nothing was detailed; say where the subject is with --box or --mask."
 
 
 PLAIN = 0.8
-"""Mean confidence of a track from which its face is believed, whatever its descriptor."""
+"""Mean confidence of a track from which it counts as a face, whatever its descriptor."""
 LEAST_FACENESS, DOUBT = -0.08, 0.5
 """Faceness of a mean descriptor below which a track is not a face, and how much more it needs for each unit by which
 its confidence is below PLAIN; set on the tuning half of the labelled clips (docs/subjects.md)."""
 HEAD, SMALLER = 0.9, 0.5
-"""Distance of the centres, in sides of a face, up to which something lies on that face's head or hair, and the share of
-its side below which another face in front of or behind it hardly ever is."""
+"""Largest distance between centres, in sides of a face, at which something lies on that face's head or hair; and the
+share of the face's side below which another face in front of it or behind it hardly ever falls."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Detections:
 
 
 def loaded(detector: str | Detector) -> Detector:
-    """The detector itself, or the one of that name."""
+    """The given detector, or the detector with the given name."""
     return load_detector(detector) if isinstance(detector, str) else detector
 
 
@@ -125,7 +125,8 @@ def track_detections(
     """Turn detections into subjects over time with smooth crop windows.
 
     A subject that appears or is lost in the middle of a shot fades in or out, so that it does not turn sharp suddenly.
-    ``sure``: confidence (0..1) that a subject must reach in some frames; ``max_regions`` keeps only the most prominent.
+    ``sure``: confidence (0..1) that a subject must reach in some frames; ``max_regions``: keep only this many of the
+    most prominent subjects.
     """
     tracker = Tracker(sure=sure, unsure=min(UNSURE, sure))
     for index, found in enumerate(detections.per_frame, detections.start):
@@ -144,9 +145,9 @@ def track_detections(
 
 
 def looks_real(track: Track, sure: float = SURE) -> bool:
-    """Whether a track is probably a face, not a flower, a guitar or an ape that the detector sometimes takes for one.
+    """Whether a track is probably a face, and not a flower, a guitar or an ape that the detector mistook for one.
 
-    A face too small to be described must be ``sure`` on average. Other kinds are always accepted.
+    A face that is too small to be described needs a mean confidence of ``sure``. Other kinds are always accepted.
     """
     if track.label != "face" or track.confidence >= PLAIN:
         return True
@@ -156,8 +157,10 @@ def looks_real(track: Track, sure: float = SURE) -> bool:
 
 
 def is_hair(track: Track, other: Track) -> bool:
-    """Whether a track is of something on the head of ``other``, such as a curl or an earring: small, less sure than it,
-    never certain on average, and there only while it is. Kinds other than faces are never hair."""
+    """Whether a track shows something on the head of ``other``, such as a curl or an earring.
+
+    Such a track is small, has less confidence than ``other`` and less than ``PLAIN``, and exists only while ``other``
+    does. Kinds other than faces are never hair."""
     if {track.label, other.label} != {"face"} or track.confidence >= min(PLAIN, other.confidence):
         return False
     if track.start < other.start or track.stop > other.stop:

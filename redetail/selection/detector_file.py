@@ -17,7 +17,7 @@ from redetail.selection.detected import detect_frames, track_detections
 from redetail.tracking.tracker import UNSURE
 
 THRESHOLD = 0.4
-"""Confidence from which a detection counts as sure, where none is given."""
+"""Confidence from which a detection counts as sure, if no other is given."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class DetectorFileSelection(Selection):
         return cls(folder / expanded(file.path), file.strength if given else THRESHOLD)
 
     def to_document(self) -> str:
-        """The file's whole path and the threshold."""
+        """The file's absolute path, a colon and the threshold."""
         return f"{resolved(self.path)}:{self.threshold!r}"
 
     @property
@@ -80,5 +80,5 @@ class DetectorFileSelection(Selection):
 
     @property
     def nothing_found(self) -> str:
-        """Names the file."""
+        """The message names the file."""
         return f"Nothing was found by {self.path}, so nothing was detailed; try a lower threshold, as in FILE.onnx:0.2."

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FileSelection(Selection, Generic[T]):
-    """A selection from a file, or is ``given`` as the object that the file would hold."""
+    """A selection that is read from a file, or ``given`` as the object that the file would hold."""
 
     given: Path | InMemory[T]
 
@@ -33,7 +33,7 @@ class FileSelection(Selection, Generic[T]):
         return cls(folder / expanded(text(value)))
 
     def to_document(self) -> str | None:
-        """The file's whole path."""
+        """The file's absolute path."""
         return str(self.given.resolve()) if isinstance(self.given, Path) else None
 
     @property

@@ -1,4 +1,4 @@
-"""The base of filters: each is one reason to leave a subject that was found as it is."""
+"""The base of filters: each is one reason not to detail a subject that was found."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Filter(ABC, Generic[T]):
-    """One reason to leave subjects out, with the requested value.
+    """One reason to leave out subjects, with the value that was requested.
 
     ``name`` is the keyword of :func:`redetail.detail` and the key of job documents; ``option`` says how the value is
     typed on the command line. Raises :class:`~redetail.errors.SettingsError` for a value out of range.
@@ -41,7 +41,8 @@ class Filter(ABC, Generic[T]):
     @staticmethod
     @abstractmethod
     def read(value: Any) -> Any:
-        """The value of a document, or of a caller; raises :class:`~redetail.documents.WrongKindError`."""
+        """The value from a document or a caller; raises :class:`~redetail.documents.WrongKindError` for another
+        type."""
 
     @classmethod
     def from_option(cls, value: Any) -> Self:
@@ -59,13 +60,13 @@ class Filter(ABC, Generic[T]):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Files that it reads."""
+        """The files that the filter reads."""
         return ()
 
     def check(self) -> None:
-        """Refuse what cannot be used, before the clip is read."""
+        """Refuse values that cannot be used, before the clip is read."""
         return
 
     @abstractmethod
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """Why subjects are left out, by their numbers."""
+        """The reasons why subjects are left out, by the subjects' numbers."""

@@ -1,4 +1,6 @@
-"""Filters: which of the subjects that were found are detailed. A new one is one class, and one line in ``FILTERS``."""
+"""Filters: which of the subjects that were found are detailed.
+
+To add one, write one class and add one line to ``FILTERS``."""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ def _names(value: Any) -> tuple[Name, ...]:
 
 
 def _typed_names(typed: str) -> list[Name]:
-    """1,3 or "face 2"."""
+    """The names in a text such as ``1,3`` or ``face 2``."""
     parts = [part.strip() for part in typed.split(",") if part.strip()]
     return [int(part) if part.isdecimal() else part for part in parts]
 
@@ -41,7 +43,7 @@ def _check_known(names: Iterable[Name], subjects: Sequence[FoundSubject]) -> Non
 
 @dataclass(frozen=True)
 class OnlyFilter(Filter[tuple[Name, ...]]):
-    """Details only subjects of these numbers or labels."""
+    """Details only subjects with these numbers or labels."""
 
     name: ClassVar[str] = "only"
     option: ClassVar[CommandOption] = CommandOption(
@@ -54,14 +56,14 @@ class OnlyFilter(Filter[tuple[Name, ...]]):
         return _names(value)
 
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """All others."""
+        """All other subjects."""
         _check_known(self.value, subjects)
         return {one.number: "not among --only" for one in subjects if not any(map(one.named, self.value))}
 
 
 @dataclass(frozen=True)
 class SkipFilter(Filter[tuple[Name, ...]]):
-    """Leaves out subjects of these numbers or labels."""
+    """Leaves out subjects with these numbers or labels."""
 
     name: ClassVar[str] = "skip"
     option: ClassVar[CommandOption] = CommandOption("TRACK[,TRACK]", "leave these as they are", _typed_names, True)
@@ -72,7 +74,7 @@ class SkipFilter(Filter[tuple[Name, ...]]):
         return _names(value)
 
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """These."""
+        """The subjects with these numbers or labels."""
         _check_known(self.value, subjects)
         return {one.number: "skipped" for one in subjects if any(map(one.named, self.value))}
 
@@ -96,7 +98,7 @@ class ConfidenceFilter(Filter[float]):
             raise SettingsError(f"min-confidence is {self.value:g}; it must be between 0 and 1.")
 
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """The less sure ones."""
+        """The subjects with less confidence."""
         return {
             one.number: f"confidence {one.confidence:.2f} is below {self.value:g}"
             for one in subjects
@@ -125,7 +127,7 @@ class WhoFilter(Filter[tuple[Path, ...]]):
         return cls(tuple(folder / path for path in cls.read(value)))
 
     def to_document(self) -> list[str]:
-        """Whole paths."""
+        """The absolute paths of the pictures."""
         return [str(resolved(path)) for path in self.value]
 
     @property
@@ -166,7 +168,7 @@ class ClassFilter(Filter[tuple[str, ...]]):
         return tuple(names)
 
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """Those of other classes."""
+        """The subjects of other classes."""
         return {
             one.number: f"{one.kind!r} is not among --detector-classes"
             for one in subjects
@@ -194,7 +196,8 @@ FILTERS: Mapping[str, type[Filter[Any]]] = MappingProxyType(
 
 
 def filters_from_options(options: Mapping[str, Any]) -> tuple[Filter[Any], ...]:
-    """The filters that keywords or typed options ask for; raises :class:`~redetail.errors.SettingsError`."""
+    """The filters that keywords or typed options ask for; raises :class:`~redetail.errors.SettingsError` for bad
+    values."""
     return tuple(kind.from_option(options[name]) for name, kind in FILTERS.items() if options.get(name) is not None)
 
 
@@ -208,7 +211,7 @@ def filters_from_document(table: Mapping[str, Any], folder: Path) -> tuple[Filte
 
 
 def laid_over(filters: Sequence[Filter[Any]], typed: Sequence[Filter[Any]]) -> tuple[Filter[Any], ...]:
-    """Filters overridden by others of the same name, in the order in which they are applied."""
+    """``filters``, overridden by ``typed`` ones of the same name, in the order in which they are applied."""
     by_name = {one.name: one for one in (*filters, *typed)}
     return tuple(by_name[name] for name in FILTERS if name in by_name)
 
@@ -222,7 +225,7 @@ def filtered(
     """
     reasons: dict[int, str] = {}
     for one in filters:
-        every = isinstance(one, OnlyFilter | SkipFilter)  # even those already left out
+        every = isinstance(one, OnlyFilter | SkipFilter)  # including subjects that are already left out
         reasons = {**one.left_out([s for s in subjects if every or s.number not in reasons]), **reasons}
     kept = [subject for subject in subjects if subject.number not in reasons]
     gone = tuple(LeftOut(s.number, s.label, reasons[s.number]) for s in subjects if s.number in reasons)

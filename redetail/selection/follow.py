@@ -1,4 +1,4 @@
-"""Whatever a box shows on one frame, followed through its shot."""
+"""Follows whatever a box shows in one frame through its shot."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from redetail.tracking.regions import region_from_boxes
 from redetail.video.span import Position, check_position
 
 BRIDGED = 2
-"""Frames without a sighting that a track bridges if it is seen before and after."""
+"""The most frames without a sighting that a track bridges if the subject is seen before and after them."""
 SHORTEST = 3
-"""Frames that a stretch needs: a shorter one after a loss is more likely something else."""
+"""The fewest frames of a stretch: after a loss, a shorter one is more likely to show something else."""
 CHUNK = 32
 """Frames that are read at a time while a subject is followed backwards."""
 
@@ -58,7 +58,7 @@ class FollowBox:
 
 @dataclass(frozen=True)
 class FollowSelection(Selection):
-    """What each box shows on one frame, followed forwards and backwards in time to the ends of its shot."""
+    """Whatever each box shows in one frame, followed forwards and backwards in time to the ends of its shot."""
 
     name: ClassVar[str] = "follow"
     option: ClassVar[CommandOption] = CommandOption(
@@ -69,7 +69,7 @@ class FollowSelection(Selection):
 
     @classmethod
     def from_option(cls, value: Any) -> Self | None:
-        """Texts as they are typed, boxes or four numbers: one of them, or several; RegionError for anything else."""
+        """One value or several, each typed text, a box or four numbers; RegionError for anything else."""
         single = isinstance(value, str | Box | FollowBox) or _is_row(value)
         several = isinstance(value, Sequence) and not single
         boxes = tuple(_follow_box(one) for one in (value if several else [value]))
@@ -77,7 +77,7 @@ class FollowSelection(Selection):
 
     @classmethod
     def from_document(cls, value: Any, folder: Path) -> Self:
-        """A text as it is typed, or a list of these."""
+        """Text as it is typed, or a list of such texts."""
         try:
             return cls(tuple(_follow_box(text(one)) for one in (value if isinstance(value, list) else [value])))
         except RegionError as error:
@@ -91,10 +91,10 @@ class FollowSelection(Selection):
         """Refuse boxes that are empty or outside the frame."""
         for one in self.boxes:
             if one.box.area == 0 or one.box.clipped(size) is None:
-                region_from_box(one.box, size, 0, 1, crop_factor=1)  # raises, and has the words for it
+                region_from_box(one.box, size, 0, 1, crop_factor=1)  # raises with the right message
 
     def find(self, search: Search) -> list[Region]:
-        """A region for each stretch in which a subject is seen; those of one subject share their person."""
+        """A region for each stretch in which a subject is seen; the regions of one subject have the same ``person``."""
         shots = CutDetector()
         cuts = [frame.index for frame in search.frames() if shots.update(frame.pixels)]
         regions = []
@@ -142,13 +142,13 @@ def _follow_box(value: Any) -> FollowBox:
 
 
 def _shot(key: int, cuts: Sequence[int], search: Search) -> tuple[int, int]:
-    """The first frame of the shot that holds a frame, and the one after its last."""
+    """The first frame of the shot that contains frame ``key``, and the frame after its last."""
     start, stop = search.frame_range()
     return max([start, *(cut for cut in cuts if cut <= key)]), min([stop, *(cut for cut in cuts if cut > key)])
 
 
 def _followed(search: Search, box: Box, key: int, start: int, stop: int) -> list[Sighting | None]:
-    """Where the subject is in frames ``start`` to ``stop``; the box shows it in frame ``key``."""
+    """Where the subject is in frames ``start`` to ``stop``; ``box`` shows it in frame ``key``."""
     ahead = search.part(key, stop)
     first = to_uint8(next(ahead).pixels)
     inside = box.clipped(search.size)
@@ -160,7 +160,7 @@ def _followed(search: Search, box: Box, key: int, start: int, stop: int) -> list
 
 
 def _backwards(search: Search, follower: Follower, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
-    """The shrunk pictures of frames ``stop - 1`` down to ``start``: a clip can only be decoded forwards."""
+    """The shrunk pictures of frames ``stop - 1`` down to ``start``, a chunk at a time: clips only decode forwards."""
     for end in range(stop, start, -CHUNK):
         frames = search.part(max(start, end - CHUNK), end)
         yield from reversed([follower.shrunk(to_uint8(frame.pixels)) for frame in frames])
@@ -185,8 +185,8 @@ def _regions(
 
 
 def stretches_of(seen: Sequence[bool]) -> list[tuple[int, int]]:
-    """First and one after the last frame of the stretches in which something is seen, without short gaps and short
-    stretches."""
+    """First frame, and frame after the last, of each stretch in which something is seen. Short gaps are bridged, and
+    short stretches are left out."""
     found: list[tuple[int, int]] = []
     for index in np.flatnonzero(seen).tolist():
         if found and index - found[-1][1] <= BRIDGED:
@@ -197,7 +197,7 @@ def stretches_of(seen: Sequence[bool]) -> list[tuple[int, int]]:
 
 
 def _filled(sightings: Sequence[Sighting | None]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Boxes (F, 4), interpolated between sightings, and (F,) which frames have a sighting."""
+    """Boxes (F, 4), interpolated between sightings, and a mask (F,) of the frames that have a sighting."""
     detected = np.array([one is not None for one in sightings])
     known = np.array([one.box.as_tuple() for one in sightings if one is not None], np.float64)
     frames = np.arange(len(sightings))

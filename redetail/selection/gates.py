@@ -1,4 +1,4 @@
-"""Gates over time: a subject is left as it is in the frames in which it needs no detailing."""
+"""Gates over time: a subject stays unchanged in the frames in which it needs no detailing."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from redetail.selection.subjects import FoundSubject
 from redetail.tracking.regions import region_from_boxes
 
 SAMPLES = 12
-"""Frames of a subject in which its sharpness is measured."""
+"""Number of frames in which a subject's sharpness is measured."""
 
 
 def smaller_parts(subject: FoundSubject, limit: float, search: Search) -> FoundSubject:
-    """The subject where the shorter side of its box is below a limit in pixels; its windows fit the remaining parts."""
+    """The parts of a subject in which the shorter side of its box is below ``limit`` pixels, with windows that fit
+    them."""
     parts = []
     for region in subject.regions:
         sides = (region.boxes[:, 2:] - region.boxes[:, :2]).min(axis=1)
@@ -29,7 +30,7 @@ def smaller_parts(subject: FoundSubject, limit: float, search: Search) -> FoundS
 
 
 def _part(region: Region, start: int, stop: int, search: Search) -> Region:
-    """Some frames of a region; what was cut off in the middle of it fades."""
+    """Frames ``start`` to ``stop`` of a region, with a fade wherever the region was cut."""
     if (start, stop) == (0, len(region)):
         return region
     masks = region.masks
@@ -49,7 +50,7 @@ def _part(region: Region, start: int, stop: int, search: Search) -> Region:
 
 
 def with_sharpness(subjects: Sequence[FoundSubject], search: Search) -> list[FoundSubject]:
-    """The subjects with the median sharpness of some of their frames, which are read again."""
+    """The subjects with their median sharpness over some of their frames, which are read again."""
     wanted: dict[int, list[tuple[int, Region]]] = {}
     for subject in subjects:
         for region, index in _samples(subject.regions):

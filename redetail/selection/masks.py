@@ -27,9 +27,10 @@ from redetail.video.base import RGB
 
 @dataclass(frozen=True)
 class MaskSelection(FileSelection[NDArray[Any]]):
-    """What is white in a picture or a video, or in an array (H, W), or (F, H, W) for the frames of the clip.
+    """Whatever is white in a picture, in a video, in an array (H, W), or in an array (F, H, W) for the frames of the
+    clip.
 
-    In a picture with transparent parts, what is opaque: a subject that was cut out, or painted on a separate layer.
+    In a picture with transparent parts, whatever is opaque: a subject that was cut out or painted on a separate layer.
     """
 
     name: ClassVar[str] = "mask"
@@ -37,31 +38,31 @@ class MaskSelection(FileSelection[NDArray[Any]]):
 
     @classmethod
     def from_option(cls, value: Any) -> Self | None:
-        """A file's name, or an array, a tensor or a list of rows; (F, 1, H, W) and (F, H, W, 1) are read as (F, H, W),
-        and bytes of nothing but 0 and 1 as no and yes."""
+        """A file's name, or an array, a tensor or a list of rows. (F, 1, H, W) and (F, H, W, 1) are read as (F, H, W);
+        bytes that are all 0 or 1 are read as no and yes."""
         if isinstance(value, str | Path):
             return super().from_option(value)
         try:
             mask = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-        except ValueError as error:  # rows of another length
+        except ValueError as error:  # rows of unequal length
             raise RegionError("The mask has rows of unequal length; give (H, W) or (F, H, W).") from error
         if mask.dtype.kind not in "biuf":
             raise RegionError(f"mask is {shown(value)}; give a file's name or an array of numbers.")
         if mask.ndim == 4 and 1 in (mask.shape[1], mask.shape[3]):
             mask = mask[:, 0] if mask.shape[1] == 1 else mask[..., 0]
-        if mask.dtype == np.uint8 and mask.size and mask.max() == 1:  # of 255 levels, such a mask would be black
+        if mask.dtype == np.uint8 and mask.size and mask.max() == 1:  # read as 0 to 255, such a mask would be black
             mask = mask.astype(bool)
         return cls(InMemory(mask))
 
     def check(self, size: Size) -> None:
-        """Refuse a file of another size than the frames."""
+        """Refuse a file whose size differs from that of the frames."""
         if isinstance(self.given, Path):
             own = open_source(self.given).info.size
             if own != size:
                 raise RegionError(f"{self.given} is {own} pixels, but the frames are {size}; make them the same size.")
 
     def find(self, search: Search) -> list[Region]:
-        """All that the mask shows, as one subject; masks of a video have a region for each shot."""
+        """Everything that the mask shows, as one subject; masks from a video have one region for each shot."""
         shots = CutDetector()
         cuts = [frame.index for frame in search.frames() if shots.update(frame.pixels)]
         start, stop = search.frame_range()
@@ -70,7 +71,7 @@ class MaskSelection(FileSelection[NDArray[Any]]):
             return regions_from_masks(masks, search.size, start, stop, search.crop_factor, cuts=cuts)
 
     def _pictures(self, search: Search, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
-        """(H, W) uint8 masks: one for a still, else those of frames start..stop."""
+        """(H, W) uint8 masks: one for a still picture, else those of frames start..stop."""
         if isinstance(self.given, Path):
             source = search.open(self.given)
             still = source.info.frames == 1
@@ -87,7 +88,7 @@ class MaskSelection(FileSelection[NDArray[Any]]):
 
 
 def luma(pixels: RGB) -> NDArray[np.uint8]:
-    """(H, W) brightness 0..255 of an RGB picture (weights of BT.601): how a picture is read as a mask."""
+    """(H, W) brightness 0..255 of an RGB picture (BT.601 weights), which is how a picture is read as a mask."""
     grey = to_float(pixels) @ LUMA
     return np.asarray(np.rint(grey * 255), np.uint8)
 

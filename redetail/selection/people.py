@@ -1,4 +1,4 @@
-"""People by their pictures: which of the subjects that were found is the person in a picture."""
+"""Finds people by their pictures: which of the subjects that were found is the person in a picture."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from redetail.selection.subjects import FoundSubject
 from redetail.video import open_source
 
 MIN_CONFIDENCE = 0.6
-"""Least confidence of the face in a picture of a person."""
+"""Least confidence that the face in a picture of a person needs."""
 CLEARLY_LARGER = 2.0
-"""Least ratio of areas from which the largest face of a picture is the one that is meant."""
+"""How many times the area of the second largest face the largest one needs to be the one that is meant."""
 
 
 def described_pictures(pictures: Sequence[Path]) -> Mapping[Path, Descriptor]:
     """The descriptor of the face in each picture.
 
-    Raises :class:`~redetail.errors.InputError` for a picture that cannot be read, shows no face, or shows several of
-    which none is clearly the largest.
+    Raises :class:`~redetail.errors.InputError` for a picture that cannot be read, shows no face, or shows several faces
+    of which none is clearly the largest.
     """
     detector, describer = load_detector("face"), FaceDescriber()
     described = {}
@@ -37,7 +37,7 @@ def described_pictures(pictures: Sequence[Path]) -> Mapping[Path, Descriptor]:
 
 
 def described_face(picture: RGB, name: object, detector: Detector, describer: FaceDescriber) -> Descriptor:
-    """The descriptor of the person whom a picture (H, W, 3) shows; ``name`` is what an error calls the picture.
+    """The descriptor of the person whom a picture (H, W, 3) shows; errors call the picture ``name``.
 
     Raises :class:`~redetail.errors.InputError` like :func:`described_pictures`.
     """
@@ -59,10 +59,11 @@ Picture = TypeVar("Picture")
 
 
 def recognised(people: Mapping[Picture, Descriptor], subjects: Sequence[FoundSubject]) -> dict[int, Picture]:
-    """Which person each subject shows, by its number; subjects that show none of them, or are too small, are missing.
+    """The person that each subject shows, by the subject's number; subjects that are too small or show none of the
+    people are missing.
 
-    The nearest pairs come first, since a person cannot be in two places: of subjects in the same frame, only the
-    nearest is the person.
+    The nearest pairs are matched first. Since a person cannot be in two places, of several subjects in the same frame
+    only the nearest is the person.
     """
     pairs = [
         (distance(descriptor, subject.descriptor), index, subject, picture)

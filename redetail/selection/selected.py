@@ -17,9 +17,10 @@ from redetail.selection.subjects import FoundSubject, numbered
 
 @dataclass(frozen=True)
 class SelectedRegions:
-    """Frames ``start`` to ``stop`` that exist, the subjects that were ``found`` in them, and those that were left out.
+    """The existing frames ``start`` to ``stop``, the subjects that were ``found`` in them, and those that were left
+    out.
 
-    ``subjects`` are those that are detailed.
+    ``subjects`` are the subjects that are detailed.
     """
 
     start: int
@@ -31,7 +32,7 @@ class SelectedRegions:
 
     @property
     def regions(self) -> list[Region]:
-        """Of the subjects that are detailed."""
+        """The regions of the subjects that are detailed."""
         return [region for subject in self.subjects for region in subject.regions]
 
 
@@ -40,8 +41,8 @@ def select_regions(
 ) -> SelectedRegions:
     """Read the frames of a part of a clip once, find the subjects in them, and leave out those that filters name.
 
-    Raises :class:`~redetail.errors.InputError` if the part holds no frame, and whatever selections and filters
-    raise; unusable boxes and files are refused before any frame is read.
+    Raises :class:`~redetail.errors.InputError` if the part has no frames, and whatever selections and filters raise.
+    Unusable boxes and files are refused before any frame is read.
     """
     for selection in selections:
         selection.check(search.size)

@@ -1,4 +1,4 @@
-"""Filters by size and sharpness: they leave out subjects that need no detailing or are too small for it."""
+"""Filters by size and sharpness, for subjects that need no detailing or are too small for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class NumberFilter(Filter[float]):
 
 @dataclass(frozen=True)
 class SizeFilter(NumberFilter):
-    """Leaves out subjects that are smaller: the median over time of the shorter side of the box, in pixels."""
+    """Leaves out subjects that are smaller than a value in pixels, by the median over time of the box's shorter
+    side."""
 
     name: ClassVar[str] = "min_size"
     option: ClassVar[CommandOption] = CommandOption(
@@ -38,7 +39,7 @@ class SizeFilter(NumberFilter):
             raise SettingsError(f"min-size is {self.value:g}; it must be at least 0 pixels.")
 
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """The smaller ones."""
+        """The subjects that are smaller."""
         return {
             one.number: f"{one.side:.0f} pixels is less than {self.value:g}"
             for one in subjects
@@ -48,7 +49,7 @@ class SizeFilter(NumberFilter):
 
 @dataclass(frozen=True)
 class SmallerFilter(NumberFilter):
-    """Details subjects only in frames in which they are smaller, by the shorter side of their box in pixels."""
+    """Details subjects only in frames in which the shorter side of their box is below a value in pixels."""
 
     name: ClassVar[str] = "only_smaller_than"
     option: ClassVar[CommandOption] = CommandOption(
@@ -60,7 +61,7 @@ class SmallerFilter(NumberFilter):
             raise SettingsError(f"only-smaller-than is {self.value:g}; it must be a number of pixels above 0.")
 
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """Those that are never that small for long enough; :mod:`redetail.selection.gates` cuts the others."""
+        """The subjects that are never that small for long enough; :mod:`redetail.selection.gates` cuts the others."""
         return {
             one.number: f"{one.side:.0f} pixels is not less than {self.value:g}"
             for one in subjects
@@ -70,7 +71,7 @@ class SmallerFilter(NumberFilter):
 
 @dataclass(frozen=True)
 class SofterFilter(NumberFilter):
-    """Leaves out subjects that are sharp already, as measured in their frames."""
+    """Leaves out subjects that are already sharp, as measured in their frames."""
 
     name: ClassVar[str] = "only_softer_than"
     option: ClassVar[CommandOption] = CommandOption(
@@ -82,7 +83,7 @@ class SofterFilter(NumberFilter):
             raise SettingsError(f"only-softer-than is {self.value:g}; it must be a number above 0, such as 0.7.")
 
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """The sharper ones; those too small to be measured are detailed."""
+        """The subjects that are sharper; subjects too small to be measured are detailed."""
         return {
             one.number: f"sharpness {one.sharpness:.2f} is not less than {self.value:g}"
             for one in subjects
@@ -92,7 +93,7 @@ class SofterFilter(NumberFilter):
 
 @dataclass(frozen=True)
 class LargestFilter(Filter[int]):
-    """Keeps this many subjects, those with the largest boxes (median over time)."""
+    """Keeps the given number of subjects: those with the largest boxes (median over time)."""
 
     name: ClassVar[str] = "largest"
     option: ClassVar[CommandOption] = CommandOption("N", "detail only the N largest subjects that are left", int)
@@ -109,6 +110,6 @@ class LargestFilter(Filter[int]):
             raise SettingsError(f"largest is {shown(self.value)}; it must be at least 1.")
 
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
-        """The smaller ones; of equal ones those that come later."""
+        """The subjects with smaller boxes; among equal ones, those that come later."""
         ranked = sorted(subjects, key=lambda one: -one.side)
         return {one.number: f"not among the {self.value} largest" for one in ranked[self.value :]}

@@ -6,14 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 HYSTERESIS = 1.15
-"""How much larger than the limit a subject must become to be left alone, once it was below: a subject whose size
-trembles around the limit would appear and go."""
+"""How many times the limit a subject that was below it must reach before it is left alone again. Without this, the
+detailing of a subject whose size varies around the limit would come and go."""
 SHORTEST = 8
-"""Frames that a stretch below the limit needs: two fades and something between."""
+"""The fewest frames of a stretch below the limit: enough for two fades and something between them."""
 
 
 def smaller_stretches(sides: NDArray[np.float64], limit: float) -> list[tuple[int, int]]:
-    """First and one after the last frame of the stretches in which ``sides`` (F,) is below a limit, with hysteresis."""
+    """First frame, and frame after the last, of each stretch in which ``sides`` (F,) is below ``limit``, with
+    hysteresis."""
     stretches: list[tuple[int, int]] = []
     inside = False
     for index, side in enumerate(sides.tolist()):

@@ -1,4 +1,4 @@
-"""The subjects that were found, numbered: a subject may be seen in several stretches of a clip."""
+"""The subjects that were found, with numbers; a subject can be seen in several stretches of a clip."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redetail.region import Region
 
 @dataclass(frozen=True)
 class FoundSubject:
-    """A subject, its number from 1 in the order of ``redetail detect``, and the stretches in which it is seen.
+    """A subject, its number (from 1, in the order of ``redetail detect``), and the stretches in which it is seen.
 
     ``sharpness``: see :func:`redetail.imaging.sharpness.sharpness`; None if it was not measured.
     """
@@ -29,7 +29,7 @@ class FoundSubject:
 
     @property
     def kind(self) -> str:
-        """What it is: its label without the number that distinguishes tracks of one kind."""
+        """What the subject is: its label without the number that distinguishes tracks of one kind."""
         name, _, number = self.label.rpartition(" ")
         return name if number.isdecimal() and name else self.label
 
@@ -69,7 +69,7 @@ class FoundSubject:
 
 
 def numbered(regions: Iterable[Region]) -> list[FoundSubject]:
-    """Regions in their order, those of one person together."""
+    """The subjects that regions show, in the order of the regions; regions of one person become one subject."""
     people: dict[object, list[Region]] = {}
     for index, region in enumerate(regions):
         people.setdefault(("alone", index) if region.person is None else region.person, []).append(region)

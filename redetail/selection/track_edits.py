@@ -13,19 +13,19 @@ Name = int | str
 
 
 def dropped(tracks: Tracks, names: Iterable[Name]) -> Tracks:
-    """The tracks without those of these numbers or labels."""
+    """The tracks without those that have these numbers or labels."""
     gone = {_index(tracks, name) for name in names}
     return _with(tracks, (one for i, one in enumerate(tracks.subjects) if i not in gone))
 
 
 def kept(tracks: Tracks, names: Iterable[Name]) -> Tracks:
-    """Only the tracks of these numbers or labels, in their order."""
+    """Only the tracks with these numbers or labels, in their order."""
     wanted = {_index(tracks, name) for name in names}
     return _with(tracks, (one for i, one in enumerate(tracks.subjects) if i in wanted))
 
 
 def renamed(tracks: Tracks, name: Name, label: str) -> Tracks:
-    """One track under another label; raises RegionError for one that another track has, or that is a number."""
+    """Give one track another label; raises RegionError for a label that another track has, or that is a number."""
     index = _index(tracks, name)
     if not label or label.isdecimal() or any(one.label == label for one in tracks.subjects):
         raise RegionError(f"A track cannot be called {label!r}; give a label that is not a number and not yet in use.")
@@ -33,9 +33,9 @@ def renamed(tracks: Tracks, name: Name, label: str) -> Tracks:
 
 
 def merged(tracks: Tracks, names: Sequence[Name]) -> Tracks:
-    """Several tracks as one, which keeps the label and the place of the first named.
+    """Merge several tracks into one, which keeps the label and the place of the first track named.
 
-    Raises :class:`~redetail.errors.RegionError` if two of them are in one frame.
+    Raises :class:`~redetail.errors.RegionError` if two of them are in the same frame.
     """
     indices = list(dict.fromkeys(_index(tracks, name) for name in names))
     parts = [tracks.subjects[i] for i in indices]
@@ -50,9 +50,9 @@ def merged(tracks: Tracks, names: Sequence[Name]) -> Tracks:
 
 
 def split(tracks: Tracks, name: Name, frame: int) -> Tracks:
-    """One track as two: the part from ``frame`` on becomes the last track, under a new label.
+    """Split one track into two: the part from ``frame`` on becomes the last track, under a new label.
 
-    Raises :class:`~redetail.errors.RegionError` if the track does not lie on both sides of that frame.
+    Raises :class:`~redetail.errors.RegionError` unless the track has frames both before and after the split.
     """
     index = _index(tracks, name)
     subject = tracks.subjects[index]

@@ -1,4 +1,4 @@
-"""Subjects that a tracks document lists: written by ``redetail track``, and perhaps edited by a person."""
+"""Subjects that a tracks document lists. ``redetail track`` writes such a document; people can edit it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from redetail.selection.tracks_document import Tracks
 
 @dataclass(frozen=True)
 class TracksSelection(FileSelection[Tracks]):
-    """The subjects of a tracks document, in the frames that it names."""
+    """The subjects of a tracks document, in the frames that the document names."""
 
     name: ClassVar[str] = "tracks"
     option: ClassVar[CommandOption] = CommandOption("TRACKS.json", "subjects from a file written by redetail track")
@@ -36,7 +36,7 @@ class TracksSelection(FileSelection[Tracks]):
                 raise RegionError(f"The tracks are for frames of {tracks.size} pixels, not {size}; track this clip.")
 
     def find(self, search: Search) -> list[Region]:
-        """The regions of its tracks that lie in the searched part of the clip."""
+        """The regions of the document's tracks in the part of the clip that is searched."""
         start, stop = search.frame_range()
         return self._tracks().regions(search.crop_factor, start, stop)
 
@@ -47,5 +47,5 @@ class TracksSelection(FileSelection[Tracks]):
 
 
 def read_tracks(path: Path) -> Tracks:
-    """The tracks in a file; raises :class:`~redetail.errors.RegionError` with line and key of what is wrong."""
+    """The tracks in a file; raises :class:`~redetail.errors.RegionError` with the line and the key of an error."""
     return Tracks.from_text(read_text(path, "JSON", "tracks file"), path)

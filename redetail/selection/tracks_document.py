@@ -19,7 +19,7 @@ from redetail.selection.subjects import FoundSubject
 from redetail.tracking.regions import region_from_boxes
 
 VERSION = 1
-"""Of the document's layout; raised when a reader of the older one would misread the new one."""
+"""Version of the document's layout; it goes up when a reader of the old layout would misread the new one."""
 
 Keys = tuple[str | int, ...]
 
@@ -51,7 +51,8 @@ class Tracklet:
 
 @dataclass(frozen=True, eq=False)
 class SubjectTrack:
-    """One subject: its label and where it is seen, in order; ``thumbnail`` is a picture next to the document."""
+    """One subject: its label, and where it is seen, in order; ``thumbnail`` is the file of a picture next to the
+    document."""
 
     label: str
     tracklets: tuple[Tracklet, ...]
@@ -60,7 +61,7 @@ class SubjectTrack:
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """The subjects of a clip whose frames have ``size``, by number from 1."""
+    """The subjects of a clip with frames of ``size``; the first has number 1."""
 
     size: Size
     subjects: tuple[SubjectTrack, ...] = field(default_factory=tuple)
@@ -71,7 +72,8 @@ class Tracks:
         return cls(size, tuple(SubjectTrack(one.label, tuple(map(_tracklet, one.regions))) for one in found))
 
     def regions(self, crop_factor: float, start: int, stop: int) -> list[Region]:
-        """Regions in frames ``start`` to ``stop`` (excluded); those of a subject share its number as ``person``."""
+        """Regions in frames ``start`` to ``stop`` (excluded); all regions of a subject have its number as
+        ``person``."""
         return [
             replace(
                 region_from_boxes(subject.label, seen.confidence, seen.start, seen.boxes, self.size, crop_factor),
@@ -94,7 +96,7 @@ class Tracks:
     def from_text(cls, content: str, path: Path) -> Self:
         """The tracks that a document holds.
 
-        Raises :class:`~redetail.errors.RegionError` in one sentence with the line and the key that is wrong.
+        Raises :class:`~redetail.errors.RegionError` with a message that names the line and the key of an error.
         """
         try:
             document = json.loads(content)
@@ -133,7 +135,7 @@ class _Wrong(Exception):
 
 
 class _Reader:
-    """Reads a document value by value, and knows the keys that lead to each."""
+    """Reads a document value by value, and knows the keys that lead to each value."""
 
     def tracks(self, document: Any) -> tuple[Size, tuple[SubjectTrack, ...]]:
         table = self._table(document, (), ("tracks_version", "size", "tracks"))

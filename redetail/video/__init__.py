@@ -1,4 +1,4 @@
-"""Frames from and to files: :func:`open_source`, :func:`array_source`, :func:`open_sink`.
+"""Reads and writes frames: :func:`open_source`, :func:`array_source`, :func:`open_sink`.
 
 PyAV and Pillow are loaded when a file is opened, not before.
 """
@@ -38,10 +38,10 @@ def open_source(
 ) -> FrameSource:
     """A video file, an animation, a folder of images (in natural order) or one image, as frames.
 
-    ``rate`` is the frame rate of images, which have none; videos keep theirs. Frames that are missing
-    or damaged are passed over and listed in ``faults``; ``strict`` refuses them. ``keep``: bytes of a video's decoded
-    pictures that may stay in memory, so that a short one is decoded once. Raises
-    :class:`~redetail.errors.InputError` where there is nothing that can be read.
+    ``rate`` is the frame rate for images, which have none of their own; videos keep theirs. Frames that are missing or
+    damaged are skipped and listed in ``faults``; with ``strict`` they are an error. ``keep``: how many bytes of decoded
+    pictures of a video can stay in memory, so that a short video is decoded only once. Raises
+    :class:`~redetail.errors.InputError` if nothing can be read.
     """
     if not str(path):
         raise InputError("The name of the input is empty; give a video file or a folder of images.")
@@ -72,9 +72,9 @@ def transparency(path: Path) -> NDArray[np.uint8] | None:
 def array_source(
     frames: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.floating], rate: Fraction | float = DEFAULT_RATE
 ) -> FrameSource:
-    """Frames in memory: (F, H, W, 3), uint8, uint16 or floating point 0..1; ``rate`` in frames a second.
+    """Frames in memory: (F, H, W, 3), uint8, uint16 or floating point 0..1; ``rate`` is in frames per second.
 
-    Floating point is rounded to 8 bits. Raises :class:`~redetail.errors.InputError` for other arrays.
+    Floating-point values are rounded to 8 bits. Raises :class:`~redetail.errors.InputError` for other arrays.
     """
     from redetail.video.memory_source import ArraySource
 
@@ -92,14 +92,14 @@ def open_sink(
 ) -> FrameSink:
     """A sink for frames with the size, timing and colours of ``like``; use it in a ``with`` statement.
 
-    The suffix decides: a video (.mp4, .m4v, .mov, .mkv, .webm), an animation (.gif, .webp, .apng), one image (.png), or
-    without a suffix a folder of PNG images. Sound, subtitles, chapters and metadata come from ``source_path`` (the
-    path of ``like`` where it has one) as they are. ``start`` and ``stop`` say which frames of the source will be
-    written: a cut clip starts at time zero, with its sound cut to match.
+    The suffix of the name determines the format: a video (.mp4, .m4v, .mov, .mkv, .webm), an animation (.gif, .webp,
+    .apng), one image (.png), or, without a suffix, a folder of PNG images. Sound, subtitles, chapters and metadata are
+    copied unchanged from ``source_path`` (by default the path of ``like``, if it has one). ``start`` and ``stop`` say
+    which frames of the source will be written; the written part starts at time zero, with its sound cut to match.
 
-    Nothing exists under the wanted name until the ``with`` statement is left without an error; an error or Ctrl-C
-    leaves nothing behind, and an older file of that name stays. Raises :class:`~redetail.errors.OutputError` where
-    the output cannot or must not be written.
+    Nothing exists under the requested name until the ``with`` statement ends without an error. An error or Ctrl-C
+    leaves nothing behind, and an older file with that name stays. Raises :class:`~redetail.errors.OutputError` if the
+    output cannot or must not be written.
     """
     info = like if isinstance(like, VideoInfo) else like.info
     if not str(path):

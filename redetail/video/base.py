@@ -1,7 +1,7 @@
 """Frame sources and sinks: everything that the pipeline knows about video.
 
-A source can be read more than once (each pass decodes again, so that no pass has to keep frames), and a sink's file
-gets its final name only after it was closed without an error.
+A source can be read more than once: each pass decodes it again, so that no pass has to keep frames. A sink's file gets
+its final name only after the sink is closed without an error.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from redetail.region import Size
 
 RGB = NDArray[np.uint8] | NDArray[np.uint16]
-"""(H, W, 3) upright picture: uint8 0..255, or uint16 0..65535 for sources of more than 8 bits."""
+"""(H, W, 3) upright picture: uint8 0..255, or uint16 0..65535 for sources with more than 8 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One decoded picture.
 
-    ``pts`` counts in the source's time base and increases from frame to frame (None: one step of the average rate after
-    the frame before). ``duration`` is how long it stays, in the same unit, where that is known. ``native`` is the
-    decoded frame that the pixels come from, which a sink passes on wherever the pixels did not change.
+    ``pts`` is in units of the source's time base and increases from frame to frame (None: one step of the average rate
+    after the previous frame). ``duration`` is how long the frame is shown, in the same unit, if it is known. ``native``
+    is the decoded frame that the pixels come from; a sink writes its samples wherever the pixels did not change.
     """
 
     index: int
@@ -40,9 +40,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Color:
-    """How a stream declares its colours: code points of ITU-T H.273, 2 where it declares nothing.
+    """How a stream declares its colours, as code points of ITU-T H.273; 2 if it declares nothing.
 
-    ``matrix`` 0 is RGB, 1 BT.709, 5 and 6 BT.601, 9 BT.2020; ``range`` is 1 for limited, 2 for full, 0 if undeclared.
+    ``matrix`` is 0 for RGB, 1 for BT.709, 5 and 6 for BT.601, 9 for BT.2020; ``range`` is 1 for limited, 2 for full, 0
+    if undeclared.
     """
 
     matrix: int = 2
@@ -55,8 +56,8 @@ class Color:
 class Hdr:
     """HDR10 metadata; a part that is not declared is empty.
 
-    ``display``: x and y of red, green, blue and white of the mastering display, then its darkest and its brightest
-    luminance in cd/m2; ``levels``: the brightest pixel and the brightest average of a frame, in cd/m2.
+    ``display``: x and y of red, green, blue and white on the mastering display, then its darkest and brightest
+    luminance in cd/m2; ``levels``: the brightest pixel and the brightest frame average, in cd/m2.
     """
 
     display: tuple[Fraction, ...]
@@ -65,15 +66,15 @@ class Hdr:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoInfo:
-    """What is known of a source before it is decoded. ``size`` is upright, with rotation applied.
+    """What is known about a source before it is decoded. ``size`` is upright, with rotation applied.
 
-    ``frames`` is an estimate for progress bars (0: unknown); ``rate`` is the average in frames a second.
-    ``notices`` are sentences for the user about what cannot be kept (alpha, for example). ``chroma`` is the
-    sampling of the source's colours ("420", "422", "444", or "rgb" where there is no matrix), ``pixel_format`` what
-    holds its upright samples without a change (FFmpeg's name; empty where that is RGB of ``bit_depth`` bits),
-    ``siting`` where its decoder takes shared chroma to lie ("left", "center", "top", "bottom", or empty: not known),
-    ``bits_per_pixel`` how finely it is coded (as H.264 would be; 0: not known), ``hdr`` its HDR10 metadata,
-    ``pixel_aspect`` the width of an upright pixel over its height, ``path`` the file or folder the frames come from
+    ``frames`` is an estimate for progress bars (0: unknown); ``rate`` is the average in frames per second. ``notices``
+    are messages for the user about what cannot be kept (alpha, for example). ``chroma`` is the source's chroma sampling
+    ("420", "422", "444", or "rgb" if there is no matrix); ``pixel_format`` is FFmpeg's name of the format that holds
+    the upright samples unchanged (empty if that is RGB with ``bit_depth`` bits); ``siting`` says where the decoder
+    places shared chroma samples ("left", "center", "top", "bottom"; empty: not known); ``bits_per_pixel`` is the bit
+    rate per pixel, converted to what H.264 would need (0: not known); ``hdr`` is the HDR10 metadata; ``pixel_aspect``
+    is the width of an upright pixel divided by its height; ``path`` is the file or folder that the frames come from
     (None: arrays).
     """
 
@@ -95,42 +96,44 @@ class VideoInfo:
 
 
 class FrameSource(Protocol):
-    """Frames that can be read again and again."""
+    """Frames that can be read any number of times."""
 
     @property
     def info(self) -> VideoInfo:
-        """What is known before decoding."""
+        """What is known before the frames are decoded."""
         ...
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Sentences about what the passes so far found missing or damaged; an intact source has none."""
+        """Messages about what was found missing or damaged so far; none for an intact source."""
         ...
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        """Frames start (included) to stop (excluded) in display order; each call starts over."""
+        """Frames start (included) to stop (excluded) in display order; each call starts from the beginning."""
         ...
 
     def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
-        """The index of each frame that :meth:`frames` would give, without the cost of their pixels."""
+        """The index of each frame that :meth:`frames` would give, without the cost of its pixels."""
         ...
 
     def index_at(self, seconds: Fraction) -> int:
-        """The first frame that is shown ``seconds`` after the first one or later; the number of frames if none is."""
+        """The first frame that is shown at or after ``seconds`` from the start; the number of frames if there is
+        none."""
         ...
 
 
 class FrameSink(Protocol):
-    """Takes frames in order; used as a context manager. Leaving it on an error removes what was written."""
+    """Takes frames in order; used as a context manager. If the context ends with an error, what was written is
+    removed."""
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Sentences for the user about what the output cannot hold. Complete once the sink is open."""
+        """Messages for the user about what the output cannot hold. Complete once the sink is open."""
         ...
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Sentences about damage in the source's other streams. Complete once the sink is closed."""
+        """Messages about damage in the source's other streams. Complete once the sink is closed."""
         ...
 
     def write(self, frame: Frame) -> None:
@@ -138,9 +141,9 @@ class FrameSink(Protocol):
         ...
 
     def finish(self) -> None:
-        """Complete what was written under its hidden name, on disk.
+        """Complete the file on disk, still under its hidden name.
 
-        Leaving the context without an error does this too, and then gives the file its name.
+        Leaving the context without an error does this too, and then gives the file its final name.
         """
         ...
 

@@ -52,7 +52,7 @@ class FileSource:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Sentences about what the passes so far found missing or damaged."""
+        """Messages about what the passes so far found missing or damaged."""
         return self._faults
 
     @property

@@ -54,7 +54,7 @@ class StreamCopy:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Sentences about damage in the copied streams; complete once everything is copied."""
+        """Messages about damage in the copied streams; complete once everything is copied."""
         told = {
             "timestamps were repaired": self._steady.repaired,
             "what cannot be copied is left out": self._refused,
