@@ -22,7 +22,7 @@ from redetail.video.base import FrameSource
 VERSION = 1
 STAGE = "evaluate"
 SOURCE = "source"
-_SHAPE = 0.01  # how much the shapes of two clips can differ: as much as rounding of an enlargement, not a different crop
+_SHAPE = 0.01  # how much the shapes of two clips may differ: as much as rounding does, not a different crop
 _TILE = 224  # pixels: side of the squares that VMAF sees; VMAF was trained on whole pictures
 
 

@@ -16,7 +16,7 @@ from redetail.evaluate.pictures import Luma, ndimage
 from redetail.region import Box
 
 _BLUR = 2.0  # sigma in pixels over which change is averaged
-_CHANGED = 1.25  # levels by which a pasted pixel's change exceeds that of the calmest tenth, which comes from an encoder
+_CHANGED = 1.25  # levels by which pasted pixels change more than the calmest tenth, which an encoder changed
 _CLOSE = 9  # pixels: holes up to this wide in a pasted area belong to it
 _RIM = 4  # pixels on either side of the border in which its step is searched for
 _INSIDE = 14  # pixels further inside, where there is no border

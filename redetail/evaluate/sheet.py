@@ -156,7 +156,7 @@ def labelled(picture: Picture, label: str) -> Picture:
     if not label:
         return picture
     size = max(11, picture.shape[0] // 24)
-    strip = require("PIL.Image").fromarray(np.ascontiguousarray(picture[: 2 * size]))  # a label covers no more than this
+    strip = require("PIL.Image").fromarray(np.ascontiguousarray(picture[: 2 * size]))  # a label covers no more
     draw = require("PIL.ImageDraw").Draw(strip, "RGBA")
     font = require("PIL.ImageFont").load_default(size=size)
     left, top, right, bottom = draw.textbbox((6, 4), label, font=font)
