@@ -37,7 +37,7 @@ def softened_and_original(name: str, frames: int) -> tuple[Frames, Frames]:
 
 
 def write_h264(path: str | Path, pictures: Iterable[Frames], size: tuple[int, int], crf: int = 20) -> None:
-    """Pictures (h, w, 3) of a width and height as a clip of 25 frames a second."""
+    """Pictures (h, w, 3) of a width and height as a clip of 25 frames per second."""
     options = {"crf": str(crf), "preset": "ultrafast"}
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(25), options=options)

@@ -52,7 +52,7 @@ def preview(
     """A few moments of what :func:`detail` would give, with one or several settings: the same pixels, sooner.
 
     ``source`` and ``options`` are those of :func:`detail`, or a whole :class:`Job`; what they write is not written,
-    and the background is enlarged with Lanczos's filter.
+    and the background is enlarged with a Lanczos filter.
     ``output``: a folder, which gets ``sheet.png`` and ``loop.webp``, or a PNG, next to which the loop goes; ``loop``:
     where it goes instead, a video or an animation. ``nearest``: the sheet is enlarged pixel by pixel.
     ``moments``: how many, 1 to 24: where a subject is largest, fastest and smallest, the middle of the clip, then

@@ -51,7 +51,7 @@ def batch_clips(sources: Sequence[Path], folder: Path, pattern: str = NAME) -> l
     ``pattern``: the output's name, with ``{stem}`` and ``{suffix}`` of the source's (.mkv for what cannot be written),
     the name of its ``{parent}`` folder, and its ``{number}`` from 1. Raises
     :class:`~redetail.errors.SettingsError` for a pattern that cannot be used or gives two clips the same name, and
-    :class:`~redetail.errors.OutputError` where an output is an input.
+    :class:`~redetail.errors.OutputError` if an output is an input.
     """
     clips = [BatchClip(one, folder / _named(pattern, one, number)) for number, one in enumerate(sources, 1)]
     read = {os.path.normcase(os.path.realpath(path)) for path in sources}

@@ -1,7 +1,7 @@
 """The shape of a subject inside its box: the oval of a face, a head with hair and ears, a hand, a whole person.
 
-A shape is a picture of :data:`GRID` pixels a side, 0..1, of a square around the box; see :func:`square_of`. Shapes are
-bound to the box, so those of neighbouring frames can be averaged however the subject moves.
+A shape is a picture 0..1 of :data:`GRID` pixels per side, showing a square around the box; see :func:`square_of`.
+Shapes are bound to the box, so those of neighbouring frames can be averaged however the subject moves.
 """
 
 from __future__ import annotations

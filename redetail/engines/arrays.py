@@ -16,7 +16,7 @@ from redetail.settings import Settings
 
 
 def run_checked(engine: Engine, request: Request) -> None:
-    """``engine.run(request)``, with :class:`~redetail.errors.ModelError` where the engine does not write every frame
+    """``engine.run(request)``, with :class:`~redetail.errors.ModelError` if the engine does not write every frame
     once, in order, as finite floating point pixels of the crops' size."""
     name, shape = engine.capabilities.name, request.crops.shape
     done = 0

@@ -61,7 +61,7 @@ class Fp8Layer(nn.Module):
 
 
 def keep_fp8(network: nn.Module, state: StateDict, dtype: torch.dtype, *, exact: Collection[str] = ()) -> StateDict:
-    """Put an :class:`Fp8Layer` where a file holds the weight of a layer in fp8; the network is a skeleton, and is
+    """Put an :class:`Fp8Layer` if a file holds the weight of a layer in fp8; the network is a skeleton, and is
     changed. Returns the tensors that it wants then.
 
     ``exact``: names of modules whose weights are converted all the same.

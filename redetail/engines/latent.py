@@ -190,7 +190,7 @@ class LatentEngine:
         """Re-diffuse all crops of a segment together; see :meth:`redetail.engines.base.Engine.run`.
 
         Only latents are in memory for all frames; pixels pass through a few frames at a time. Raises
-        :class:`~redetail.errors.ModelError` where memory does not suffice or the network overflows.
+        :class:`~redetail.errors.ModelError` if memory does not suffice or the network overflows.
         """
         with exclusive(self._lock, request.cancel):
             segment = self._segment(checked(request, self._capabilities))

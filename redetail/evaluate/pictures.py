@@ -24,7 +24,7 @@ Mask = NDArray[np.bool_]
 _NOISE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _NOISE_GAIN = math.sqrt(math.pi / 2) / 6
 _BLOCK = 8  # side of the transform blocks of JPEG, MPEG-2 and H.264
-_LEAST, _DARK = 8, 0.01  # pixels a side, and levels: less is too little to measure
+_LEAST, _DARK = 8, 0.01  # pixels per side, and levels: less is too little to measure
 _EDGE_BLUR, _EDGE_REACH = 2.0, 9  # sigma of the blur that removes overshoot, and side of an edge's neighbourhood
 
 

@@ -17,7 +17,7 @@ Flow = NDArray[np.float32]
 def dense_flow(first: NDArray[Any], second: NDArray[Any]) -> Flow:
     """Displacements (h, w, 2) in pixels (x, y): what is at p in ``first`` is at p + flow[p] in ``second``.
 
-    Pictures are (h, w, 3) RGB of equal size, uint8, uint16 or float 0..1, at least 16 pixels a side (smaller ones
+    Pictures are (h, w, 3) RGB of equal size, uint8, uint16 or float 0..1, at least 16 pixels per side (smaller ones
     give no motion). Dense inverse search (Kroeger et al. 2016), the medium preset. Raises
     :class:`~redetail.errors.DependencyError` without OpenCV.
     """
@@ -30,7 +30,7 @@ def dense_flow(first: NDArray[Any], second: NDArray[Any]) -> Flow:
 
 
 def small(picture: NDArray[Any], longest: int | None) -> NDArray[Any]:
-    """The picture (h, w, 3) with at most ``longest`` pixels a side, each the mean of those that it stands for."""
+    """The picture (h, w, 3) with at most ``longest`` pixels per side, each the mean of those that it stands for."""
     height, width = picture.shape[:2]
     if longest is None or max(height, width) <= longest:
         return picture

@@ -26,7 +26,7 @@ CHECKSUM_BYTES = 4
 
 
 class StoredCrops(ABC):
-    """(F, h, w, 3) crops of 16 bits a value, read and written by frame ranges as float32 0..1."""
+    """(F, h, w, 3) crops of 16 bits per value, read and written by frame ranges as float32 0..1."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape

@@ -19,7 +19,7 @@ def feed(
     """Yield every task, in order of time, when its source crops and those of its ``hints`` are in the workspace.
 
     Reads no further than the task asks for, so source crops of later stretches take no space yet. Raises
-    :class:`~redetail.errors.InputError` where ``frames`` end before the tasks do.
+    :class:`~redetail.errors.InputError` if ``frames`` end before the tasks do.
     """
     waiting, opened = deque(sorted(tasks, key=lambda task: task.start)), list[Task]()
     seen = 0

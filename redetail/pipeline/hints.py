@@ -70,7 +70,7 @@ def _opened(name: str, info: VideoInfo, strict: bool) -> FrameSource:
 class HintFrames:
     """Whole-frame hints in a file, read along with the frames of the clip: those from ``first`` up to ``last``.
 
-    Raises :class:`~redetail.errors.InputError` at once where there are fewer hints than frames to be detailed.
+    Raises :class:`~redetail.errors.InputError` at once if there are fewer hints than frames to be detailed.
     """
 
     def __init__(self, name: str, source: FrameSource, whole: Size, first: int, last: int) -> None:
@@ -123,7 +123,7 @@ def save_hints(folder: Path, stem: str, hints: Pixels, first: int) -> None:
 class HintFolder:
     """A folder of PNG images of what the ControlNets were shown: ``face_1-canny-000001.png`` for the first frame.
 
-    Raises :class:`~redetail.errors.OutputError` at once where the folder cannot be written, or holds something already.
+    Raises :class:`~redetail.errors.OutputError` at once if the folder cannot be written, or holds something already.
     """
 
     def __init__(self, path: Path) -> None:

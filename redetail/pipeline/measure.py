@@ -26,7 +26,7 @@ class FrameMeasures:
 
     ``region``: its place in the plan; ``change``: mean absolute difference between result and source under the mask;
     ``flicker_source`` and ``flicker_output``: mean difference from the frame before, moved along the optical flow. None
-    where there was nothing to measure.
+    if there was nothing to measure.
     """
 
     region: int
@@ -69,7 +69,7 @@ class RegionMeasures:
         }
 
     def to_document(self) -> dict[str, Any]:
-        """As docs/report.md describes it."""
+        """The document that docs/report.md describes."""
         return {
             "warped_error": {
                 "source": _rounded(self.flicker.source),
@@ -98,7 +98,7 @@ class Untouched:
     as_written: WrittenChange | None = None
 
     def to_document(self) -> dict[str, Any]:
-        """As docs/report.md describes it."""
+        """The document that docs/report.md describes."""
         written = {} if self.as_written is None else {"as_written": self.as_written.to_document()}
         return {"frames": self.frames, "changed_pixels_outside_masks": self.changed_pixels, **written}
 

@@ -58,7 +58,7 @@ class MemoryBudget:
         return cls(usual if limit is None else limit, used, frame, cost, writing)
 
     def check_frames(self) -> None:
-        """Raise :class:`~redetail.errors.SettingsError` where not even frames can be read and written."""
+        """Raise :class:`~redetail.errors.SettingsError` if not even frames can be read and written."""
         needed = self.used + self.writing * _pixels(self.frame)
         if needed > self.limit:
             raise SettingsError(
@@ -69,7 +69,7 @@ class MemoryBudget:
     def fitted(self, crops: Sequence[CropPlan], budgets: Budgets, size_multiple: int) -> Budgets:
         """The engine's budgets, with stretches as short as this memory asks for.
 
-        Raises :class:`~redetail.errors.SettingsError` where the shortest stretch of a crop does not fit, with what
+        Raises :class:`~redetail.errors.SettingsError` if the shortest stretch of a crop does not fit, with what
         would.
         """
         pixels = budgets.stretch_pixels

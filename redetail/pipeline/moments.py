@@ -31,7 +31,7 @@ class Moment:
 
 def choose_moments(plan: Plan, count: int) -> tuple[Moment, ...]:
     """Up to ``count`` different moments: the largest, fastest and smallest subject and the middle of the clip, then
-    subjects not seen yet, then moments spread over the clip. None where there is no subject."""
+    subjects not seen yet, then moments spread over the clip. None if there is no subject."""
     chosen: dict[tuple[int, int], list[str]] = {}
     for why, (region, frame) in _candidates(plan, chosen):
         if (region, frame) not in chosen and len(chosen) == count:

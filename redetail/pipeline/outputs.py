@@ -35,8 +35,8 @@ class Outputs:
 
     ``read``: files that the run reads in addition to its source; ``size``: of the frames that will be written (None:
     the source's); ``span``: the part that will be written; ``layout``: of the comparison, one of
-    :data:`redetail.evaluate.layouts.LAYOUTS`. Raises :class:`~redetail.errors.OutputError` where one could not be
-    written, :class:`~redetail.errors.SettingsError` where two have the same name.
+    :data:`redetail.evaluate.layouts.LAYOUTS`. Raises :class:`~redetail.errors.OutputError` if one could not be
+    written, :class:`~redetail.errors.SettingsError` if two have the same name.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Outputs:
 
     @contextmanager
     def opened(self, plan: Plan, whole: bool, *, strict: bool = False) -> Iterator[Writer | None]:
-        """The function that takes pasted frames, None where no output needs them; files get their names when the
+        """The function that takes pasted frames, None if no output needs them; files get their names when the
         context ends without an error.
 
         ``strict``: streams that turn out to be damaged when they are copied are an
@@ -170,7 +170,7 @@ def _both_into(sink: FrameSink, layout: Layout) -> Writer:
 
 
 def _check_single(path: Path, source: FrameSource, span: Span) -> int | None:
-    """Raise :class:`~redetail.errors.OutputError` where one picture would have to hold several frames.
+    """Raise :class:`~redetail.errors.OutputError` if one picture would have to hold several frames.
 
     Containers only estimate how many they have, so two are read. Returns how many frames the output will have, where
     that is known.
@@ -193,8 +193,8 @@ def is_page(report: Path) -> bool:
 def check_names(written: Iterable[Path | None], read: Iterable[Path]) -> None:
     """Nothing is written twice, or over a file that the run reads, whatever may be replaced otherwise.
 
-    Raises :class:`~redetail.errors.SettingsError` where two have the same name, and
-    :class:`~redetail.errors.OutputError` where an output is an input.
+    Raises :class:`~redetail.errors.SettingsError` if two have the same name, and
+    :class:`~redetail.errors.OutputError` if an output is an input.
     """
     inputs = [expanded(path) for path in read]
     seen: set[str] = set()

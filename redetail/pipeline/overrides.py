@@ -50,7 +50,7 @@ def region_settings(
     """The regions of all subjects but those that are skipped or ``left_out`` (numbers), with their own settings.
 
     Of several entries for a subject, later ones win; a person who is not seen changes nothing. Raises
-    :class:`~redetail.errors.UnknownNameError` where the track of an entry is not among those found.
+    :class:`~redetail.errors.UnknownNameError` if the track of an entry is not among those found.
     """
     _check_tracks(found, subjects)
     pictures = [path for subject in subjects for path in subject.files]

@@ -29,7 +29,7 @@ _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
 def pictures_for(path: Path | None, plan: Plan, size: Size) -> Snapshots | None:
-    """What takes the pictures for a report of that name from frames of ``size``; None where it has none."""
+    """What takes the pictures for a report of that name from frames of ``size``; None if it has none."""
     return Snapshots(plan, size) if path is not None and is_page(path) else None
 
 

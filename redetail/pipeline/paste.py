@@ -92,7 +92,7 @@ def _outside(layers: Sequence[Layer], size: Size) -> NDArray[np.float32]:
 
 
 def enlarged(frame: Frame, size: Size) -> Frame:
-    """The frame at another size and its own depth, with Lanczos's filter; the frame itself where it has that size."""
+    """The frame at another size and its own depth, with a Lanczos filter; the frame itself where it has that size."""
     height, width = frame.pixels.shape[:2]
     if (height, width) == size.shape:
         return frame

@@ -18,7 +18,7 @@ from redetail.selection.filter_base import LeftOut
 from redetail.settings import Settings
 
 VERSION = 1
-"""Of the document's layout; raised when a reader of the older one would misread the new one."""
+"""Version of the document's layout; it goes up when a reader of the old layout would misread the new one."""
 
 Document = Mapping[str, Any]
 

@@ -33,8 +33,8 @@ _ACROSS = 4
 def preview_sheet(preview: Preview, *, nearest: bool = False) -> Picture:
     """A row for each moment, a column for the source and each variant.
 
-    Pictures are enlarged with Lanczos's filter; ``nearest``: pixel by pixel. Raises
-    :class:`~redetail.errors.InputError` where there is no moment.
+    Pictures are enlarged with a Lanczos filter; ``nearest``: pixel by pixel. Raises
+    :class:`~redetail.errors.InputError` if there is no moment.
     """
     side = _tile(preview)
     rows = [[_tiled(one, side, nearest) for one in (still.source, *still.results)] for still in preview.stills]
@@ -89,7 +89,7 @@ def _grid(preview: Preview, index: int) -> Picture:
 def preview_files(output: Path, loop: Path | None = None) -> tuple[Path, Path]:
     """Where sheet and loop go: into a folder, or to a PNG and next to it.
 
-    Raises :class:`~redetail.errors.OutputError` where ``output`` is neither.
+    Raises :class:`~redetail.errors.OutputError` if ``output`` is neither.
     """
     suffix = output.suffix.lower()
     if suffix == ".png":
@@ -102,7 +102,7 @@ def preview_files(output: Path, loop: Path | None = None) -> tuple[Path, Path]:
 
 
 def check_preview(sheet: Path, loop: Path, source: VideoInfo) -> None:
-    """Raise :class:`~redetail.errors.OutputError` where one of the files could not be written."""
+    """Raise :class:`~redetail.errors.OutputError` if one of the files could not be written."""
     if not os.path.exists(sheet.parent):
         check_target(sheet.parent, source.path, folder=True)
     else:

@@ -20,7 +20,7 @@ ONE_LEVEL = 1.0
 
 
 def remarks_of(crop: CropPlan, measured: RegionMeasures) -> tuple[str, ...]:
-    """Short phrases, gains first; none where there is nothing to say."""
+    """Short phrases, gains first; none if there is nothing to say."""
     return (*_gain(measured), *_doubts(crop, measured))
 
 

@@ -91,7 +91,7 @@ class Run:
     ) -> Plan:
         """Pass 1: find the subjects, leave some out, and decide how each of the others is cropped and scaled.
 
-        ``size``: of the output (None: the source's). Raises :class:`~redetail.errors.SettingsError` where the run does
+        ``size``: of the output (None: the source's). Raises :class:`~redetail.errors.SettingsError` if the run does
         not fit into its memory.
         """
         self._memory(size).check_frames()
@@ -243,7 +243,7 @@ class Run:
         return tuple(crop_plan(one.region, one.settings, multiple, one.track, budgets) for one in detailed)
 
     def _background(self, frames: range, size: Size | None, budgets: Budgets) -> tuple[CropPlan, ...]:
-        """The tiles of an output of that size; none where the engine does not enlarge it."""
+        """The tiles of an output of that size; none if the engine does not enlarge it."""
         if not self.background or size is None or not frames:
             return ()
         multiple = self.engine.capabilities.size_multiple
@@ -293,7 +293,7 @@ class Run:
             yield task
 
     def _saved(self, plan: Plan) -> list[HintNames] | None:
-        """What pictures of hints are called, files first; None where none are saved."""
+        """What pictures of hints are called, files first; None if none are saved."""
         if self._folder is None:
             return None
         return hint_names_of(plan.all_crops, (*self._hints, *self.engine.capabilities.hints))

@@ -18,7 +18,7 @@ WEIGHTS = (1.0, 4.0, 6.0, 4.0, 1.0)
 
 
 class PackedShapes:
-    """Shapes (GRID, GRID) 0..1 of consecutive frames, compressed; None where none was seen."""
+    """Shapes (GRID, GRID) 0..1 of consecutive frames, compressed; None if none was seen."""
 
     def __init__(self, seen: Sequence[bytes | None] = ()) -> None:
         self._seen = list(seen)

@@ -18,7 +18,7 @@ from redetail.region import Box, Size
 MOST_REGIONS = 10
 THUMBNAILS = 8
 _AROUND = 1.6  # side of a picture in sides of the subject's box
-_THUMBNAIL, _MOMENT, _LARGE = 96, 224, 480  # pixels a side
+_THUMBNAIL, _MOMENT, _LARGE = 96, 224, 480  # pixels per side
 _QUALITY = 88  # of JPEG
 
 # How much a frame deserves a look, above 0; the worst of each kind is kept.

@@ -21,7 +21,7 @@ class PassTime:
         return self.frames / self.seconds if self.seconds else 0.0
 
     def to_document(self) -> dict[str, float]:
-        """As docs/report.md describes it."""
+        """The document that docs/report.md describes."""
         return {"seconds": round(self.seconds, 3), "frames_per_second": round(self.frames_per_second, 2)}
 
 

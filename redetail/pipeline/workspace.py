@@ -120,7 +120,7 @@ class Workspace:
         return self.folder / "hints"
 
     def check_room(self, tasks: Sequence[Task], in_flight: int = 1) -> None:
-        """Raise :class:`~redetail.errors.OutputError` where the tasks that are left, ``in_flight`` at once, do not fit
+        """Raise :class:`~redetail.errors.OutputError` if the tasks that are left, ``in_flight`` at once, do not fit
         on the disk or into the limit."""
         needed, free = estimated_bytes(tasks, in_flight), shutil.disk_usage(self.folder).free
         left = free if self._limit is None else min(free, self._limit - self._used)
@@ -146,7 +146,7 @@ class Workspace:
 
     def start(self, task: Task) -> None:
         """Make room for a task and create the stores of its source crops; raises
-        :class:`~redetail.errors.OutputError` where the limit is reached."""
+        :class:`~redetail.errors.OutputError` if the limit is reached."""
         needed = task.source_bytes + task.result.most_bytes
         if self._limit is not None and self._used + needed > self._limit:
             raise OutputError(
@@ -181,7 +181,7 @@ def estimated_bytes(tasks: Iterable[Task], in_flight: int = 1) -> int:
 
 
 def last_that_fits(tasks: Iterable[Task], space: int, in_flight: int = 1) -> int | None:
-    """The frame before which the clip can end to need no more than ``space`` bytes; None where no task fits."""
+    """The frame before which the clip can end to need no more than ``space`` bytes; None if no task fits."""
     tasks = sorted(tasks, key=lambda task: task.stop)
     low, high = 0, len(tasks)
     while low < high:
@@ -217,7 +217,7 @@ def _masks(folder: Path) -> dict[str, bytes]:
 
 
 def usable_temp() -> Path:
-    """The folder of temporary files; OutputError where the one that was named cannot be used.
+    """The folder of temporary files; OutputError if the one that was named cannot be used.
 
     Python would silently take another one, which may be a small disk.
     """

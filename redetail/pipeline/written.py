@@ -39,7 +39,7 @@ class WrittenChange:
     largest: float
 
     def to_document(self) -> dict[str, float]:
-        """As docs/report.md describes it."""
+        """The document that docs/report.md describes."""
         return {"frames": self.frames, "mean": round(self.mean, 4), "largest": round(self.largest, 4)}
 
 
@@ -71,7 +71,7 @@ class WrittenCheck:
         self._samples[index] = _Sample(places, frame.source.pixels.reshape(-1, 3)[places])
 
     def of(self, path: Path) -> WrittenChange | None:
-        """Decode those frames of the output; None where there is nothing to compare."""
+        """Decode those frames of the output; None if there is nothing to compare."""
         try:
             found = self._differences(path)
         except RedetailError:  # a kind of file that can be written but not read again

@@ -21,7 +21,7 @@ from redetail.tracking.tracker import SURE, UNSURE
 from redetail.video.base import Frame
 
 FADE = 5
-"""Frames over which a subject fades in or out in the middle of a shot: a fifth of a second at 24 frames a second."""
+"""Frames over which a subject fades in or out in the middle of a shot: a fifth of a second at 24 frames per second."""
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ class FileSource:
     def _packets(
         self, container: InputContainer, stream: VideoStream, tally: Tally
     ) -> Iterator[Packet[VideoStream] | None]:
-        """Packets of the picture; None where the container ends early and the decoder must be flushed."""
+        """Packets of the picture; None if the container ends early and the decoder must be flushed."""
         try:
             for packet in container.demux(stream, *container.streams.audio):
                 if packet.stream.index != stream.index:

@@ -118,7 +118,7 @@ def check_size(width: int, height: int, path: Path) -> None:
 
 
 def probe(path: Path) -> Probed:
-    """Open a file and decode its first frame; raises :class:`~redetail.errors.InputError` where that fails."""
+    """Open a file and decode its first frame; raises :class:`~redetail.errors.InputError` if that fails."""
     with opened(path) as container:
         stream = picture_stream(container, path)
         frame = decode_first(container, stream, path)
@@ -196,7 +196,7 @@ def _info(
 
 
 def _rate(stream: VideoStream) -> Fraction:
-    """Average frames a second; nonsense from a container (nothing, or the tick of its clock) is ignored."""
+    """Average frames per second; nonsense from a container (nothing, or the tick of its clock) is ignored."""
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
         if rate and 0 < rate <= _SILLY_RATE:
             return Fraction(rate)

@@ -75,7 +75,7 @@ class VaeCodec:
         """What the VAE makes of a batch; where half precision overflows, in float32.
 
         Its weights are put back afterwards, so that a batch gives the same whichever came before it. Raises
-        :class:`~redetail.errors.ModelError` where float32 overflows too.
+        :class:`~redetail.errors.ModelError` if float32 overflows too.
         """
         result, dtype = compute(batch), self._vae.dtype
         if all_finite(result):
