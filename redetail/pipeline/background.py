@@ -1,7 +1,7 @@
-"""What lies outside all subjects, enlarged by the engine: tiles that overlap and together cover every frame.
+"""The background, enlarged by the engine: overlapping tiles that together cover every frame.
 
-A tile is a region whose window stays where it is and whose box is all of it, so it is cropped, detailed and stored as
-a subject is. Only how tiles come back differs: neighbours fade into one another, and their weights add up to one.
+A tile is a region whose window never moves and whose box fills the window, so it is cropped, detailed and stored like a
+subject. Only pasting differs: neighbouring tiles fade into one another, and their weights add up to one.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from redetail.settings import Settings
 from redetail.video.base import Frame
 
 SIDE = 512
-"""Pixels of a tile's longer side as the engine gets it, at most: what it takes of memory does not grow with frames."""
+"""The most pixels on a tile's longer side, as the engine gets it, so that memory does not grow with the frame size."""
 OVERLAP = 64
-"""Pixels that neighbouring tiles share, at least, as the engine gets them."""
+"""The fewest pixels that neighbouring tiles share, as the engine gets them."""
 
 Span = tuple[int, int]
 
@@ -38,7 +38,7 @@ def background_crops(
 ) -> tuple[CropPlan, ...]:
     """Tiles over ``frames`` of a clip of ``size`` for an output of size ``output``.
 
-    They are processed at the output's scale, unless ``max_upscale`` says less.
+    They are processed at the output's scale, unless ``max_upscale`` is smaller.
     """
     scale = max(ratios(size, output))
     scale = min(scale, settings.max_upscale or scale)
@@ -61,8 +61,8 @@ def background_crops(
 
 
 def spans(length: int, side: int, overlap: int) -> list[Span]:
-    """Start and stop of as few pieces of at most ``side`` pixels as cover ``length`` and share ``overlap`` with the
-    next, all equally long."""
+    """Start and stop of pieces that cover ``length``: as few as possible, all equally long, with at most ``side``
+    pixels each, of which at least ``overlap`` are shared with the next."""
     if length <= side:
         return [(0, length)]
     count = math.ceil((length - overlap) / (side - overlap))
@@ -72,10 +72,11 @@ def spans(length: int, side: int, overlap: int) -> list[Span]:
 
 
 def weights(pieces: Sequence[Span], pixels: int) -> NDArray[np.float32]:
-    """How much each piece counts in every pixel of an axis that is enlarged to ``pixels``: (pieces, pixels), 1 in all.
+    """The weight of each piece in every pixel of an axis that is enlarged to ``pixels``: (pieces, pixels); they sum to
+    1.
 
-    A piece fades into the next over the middle half of what they share, away from the edges, which an engine sees less
-    around.
+    A piece fades into the next over the middle half of their overlap, away from the edges, where the engine sees less
+    of the surroundings.
     """
     places = (np.arange(pixels) + 0.5) * (pieces[-1][1] / pixels)
     counted = np.ones((len(pieces), pixels))
@@ -88,7 +89,8 @@ def weights(pieces: Sequence[Span], pixels: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Background:
-    """Detailed tiles, ``crops`` of each of the ``regions``, for frames of ``size`` that are enlarged to ``output``."""
+    """Detailed tiles for frames of ``size`` that are enlarged to ``output``; ``crops`` belong to ``regions``, one by
+    one."""
 
     regions: Sequence[Region]
     crops: Sequence[Crops]
@@ -96,7 +98,7 @@ class Background:
     output: Size
 
     def change(self, frame: Frame) -> Pixels:
-        """What the tiles change of a frame that is enlarged to the output's size, (H, W, 3) of either sign."""
+        """What the tiles change in a frame that is enlarged to the output's size: (H, W, 3), positive or negative."""
         output = self.output
         scale, changed = ratios(self.size, output), np.zeros((*output.shape, 3), np.float32)
         across, down = self._weights
@@ -112,7 +114,7 @@ class Background:
 
     @cached_property
     def _weights(self) -> list[dict[tuple[float, float], NDArray[np.float32]]]:
-        """The weights of every column and of every row of tiles, by where it lies."""
+        """The weights of every column and every row of tiles, by its position."""
         both = []
         for axis, pixels in enumerate((self.output.width, self.output.height)):
             pieces = sorted({tuple(region.boxes[0, axis::2].tolist()) for region in self.regions})

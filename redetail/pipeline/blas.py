@@ -1,7 +1,7 @@
-"""BLAS held to one thread while passes run, in any number of runs of one process.
+"""Limits BLAS to one thread while passes run, for any number of runs in one process.
 
-Matrix products of the passes are small. On a busy machine a BLAS that splits them over threads waits for the slowest
-one (measured: 60 times slower beside one other busy process); torch keeps its own threads.
+The passes have only small matrix products. On a busy machine, a BLAS that splits them over threads waits for the
+slowest thread (measured: 60 times slower next to one other busy process). Torch keeps its own threads.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 
 
 class SharedLimit:
-    """The number of threads belongs to the process: the first pass that runs sets it, the last one gives it back.
+    """The limit that all passes of the process share: the first pass to start sets it, the last pass to end lifts it.
 
-    If each pass restored what it found, two runs that overlap would leave the other's limit behind.
+    If each pass restored the number of threads that it found, two overlapping runs could leave the limit behind.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
-"""Crops that are kept, on disk or in memory.
+"""Stores crops on disk or in memory.
 
-Two bytes a value: rounding to 1/65535 is 128 times finer than an 8-bit frame can show.
+Each value takes two bytes: rounding to 1/65535 is 128 times finer than an 8-bit frame can show.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHECKSUM_BYTES = 4
 
 
 class StoredCrops(ABC):
-    """(F, h, w, 3) crops of 16 bits per value, read and written by frame ranges as float32 0..1."""
+    """Crops (F, h, w, 3) with 16 bits per value, read and written by ranges of frames as float32 0..1."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
@@ -48,7 +48,7 @@ class StoredCrops(ABC):
         self._keep(start, resample.from_float(crops, np.uint16))
 
     def release(self) -> None:
-        """Let go of what reading holds in memory; the next read takes it up again."""
+        """Free what reading holds in memory; the next read loads it again."""
         return
 
     @abstractmethod
@@ -59,7 +59,7 @@ class StoredCrops(ABC):
 
 
 class HeldCrops(StoredCrops):
-    """Crops in memory, zeros until they are written: half of what float32 takes."""
+    """Crops in memory, in half the space of float32; zeros until they are written."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
@@ -82,7 +82,7 @@ class CropStore(StoredCrops):
 
     @property
     def bytes(self) -> int:
-        """Its size on disk."""
+        """The file's size on disk."""
         return stored_bytes(self.shape)
 
     def create(self) -> None:
@@ -102,17 +102,17 @@ class CropStore(StoredCrops):
             file.write(levels.tobytes())
 
     def drop(self) -> None:
-        """Give its space back."""
+        """Remove the file."""
         self.path.unlink(missing_ok=True)
 
 
 def stored_bytes(shape: Shape) -> int:
-    """What crops of that shape take on disk."""
+    """The bytes that crops of this shape take on disk."""
     return 2 * shape[0] * shape[1] * shape[2] * shape[3]
 
 
 def checksum_of(path: Path, size: int | None = None) -> int:
-    """CRC-32 of the first ``size`` bytes (None: of all)."""
+    """CRC-32 of the first ``size`` bytes (None: of all bytes)."""
     checksum, left = 0, path.stat().st_size if size is None else size
     with path.open("rb") as file:
         while left and (block := file.read(min(left, _BLOCK))):
@@ -122,7 +122,7 @@ def checksum_of(path: Path, size: int | None = None) -> int:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the system refuses into :class:`~redetail.errors.OutputError`."""
+    """Turn the system's errors into :class:`~redetail.errors.OutputError`."""
     try:
         yield
     except OSError as error:

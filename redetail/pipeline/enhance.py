@@ -15,7 +15,7 @@ from redetail.progress import CancelToken, Progress, ProgressCallback
 def enhance(
     fed: Iterable[Task], executor: Executor, workspace: Workspace, tally: Tally, cancel: CancelToken | None = None
 ) -> None:
-    """Run tasks as they are ``fed``, and drop the source crops of each once it is done."""
+    """Run tasks as they are ``fed``, and remove the source crops of each task once it is done."""
     running: dict[tuple[int, int], Task] = {}
 
     def noted() -> Iterator[Task]:
@@ -39,7 +39,7 @@ def joined(plan: Plan, tasks: Iterable[Task]) -> list[JoinedCrops]:
 
 
 class Tally:
-    """Progress of many tasks as frames of one pass, whichever of them run at a time."""
+    """Progress of many tasks as frames of one pass, no matter which of them run at the same time."""
 
     def __init__(self, progress: ProgressCallback, tasks: Iterable[Task]) -> None:
         self._progress, self._total = progress, sum(task.stretch.added for task in tasks)
@@ -47,7 +47,7 @@ class Tally:
         self._reported = -1.0
 
     def __call__(self, task: Task, share: float) -> None:
-        """A running task is done to that share, 0..1."""
+        """Record the share of a running task that is done, 0..1."""
         self._done[task.key] = task.stretch.added * share
         done = sum(self._done.values())
         if done > self._reported:
@@ -55,5 +55,5 @@ class Tally:
             self._progress(Progress("detail", done, self._total))
 
     def finish(self, task: Task) -> None:
-        """A task is done."""
+        """Record that a task is done."""
         self(task, 1.0)

@@ -1,4 +1,4 @@
-"""Executors decide where tasks run; nothing else knows."""
+"""Executors decide where tasks run; no other part of redetail knows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redetail.pipeline.tasks import Outcome, Task
 from redetail.progress import CancelToken
 
 Report = Callable[[Task, float], None]
-"""Takes how much of a running task is done, 0..1."""
+"""Called with a running task and the share of it that is done, 0..1."""
 
 
 class Executor(Protocol):
@@ -20,22 +20,22 @@ class Executor(Protocol):
 
     @property
     def in_flight(self) -> int:
-        """How many tasks it holds at most at a time."""
+        """The most tasks that it holds at a time."""
         ...
 
     def run(self, tasks: Iterable[Task], report: Report, cancel: CancelToken | None = None) -> Iterator[Outcome]:
         """Run every task and yield its outcome, in the order in which they finish.
 
-        ``tasks`` produces a task when it is asked for the next one, and a task's source crops stay on disk until its
-        outcome was yielded. So an executor asks for one only when it can start it soon, and holds at most
-        ``in_flight``. What a task raises is raised here; tasks that finished before keep their results.
+        ``tasks`` prepares a task when it is asked for the next one, and a task's source crops stay on disk until its
+        outcome has been yielded. So an executor asks for a task only when it can start it soon, and holds at most
+        ``in_flight`` tasks. An error in a task is raised here; tasks that finished before it keep their results.
         """
         ...
 
 
 @dataclass(frozen=True)
 class SerialExecutor:
-    """One task after the other, in this process."""
+    """Runs one task after another, in this process."""
 
     engine: Engine
     in_flight: int = field(default=1, init=False)

@@ -1,4 +1,4 @@
-"""Feeding tasks: one pass over the clip writes source crops, and a task can run once its last frame was read."""
+"""Feeds tasks: one pass over the clip writes source crops, and a task can run once its last frame is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def feed(
 ) -> Iterator[Task]:
     """Yield every task, in order of time, when its source crops and those of its ``hints`` are in the workspace.
 
-    Reads no further than the task asks for, so source crops of later stretches take no space yet. Raises
+    The clip is read no further than the next task needs, so source crops of later stretches take no space yet. Raises
     :class:`~redetail.errors.InputError` if ``frames`` end before the tasks do.
     """
     waiting, opened = deque(sorted(tasks, key=lambda task: task.start)), list[Task]()
@@ -43,7 +43,7 @@ def feed(
 
 
 def _write_crops(tasks: Iterable[Task], frame: Frame) -> None:
-    crops = {}  # of each region: stretches share frames
+    crops = {}  # by region, since stretches share frames
     for task in tasks:
         if task.region not in crops:
             window = task.crop.region.window(frame.index - task.start)

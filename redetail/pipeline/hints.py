@@ -1,4 +1,4 @@
-"""Hints for ControlNets in the pipeline: from videos and folders of whole-frame hints, and saved for a look."""
+"""Hints for ControlNets in the pipeline: read from videos and folders of whole-frame hints, and saved as pictures."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from redetail.video.target import Target, check_target
 
 Key = TypeVar("Key")
 _LOG = logging.getLogger(__name__)
-# Whole-frame hints may be smaller or larger than the frames; so much another shape is not rounding any more.
+# Whole-frame hints may be smaller or larger than the frames; a larger difference in shape is more than rounding.
 _SHAPE = 0.01
 
 
 def open_hints(names: Iterable[str], info: VideoInfo, *, strict: bool = False) -> dict[str, FrameSource]:
     """The videos and folders among the ``names`` of hints, for a clip with this ``info``; ``strict`` refuses damage.
 
-    A name that can be computed from the crops stays out. Raises :class:`~redetail.errors.InputError` for what is
-    neither a computed hint nor a file, and for pictures of another shape than the clip's.
+    Names of hints that are computed from the crops are skipped. Raises :class:`~redetail.errors.InputError` for a name
+    that is neither a computed hint nor a file, and for pictures whose shape differs from the clip's.
     """
     computed = [name for name in dict.fromkeys(names) if name in hint_names()]
     for name in computed:
@@ -68,9 +68,9 @@ def _opened(name: str, info: VideoInfo, strict: bool) -> FrameSource:
 
 
 class HintFrames:
-    """Whole-frame hints in a file, read along with the frames of the clip: those from ``first`` up to ``last``.
+    """Whole-frame hints from a file, read along with frames ``first`` to ``last`` of the clip.
 
-    Raises :class:`~redetail.errors.InputError` at once if there are fewer hints than frames to be detailed.
+    Raises :class:`~redetail.errors.InputError` immediately if there are fewer hints than frames to be detailed.
     """
 
     def __init__(self, name: str, source: FrameSource, whole: Size, first: int, last: int) -> None:
@@ -82,8 +82,8 @@ class HintFrames:
         self._frame = next(self._frames)
 
     def crop(self, index: int, window: Box, working: Size) -> Pixels:
-        """What the window of a frame shows of the frame's hint, (h, w, 3) 0..1: cropped and scaled as the frame is,
-        whatever the hints' own size. Frames are asked for in order."""
+        """The part of a frame's hint that lies in the window, (h, w, 3) 0..1: cropped and scaled like the frame,
+        whatever the hints' own size. Frames must be requested in order."""
         while self._frame.index < index:
             following = next(self._frames, None)
             if following is None:
@@ -99,16 +99,16 @@ class HintFrames:
 
 
 HintNames = Mapping[str, str]
-"""What the pictures of each hint of a region are called, without the number of the frame."""
+"""The names of the pictures of each hint of a region, without the frame number."""
 
 
 def computed_hints(names: Iterable[str], crops: CropSource) -> dict[str, CropSource]:
-    """Hints of padded crops by name, computed as the engine would."""
+    """Hints for padded crops by name, computed as the engine would compute them."""
     return {name: CropSource.of(make_hint(name, crops.all())) for name in names}
 
 
 def save_hints(folder: Path, stem: str, hints: Pixels, first: int) -> None:
-    """Write hints (n, h, w, 3) 0..1 as pictures for the frames ``first`` ... of the clip."""
+    """Write hints (n, h, w, 3) 0..1 as pictures, for frames of the clip from ``first`` on."""
     with requires("av"):
         from redetail.video.folder_sink import png
 
@@ -123,7 +123,7 @@ def save_hints(folder: Path, stem: str, hints: Pixels, first: int) -> None:
 class HintFolder:
     """A folder of PNG images of what the ControlNets were shown: ``face_1-canny-000001.png`` for the first frame.
 
-    Raises :class:`~redetail.errors.OutputError` at once if the folder cannot be written, or holds something already.
+    Raises :class:`~redetail.errors.OutputError` immediately if the folder cannot be written or is not empty.
     """
 
     def __init__(self, path: Path) -> None:
@@ -131,7 +131,7 @@ class HintFolder:
         self._target = Target(path, folder=True)
 
     def fill(self, pictures: Path) -> None:
-        """Copy the pictures in a folder; the wanted folder appears once all are there."""
+        """Copy the pictures from a folder; the requested folder appears once all of them are copied."""
         try:
             self._target.create()
             for picture in sorted(pictures.iterdir()):
@@ -141,13 +141,13 @@ class HintFolder:
                     raise cannot_write(self._target.path, error) from error
             self._target.commit()
         finally:
-            self._target.discard()  # nothing is left of it after a commit
+            self._target.discard()  # does nothing after a commit
 
 
 def hint_names_of(crops: Iterable[CropPlan], hints: Iterable[str]) -> list[HintNames]:
-    """What the pictures of every region's hints are called.
+    """The names of the pictures of every region's hints.
 
-    Subjects that are called alike, and hints whose files are, get a number, as in ``box_2-canny-000001.png``.
+    Subjects with the same name, and hints whose files have the same name, get a number: ``box_2-canny-000001.png``.
     """
     subjects: dict[int, str] = {}
     stems: dict[str, str] = {}
@@ -157,7 +157,7 @@ def hint_names_of(crops: Iterable[CropPlan], hints: Iterable[str]) -> list[HintN
 
 
 def _unlike(names: dict[Key, str], key: Key, text: str) -> str:
-    """What ``key`` is called in names of files: ``text``, or with a number where another key is called that."""
+    """The name of ``key`` in file names: ``text``, or ``text`` with a number if another key already has that name."""
     if key not in names:
         plain = _plain(text)
         numbered = (plain if number == 1 else f"{plain}_{number}" for number in count(1))
@@ -166,5 +166,5 @@ def _unlike(names: dict[Key, str], key: Key, text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Letters, digits, dots and dashes: a name for every file system."""
+    """A name of letters, digits, dots and dashes, which every file system accepts."""
     return re.sub(r"[^\w.-]+", "_", text)

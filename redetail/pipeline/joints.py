@@ -1,4 +1,4 @@
-"""Joints: where stretches of a region share frames, each fades into the next when their results are read."""
+"""Joints: stretches of a region share frames, over which each fades into the next when their results are read."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from redetail.pipeline.stretches import Stretch
 
 
 class JoinedCrops:
-    """The enhanced crops of one region, (F, h, w, 3) float32 0..1: ``results`` hold each of its stretches alone.
+    """The enhanced crops of one region, (F, h, w, 3) float32 0..1; ``results`` are those of its stretches.
 
-    Results are stored unblended, so stretches may be enhanced in any order; a frame needs only those that hold it. The
-    others are released, so that reading a long region in order holds two results at most.
+    Results are stored unblended, so stretches can be enhanced in any order. A frame needs only the stretches that
+    contain it; the others are released, so that reading a long region in order holds at most two results.
     """
 
     def __init__(self, stretches: Sequence[Stretch], results: Sequence[StoredCrops]) -> None:

@@ -1,4 +1,4 @@
-"""What a workspace is for: the plan, and what it must be continued with."""
+"""What a workspace is for: the plan, and everything that must be the same when a run continues."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from redetail.pipeline.plan_document import plan_from_document, plan_to_document
 from redetail.video import VideoInfo
 
 VERSION = 1
-"""Of the layout of workspaces; raised when a reader of the older one would misread the new one."""
+"""Version of the layout of workspaces; it goes up when a reader of the old layout would misread the new one."""
 
 _FORMAT = "redetail workspace"
-_ENDS = 2**20  # bytes at each end of a source that its fingerprint holds
+_ENDS = 2**20  # bytes at each end of a source that its fingerprint covers
 _COMPUTES = ("dtype", "vae_dtype", "text_dtype", "vae_tile", "window")
-"""What of an engine's placement a viewer could see; the rest, such as the card's number, changes rounding at most."""
+"""The parts of an engine's placement that can visibly change results; others, such as the GPU's number, only affect
+rounding."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class Manifest:
     """What the tasks of a workspace belong to.
 
     ``source`` is the fingerprint of the clip (None: not known), ``engine`` the identity of the engine, ``job`` the
-    job's document, if there is one, ``files`` fingerprints of what else it reads, by name. All are values for JSON.
-    ``version`` is that of redetail; ``limit`` are the bytes that the workspace may take (None: what the disk has),
-    chosen when it was made, and no condition of going on.
+    job's document, if there is one, and ``files`` the fingerprints of the other files that the job reads, by name. All
+    are values for JSON. ``version`` is redetail's version. ``limit`` is the most bytes that the workspace may take
+    (None: what the disk has); it is set when the workspace is made, and a run that continues may have another one.
     """
 
     plan: Plan
@@ -79,8 +80,8 @@ class Manifest:
             raise InputError(f"The manifest of the workspace {folder} is damaged ({error}); delete it.") from error
 
     def check(self, asked: Manifest, folder: Path) -> None:
-        """Raise :class:`~redetail.errors.InputError` unless ``asked`` continues the same work: version, source, files,
-        engine, job and plan."""
+        """Raise :class:`~redetail.errors.InputError` unless ``asked`` has the same version, source, files, engine, job
+        and plan."""
         self.check_values(
             folder,
             version=asked.version,
@@ -93,9 +94,9 @@ class Manifest:
             raise _other("plan", folder)
 
     def check_values(self, folder: Path, **asked: Any) -> None:
-        """The same for single fields, before the rest of a manifest is known."""
+        """Like :meth:`check` for single fields, before the rest of a manifest is known."""
         for name, value in asked.items():
-            # As JSON: what was read has lists where what is asked may have tuples.
+            # Compared as JSON, since lists that were read from a file can be tuples in ``asked``.
             if json.dumps(getattr(self, name), sort_keys=True) != json.dumps(value, sort_keys=True):
                 raise _other("version of redetail" if name == "version" else name, folder)
 
@@ -109,12 +110,12 @@ def _other(name: str, folder: Path) -> InputError:
 
 
 def source_fingerprint(info: VideoInfo) -> dict[str, Any] | None:
-    """What tells one source from another without reading all of it; None for frames in memory."""
+    """Values that distinguish sources without reading them completely; None for frames in memory."""
     return None if info.path is None else fingerprint(info.path)
 
 
 def file_fingerprints(files: Iterable[Path]) -> dict[str, Any]:
-    """Fingerprints by name; what cannot be read, such as a name on the hub, is identified by its name alone."""
+    """Fingerprints by name; anything that cannot be read, such as a name on the hub, is identified only by its name."""
     return {str(path): _fingerprint_or_none(path) for path in files}
 
 
@@ -122,13 +123,13 @@ def _fingerprint_or_none(path: Path) -> dict[str, Any] | None:
     try:
         return (
             fingerprint(path) if os.path.isfile(path) or os.path.isdir(path) else None
-        )  # a pipe would wait for its writer
-    except OSError:  # whoever reads it says what is wrong
+        )  # reading a pipe would wait for its writer
+    except OSError:  # the code that reads the file will report the error
         return None
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """A file's size, time of change and digest of both its ends; for a folder the digest of its files' names, sizes and
+    """A file's size, modification time and digest of both ends; for a folder, the digest of its files' names, sizes and
     times."""
     if os.path.isdir(path):
         return {"folder": _folder_digest(path)}
@@ -141,10 +142,10 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 
 def engine_identity(capabilities: Capabilities) -> dict[str, Any]:
-    """What of an engine decides its results, as far as it says.
+    """Everything about an engine that affects its results, as far as the engine states it.
 
-    Attention, offloading, batches and the number of a card are left out: they may depend on the memory of the moment,
-    and a run that continues with others gives the same pictures.
+    Attention, offloading, batches and the GPU's number are left out: they can depend on the memory that is free at the
+    moment, and a run that continues with other values gives the same pictures.
     """
     placement = capabilities.placement
     return {
@@ -158,6 +159,6 @@ def engine_identity(capabilities: Capabilities) -> dict[str, Any]:
 def _folder_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        status = path.stat() if os.path.exists(path) else path.lstat()  # a link may lead nowhere
+        status = path.stat() if os.path.exists(path) else path.lstat()  # a link can be broken
         digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

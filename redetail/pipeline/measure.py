@@ -1,4 +1,5 @@
-"""What the write pass measures while frames go by: consistency of every subject, and that nothing else changed."""
+"""What the write pass measures while frames pass through it: the consistency of every subject, and that nothing else
+changed."""
 
 from __future__ import annotations
 
@@ -17,16 +18,16 @@ from redetail.pipeline.written import WrittenChange, WrittenCheck
 from redetail.region import Box, Region, Size
 
 _FLOW_SIDE = 384
-"""Pixels a side of the pictures whose motion is measured in every run; ``redetail evaluate`` takes all of them."""
+"""Side in pixels of the pictures on which every run measures motion; ``redetail evaluate`` measures at full size."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameMeasures:
     """One subject in one frame, in 8-bit levels.
 
-    ``region``: its place in the plan; ``change``: mean absolute difference between result and source under the mask;
-    ``flicker_source`` and ``flicker_output``: mean difference from the frame before, moved along the optical flow. None
-    if there was nothing to measure.
+    ``region``: the region's position in the plan; ``change``: mean absolute difference between result and source under
+    the mask; ``flicker_source`` and ``flicker_output``: mean difference from the previous frame, moved along the
+    optical flow. None if there was nothing to measure.
     """
 
     region: int
@@ -38,8 +39,8 @@ class FrameMeasures:
 
 @dataclass(frozen=True, slots=True)
 class Octaves:
-    """Means of :func:`redetail.evaluate.pictures.finest_octave` under the subject's box before and after; ``sharper``:
-    how many times as high :func:`redetail.evaluate.pictures.sharpness` is after."""
+    """Means of :func:`redetail.evaluate.pictures.finest_octave` under the subject's box, before and after; ``sharper``:
+    the ratio of :func:`redetail.evaluate.pictures.sharpness` after to before."""
 
     source: float
     output: float
@@ -51,8 +52,8 @@ class RegionMeasures:
     """The figures of one subject; differences are in 8-bit levels.
 
     ``mean_change``: mean absolute difference between result and source under the mask (None: there was no mask);
-    ``frames``: the figures of each of its frames; ``octave``: how much finest detail some of its frames have (None: too
-    small to tell).
+    ``frames``: the figures of each of the subject's frames; ``octave``: the finest detail in some of its frames (None:
+    the subject is too small to tell).
     """
 
     flicker: TemporalFigures
@@ -62,7 +63,7 @@ class RegionMeasures:
     octave: Octaves | None = None
 
     def curves(self) -> dict[str, list[float | None]]:
-        """A value for each of its frames, as docs/report.md describes them."""
+        """Curves with a value for each of the subject's frames, as docs/report.md describes them."""
         return {
             name: [_rounded(getattr(one, name)) for one in self.frames]
             for name in ("change", "flicker_source", "flicker_output")
@@ -90,8 +91,9 @@ class RegionMeasures:
 
 @dataclass(frozen=True)
 class Untouched:
-    """Over all ``frames``, ``changed_pixels`` outside every mask that differ from the decoded source: there must be
-    none. ``as_written``: how far the output is from it there once it is coded (None: not measured)."""
+    """``changed_pixels``: the number of pixels, over all ``frames``, that lie outside every mask and differ from the
+    decoded source; it must be 0. ``as_written``: how much the encoded output differs from the source there (None: not
+    measured)."""
 
     frames: int
     changed_pixels: int
@@ -104,14 +106,14 @@ class Untouched:
 
 
 OCTAVE_FRAMES = 8
-"""Frames of a subject whose finest detail is measured: enough for a mean, at a fraction of the time of all."""
+"""Number of frames in which a subject's finest detail is measured: enough for a mean, in a fraction of the time."""
 
 
 class Measures:
-    """Watches pasted frames; holds one earlier frame and a few numbers for each, whatever the length of the clip.
+    """Measures pasted frames; holds one earlier frame and a few numbers for each, however long the clip is.
 
     ``scale``: pixels of the pasted frames per pixel of the regions' coordinates, across and down; ``frames``: the first
-    frame, and the one after the last.
+    frame, and the frame after the last.
     """
 
     def __init__(
@@ -127,7 +129,7 @@ class Measures:
         self._written = WrittenCheck(*frames)
 
     def pass_over(self, frames: int) -> None:
-        """Count frames that stay as they are and are not read."""
+        """Count frames that stay unchanged and are not read."""
         self._untouched.frames += frames
 
     def add(self, frame: PastedFrame) -> list[FrameMeasures]:
@@ -168,7 +170,8 @@ class Measures:
         )
 
     def untouched(self, output: Path | None = None) -> Untouched:
-        """What the frames are like outside every mask, and in the complete ``output``, some of which is decoded."""
+        """The figures outside every mask, for the frames and for the complete ``output``, some frames of which are
+        decoded."""
         written = None if output is None else self._written.of(output)
         return Untouched(self._untouched.frames, self._untouched.differing, written)
 
@@ -180,7 +183,7 @@ class _Change:
         self._sum = self._weight = 0.0
 
     def add(self, before: Any, after: Any, mask: Any) -> float | None:
-        """Take a frame; returns its own mean."""
+        """Take a frame; returns the mean of this frame."""
         levels = 255 / (np.iinfo(before.dtype).max)
         difference = np.abs(after.astype(np.float32) - before.astype(np.float32)).mean(axis=-1) * levels
         inside = mask > 0.5

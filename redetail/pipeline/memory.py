@@ -1,4 +1,4 @@
-"""Main memory: what a run takes, how short its stretches have to be for it, and what is refused."""
+"""Main memory: how much a run takes, how short its stretches must be to fit, and what is refused."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from redetail.pipeline.workspace import readable
 from redetail.region import Size
 
 READING = 90
-"""Bytes for each pixel of a frame while crops are made and enhanced: the decoder's pictures and one as numbers."""
+"""Bytes per pixel of a frame while crops are made and enhanced: the decoder's pictures, and one frame as an array."""
 WRITING = 320
-"""The same while frames are pasted, measured and encoded: encoders look some 40 frames ahead, and some six frames are
-on their way between the steps."""
+"""Bytes per pixel while frames are pasted, measured and encoded: encoders look about 40 frames ahead, and about six
+frames are between two of these steps."""
 BACKGROUND = 90
-"""The same in addition where the engine enlarges the background: what it changes of the frames on their way."""
+"""Additional bytes per pixel if the engine enlarges the background: the changes to the frames between two steps."""
 RESERVE = 0.2
-"""Share of the free memory that is left to others where no limit is given."""
+"""Share of the free memory that is left to other programs if no limit is given."""
 _KEPT, _KEPT_SHARE = 2**27, 16
 _LEAST = 2 * OVERLAP
 _SIZES = range(64, 8193, 8)
 
 
 def kept_pictures(limit: int | None) -> int:
-    """Bytes of decoded pictures that a run may keep, so that a short clip is decoded once: at most 128 MiB, and a
-    sixteenth of its ``limit`` (None: of what is free)."""
+    """Bytes of decoded pictures that a run may keep, so that a short clip is decoded only once: at most 128 MiB, and at
+    most a sixteenth of ``limit`` (None: of the free memory)."""
     return min(_KEPT, (available_memory() if limit is None else limit) // _KEPT_SHARE)
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryBudget:
-    """What a run may take: ``limit`` bytes in all, of which ``used`` are taken before it starts, most by the engine.
+    """The memory that a run may take: ``limit`` bytes in all, of which ``used`` are taken before it starts, mostly by
+    the engine.
 
-    ``frame``: size of the larger of source and output; ``cost``: what requests take, as the engine states it;
-    ``writing``: bytes for each pixel of a frame while the output is written.
+    ``frame``: the larger of the sizes of source and output; ``cost``: what requests take, as the engine states it;
+    ``writing``: bytes per pixel of a frame while the output is written.
     """
 
     limit: int
@@ -51,14 +52,14 @@ class MemoryBudget:
 
     @classmethod
     def of(cls, limit: int | None, frame: Size, cost: Cost, *, background: bool = False) -> MemoryBudget:
-        """With what this process takes now; without a limit what is free, but for the reserve."""
+        """The budget with what this process takes now; if ``limit`` is None, all free memory except for the reserve."""
         used = resident_memory()
         usual = used + math.floor(available_memory() * (1 - RESERVE))
         writing = WRITING + BACKGROUND * background
         return cls(usual if limit is None else limit, used, frame, cost, writing)
 
     def check_frames(self) -> None:
-        """Raise :class:`~redetail.errors.SettingsError` if not even frames can be read and written."""
+        """Raise :class:`~redetail.errors.SettingsError` if there is not even enough memory to read and write frames."""
         needed = self.used + self.writing * _pixels(self.frame)
         if needed > self.limit:
             raise SettingsError(
@@ -67,10 +68,10 @@ class MemoryBudget:
             )
 
     def fitted(self, crops: Sequence[CropPlan], budgets: Budgets, size_multiple: int) -> Budgets:
-        """The engine's budgets, with stretches as short as this memory asks for.
+        """The engine's budgets, with stretches that are short enough for this memory.
 
-        Raises :class:`~redetail.errors.SettingsError` if the shortest stretch of a crop does not fit, with what
-        would.
+        Raises :class:`~redetail.errors.SettingsError` if even the shortest stretch of a crop does not fit; the message
+        says what would fit.
         """
         pixels = budgets.stretch_pixels
         for crop in crops:
@@ -83,7 +84,7 @@ class MemoryBudget:
         return replace(budgets, stretch_pixels=pixels)
 
     def estimate(self, crops: Sequence[CropPlan], budgets: Budgets) -> int:
-        """Bytes that the run takes at most, with the loaded models."""
+        """The most bytes that the run takes, including the loaded models."""
         requests = [
             self._request(_padded(crop), max(map(len, crop.stretches)), _window(crop, budgets)) for crop in crops
         ]
@@ -100,7 +101,7 @@ class MemoryBudget:
         return pixels * each + self.cost.request_bytes
 
     def _longest(self, pixels: int, frames: int, window: int) -> int:
-        """The most frames of a stretch that fit."""
+        """The most frames that a stretch can have to fit."""
         fitting = [count for count in (frames, window) if self._request(pixels, count, window) <= self._for_requests]
         if fitting[:1] == [frames] or not self.cost.stretch_bytes:
             return frames
@@ -146,5 +147,5 @@ def _pixels(size: Size) -> int:
 
 
 def _typed(needed: int) -> str:
-    """Bytes as they are typed, rounded up."""
+    """A number of bytes as it is typed, rounded up."""
     return f"{math.ceil(needed / 1e8) / 10:g}GB"

@@ -13,16 +13,17 @@ from redetail.pipeline.plan import CropPlan, Plan
 from redetail.region import Box, Region, Size
 
 Key = tuple[int, int]
-"""A region's place in the plan, and a stretch's in the region: what tells tasks apart."""
+"""A region's position in the plan and a stretch's position in the region, which together identify a task."""
 
 NEARLY = 0.95
-"""A frame that comes this near to the extreme is as good where it needs nothing more to be computed."""
-_REACH = 2.0  # pixels by which a paste may reach beyond its window: the rounding to whole pixels of a larger output
+"""A frame that comes this close to the extreme is as good if nothing more has to be computed for it."""
+_REACH = 2.0  # pixels by which a paste can reach beyond its window when a larger output is rounded to whole pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A subject, by its region's place in the plan, in a frame of the clip; ``why`` says in words what is special."""
+    """A subject, by its region's position in the plan, in a frame of the clip; ``why`` says in words what is
+    special."""
 
     region: int
     frame: int
@@ -31,7 +32,7 @@ class Moment:
 
 def choose_moments(plan: Plan, count: int) -> tuple[Moment, ...]:
     """Up to ``count`` different moments: the largest, fastest and smallest subject and the middle of the clip, then
-    subjects not seen yet, then moments spread over the clip. None if there is no subject."""
+    subjects not shown yet, then moments spread over the clip. Empty if there is no subject."""
     chosen: dict[tuple[int, int], list[str]] = {}
     for why, (region, frame) in _candidates(plan, chosen):
         if (region, frame) not in chosen and len(chosen) == count:
@@ -41,9 +42,9 @@ def choose_moments(plan: Plan, count: int) -> tuple[Moment, ...]:
 
 
 def keys_for(plan: Plan, areas: Mapping[int, Box]) -> set[Key]:
-    """The stretches that decide the pixels of some ``areas``, by frame, in the source's pixels; frames are consecutive.
+    """The stretches that affect the pixels of ``areas``, given by frame in source pixels; the frames are consecutive.
 
-    Of every region whose window meets an area these are the stretches that hold any of the frames.
+    For every region whose window overlaps an area, these are the stretches that contain any of the frames.
     """
     start, stop = min(areas), max(areas) + 1
     keys = set()
@@ -60,8 +61,8 @@ def keys_for(plan: Plan, areas: Mapping[int, Box]) -> set[Key]:
 
 
 def around(crop: CropPlan, keys: set[Key], number: int, frame: int, most: int) -> tuple[int, int]:
-    """The frames about ``frame``, ``most`` to each side, of a region of which only the stretches in ``keys`` are
-    computed."""
+    """The frames around ``frame``, up to ``most`` on each side, that are computed if only the stretches in ``keys`` of
+    the region are."""
     region, computed = crop.region, {index for place, index in keys if place == number}
     held = [
         {index for index, stretch in enumerate(crop.stretches) if stretch.start <= own < stretch.stop} <= computed
@@ -76,7 +77,7 @@ def around(crop: CropPlan, keys: set[Key], number: int, frame: int, most: int) -
 
 
 def square_view(box: Box, frame: Size, factor: float) -> Box:
-    """Whole pixels about a box: a square with ``factor`` times its longer side, moved into the frame."""
+    """A square of whole pixels around a box, with ``factor`` times the box's longer side, moved into the frame."""
     side = max(2, round(factor * max(box.width, box.height)))
     x, y = box.center
     corners = []
@@ -98,7 +99,7 @@ Ratings = list[NDArray[np.float64]]
 
 
 def _candidates(plan: Plan, chosen: Mapping[Key, object]) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Reasons and moments, the best first, without end; ``chosen`` are those taken so far."""
+    """An endless sequence of reasons and moments, the best first; ``chosen`` are those taken so far."""
     crops = plan.crops
     if not crops:
         return
@@ -117,7 +118,8 @@ def _candidates(plan: Plan, chosen: Mapping[Key, object]) -> Iterator[tuple[str,
 
 
 def _best(rated: Ratings, plan: Plan, chosen: Mapping[Key, object]) -> tuple[int, int]:
-    """The best rated region and frame, or one nearly as good that lies in a stretch that is needed already."""
+    """The best rated region and frame, or a frame that is nearly as good and lies in a stretch that is needed
+    anyway."""
     number = max(range(len(rated)), key=lambda one: rated[one].max())
     own = int(rated[number].argmax())
     top = rated[number][own]
@@ -140,7 +142,7 @@ def _sides(region: Region) -> NDArray[np.float64]:
 
 
 def _speed(region: Region) -> NDArray[np.float64]:
-    """Pixels a frame."""
+    """The speed in every frame, in pixels per frame."""
     if len(region) == 1:
         return np.zeros(1)
     moved = np.gradient((region.boxes[:, 2:] + region.boxes[:, :2]) / 2, axis=0)
@@ -156,13 +158,13 @@ _RATINGS: Mapping[str, Callable[[Region], NDArray[np.float64]]] = {
 
 
 def _shown(region: Region) -> NDArray[np.bool_]:
-    """The frames in which a result shows in full; all where it does in none."""
+    """The frames in which the result shows at full strength; all frames if there are none."""
     full = np.array([region.strength(index) == 1 for index in range(len(region))])
     return full if full.any() else ~full
 
 
 def _at(crops: tuple[CropPlan, ...], place: int) -> tuple[int, int]:
-    """The region and the frame at a place in all regions one after the other."""
+    """The region and the frame at a position in the sequence of all regions' frames."""
     for number, crop in enumerate(crops):
         if place < len(crop.region):
             return number, crop.region.start + place
@@ -171,8 +173,8 @@ def _at(crops: tuple[CropPlan, ...], place: int) -> tuple[int, int]:
 
 
 def _spread(number: int, total: int) -> int:
-    """The ``number``-th (from 1) of places that halve the gaps left so far, 0 to ``total`` (excluded): van der Corput's
-    sequence, base 2, which reaches all of them."""
+    """The ``number``-th (from 1) position from 0 to ``total`` (excluded) in an order in which each halves a remaining
+    gap: the van der Corput sequence in base 2, which reaches all of them."""
     share, step = 0.0, 0.5
     while number:
         share, number, step = share + step * (number & 1), number >> 1, step / 2

@@ -1,4 +1,4 @@
-"""Where the frames of a run go: a file or a folder, a comparison as well, or memory."""
+"""Where the frames of a run go: to a file, a folder or memory, and to a comparison."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ LABELS = ("before", "after")
 
 
 class Outputs:
-    """The outputs of one run; making it checks that all of them could be written, before hours of work.
+    """The outputs of one run. The constructor checks that all of them can be written, before hours of work.
 
-    ``read``: files that the run reads in addition to its source; ``size``: of the frames that will be written (None:
-    the source's); ``span``: the part that will be written; ``layout``: of the comparison, one of
-    :data:`redetail.evaluate.layouts.LAYOUTS`. Raises :class:`~redetail.errors.OutputError` if one could not be
-    written, :class:`~redetail.errors.SettingsError` if two have the same name.
+    ``read``: files that the run reads in addition to its source; ``size``: size of the frames that will be written
+    (None: the source's); ``span``: the part that will be written; ``layout``: the layout of the comparison, one of
+    :data:`redetail.evaluate.layouts.LAYOUTS`. Raises :class:`~redetail.errors.OutputError` if an output cannot be
+    written, and :class:`~redetail.errors.SettingsError` if two outputs have the same name.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Outputs:
 
     @classmethod
     def of(cls, job: Job, source: FrameSource, size: Size) -> Self:
-        """Those of a job that writes frames of that size."""
+        """The outputs of a job that writes frames of this size."""
         return cls(
             source, job.output, job.compare, job.report, job.encode, job.files, size, job.span, job.compare_layout
         )
@@ -85,22 +85,22 @@ class Outputs:
 
     @property
     def all_faults(self) -> tuple[str, ...]:
-        """What of the source was missing or damaged: its frames, and the streams that were copied."""
+        """What was missing or damaged in the source: in its frames and in the streams that were copied."""
         return tuple(dict.fromkeys((*self._source.faults, *self.faults)))
 
     @property
     def collected(self) -> RGB | None:
-        """All frames (F, H, W, 3), where no output was named."""
+        """All frames (F, H, W, 3) if no output was named, else None."""
         return np.stack(self._frames) if self.output is None and self._frames else None  # type: ignore[return-value]
 
     @contextmanager
     def opened(self, plan: Plan, whole: bool, *, strict: bool = False) -> Iterator[Writer | None]:
-        """The function that takes pasted frames, None if no output needs them; files get their names when the
+        """The function that takes pasted frames, or None if no output needs them; files get their names when the
         context ends without an error.
 
-        ``strict``: streams that turn out to be damaged when they are copied are an
-        :class:`~redetail.errors.InputError`. ``whole``: the plan covers the whole clip.
-        Where nothing is detailed in it, the output is the very same file.
+        ``whole``: the plan covers the whole clip; if nothing in it is detailed, the output is a copy of the source
+        file. ``strict``: raise :class:`~redetail.errors.InputError` for streams that turn out to be damaged when they
+        are copied.
         """
         with ExitStack() as stack:
             writers: list[Writer] = []
@@ -122,7 +122,7 @@ class Outputs:
                     writer(frame)
 
             yield write if writers else None
-            for sink in sinks:  # all are complete before the first of them gets its name
+            for sink in sinks:  # all are complete before the first one gets its name
                 sink.finish()
             if copied is not None:
                 self._copy(copied)
@@ -136,13 +136,13 @@ class Outputs:
         return Layout(self._layout, LABELS, regions, self._source.info.size, self._info.size)
 
     def _copies(self, plan: Plan, whole: bool) -> bool:
-        """Whether the output is the very same file as the source."""
+        """Whether the output is a copy of the source file."""
         if self.output is None or plan.crops or not whole or self._encode is not None:
             return False
         return self._unaltered(self.output)
 
     def _unaltered(self, output: Path) -> bool:
-        """Whether a copy of the source would be of the output's kind and size."""
+        """Whether a copy of the source would have the output's format and size."""
         path = self._source.info.path
         if self._info.size != self._source.info.size:
             return False
@@ -170,10 +170,10 @@ def _both_into(sink: FrameSink, layout: Layout) -> Writer:
 
 
 def _check_single(path: Path, source: FrameSource, span: Span) -> int | None:
-    """Raise :class:`~redetail.errors.OutputError` if one picture would have to hold several frames.
+    """Raise :class:`~redetail.errors.OutputError` if a single picture would have to hold several frames.
 
-    Containers only estimate how many they have, so two are read. Returns how many frames the output will have, where
-    that is known.
+    Containers only estimate their number of frames, so up to two frames are read. Returns the number of frames that the
+    output will have, if it is known.
     """
     if path.suffix.lower() != ".png":
         return None
@@ -186,15 +186,15 @@ def _check_single(path: Path, source: FrameSource, span: Span) -> int | None:
 
 
 def is_page(report: Path) -> bool:
-    """Whether a report of that name is a page."""
+    """Whether a report with this name is a web page."""
     return report.suffix.lower() in (".html", ".htm")
 
 
 def check_names(written: Iterable[Path | None], read: Iterable[Path]) -> None:
-    """Nothing is written twice, or over a file that the run reads, whatever may be replaced otherwise.
+    """Check that nothing is written twice, or over a file that the run reads, even if files may be replaced.
 
-    Raises :class:`~redetail.errors.SettingsError` if two have the same name, and
-    :class:`~redetail.errors.OutputError` if an output is an input.
+    Raises :class:`~redetail.errors.SettingsError` if two outputs have the same name, and
+    :class:`~redetail.errors.OutputError` if an output is also an input.
     """
     inputs = [expanded(path) for path in read]
     seen: set[str] = set()
@@ -211,7 +211,7 @@ def check_names(written: Iterable[Path | None], read: Iterable[Path]) -> None:
 
 
 def _is_read(path: Path, given: Path) -> bool:
-    """Whether an existing file is one that is read, by whatever name, or lies in a folder that is."""
+    """Whether an existing file, whatever its name, is one that the run reads, or lies in a folder that it reads."""
     try:
         if not os.path.isfile(path) or not os.path.exists(given):
             return False
@@ -225,5 +225,5 @@ def _sink(path: Path, info: VideoInfo, plan: Plan, whole: bool, encode: EncodeOp
 
 
 def _sized(info: VideoInfo, layout: Layout) -> VideoInfo:
-    """The same video as the pictures of a layout: 8 bits, their size."""
+    """The same video with 8 bits and the size of the layout's pictures."""
     return replace(info, size=layout.size, bit_depth=8)

@@ -1,4 +1,4 @@
-"""Settings of single subjects, applied to the regions that were found."""
+"""Applies settings for individual subjects to the regions that were found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from redetail.settings import Settings, denoise_points
 
 @dataclass(frozen=True)
 class RegionSettings:
-    """A region that is to be detailed: its number (from 1, those that are skipped are counted) and its settings."""
+    """A region to be detailed, its number (from 1; skipped regions are counted), and its settings."""
 
     region: Region
     track: int
@@ -47,10 +47,10 @@ def _check(settings: Settings, engine: Engine) -> None:
 def region_settings(
     found: Sequence[FoundSubject], subjects: Sequence[Subject], base: Settings, left_out: Collection[int] = ()
 ) -> list[RegionSettings]:
-    """The regions of all subjects but those that are skipped or ``left_out`` (numbers), with their own settings.
+    """The regions of all subjects except those that are skipped or ``left_out`` (numbers), with their own settings.
 
-    Of several entries for a subject, later ones win; a person who is not seen changes nothing. Raises
-    :class:`~redetail.errors.UnknownNameError` if the track of an entry is not among those found.
+    If there are several entries for a subject, later ones override earlier ones; an entry for a person who is not seen
+    changes nothing. Raises :class:`~redetail.errors.UnknownNameError` if the track of an entry was not found.
     """
     _check_tracks(found, subjects)
     pictures = [path for subject in subjects for path in subject.files]
@@ -68,7 +68,7 @@ def region_settings(
 
 
 def _by_size(settings: Settings, one: FoundSubject, own: Sequence[Subject]) -> Settings:
-    """The settings with the denoise of the subject's size, unless the subject has its own denoise."""
+    """The settings with the denoise for the subject's size, unless the subject has its own denoise."""
     points = denoise_points(settings.denoise_by_size)
     named = next((sub.settings for sub in reversed(own) if {"denoise", "denoise_by_size"} & {*sub.settings}), {})
     if not points or ("denoise" in named and "denoise_by_size" not in named):
@@ -85,7 +85,7 @@ def _check_tracks(found: Sequence[FoundSubject], subjects: Sequence[Subject]) ->
 
 @contextmanager
 def _naming(subject: Subject) -> Iterator[None]:
-    """Put the subject before what is wrong with its settings."""
+    """Put the subject's name in front of errors in its settings."""
     try:
         yield
     except SettingsError as error:

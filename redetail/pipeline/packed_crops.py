@@ -25,8 +25,9 @@ _COUNT = struct.Struct("<I")
 class PackedCrops(StoredCrops):
     """Crops in a file: written once, in ascending order, and sealed; then read in any order, from any thread.
 
-    The file is: the frames' bytes; how many bytes each has; the codec's header; the length of that; CRC-32. A frame
-    that would grow is stored as it is. Writing raises :class:`~redetail.errors.OutputError` when the disk is full.
+    The file holds the frames' bytes, the number of bytes of each frame, the codec's header, the header's length, and a
+    CRC-32. A frame that compression would enlarge is stored uncompressed. Writing raises
+    :class:`~redetail.errors.OutputError` when the disk is full.
     """
 
     def __init__(self, path: Path, shape: Shape) -> None:
@@ -36,7 +37,7 @@ class PackedCrops(StoredCrops):
 
     @property
     def most_bytes(self) -> int:
-        """What it takes on disk at most."""
+        """The most bytes that the file takes on disk."""
         return stored_bytes(self.shape) + self._trailer(1024)
 
     def create(self) -> None:
@@ -45,7 +46,7 @@ class PackedCrops(StoredCrops):
             self.path.write_bytes(b"")
 
     def seal(self, path: Path, *, durable: bool) -> None:
-        """Add index and checksum and rename the file to ``path``; ``durable``: force both to disk."""
+        """Add the index and the checksum, and rename the file to ``path``; ``durable``: force all of this to disk."""
         header = self._encoder.header
         index = struct.pack(f"<{len(self)}I", *self._lengths) + header + _COUNT.pack(len(header))
         with writing(path):
@@ -57,7 +58,7 @@ class PackedCrops(StoredCrops):
                 self.path.replace(path)
 
     def sealed(self) -> bool:
-        """Whether the file is there, complete and undamaged."""
+        """Whether the file exists, complete and undamaged."""
         try:
             size = self.path.stat().st_size - CHECKSUM_BYTES
             if size < self._trailer(0) - CHECKSUM_BYTES:
@@ -65,15 +66,15 @@ class PackedCrops(StoredCrops):
             with self.path.open("rb") as file:
                 file.seek(size)
                 return int.from_bytes(file.read(), "little") == checksum_of(self.path, size)
-        except OSError:  # not there, or a folder or a link that was put there
+        except OSError:  # it does not exist, or a folder or link has taken its place
             return False
 
     def drop(self) -> None:
-        """Give its space back."""
+        """Remove the file."""
         self.path.unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Close the decoder, which takes more than a megabyte."""
+        """Close the decoder, which holds more than a megabyte."""
         with self._lock:
             self.__dict__.pop("_reader", None)
 
@@ -103,7 +104,7 @@ class PackedCrops(StoredCrops):
 
     @cached_property
     def _reader(self) -> tuple[list[int], CropCodec]:
-        """Where each frame begins in the file, and what decompresses it."""
+        """The position of each frame in the file, and the codec that decompresses it."""
         with self.path.open("rb") as file:
             file.seek(-CHECKSUM_BYTES - _COUNT.size, 2)
             (length,) = _COUNT.unpack(file.read(_COUNT.size))

@@ -23,19 +23,20 @@ from redetail.region import Size
 from redetail.settings import display_name
 from redetail.video.timing import timecode
 
-_WIDTH, _HEIGHT = 720.0, 90.0  # of a curve, in units of its drawing
-# In a script element these would end it or begin a comment, whatever the text holds.
+_WIDTH, _HEIGHT = 720.0, 90.0  # size of a drawing of curves, in its own units
+# Inside a script element, these characters could end the element or start a comment.
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
 def pictures_for(path: Path | None, plan: Plan, size: Size) -> Snapshots | None:
-    """What takes the pictures for a report of that name from frames of ``size``; None if it has none."""
+    """The object that takes pictures from frames of ``size`` for a report with this name; None if the report has
+    none."""
     return Snapshots(plan, size) if path is not None and is_page(path) else None
 
 
 def write_run(report: Report, path: Path, pictures: Snapshots | None) -> None:
-    """Write the report of a run, as a page where there are pictures, else as JSON; raises
-    :class:`~redetail.errors.OutputError`."""
+    """Write the report of a run, as a web page if there are pictures, else as JSON; raises
+    :class:`~redetail.errors.OutputError` if it cannot be written."""
     if pictures is None:
         write_text(path, report_text(report))
     else:
@@ -43,7 +44,7 @@ def write_run(report: Report, path: Path, pictures: Snapshots | None) -> None:
 
 
 def page(report: Report, albums: Sequence[Album]) -> str:
-    """The text of the page. Whatever names and settings hold is shown as text: the template escapes it, and the page
+    """The HTML of the page. Names and settings are always shown as text: the template escapes them, and the page
     forbids all scripts but its own."""
     jinja2, markup = require("jinja2"), require("markupsafe").Markup
     document = report.to_document()
@@ -71,7 +72,7 @@ def page(report: Report, albums: Sequence[Album]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """What the template shows of a region."""
+    """What the template shows for a region."""
 
     region: Mapping[str, Any]
     values: Mapping[str, list[float | None]]
@@ -81,8 +82,8 @@ class _Subject:
 
 @dataclass(frozen=True, slots=True)
 class _Curve:
-    """A drawing of curves over the frames of a subject: ``lines`` are their names and points, ``top`` the highest
-    value."""
+    """A drawing of curves over the frames of a subject: ``lines`` are the names and points of the curves, ``top`` is
+    the highest value."""
 
     title: str
     lines: list[tuple[str, list[str]]]
@@ -105,7 +106,7 @@ def _curve(title: str, lines: Mapping[str, Sequence[float | None]]) -> _Curve:
 
 
 def _pieces(values: Sequence[float | None], top: float) -> list[str]:
-    """Points of a line, in pieces where values are missing."""
+    """The points of a line, which is broken where values are missing."""
     pieces: list[list[str]] = [[]]
     for index, value in enumerate(values):
         if value is None:
@@ -117,7 +118,7 @@ def _pieces(values: Sequence[float | None], top: float) -> list[str]:
 
 
 def _timeline(document: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """Each subject's name, and where its bar begins and how long it is, in per cent of the part that was read."""
+    """Each subject's name, and the start and length of its bar as percentages of the part of the clip that was read."""
     start, stop = document["frames"]["start"], document["frames"]["stop"]
     share = 100 / max(1, stop - start)
     return [

@@ -1,4 +1,4 @@
-"""Pass 3: write. Streams the source to the sink and pastes what was enhanced."""
+"""Pass 3: write. Streams the source to the sink and pastes the enhanced crops."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Crops(Protocol):
 
 @dataclass(frozen=True)
 class Patch:
-    """What one region (None: the background) did to one frame: ``mask`` (h, w) 0..1 over the whole pixels of ``box``; 0
-    changed nothing."""
+    """What one region (None: the background) did to one frame: ``mask`` (h, w) 0..1 covers the whole pixels of ``box``;
+    where it is 0, nothing changed."""
 
     region: int | None
     mask: NDArray[np.float32]
@@ -54,11 +54,11 @@ def pasted_frames(
     size: Size | None = None,
     background: Callable[[Frame], Pixels] | None = None,
 ) -> Iterator[PastedFrame]:
-    """Every frame with its regions pasted; ``crops`` holds those of each region, at any size.
+    """Yield every frame with its regions pasted; ``crops`` are those of each region, at any size.
 
-    ``feather`` is one for all or one for each, in pixels of the source. Frames are enlarged to ``size`` first (None:
-    left as they are). Where masks overlap, changes add up; see :func:`redetail.imaging.blend.composited`.
-    ``background``: what is changed (H, W, 3) of a frame at that size where no mask is.
+    ``feather``, in source pixels, is one value for all regions or one for each. Frames are first enlarged to ``size``
+    (None: not enlarged). Where masks overlap, changes add up; see :func:`redetail.imaging.blend.composited`.
+    ``background``: gives the change (H, W, 3) to a frame of that size outside all masks.
     """
     feathers = [feather] * len(regions) if isinstance(feather, int) else feather
 
@@ -84,7 +84,7 @@ def pasted_frames(
 
 
 def _outside(layers: Sequence[Layer], size: Size) -> NDArray[np.float32]:
-    """What the masks of layers leave of a picture, (h, w) 0..1."""
+    """The share (h, w) 0..1 of a picture that the layers' masks leave uncovered."""
     left = np.ones(size.shape, np.float32)
     for layer in layers:
         left[int(layer.box.y1) : int(layer.box.y2), int(layer.box.x1) : int(layer.box.x2)] -= layer.mask
@@ -92,7 +92,7 @@ def _outside(layers: Sequence[Layer], size: Size) -> NDArray[np.float32]:
 
 
 def enlarged(frame: Frame, size: Size) -> Frame:
-    """The frame at another size and its own depth, with a Lanczos filter; the frame itself where it has that size."""
+    """The frame at another size, with a Lanczos filter and its own bit depth; the frame itself if it has that size."""
     height, width = frame.pixels.shape[:2]
     if (height, width) == size.shape:
         return frame
@@ -103,7 +103,7 @@ def enlarged(frame: Frame, size: Size) -> Frame:
 
 
 def paste_layers(frame: RGB, layers: Sequence[Layer]) -> RGB:
-    """A new frame with the changes of all layers, whatever their order; the frame itself where there are none."""
+    """A new frame with the changes of all layers, which can be in any order; the frame itself if there are none."""
     for layer in blend.composited(layers):
         frame = blend.paste_change(frame, layer.change, layer.mask, layer.box)
     return frame
@@ -112,7 +112,8 @@ def paste_layers(frame: RGB, layers: Sequence[Layer]) -> RGB:
 def paste_crop(
     frame: RGB, region: Region, index: int, crop: Pixels, feather: int
 ) -> tuple[RGB, NDArray[np.float32], Box]:
-    """A new frame with one crop (h, w, 3) pasted; also the mask that was used and the pixels that it lies over."""
+    """A new frame with one crop (h, w, 3) pasted, the mask that was used, and the box of pixels that the mask
+    covers."""
     layer = crop_layer(frame, region, index, crop, feather, margin=masks.feather_reach(feather, region.size))
     return paste_layers(frame, [layer]), layer.mask, layer.box
 
@@ -126,13 +127,13 @@ def crop_layer(
     output: Size | None = None,
     margin: float = 0.0,
 ) -> Layer:
-    """What a crop (h, w, 3) changes of its frame, and under which mask, in an output of that size (None: the frame's).
+    """What a crop (h, w, 3) changes in its frame, and under which mask, for an output of this size (None: the frame's).
 
-    What is pasted is the change: the crop less what the frame shows at the crop's own size. Where nothing was changed
-    the frame keeps its bits, and the frame's own pixels are not blurred by a way there and back. The mask is soft
-    towards the window's border too, where that lies inside the frame: a subject that fills its window has no edge.
-    ``margin``: see :meth:`redetail.region.Region.mask`; with the reach of the feather a whole box counts in full,
-    however small, and its soft edge lies outside.
+    Only the change is pasted: the crop minus what the frame shows at the crop's size. Where nothing changed, the frame
+    keeps its bits, and the frame's own pixels are not blurred by scaling up and down. The mask is also soft towards the
+    window's border, if that lies inside the frame, so that a subject that fills its window shows no edge. ``margin``:
+    see :meth:`redetail.region.Region.mask`; if it equals the reach of the feather, the whole box counts in full,
+    however small it is, and its soft edge lies outside.
     """
     height, width = frame.shape[:2]
     size, window = Size(width, height), region.window(index)
@@ -145,9 +146,9 @@ def crop_layer(
 
 
 def placed_change(frame: NDArray[Any], crop: Pixels, window: Box, onto: Box, size: Size) -> tuple[Pixels, Box]:
-    """What a crop (h, w, 3) of ``window`` changes of its frame, placed under ``onto`` in a picture of ``size``.
+    """What a crop (h, w, 3) of ``window`` changes in its frame, placed at ``onto`` in a picture of ``size``.
 
-    Returns pixels (h', w', 3) of either sign, and the box of whole pixels that they fill.
+    Returns changes (h', w', 3), positive or negative, and the box of whole pixels that they fill.
     """
     before = resample.crop(frame, window, Size(crop.shape[1], crop.shape[0]))
     return resample.place(crop - before, onto, size)

@@ -1,4 +1,5 @@
-"""A plan as a document: written into a workspace once and read from there, never derived again."""
+"""A plan as a document, which is written into a workspace once and read from there, so that it is never computed
+again."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ Document = Mapping[str, Any]
 
 
 class PackedMasks(Sequence[NDArray[np.uint8]]):
-    """Masks (h, w) uint8 of a window of ``size``, each compressed alone and unpacked when asked for."""
+    """Masks (h, w) uint8 of a window of ``size``, each compressed separately and unpacked when it is read."""
 
     def __init__(self, packed: Sequence[bytes], size: Size) -> None:
         self.packed, self._size = tuple(packed), size
@@ -74,9 +75,9 @@ def plan_to_document(plan: Plan) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 
 def plan_from_document(document: Document, files: Mapping[str, bytes]) -> Plan:
-    """The plan that :func:`plan_to_document` was given.
+    """The plan in a document that :func:`plan_to_document` made.
 
-    Raises :class:`~redetail.errors.InputError` for another version, or a document that is damaged.
+    Raises :class:`~redetail.errors.InputError` for another version, or a damaged document.
     """
     if document.get("plan_version") != VERSION:
         raise InputError(

@@ -21,20 +21,20 @@ from redetail.video.timing import timecode
 
 SOURCE = "source"
 TILES = 320, 640
-"""Sides of a picture in the sheet in pixels: at least, and at most, which shows more of large subjects."""
+"""Smallest and largest side of a picture in the sheet, in pixels; large subjects get larger pictures."""
 WIDEST = 4096
-"""Width of a sheet in pixels from which its pictures are no larger than they must be."""
+"""Width of a sheet in pixels from which its pictures are as small as possible."""
 FOLDER = ".preview"
-"""Suffix of the folder that a preview goes to where nothing else is said."""
+"""Suffix of the folder in which a preview is written by default."""
 _ACROSS = 4
-"""Pictures side by side in a loop."""
+"""Number of pictures side by side in a loop."""
 
 
 def preview_sheet(preview: Preview, *, nearest: bool = False) -> Picture:
-    """A row for each moment, a column for the source and each variant.
+    """A sheet with a row for each moment, and a column for the source and for each variant.
 
-    Pictures are enlarged with a Lanczos filter; ``nearest``: pixel by pixel. Raises
-    :class:`~redetail.errors.InputError` if there is no moment.
+    Pictures are enlarged with a Lanczos filter, or with ``nearest`` by repeating pixels. Raises
+    :class:`~redetail.errors.InputError` if there are no moments.
     """
     side = _tile(preview)
     rows = [[_tiled(one, side, nearest) for one in (still.source, *still.results)] for still in preview.stills]
@@ -43,7 +43,7 @@ def preview_sheet(preview: Preview, *, nearest: bool = False) -> Picture:
 
 
 def _tile(preview: Preview) -> int:
-    """The side of a picture: pixel for pixel where that fits."""
+    """The side of a picture; large enough to show every pixel, if that fits."""
     least, most = TILES
     columns = 1 + len(preview.variants)
     shown = max((max(still.source.shape[:2]) for still in preview.stills), default=least)
@@ -51,7 +51,7 @@ def _tile(preview: Preview) -> int:
 
 
 def _tiled(picture: NDArray[Any], side: int, nearest: bool) -> Picture:
-    """A picture in a square of that side, so that columns line up."""
+    """A picture scaled into a square with this side, so that columns line up."""
     height, width = picture.shape[:2]
     times = side / max(height, width)
     if nearest and times >= 2:
@@ -87,9 +87,9 @@ def _grid(preview: Preview, index: int) -> Picture:
 
 
 def preview_files(output: Path, loop: Path | None = None) -> tuple[Path, Path]:
-    """Where sheet and loop go: into a folder, or to a PNG and next to it.
+    """The files of the sheet and the loop: in a folder, or a PNG and a file next to it.
 
-    Raises :class:`~redetail.errors.OutputError` if ``output`` is neither.
+    Raises :class:`~redetail.errors.OutputError` if ``output`` is neither a folder nor a PNG.
     """
     suffix = output.suffix.lower()
     if suffix == ".png":
@@ -102,7 +102,7 @@ def preview_files(output: Path, loop: Path | None = None) -> tuple[Path, Path]:
 
 
 def check_preview(sheet: Path, loop: Path, source: VideoInfo) -> None:
-    """Raise :class:`~redetail.errors.OutputError` if one of the files could not be written."""
+    """Raise :class:`~redetail.errors.OutputError` if one of the files cannot be written."""
     if not os.path.exists(sheet.parent):
         check_target(sheet.parent, source.path, folder=True)
     else:
@@ -112,9 +112,9 @@ def check_preview(sheet: Path, loop: Path, source: VideoInfo) -> None:
 
 
 def write_preview(preview: Preview, sheet: Path, loop: Path, *, nearest: bool = False) -> None:
-    """Write both files, and the folder that the sheet lies in; nothing where there is no moment.
+    """Write both files, and make the folder for the sheet; write nothing if there are no moments.
 
-    Raises :class:`~redetail.errors.OutputError`.
+    Raises :class:`~redetail.errors.OutputError` if a file cannot be written.
     """
     if not preview.stills:
         return

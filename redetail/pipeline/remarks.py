@@ -1,4 +1,4 @@
-"""What the figures of a subject mean, in words: what was gained, and what speaks against it."""
+"""What the figures of a subject mean, in words: improvements and possible problems."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from redetail.pipeline.plan import CropPlan
 from redetail.tracking.tracker import SURE
 
 SHARP = 0.45
-"""Finest octave (:func:`redetail.evaluate.pictures.finest_octave`) from which a picture counts as sharp. Measured
-2026-11-28 on ten faces of eight clips, 19 to 168 pixels wide: 0.38 to 0.68 as they are (eight above 0.45), 0.25 to
-0.34 softened to half their size."""
+"""Finest octave (:func:`redetail.evaluate.pictures.finest_octave`) from which a picture counts as sharp. Measured on
+2026-11-28 on ten faces from eight clips, 19 to 168 pixels wide: 0.38 to 0.68 unchanged (eight of them above 0.45), 0.25
+to 0.34 softened to half size."""
 SMALL = 24.0
-"""Pixels: the width of a face whose irises, 11.7 mm of 140 mm, are two pixels wide, so that eyes have no shape."""
+"""Width in pixels of a face (140 mm) whose irises (11.7 mm) are two pixels wide, which is too little to show an eye."""
 ONE_LEVEL = 1.0
-"""Mean change below which most pixels of an 8-bit frame stay what they are."""
+"""Mean change below which most pixels of an 8-bit frame stay unchanged."""
 
 
 def remarks_of(crop: CropPlan, measured: RegionMeasures) -> tuple[str, ...]:
-    """Short phrases, gains first; none if there is nothing to say."""
+    """Short phrases, improvements first; empty if there is nothing to say."""
     return (*_gain(measured), *_doubts(crop, measured))
 
 

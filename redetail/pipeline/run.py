@@ -52,9 +52,8 @@ class Run:
     """One run over one source: what its passes share.
 
     ``strict``: damaged masks and hints are refused; ``save_hints``: a folder that does not exist yet, for pictures of
-    what the engine's ControlNets were shown.
-    ``memory``: bytes of main memory that it may take (None: most of what is free). ``background``: the engine enlarges
-    what lies outside the subjects too.
+    what the engine's ControlNets were shown; ``memory``: the most bytes of main memory that the run may take (None:
+    most of what is free); ``background``: the engine also enlarges everything outside the subjects.
     """
 
     source: FrameSource
@@ -73,7 +72,7 @@ class Run:
     _beside: tuple[str, ...] = field(init=False, default=(), repr=False)
 
     def __post_init__(self) -> None:
-        # What cannot be is refused before a long clip is searched, not after.
+        # Impossible settings are refused before a long clip is searched, not after.
         capabilities = self.engine.capabilities
         check_subjects(self.subjects, self.settings, self.engine)
         if self.save_hints is not None and not capabilities.hints:
@@ -91,7 +90,7 @@ class Run:
     ) -> Plan:
         """Pass 1: find the subjects, leave some out, and decide how each of the others is cropped and scaled.
 
-        ``size``: of the output (None: the source's). Raises :class:`~redetail.errors.SettingsError` if the run does
+        ``size``: the output's size (None: the source's). Raises :class:`~redetail.errors.SettingsError` if the run does
         not fit into its memory.
         """
         self._memory(size).check_frames()
@@ -142,7 +141,7 @@ class Run:
         )
 
     def _placement(self, crops: Sequence[CropPlan]) -> Mapping[str, Any]:
-        """Where and how the engine computes, with the memory that its largest crops take where it knows that."""
+        """Where and how the engine computes, and the memory that its largest crops take, if the engine knows it."""
         placement = self.engine.capabilities.placement
         if not crops or not isinstance(self.engine, PlansMemory):
             return placement
@@ -153,7 +152,7 @@ class Run:
         return {**placement, "memory": dict(most)} if most else placement
 
     def plan_of(self, regions: Sequence[Region]) -> Plan:
-        """A plan for regions that are known already: the frames that they span."""
+        """A plan for regions that are already known, over the frames that they span."""
         first = min((region.start for region in regions), default=0)
         last = max((region.stop for region in regions), default=0)
         crops = self._crops(region_settings(numbered(regions), self.subjects, self.settings), self._budgets)
@@ -169,9 +168,9 @@ class Run:
     ) -> Iterator[list[JoinedCrops]]:
         """Pass 2: the enhanced crops of every region, on disk while the context lasts.
 
-        ``workspace``: where results stay, and what of it is done already (None: a temporary one); ``executor``: what
-        runs the tasks (None: this process, on the engine of the run); ``only``: keys of the tasks that are run (None:
-        all), whose frames alone can be read then.
+        ``workspace``: where results are stored, and where finished ones may already be (None: a temporary workspace);
+        ``executor``: what runs the tasks (None: this process, on the engine of the run); ``only``: keys of the tasks to
+        run (None: all); then only frames of these tasks can be read.
         """
         with Workspace.temporary() if workspace is None else nullcontext(workspace) as space:
             if space.manifest is not None:
@@ -194,9 +193,10 @@ class Run:
         size: Size | None = None,
         watch: Callable[[PastedFrame, Sequence[FrameMeasures]], None] | None = None,
     ) -> Measures:
-        """Pass 3: paste every frame, hand it to ``write`` and measure it; frames are enlarged to ``size`` first.
+        """Pass 3: enlarge every frame to ``size``, paste into it, measure it and pass it to ``write``.
 
-        ``watch`` gets every frame with its figures. Where neither wants them and nothing is pasted, none is read.
+        ``watch`` gets every frame with its figures. Frames that nothing is pasted into are not read if both ``write``
+        and ``watch`` are missing.
         """
         size = size or plan.size
         measures = Measures(plan.regions, ratios(plan.size, size), (plan.start, plan.stop))
@@ -217,19 +217,19 @@ class Run:
         return measures
 
     def estimate(self, plan: Plan, size: Size | None = None) -> Estimate:
-        """What the second and the third pass take; ``size``: of the output (None: the source's)."""
+        """An estimate for the second and third pass; ``size``: the output's size (None: the source's)."""
         return estimated(plan, self._memory(size), self.engine, self.cancel)
 
     def _memory(self, size: Size | None) -> MemoryBudget:
-        """What it may take of the memory, with outputs of that size."""
+        """The memory budget of the run, for an output of this size."""
         frame = size or self.source.info.size
         return MemoryBudget.of(self.memory, frame, self.engine.capabilities.cost, background=self.background)
 
     def _shaped(
         self, found: Sequence[FoundSubject], left_out: Collection[int]
     ) -> tuple[list[RegionSettings], list[str]]:
-        """The regions that are detailed with their own settings and masks of the shapes that these ask for, and
-        sentences about the masks."""
+        """The regions that are detailed, with their own settings and with masks of the shapes that these settings
+        request, and messages about the masks."""
         detailed = region_settings(found, self.subjects, self.settings, left_out)
         if not needs_frames(detailed):
             return shaped(detailed, ())
@@ -243,7 +243,7 @@ class Run:
         return tuple(crop_plan(one.region, one.settings, multiple, one.track, budgets) for one in detailed)
 
     def _background(self, frames: range, size: Size | None, budgets: Budgets) -> tuple[CropPlan, ...]:
-        """The tiles of an output of that size; none if the engine does not enlarge it."""
+        """The background tiles for an output of this size; none if the engine does not enlarge the background."""
         if not self.background or size is None or not frames:
             return ()
         multiple = self.engine.capabilities.size_multiple
@@ -284,7 +284,7 @@ class Run:
             enhance(self._cropping(feed(left, frames, space, hints)), executor, space, tally, self.cancel)
 
     def _cropping(self, fed: Iterator[Task]) -> Iterator[Task]:
-        """The same tasks; the time that it takes to feed them counts for cropping."""
+        """The same tasks; the time spent on feeding them is counted as cropping."""
         while True:
             with self.watch("crop"):
                 task = next(fed, None)
@@ -293,11 +293,11 @@ class Run:
             yield task
 
     def _saved(self, plan: Plan) -> list[HintNames] | None:
-        """What pictures of hints are called, files first; None if none are saved."""
+        """The names of pictures of hints, hints from files first; None if none are saved."""
         if self._folder is None:
             return None
         return hint_names_of(plan.all_crops, (*self._hints, *self.engine.capabilities.hints))
 
 
 def _drop(frame: PastedFrame) -> None:
-    """Where no output takes frames."""
+    """The writer if no output takes frames."""

@@ -1,4 +1,4 @@
-"""Masks of the shapes that the settings ask for, found in another reading of the frames."""
+"""Makes masks of the shapes that the settings request, by reading the frames another time."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from redetail.region import Region
 from redetail.video.base import Frame
 
 LEAST_SEEN = 0.2
-"""Share of its frames in which a shape must be seen: below this the subject's box is better."""
+"""Share of a subject's frames in which a shape must be seen; below this, the subject's box is the better mask."""
 
 
 def needs_frames(detailed: Iterable[RegionSettings]) -> bool:
-    """Whether a shape has to be looked for."""
+    """Whether any region needs a shape to be searched for."""
     return any(one.settings.mask_shape in SHAPES for one in detailed)
 
 
 def shaped(detailed: Sequence[RegionSettings], frames: Iterable[Frame]) -> tuple[list[RegionSettings], list[str]]:
-    """The regions with masks of their ``mask_shape``, and sentences about those of which too little was seen.
+    """The regions with masks of their ``mask_shape``, and messages about regions whose shape was hardly seen.
 
-    ``frames`` are those that the regions span; where no shape has to be looked for they are not read.
+    ``frames`` are those that the regions span; they are not read if no shape has to be searched for.
     """
     sought = {
         number: (SHAPES[one.settings.mask_shape](), PackedShapes())

@@ -1,4 +1,4 @@
-"""Pictures for the report's page, taken while frames are written: their number does not grow with the clip."""
+"""Takes pictures for the report's page while frames are written; their number does not grow with the clip."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from redetail.region import Box, Size
 
 MOST_REGIONS = 10
 THUMBNAILS = 8
-_AROUND = 1.6  # side of a picture in sides of the subject's box
+_AROUND = 1.6  # side of a picture as a multiple of the side of the subject's box
 _THUMBNAIL, _MOMENT, _LARGE = 96, 224, 480  # pixels per side
 _QUALITY = 88  # of JPEG
 
-# How much a frame deserves a look, above 0; the worst of each kind is kept.
+# How much a frame is worth a look, above 0; the worst frame of each kind is kept.
 _WEIGHTS: Mapping[str, Callable[[FrameMeasures], float]] = {
     "flickers most": lambda one: (one.flicker_output or 0.0) / (1.5 * (one.flicker_source or 0.0) + 1.0),
     "changed most": lambda one: one.change or 0.0,
@@ -48,7 +48,7 @@ class Album:
 
 
 class Snapshots:
-    """Takes pictures of the subjects of a plan in frames of ``size``; ``albums`` are those of the first regions."""
+    """Takes pictures of a plan's subjects in frames of ``size``; ``albums`` are the pictures of the first regions."""
 
     def __init__(self, plan: Plan, size: Size) -> None:
         regions = plan.regions[:MOST_REGIONS]
@@ -59,7 +59,7 @@ class Snapshots:
         self._largest = [region.start + int((region.boxes[:, 2] - region.boxes[:, 0]).argmax()) for region in regions]
 
     def __call__(self, frame: PastedFrame, figures: Sequence[FrameMeasures]) -> None:
-        """Take the pictures that a frame deserves."""
+        """Take pictures of a frame if it is worth a look."""
         for one in figures:
             if one.region < len(self._regions):
                 self._add(frame, one)

@@ -17,7 +17,7 @@ class PassTime:
 
     @property
     def frames_per_second(self) -> float:
-        """0 where no time was measured."""
+        """The speed of the pass; 0 if no time was measured."""
         return self.frames / self.seconds if self.seconds else 0.0
 
     def to_document(self) -> dict[str, float]:
@@ -26,7 +26,7 @@ class PassTime:
 
 
 class Stopwatch:
-    """Seconds spent in each pass, by name; passes may be nested, and time counts for the innermost alone."""
+    """Seconds spent in each pass, by name; passes can be nested, and time counts only for the innermost pass."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -50,7 +50,7 @@ class Stopwatch:
         return {name: PassTime(seconds, frames) for name, seconds in self.seconds.items()}
 
     def _count(self) -> None:
-        """Add what passed since the last change to the pass that runs."""
+        """Add the time since the last change to the pass that is running."""
         now = time.perf_counter()
         if self._running:
             self.seconds[self._running[-1]] += now - self._since

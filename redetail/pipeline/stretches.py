@@ -1,4 +1,4 @@
-"""Stretches of a long region: what the engine gets in one call, so that memory does not grow with the clip."""
+"""Cuts a long region into stretches. The engine gets one per call, so that memory does not grow with the clip."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from redetail.region import Size
 from redetail.settings import Settings
 
 OVERLAP = 8
-"""Frames that neighbouring stretches share and fade into one another over; their noise is continuous."""
+"""Number of frames that neighbouring stretches share, over which they fade into one another; the noise is
+continuous."""
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """What bounds a stretch.
+    """What limits the length of a stretch.
 
-    ``stretch_pixels``: pixels of all its frames, padding included, that an engine takes in one call;
-    ``context_length``: frames of the engine's context windows, which stretches should hold whole (None: any number).
+    ``stretch_pixels``: the most pixels, over all frames and including padding, that an engine takes in one call;
+    ``context_length``: the length of the engine's context windows in frames (None: any); stretches should consist of
+    whole windows.
     """
 
     stretch_pixels: int
@@ -34,8 +36,8 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Frames ``start`` to ``stop`` (excluded) of a region; the first ``shared`` of them are also in the stretch
-    before."""
+    """Frames ``start`` to ``stop`` (excluded) of a region; the first ``shared`` of them are also in the previous
+    stretch."""
 
     start: int
     stop: int
@@ -46,12 +48,12 @@ class Stretch:
 
     @property
     def added(self) -> int:
-        """Frames that are not in the stretch before."""
+        """The number of frames that are not in the previous stretch."""
         return len(self) - self.shared
 
     def over(self, before: Pixels, own: Pixels, first: int = 0) -> Pixels:
-        """Shared frames ``first``, ``first + 1``, ... of this stretch: from those of the stretch before (n, h, w, C) to
-        its own, linearly."""
+        """Shared frames ``first``, ``first + 1``, ... of this stretch: a linear fade from those of the previous stretch
+        (n, h, w, C) to this stretch's own."""
         position = np.arange(first + 1, first + 1 + len(own), dtype=np.float32)
         share = (position / (self.shared + 1))[:, None, None, None]
         faded: Pixels = before + share * (own - before)
@@ -68,11 +70,11 @@ def stretches_of(frames: int, padded: Size, budgets: Budgets, settings: Settings
 def split(frames: int, most: int, window: int | None = None, overlap: int = 0) -> list[Stretch]:
     """Stretches of at most ``most`` frames (no fewer than twice OVERLAP).
 
-    As few as possible, and as long as each other: most frames of a stretch that is much shorter than the others would
-    be computed twice. Where the engine samples in windows of ``window`` frames that share ``overlap``, all stretches
-    but the last hold whole windows, since a stretch that ends within a window computes that window's other frames
-    again; the last is as long as need be, and no shorter than a window. The engine shortens a window that no stretch
-    can hold.
+    There are as few stretches as possible, and all are equally long, because most frames of a much shorter stretch
+    would be computed twice. If the engine samples in windows of ``window`` frames that share ``overlap``, all stretches
+    but the last consist of whole windows, since a stretch that ends within a window computes that window's other frames
+    again; the last stretch has the frames that are left, but is no shorter than a window. The engine shortens a window
+    that no stretch can hold.
     """
     if frames <= most:
         return [Stretch(0, frames)]
@@ -89,7 +91,8 @@ def split(frames: int, most: int, window: int | None = None, overlap: int = 0) -
 
 
 def _whole_windows(length: int, most: int, window: int, overlap: int) -> int:
-    """The nearest length of whole windows from ``length`` on, or the longest below ``most``; else ``length``."""
+    """The shortest length of whole windows that is at least ``length``, or the longest one up to ``most``; else
+    ``length``."""
     step = max(1, window - overlap)
     longest = window + (most - window) // step * step
     if longest < max(window, OVERLAP + 1):
