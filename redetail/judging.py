@@ -134,7 +134,7 @@ def _varied(job: Job, vary: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Varia
     """Every combination of values, with the job that it makes."""
     values = {known_setting(name): _listed(name, given) for name, given in vary.items()}
     if len(values) < len(vary):
-        raise SettingsError("A setting is varied twice; give all its values at once, as in denoise=0.3,0.5.")
+        raise SettingsError("vary names the same setting twice; give all its values together, as in denoise=0.3,0.5.")
     count = prod(map(len, values.values()))
     if count > MOST_VARIANTS:
         counts = " x ".join(f"{len(some)} {display_name(name)}" for name, some in values.items())
@@ -162,7 +162,7 @@ def known_setting(name: str) -> str:
 
 def _listed(name: str, given: Any) -> tuple[Any, ...]:
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
-        raise SettingsError(f"vary has {shown(given)} for {display_name(name)}; give a list of values.")
+        raise SettingsError(f"vary has {shown(given)} for {display_name(name)}; give a list of at least one value.")
     return tuple(given)
 
 

@@ -153,13 +153,13 @@ class Region:
         frames = len(self.path)
         if self.path.shape != (frames, 2) or self.boxes.shape != (frames, 4) or frames == 0:
             raise RegionError(
-                f"Region {self.label!r} needs a path (F, 2) and boxes (F, 4) with F >= 1; "
-                f"got {self.path.shape} and {self.boxes.shape}."
+                f"Region {self.label!r} needs a path (frames, 2) and boxes (frames, 4) for at least one frame, not "
+                f"{self.path.shape} and {self.boxes.shape}."
             )
         if not (np.isfinite(self.path).all() and np.isfinite(self.boxes).all()):
             raise RegionError(f"Region {self.label!r} has a coordinate that is not a finite number.")
         if self.start < 0:
-            raise RegionError(f"Region {self.label!r} starts at frame {self.start}; the first frame is 0.")
+            raise RegionError(f"Region {self.label!r} starts at frame {self.start}, but the first frame is 0.")
         if self.masks is not None:
             self._check_masks(self.masks, frames)
 
@@ -171,7 +171,8 @@ class Region:
             )
         if masks[0].shape != self.size.shape:
             raise RegionError(
-                f"Region {self.label!r} has masks of {masks[0].shape[::-1]} pixels in a window of {self.size}."
+                f"Region {self.label!r} has masks of {masks[0].shape[1]}x{masks[0].shape[0]} pixels, but its window is "
+                f"{self.size}; make them the same size."
             )
 
     def __len__(self) -> int:

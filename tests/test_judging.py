@@ -128,8 +128,8 @@ def test_a_job_is_taken_whole_and_its_outputs_are_not_written(tmp_path) -> None:
             "4 steps x 4 seed make 16 variants; a preview shows at most 12",
         ),
         ({"denoise": [0.5, 2]}, 4, "denoise is 2; it must be between"),
-        ({"denoise": 0.5}, 4, "vary has 0.5 for denoise; give a list of values."),
-        ({"guide_size": [64], "guide-size": [96]}, 4, "A setting is varied twice"),
+        ({"denoise": 0.5}, 4, "vary has 0.5 for denoise; give a list of at least one value."),
+        ({"guide_size": [64], "guide-size": [96]}, 4, "vary names the same setting twice"),
         ({}, 0, "moments is 0; give a whole number from 1 to 24."),
     ],
 )

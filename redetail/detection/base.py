@@ -32,7 +32,9 @@ class Detector(Protocol):
 def to_uint8(frame: RGB) -> NDArray[np.uint8]:
     """The picture with 8 bits a channel; raises InputError unless it is (H, W, 3) uint8 or uint16."""
     if frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape or frame.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"A frame must be (H, W, 3) of uint8 or uint16, not {frame.shape} of {frame.dtype}.")
+        raise InputError(
+            f"A frame must be an array (height, width, 3) of uint8 or uint16, not {frame.shape} of {frame.dtype}."
+        )
     if frame.dtype == np.uint16:
         return (frame >> 8).astype(np.uint8)
     return frame.astype(np.uint8, copy=False)

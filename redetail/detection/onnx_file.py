@@ -35,7 +35,7 @@ def read_header(path: Path) -> OnnxHeader:
     try:
         content = memoryview(path.read_bytes())
     except OSError as error:
-        raise ModelError(f"The detector {path} cannot be read: {error.strerror or error}.") from error
+        raise ModelError(f"The detector {path} cannot be read ({error.strerror or error}); check the name.") from error
     try:
         return _header(content, path)
     except (ValueError, IndexError, TypeError) as error:
@@ -54,7 +54,7 @@ def _header(content: memoryview, path: Path) -> OnnxHeader:
             tensor = dict(_fields(_bytes(value)))
             given.add(_text(tensor.get(_TENSOR_NAME)))
             if tensor.get(_TENSOR_LOCATION) == _EXTERNAL:
-                raise ModelError(f"{path} keeps its weights in other files; export it with the weights inside.")
+                raise ModelError(f"{path} keeps its weights in other files; export it as one file that contains them.")
         elif number == _GRAPH_INPUT:
             name, shape = _input(_bytes(value))
             inputs[name] = shape

@@ -141,12 +141,12 @@ def check_runs(path: Path) -> None:
         code = subprocess.run(given, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_PATIENCE)
     except subprocess.TimeoutExpired as error:
         raise ModelError(
-            f"The detector {path} takes more than {_PATIENCE} s for one frame; use another one."
+            f"The detector {path} takes more than {_PATIENCE} s for one frame; use a faster one."
         ) from error
     except OSError:
         return  # no process can be started here
     if code.returncode < 0 or code.returncode > 255:  # a signal, or an exception of Windows
-        raise ModelError(f"OpenCV crashes on the detector {path}, so it is damaged; export it again.")
+        raise ModelError(f"OpenCV crashes on the detector {path}, so the file is probably damaged; export it again.")
 
 
 def rows_of(outputs: Sequence[NDArray[Any]], classes: int, name: str) -> Rows:
@@ -157,7 +157,9 @@ def rows_of(outputs: Sequence[NDArray[Any]], classes: int, name: str) -> Rows:
     tables = [output for output in outputs if output.ndim == 3 and output.shape[0] == 1]
     prototypes = [output for output in outputs if output.ndim == 4 and output.shape[0] == 1]
     shapes = ", ".join("x".join(map(str, output.shape)) for output in outputs)
-    unknown = ModelError(f"{name} has the outputs {shapes}, which is not a layout of the YOLO family; export it again.")
+    unknown = ModelError(
+        f"{name} has outputs of the shapes {shapes}, which no YOLO detector has; export it again, or use another one."
+    )
     if len(tables) != 1 or len(prototypes) > 1 or len(tables) + len(prototypes) != len(outputs):
         raise unknown
     table, masks = tables[0][0].astype(np.float32), prototypes[0].shape[1] if prototypes else 0
@@ -170,7 +172,9 @@ def rows_of(outputs: Sequence[NDArray[Any]], classes: int, name: str) -> Rows:
     first = 4 if by_column else 5
     scores = rows[:, first : first + classes] if classes else rows[:, first : rows.shape[1] - masks]
     if not scores.shape[1]:
-        raise ModelError(f"{name} has the outputs {shapes}, which leave no room for classes; use another export.")
+        raise ModelError(
+            f"{name} has outputs of the shapes {shapes}, which leave no room for classes; export it again."
+        )
     there = 1.0 if by_column else rows[:, 4]
     best = scores.argmax(axis=1)
     return Rows(_corners(rows[:, :4]), scores.max(axis=1) * there, best)
@@ -192,7 +196,7 @@ def _input_size(header: OnnxHeader, path: Path) -> Size:
     shapes = list(header.inputs.values())
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (3, None):
         raise ModelError(
-            f"{path} does not take one picture (1, 3, height, width), so it is not a detector of the YOLO family."
+            f"{path} does not take one picture (1, 3, height, width), so it is not a YOLO detector; give another file."
         )
     height, width = shapes[0][2:]
     if height is None or width is None:
@@ -201,7 +205,7 @@ def _input_size(header: OnnxHeader, path: Path) -> Size:
         height, width = sides if known else (USUAL_SIDE, USUAL_SIDE)
     if max(height, width) > _LARGEST:
         raise ModelError(
-            f"{path} takes pictures of {width}x{height} pixels; export it for at most {_LARGEST} pixels a side."
+            f"{path} takes pictures of {width}x{height} pixels; export it with sides of at most {_LARGEST} pixels."
         )
     return Size(width, height)
 

@@ -28,8 +28,10 @@ def run_checked(engine: Engine, request: Request) -> None:
         stop = start + len(pixels)
         if start != done or stop > shape[0] or pixels.shape[1:] != shape[1:] or pixels.dtype.kind != "f":
             raise ModelError(
-                f"The engine {name} returned pixels of shape {pixels.shape} of {pixels.dtype} for frame {start} after "
-                f"{done} of {shape[0]} frames; it must return floating point numbers of shape {shape}."
+                f"The engine {name} returned pixels of shape {pixels.shape} and type {pixels.dtype} for frame {start} "
+                f"after {done} of {shape[0]} frames; it must return all frames in order, as floating point numbers "
+                "that "
+                f"together have the shape {shape}."
             )
         if not np.isfinite([pixels.min(), pixels.max()]).all():
             raise ModelError(_not_finite(engine.capabilities, start))
@@ -45,8 +47,8 @@ def _not_finite(capabilities: Capabilities, start: int) -> str:
     placement = capabilities.placement
     where = f", computed on {placement['device']} in {placement['dtype']}" if "dtype" in placement else ""
     return (
-        f"The engine {capabilities.name} produced values that are not finite numbers from frame {start} on{where}; "
-        "use dtype float32, or another sampler or scheduler."
+        f"From frame {start} on, the engine {capabilities.name} produced values that are not finite{where}; use dtype "
+        "float32, or another sampler or scheduler."
     )
 
 

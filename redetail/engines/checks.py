@@ -69,8 +69,8 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
     check_scheduler(settings.scheduler, capabilities)
     if settings.loras and not capabilities.uses_loras:
         raise SettingsError(
-            f"The model {capabilities.name} does not support LoRA files such as {settings.loras[0]}; leave it out, or "
-            "give a Stable Diffusion checkpoint."
+            f"The model {capabilities.name} does not support LoRA files such as {settings.loras[0]}; leave the LoRA "
+            "out, or give a Stable Diffusion checkpoint."
         )
     if settings.shift and not capabilities.uses_shift:
         raise SettingsError(
@@ -79,8 +79,8 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
         )
     if settings.strength and not capabilities.uses_strength:
         raise SettingsError(
-            f"strength is {settings.strength:g}, but {capabilities.name} does not say which noise levels it has; give "
-            "denoise instead."
+            f"strength is {settings.strength:g}, but {capabilities.name} does not state its noise levels; give denoise "
+            "instead."
         )
     if settings.cancel_vae and not capabilities.has_vae:
         raise SettingsError(f"The model {capabilities.name} has no VAE; leave cancel-vae out.")
@@ -166,7 +166,7 @@ def check_hint(name: str, hint: Pixels, shape: tuple[int, ...]) -> None:
     """Raise :class:`~redetail.errors.InputError` for hints that are not as large and as many as crops of ``shape``."""
     if hint.shape != shape or hint.dtype.kind != "f":
         raise InputError(
-            f"The hints {name!r} are {hint.shape} of {hint.dtype}; {shape[0]} crops of {shape[2]}x{shape[1]} "
+            f"The hints {name!r} are {hint.dtype} of shape {hint.shape}; {shape[0]} crops of {shape[2]}x{shape[1]} "
             f"pixels need floating point numbers of shape {shape}."
         )
 
@@ -175,7 +175,8 @@ def refuse_hints(hints: Mapping[str, Any]) -> None:
     """Raise :class:`~redetail.errors.SettingsError` if an engine without ControlNets is given hints."""
     if hints:
         raise SettingsError(
-            f"The hints {', '.join(map(repr, hints))} are unused: this engine has no ControlNet; leave them out."
+            f"The hints {', '.join(map(repr, hints))} are not used, because this engine has no ControlNet; leave them "
+            "out."
         )
 
 
@@ -201,8 +202,8 @@ def finite(latents: Tensor, placement: Placement) -> Tensor:
     """The latents; raises :class:`~redetail.errors.ModelError` if some are not finite numbers."""
     if not all_finite(latents):
         raise ModelError(
-            f"The model produced values that are not finite numbers, computed on {placement}; "
-            "use dtype float32, or another sampler or scheduler."
+            f"The model produced values that are not finite on {placement}; use dtype float32, or another sampler or "
+            "scheduler."
         )
     return latents
 
@@ -224,7 +225,8 @@ def latent_window(settings: Settings, default: int | None, grid: LatentGrid) -> 
         return None, overlap
     if shared >= frames:
         raise SettingsError(
-            f"context-overlap is {shared} with windows of {frames} frames; it must be smaller than the window."
+            f"context-overlap is {shared}, but the context windows have a length of {frames}; the overlap must be "
+            "smaller."
         )
     length = grid.latents(frames)
     return length, min(overlap, length - 1)
@@ -252,7 +254,7 @@ def context_windows_for(
         return context_windows(latents, max(latents, overlap + 1), overlap)
     if limit is not None and length > limit:
         raise SettingsError(
-            f"context-length is {length}, but this model's motion layers reach {limit} frames; "
+            f"context-length is {length}, but this model's motion layers can process at most {limit} frames at once; "
             f"use {limit} or less (longer clips are sampled in overlapping windows)."
         )
     return context_windows(

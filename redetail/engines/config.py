@@ -31,7 +31,7 @@ def read_text(path: Path, largest: int = _LARGEST_FILE) -> str:
             raise ModelError(f"The model file {path} is larger than {largest:,} bytes; {_AGAIN}.")
         return raw.decode("utf-8")
     except OSError as error:
-        raise ModelError(f"The model file {path} cannot be read ({error.strerror}).") from error
+        raise ModelError(f"The model file {path} cannot be read ({error.strerror}); {_AGAIN}.") from error
     except UnicodeDecodeError as error:
         raise ModelError(f"The model file {path} is not text; {_AGAIN}.") from error
 
@@ -50,7 +50,7 @@ def parsed(text: str | bytes, what: str) -> dict[str, Any]:
     except ValueError as error:  # not JSON, not text, or a number of thousands of digits
         raise ModelError(f"{what} is not JSON ({str(error).splitlines()[0]}); {_AGAIN}.") from error
     if not isinstance(config, dict):
-        raise ModelError(f"{what} should hold a JSON object; {_AGAIN}.")
+        raise ModelError(f"{what} must contain a JSON object; {_AGAIN}.")
     return config
 
 
@@ -107,7 +107,7 @@ def several(read: Reader, most: int, least: int = 0) -> Reader:
         try:
             return tuple(read(value) for value in values)
         except WrongKindError as error:
-            raise WrongKindError(f"a list, each {error}") from error
+            raise WrongKindError(f"a list in which each item is {error}") from error
 
     return all_of
 

@@ -100,7 +100,10 @@ def _checked_device(device: str | torch.device) -> torch.device:
     if not count:
         raise SettingsError(f"The device {chosen} is not available here; use cpu or leave the device out.")
     if (chosen.index or 0) >= count:
-        raise SettingsError(f"The device {chosen} does not exist: this machine has {count} of kind {chosen.type}.")
+        devices = "device" if count == 1 else "devices"
+        raise SettingsError(
+            f"The device {chosen} does not exist; this machine has {count} {chosen.type} {devices}, numbered from 0."
+        )
     return chosen
 
 

@@ -43,7 +43,7 @@ def open_network(path: Path, known: Sequence[str], schema: Schema) -> ComponentF
     check_keys(config, schema, f"{path / 'config.json'}")
     if class_name(config) not in known:
         raise ModelError(
-            f"The part {path} is a {class_name(config) or 'network of unknown kind'}; it must be {' or '.join(known)}."
+            f"The part {path} is of class {class_name(config) or 'unknown'}; it must be {' or '.join(known)}."
         )
     return ComponentFolder(path, config, _variant(path))
 
@@ -70,7 +70,7 @@ def _check_index(path: Path) -> None:
             raise ModelError(f"weight_map in {index} is {shown(names)}; it must name a file for every tensor.")
         missing = next((name for name in names.values() if not os.path.isfile(path / name)), None)
         if missing is not None:
-            raise ModelError(f"The part {path} lacks {shown(missing)}, which {index.name} names; copy it again.")
+            raise ModelError(f"The part {path} lacks {shown(missing)}, which {index.name} lists; copy it again.")
 
 
 def _variant(path: Path) -> str | None:
@@ -84,7 +84,11 @@ def _variant(path: Path) -> str | None:
         if chosen:
             return variant
     pickled = sorted(file.name for file in path.glob("*.bin"))
-    hint = f"{pickled[0]} is a pickle, which may contain code: convert it" if pickled else "copy or download it again"
+    hint = (
+        f"convert {pickled[0]} to .safetensors, because a pickle can contain code"
+        if pickled
+        else "copy or download it again"
+    )
     raise ModelError(f"The part {path} has no .safetensors weights; {hint}.")
 
 
@@ -112,8 +116,8 @@ def _check_complete(part: ComponentFolder, info: Mapping[str, Any]) -> None:
     wrong = [str(key) for name in ("missing_keys", "mismatched_keys") for key in info.get(name, ())]
     if wrong:
         raise ModelError(
-            f"The weights of {part.path} do not fit its config.json: {len(wrong)} tensors are missing or of another "
-            f"shape, such as {sorted(wrong)[0]}; copy or download it again."
+            f"The weights of {part.path} do not fit its config.json: tensors such as {sorted(wrong)[0]} are missing or "
+            f"have the wrong shape ({len(wrong)} in all); copy or download it again."
         )
 
 

@@ -36,7 +36,8 @@ def checkpoint_path(checkpoint: str | Path, *, whole: bool = False) -> Path:
     if isinstance(checkpoint, str) and _NAME.fullmatch(checkpoint) and path.suffix.lower() not in _FILES:
         return _hub_folder(checkpoint, whole=whole)
     raise ModelError(
-        f"There is no checkpoint {path}; give a file or a folder on this machine, or a hub name owner/name."
+        f"There is no checkpoint {path}; give a file or a folder on this machine, or the hub name of a model "
+        "(owner/name)."
     )
 
 
@@ -50,7 +51,9 @@ def _hub_folder(name: str, *, whole: bool) -> Path:
             return folder
     except failures:
         pass
-    _LOG.warning("There is no path %s on this machine; downloading the model of that name from the hub.", name)
+    _LOG.warning(
+        "There is no file or folder %s on this machine; downloading the model of that name from the hub.", name
+    )
     try:
         described = _snapshot(hub, name, local=False, wanted=_WANTED)
         return _snapshot(hub, name, local=False, unwanted=() if whole else hub_unused(described))

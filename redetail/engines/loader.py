@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -29,6 +30,20 @@ from redetail.engines.spec import ModelSpec, as_spec
 from redetail.errors import ModelError
 
 _LOG = logging.getLogger(__name__)
+
+_NOUNS: Mapping[str, str] = {
+    "motion_module": "A motion module",
+    "motion_loras": "A motion LoRA",
+    "loras": "A LoRA",
+    "vae": "A separate VAE",
+    "text_encoder": "A separate text encoder",
+    "embeddings": "An embedding",
+    "controls": "A ControlNet",
+    "refiner_checkpoint": "A refiner",
+    "low_noise_checkpoint": "A low-noise checkpoint",
+    "high_noise_loras": "A high-noise LoRA",
+}
+"""Fields of a ModelSpec, as the beginning of a message."""
 
 
 def load_engine(
@@ -102,8 +117,8 @@ def _recognized(path: Path) -> tuple[Architecture, Path]:
 def _no_model(folder: Path) -> str:
     """The message about a folder that is not a model."""
     config = read_config(folder / "config.json") if os.path.isfile(folder / "config.json") else {}
-    part = f" a single part, a {class_name(config)}" if class_name(config) else " no model"
-    return f"{folder} holds{part}; give {wanted()} instead."
+    part = f"contains only one part of a model, {class_name(config)}" if class_name(config) else "contains no model"
+    return f"{folder} {part}; give {wanted()} instead."
 
 
 def _check_takes(family: Architecture, spec: ModelSpec, what: str) -> None:
@@ -111,5 +126,7 @@ def _check_takes(family: Architecture, spec: ModelSpec, what: str) -> None:
     names = [item.name for item in fields(spec) if item.name != "checkpoint" and getattr(spec, item.name)]
     refused = next((name for name in names if name not in family.takes), None)
     if refused is not None:
-        words, others = refused.replace("_", " ").removesuffix("s"), either(families_that_take(refused))
-        raise ModelError(f"A {words} was given, but {what} takes none; give a checkpoint of {others} with it.")
+        others = either(families_that_take(refused))
+        raise ModelError(
+            f"{_NOUNS[refused]} was given, but {what} does not take one; leave it out, or use a checkpoint of {others}."
+        )

@@ -133,10 +133,16 @@ class _Check:
                     continue
                 low, high = weight.float().aminmax()
                 if not (torch.isfinite(low) and torch.isfinite(high)):
-                    yield f"The layer {name} of the {words} has values that are not finite: the file is damaged."
+                    yield (
+                        f"The layer {name} of the {words} has values that are not finite: the file is damaged; copy or "
+                        "download it again."
+                    )
                     return
                 if low == high == 0:
-                    yield f"The layer {name} of the {words} is all zeros: its file is incomplete or badly converted."
+                    yield (
+                        f"The layer {name} of the {words} is all zeros: the file is incomplete or badly converted; use "
+                        "another one."
+                    )
                     return
 
     def _vae(self) -> Iterator[str]:
@@ -150,8 +156,8 @@ class _Check:
             yield "The VAE does not reproduce its input: its weights are damaged or in the wrong places."
         elif not self._measured("deviation of the latents", float(self._latents.std()), 0.3, 3.0):
             yield (
-                f"The latents have a deviation of {float(self._latents.std()):.2g} instead of about 1: the scale "
-                "factor of the VAE's config is that of another model."
+                f"The standard deviation of the latents is {float(self._latents.std()):.2g} instead of about 1: the "
+                "scale factor in the VAE's config belongs to another model."
             )
 
     def _decoded(self, latents: Tensor) -> Pixels:
@@ -216,20 +222,19 @@ class _Check:
         for kind, convert in self._other_predictions():
             others = [convert(x0, x, sigma) for x0, (x, sigma) in zip(predicted, states, strict=True)]
             if all(error <= _BAND for error in self._errors(others)):
-                return f"The network predicts {kind}, not what its config or file says: the prediction type is wrong."
+                return f"The network predicts {kind}, but its config or file names another prediction type; correct it."
         if isinstance(self._engine.model, HasMotion) and len(self._latents) > 1:
             with self._engine.model.still():
                 denoise = self._denoise()
                 alone = [denoise(x, sigma) for x, sigma in states]
             if all(error <= _BAND for error in self._errors(alone)):
-                return (
-                    "Without its motion layers the model is correct: the motion module belongs to another base model."
-                )
+                return "Without its motion layers the model works: the motion module belongs to another base model."
         if blind:
             return "The network denoises, but not the latents of this VAE: the VAE belongs to another model."
         return (
-            "The network does not denoise: its weights are damaged, of another model, or in the wrong places (mixed-up "
-            "keys)."
+            "The network does not denoise: its weights are damaged, belong to another model, or are in the wrong "
+            "places "
+            "(mixed-up keys)."
         )
 
     def _other_predictions(self) -> Iterator[tuple[str, Callable[[Tensor, Tensor, float], Tensor]]]:

@@ -127,7 +127,10 @@ def read_prompt(text: str) -> PromptText:
         for tag in _TAG.finditer(text)
     ]
     if _MISSED_KEYS.match(text):
-        notes.append("The prompt is read as ordinary text; for key frames put a space after each frame's colon.")
+        notes.append(
+            "The prompt is read as ordinary text, not as key frames; for key frames, put a space after each frame's "
+            "colon."
+        )
     characters = [match.groups() for match in _CHARACTER.finditer(_TAG.sub("", text))]
     escaped = [escape is not None for escape, _ in characters]
     letters = "".join(escape or letter for escape, letter in characters)

@@ -24,7 +24,7 @@ _SCALES = (".scale_weight", ".weight_scale")
 _UNUSED = (".scale_input", ".input_scale", ".comfy_quant")
 _MARKER, _FORMAT = "scaled_fp8", ".comfy_quant"
 _FP8 = ("float8_e4m3fn", "float8_e5m2")
-_INSTEAD = "use a file of it in bf16, fp16 or scaled fp8, or a GGUF"
+_INSTEAD = "use a bf16, fp16, scaled fp8 or GGUF file of the same model"
 ORIGINAL_SHAPE = "comfy.gguf.orig_shape."
 """Before the name of a tensor of more dimensions than GGUF has, in the fields of a file."""
 
@@ -78,8 +78,8 @@ def scaled(weight: Tensor, scale: Tensor, origin: str) -> Fp8Tensor:
     """
     if scale.numel() not in (1, *weight.shape[:1]):
         raise ModelError(
-            f"{origin} has {scale.numel()} scales for a weight of {tuple(weight.shape)}, as in mxfp8, which is not "
-            f"supported; {_INSTEAD}."
+            f"{origin} has {scale.numel()} scales for a weight of shape {tuple(weight.shape)}, as in mxfp8, which is "
+            f"not supported; {_INSTEAD}."
         )
     return Fp8Tensor(weight, scale)
 
@@ -117,7 +117,9 @@ class GgufTensors(Mapping[str, Tensor]):
             values = self._gguf.dequantize(tensor.data, tensor.tensor_type)
             return torch.from_numpy(values.copy()).reshape(self.shapes[name])
         except NotImplementedError as error:
-            raise ModelError(f"{self._path} contains weights in {tensor.tensor_type.name}; {_INSTEAD}.") from error
+            raise ModelError(
+                f"{self._path} contains weights in {tensor.tensor_type.name}, which is not supported; {_INSTEAD}."
+            ) from error
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"The tensor {name} of {self._path} is damaged; copy or download it again.") from error
 

@@ -119,7 +119,7 @@ class ModelSpec:
         object.__setattr__(self, "controls", tuple(_several(self, "controls")))
         for control in self.controls:
             if not isinstance(control, ControlFile):
-                raise SettingsError(f"controls holds {control!r}; each must be a ControlFile.")
+                raise SettingsError(f"controls contains {control!r}; each item must be a ControlFile.")
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -171,5 +171,5 @@ def _split(text: str, most: int) -> tuple[Path, list[float]]:
         numbers.insert(0, float(parts.pop()))
     path = ":".join(parts)
     if not path:
-        raise SettingsError(f"{text!r} names no file; give FILE or FILE:strength.")
+        raise SettingsError(f"{text!r} does not name a file; give FILE or FILE:strength.")
     return expanded(path), numbers

@@ -79,11 +79,13 @@ def fill(network: nn.Module, state: StateDict, placement: Placement, *, exact: C
 def _check_names(wanted: Mapping[str, torch.Size], state: StateDict) -> None:
     missing, extra = sorted(wanted.keys() - state.tensors.keys()), sorted(state.tensors.keys() - wanted.keys())
     if missing:
-        raise ModelError(f"{state.origin} lacks {len(missing)} tensors, such as {missing[0]}; download it again.")
+        raise ModelError(
+            f"{state.origin} lacks tensors such as {missing[0]} ({len(missing)} in all); download it again."
+        )
     if extra:
         raise ModelError(
-            f"{state.origin} has {len(extra)} tensors that have no place in such a network, such as {extra[0]}; "
-            "it is of a kind that is not supported."
+            f"{state.origin} has tensors that do not belong in such a network, such as {extra[0]} ({len(extra)} in "
+            "all); this kind of model is not supported."
         )
 
 
@@ -95,8 +97,9 @@ def _placed(
         tensor = tensor.reshape(shape)
     if tensor.shape != shape:
         raise ModelError(
-            f"{state.origin} has {name} in the shape {tuple(tensor.shape)}, where {tuple(shape)} fits the rest of it; "
-            "it is damaged, or of a kind that is not supported."
+            f"{state.origin} has the tensor {name} with the shape {tuple(tensor.shape)} instead of {tuple(shape)}; it "
+            "is "
+            "damaged, or this kind of model is not supported."
         )
     if name in state.kept:
         return tensor.to(placement.device)

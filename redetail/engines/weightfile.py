@@ -176,7 +176,7 @@ def _start(path: Path) -> tuple[bytes, int]:
         with path.open("rb") as file:
             start = file.read(512)
     except OSError as error:
-        raise ModelError(f"The weight file {path} cannot be read ({error.strerror}).") from error
+        raise ModelError(f"The weight file {path} cannot be read ({error.strerror}); check its permissions.") from error
     if not start:
         raise ModelError(f"The weight file {path} is empty; {_AGAIN}.")
     return start, path.stat().st_size
@@ -193,10 +193,7 @@ def _no_weights(path: Path, start: bytes) -> str:
         page = text.lstrip().lower().startswith(("<!doctype", "<html"))
         what = "a web page (did the download ask you to log in?)" if page else "a text file"
         return f"{path} is {what}, not a weight file; give a .safetensors or .ckpt file."
-    return (
-        f"{path} is not a weight file: neither .safetensors, .gguf nor a PyTorch checkpoint; {_AGAIN}, or give another "
-        "file."
-    )
+    return f"{path} is not a weight file (.safetensors, .gguf or a PyTorch checkpoint); {_AGAIN}, or give another file."
 
 
 # --- safetensors
@@ -207,7 +204,7 @@ def _open_safetensors(path: Path, length: int, size: int) -> WeightFile:
     if size < 8 + length:
         raise ModelError(
             f"The weight file {path} is truncated: its header takes {8 + length:,} bytes, but the file has only "
-            f"{size:,}."
+            f"{size:,}; {_AGAIN}."
         )
     with path.open("rb") as file:
         file.seek(8)
@@ -216,7 +213,7 @@ def _open_safetensors(path: Path, length: int, size: int) -> WeightFile:
     tensors = {name: _tensor_facts(path, name, entry) for name, entry in entries.items()}
     end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     if size < end:
-        raise ModelError(f"The weight file {path} is truncated: {size:,} of {end:,} bytes are there; {_AGAIN}.")
+        raise ModelError(f"The weight file {path} is truncated: it has only {size:,} of {end:,} bytes; {_AGAIN}.")
     try:
         with safe_open(path, framework="pt") as file:
             scales = scales_of(path, tensors, file.get_tensor)
@@ -265,8 +262,8 @@ def _open_zip(path: Path) -> WeightFile:
         raise ModelError(f"The weight file {path} is damaged ({error}); {_AGAIN}.") from error
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ModelError(
-            f"{path} is a compressed archive, which could unpack to any size, and PyTorch does not write such files; "
-            "unpack it, and use the weight file inside."
+            f"{path} is a compressed archive, but PyTorch does not compress its checkpoints; unpack it, and use the "
+            "weight file inside."
         )
     if not any(entry.filename.endswith("data.pkl") for entry in entries):
         raise ModelError(
@@ -303,10 +300,10 @@ def _refusal(path: Path, message: str) -> str:
     """PyTorch's reader says which function a pickle asked for; it was not called."""
     asked = re.search(r"GLOBAL\s+([\w.]+)", message)
     if asked is None:
-        return f"The weight file {path} is damaged or is not a pickle of tensors; none of it was run; {_AGAIN}."
+        return f"The weight file {path} is damaged or is not a pickle of tensors (none of its code was run); {_AGAIN}."
     return (
-        f"The weight file {path} is a pickle that asks to run {asked[1].rstrip('.')} instead of only holding tensors; "
-        "none of it was run. Use the .safetensors file of the same model."
+        f"The weight file {path} is a pickle that tries to run {asked[1].rstrip('.')} instead of only holding tensors; "
+        "none of its code was run. Use the .safetensors file of the same model."
     )
 
 

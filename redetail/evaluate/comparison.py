@@ -113,7 +113,7 @@ def worst_moments(source: ClipFigures, clip: ClipFigures, most: int = 5) -> list
 # How bad a frame of a result is compared with the source's frame; it counts from 1 on.
 _BADNESS: Mapping[str, Callable[[FrameFigures, FrameFigures], float]] = {
     "flickers most": lambda own, other: (other.flicker or 0.0) / (1.5 * (own.flicker or 0.0) + 1.0),
-    "seam round the paste": lambda own, other: (other.seam or 0.0) / SEAM,
+    "seam around the paste": lambda own, other: (other.seam or 0.0) / SEAM,
     "colours shift": lambda own, other: max(map(abs, other.colour)) / COLOUR,
     "softer than the source": lambda own, other: own.sharpness / max(other.sharpness, 1e-3) / SHARPER,
     "furthest from the original": lambda own, other: 1 + (own.psnr or 0.0) - (other.psnr or 0.0),
@@ -209,7 +209,7 @@ def rows_of(
             frame = next(reader, None)
             if frame is None:
                 raise InputError(
-                    f"{name} ends after {index} frames, but frames up to {stop} are compared; give clips of the same "
+                    f"{name} has only {index} frames, but frames up to {stop - 1} are compared; give clips of the same "
                     "length."
                 )
             pictures.append(_at_size(frame.pixels, size))
@@ -229,7 +229,7 @@ def common_size(clips: Mapping[str, FrameSource]) -> Size:
     for name, size in sizes.items():
         if abs(size.width * largest.height / (size.height * largest.width) - 1) > _SHAPE:
             raise InputError(
-                f"{name} is {size} pixels and another clip {largest}; compare clips with the same aspect ratio."
+                f"{name} is {size} pixels and another clip is {largest}; compare clips with the same aspect ratio."
             )
     return largest
 

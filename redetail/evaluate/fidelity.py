@@ -41,7 +41,9 @@ def ssim(picture: NDArray[Any], reference: NDArray[Any]) -> float:
     """
     _check_alike(picture, reference)
     if min(picture.shape[:2]) < _SIDE:
-        raise InputError(f"SSIM needs pictures of at least {_SIDE}x{_SIDE} pixels, not {picture.shape[1::-1]}.")
+        raise InputError(
+            f"SSIM needs pictures of at least {_SIDE}x{_SIDE} pixels, not {picture.shape[1]}x{picture.shape[0]}."
+        )
     similarity = _metrics().structural_similarity(
         *(to_float(each).astype(np.float64) for each in (picture, reference)),
         data_range=1.0,

@@ -31,7 +31,7 @@ def side_by_side(pictures: Sequence[NDArray[Any]], labels: Sequence[str] = ()) -
     :class:`~redetail.errors.DependencyError` for labels without Pillow.
     """
     if not pictures:
-        raise InputError("There is no picture to show.")
+        raise InputError("There is no picture to show; give at least one.")
     height = pictures[0].shape[0]
     cells = [_at_height(picture, height) for picture in pictures]
     cells = [labelled(cell, label) for cell, label in zip(cells, _filled(labels, len(cells)), strict=True)]
@@ -46,7 +46,7 @@ def contact_sheet(
     Rows can differ in length and height. Text that does not fit is cut off. Raises the errors of :func:`side_by_side`.
     """
     if not rows:
-        raise InputError("There is no picture to show.")
+        raise InputError("There is no picture to show; give at least one.")
     strips = [side_by_side(row) for row in rows]
     width = max(strip.shape[1] for strip in strips)
     shortest = min(strip.shape[0] for strip in strips)

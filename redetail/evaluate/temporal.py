@@ -115,7 +115,7 @@ class WarpedError:
         :class:`~redetail.errors.InputError` if the pictures differ in size.
         """
         if source.shape != output.shape:
-            raise InputError(f"Source and output differ in size: {source.shape} and {output.shape}.")
+            raise InputError(f"The source and the output differ in size: {source.shape} and {output.shape}.")
         previous, self._previous = self._previous, (index, source, output, box)
         if previous is None or previous[0] != index - 1 or previous[1].shape != source.shape:
             return None
@@ -177,7 +177,8 @@ class UntouchedCheck:
         """
         if source.shape != output.shape or source.dtype != output.dtype or touched.shape != source.shape[:2]:
             raise InputError(
-                f"Source {source.shape} of {source.dtype}, output {output.shape} of {output.dtype} and mask "
+                f"The source {source.shape} of {source.dtype}, the output {output.shape} of {output.dtype} and the "
+                "mask "
                 f"{touched.shape} do not belong to one frame."
             )
         self.frames += 1

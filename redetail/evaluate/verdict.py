@@ -92,13 +92,13 @@ def _doubts(source: SubjectFigures, result: SubjectFigures) -> list[str]:
     if calm is not None and calm > CALM:
         doubts.append(f"relative to sharpness, flickers {calm:.1f} times as much as the source")
     if result.noise - source.noise > NOISIER:
-        doubts.append(f"noise of {result.noise:.1f} levels where the source has {source.noise:.1f}")
+        doubts.append(f"noise of {result.noise:.1f} levels, compared with {source.noise:.1f} in the source")
     if result.blockiness - source.blockiness > BLOCKY:
-        doubts.append("blocks of the encoder show")
+        doubts.append("visible compression blocks")
     if _halo(result) > HALO * _halo(source) and result.overshoot > 1:
         doubts.append("halos along edges")
     if result.seam is not None and result.seam > SEAM:
-        doubts.append(f"a seam of {result.seam:.1f} levels round the paste")
+        doubts.append(f"a seam of {result.seam:.1f} levels around the paste")
     if _shift(result) > COLOUR:
         doubts.append(f"colours shifted by {_shift(result):.1f} levels")
     return doubts

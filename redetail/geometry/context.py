@@ -86,11 +86,11 @@ def _check(length: int, context_length: int, overlap: int, stride: int) -> None:
     if length < 1:
         raise SettingsError(f"A clip needs at least one frame, not {length}.")
     if stride < 1:
-        raise SettingsError(f"context-stride is {stride}; it must be at least 1 frame.")
+        raise SettingsError(f"context-stride is {stride}; it must be at least 1.")
     if not 0 <= overlap < context_length:
         raise SettingsError(
-            f"context-overlap is {overlap} with windows of {context_length} frames; it must be at least 0 and smaller "
-            "than the window."
+            f"context-overlap is {overlap} and context-length is {context_length}; the overlap must be at least 0 and "
+            "smaller than the length."
         )
 
 

@@ -38,13 +38,15 @@ def crop_region(frame: Size, box: Box, factor: float, min_size: float = 0) -> Bo
     factor so small that no pixel is left.
     """
     if box.width == 0 or box.height == 0:
-        raise RegionError(f"The box {box.as_tuple()} has a side of zero; give a box that covers the subject.")
+        raise RegionError(f"The box {box.as_tuple()} has a side of length zero; give a box that covers the subject.")
     if box.clipped(frame) is None:
-        raise RegionError(f"The box {box.as_tuple()} lies outside the frame of {frame} pixels.")
+        raise RegionError(f"The box {box.as_tuple()} lies outside the frame of {frame} pixels; give one inside it.")
     x1, x2 = _span(frame.width, box.x1, box.x2, factor, min_size)
     y1, y2 = _span(frame.height, box.y1, box.y2, factor, min_size)
     if x1 == x2 or y1 == y2:
-        raise RegionError(f"The box {box.as_tuple()} with crop-factor {factor:g} covers no whole pixel.")
+        raise RegionError(
+            f"The box {box.as_tuple()} with crop-factor {factor:g} does not cover a whole pixel; enlarge one of them."
+        )
     return Box(x1, y1, x2, y2)
 
 
@@ -113,7 +115,7 @@ def _guided_side(crop: Size, box_size: tuple[float, float], guide_size_for: Guid
     width, height = box_size
     if not (width > 0 and height > 0):
         raise RegionError(
-            f"The subject's box is {width:g}x{height:g} pixels; a side of zero cannot be scaled. Give a larger "
-            "box, or measure the crop instead (guide-size-for crop_region)."
+            f"The subject's box is {width:g}x{height:g} pixels, but a side of length zero cannot be scaled; give a "
+            "larger box, or set guide-size-for to crop_region."
         )
     return min(width, height)

@@ -26,7 +26,7 @@ class LatentGrid:
 
     def __post_init__(self) -> None:
         if min(self.spatial, self.temporal, self.first) < 1:
-            raise ValueError(f"A latent holds at least one pixel and one frame, not {self}.")
+            raise ValueError(f"A latent must hold at least one pixel and one frame, not {self}.")
 
     def frames(self, latents: int) -> int:
         """Frames that ``latents`` >= 1 latents decode to."""

@@ -53,16 +53,16 @@ class Scale:
         factor = self.value if self.value <= MAX_FACTOR else self.value / source.height
         if factor < 1:
             raise SettingsError(
-                f"scale is {self.value:g} pixels, but the source is {source.height} pixels high; frames are only "
-                "enlarged, so give at least that height."
+                f"scale asks for a height of {self.value:g} pixels, but the source is {source.height} pixels high and "
+                "frames can only be enlarged; give at least that height."
             )
         if factor == 1:
             return source
         size = Size(_even(source.width * factor), _even(source.height * factor))
         if max(size.width, size.height) > MAX_RESOLUTION:
             raise SettingsError(
-                f"scale {self.value:g} makes frames of {size}; the longest side can have {MAX_RESOLUTION} pixels, so "
-                "give a smaller scale."
+                f"scale is {self.value:g}, which makes frames of {size} pixels, but a side can be at most "
+                f"{MAX_RESOLUTION} pixels long; give a smaller scale."
             )
         return size
 
@@ -78,6 +78,6 @@ def _even(side: float) -> int:
 
 def _wrong(value: Any) -> SettingsError:
     return SettingsError(
-        f"scale is {shown(value)}; give a factor from 1 to {MAX_FACTOR}, or the height in pixels, {MIN_HEIGHT} to "
-        f"{MAX_RESOLUTION}."
+        f"scale is {shown(value)}; give a factor from 1 to {MAX_FACTOR}, or a height from {MIN_HEIGHT} to "
+        f"{MAX_RESOLUTION} pixels."
     )

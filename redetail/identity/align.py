@@ -29,7 +29,7 @@ def aligned_face(picture: NDArray[np.uint8] | NDArray[np.uint16], landmarks: Poi
     shape or that all lie in one place.
     """
     if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all() or landmarks.std(axis=0).max() < 1e-3:
-        raise RegionError(f"A face needs five different landmarks, not an array of {landmarks.shape}.")
+        raise RegionError(f"A face needs five different landmarks in an array (5, 2), not an array {landmarks.shape}.")
     cv2 = require("cv2")
     there = (MEAN_FACE + PADDING) / (1 + 2 * PADDING) * side
     matrix = similarity(landmarks, there)

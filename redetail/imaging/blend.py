@@ -98,7 +98,7 @@ def _replaced(
         return pasted
     changed = np.broadcast_to(alpha > 0, blended.shape)
     if not finite and not np.isfinite(blended[changed]).all():
-        raise RegionError("The crop to paste has values that are not finite numbers (NaN or infinite).")
+        raise RegionError("The crop to paste contains values that are not finite (NaN or infinity).")
     np.copyto(pasted[rows, columns], _to_depth(np.where(changed, blended, 0), frame.dtype), where=changed)
     return pasted
 
@@ -107,13 +107,15 @@ def _window(frame: NDArray[Any], crop: Pixels, mask: NDArray[np.float32], box: B
     """Rows and columns of the box; raises if frame, crop, mask and box do not fit each other."""
     height, width = frame.shape[:2]
     if any(side != int(side) for side in box.as_tuple()):
-        raise RegionError(f"The box {box.as_tuple()} lies between pixels; place the crop on whole pixels first.")
+        raise RegionError(
+            f"The box {box.as_tuple()} does not have whole numbers as sides; place the crop on whole pixels first."
+        )
     if box.x1 < 0 or box.y1 < 0 or box.x2 > width or box.y2 > height:
         raise RegionError(f"The box {box.as_tuple()} extends beyond the frame of {width}x{height} pixels.")
     shape = int(box.height), int(box.width)
     if crop.shape != (*shape, frame.shape[2]) or mask.shape != shape:
         raise RegionError(
-            f"A crop of shape {crop.shape} and a mask of shape {mask.shape} do not fit the box of "
+            f"A crop of shape {crop.shape} and a mask of shape {mask.shape} do not fit a box of "
             f"{shape[1]}x{shape[0]} pixels in a frame of shape {frame.shape}."
         )
     return slice(int(box.y1), int(box.y2)), slice(int(box.x1), int(box.x2))

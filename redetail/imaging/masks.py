@@ -116,7 +116,7 @@ def masks_for(masks: Mask, frames: int, *, use_maximum: bool = False) -> Mask:
         united: Mask = stack.max(axis=0, keepdims=True)
         return united
     raise RegionError(
-        f"There are {len(stack)} masks for {frames} frames; give one mask for all frames or one for each."
+        f"There are {len(stack)} masks for {frames} frames; give one mask for all frames or one for each frame."
     )
 
 
@@ -134,10 +134,10 @@ def _unit_range(array: NDArray[Any]) -> Mask:
     if array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255)
     if array.dtype.kind not in "iuf":
-        raise RegionError(f"The mask has {array.dtype} values; give booleans, uint8 0..255 or floats 0..1.")
+        raise RegionError(f"The values of the mask are {array.dtype}; give booleans, uint8 0..255 or floats 0..1.")
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise RegionError("The mask has values that are not finite numbers (NaN or infinite); give values from 0 to 1.")
+        raise RegionError("The mask contains values that are not finite (NaN or infinity); give values from 0 to 1.")
     if low < -_EXCESS or high > 1 + _EXCESS:
         raise RegionError(f"The mask has values from {low:g} to {high:g}; give floats 0..1 or uint8 0..255.")
     return np.asarray(np.clip(array, 0, 1), np.float32)

@@ -98,7 +98,8 @@ def unpad(crops: Pixels, padding: tuple[int, int, int, int]) -> Pixels:
 def _check_frame(frame: NDArray[Any]) -> None:
     if frame.ndim != 3 or frame.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
         raise RegionError(
-            f"A frame must be (height, width, channels) of uint8, uint16 or float; got {frame.shape} of {frame.dtype}."
+            "A frame must be an array (height, width, channels) of uint8, uint16 or float, not "
+            f"{frame.shape} of {frame.dtype}."
         )
 
 

@@ -39,11 +39,14 @@ def _document(path: Path) -> Mapping[str, Any]:
         version, document = document["report_version"], document.get("job")
         if version != REPORT_VERSION:
             raise InputError(
-                f"{path} is a report of version {shown(version)}; this redetail reads version {REPORT_VERSION}; "
-                "create it again."
+                f"{path} is a report of version {shown(version)}, but this redetail reads version {REPORT_VERSION}; "
+                "create the report again."
             )
         if document is None:
-            raise InputError(f"{path} is a report without a job: its source, mask or engine was an object in memory.")
+            raise InputError(
+                f"{path} is a report without a job, because its source, mask or engine was an object in memory; give "
+                "another report, or a job file."
+            )
     if not isinstance(document, dict):
-        raise InputError(f"{path} must hold an object, not {type(document).__name__}; docs/jobs.md shows a job.")
+        raise InputError(f"{path} must contain an object, not {type(document).__name__}; docs/jobs.md shows a job.")
     return document

@@ -82,7 +82,7 @@ class Job:
         object.__setattr__(self, "model", None if self.model is None else as_spec(self.model))
         object.__setattr__(self, "scale", Scale.of(self.scale))
         if self.compare_layout not in COMPARE_LAYOUTS:
-            raise UnknownNameError("layout of a comparison", self.compare_layout, COMPARE_LAYOUTS)
+            raise UnknownNameError("comparison layout", self.compare_layout, COMPARE_LAYOUTS)
         if self.background not in BACKGROUNDS:
             raise UnknownNameError("background", self.background, BACKGROUNDS)
         _check_kind("settings", self.settings, Mapping, "a dict")
@@ -137,8 +137,8 @@ class Job:
         size = self.scale.size(source)
         if self.background == "model" and size == source:
             raise SettingsError(
-                f"background is model, but the output is as large as the source ({source} pixels); give scale, such as "
-                "2, or leave background out."
+                f"background is model, but the output is as large as the source ({source} pixels); set a scale, "
+                "such as 2, or leave background out."
             )
         return size
 
@@ -146,7 +146,9 @@ class Job:
         """The frames; for ``keep``, see :func:`redetail.video.open_source`. Raises :class:`~redetail.errors.InputError`
         if they cannot be read."""
         if self.source is None:
-            raise SettingsError("The job names no source; give a video file, a folder of images or an array of frames.")
+            raise SettingsError(
+                "The job does not name a source; give a video file, a folder of images or an array of frames."
+            )
         if isinstance(self.source, Path):
             return open_source(self.source, strict=self.strict, keep=keep)
         return self.source
@@ -194,7 +196,8 @@ class Job:
         """
         if self.unnamed:
             raise SettingsError(
-                f"The job cannot be written: its {self.unnamed[0]} is an object in memory; give the name of a file."
+                f"The job cannot be written: its {self.unnamed[0]} is an object in memory; use a file instead, and "
+                "give its name."
             )
         return writing.document(self)
 
@@ -244,7 +247,9 @@ def _source(given: Any) -> Path | FrameSource | None:
     if isinstance(given, np.ndarray):
         return array_source(given)
     if not isinstance(given, str | Path):
-        raise InputError(f"The source is {shown(given)}; give a file, a folder of images or an array (F, H, W, 3).")
+        raise InputError(
+            f"The source is {shown(given)}; give a file, a folder of images or an array (frames, height, width, 3)."
+        )
     if not str(given):
         raise InputError("The name of the input is empty; give a video file or a folder of images.")
     return _path("source", given)
@@ -266,7 +271,7 @@ def _path(name: str, given: Any) -> Path | None:
         return Path(given).expanduser()
     except RuntimeError as error:
         raise SettingsError(
-            f"{name} is {shown(str(given))}, but there is no such user; write the whole path."
+            f"{name} is {shown(str(given))}, but there is no such user; give the whole path."
         ) from error
 
 

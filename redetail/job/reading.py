@@ -80,13 +80,15 @@ def check_config(document: Mapping[str, Any]) -> None:
     for key in document:
         name = key.replace("-", "_")
         if name in (*_top(), *_TABLES) and name not in _OF_EVERY_CLIP:
-            raise SettingsError(f"{key} belongs to one clip, not to a config file; use an option, or a job file.")
+            raise SettingsError(
+                f"{key} is specific to one clip and cannot be in a config file; use an option or a job file."
+            )
     documents.known(document, _OF_EVERY_CLIP, "a config file", elsewhere={"[settings]": (*_SETTINGS, *_ALIASES)})
 
 
 def _check_version(version: Any) -> None:
     if version != VERSION:
-        raise SettingsError(f"it is a job of version {shown(version)}; this redetail reads version {VERSION}.")
+        raise SettingsError(f"it is a job of version {shown(version)}, but this redetail reads version {VERSION}.")
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class _Reader:
         taken = _known(table, ("track", "who", "skip", *_SETTINGS), "[[subject]]", _ALIASES)
         track, who, skip = taken.pop("track", None), taken.pop("who", None), taken.pop("skip", False)
         if who is None and (not isinstance(track, int | str) or isinstance(track, bool)):
-            raise SettingsError(f"a [[subject]] needs its track: a number or a label, not {shown(track)}.")
+            raise SettingsError(f"track in [[subject]] must be a number or a label, not {shown(track)}.")
         if not isinstance(skip, bool):
             raise SettingsError(f"skip of subject {shown(track)} must be true or false, not {shown(skip)}.")
         return Subject(track, skip, self._settings(taken), None if who is None else named("who", self.path, who))
@@ -147,7 +149,7 @@ class _Reader:
         taken = _known(table, _CONTROL, "[[model.controls]]")
         numbers = (taken.get("strength", 1.0), taken.get("start", 0.0), taken.get("end", 1.0))
         if "file" not in taken:
-            raise SettingsError("each [[model.controls]] table needs a file, the path of a ControlNet.")
+            raise SettingsError("each [[model.controls]] table needs the key file, the path of a ControlNet.")
         file = named("file", self.path, taken["file"])
         strength, start, end = (named(name, number, value) for name, value in zip(_CONTROL[1:4], numbers, strict=True))
         hint = named("hint", text, taken.get("hint", "tile"))
@@ -184,5 +186,5 @@ def _names(declared: type[Memory | EncodeOptions | ModelSpec]) -> list[str]:
 
 def _position(value: Any) -> float | int | str:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise WrongKindError("a time: seconds, h:m:s, or a frame as in 120f")
+        raise WrongKindError("a time in seconds or h:m:s, or a frame as in 120f")
     return value

@@ -90,7 +90,7 @@ class Subject:
 
     def __post_init__(self) -> None:
         if (self.track is None) == (self.who is None):
-            raise SettingsError("A subject needs either its track (a number or a label) or who, a picture of a person.")
+            raise SettingsError("A subject needs either track (a number or a label) or who (a picture of a person).")
         if self.who is not None:
             object.__setattr__(self, "who", expanded(self.who))
         if not isinstance(self.settings, Mapping):
@@ -99,8 +99,8 @@ class Subject:
         for name in SHARED:
             if name in self.settings:
                 raise SettingsError(
-                    f"Subject {self} sets {display_name(name)}, but all subjects share one value; set it outside the "
-                    "subject."
+                    f"Subject {self} sets {display_name(name)}, but all subjects share one value of it; set it outside "
+                    "the subject."
                 )
 
     def __str__(self) -> str:

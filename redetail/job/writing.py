@@ -123,8 +123,8 @@ def text_of(document: Mapping[str, Any], path: Path) -> str:
     if not is_text(text):
         broken = next(line for line in text.splitlines() if not is_text(line))
         raise SettingsError(
-            f"The job cannot be written to {path}: {broken.partition(' =')[0]} is not valid UTF-8, as TOML requires; "
-            f"save it as {path.with_suffix('.json').name}."
+            f"The job cannot be written to {path}: {broken.partition(' =')[0]} is not valid UTF-8, which TOML "
+            f"requires; save the job as {path.with_suffix('.json').name} instead."
         )
     return text
 

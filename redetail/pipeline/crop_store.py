@@ -127,6 +127,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"Crops cannot be written to {path.parent} ({reason(error)}); free some space there or use a larger disk "
-            "(--work-dir, or TMPDIR for temporary files)."
+            f"Crops cannot be written to {path.parent} ({reason(error)}); free some space there, or use a larger disk "
+            "with "
+            "--work-dir (for temporary files, with TMPDIR)."
         ) from error

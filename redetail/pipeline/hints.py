@@ -40,7 +40,7 @@ def open_hints(names: Iterable[str], info: VideoInfo, *, strict: bool = False) -
     for name in computed:
         if os.path.exists(name):
             _LOG.warning(
-                "The hint %s is computed from the crops; for the file or folder of that name, give ./%s.", name, name
+                "The hint %s is computed from the crops; to use the file or folder of that name, give ./%s.", name, name
             )
     return {name: _opened(name, info, strict) for name in dict.fromkeys(names) if name not in computed}
 
@@ -49,19 +49,19 @@ def _opened(name: str, info: VideoInfo, strict: bool) -> FrameSource:
     path = expanded(name)
     if not os.path.exists(path):
         raise InputError(
-            f"The hint {name!r} is neither one that can be computed ({', '.join(hint_names())}) nor a video or folder "
-            "of images on this machine."
+            f"The hint {name!r} is neither a kind that can be computed ({', '.join(hint_names())}) nor a video or "
+            "folder of images on this machine; give one of these."
         )
     source = open_source(path, strict=strict)
     own, whole = source.info.size, info.size
     if abs(own.width * whole.height / (own.height * whole.width) - 1) > _SHAPE:
         raise InputError(
-            f"The hints in {name} are {own} pixels, the frames {whole}; hints show whole frames, so they must have "
-            "the same aspect ratio, at any size."
+            f"The hints in {name} are {own} pixels, but the frames are {whole}; hints can have any size, but must have "
+            "the aspect ratio of the frames."
         )
     if source.info.frames and info.frames and source.info.frames != info.frames:
         _LOG.warning(
-            "%s has %d frames, but the clip has %d; the first hint is used for the first frame, and so on.",
+            "%s has %d frames, but the clip has %d; hint n is used for frame n.",
             name, source.info.frames, info.frames,
         )  # fmt: skip
     return source
@@ -93,8 +93,8 @@ class HintFrames:
 
     def _too_few(self, count: int) -> InputError:
         return InputError(
-            f"The hints in {self._name} end after {count} frames, but frames up to {self._last} are detailed; give one "
-            "hint for every frame of the clip."
+            f"There are only {count} hints in {self._name}, but {self._last} are needed; give one hint "
+            "for every frame of the clip."
         )
 
 

@@ -69,8 +69,8 @@ class Manifest:
         if document.get("version") != VERSION:
             raise InputError(
                 f"The workspace {folder} has version {document.get('version')!r} (redetail "
-                f"{document.get('redetail')}), but this version reads {VERSION}; continue with that version, or "
-                "delete the workspace."
+                f"{document.get('redetail')}), but this redetail reads version {VERSION}; continue with that redetail, "
+                "or delete the workspace."
             )
         try:
             plan = plan_from_document(document["plan"], files)
@@ -105,7 +105,7 @@ def _other(name: str, folder: Path) -> InputError:
     what = "other input files" if name == "files" else f"another {name}"
     return InputError(
         f"The workspace {folder} was started with {what}, so its results cannot be used; choose another folder, or "
-        f"remove it with: redetail clean {folder}"
+        f"remove the workspace with: redetail clean {folder}"
     )
 
 

@@ -63,8 +63,9 @@ class MemoryBudget:
         needed = self.used + self.writing * _pixels(self.frame)
         if needed > self.limit:
             raise SettingsError(
-                f"Reading and writing frames of {self.frame} takes about {readable(needed)} of memory, but "
-                f"{readable(self.limit)} may be used; free some, or allow more: --memory {_typed(needed)} would fit."
+                f"Reading and writing frames of {self.frame} takes about {readable(needed)} of memory, but the limit "
+                "is "
+                f"{readable(self.limit)}; free some memory, or raise the limit: --memory {_typed(needed)} would fit."
             )
 
     def fitted(self, crops: Sequence[CropPlan], budgets: Budgets, size_multiple: int) -> Budgets:
@@ -115,7 +116,7 @@ class MemoryBudget:
         smaller = "" if fits is None else f"--max-size {fits} or "
         return SettingsError(
             f"Detailing {crop.region.label} at {crop.working} takes about {readable(needed)} of memory, but "
-            f"{readable(self.limit)} may be used; {smaller}--memory {_typed(needed)} would fit."
+            f"the limit is {readable(self.limit)}; {smaller}--memory {_typed(needed)} would fit."
         )
 
     def _fits(self, crop: CropPlan, side: int, budgets: Budgets, size_multiple: int) -> bool:

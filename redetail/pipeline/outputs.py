@@ -180,7 +180,7 @@ def _check_single(path: Path, source: FrameSource, span: Span) -> int | None:
     if len(list(islice(span.select(source), 2))) > 1:
         raise OutputError(
             f"{path} can hold only one picture, but more than one frame would be written; give a folder name (without "
-            "a suffix), a video such as .mp4, or a part of one frame, such as --end 1f."
+            "a suffix), a video such as .mp4, or a range of one frame, such as --end 1f."
         )
     return 1
 
@@ -204,9 +204,9 @@ def check_names(written: Iterable[Path | None], read: Iterable[Path]) -> None:
         check_name(path)
         real = os.path.realpath(path)
         if real in seen:
-            raise SettingsError(f"Two outputs have the same name, {path}; give each its own.")
+            raise SettingsError(f"Two outputs have the same name, {path}; give them different names.")
         if any(_is_read(Path(real), given) for given in inputs):
-            raise OutputError(f"The output {path} is an input of this run; choose another name.")
+            raise OutputError(f"The output {path} is also an input of this run; choose another name.")
         seen.add(real)
 
 

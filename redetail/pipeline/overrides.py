@@ -80,7 +80,7 @@ def _by_size(settings: Settings, one: FoundSubject, own: Sequence[Subject]) -> S
 def _check_tracks(found: Sequence[FoundSubject], subjects: Sequence[Subject]) -> None:
     for subject in subjects:
         if subject.track is not None and not any(one.named(subject.track) for one in found):
-            raise UnknownNameError("subject", subject.track, [*map(str, found)] or ["none: nothing was found"])
+            raise UnknownNameError("subject", subject.track, [*map(str, found)])
 
 
 @contextmanager

@@ -158,7 +158,7 @@ def check_counts(regions: Sequence[Region], crops: Sequence[Pixels]) -> None:
     """Raise :class:`~redetail.errors.RegionError` unless every region has one crop (h, w, 3) for each frame."""
     if len(regions) != len(crops):
         raise RegionError(
-            f"There are {len(regions)} regions but {len(crops)} arrays of crops; give one for each region."
+            f"There are {len(regions)} regions but {len(crops)} arrays of crops; give one array for each region."
         )
     for region, taken in zip(regions, crops, strict=True):
         if taken.ndim != 4 or taken.shape[-1] != 3 or len(taken) != len(region):

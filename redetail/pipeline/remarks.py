@@ -26,7 +26,7 @@ def remarks_of(crop: CropPlan, measured: RegionMeasures) -> tuple[str, ...]:
 
 def _gain(measured: RegionMeasures) -> Iterator[str]:
     if measured.mean_change is not None and measured.mean_change < ONE_LEVEL:
-        yield f"change below one level ({measured.mean_change:.2f})"
+        yield f"changed by less than one 8-bit level ({measured.mean_change:.2f})"
     octave = measured.octave
     if octave is None or not octave.source:
         return
@@ -34,7 +34,7 @@ def _gain(measured: RegionMeasures) -> Iterator[str]:
     if sharper > SHARPER:
         yield f"{sharper - 1:.0%} sharper"
     elif octave.source >= SHARP:
-        yield "sharp already: nothing to gain"
+        yield "already sharp: nothing to gain"
     elif sharper < 1 / SHARPER:
         yield f"{1 - sharper:.0%} softer than before"
 

@@ -76,7 +76,10 @@ class Run:
         capabilities = self.engine.capabilities
         check_subjects(self.subjects, self.settings, self.engine)
         if self.save_hints is not None and not capabilities.hints:
-            raise SettingsError(f"There are no hints to save in {self.save_hints}: the model has no ControlNet.")
+            raise SettingsError(
+                f"There are no hints to save in {self.save_hints}, because the model has no ControlNet; leave "
+                "save-hints out."
+            )
         self._hints = open_hints(capabilities.hints, self.source.info, strict=self.strict)
         self._folder = None if self.save_hints is None else HintFolder(self.save_hints)
 

@@ -50,8 +50,9 @@ def _with_masks(one: RegionSettings, found: tuple[Shape, PackedShapes] | None) -
         return (replace(region, masks=None) if name == "box" else region), []
     shape, seen = found
     if seen.share_seen < LEAST_SEEN:
-        instead = "an ellipse in its box" if name == "oval" else "its box"
-        notice = f"The {name} of {region.label} was seen in {seen.share_seen:.0%} of its frames, so {instead} is used."
+        instead = "an ellipse in the box" if name == "oval" else "the box"
+        share = f"{seen.share_seen:.0%}"
+        notice = f"The {name} of {region.label} was found in only {share} of its frames, so {instead} is used instead."
         masks = _ellipses(region, shape.reach) if name == "oval" else None
         return replace(region, masks=masks), [notice]
     return replace(region, masks=ShapeMasks(region, seen.filled(), shape.reach)), []

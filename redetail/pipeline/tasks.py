@@ -216,7 +216,10 @@ def _engine_settings(crop: CropPlan) -> Settings:
     the region's first. A loop is closed only where the engine gets all frames together."""
     settings = starting_at(crop.settings, crop.region.start)
     if settings.context_loop and len(crop.stretches) > 1:
-        _LOG.warning("%s is too long for a closed loop: it is enhanced in several stretches.", crop.region.label)
+        _LOG.warning(
+            "%s is too long for a closed loop, so context-loop is off: it is enhanced in several stretches.",
+            crop.region.label,
+        )
         settings = replace(settings, context_loop=False)
     return settings
 

@@ -75,7 +75,7 @@ class KeptWork:
 
     def __init__(self, work: Work, job: Job, info: VideoInfo) -> None:
         if job.output is None:
-            raise SettingsError("Keeping the work needs an output; name one.")
+            raise SettingsError("Keeping the work needs an output; give one.")
         self.folder, self._work = work.folder_of(job.output), work
         self._asked: dict[str, Any] = {
             "source": source_fingerprint(info),
@@ -98,7 +98,7 @@ class KeptWork:
             except BaseException:
                 if space.has_results:
                     _LOG.warning(
-                        "The work so far is kept: continue with --resume (redetail batch does so by itself), or "
+                        "The work so far is kept. Continue with --resume (redetail batch resumes by itself), or "
                         "remove it with: redetail clean %s",
                         self.folder,
                     )
@@ -127,7 +127,7 @@ class KeptWork:
             return None
         if not self._work.resume:
             raise InputError(
-                f"A run of {output} did not finish; continue it with --resume, or remove what it left with: "
+                f"A run of {output} did not finish; continue it with --resume, or remove its work with: "
                 f"redetail clean {self.folder}"
             )
         manifest = Workspace.read(self.folder)

@@ -69,7 +69,7 @@ class Workspace:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
-                raise OutputError(f"The workspace {folder} is not empty; choose another folder, or continue it.")
+                raise OutputError(f"The workspace {folder} is not empty; choose another folder, or continue its run.")
             document, masks = manifest.to_document()
             for name, data in masks.items():
                 write_bytes(folder / name, data)
@@ -128,12 +128,12 @@ class Workspace:
             return
         fits = last_that_fits(tasks, left, in_flight)
         only = "detail only part of the clip"
-        part = f"{only} with --start and --end" if fits is None else f"{only}: --end {fits}f would fit"
+        part = f"{only} with --start and --end" if fits is None else f"{only} (--end {fits}f would fit)"
         if needed > free:
-            larger = "set TMPDIR to" if self.manifest is None else "name with --work-dir"
+            larger = "with TMPDIR" if self.manifest is None else "with --work-dir"
             raise OutputError(
                 f"The crops of this clip need up to {readable(needed)} of temporary space, but {self.folder.parent} "
-                f"has only {readable(free)} free; {larger} a folder on a larger disk, or {part}."
+                f"has only {readable(free)} free; choose a folder on a larger disk {larger}, or {part}."
             )
         raise OutputError(
             f"The crops of this clip need up to {readable(self._used + needed)} of work space, but the limit is "
@@ -151,7 +151,7 @@ class Workspace:
         if self._limit is not None and self._used + needed > self._limit:
             raise OutputError(
                 f"The workspace {self.folder} holds {readable(self._used)} and would grow beyond its limit of "
-                f"{readable(self._limit)}; raise the limit."
+                f"{readable(self._limit)}; raise the limit with --work-space."
             )
         self._used += needed
         for store in (task.source, *task.hint_sources.values()):
@@ -202,7 +202,7 @@ def _manifest(folder: Path) -> Manifest:
     except FileNotFoundError as error:
         raise InputError(f"{folder} is not a workspace of redetail; choose another folder.") from error
     except OSError as error:
-        raise InputError(f"The workspace {folder} cannot be read ({reason(error)}).") from error
+        raise InputError(f"The workspace {folder} cannot be read ({reason(error)}); check its permissions.") from error
     except ValueError as error:
         raise InputError(f"The manifest of the workspace {folder} is damaged ({error}); delete it.") from error
     return Manifest.from_document(document, _masks(folder), folder)
@@ -213,7 +213,7 @@ def _masks(folder: Path) -> dict[str, bytes]:
     try:
         return {path.name: path.read_bytes() for path in folder.glob("masks-*") if os.path.isfile(path)}
     except OSError as error:
-        raise InputError(f"The workspace {folder} cannot be read ({reason(error)}).") from error
+        raise InputError(f"The workspace {folder} cannot be read ({reason(error)}); check its permissions.") from error
 
 
 def usable_temp() -> Path:
@@ -225,7 +225,7 @@ def usable_temp() -> Path:
         named = os.environ.get(name)
         if named:
             if not (os.path.isdir(named) and os.access(named, os.W_OK | os.X_OK)):
-                raise OutputError(f"{name} is {named}, which is not a writable folder; set it to one that is.")
+                raise OutputError(f"{name} is {named}, which is not a writable folder; set it to a writable one.")
             return Path(named)
     return Path(tempfile.gettempdir())
 

@@ -57,7 +57,10 @@ class NormalStream:
         last = first_frame + shape[0]
         total = last if total_frames is None else total_frames
         if not 0 <= first_frame <= last <= total:
-            raise SettingsError(f"Frames {first_frame} to {last} do not lie within a segment of {total_frames} frames.")
+            raise SettingsError(
+                f"Frames {first_frame} to {last} do not lie within a segment of {total_frames} frames; give frames "
+                "inside it."
+            )
         self._seed, self._shape = seed, tuple(shape)
         self._first, self._last, self._together = first_frame, last, min(total, TOGETHER)
         self._generator, self._draws = seeded_generator(seed), 0

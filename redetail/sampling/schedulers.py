@@ -285,8 +285,8 @@ def _check_range(sigmas: Sequence[float], path: NoisePath) -> None:
     """A rectified flow has no noise level above 1."""
     if not path.variance_exploding and sigmas and sigmas[0] > 1:
         raise SettingsError(
-            f"The sigmas start at {sigmas[0]:g}, but a noise level on this model lies between 0 and 1; use sigmas or "
-            "a scheduler for rectified flows."
+            f"The sigmas start at {sigmas[0]:g}, but the noise levels of this model lie between 0 and 1; use sigmas "
+            "or a scheduler for rectified flows."
         )
 
 
@@ -294,4 +294,6 @@ def _check_falling(sigmas: Sequence[float], name: str) -> None:
     if not all(math.isfinite(sigma) and sigma >= 0 for sigma in sigmas):
         raise SettingsError(f"The {name} schedule has a sigma that is negative or not a finite number: {sigmas}.")
     if len(sigmas) < 2 or any(a < b for a, b in pairwise(sigmas)):
-        raise SettingsError(f"The {name} schedule must have at least two falling sigmas, not {sigmas}.")
+        raise SettingsError(
+            f"The {name} schedule must have at least two sigmas, each smaller than the one before, not {sigmas}."
+        )

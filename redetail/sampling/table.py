@@ -27,7 +27,7 @@ class NoiseTable:
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in pairwise(self.sigmas))
         if len(self.sigmas) < 2 or not rising or not 0 < self.sigmas[0] < self.sigmas[-1] < math.inf:
-            raise SettingsError("A noise table needs at least two positive, strictly rising sigmas.")
+            raise SettingsError("A noise table needs at least two positive sigmas in strictly rising order.")
         # Logarithms are taken before rounding to float32, as in ComfyUI.
         object.__setattr__(self, "_logs", _float32(map(math.log, self.sigmas)))
         object.__setattr__(self, "sigmas", _float32(self.sigmas))

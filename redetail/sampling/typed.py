@@ -25,11 +25,11 @@ def parsed_sigmas(text: str) -> list[float]:
     words = [word for word in re.split(r"[\s,;]+", text.strip().strip("[]()")) if word]
     values = [_number(word, place) for place, word in enumerate(words, 1)]
     if len(values) < 2:
-        raise SettingsError(f"sigmas has {len(values)} numbers; type at least two, for example 14.6, 7.1, 2.5, 0.")
+        raise SettingsError("sigmas needs at least two numbers, for example 14.6, 7.1, 2.5, 0.")
     for place, (high, low) in enumerate(pairwise(values), 2):
         if low >= high:
             raise SettingsError(
-                f"sigmas has {low:g} at place {place}, after {high:g}; each must be smaller than before."
+                f"sigmas has {low:g} at position {place}, after {high:g}; each must be smaller than the one before."
             )
     return values
 
@@ -57,7 +57,6 @@ def _number(word: str, place: int) -> float:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
         raise SettingsError(
-            f"sigmas has {word!r} at place {place}, which is not a number of at least 0; "
-            "type for example 14.6, 7.1, 2.5, 0."
+            f"sigmas has {word!r} at position {place}; each must be a number of at least 0, as in 14.6, 7.1, 2.5, 0."
         )
     return value

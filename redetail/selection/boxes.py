@@ -34,7 +34,7 @@ class BoxSelection(Selection):
 
     name: ClassVar[str] = "box"
     option: ClassVar[CommandOption] = CommandOption(
-        "X1,Y1,X2,Y2", "detail this rectangle, in pixels; may be given several times", parse_box, repeatable=True
+        "X1,Y1,X2,Y2", "detail this rectangle, given in pixels; repeatable", parse_box, repeatable=True
     )
 
     boxes: tuple[Box, ...]
@@ -52,7 +52,7 @@ class BoxSelection(Selection):
         try:
             return cls(tuple(Box(*map(number, row)) for row in rows))
         except (WrongKindError, TypeError) as error:  # of a side, of their number
-            raise WrongKindError("four numbers x1, y1, x2, y2, or a list of these") from error
+            raise WrongKindError("four numbers x1, y1, x2, y2, or a list of such boxes") from error
 
     def to_document(self) -> list[list[float]]:
         """A list of boxes."""
@@ -80,5 +80,5 @@ def _boxes(given: BoxLike | Sequence[BoxLike]) -> Iterator[Box]:
     except (TypeError, ValueError, OverflowError):  # not a sequence, not numbers, or rows of unequal length
         sides = np.empty(())
     if isinstance(given, str) or sides.ndim not in (1, 2) or sides.shape[-1] not in (0, 4):
-        raise RegionError(f"box is {shown(given)}; give x1, y1, x2, y2, or a list of these.")
+        raise RegionError(f"box is {shown(given)}; give four numbers x1, y1, x2, y2, or a list of such boxes.")
     yield from (Box(*row) for row in sides.reshape(-1, 4).tolist())

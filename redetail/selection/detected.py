@@ -43,7 +43,9 @@ class DetectorSelection(Selection):
         if isinstance(self.detector, str) and self.detector not in detector_names():
             raise UnknownNameError("detector", self.detector, detector_names())
         if not isinstance(self.detector, str) and not callable(getattr(self.detector, "detect", None)):
-            raise SettingsError(f"detect is {shown(self.detector)}; give a detector's name or an object with detect().")
+            raise SettingsError(
+                f"detect is {shown(self.detector)}; give a detector's name or an object with a detect method."
+            )
 
     @classmethod
     def from_option(cls, value: Any) -> Self | None:
@@ -68,7 +70,7 @@ class DetectorSelection(Selection):
     def nothing_found(self) -> str:
         """The message names what was searched for."""
         what = detector_label(self.detector) if isinstance(self.detector, str) else "subject"
-        return f"No {what} was found, so nothing was detailed; say where the subject is with --box or --mask."
+        return f"No {what} was found, so nothing was detailed; mark the subject with --box or --mask."
 
 
 PLAIN = 0.8

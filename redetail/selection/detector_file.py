@@ -27,7 +27,8 @@ class DetectorFileSelection(Selection):
     name: ClassVar[str] = "detector"
     option: ClassVar[CommandOption] = CommandOption(
         "FILE.onnx[:THRESHOLD]",
-        f"YOLO detector (v5, v8, v11 ...; also with segmentation), and its minimum confidence [{THRESHOLD}]",
+        "find subjects with this YOLO detector (v5, v8, v11 ..., also with segmentation); a subject "
+        f"needs a confidence of THRESHOLD [{THRESHOLD}]",
     )
 
     path: Path
@@ -35,7 +36,9 @@ class DetectorFileSelection(Selection):
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
-            raise SettingsError(f"The threshold of {self.path} is {self.threshold:g}; it must be between 0 and 1.")
+            raise SettingsError(
+                f"The threshold of {self.path} is {self.threshold:g}; it must be above 0 and at most 1."
+            )
 
     @classmethod
     def from_option(cls, value: Any) -> Self | None:
@@ -81,4 +84,4 @@ class DetectorFileSelection(Selection):
     @property
     def nothing_found(self) -> str:
         """The message names the file."""
-        return f"Nothing was found by {self.path}, so nothing was detailed; try a lower threshold, as in FILE.onnx:0.2."
+        return f"{self.path} found nothing, so nothing was detailed; try a lower threshold, as in FILE.onnx:0.2."

@@ -38,7 +38,7 @@ def _typed_names(typed: str) -> list[Name]:
 def _check_known(names: Iterable[Name], subjects: Sequence[FoundSubject]) -> None:
     for name in names:
         if not any(subject.named(name) for subject in subjects):
-            raise UnknownNameError("subject", name, [*map(str, subjects)] or ["none: nothing was found"])
+            raise UnknownNameError("subject", name, [*map(str, subjects)])
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,10 @@ class OnlyFilter(Filter[tuple[Name, ...]]):
 
     name: ClassVar[str] = "only"
     option: ClassVar[CommandOption] = CommandOption(
-        "TRACK[,TRACK]", "detail only these subjects, by their numbers or labels in redetail detect", _typed_names, True
+        "TRACK[,TRACK]",
+        "detail only these subjects; give the numbers or labels that redetail detect prints",
+        _typed_names,
+        True,
     )
 
     @staticmethod
@@ -66,7 +69,9 @@ class SkipFilter(Filter[tuple[Name, ...]]):
     """Leaves out subjects with these numbers or labels."""
 
     name: ClassVar[str] = "skip"
-    option: ClassVar[CommandOption] = CommandOption("TRACK[,TRACK]", "leave these as they are", _typed_names, True)
+    option: ClassVar[CommandOption] = CommandOption(
+        "TRACK[,TRACK]", "leave these subjects as they are", _typed_names, True
+    )
 
     @staticmethod
     def read(value: Any) -> tuple[Name, ...]:
@@ -85,7 +90,7 @@ class ConfidenceFilter(Filter[float]):
 
     name: ClassVar[str] = "min_confidence"
     option: ClassVar[CommandOption] = CommandOption(
-        "X", "leave out subjects found with lower confidence, 0 to 1", float
+        "X", "leave out subjects whose confidence is below this, 0 to 1", float
     )
 
     @staticmethod
@@ -143,7 +148,9 @@ class WhoFilter(Filter[tuple[Path, ...]]):
         """Everyone else, and subjects whose faces are too small to compare."""
         known = recognised(described_pictures(self.value), subjects)
         return {
-            one.number: "not the person of --who" if one.descriptor is not None else "too small to compare with --who"
+            one.number: "not the person shown by --who"
+            if one.descriptor is not None
+            else "too small to compare with --who"
             for one in subjects
             if one.number not in known
         }
@@ -155,7 +162,7 @@ class ClassFilter(Filter[tuple[str, ...]]):
 
     name: ClassVar[str] = "detector_classes"
     option: ClassVar[CommandOption] = CommandOption(
-        "NAME[,NAME]", "detail only these classes of a detector file", str, True
+        "NAME[,NAME]", "detail only subjects of these classes, as the --detector file names them", str, True
     )
 
     @staticmethod

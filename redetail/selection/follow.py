@@ -62,7 +62,7 @@ class FollowSelection(Selection):
 
     name: ClassVar[str] = "follow"
     option: ClassVar[CommandOption] = CommandOption(
-        FORM, "follow what this box shows at that time (default: the beginning); repeatable", str, repeatable=True
+        FORM, "follow what this box shows at TIME [the beginning]; repeatable", str, repeatable=True
     )
 
     boxes: tuple[FollowBox, ...]
@@ -81,7 +81,7 @@ class FollowSelection(Selection):
         try:
             return cls(tuple(_follow_box(text(one)) for one in (value if isinstance(value, list) else [value])))
         except RegionError as error:
-            raise WrongKindError(f"{FORM}, or a list of these") from error
+            raise WrongKindError(f"{FORM}, or a list of such boxes") from error
 
     def to_document(self) -> list[str]:
         """The boxes as they are typed."""
@@ -209,4 +209,4 @@ def _losses(label: str, stretches: Sequence[tuple[int, int]], start: int, frames
     for (_, lost), (found, _) in pairwise([(0, 0), *stretches, (frames, frames)]):
         if found > lost:
             at, until = (f"{search.timecode(start + index)} (frame {start + index})" for index in (lost, found - 1))
-            yield f"{label} is not seen from {at} to {until}, so it is left as it is there."
+            yield f"{label} is not visible from {at} to {until}, so it is not detailed there."

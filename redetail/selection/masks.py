@@ -34,7 +34,7 @@ class MaskSelection(FileSelection[NDArray[Any]]):
     """
 
     name: ClassVar[str] = "mask"
-    option: ClassVar[CommandOption] = CommandOption("MASK", "picture or video: white is detailed")
+    option: ClassVar[CommandOption] = CommandOption("MASK", "picture or video in which white marks what to detail")
 
     @classmethod
     def from_option(cls, value: Any) -> Self | None:
@@ -45,7 +45,9 @@ class MaskSelection(FileSelection[NDArray[Any]]):
         try:
             mask = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
         except ValueError as error:  # rows of unequal length
-            raise RegionError("The mask has rows of unequal length; give (H, W) or (F, H, W).") from error
+            raise RegionError(
+                "The mask has rows of unequal length; give an array (height, width) or (frames, height, width)."
+            ) from error
         if mask.dtype.kind not in "biuf":
             raise RegionError(f"mask is {shown(value)}; give a file's name or an array of numbers.")
         if mask.ndim == 4 and 1 in (mask.shape[1], mask.shape[3]):
@@ -96,6 +98,9 @@ def luma(pixels: RGB) -> NDArray[np.uint8]:
 def _stack(mask: NDArray[Any]) -> NDArray[np.float32]:
     """The mask as (F, H, W) float32 0..1."""
     if mask.ndim not in (2, 3):
-        raise RegionError(f"The mask has the shape {mask.shape}; give (H, W), or (F, H, W) for the frames of the clip.")
+        raise RegionError(
+            f"The mask has the shape {mask.shape}; give an array (height, width), or (frames, height, width) with a "
+            "mask for every frame."
+        )
     pictures = normalise_mask(mask, Size(mask.shape[-1], mask.shape[-2]))
     return pictures[None] if pictures.ndim == 2 else pictures

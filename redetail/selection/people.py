@@ -49,7 +49,7 @@ def _main_face(name: object, found: Sequence[Detection]) -> Detection:
     sure = [face for face in found if face.confidence >= MIN_CONFIDENCE]
     faces = sorted(sure, key=lambda face: -face.box.area)
     if not faces:
-        raise InputError(f"{name} shows no face clearly; give a picture of the person's face.")
+        raise InputError(f"{name} does not show a face clearly; give a picture of the person's face.")
     if len(faces) > 1 and faces[0].box.area < CLEARLY_LARGER * faces[1].box.area:
         raise InputError(f"{name} shows {len(faces)} faces of similar size; crop the picture to the person you mean.")
     return faces[0]

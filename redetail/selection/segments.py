@@ -20,13 +20,13 @@ class SegmentSelection(FileSelection[Mapping[str, Any]]):
     """The segments that a JSON document lists."""
 
     name: ClassVar[str] = "segs"
-    option: ClassVar[CommandOption] = CommandOption("SEGS.json", "segments from another tool")
+    option: ClassVar[CommandOption] = CommandOption("SEGS.json", "detail the segments in this file from another tool")
 
     @classmethod
     def from_option(cls, value: Any) -> Self | None:
         """A file's name, or a document."""
         if not isinstance(value, str | Path | Mapping):
-            raise RegionError(f"segs is {shown(value)}; give a file's name or a dict with size and segs.")
+            raise RegionError(f"segs is {shown(value)}; give a file's name, or a dict with the keys size and segs.")
         return super().from_option(value)
 
     def check(self, size: Size) -> None:
@@ -45,5 +45,7 @@ class SegmentSelection(FileSelection[Mapping[str, Any]]):
             return self.given.value
         document = load(self.given, "JSON", "segments file", "write segments as docs/segs.md shows")
         if not isinstance(document, dict):
-            raise RegionError(f"{self.given} must hold an object with size and segs, not {type(document).__name__}.")
+            raise RegionError(
+                f"{self.given} must contain an object with the keys size and segs, not {type(document).__name__}."
+            )
         return document

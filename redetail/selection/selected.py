@@ -65,4 +65,4 @@ def _notices(selections: Sequence[Selection], found: Sequence[FoundSubject], lef
     if len(left_out) < len(found):
         return []
     reasons = "; ".join(f"{one.label}: {one.reason}" for one in left_out)
-    return [f"Nothing was detailed, since every subject was left out ({reasons})."]
+    return [f"Nothing was detailed, because every subject was left out ({reasons})."]

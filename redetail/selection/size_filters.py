@@ -31,7 +31,7 @@ class SizeFilter(NumberFilter):
 
     name: ClassVar[str] = "min_size"
     option: ClassVar[CommandOption] = CommandOption(
-        "PIXELS", "leave out subjects if the shorter side of their box is below this", float
+        "PIXELS", "leave out subjects whose box has a shorter side below this", float
     )
 
     def __post_init__(self) -> None:
@@ -41,7 +41,7 @@ class SizeFilter(NumberFilter):
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
         """The subjects that are smaller."""
         return {
-            one.number: f"{one.side:.0f} pixels is less than {self.value:g}"
+            one.number: f"{one.side:.0f} pixels is below the minimum of {self.value:g}"
             for one in subjects
             if one.side < self.value
         }
@@ -63,7 +63,7 @@ class SmallerFilter(NumberFilter):
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
         """The subjects that are never that small for long enough; :mod:`redetail.selection.gates` cuts the others."""
         return {
-            one.number: f"{one.side:.0f} pixels is not less than {self.value:g}"
+            one.number: f"{one.side:.0f} pixels is not below the limit of {self.value:g}"
             for one in subjects
             if not any(smaller_stretches(sides, self.value) for sides in one.sides)
         }
@@ -75,7 +75,7 @@ class SofterFilter(NumberFilter):
 
     name: ClassVar[str] = "only_softer_than"
     option: ClassVar[CommandOption] = CommandOption(
-        "X", "leave out subjects that are sharper than this: 1 is sharp, 0.6 is typical after enlarging twofold", float
+        "X", "leave out subjects sharper than this: 1 is sharp, 0.6 is typical of a picture enlarged twofold", float
     )
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ class SofterFilter(NumberFilter):
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
         """The subjects that are sharper; subjects too small to be measured are detailed."""
         return {
-            one.number: f"sharpness {one.sharpness:.2f} is not less than {self.value:g}"
+            one.number: f"sharpness {one.sharpness:.2f} is not below the limit of {self.value:g}"
             for one in subjects
             if one.sharpness is not None and one.sharpness >= self.value
         }
@@ -96,7 +96,9 @@ class LargestFilter(Filter[int]):
     """Keeps the given number of subjects: those with the largest boxes (median over time)."""
 
     name: ClassVar[str] = "largest"
-    option: ClassVar[CommandOption] = CommandOption("N", "detail only the N largest subjects that are left", int)
+    option: ClassVar[CommandOption] = CommandOption(
+        "N", "of the subjects that are left, detail only the N largest", int
+    )
 
     @staticmethod
     def read(value: Any) -> int:

@@ -28,7 +28,7 @@ def renamed(tracks: Tracks, name: Name, label: str) -> Tracks:
     """Give one track another label; raises RegionError for a label that another track has, or that is a number."""
     index = _index(tracks, name)
     if not label or label.isdecimal() or any(one.label == label for one in tracks.subjects):
-        raise RegionError(f"A track cannot be called {label!r}; give a label that is not a number and not yet in use.")
+        raise RegionError(f"A track cannot be called {label!r}; give a label that is not a number or already in use.")
     return _with(tracks, (replace(one, label=label) if i == index else one for i, one in enumerate(tracks.subjects)))
 
 
@@ -43,7 +43,9 @@ def merged(tracks: Tracks, names: Sequence[Name]) -> Tracks:
     for one, other in pairwise(tracklets):
         if other.start < one.stop:
             labels = " and ".join(part.label for part in parts)
-            raise RegionError(f"{labels} cannot be merged: both are in frame {other.start}; split one of them first.")
+            raise RegionError(
+                f"{labels} cannot be merged, because they overlap in frame {other.start}; split one of them first."
+            )
     whole = replace(parts[0], tracklets=tuple(tracklets))
     rest = indices[1:]
     return _with(tracks, (whole if i == indices[0] else one for i, one in enumerate(tracks.subjects) if i not in rest))
@@ -59,8 +61,8 @@ def split(tracks: Tracks, name: Name, frame: int) -> Tracks:
     first, last = subject.tracklets[0].start, subject.tracklets[-1].stop
     if not first < frame < last:
         raise RegionError(
-            f"{subject.label} cannot be split at frame {frame}: it is in frames {first} to {last - 1}; "
-            f"give a frame from {first + 1}."
+            f"{subject.label} cannot be split at frame {frame}; its frames are {first} to {last - 1}, so give one of "
+            "these except the first."
         )
     before = tuple(part for one in subject.tracklets if (part := one.between(0, frame)))
     after = tuple(part for one in subject.tracklets if (part := one.between(frame, last)))
@@ -74,7 +76,7 @@ def _index(tracks: Tracks, name: Name) -> int:
         if name in (index + 1, one.label):
             return index
     known = [f"{number} ({one.label})" for number, one in enumerate(tracks.subjects, 1)]
-    raise UnknownNameError("track", name, known or ["none, since there are no tracks"])
+    raise UnknownNameError("track", name, known)
 
 
 def _with(tracks: Tracks, subjects: Iterable[SubjectTrack]) -> Tracks:

@@ -19,7 +19,9 @@ class TracksSelection(FileSelection[Tracks]):
     """The subjects of a tracks document, in the frames that the document names."""
 
     name: ClassVar[str] = "tracks"
-    option: ClassVar[CommandOption] = CommandOption("TRACKS.json", "subjects from a file written by redetail track")
+    option: ClassVar[CommandOption] = CommandOption(
+        "TRACKS.json", "detail the subjects in this file, which redetail track wrote"
+    )
 
     @classmethod
     def from_option(cls, value: Any) -> Self | None:
@@ -33,7 +35,10 @@ class TracksSelection(FileSelection[Tracks]):
         tracks = self._tracks()
         if tracks.size != size:
             with self._naming():
-                raise RegionError(f"The tracks are for frames of {tracks.size} pixels, not {size}; track this clip.")
+                raise RegionError(
+                    f"The tracks are for frames of {tracks.size} pixels, but the frames of this clip are {size}; run "
+                    "redetail track on this clip."
+                )
 
     def find(self, search: Search) -> list[Region]:
         """The regions of the document's tracks in the part of the clip that is searched."""

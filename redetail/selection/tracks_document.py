@@ -143,13 +143,13 @@ class _Reader:
             raise _Wrong(("tracks_version",), f"must be {VERSION}, not {shown(table['tracks_version'])}")
         sides = [self._whole(side, ("size", i), 1) for i, side in self._list(table["size"], ("size",))]
         if len(sides) != 2:
-            raise _Wrong(("size",), "must be a width and a height")
+            raise _Wrong(("size",), "must be a list of a width and a height")
         size = Size(*sides)
         listed = self._list(table["tracks"], ("tracks",))
         subjects = tuple(self._subject(value, ("tracks", i), size) for i, value in listed)
         for i, one in enumerate(subjects):
             if one.label in {other.label for other in subjects[:i]}:
-                raise _Wrong(("tracks", i, "label"), f"is {shown(one.label)}, as another track has it")
+                raise _Wrong(("tracks", i, "label"), f"is {shown(one.label)}, which is also the label of another track")
         return size, subjects
 
     def _subject(self, value: Any, at: Keys, size: Size) -> SubjectTrack:
@@ -159,7 +159,7 @@ class _Reader:
         for i, (one, other) in enumerate(pairwise(tracklets), 1):
             if other.start < one.stop:
                 raise _Wrong(
-                    (*at, "tracklets", i, "start"), f"must be at least {one.stop}, the end of the previous one"
+                    (*at, "tracklets", i, "start"), f"must be at least {one.stop}, the end of the previous tracklet"
                 )
         if not tracklets:
             raise _Wrong((*at, "tracklets"), "must not be empty")
@@ -185,9 +185,11 @@ class _Reader:
         try:
             box = Box(*sides)
         except RedetailError as error:
-            raise _Wrong(at, f"is {shown(value)}, which ends before it begins or is not finite") from error
+            raise _Wrong(
+                at, f"is {shown(value)}; its numbers must be finite, and it must not end before it begins"
+            ) from error
         if box.area == 0 or box.clipped(size) != box:
-            raise _Wrong(at, f"is {shown(value)}; it must have an area and lie inside the frame of {size} pixels")
+            raise _Wrong(at, f"is {shown(value)}; it must not be empty and must lie inside the frame of {size} pixels")
         return box.as_tuple()
 
     def _table(self, value: Any, at: Keys, needed: Sequence[str], more: Sequence[str] = ()) -> Mapping[str, Any]:
@@ -195,10 +197,10 @@ class _Reader:
             raise _Wrong(at, f"must be an object, not {shown(value)}")
         for name in value:
             if name not in (*needed, *more):
-                raise _Wrong((*at, name), f"is not a key here; choose one of: {', '.join((*needed, *more))}")
+                raise _Wrong((*at, name), f"is not a known key; choose one of: {', '.join((*needed, *more))}")
         for name in needed:
             if name not in value:
-                raise _Wrong(at, f"lacks {name}")
+                raise _Wrong(at, f"lacks the key {name}")
         return value
 
     def _list(self, value: Any, at: Keys) -> Iterator[tuple[int, Any]]:

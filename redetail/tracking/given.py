@@ -68,12 +68,12 @@ def frame_count(start: int, stop: int) -> int:
 def inside_frame(box: Box, frame: Size, what: str) -> Box:
     """The part of the box inside the frame; errors and warnings start with ``what``."""
     if box.area == 0:
-        raise RegionError(f"{what} has a side of zero; give a box that covers the subject.")
+        raise RegionError(f"{what} has a side of length zero; give a box that covers the subject.")
     inside = box.clipped(frame)
     if inside is None:
         raise RegionError(f"{what} lies outside the frame of {frame} pixels; give one inside it.")
     if inside != box:
-        logger.warning("%s reaches beyond the frame of %s pixels; it was cut to %s.", what, frame, _numbers(inside))
+        logger.warning("%s extends beyond the frame of %s pixels; it was clipped to %s.", what, frame, _numbers(inside))
     return inside
 
 
@@ -100,12 +100,12 @@ def regions_from_masks(
     packed = [_packed(mask, frame, index) for index, mask in enumerate(masks)]
     if len(packed) not in (1, frames):
         raise RegionError(
-            f"There are {len(packed)} masks for {frames} frames; give one mask for all frames or one for each."
+            f"There are {len(packed)} masks for {frames} frames; give one mask for all frames or one for each frame."
         )
     seen = [index for index, mask in enumerate(packed) if mask is not None]
     if not seen:
         raise RegionError(
-            f"The mask is empty: no pixel in it is at least {VISIBLE} of 255; paint what is to be detailed white."
+            f"The mask is empty: every pixel is below {VISIBLE} on the scale of 0 to 255; paint what to detail white."
         )
     if len(packed) == 1 and packed[0] is not None:
         boxes = np.tile(packed[0].visible.as_tuple(), (frames, 1)).astype(np.float64)
@@ -134,7 +134,7 @@ def _without_faults(packed: Sequence[_Packed | None], start: int) -> list[_Packe
         frames = ", ".join(str(start + seen[place][0]) for place in list(unlike)[:8])
         more = f" and {len(unlike) - 8} more" if len(unlike) > 8 else ""
         logger.warning(
-            "The masks of frames %s%s differ from those around them; only their parts near the others are used.",
+            "The masks of frames %s%s differ from the masks around them; only their parts near those masks are used.",
             frames,
             more,
         )
@@ -209,7 +209,9 @@ def _masked_region(
 def _packed(mask: NDArray[np.uint8], frame: Size, index: int) -> _Packed | None:
     """The mask's visible part, or None; raises RegionError for a mask that does not fit the frame."""
     if mask.ndim != 2 or mask.dtype not in (np.uint8, np.bool_):
-        raise RegionError(f"Mask {index} must be (H, W) of uint8 or bool, not {mask.shape} of {mask.dtype}.")
+        raise RegionError(
+            f"Mask {index} must be an array (height, width) of uint8 or bool, not {mask.shape} of {mask.dtype}."
+        )
     if mask.shape != frame.shape:
         raise RegionError(
             f"Mask {index} is {mask.shape[1]}x{mask.shape[0]} pixels, but the frame is {frame}; make them the same "

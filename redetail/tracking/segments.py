@@ -41,7 +41,7 @@ def regions_from_segs(document: Mapping[str, Any], frame: Size, start: int, stop
         )
     entries = document.get("segs")
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
-        raise RegionError('The segments document contains no segments; list at least one under "segs".')
+        raise RegionError('The segments document contains no segments; list at least one under the key "segs".')
     header = Size(round(width), round(height))
     return [_region(_seg(entry, number), header, frame, start, stop, number) for number, entry in enumerate(entries)]
 
@@ -78,7 +78,7 @@ def place_seg(
     """
     kx, ky = frame.width / header.width, frame.height / header.height
     whole = _scaled_window(_box(seg.crop_region, name), kx, ky, name)
-    window = inside_frame(whole, frame, f"{name} with the crop region {_list(whole)}")
+    window = inside_frame(whole, frame, f"{name} (crop region {_list(whole)})")
     mask = np.ones((1, 1), np.float32) if seg.cropped_mask is None else seg.cropped_mask
     masks = _window_masks(mask, whole, window, frames, name, use_maximum)
     box = _box(seg.bbox, name)
@@ -90,7 +90,7 @@ def region_from_seg(seg: Seg, header: Size, frame: Size, start: int, stop: int, 
     placed = place_seg(seg, header, frame, frame_count(start, stop), name=name)
     box = placed.box.intersection(placed.window)
     if box is None:
-        raise RegionError(f"{name} has the bbox {_list(seg.bbox)} outside its crop region {_list(seg.crop_region)}.")
+        raise RegionError(f"{name} has a bbox {_list(seg.bbox)} outside its crop region {_list(seg.crop_region)}.")
     masks = [np.rint(mask * 255).astype(np.uint8) for mask in placed.masks]
     return fixed_region(str(seg.label), float(seg.confidence), placed.window, box, start, stop, masks)
 
@@ -146,7 +146,9 @@ def _mask_rows(rows: Any, name: str) -> NDArray[np.float32]:
     except (ValueError, TypeError) as error:
         raise RegionError(f"{name} has a mask that is not a table of numbers; give rows of equal length.") from error
     if mask.ndim != 2 or mask.size == 0 or not ((mask >= 0) & (mask <= 1)).all():
-        raise RegionError(f"{name} has a mask of shape {mask.shape}; give rows of equal length of numbers 0..1.")
+        raise RegionError(
+            f"{name} has a mask of shape {mask.shape}; give rows of equal length with numbers from 0 to 1."
+        )
     return mask
 
 
@@ -173,7 +175,7 @@ def _scaled_window(box: Box, kx: float, ky: float, name: str) -> Box:
     scaled = box.scaled(kx, ky)
     window = _whole_pixels(scaled)
     if window.area == 0:
-        raise RegionError(f"{name} has the crop region {_list(box)}, which covers no whole pixel of the frame.")
+        raise RegionError(f"{name} has the crop region {_list(box)}, which does not cover a whole pixel of the frame.")
     return window
 
 
@@ -193,8 +195,8 @@ def _window_masks(mask: Any, whole: Box, window: Box, frames: int, name: str, us
         raise RegionError(f"{name} cannot be used: {error}") from error
     if max(whole.width, whole.height) > _LARGEST_REGION:
         raise RegionError(
-            f"{name} has the crop region {_list(whole)}, whose side is longer than {_LARGEST_REGION} pixels; "
-            "give one near the frame."
+            f"{name} has the crop region {_list(whole)}, with a side longer than {_LARGEST_REGION} pixels; give a "
+            "smaller one."
         )
     return resize_mask_part(masks, Size(int(whole.width), int(whole.height)), window.moved(-whole.x1, -whole.y1))
 

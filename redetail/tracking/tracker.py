@@ -146,9 +146,9 @@ class Tracker:
 
     def __init__(self, *, sure: float = SURE, unsure: float = UNSURE, max_gap: int = 24, min_hits: int = 5) -> None:
         if not 0 <= unsure <= sure <= 1:
-            raise SettingsError(f"The tracker's confidences must satisfy 0 <= unsure ({unsure}) <= sure ({sure}) <= 1.")
+            raise SettingsError(f"unsure is {unsure} and sure is {sure}; they must satisfy 0 <= unsure <= sure <= 1.")
         if max_gap < 1 or min_hits < 1:
-            raise SettingsError(f"max-gap is {max_gap} and min-hits {min_hits}; both must be at least 1.")
+            raise SettingsError(f"max-gap is {max_gap} and min-hits is {min_hits}; both must be at least 1.")
         self._sure, self._unsure, self._max_gap, self._min_hits = sure, unsure, max_gap, min_hits
         self._people = 0
         self._active: list[_Candidate] = []
@@ -163,7 +163,7 @@ class Tracker:
         Frames may be left out (detection every few frames), but indices must grow; raises RegionError otherwise.
         """
         if index <= self._last_index:
-            raise RegionError(f"Frame {index} came after frame {self._last_index}; frames must be tracked in order.")
+            raise RegionError(f"Frame {index} came after frame {self._last_index}; pass the frames in order.")
         if cut or self._last_index < 0:
             self._end(self._active)
             self._active, self._shot_began = [], self._update

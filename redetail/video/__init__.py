@@ -122,5 +122,5 @@ def _rate(rate: Fraction | float) -> Fraction:
     except (ValueError, OverflowError, TypeError) as error:
         raise InputError(f"The frame rate must be a positive number, not {rate!r}.") from error
     if not 0 < exact <= 1000:
-        raise InputError(f"The frame rate is {rate}; it must be between 0 and 1000 frames a second.")
+        raise InputError(f"The frame rate is {rate}; it must be above 0 and at most 1000 frames per second.")
     return exact

@@ -78,7 +78,9 @@ def choose(path: Path, info: VideoInfo, options: EncodeOptions) -> Encoding:
     if encoder == "libx264" and is_rgb(pixel_format):
         encoder = RGB_ENCODER
     if encoder not in av.codecs_available:
-        raise OutputError(f"This FFmpeg has no {encoder} encoder, which {path} needs; choose another suffix or codec.")
+        raise OutputError(
+            f"The installed FFmpeg has no {encoder} encoder, which {path} needs; choose another suffix or codec."
+        )
     coded, left_out = _hdr_options(encoder, info, _encoder_options(codec, info, options, pixel_format))
     color = info.color if info.chroma != "rgb" and info.color.matrix != 0 else BT709
     return Encoding(
@@ -108,13 +110,13 @@ def _codec(path: Path, codecs: tuple[str, ...], info: VideoInfo, options: Encode
         return lossless_codec(suffix, options.codec, containers, info)
     if not codecs:
         if options.codec is not None:
-            raise SettingsError(f"{path.suffix} is a codec itself; leave out codec {options.codec!r}.")
+            raise SettingsError(f"{path.suffix} files have only one codec; leave out codec {options.codec!r}.")
         return path.suffix[1:].lower()
     if options.codec is not None:
         if options.codec not in codecs:
             raise SettingsError(f"{path.suffix} cannot hold {options.codec}; choose one of: {', '.join(codecs)}.")
         if options.codec == "h265" and not _fits_h265(info):
-            raise SettingsError(f"h265 needs at least 64x64 pixels, and the source has {info.size}; choose h264.")
+            raise SettingsError(f"h265 needs at least 64x64 pixels, but the source is {info.size}; choose h264.")
         return options.codec
     if info.bit_depth > 8 and "h265" in codecs and _fits_h265(info):
         return "h265"
@@ -151,7 +153,7 @@ def _pixel_format(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[
 def _animation_format(codec: str, deep: bool) -> tuple[str, tuple[str, ...]]:
     if codec == "apng":
         return ("rgb48be" if deep else "rgb24"), ()
-    return "rgb24", ("gif has at most 256 colours a frame; .webp or .mp4 look better.",)
+    return "rgb24", ("A .gif has at most 256 colours per frame; .webp and .mp4 look better.",)
 
 
 def _chroma(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[str, tuple[str, ...]]:
@@ -162,8 +164,8 @@ def _chroma(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[str, t
     odd_width, odd_height = info.size.width % 2, info.size.height % 2
     if codec != "vp9" and ((wanted == "420" and (odd_width or odd_height)) or (wanted == "422" and odd_width)):
         return "444", (
-            f"The size {info.size} is odd, so colours are kept at full resolution (4:4:4), which some players "
-            "cannot show.",
+            f"The frame size {info.size} is odd, so colours are stored at full resolution (4:4:4); some players "
+            "cannot show such a file.",
         )
     return wanted, ()
 
@@ -182,7 +184,7 @@ def _time_notices(container: str, info: VideoInfo) -> tuple[str, ...]:
     tick = _tick(container, info)
     if (info.time_base / tick).denominator == 1 or (1 / info.rate / tick).denominator == 1:
         return ()
-    return (f"{container} counts time in steps of {tick} s; timestamps are rounded to them.",)
+    return (f"{container} stores times in steps of {tick} s, so timestamps are rounded to these steps.",)
 
 
 def _container_options(container: str, info: VideoInfo) -> dict[str, str]:
@@ -248,7 +250,7 @@ def _hdr_options(encoder: str, info: VideoInfo, options: dict[str, str]) -> tupl
         return options, ()
     added = encoder_options(encoder, info.hdr)
     if added is None:
-        return options, (f"The HDR10 metadata is left out: {encoder} cannot write it; h265 can.",)
+        return options, (f"The HDR10 metadata is left out, because {encoder} cannot write it; use h265 to keep it.",)
     key = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}[encoder]
     given = [options[key]] if key in options else []
     return {**options, key: ":".join([*given, *(f"{name}={value}" for name, value in added.items())])}, ()

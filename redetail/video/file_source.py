@@ -102,7 +102,8 @@ class FileSource:
         self._fingerprint.check()
         if tally.ended and self._total not in (None, tally.frames):
             raise InputError(
-                f"{self._path} had {self._total} frames at first and has {tally.frames} now; run it again."
+                f"{self._path} had {self._total} frames at first, but has {tally.frames} now; do not change it during "
+                "a run."
             )
         self._total = tally.frames if tally.ended else self._total
         faults = tuple(tally.faults(self._path, container, self._stream(container)))
@@ -171,7 +172,7 @@ class FileSource:
                 yield frame
         listed = len(stream.index_entries)
         if lists_all(container) and packets < listed:
-            raise self._cut_short(tally.frames, f"{listed - packets} of its {listed} frames are missing")
+            raise self._cut_short(tally.frames, f"{listed - packets} of {listed} frames missing")
         if "matroska" in container.format.name and matroska_is_cut_short(self._path):
             raise self._cut_short(tally.frames, "the file is shorter than its header says")
         tally.ended = True
@@ -208,7 +209,7 @@ class FileSource:
         of = f" of about {self.info.frames}" if self.info.frames > count else ""
         return InputError(
             f"{self._path} is damaged or cut short: {count}{of} frames can be decoded ({cause}); use an intact copy, "
-            f"or take only the first {max(1, count - 1)} frames."
+            f"or end before frame {max(1, count - 1)}."
         )
 
     def _check_size(self, frame: av.VideoFrame, index: int) -> None:
@@ -216,5 +217,5 @@ class FileSource:
         if size != self.info.size:
             raise InputError(
                 f"{self._path} changes its size from {self.info.size} to {size} at frame {index}; "
-                "convert it to one size first, or take only the frames before."
+                "convert it to one size first, or end before that frame."
             )

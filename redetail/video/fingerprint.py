@@ -33,6 +33,4 @@ class Fingerprint:
 
 
 def _replaced(path: Path) -> InputError:
-    return InputError(
-        f"{path} was changed or replaced while it was being read; run it again with a file that does not change."
-    )
+    return InputError(f"{path} was changed or replaced while it was being read; do not change it during a run.")

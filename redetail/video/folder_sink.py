@@ -32,7 +32,7 @@ class FolderSink:
     @property
     def notices(self) -> tuple[str, ...]:
         """Images cannot hold sound; they hold everything else."""
-        return ("Images cannot hold sound; the source's is left out.",) if self._info.has_audio else ()
+        return ("Images cannot hold sound, so the sound of the source is left out.",) if self._info.has_audio else ()
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -47,7 +47,9 @@ class FolderSink:
         """Write one image."""
         check_pixels(frame.pixels, frame.index, self._info)
         if self._single and self._count:
-            raise OutputError(f"{self._target.path} can hold only one picture; give a folder or a video for more.")
+            raise OutputError(
+                f"{self._target.path} can hold only one picture; to write more, give a folder or a video."
+            )
         try:
             self._file(frame.index).write_bytes(png(frame.pixels))
         except (OSError, av.error.FFmpegError) as error:

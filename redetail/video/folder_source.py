@@ -25,7 +25,7 @@ def images_in(folder: Path) -> list[Path]:
     try:
         names = list(folder.iterdir())
     except OSError as error:
-        raise InputError(f"The folder {folder} cannot be listed ({error.strerror}); change its permissions.") from error
+        raise InputError(f"The folder {folder} cannot be listed ({error.strerror}); check its permissions.") from error
     images = [path for path in names if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")]
     if not images:
         raise InputError(
@@ -97,7 +97,7 @@ class FolderSource:
         pixels = orientation.upright(decoder(frame))
         if pixels.shape[:2] != self.info.size.shape:
             raise InputError(
-                f"{path} is {pixels.shape[1]}x{pixels.shape[0]}, but the first image of the folder is "
+                f"{path} is {pixels.shape[1]}x{pixels.shape[0]} pixels, but the first image in the folder is "
                 f"{self.info.size}; all images must have the same size."
             )
         return pixels

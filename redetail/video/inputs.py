@@ -19,6 +19,6 @@ def check_input(path: Path) -> None:
     if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
         raise InputError(f"Permission to read {path} is denied; change its permissions or copy it elsewhere.")
     if not path.is_file() and not path.is_dir():
-        raise InputError(f"{path} is not a file on disk, but it is read more than once; save it as a file first.")
+        raise InputError(f"{path} is not a file on disk and cannot be read more than once; save it as a file first.")
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); copy or download it again.")

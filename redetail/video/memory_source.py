@@ -53,7 +53,10 @@ class ArraySource:
 
 def _checked(frames: NDArray[np.generic]) -> NDArray[np.generic]:
     if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
-        raise InputError(f"Frames must be an array (F, H, W, 3) with at least one frame; got shape {frames.shape}.")
+        raise InputError(
+            "Frames must be an array (frames, height, width, 3) with at least one frame, not an array of shape "
+            f"{frames.shape}."
+        )
     if frames.dtype not in (np.uint8, np.uint16) and not np.issubdtype(frames.dtype, np.floating):
         raise InputError(
             f"Frames must be uint8 (0..255), uint16 (0..65535) or floating point (0..1), not {frames.dtype}."
@@ -67,7 +70,9 @@ def _as_pixels(frame: NDArray[np.generic], index: int) -> RGB:
         return frame  # type: ignore[return-value]
     values = frame.astype(np.float32)
     if not np.isfinite(values).all():
-        raise InputError(f"Frame {index} has values that are not finite numbers (NaN or infinity).")
+        raise InputError(
+            f"Frame {index} contains values that are not finite (NaN or infinity); give values from 0 to 1."
+        )
     low, high = float(values.min()), float(values.max())
     if low < -0.01 or high > 1.01:
         raise InputError(f"Frame {index} has floating-point values from {low:g} to {high:g}; scale them to 0..1.")

@@ -19,7 +19,7 @@ from redetail.video.webp_sink import WebPSink
 _BITS_OF_CODEC = {"ffv1": 10.0, "gif": 4.0, "apng": 12.0, "prores_ks": 4.0}  # a pixel, low estimates
 _BITS_OF_LOSSY = 0.15
 _BITS_OF_PNG = 10.0
-_SILENT = "{} cannot hold sound; the source's is left out."
+_SILENT = "{} cannot hold sound, so the sound of the source is left out."
 
 
 def file_sink(
@@ -40,11 +40,11 @@ def file_sink(
 def webp_sink(path: Path, info: VideoInfo, source: Path | None, options: EncodeOptions) -> WebPSink:
     """The sink of a WebP animation."""
     if options.codec is not None:
-        raise SettingsError(f".webp is a codec itself; leave out codec {options.codec!r}.")
+        raise SettingsError(f".webp files have only one codec; leave out codec {options.codec!r}.")
     check_target(path, source)
     check_space(path, _bytes(info, 8.0 if options.lossless else _BITS_OF_LOSSY, 0, None))
     silent = (_SILENT.format(".webp"),) if info.has_audio else ()
-    deep = (".webp keeps 8 bits per colour.",) if info.bit_depth > 8 else ()
+    deep = (".webp keeps only 8 bits per colour.",) if info.bit_depth > 8 else ()
     return WebPSink(path, info, options, (*silent, *deep))
 
 

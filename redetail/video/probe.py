@@ -97,10 +97,10 @@ def picture_stream(container: InputContainer, path: Path) -> VideoStream:
     cover = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
-        raise InputError(f"{path} has {_held(container)} but no video; give a file with pictures in it.")
+        raise InputError(f"{path} has {_held(container)} but no video; give a file that contains video.")
     # Of an animated AVIF, the still of the same size comes first.
     if any(stream.codec_context is None for stream in streams):
-        raise InputError(f"{path} has pictures of an unknown codec; convert it with another program first.")
+        raise InputError(f"{path} uses an unknown video codec; convert it with another program first.")
     stream = max(streams, key=lambda stream: ((stream.width or 0) * (stream.height or 0), stream.frames > 1))
     check_size(stream.width or 0, stream.height or 0, path)
     if not stream.codec_context.is_open:
@@ -112,8 +112,8 @@ def check_size(width: int, height: int, path: Path) -> None:
     """Raise :class:`~redetail.errors.InputError` for pictures that are too large to be decoded."""
     if width * height > LARGEST_PICTURE or max(width, height) > LARGEST_SIDE:
         raise InputError(
-            f"The pictures of {path} are {width}x{height}; at most {LARGEST_PICTURE >> 20} million pixels can be read, "
-            "so scale it down first."
+            f"The frames of {path} are {width}x{height} pixels, but at most {LARGEST_PICTURE >> 20} million pixels can "
+            "be read; scale the file down first."
         )
 
 
@@ -125,7 +125,7 @@ def probe(path: Path) -> Probed:
         orientation, complete = orientation_of(frame)
         notices = [*_notices(container, stream, frame)]
         if not complete:
-            notices.append(f"{path.name} is rotated by {frame.rotation} degrees; only quarter turns are kept.")
+            notices.append(f"{path.name} is rotated by {frame.rotation} degrees, but only quarter turns can be kept.")
         return Probed(_info(container, stream, frame, orientation, notices, path), orientation, stream.index, frame.pts)
 
 
@@ -136,14 +136,14 @@ def decode_first(container: InputContainer, stream: VideoStream, path: Path) -> 
     except av.error.FFmpegError as error:
         if not stream.width:  # FFmpeg gave up before it reported a size
             raise InputError(
-                f"{path} is damaged, or its pictures have more than {LARGEST_PICTURE >> 20} million pixels; use an "
+                f"{path} is damaged, or its frames have more than {LARGEST_PICTURE >> 20} million pixels; use an "
                 "intact copy, or scale it down first."
             ) from error
         raise InputError(
             f"{path} is damaged: not even its first frame can be decoded ({reason(error)}); copy or download it again."
         ) from error
     if frame is None:
-        raise InputError(f"{path} holds no frame that can be decoded; copy or download it again.")
+        raise InputError(f"{path} contains no frame that can be decoded; copy or download it again.")
     return frame
 
 
@@ -260,7 +260,7 @@ def _notices(container: InputContainer, stream: VideoStream, frame: av.VideoFram
     if has_transparency(frame) or stream.metadata.get("alpha_mode") == "1":
         yield f"{name} has transparency (alpha), which is dropped: the result is opaque."
     if frame.interlaced_frame:
-        yield f"{name} is interlaced and is treated as whole frames; de-interlace it first for clean edges."
+        yield f"{name} is interlaced, but is read as if it were progressive; deinterlace it first for clean edges."
     others = len(container.streams.video) - 1
     covers = sum(bool(s.disposition & av.stream.Disposition.attached_pic) for s in container.streams.video)
     if others > covers and not _is_animation(container):

@@ -89,7 +89,7 @@ class Span:
         if first is None:
             end = "the clip's end" if self.end is None else f"end {self.end}"
             raise InputError(
-                f"There is no frame between start {self.start or 0} and {end}; choose a part that lies inside the clip."
+                f"There is no frame between start {self.start or 0} and {end}; choose a range inside the clip."
             )
         yield first
         yield from frames

@@ -195,7 +195,8 @@ def _left_out(stream: Stream, container: str) -> str:
     kind = {"audio": "sound", "subtitle": "subtitle", "video": "cover picture"}.get(stream.type, stream.type)
     codec = stream.codec_context.name if stream.codec_context is not None else "unknown"
     return (
-        f"A {kind} stream ({codec}) is left out: {container} cannot hold it. An .mkv output can hold nearly all kinds."
+        f"The {kind} stream ({codec}) is left out, because {container} cannot hold it; an .mkv output can hold nearly "
+        "all kinds of streams."
     )
 
 

@@ -94,10 +94,10 @@ class Tally:
         if announced is not None:
             yield (
                 f"{path.name} is damaged or cut short: it should have {announced}, but only {self.frames} frames can "
-                "be decoded; the result has only those."
+                "be decoded; the result contains only those."
             )
         elif lost:
-            yield f"{path.name} is damaged: {_count(lost)} cannot be decoded; the result has the others."
+            yield f"{path.name} is damaged: {_count(lost)} cannot be decoded; the result contains the others."
         damaged = max(self._damaged_packets, self._damaged_frames)
         if damaged:
             yield f"{path.name} is damaged: data is missing in {_count(damaged)}, which may show errors."

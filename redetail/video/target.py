@@ -118,7 +118,9 @@ def check_name(path: Path, *, windows: bool = WINDOWS) -> None:
     try:
         length = len(os.fsencode(name))
     except UnicodeEncodeError as error:
-        raise OutputError(f"The output name {name!r} has characters that no file name can have; rename it.") from error
+        raise OutputError(
+            f"The output name {name!r} contains characters that no file name can contain; give another name."
+        ) from error
     if "\0" in str(path):
         raise OutputError(f"The output name {str(path)!r} contains a null character; give another name.")
     if name == "-":

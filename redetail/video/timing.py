@@ -54,7 +54,7 @@ class Clock:
 
     def _warn(self) -> None:
         if not self._warned:
-            _log.warning("%s has missing or repeated timestamps; they were filled in.", self._name)
+            _log.warning("Missing or repeated timestamps of %s were replaced.", self._name)
         self._warned = True
 
 

@@ -33,7 +33,9 @@ class WebPSink:
 
     def __init__(self, path: Path, info: VideoInfo, options: EncodeOptions, notices: tuple[str, ...] = ()) -> None:
         if max(info.size.shape) > LARGEST:
-            raise OutputError(f"WebP holds at most {LARGEST} pixels a side, not {info.size}; choose .mp4 or .mkv.")
+            raise OutputError(
+                f"A side of a WebP can be at most {LARGEST} pixels, but the frame is {info.size}; choose .mp4 or .mkv."
+            )
         self._info, self._notices = info, notices
         self._target = Target(path)
         self._clock = Clock(step_of(info.rate, info.time_base), path.name)

@@ -66,7 +66,7 @@ class WebPSource:
                 except (OSError, EOFError, ValueError) as error:
                     raise InputError(
                         f"{self._path} is damaged or cut short: only {index} of {len(self._durations)} frames can be "
-                        f"decoded; use an intact copy, or take only the first {max(1, index - 1)} frames."
+                        f"decoded; use an intact copy, or end before frame {max(1, index - 1)}."
                     ) from error
                 yield Frame(index, pts, pixels, self._durations[index])
                 pts += self._durations[index]

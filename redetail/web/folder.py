@@ -74,7 +74,7 @@ class Folder:
         """The same for outputs: models are only read, and only the page writes runs."""
         real = Path(os.path.realpath(path))
         if not real.is_relative_to(self.root) or real.is_relative_to(self.state):
-            raise InputError(f"{path} cannot be written from this page; give a name in its folder.")
+            raise InputError(f"{path} cannot be written from this page; give a name inside this page's folder.")
 
     def name(self, path: Path) -> str:
         """What :meth:`inside` reads."""
@@ -121,7 +121,10 @@ class Folder:
         name = safe_name(given)
         suffix = Path(name).suffix.lower()
         if suffix not in (*VIDEOS, *PICTURES):
-            raise InputError(f"{name} is not a video or a picture; upload one of {', '.join((*VIDEOS, *PICTURES))}.")
+            raise InputError(
+                f"{name} is not a video or a picture; upload a file that ends in one of: "
+                f"{', '.join((*VIDEOS, *PICTURES))}."
+            )
         if upload.is_symlink() or not upload.is_file():
             raise InputError(f"{name} did not arrive as a file; upload it again.")
         size = upload.stat().st_size
@@ -152,7 +155,9 @@ class Folder:
 
     def _existing(self, root: Path, name: object) -> Path:
         if not isinstance(name, str) or not _is_plain(name):
-            raise InputError(f"{shown(name)} is not the name of a file in this page's folder.")
+            raise InputError(
+                f"{shown(name)} is not the name of a file in this page's folder; choose one from the list."
+            )
         real = Path(os.path.realpath(root / name))
         if not real.is_relative_to(root) or not os.path.exists(real):
             raise InputError(f"There is no file {shown(name)} in this page's folder; choose one from the list.")
@@ -177,7 +182,7 @@ def media_type(path: Path) -> str:
     other file."""
     suffix = path.suffix.lower()
     if suffix not in (*VIDEOS, *PICTURES) or not path.is_file():
-        raise InputError(f"{path.name} is not a video or a picture.")
+        raise InputError(f"{path.name} is not a video or a picture; upload one of these.")
     kind = mimetypes.types_map.get(suffix, "")
     return kind if kind.startswith(("video/", "image/")) else "application/octet-stream"
 
@@ -191,7 +196,7 @@ def check_readable(path: Path) -> None:
     reader.join(PATIENCE)
     if not answers:
         raise InputError(
-            f"The first frame was not read in {PATIENCE:g} seconds; convert the clip, then upload it again."
+            f"The first frame could not be read within {PATIENCE:g} seconds; convert the clip, then upload it again."
         )
     if answers[0] is not None:
         raise answers[0]
@@ -204,7 +209,7 @@ def _fault(path: Path) -> Exception | None:
     try:
         next(iter(open_source(path).frames(0, 1)))
     except StopIteration:
-        return InputError("The file holds no picture; upload a video or a picture.")
+        return InputError("The file contains no picture; upload a video or a picture.")
     except RedetailError as error:
         return InputError(str(error).replace(str(path), "The file"))
     except Exception as error:  # noqa: BLE001 - a bug, which is raised where it is seen

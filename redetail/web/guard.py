@@ -97,16 +97,16 @@ class Guard:
     def _refused(self, scope: Scope) -> tuple[int, str] | None:
         """The status and the sentence of a refusal; None if the request may go on."""
         if scope["type"] != "http":
-            return 403, "Only plain requests are answered."
+            return 403, "Only ordinary HTTP requests are answered."
         headers = {name.lower(): value for name, value in scope["headers"]}
         asked = _host_of(headers.get(b"host", b""))
         if self._secret is None and asked not in (*LOCAL, self._host):
-            return 421, "This page is only for this machine."
+            return 421, "This page can be opened only on this machine."
         if self._secret is not None and not hmac.compare_digest(_credentials(headers), self._secret):
             return 401, "Enter the name and the password."
         origin = headers.get(b"origin")
         if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
-            return 403, "The request comes from another page; only this one is served."
+            return 403, "The request comes from another page; only requests from this page are answered."
         if not _ALLOWED.fullmatch(scope["path"]):
             return 404, "There is no such page."
         announced = headers.get(b"content-length", b"0")

@@ -30,7 +30,7 @@ class Marks:
         """The marks that a text lists; corners may be in any order. Raises :class:`~redetail.errors.RegionError`, and
         :class:`~redetail.errors.SettingsError` for a time that cannot be read."""
         if not isinstance(text, str) or len(text) > _LONGEST:
-            raise RegionError(f"Boxes are {shown(text)}; {FORM}.")
+            raise RegionError(f"The boxes are {shown(text)}; {FORM}.")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         if len(lines) > MOST:
             raise RegionError(f"There are {len(lines)} boxes; mark at most {MOST}.")
@@ -61,7 +61,7 @@ def new_mark(first: tuple[float, float], second: tuple[float, float], frame: int
     """
     box = _upright(*first, *second)
     if box.area == 0:
-        raise RegionError("Both corners are in one row or column; click the opposite corner.")
+        raise RegionError("Both corners are in the same row or column; click the opposite corner.")
     return _typed(box) if frame is None else str(FollowBox(box, f"{frame}f"))
 
 

@@ -140,7 +140,7 @@ class Desk:
         """Queue the job in a text that has the form of a job file."""
         job = self.read_text(text)
         if not isinstance(job.source, Path):
-            raise SettingsError("The job names no source; add a line such as source = 'clip.mp4'.")
+            raise SettingsError("The job does not name a source; add a line such as source = 'clip.mp4'.")
         output = job.output or self._free_output(job.source, job.source.stem)
         check_target(output, None)
         return self.queue.add(lambda folder: self._detail(replace(job, output=output), folder))
@@ -148,7 +148,7 @@ class Desk:
     def read_text(self, text: Any) -> Job:
         """The job of a text; names of files are relative to the folder, and may not lead out of it."""
         if not isinstance(text, str) or len(text) > _LONGEST:
-            raise SettingsError(f"The job must be a text of at most {_LONGEST} characters.")
+            raise SettingsError(f"The job must be text of at most {_LONGEST} characters.")
         try:
             document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
@@ -197,7 +197,7 @@ class Desk:
             path, output = folder / JOB, self.folder.result(inputs.name, "", self.queue.outputs())
             write_text(path, text_of(job.to_document(), path))
             command = "batch", str(inputs), "-o", str(output), "--job", str(path), *_name(pattern)
-            return _run(folder, Kind.BATCH, f"All clips of {inputs.name}", (command,), inputs, output)
+            return _run(folder, Kind.BATCH, f"All clips in {inputs.name}", (command,), inputs, output)
 
         return self.queue.add(make)
 
@@ -234,11 +234,11 @@ class Desk:
             if folder is not None:
                 save_png(folder / MASK, np.repeat(order.mask[..., None], 3, 2))
         if order.found is not None and not selected:
-            raise SettingsError("No subject is chosen; click a face, or mark something else.")
+            raise SettingsError("No subject is selected; click a face, or mark something else.")
         if selected and order.found is None and order.who:
             raise SettingsError(
-                "A picture of a person chooses among subjects that were found; press Find subjects, or remove the "
-                "picture or the marks."
+                "A picture of a person can only select subjects that were found; press Find subjects, or remove either "
+                "the picture or the marks."
             )
         return selected or self._search(order)
 
@@ -258,7 +258,7 @@ class Desk:
 
     def _tracks(self, found: Run, chosen: Sequence[str] | None, folder: Path | None) -> Path:
         if found.state not in FINISHED or found.kind is not Kind.FIND:
-            raise SettingsError("The search for subjects is not done; wait for it, or start it again.")
+            raise SettingsError("The search for subjects has not finished; wait for it, or start it again.")
         document = found.folder / TRACKS
         if folder is None:
             return document
@@ -331,7 +331,9 @@ def _span(order: Order) -> dict[str, str]:
     given = {"start": order.start, "end": order.end}
     for name, value in given.items():
         if not isinstance(value, str):
-            raise SettingsError(f"The {name} is {shown(value)}; give seconds, a time such as 0:05, or a frame, 120f.")
+            raise SettingsError(
+                f"The {name} is {shown(value)}; give seconds, a time such as 0:05, or a frame such as 120f."
+            )
     return {name: value.strip() for name, value in given.items() if value.strip()}
 
 

@@ -117,7 +117,9 @@ class RunQueue:
         with self._lock:
             run = self.get(name)
             if run.state not in RESUMABLE:
-                raise InputError(f"The run {run.title} is {run.state}; only stopped runs can be resumed.")
+                raise InputError(
+                    f"The run {run.title} is {run.state}; only runs that were stopped or failed can be resumed."
+                )
             run = self._keep(replace(run, state=State.WAITING, message=""))
         self.tick()
         return run
@@ -153,7 +155,13 @@ class RunQueue:
             run.stop_request.unlink(missing_ok=True)
             self._processes[run.name] = self._launch(run)
         except OSError as error:
-            self._keep(replace(run, state=State.FAILED, message=f"Its process could not be started ({error})."))
+            self._keep(
+                replace(
+                    run,
+                    state=State.FAILED,
+                    message=(f"The process of this run could not be started ({error}); resume the run."),
+                )
+            )
 
     def _has_ended(self, run: Run) -> bool:
         """Whether the process of a run is gone; for one that an earlier server started, its lock tells."""
@@ -173,7 +181,7 @@ class RunQueue:
             try:
                 self.tick()
             except Exception:  # noqa: BLE001 - a full disk must not end the queue
-                _LOG.warning("The queue of runs had an error and continues.", exc_info=True)
+                _LOG.warning("An error occurred in the queue of runs; the queue continues.", exc_info=True)
 
 
 def launch_worker(run: Run) -> Process:

@@ -245,14 +245,17 @@ def _ended(run: Run) -> dict[str, Any]:
     """The changes to a run whose process is gone."""
     code = _exit_code(run)
     if code is None:
-        return {"state": State.STOPPED, "message": "Its process ended before its work was done; resume it."}
+        return {
+            "state": State.STOPPED,
+            "message": "The process of this run ended before the work was done; resume the run.",
+        }
     if code == STOPPED:
         return {"state": State.STOPPED, "message": ""}
     if code == COMPLETE:
         return {"state": State.DONE, "message": ""}
     if code == INCOMPLETE and run.kind is not Kind.BATCH:
         return {"state": State.INCOMPLETE, "message": ""}
-    unknown = "Some clips failed; see the summary." if code == INCOMPLETE else "It ended without a message."
+    unknown = "Some clips failed; see the summary." if code == INCOMPLETE else "The run ended without a message."
     return {"state": State.FAILED, "message": status_of(run).error or unknown}
 
 

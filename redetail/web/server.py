@@ -57,7 +57,8 @@ class ServerOptions:
     def __post_init__(self) -> None:
         if self.host not in LOCAL and not self.password:
             raise SettingsError(
-                f"Others can reach this page at the host {self.host}; add --auth USER:PASSWORD, or leave out --host."
+                f"Other machines can reach this page at the host {self.host}; add --auth USER:PASSWORD, or leave out "
+                "--host."
             )
         if not 0 <= self.port < 2**16:
             raise SettingsError(f"port is {self.port}; give a number from 0 to 65535.")
@@ -167,7 +168,8 @@ def _only_server(folder: Folder) -> FileLock:
     lock = FileLock(_made(folder.state) / "server.lock")
     if not lock.take():
         raise InputError(
-            f"The folder {folder.root} is already open in another redetail web; use that one, or choose another folder."
+            f"The folder {folder.root} is already open in another redetail web process; use that one, or choose "
+            "another folder."
         )
     return lock
 

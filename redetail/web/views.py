@@ -106,7 +106,7 @@ def progress_bar(run: Run, status: Status) -> str:
 
 def _run_lines(run: Run, status: Status, before: int) -> list[str]:
     if run.state is State.WAITING:
-        return [f"{before} before it in the queue" if before else "Next in the queue"]
+        return [f"Runs ahead of it in the queue: {before}" if before else "Next in the queue"]
     lines = [run.message] if run.message else []
     if run.state in FINISHED and run.output is not None:
         lines.append(f"Written to {run.output.name}")
@@ -168,7 +168,8 @@ def _player(address: str, name: str) -> str:
         if name.lower().endswith((".gif", ".webp", ".apng", ".png", ".jpg", ".jpeg")):
             return f"<img class='rd-video' src='{address}' alt='{title}'>"
         return (
-            f"<p class='rd-note'>Browsers do not play {escape(Path(name).suffix)} files; download it to watch it.</p>"
+            f"<p class='rd-note'>Browsers do not play {escape(Path(name).suffix)} files; download the file to watch "
+            "it.</p>"
         )
     shown = "controls muted playsinline preload='metadata'"
     return f"<video class='rd-video' src='{address}' {shown} aria-label='{title}'></video>"

@@ -242,7 +242,7 @@ def test_every_run_of_a_process_says_its_notes_and_each_of_them_once(run, clip: 
         ran = run("detail", repeated, "-o", clip.with_name("out.mp4"), "--box", "20,20,9000,60", "--overwrite", *QUICK)
         assert ran.code == 0, ran.err
         notes = [line for line in ran.err.splitlines() if line.startswith("Note: ")]
-        assert [line for line in notes if "timestamps; they were filled in" in line]
+        assert [line for line in notes if "Missing or repeated timestamps" in line]
         assert [line for line in notes if "beyond the frame" in line]
         assert len(set(notes)) == len(notes)
 

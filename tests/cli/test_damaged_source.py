@@ -124,7 +124,7 @@ def test_nothing_that_is_read_is_replaced(run, clip: Path, tmp_path: Path, optio
         output = () if option == "--output" else ("-o", tmp_path / "out.mp4")
         ran = run("detail", clip, *output, *where, *more, option, name, "--overwrite")
         assert ran.code == 2, (flag, ran)
-        assert "is an input of this run" in ran.err, (flag, ran)
+        assert "is also an input of this run" in ran.err, (flag, ran)
         assert path.read_bytes() == before
         if link is not None:
             name.unlink()

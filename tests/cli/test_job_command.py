@@ -161,7 +161,7 @@ def test_a_job_with_a_name_that_is_not_utf_8(run, clip: Path, fake_engine) -> No
     output = clip.with_name(os.fsdecode(b"a\xff.mkv"))
     ran = run("detail", clip, "-o", output, *BOXES, *QUICK, "--save-job", clip.with_name("kept.toml"))
     assert ran.code == 2
-    assert "output is not valid UTF-8, as TOML requires; save it as kept.json." in ran.err
+    assert "output is not valid UTF-8, which TOML requires; save the job as kept.json instead." in ran.err
     assert not output.exists()
     kept = clip.with_name("kept.json")
     assert run("detail", clip, "-o", output, *BOXES, *QUICK, "--dry-run", "--save-job", kept).code == 0
@@ -186,4 +186,4 @@ def test_a_report_over_the_segments_that_were_read_is_refused(run, clip: Path, f
     for command in (("detail", clip, "-o", clip.with_name("out.mkv")), ("detect", clip)):
         ran = run(*command, "--segs", segs, "--report", segs, "--overwrite")
         assert (ran.code, segs.read_text()) == (2, "{}")
-        assert f"The output {segs} is an input of this run; choose another name." in ran.err
+        assert f"The output {segs} is also an input of this run; choose another name." in ran.err

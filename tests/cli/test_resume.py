@@ -70,8 +70,8 @@ def test_a_stopped_run_goes_on_with_resume_only(run, engine: Stopping, stopped, 
     refused = run(*command)
     assert refused.code == 2
     assert refused.err == (
-        f"redetail: A run of {folder / 'out.mp4'} did not finish; continue it with --resume, or remove what "
-        f"it left with: redetail clean {work(folder)}\n"
+        f"redetail: A run of {folder / 'out.mp4'} did not finish; continue it with --resume, or remove its "
+        f"work with: redetail clean {work(folder)}\n"
     )
     done = run(*command, "--resume")
     assert (done.code, engine.done, names(folder)) == (0, 1, ["out.mp4"])

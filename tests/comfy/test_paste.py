@@ -24,7 +24,7 @@ from tests.comfy.test_tracked import CLIP, FRAME, detailed, smooth_frames
 WINDOW, BOX = (12, 8, 44, 32), (20, 14, 36, 26)
 LEVEL = 1.01 / 65535
 """The library rounds twice to 16 bits: the enlarged frame, and what it writes."""
-SCALES = [pytest.param(2, id="twice"), pytest.param(1.25, id="between pixels"), pytest.param(72, id="72 pixels high")]
+SCALES = [pytest.param(2, id="twice"), pytest.param(1.25, id="whole numbers"), pytest.param(72, id="72 pixels high")]
 
 
 def frames() -> NDArray[np.float32]:

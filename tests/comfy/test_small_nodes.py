@@ -161,7 +161,7 @@ def test_a_crop_beyond_the_picture_is_cut_with_its_mask(caplog: pytest.LogCaptur
     ((_, [segment]),) = SetDefaultImageForSEGS().doit((HEADER, [foreign(crop_region=(-10, 30, 20, 50))]), FRAMES, True)
     assert segment.crop_region == (0, 30, 20, 40)
     np.testing.assert_allclose(segment.cropped_mask, MASK[:10, 10:])
-    assert "reaches beyond" in caplog.text
+    assert "extends beyond" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [torch.Tensor, np.ndarray])

@@ -82,7 +82,7 @@ def test_segments_of_other_packs_have_the_names_that_redetail_pick_shows() -> No
         ("[[subject", r"subjects is not a TOML document .*write \[\[subject\]\], and below it track = 1"),
         ("denoise = 0.3", r"subjects has 'denoise' outside the \[\[subject\]\] tables"),
         ("[subject]\ntrack = 1", r"write \[\[subject\]\], not \[subject\]"),
-        ("[[subject]]\nseed = 1", "needs its track"),
+        ("[[subject]]\nseed = 1", r"track in \[\[subject\]\] must be"),
         ("[[subject]]\ntrack = 1\ndenois = 1", "subjects: there is no key 'denois'"),
         ("[[subject]]\ntrack = 1\ndenoise = 3", "Subject 1: denoise is 3"),
         ("[[subject]]\ntrack = 1\ncrop_factor = 3", "sets crop-factor, but all subjects share"),

@@ -115,7 +115,7 @@ def test_small_faces_can_be_left_out() -> None:
     ],
 )
 def test_what_is_no_picture(detector: FaceDetector, frame: np.ndarray) -> None:
-    with pytest.raises(InputError, match=r"A frame must be \(H, W, 3\) of uint8 or uint16"):
+    with pytest.raises(InputError, match=r"A frame must be an array \(height, width, 3\) of uint8 or uint16"):
         detector.detect(frame)
 
 

@@ -57,7 +57,7 @@ def test_coefficients_of_masks_are_no_classes(classes: int, names: int) -> None:
     "shapes", [[(1, 8400)], [(1, 4, 8400)], [(1, 84, 8400)] * 2, [(2, 84, 8400)], [(1, 8400, 6)], [(1, 3, 80, 80)]]
 )
 def test_other_shapes_are_refused_with_their_numbers(shapes: list[tuple[int, ...]]) -> None:
-    with pytest.raises(ModelError, match=r"x\.onnx has the outputs .*, which is not a layout of the YOLO family"):
+    with pytest.raises(ModelError, match=r"x\.onnx has outputs of the shapes .*, which no YOLO detector has"):
         rows_of([np.zeros(shape, np.float32) for shape in shapes], 80, "x.onnx")
 
 
@@ -96,13 +96,13 @@ def test_an_input_of_any_size_is_that_of_the_metadata(tmp_path: Path, metadata: 
     assert read_header(path).inputs == {"images": (None, 3, None, None)}
     network = YoloDetector(path)
     assert network.size.height == side
-    with pytest.raises(ModelError, match="not a layout"):
+    with pytest.raises(ModelError, match="which no YOLO detector has"):
         network.detect(frame(64, 64))
 
 
 def test_what_is_not_a_detector_is_refused_in_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "d.onnx"
-    with pytest.raises(ModelError, match=r"d\.onnx cannot be read: No such file"):
+    with pytest.raises(ModelError, match=r"d\.onnx cannot be read \(No such file"):
         YoloDetector(path)
     for content in (b"", b"PK\x03\x04 a zip", b"\x08\x08", np.random.default_rng(0).bytes(999)):
         path.write_bytes(content)
@@ -110,9 +110,7 @@ def test_what_is_not_a_detector_is_refused_in_a_sentence(tmp_path: Path) -> None
             YoloDetector(path)
     weights = [tensor("w", np.zeros(3, np.float32), external=True)]
     write_onnx(path, [node("Add", ["x", "w"], "y")], {"x": [1, 3, 8, 8]}, {"y": [1, 3, 8, 8]}, weights)
-    with pytest.raises(
-        ModelError, match=r"d\.onnx keeps its weights in other files; export it with the weights inside"
-    ):
+    with pytest.raises(ModelError, match=r"d\.onnx keeps its weights in other files; export it as one file"):
         YoloDetector(path)
     write_onnx(path, [node("Relu", ["x"], "y")], {"x": [1, 7]}, {"y": [1, 7]})
     with pytest.raises(ModelError, match="does not take one picture"):

@@ -40,7 +40,10 @@ class Wrong(FakeEngine):
     ids=["size", "channels", "too many", "a gap", "twice", "integers"],
 )
 def test_pixels_of_another_shape_or_place_name_the_engine(give: Callable[[Request], None]) -> None:
-    with pytest.raises(ModelError, match=r"The engine fake returned pixels of shape .* it must return floating point"):
+    with pytest.raises(
+        ModelError,
+        match=(r"The engine fake returned pixels of shape .* it must return all frames in order, as floating point"),
+    ):
         enhance_arrays(Wrong(give), CROPS, MASK, Settings())
 
 
@@ -48,7 +51,7 @@ def test_pixels_of_another_shape_or_place_name_the_engine(give: Callable[[Reques
 def test_values_that_are_not_finite_are_no_black_frames(value: float) -> None:
     spoiled = CROPS.copy()
     spoiled[1, 3, 4, 1] = value
-    with pytest.raises(ModelError, match="The engine fake produced values that are not finite numbers from frame 0"):
+    with pytest.raises(ModelError, match="From frame 0 on, the engine fake produced values that are not finite"):
         enhance_arrays(Wrong(lambda request: request.write(0, spoiled)), CROPS, MASK, Settings())
 
 

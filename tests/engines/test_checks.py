@@ -45,7 +45,7 @@ def test_schedulers_that_can_be_computed_are_accepted(name: str) -> None:
     [
         ("karas", "no scheduler named 'karas'; choose one of: normal"),
         ("GITS[coeff=0.99]", r"no GITS coefficient named .*0\.99.*; choose one of: 0\.80, 0\.85"),
-        ("14.6, 20, 0", "sigmas has 20 at place 2, after 14.6"),
+        ("14.6, 20, 0", "sigmas has 20 at position 2, after 14.6"),
     ],
 )
 def test_other_schedulers_are_refused_before_any_work(name: str, said: str) -> None:

@@ -100,7 +100,7 @@ def test_unknown_devices_are_named(device: str) -> None:
         (0, "cuda", "cuda is not available here"),
         (0, "mps", "mps is not available here"),
         (0, "cuda:1", "cuda:1 is not available here"),
-        (1, "cuda:1", "cuda:1 does not exist: this machine has 1 of kind cuda"),
+        (1, "cuda:1", "cuda:1 does not exist; this machine has 1 cuda device, numbered from 0"),
     ],
 )
 def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch, cards: int, device: str, message: str) -> None:

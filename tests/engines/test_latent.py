@@ -128,7 +128,9 @@ def test_a_model_without_a_limit_sees_all_frames_together() -> None:
 
 def test_windows_longer_than_the_motion_layers_reach_are_refused() -> None:
     crops = crops_of(3)
-    with pytest.raises(SettingsError, match="context-length is 33, but this model's motion layers reach 32 frames"):
+    with pytest.raises(
+        SettingsError, match=("context-length is 33, but this model's motion layers can process at most 32 frames")
+    ):
         enhance_arrays(engine(Position(), 16, 32), crops, full(crops), Settings(context_length=33))
 
 
@@ -144,7 +146,7 @@ def test_windows_of_a_small_memory_overlap_by_less_unless_it_is_asked_for() -> N
     small.check(resolve({}, small.capabilities.defaults))
     assert resolve({}, small.capabilities.defaults).context_overlap == 1
     assert "context_overlap" not in engine(Position(), 5, 32).capabilities.defaults
-    with pytest.raises(SettingsError, match="context-overlap is 4 with windows of 4 frames"):
+    with pytest.raises(SettingsError, match="context-overlap is 4, but the context windows have a length of 4"):
         small.check(resolve({"context_overlap": 4}, small.capabilities.defaults))
 
 
@@ -180,7 +182,7 @@ def test_a_feathered_mask_opens_gradually() -> None:
 def test_an_overflowing_network_is_an_error_not_a_black_frame() -> None:
     crops = crops_of(2)
     model = Position(lambda frame: float("nan") if frame else 0.0)
-    with pytest.raises(ModelError, match="not finite numbers, computed on cpu in float32"):
+    with pytest.raises(ModelError, match="values that are not finite on cpu in float32"):
         enhance_arrays(engine(model), crops, full(crops), Settings(steps=1))
 
 
@@ -193,7 +195,7 @@ def test_an_overflowing_codec_is_an_error_not_a_black_frame() -> None:
 
     abilities = engine(model).capabilities
     spoiled = LatentEngine(Spoiled(), model, abilities, place("cpu"))
-    with pytest.raises(ModelError, match=r"not finite numbers .* computed on cpu in float32; use dtype float32"):
+    with pytest.raises(ModelError, match=r"not finite, computed on cpu in float32; use dtype float32"):
         enhance_arrays(spoiled, crops, full(crops), Settings(steps=1))
 
 
@@ -352,14 +354,14 @@ def test_a_refiner_is_shown_no_hints() -> None:
 
 def test_hints_for_a_model_without_controls_are_refused() -> None:
     crops = crops_of(2)
-    with pytest.raises(SettingsError, match="The hints 'edges' are unused: this engine has no ControlNet"):
+    with pytest.raises(SettingsError, match="The hints 'edges' are not used, because this engine has no ControlNet"):
         enhance_arrays(engine(Position()), crops, full(crops), Settings(), hints={"edges": crops})
 
 
 @pytest.mark.parametrize("wrong", [crops_of(3), crops_of(2)[:, :4], (crops_of(2) * 255).astype(np.uint8)])
 def test_hints_of_another_size_or_number_are_refused(wrong: Array) -> None:
     crops = crops_of(2)
-    with pytest.raises(InputError, match=r"The hints 'edges' are \(.*; 2 crops of 12x8 pixels need"):
+    with pytest.raises(InputError, match=r"The hints 'edges' are .*; 2 crops of 12x8 pixels need"):
         enhance_arrays(engine(Shown()), crops, full(crops), Settings(), hints={"edges": wrong})
 
 

@@ -81,15 +81,15 @@ def test_a_file_that_holds_no_weights(tmp_path: Path, name: str) -> None:
     ("added", "what"),
     [
         ({"motion_module": Path("mm.ckpt")}, "motion module"),
-        ({"loras": (WeightedFile(Path("a.safetensors")),)}, "lora"),
-        ({"refiner_checkpoint": "refiner.safetensors"}, "refiner checkpoint"),
+        ({"loras": (WeightedFile(Path("a.safetensors")),)}, "LoRA"),
+        ({"refiner_checkpoint": "refiner.safetensors"}, "refiner"),
     ],
 )
 def test_a_restoration_model_takes_nothing_beside_it(
     restoration_folder: Path, added: dict[str, Any], what: str
 ) -> None:
     for checkpoint, name in ((None, "the bundled model"), (restoration_folder, "the restoration model")):
-        with pytest.raises(ModelError, match=f"A {what} was given, but {name}.* takes none"):
+        with pytest.raises(ModelError, match=f"^A {what} was given, but {name}.* does not take one"):
             load_engine(ModelSpec(checkpoint=checkpoint, **added), device="cpu")
 
 
@@ -101,13 +101,13 @@ def test_where_it_computes_is_among_what_it_can_do(restoration_folder: Path) -> 
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    assert "holds no model" in refused(tmp_path)
+    assert "contains no model" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("part", ["motion_adapter", "text_encoder", "unet"])
 def test_a_part_alone_is_named(model_folder: Path, part: str) -> None:
     kinds = {"motion_adapter": "MotionAdapter", "text_encoder": "CLIPTextModel", "unet": "UNet2DConditionModel"}
-    assert f"holds a single part, a {kinds[part]};" in refused(model_folder / part)
+    assert f"contains only one part of a model, {kinds[part]};" in refused(model_folder / part)
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "card.json"])

@@ -39,10 +39,10 @@ def damaged() -> dict[str, torch.nn.Module]:
 @pytest.mark.parametrize(
     ("faults", "named"),
     [
-        ({"prediction": "v"}, "The network predicts v, not what its config or file says"),
+        ({"prediction": "v"}, "The network predicts v, but its config or file names another prediction type"),
         ({"prediction": "eps", "assumed": "v"}, r"The network predicts the noise \(eps\)"),
         ({"codec": BlockCodec(mixed=True)}, "the VAE belongs to another model"),
-        ({"codec": BlockCodec(scale=5.5)}, "the scale factor of the VAE's config is that of another model"),
+        ({"codec": BlockCodec(scale=5.5)}, "the scale factor in the VAE's config belongs to another model"),
         ({"codec": BlockCodec(lost=True)}, "The VAE does not reproduce its input"),
         ({"codec": BlockCodec(overflow=True)}, "The VAE overflows or is damaged: .* use vae-dtype float32"),
         ({"overflow": True}, "The network overflows on cpu in float32: use dtype"),

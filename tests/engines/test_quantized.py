@@ -71,7 +71,7 @@ def named(format_: str) -> Tensor:
         ({"a.comfy_quant": named("int8_tensorwise")}, "contains weights in int8_tensorwise, which is not supported"),
         ({"a.weight_scale": torch.ones(2), "a.weight_scale_2": torch.ones(())}, "contains weights in nvfp4"),
         ({"a.comfy_quant": torch.zeros(3, dtype=torch.uint8)}, "does not say how its weights are stored"),
-        ({"a.weight_scale": torch.ones(32, 8)}, r"has 256 scales for a weight of \(32, 256\), as in mxfp8"),
+        ({"a.weight_scale": torch.ones(32, 8)}, r"has 256 scales for a weight of shape \(32, 256\), as in mxfp8"),
     ],
 )
 def test_other_quantisations_are_refused_by_name(tmp_path: Path, tensors: dict[str, Tensor], message: str) -> None:

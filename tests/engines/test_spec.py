@@ -62,7 +62,7 @@ def test_a_strength_is_a_finite_number(strength: float) -> None:
 
 @pytest.mark.parametrize("text", ["", ":0.5"])
 def test_a_name_is_needed(text: str) -> None:
-    with pytest.raises(SettingsError, match="names no file"):
+    with pytest.raises(SettingsError, match="does not name a file"):
         WeightedFile.parse(text)
 
 

@@ -113,7 +113,7 @@ def test_a_subject_that_never_shows_has_no_figures() -> None:
 
 
 def test_clips_that_cannot_be_compared() -> None:
-    with pytest.raises(InputError, match="short ends after 2 frames"):
+    with pytest.raises(InputError, match="short has only 2 frames"):
         compare(array_source(SOFT), {"short": array_source(SOFT[:2])}, [region()])
     with pytest.raises(InputError, match="same aspect ratio"):
         compare(array_source(SOFT), {"wide": array_source(SOFT[:, :200])}, [region()])

@@ -29,7 +29,7 @@ def test_recorded_windows(case: dict) -> None:
 
 def test_where_the_recorded_window_is_empty_there_is_an_error() -> None:
     assert len(EMPTY) == 1
-    with pytest.raises(RegionError, match=r"crop-factor 1\.5 covers no whole pixel"):
+    with pytest.raises(RegionError, match=r"crop-factor 1\.5 does not cover a whole pixel"):
         recorded(EMPTY[0])
 
 
@@ -50,8 +50,8 @@ def test_the_least_size() -> None:
 @pytest.mark.parametrize(
     ("box", "message"),
     [
-        (Box(10, 10, 10, 20), "side of zero"),
-        (Box(10, 10, 20, 10), "side of zero"),
+        (Box(10, 10, 10, 20), "side of length zero"),
+        (Box(10, 10, 20, 10), "side of length zero"),
         (Box(200, 10, 220, 30), "outside the frame of 200x100"),
         (Box(-30, -30, -10, -10), "outside the frame"),
     ],

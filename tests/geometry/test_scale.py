@@ -32,7 +32,7 @@ def test_equal_scales_are_equal() -> None:
 
 @pytest.mark.parametrize("given", [0.5, 0, -2, 9, 12.5, 720.5, "nan", "inf", "large", "", True, None, [2], 10**6])
 def test_other_values_are_refused(given) -> None:
-    with pytest.raises(SettingsError, match="give a factor from 1 to 8, or the height"):
+    with pytest.raises(SettingsError, match="give a factor from 1 to 8, or a height"):
         Scale.of(given)
 
 

@@ -156,7 +156,7 @@ def test_padding_mirrors_without_repeating_the_border() -> None:
     [
         (noise(), Box(10, 10, 10, 20), "is empty"),
         (noise(), Box(90, 0, 100, 20), "outside the frame of 90x60"),
-        (noise()[..., 0], Box(0, 0, 9, 9), r"got \(60, 90\) of uint8"),
+        (noise()[..., 0], Box(0, 0, 9, 9), r"not \(60, 90\) of uint8"),
         (noise().astype(np.int64), Box(0, 0, 9, 9), "of int64"),
     ],
 )

@@ -106,7 +106,7 @@ def test_a_job_that_is_complete_takes_nothing(tmp_path: Path) -> None:
      "end", "subject", "min_size", "config"],
 )  # fmt: skip
 def test_what_belongs_to_one_clip_is_refused(tmp_path: Path, key: str) -> None:
-    with pytest.raises(SettingsError, match=rf"config.toml: {key} belongs to one clip, .* or a job file\.$"):
+    with pytest.raises(SettingsError, match=rf"config.toml: {key} is specific to one clip .* or a job file\.$"):
         read_config(written(tmp_path, f"{key} = 1\n"))
 
 

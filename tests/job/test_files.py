@@ -121,12 +121,15 @@ def test_one_box_and_a_hub_name(tmp_path):
         ("[memory]\nzzz = 1", "there is no key 'zzz' in [memory]; choose one of: dtype, vae_dtype, text_dtype, "),
         ("settings = 3", "[settings] must be a table, not 3."),
         ("source = 3", "source must be text, not 3."),
-        ("box = [1, 2, 3]", "box must be four numbers x1, y1, x2, y2, or a list of these, not [1, 2, 3]."),
-        ("start = true", "start must be a time: seconds, h:m:s, or a frame as in 120f, not True."),
+        ("box = [1, 2, 3]", "box must be four numbers x1, y1, x2, y2, or a list of such boxes, not [1, 2, 3]."),
+        ("start = true", "start must be a time in seconds or h:m:s, or a frame as in 120f, not True."),
         ("[model]\nloras = 'a'", "loras must be a list, not 'a'."),
         ("[settings]\nlora = 'a'", "loras must be a list, not 'a'."),
-        ("box = [1, 2, 3, 'x']", "box must be four numbers x1, y1, x2, y2, or a list of these, not [1, 2, 3, 'x']."),
-        ("box = []", "box must be four numbers x1, y1, x2, y2, or a list of these, not []."),
+        (
+            "box = [1, 2, 3, 'x']",
+            "box must be four numbers x1, y1, x2, y2, or a list of such boxes, not [1, 2, 3, 'x'].",
+        ),
+        ("box = []", "box must be four numbers x1, y1, x2, y2, or a list of such boxes, not []."),
         ("steps = 3", "there is no key 'steps' in the job; it belongs to [settings]."),
         ("guide-size = 3", "there is no key 'guide-size' in the job; it belongs to [settings]."),
         ("[settings]\nvae_tile = 64", "there is no key 'vae_tile' in [settings]; it belongs to [memory]."),
@@ -140,13 +143,13 @@ def test_one_box_and_a_hub_name(tmp_path):
         ("[memory]\ncompile = 'no'", "compile must be true or false, not 'no'."),
         ("[encode]\nlossless = 1", "lossless must be true or false, not 1."),
         ("[subject]\ntrack = 1", "each subject is a separate table; write [[subject]], not [subject]."),
-        ("[[model.controls]]\nstrength = 1", "each [[model.controls]] table needs a file"),
+        ("[[model.controls]]\nstrength = 1", "each [[model.controls]] table needs the key file"),
         ("[[model.controls]]\nfile = 'a'\nstrength = nan", "The strength of "),
         ("[[model.controls]]\nfile = 'a'\nstrength = 'b'", "strength must be a number, not 'b'."),
-        ("[[subject]]\nprompt = 'a'", "a [[subject]] needs its track: a number or a label, not None."),
+        ("[[subject]]\nprompt = 'a'", "track in [[subject]] must be a number or a label, not None."),
         ("[[subject]]\ntrack = 1\nskip = 'yes'", "skip of subject 1 must be true or false, not 'yes'."),
         ("[encode]\ncodec = 'mpeg1'", "There is no codec named 'mpeg1'; choose one of: "),
-        ("job_version = 2", "it is a job of version 2; this redetail reads version 1."),
+        ("job_version = 2", "it is a job of version 2, but this redetail reads version 1."),
         ("start = 3\nend = 2", "The end (2) must come after the start (3)."),
         ("job_version = 1\ndetect = 'face'\nbox = [1, 2, 3, 4]", "detect and box were both given"),
         (
@@ -168,10 +171,10 @@ def test_what_cannot_be_is_refused_in_one_sentence(tmp_path, text, sentence):
     [
         ("job.toml", "a = ", "is not a TOML document"),
         ("job.json", "{", "is not a JSON document"),
-        ("job.json", "[1]", "must hold an object, not list"),
+        ("job.json", "[1]", "must contain an object, not list"),
         ("job.json", '{"report_version": 1, "job": null}', "is a report without a job"),
         ("job.json", '{"report_version": 1}', "is a report without a job"),
-        ("job.json", '{"report_version": 2, "job": {}}', "is a report of version 2; this redetail reads version 1"),
+        ("job.json", '{"report_version": 2, "job": {}}', "is a report of version 2, but this redetail reads version 1"),
     ],
 )
 def test_what_is_no_job(tmp_path, name, text, sentence):
@@ -220,7 +223,9 @@ def test_a_name_that_is_not_utf_8_is_kept_by_json_and_refused_for_toml(tmp_path)
     job = Job(source=tmp_path / "a\udcff.mp4", output=tmp_path / "out.mp4")
     text = text_of(job.to_document(), Path("job.json"))
     assert read_job(written(tmp_path, text, "job.json")) == job
-    with pytest.raises(SettingsError, match=r"source is not valid UTF-8, as TOML requires; save it as job\.json\."):
+    with pytest.raises(
+        SettingsError, match=r"source is not valid UTF-8, which TOML requires; save the job as job\.json"
+    ):
         text_of(job.to_document(), Path("job.toml"))
 
 

@@ -112,7 +112,7 @@ def test_settings_are_checked_when_asked_since_they_may_be_overridden():
 
 
 def test_a_job_without_a_source_cannot_be_run():
-    with pytest.raises(SettingsError, match="The job names no source"):
+    with pytest.raises(SettingsError, match="The job does not name a source"):
         redetail.run(Job())
     with pytest.raises(InputError, match="name of the input is empty"):
         Job(source="")
@@ -167,7 +167,7 @@ def test_a_detector_beside_a_box_is_refused():
         ("source", "~nobody-of-this-name/a", "there is no such user"),
         ("output", 5, "output is 5; it must be the name of a file"),
         ("compare", ["a"], "compare is ['a']"),
-        ("compare_layout", "stripes", "There is no layout of a comparison named 'stripes'"),
+        ("compare_layout", "stripes", "There is no comparison layout named 'stripes'"),
         ("box", 5, "box is 5"),
         ("mask", object(), "mask is <object"),
         ("mask", [[1, 0], [1]], "rows of unequal length"),

@@ -48,7 +48,7 @@ def test_no_frame_is_read_before_it_is_needed():
 
 
 def test_a_clip_that_became_shorter_is_refused():
-    with pytest.raises(InputError, match="The clip ended after 20 frames, but the regions need frames up to 29"):
+    with pytest.raises(InputError, match="The clip ended after 20 frames, but the regions need 29"):
         pixels(FakeEngine(), plan_of(crop_plan(28, most=18)), frames=20)
 
 

@@ -37,7 +37,7 @@ def test_hints_of_another_size_show_the_same_place():
 
 
 def test_too_few_hints_are_counted_before_anything_is_detailed():
-    message = r"The hints in depth.mp4 end after 6 frames, but frames up to 7 are detailed; give one hint"
+    message = r"There are only 6 hints in depth.mp4, but 7 are needed; give one hint"
     with pytest.raises(InputError, match=message):
         HintFrames("depth.mp4", array_source(clip(6)), FRAME, 2, 7)
     assert cropped(array_source(clip(7))).any()
@@ -58,20 +58,18 @@ def test_folders_are_opened_and_computed_hints_are_not(tmp_path):
 
 
 def test_a_hint_that_does_not_exist_lists_those_that_can_be_computed():
-    with pytest.raises(InputError, match=r"The hint 'cany' is neither one that can be computed \(canny, lineart"):
+    with pytest.raises(InputError, match=r"The hint 'cany' is neither a kind that can be computed \(canny, lineart"):
         open_hints(["cany"], INFO)
 
 
 def test_hints_of_another_shape_are_refused_and_another_number_is_said(tmp_path, caplog):
     folder = pictures(tmp_path / "depth", clip(8, 40, 80))
-    with pytest.raises(InputError, match="are 80x40 pixels, the frames 60x40; hints show whole frames"):
+    with pytest.raises(InputError, match="are 80x40 pixels, but the frames are 60x40; hints can have any size"):
         open_hints([str(folder)], INFO)
     other = pictures(tmp_path / "other", clip(8))
     with caplog.at_level(logging.WARNING):
         open_hints([str(other)], INFO)
-    assert caplog.messages == [
-        f"{other} has 8 frames, but the clip has 9; the first hint is used for the first frame, and so on."
-    ]
+    assert caplog.messages == [f"{other} has 8 frames, but the clip has 9; hint n is used for frame n."]
 
 
 def test_a_folder_that_is_called_like_a_hint_is_meant_with_its_path(tmp_path, caplog, monkeypatch):
@@ -79,7 +77,7 @@ def test_a_folder_that_is_called_like_a_hint_is_meant_with_its_path(tmp_path, ca
     monkeypatch.chdir(tmp_path)
     with caplog.at_level(logging.WARNING):
         assert open_hints(["canny"], INFO) == {}
-    assert "for the file or folder of that name, give ./canny" in caplog.text
+    assert "to use the file or folder of that name, give ./canny" in caplog.text
     assert list(open_hints(["./canny"], INFO)) == ["./canny"]
 
 
@@ -197,7 +195,7 @@ def test_a_run_refuses_hints_that_cannot_be_before_it_searches(tmp_path):
     source = array_source(clip(9))
     with pytest.raises(InputError, match=r"The hint 'pose.mp4' is neither"):
         Run(source, Shown("pose.mp4"), SETTINGS)
-    with pytest.raises(SettingsError, match=r"There are no hints to save in .*: the model has no ControlNet"):
+    with pytest.raises(SettingsError, match=r"There are no hints to save in .*, because the model has no ControlNet"):
         Run(source, Shown(), SETTINGS, save_hints=tmp_path / "shown")
     (tmp_path / "mine.txt").touch()
     with pytest.raises(OutputError, match="is not empty"):

@@ -72,7 +72,9 @@ def test_what_cannot_fit_is_refused_with_what_would() -> None:
 
 def test_frames_alone_may_be_too_much(tmp_path) -> None:
     frames = np.zeros((3, 40, 60, 3), np.uint8)
-    with pytest.raises(SettingsError, match=r"Reading and writing frames of 60x40 .*; free some, or .*--memory .* fit"):
+    with pytest.raises(
+        SettingsError, match=r"Reading and writing frames of 60x40 .*; free some memory, or .*--memory .* fit"
+    ):
         redetail.plan(frames, engine=FakeEngine(), memory=redetail.Memory(limit="1MB"), box=(4, 4, 30, 30))
     budget = MemoryBudget(USED + WRITING * FRAME_PIXELS, USED, FRAME, COST)
     budget.check_frames()

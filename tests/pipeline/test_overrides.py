@@ -55,7 +55,7 @@ def test_a_subject_that_was_not_found_lists_those_that_were(track):
         region_settings(FOUND, [Subject(track)], BASE)
     assert str(caught.value).endswith("hoose one of: 1 (face 1), 2 (face 2), 3 (box).")
     assert f"There is no subject named {track!r}" in str(caught.value)
-    with pytest.raises(UnknownNameError, match="none: nothing was found"):
+    with pytest.raises(UnknownNameError, match="there are none to choose from"):
         region_settings([], [Subject(track)], BASE)
 
 

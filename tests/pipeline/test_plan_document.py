@@ -115,7 +115,7 @@ def test_the_plan_states_its_look_behind() -> None:
 
 def test_another_version_is_refused() -> None:
     document, files = plan_to_document(plan_of(crop_plan(5)))
-    with pytest.raises(InputError, match="The plan has version 99, but this version of redetail reads 1"):
+    with pytest.raises(InputError, match="The plan has version 99, but this redetail reads version 1"):
         plan_from_document({**document, "plan_version": 99}, files)
 
 

@@ -57,13 +57,13 @@ def test_a_soft_clip_that_gets_sharper() -> None:
 
 
 def test_a_sharp_clip_whose_result_is_no_sharper() -> None:
-    assert remarks(textured(), effect=lambda crops: np.clip(crops + 0.03, 0, 1)) == ["sharp already: nothing to gain"]
+    assert remarks(textured(), effect=lambda crops: np.clip(crops + 0.03, 0, 1)) == ["already sharp: nothing to gain"]
 
 
 def test_a_change_that_cannot_be_seen() -> None:
     said = remarks(softened(textured()), effect=lambda crops: np.clip(crops + 0.002, 0, 1))
     assert len(said) == 1
-    assert said[0].startswith("change below one level (0.")
+    assert said[0].startswith("changed by less than one 8-bit level (0.")
 
 
 def test_a_result_that_is_softer() -> None:

@@ -36,9 +36,11 @@ def test_what_is_not_seen_is_said() -> None:
     wall = (150, 20, 200, 80)
     shaped = plan(box=wall, mask_shape="hand")
     assert shaped.regions[0].masks is None
-    assert shaped.notices == ("The hand of box was seen in 0% of its frames, so its box is used.",)
+    assert shaped.notices == ("The hand of box was found in only 0% of its frames, so the box is used instead.",)
     shaped = plan(box=wall, mask_shape="oval")
-    assert shaped.notices == ("The oval of box was seen in 0% of its frames, so an ellipse in its box is used.",)
+    assert shaped.notices == (
+        "The oval of box was found in only 0% of its frames, so an ellipse in the box is used instead.",
+    )
     assert shaped.regions[0].mask(0).sum() == pytest.approx(np.pi / 4 * 50 * 60, rel=0.03)
 
 

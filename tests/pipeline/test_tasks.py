@@ -148,7 +148,9 @@ def test_a_loop_is_closed_only_where_all_frames_are_enhanced_together(caplog):
     assert ([settings.context_loop for settings, _ in whole.heard], caplog.messages) == ([True], [])
     pixels(cut, plan_of(crop_plan(41, most=18, settings=looped)))
     assert [settings.context_loop for settings, _ in cut.heard] == [False] * 4
-    assert caplog.messages == ["face 1 is too long for a closed loop: it is enhanced in several stretches."]
+    assert caplog.messages == [
+        "face 1 is too long for a closed loop, so context-loop is off: it is enhanced in several stretches."
+    ]
 
 
 def test_stretches_give_what_one_piece_gives():

@@ -170,7 +170,9 @@ def test_manifests_that_cannot_be_used_are_named(tmp_path):
         with pytest.raises(InputError, match=message):
             Workspace.open(space)
 
-    refused(json.dumps({**document, "version": 99}), r"has version 99 \(redetail .*\), but this version reads 1")
+    refused(
+        json.dumps({**document, "version": 99}), r"has version 99 \(redetail .*\), but this redetail reads version 1"
+    )
     refused(json.dumps({**document, "format": "x"}), "is not a workspace of redetail; choose another folder")
     refused(json.dumps({**document, "plan": {"plan_version": 2}}), "The plan has version 2")
     refused(json.dumps({**document, "plan": 3}), r"The manifest of the workspace .* is damaged")
@@ -183,7 +185,7 @@ def test_manifests_that_cannot_be_used_are_named(tmp_path):
 
 def test_a_folder_with_something_in_it_is_not_touched(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(OutputError, match="is not empty; choose another folder, or continue it"):
+    with pytest.raises(OutputError, match="is not empty; choose another folder, or continue its run"):
         Workspace.create(tmp_path, manifest())
     with pytest.raises(InputError, match="is not a workspace"):
         Workspace.open(tmp_path)
@@ -196,7 +198,7 @@ def test_a_limit_is_checked_before_anything_is_read(tmp_path):
     with pytest.raises(
         OutputError,
         match=r"but the limit is \d\.\d MB; raise the limit with --work-space, "
-        r"or detail only part of the clip: --end \d+f would fit",
+        r"or detail only part of the clip \(--end \d+f would fit\)",
     ):
         pixels(FakeEngine(pytest.fail), PLAN, workspace=space)
     pixels(FakeEngine(), PLAN, workspace=Workspace.create(tmp_path / "enough", manifest(limit=needed)))
@@ -254,7 +256,10 @@ def test_too_little_disk_is_said_before_work_starts(tmp_path):
     huge = replace(crop_plan(5), working=replace(FRAME, width=10**7, height=10**7))
     with (
         Workspace.temporary(tmp_path) as space,
-        pytest.raises(OutputError, match=r"of temporary space, but .* has only .* free; set TMPDIR to a folder"),
+        pytest.raises(
+            OutputError,
+            match=r"of temporary space, but .* has only .* free; choose a folder on a larger disk with TMPDIR",
+        ),
     ):
         space.check_room(plan_tasks(plan_of(huge), space.folder))
 

@@ -15,14 +15,14 @@ def test_numbers_may_be_separated_in_any_usual_way(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("14, x, 0", "'x' at place 2"),
-        ("14, -1", "'-1' at place 2"),
-        ("14, nan", "'nan' at place 2"),
-        ("inf, 1", "'inf' at place 1"),
-        ("14", "1 numbers"),
-        ("3, 3, 0", "3 at place 2, after 3"),
-        ("0, 3", "3 at place 2, after 0"),
-        ("__import__('os')", "at place 1"),
+        ("14, x, 0", "'x' at position 2"),
+        ("14, -1", "'-1' at position 2"),
+        ("14, nan", "'nan' at position 2"),
+        ("inf, 1", "'inf' at position 1"),
+        ("14", "at least two numbers"),
+        ("3, 3, 0", "3 at position 2, after 3"),
+        ("0, 3", "3 at position 2, after 0"),
+        ("__import__('os')", "at position 1"),
     ],
 )
 def test_anything_else_is_told_in_one_sentence(text: str, told: str) -> None:

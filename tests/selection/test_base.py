@@ -62,9 +62,7 @@ def test_whatever_is_wrong_is_refused_before_a_frame_is_read() -> None:
 def test_nobody_found_is_said() -> None:
     found = select_regions((DetectorSelection(Nobody()),), search())
     assert found.regions == []
-    assert found.notices == (
-        "No subject was found, so nothing was detailed; say where the subject is with --box or --mask.",
-    )
+    assert found.notices == ("No subject was found, so nothing was detailed; mark the subject with --box or --mask.",)
 
 
 def test_values_in_memory_are_equal_to_themselves_only() -> None:

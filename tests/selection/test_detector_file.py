@@ -65,14 +65,14 @@ def test_metadata_that_cannot_be_read_is_left_out(tmp_path: Path, names: str) ->
 
 def test_an_input_of_any_size_is_refused(tmp_path: Path) -> None:
     path = detector(tmp_path / "d.onnx", "v8", input_shape=[1, 3, 10**6, 10**6])
-    with pytest.raises(ModelError, match="at most 4096"):
+    with pytest.raises(ModelError, match="sides of at most 4096"):
         DetectorFileSelection(path).check(Size(64, 48))
 
 
 def test_a_bad_file_is_refused_before_the_clip_is_read(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         DetectorFileSelection(tmp_path / "none.onnx").check(Size(64, 64))
-    with pytest.raises(SettingsError, match=r"threshold of a\.onnx is 2; it must be between 0 and 1"):
+    with pytest.raises(SettingsError, match=r"threshold of a\.onnx is 2; it must be above 0 and at most 1"):
         DetectorFileSelection.from_option("a.onnx:2")
     with pytest.raises(SettingsError, match="detector is 3; give the name"):
         DetectorFileSelection.from_option(3)

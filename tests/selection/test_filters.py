@@ -55,7 +55,7 @@ def test_filters_keep(options: dict[str, object], numbers: list[int]) -> None:
 def test_each_subject_that_is_left_out_has_its_reason() -> None:
     _, gone = filtered(FOUND, filters_from_options({"skip": 4, "min_size": 50, "largest": 1}))
     assert [(one.number, one.reason) for one in gone] == [
-        (2, "40 pixels is less than 50"),
+        (2, "40 pixels is below the minimum of 50"),
         (3, "not among the 1 largest"),
         (4, "skipped"),
     ]
@@ -152,7 +152,7 @@ def test_a_subject_is_named_by_a_track_or_by_a_picture(tmp_path: Path) -> None:
     assert document["subject"] == [{"who": str(Path("anna.png").resolve()), "denoise": 0.3}]
     assert Job.from_document(document, tmp_path).subjects[0].who == Path("anna.png").resolve()
     for wrong in ({}, {"track": 1, "who": "anna.png"}):
-        with pytest.raises(SettingsError, match="either its track"):
+        with pytest.raises(SettingsError, match="either track"):
             Subject(**wrong)
 
 
@@ -169,7 +169,7 @@ def test_who_details_only_the_person_in_the_picture(tmp_path: Path) -> None:
     planned = redetail.plan(source, who=right, end="12f", engine=engine)
     (one,) = planned.regions
     assert one.box(0).center[0] > 210
-    assert [gone.reason for gone in planned.left_out] == ["not the person of --who"]
+    assert [gone.reason for gone in planned.left_out] == ["not the person shown by --who"]
     assert planned.crops[0].track != planned.left_out[0].number
     subjects = [Subject(who=left, settings={"denoise": 0.11}), Subject(who=right, settings={"denoise": 0.22})]
     crops = redetail.plan(source, subjects=subjects, end="12f", engine=engine).crops
@@ -180,7 +180,11 @@ def test_pictures_without_one_clear_face_are_refused_before_the_search(tmp_path:
     both = picture(tmp_path / "both.png", "two_people", (0, 0, 350, 350))
     wall = picture(tmp_path / "wall.png", "two_people", (0, 0, 40, 20))
     reports: list[object] = []
-    for path, sentence in ((both, "shows 2 faces of similar size"), (wall, "shows no face"), ("no.png", "no.png")):
+    for path, sentence in (
+        (both, "shows 2 faces of similar size"),
+        (wall, "does not show a face"),
+        ("no.png", "no.png"),
+    ):
         with pytest.raises(InputError, match=sentence):
             redetail.plan(CLIPS / "two_people.mp4", who=path, engine=FakeEngine(), progress=reports.append)
     assert reports == []
@@ -190,7 +194,7 @@ def test_nobody_left_is_said() -> None:
     planned = redetail.plan(np.zeros((2, 40, 60, 3), np.uint8), box=(1, 1, 20, 20), min_size=30, engine=FakeEngine())
     assert planned.regions == []
     assert planned.notices == (
-        "Nothing was detailed, since every subject was left out (box: 19 pixels is less than 30).",
+        "Nothing was detailed, because every subject was left out (box: 19 pixels is below the minimum of 30).",
     )
     with pytest.raises(UnknownNameError):
         redetail.plan(np.zeros((2, 40, 60, 3), np.uint8), box=(1, 1, 20, 20), only=2, engine=FakeEngine())

@@ -80,7 +80,7 @@ def test_a_loss_ends_the_track_and_is_told():
         (16, 24, 5, 0),
     ]
     assert selected.notices == (
-        "followed 1 is not seen from 0:00.33 (frame 8) to 0:00.62 (frame 15), so it is left as it is there.",
+        "followed 1 is not visible from 0:00.33 (frame 8) to 0:00.62 (frame 15), so it is not detailed there.",
     )
 
 

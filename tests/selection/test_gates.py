@@ -83,7 +83,7 @@ def test_what_is_large_or_sharp_is_left_out_with_its_figure() -> None:
     frames = np.stack(clip_frames("guitarist")[:3])
     found = selected(frames, only_smaller_than=60)
     assert [one.number for one in found.subjects] == [2]
-    assert [one.reason for one in found.left_out] == ["80 pixels is not less than 60"]
+    assert [one.reason for one in found.left_out] == ["80 pixels is not below the limit of 60"]
     found = selected(frames, only_softer_than=0.7)
     assert 1 not in [one.number for one in found.subjects]
     assert found.left_out[0].reason.startswith("sharpness 0.7")

@@ -65,9 +65,9 @@ def test_edits() -> None:
 
 
 def test_edits_that_cannot_be_are_refused() -> None:
-    with pytest.raises(RegionError, match="face 1 and face 2 cannot be merged: both are in frame 0"):
+    with pytest.raises(RegionError, match="face 1 and face 2 cannot be merged, because they overlap in frame 0"):
         merged(TRACKS, [1, 2])
-    with pytest.raises(RegionError, match="cannot be split at frame 30: it is in frames 0 to 29"):
+    with pytest.raises(RegionError, match="cannot be split at frame 30; its frames are 0 to 29"):
         split(TRACKS, 2, 30)
     with pytest.raises(RegionError, match="cannot be called 'face 2'"):
         renamed(TRACKS, 1, "face 2")
@@ -81,8 +81,8 @@ def test_edits_that_cannot_be_are_refused() -> None:
         ('"tracks_version": 1', '"tracks_version": 9', "line 2: tracks_version must be 1, not 9"),
         ('"start": 20', '"start": 9', r"line 18: tracks\[0\].tracklets\[1\].start must be at least 10"),
         ('"start": 20', '"start": -1', r"line 18: tracks\[0\].tracklets\[1\].start must be a whole number of at"),
-        ('"face 3"', '"face 1"', r"tracks\[2\].label is 'face 1', as another track has it"),
-        ('"fade_in"', '"fade"', r"line 6: tracks\[0\].tracklets\[0\].fade is not a key here"),
+        ('"face 3"', '"face 1"', r"tracks\[2\].label is 'face 1', which is also the label of another track"),
+        ('"fade_in"', '"fade"', r"line 6: tracks\[0\].tracklets\[0\].fade is not a known key"),
         ("[10.0, 10.0, 30.0, 40.0]", "[10.0, 10.0, 300.0, 40.0]", "line 7: .* inside the frame of 200x100"),
         ("[10.0, 10.0, 30.0, 40.0]", "[10.0, 10.0, 30.0]", r"line 7: .*boxes\[0\] must be four numbers"),
         ('"confidence": 0.9', '"confidence": "high"', "line 6: .*confidence must be a number, not 'high'"),
@@ -152,7 +152,7 @@ def test_the_command_writes_what_was_followed_and_where_it_was_lost(
     path, busker = tmp_path / "tracks.json", CLIPS / "busker.mp4"
     box = "223,164,258,186@48f"
     assert main(["track", str(busker), "--follow", box, "--start", "44f", "--end", "60f", "-o", str(path)]) == 0
-    assert "Note: followed 1 is not seen from" in capsys.readouterr().err
+    assert "Note: followed 1 is not visible from" in capsys.readouterr().err
     (subject,) = Tracks.from_text(path.read_text(), path).subjects
     assert [(one.start, one.stop) for one in subject.tracklets] == [(44, 52), (55, 60)]
     assert (tmp_path / "tracks-thumbnails" / "1.png").is_file()
@@ -175,7 +175,10 @@ def test_thumbnails_replace_nothing_of_somebody_else(tmp_path: Path, capsys: pyt
 def test_tracks_of_other_frames_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "tracks.json"
     path.write_text(TRACKS.to_text())
-    with pytest.raises(RegionError, match=r"tracks.json: The tracks are for frames of 200x100 pixels, not 60x40"):
+    with pytest.raises(
+        RegionError,
+        match=r"tracks.json: The tracks are for frames of 200x100 pixels, but the frames of this clip are 60x40",
+    ):
         redetail.plan(np.zeros((2, 40, 60, 3), np.uint8), tracks=path, engine=FakeEngine())
     with pytest.raises(InputError, match="cannot be read"):
         redetail.plan(np.zeros((2, 40, 60, 3), np.uint8), tracks=tmp_path / "no.json", engine=FakeEngine())

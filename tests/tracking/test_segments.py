@@ -82,7 +82,7 @@ def test_region_and_mask_are_clipped_together(caplog: pytest.LogCaptureFixture) 
     assert region.window(0) == Box(40, 20, 100, 100)
     # 8-bit storage: half a step of 1/255
     np.testing.assert_allclose(region.mask(0), mask[:, :60], atol=0.5 / 255 + 1e-6)
-    assert "reaches beyond the frame of 100x120" in caplog.text
+    assert "extends beyond the frame of 100x120" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -140,13 +140,13 @@ def test_masks_that_cannot_be_used(mask: Any, message: str) -> None:
         (document(bbox=[60, 40, 60, 80]), r"bbox \[60, 40, 60, 80\]"),
         (
             document(crop_region=[400, 20, 500, 100]),
-            r"Segment 0 with the crop region \[400, 20, 500, 100\] lies outside",
+            r"Segment 0 \(crop region \[400, 20, 500, 100\]\) lies outside",
         ),
-        (document(crop_region=[40, 20, 40.2, 100]), "covers no whole pixel"),
+        (document(crop_region=[40, 20, 40.2, 100]), "does not cover a whole pixel"),
         (document(confidence="high"), "confidence 'high'"),
         (document(confidence=float("nan")), "confidence nan"),
         (document(mask=[[1, 2], [3]]), "not a table of numbers"),
-        (document(mask=[[1, 2]]), r"rows of equal length of numbers 0\.\.1"),
+        (document(mask=[[1, 2]]), r"rows of equal length with numbers from 0 to 1"),
         (document(mask=[]), r"mask of shape \(0,\)"),
     ],
 )

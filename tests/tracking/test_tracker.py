@@ -189,7 +189,7 @@ def test_frames_out_of_order() -> None:
         ({"sure": float("nan")}, "nan"),
         ({"sure": 1.2}, r"1\.2"),
         ({"max_gap": 0}, "max-gap is 0"),
-        ({"min_hits": 0}, "min-hits 0"),
+        ({"min_hits": 0}, "min-hits is 0"),
     ],
 )
 def test_options_out_of_range(options: dict, message: str) -> None:

@@ -139,7 +139,7 @@ def test_folders_that_cannot_be_used(folder, tmp_path):
     with pytest.raises(InputError, match="has no images"):
         open_source(empty)
     Image.new("RGB", (33, 24)).save(folder / "frame12.png")
-    with pytest.raises(InputError, match=r"frame12\.png is 33x24, but the first image of the folder is 32x24"):
+    with pytest.raises(InputError, match=r"frame12\.png is 33x24 pixels, but the first image in the folder is 32x24"):
         list(open_source(folder).frames())
     (folder / "frame12.png").write_bytes((folder / "frame1.png").read_bytes()[:60])
     with pytest.raises(InputError, match=r"frame12\.png is damaged"):

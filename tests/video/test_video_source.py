@@ -320,8 +320,8 @@ def test_a_download_cut_short_is_noticed_at_its_end(make_clip, name, options):
         list(source.frames())  # and again, the same
     message = one_sentence(error, path)
     assert "cut short" in message
-    assert "use an intact copy, or take only the first" in message
-    advised = int(message.split("only the first ")[1].split()[0])
+    assert "use an intact copy, or end before frame" in message
+    advised = int(message.split("end before frame ")[1].rstrip("."))
     assert 0 < advised < whole == 40
     assert len(list(source.frames(0, advised))) == advised  # the way out works
 

@@ -136,7 +136,7 @@ def test_an_upload_that_takes_for_ever_to_read_is_refused(tmp_path: Path, monkey
     gate = threading.Event()
     monkeypatch.setattr(folder_module, "PATIENCE", 0.05)
     monkeypatch.setattr("redetail.video.open_source", lambda path: gate.wait())
-    with pytest.raises(InputError, match=r"not read in 0\.05 seconds"):
+    with pytest.raises(InputError, match=r"could not be read within 0\.05 seconds"):
         check_readable(tmp_path / "slow.mp4")
     gate.set()
 

@@ -64,7 +64,7 @@ def test_chosen_subjects_are_those_of_this_search(desk: Desk) -> None:
 
 
 def test_nobody_chosen_is_refused(desk: Desk) -> None:
-    with pytest.raises(SettingsError, match="No subject is chosen"):
+    with pytest.raises(SettingsError, match="No subject is selected"):
         desk.job(Order(clip="a.mp4", detect="face", found=found(desk, detect="face"), chosen=[]))
 
 

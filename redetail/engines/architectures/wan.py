@@ -87,7 +87,7 @@ def _transformer_below(prefix: str, shapes: Shapes, layout: str) -> Identity:
     details = {"layout": layout, "prefix": prefix, "in_channels": channels, "width": width, "blocks": blocks}
     other = _other_kind(shapes, channels, width)
     if other:
-        what = f"a transformer of Wan for {other}, which is not supported (text to video is)"
+        what = f"a transformer of Wan for {other} (only text to video is supported)"
         return Identity("transformer", "wan", what, details=details)
     what, whole = f"a transformer of Wan 2.1 or 2.2{_SIZES.get(width, '')}, text to video", _TRANSFORMER_BLOCKS
     if blocks < whole.get(width, 0):
@@ -101,7 +101,7 @@ def _blocks(shapes: Shapes) -> int:
 
 
 def _cut(what: str, blocks: int, whole: int) -> str:
-    return f"{what}, cut short: it contains {blocks} of {whole} blocks"
+    return f"{what}, cut short to {blocks} of {whole} blocks"
 
 
 def _other_kind(shapes: Shapes, channels: int, width: int) -> str:
@@ -113,7 +113,7 @@ def _other_kind(shapes: Shapes, channels: int, width: int) -> str:
         return "Wan 2.2's VAE of 48 channels (5B parameters)"
     if channels > 16:
         return f"image to video or control ({channels} channels)"
-    return f"heads of another width ({width} features in all)" if width % 128 else ""
+    return f"another head width ({width} features in all)" if width % 128 else ""
 
 
 def _vae(shapes: Shapes) -> Identity | None:
@@ -124,7 +124,7 @@ def _vae(shapes: Shapes) -> Identity | None:
         return None
     details = {"layout": "original" if original else "diffusers", "prefix": "", "latent_channels": first[1]}
     if first[1] == 48:
-        what = "the VAE of Wan 2.2 with 5B parameters, which is not supported"
+        what = "the VAE of Wan 2.2 with 5B parameters (not supported)"
         return Identity("vae", "wan", what, details=details)
     return Identity("vae", "wan", "a VAE of Wan 2.1 and 2.2 (14B)", "--vae", details=details)
 
@@ -252,14 +252,14 @@ WAN = Architecture(
             option="--checkpoint",
             published="huggingface.co/Comfy-Org/Wan_2.2_ComfyUI_Repackaged",
             licence="Apache-2.0",
-            notes="Wan 2.2's low-noise expert; with the two files below",
+            notes="Wan 2.2's low-noise expert; also needs the VAE and the text encoder below",
         ),
         KnownModel(
             name="wan_2.1_vae.safetensors",
             option="--vae",
             published="huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged",
             licence="Apache-2.0",
-            notes="of Wan 2.1 and of Wan 2.2 with 14B parameters",
+            notes="VAE of Wan 2.1 and of Wan 2.2 with 14B parameters",
         ),
         KnownModel(
             name="umt5_xxl_fp16.safetensors, or its fp8_e4m3fn_scaled",

@@ -93,8 +93,9 @@ class LoraMixer:
             self._check_shape(lora, change)
         if not fitting:
             raise ModelError(
-                f"None of the {len(lora.layers)} layers of the LoRA {lora.path} exists in this model{self._named()} "
-                f"(the first is {_text(next(iter(lora.layers), ('unet', '')))}); use a LoRA for the same base model."
+                f"None of the {len(lora.layers)} layers of the LoRA {lora.path}, such as "
+                f"{_text(next(iter(lora.layers), ('unet', '')))}, exists in this model{self._named()}; use a LoRA for "
+                "the same base model."
             )
         known = {change.layer for change in fitting}
         strangers = [*(_text(layer) for layer in lora.layers if layer not in known), *lora.unknown]
@@ -205,8 +206,8 @@ def _merged(original: Tensor, found: _Changes) -> Tensor:
 def _check_finite(merged: Tensor, layer: Layer, found: _Changes) -> None:
     if not torch.isfinite(merged).all():
         raise ModelError(
-            f"The LoRA {', '.join(str(change.lora.path) for change, _ in found)} makes weights of "
-            f"{_text(layer)} that are not finite; give a smaller strength, or copy or download it again."
+            f"With the LoRA {', '.join(str(change.lora.path) for change, _ in found)}, weights of {_text(layer)} are "
+            "not finite; give a smaller strength, or copy or download the file again."
         )
 
 

@@ -96,7 +96,8 @@ class NetworkConfig:
         unknown = next((key for key in read if key not in _NETWORK), None)
         if unknown is not None:
             raise ModelError(
-                f"{where} does not describe a restoration network: it has an unknown key {shown(unknown)}."
+                f"{where} does not describe a restoration network: it has the unknown key {shown(unknown)}; copy it "
+                "again."
             )
         check_keys(read, _NETWORK, where)
         values: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in read.items()}
@@ -117,8 +118,8 @@ class NetworkConfig:
                 raise ModelError(f"{name} in {where} has {count} values; it must have {cells}, or none.")
         if any(width % heads for width, heads in zip(self.motion_channels, self.motion_heads, strict=False)):
             raise ModelError(
-                f"motion_heads in {where} is {self.motion_heads}; each must divide its number of motion_channels, "
-                f"{self.motion_channels}."
+                f"motion_heads in {where} is {self.motion_heads}; each value must divide the value of motion_channels "
+                f"at its level, {self.motion_channels}."
             )
 
 
@@ -175,7 +176,10 @@ class ModelCard:
         read = parsed(raw, where)
         unknown = next((key for key in read if key not in _CARD), None)
         if unknown is not None:
-            raise ModelError(f"{where} is not the card of a restoration model: it has an unknown key {shown(unknown)}.")
+            raise ModelError(
+                f"{where} is not the card of a restoration model: it has the unknown key {shown(unknown)}; copy it "
+                "again."
+            )
         check_keys(read, _CARD, where)
         card = cls(**read)
         try:

@@ -91,7 +91,10 @@ def _check_shapes(file: WeightFile, config: NetworkConfig) -> None:
     given = {name: facts.shape for name, facts in file.tensors.items()}
     for block in _last_blocks(config):  # without memory, but not without time: no more blocks than the file has
         if not any(name.startswith(block) for name in given):
-            raise ModelError(f"{file.path} does not contain the weights that {CONFIG} describes: there is no {block}*.")
+            raise ModelError(
+                f"{file.path} does not contain the weights that {CONFIG} describes: there is no {block}*; copy both "
+                "files again."
+            )
     try:
         network = skeleton(lambda: RestorationUNet(config))
         wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
@@ -100,8 +103,9 @@ def _check_shapes(file: WeightFile, config: NetworkConfig) -> None:
     wrong = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
     if wrong:
         raise ModelError(
-            f"{file.path} does not contain the weights that {CONFIG} describes: {len(wrong)} tensors are missing, left "
-            f"over or of another shape, such as {' and '.join(wrong[:2])}; copy both files again."
+            f"{file.path} does not contain the weights that {CONFIG} describes: tensors such as "
+            f"{' and '.join(wrong[:2])} are missing, left over or have another shape ({len(wrong)} in all); copy both "
+            "files again."
         )
 
 

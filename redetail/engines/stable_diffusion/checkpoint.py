@@ -103,10 +103,11 @@ def _check_file(facts: FileFacts, spec: ModelSpec) -> None:
         raise ModelError(f"{path} is {facts.what} that takes {channels} channels instead of 4 or 9; give {WANTED}.")
     if "text_encoder" not in parts or ("vae" not in parts and spec.vae is None):
         missing = "text encoder" if "text_encoder" not in parts else "VAE (name one with --vae)"
-        raise ModelError(f"{path} is {facts.what} without a {missing}; give a complete one.")
+        raise ModelError(f"{path} is {facts.what} without a {missing}; give a complete checkpoint.")
     if spec.motion_module is None:
         raise ModelError(
-            f"{path} is {facts.what}, which handles only single frames; name a motion module for it (--motion-module)."
+            f"{path} is {facts.what}, which handles only single frames; give a motion module for it with "
+            "--motion-module."
         )
 
 
@@ -136,12 +137,12 @@ class FileCheckpoint:
         try:
             config, new = conversion.unet_config(shapes), conversion.unet_names(shapes)
         except (KeyError, StopIteration, IndexError) as error:
-            raise ModelError(f"The UNet of {self.path} lacks blocks; copy or download it again.") from error
+            raise ModelError(f"The UNet of {self.path} lacks blocks; copy or download the file again.") from error
         return renamed(self._file, {names[short]: name for short, name in new.items()}, config, "UNet")
 
     def motion(self, placement: Placement) -> StateDict:
         """There is none."""
-        raise ModelError(f"{self.path} has no motion layers; name a motion module for it (--motion-module).")
+        raise ModelError(f"{self.path} has no motion layers; give a motion module for it with --motion-module.")
 
     def vae(self, placement: Placement) -> nn.Module:
         """An AutoencoderKL."""
@@ -169,19 +170,19 @@ class FolderCheckpoint:
     def unet(self, placement: Placement) -> StateDict:
         """A UNet2DConditionModel or UNetMotionModel."""
         network = load_network(self._folder.unet, placement.dtype)
-        return StateDict(network.config, network.state_dict(), f"The unet of {self.path}")
+        return StateDict(network.config, network.state_dict(), f"The UNet of {self.path}")
 
     def motion(self, placement: Placement) -> StateDict:
         """The MotionAdapter of the folder."""
         if self._folder.motion_adapter is None:
-            raise ModelError(f"{self.path} has no motion_adapter; name a motion module for it (--motion-module).")
+            raise ModelError(f"{self.path} has no motion_adapter; give a motion module for it with --motion-module.")
         network = load_network(self._folder.motion_adapter, placement.dtype)
         return StateDict(network.config, network.state_dict(), f"The motion_adapter of {self.path}")
 
     def vae(self, placement: Placement) -> nn.Module:
         """An AutoencoderKL or AutoencoderTiny."""
         if self._folder.vae is None:
-            raise ModelError(f"{self.path} has no vae; name one for it (--vae).")
+            raise ModelError(f"{self.path} has no VAE; give one with --vae.")
         return load_vae_part(self._folder.vae, placement)
 
     def texts(self, placement: Placement) -> tuple[TextEncoder, ...]:
@@ -191,7 +192,7 @@ class FolderCheckpoint:
             for part, path in zip(self._folder.texts, self._folder.tokenizers, strict=True)
         ]
         if any(one.tokenizer.get_vocab() != loaded[0].tokenizer.get_vocab() for one in loaded[1:]):
-            raise ModelError(f"The tokenizers of {self.path} know different words; copy or download it again.")
+            raise ModelError(f"The tokenizers of {self.path} have different vocabularies; copy or download it again.")
         return tuple(loaded)
 
 

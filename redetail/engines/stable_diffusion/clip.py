@@ -134,7 +134,7 @@ def load_tokenizer(path: Path, known: int, padding: str | None = None) -> Any:
         raise ModelError(f"The part {path} is not a CLIP tokenizer: {first_line(error)}") from error
     if len(tokenizer) > known:
         raise ModelError(
-            f"The tokenizer {path} knows {len(tokenizer)} tokens, but its text_encoder {known}; "
-            "they belong to different models."
+            f"The tokenizer {path} knows {len(tokenizer)} tokens, but its text encoder knows "
+            f"{known}; they belong to different models."
         )
     return tokenizer

@@ -85,7 +85,7 @@ class VaeCodec:
                 result = compute(batch)
             self._note(dtype)
         if not all_finite(result):
-            raise ModelError("The VAE produced values that are not finite numbers, in float32 too; use another VAE.")
+            raise ModelError("The VAE produced values that are not finite numbers, even in float32; use another VAE.")
         return result
 
     def _note(self, dtype: torch.dtype) -> None:

@@ -73,8 +73,8 @@ def _moving_unet(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) 
         return join(checkpoint.unet(placement), replace(motion, tensors=tensors), placement)
     if spec.motion_module is not None:
         raise ModelError(
-            f"The unet of {checkpoint.path} has motion layers inside; leave {spec.motion_module} out, "
-            "or give a plain unet."
+            f"The UNet of {checkpoint.path} already contains motion layers; leave out {spec.motion_module}, or give a "
+            "checkpoint without motion layers."
         )
     unet = checkpoint.unet(placement)
     tensors = dict(unet.tensors)
@@ -104,15 +104,20 @@ def join(unet: StateDict, motion: StateDict, placement: Placement) -> nn.Module:
     wanted, given = unet.config["block_out_channels"], motion.config["block_out_channels"]
     if tuple(wanted) != tuple(given):
         raise ModelError(
-            f"{motion.origin} was made for a unet with widths {tuple(given)}, but {unet.origin} has {tuple(wanted)}; "
-            "use a motion module for the same base model."
+            f"{motion.origin} was made for a UNet with widths {tuple(given)}, but {_mid_sentence(unet.origin)} has the "
+            f"widths {tuple(wanted)}; use a motion module for the same base model."
         )
     try:
         joined = skeleton(lambda: _joined(unet.config, motion.config))
     except (ValueError, RuntimeError, TypeError) as error:
-        raise ModelError(f"{motion.origin} does not fit {unet.origin}: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{motion.origin} does not fit {_mid_sentence(unet.origin)}: {reason}") from error
     both = StateDict({}, {**unet.tensors, **motion.tensors}, f"{unet.origin} with {motion.origin}")
     return fill(joined, both, placement)
+
+
+def _mid_sentence(origin: str) -> str:
+    return f"the {origin.removeprefix('The ')}"
 
 
 def _joined(unet: Config, motion: Config) -> nn.Module:

@@ -88,7 +88,8 @@ def show(
     unused = [name for name in hints if name not in asked]
     if unused:
         raise SettingsError(
-            f"The hints {', '.join(map(repr, unused))} are unused: no ControlNet asks for them; leave them out."
+            f"The hints {', '.join(map(repr, unused))} are not used, because no ControlNet asks for them; leave them "
+            "out."
         )
     acting = [control for control in controls if control.network is not None and control.file.end > 0]
     ready = {name: _hint(name, crops, hints) for name in {control.file.hint: None for control in acting}}

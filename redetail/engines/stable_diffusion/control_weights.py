@@ -67,7 +67,7 @@ def _opened(path: Path, unet: Config) -> StateDict:
     file, facts = open_as(path, ("controlnet",), _WANTED)
     if facts.details["layout"] in _UNSUPPORTED or "difference" in file.tensors:
         what = _UNSUPPORTED.get(facts.details["layout"], "a ControlNet as the difference from a UNet")
-        raise ModelError(f"{path} is {what}, which is not supported; give {_WANTED} instead.")
+        raise ModelError(f"{path} is {what}; such files are not supported, so give {_WANTED} instead.")
     try:
         renamed = control_names({name: facts.shape for name, facts in file.tensors.items()})
         return _state_dict(file, renamed, unet)
@@ -146,10 +146,13 @@ def _check_fit(path: Path, config: Config, unet: Config) -> None:
     own, wanted = ((tuple(c["block_out_channels"]), c["cross_attention_dim"]) for c in (config, unet))
     if own != wanted:
         raise ModelError(
-            f"The ControlNet {path} was made for a UNet of widths {own[0]} that reads {own[1]} text features, but this "
-            f"checkpoint's has widths {wanted[0]} and reads {wanted[1]}; use a ControlNet for the same base model."
+            f"The ControlNet {path} was made for a UNet with widths {own[0]} that reads {own[1]} text features, but "
+            "the "
+            f"UNet of this checkpoint has widths {wanted[0]} and reads {wanted[1]}; use a ControlNet for the same base "
+            "model."
         )
     if config.get("conditioning_channels", 3) != 3:
         raise ModelError(
-            f"The ControlNet {path} reads hints of {config['conditioning_channels']} channels; pictures have 3."
+            f"The ControlNet {path} reads hints with {config['conditioning_channels']} channels, but pictures have 3; "
+            "use another ControlNet."
         )

@@ -69,7 +69,7 @@ class EmbeddingNames:
     def _unknown(self, name: str) -> SettingsError:
         if self._known:
             return UnknownNameError("embedding", name, [embedding.name for embedding in self._known.values()])
-        return SettingsError(f"The prompt names the embedding {name!r}, but none is loaded; give its file.")
+        return SettingsError(f"The prompt names the embedding {name!r}, but no embedding is loaded; give its file.")
 
 
 def _vectors(path: Path, width: int, part: str) -> Tensor:
@@ -77,7 +77,7 @@ def _vectors(path: Path, width: int, part: str) -> Tensor:
     names: tuple[str, ...] = facts.details["names"]
     if part in names and len({file.shape(name)[:-1] for name in names}) > 1:
         raise ModelError(
-            f"The embedding {path} contains a different number of vectors for each text encoder; retrain it."
+            f"The embedding {path} contains a different number of vectors for each text encoder; use another file."
         )
     found = [tensor.float() for tensor in file.read([part] if part in names else list(names)).values()]
     vectors = found[0] if found[0].ndim == 2 else found[0][None]
@@ -85,7 +85,7 @@ def _vectors(path: Path, width: int, part: str) -> Tensor:
         base = f" ({BASE_NAMES[facts.base]})" if facts.base in BASE_NAMES else ""
         raise ModelError(
             f"The embedding {path} has vectors of width {' and '.join(str(one.shape[-1]) for one in found)}{base}, "
-            f"but this model's text encoder reads {width}; use one for the same base model."
+            f"but this model's text encoder reads {width}; use an embedding for the same base model."
         )
     if not torch.isfinite(vectors).all():
         raise ModelError(f"The embedding {path} has values that are not finite; copy or download it again.")

@@ -142,13 +142,13 @@ def _check_fit(folder: ModelFolder) -> None:
     channels = 4 if folder.vae is None else folder.vae.config.get("latent_channels", 4)
     if unet.get("addition_embed_type") not in (None, "text_time"):
         raise ModelError(
-            f"The unet of {folder.path} needs {unet['addition_embed_type']!r} as well as text, and such models are not "
+            f"The UNet of {folder.path} needs {unet['addition_embed_type']!r} as well as text, and such models are not "
             "supported; use a Stable Diffusion 1.x, 2.x or XL model."
         )
     if unet.get("in_channels", 4) not in (channels, 2 * channels + 1):  # with mask and masked picture: inpainting
         raise ModelError(
-            f"The unet of {folder.path} takes {unet.get('in_channels')} channels, but its vae makes latents of "
-            f"{channels}; it must take {channels}, or {2 * channels + 1} for inpainting."
+            f"The UNet of {folder.path} takes {unet.get('in_channels')} channels, but the VAE makes latents with "
+            f"{channels}; the UNet must take {channels}, or {2 * channels + 1} for inpainting."
         )
     check_text(unet, texts, folder.path)
     if folder.motion_adapter is not None:
@@ -161,7 +161,7 @@ def check_text(unet: Config, texts: Sequence[Config], path: Path) -> None:
     names = "text_encoder" if len(texts) == 1 else "text encoders"
     if given != taken:
         raise ModelError(
-            f"The {names} of {path} produce{'s' * (len(texts) == 1)} {given} features, but its unet takes {taken}; "
+            f"The {names} of {path} produce{'s' * (len(texts) == 1)} {given} features, but the UNet takes {taken}; "
             "they belong to different models."
         )
     whole = unet.get("projection_class_embeddings_input_dim")
@@ -169,7 +169,7 @@ def check_text(unet: Config, texts: Sequence[Config], path: Path) -> None:
     pooled = texts[-1].get("projection_dim", 512)
     if whole is not None and whole != sizes + pooled:
         raise ModelError(
-            f"The {names} of {path} produce {pooled} pooled features, but its unet takes {whole - sizes}; they "
+            f"The {names} of {path} produce {pooled} pooled features, but the UNet takes {whole - sizes}; they "
             "belong to different models."
         )
 
@@ -177,8 +177,8 @@ def check_text(unet: Config, texts: Sequence[Config], path: Path) -> None:
 def refiner_refused(what: str) -> str:
     """The message about a file or folder that is Stable Diffusion XL's refiner."""
     return (
-        f"{what}, for which no motion module exists; give a complete {SDXL_CONVENTIONS.name} checkpoint instead, "
-        "which can refine as well."
+        f"{what}, and no motion module exists for the refiner; give a complete {SDXL_CONVENTIONS.name} checkpoint "
+        "instead, which can also refine."
     )
 
 
@@ -186,8 +186,10 @@ def _check_motion(path: Path, unet: Config, motion: Config) -> None:
     wanted, given = unet.get("block_out_channels"), motion.get("block_out_channels")
     if wanted is not None and given is not None and list(wanted) != list(given):
         raise ModelError(
-            f"The motion_adapter of {path} was made for a unet with widths {tuple(given)}, not {tuple(wanted)}; "
-            "use a motion module for the same base model."
+            f"The motion_adapter of {path} was made for a UNet with widths {tuple(given)}, but the UNet has widths "
+            f"{tuple(wanted)}; use a motion module for the same base model."
         )
     if motion.get("conv_in_channels"):
-        raise ModelError(f"The motion_adapter of {path} takes extra input channels (PIA), which is not supported.")
+        raise ModelError(
+            f"The motion_adapter of {path} takes extra input channels (PIA) and is not supported; use another one."
+        )

@@ -84,7 +84,8 @@ def motion_tensors(file: WeightFile, facts: FileFacts) -> dict[str, Tensor]:
         new = module_name(name)
         if new.endswith(_POSITIONS) and new in tensors and not torch.equal(tensors[new], tensor):
             raise ModelError(
-                f"The motion module {file.path} counts frames in two ways inside one block, which is not supported."
+                f"The motion module {file.path} has two different position encodings in one block, which is not "
+                "supported; use another one."
             )
         tensors[new] = tensor
     return tensors | _missing_positions(tensors, int(facts.details["limit"]))
@@ -119,14 +120,17 @@ def add_motion_loras(weights: dict[str, Tensor], loras: Iterable[WeightedFile]) 
         for target, (down, up, alpha) in pairs.items() if lora.strength else ():
             weight = weights.get(target)
             if weight is None or weight.shape != (up.shape[0], down.shape[1]):
-                raise ModelError(f"{_misfit(facts)} {target.removesuffix('.weight')}; use one for this motion module.")
+                raise ModelError(
+                    f"{_misfit(facts)} {target.removesuffix('.weight')}; use a LoRA for this motion module."
+                )
             change = up.float() @ down.float() * (lora.strength * alpha / down.shape[0])
             weights[target] = (weight.float() + change.to(weight.device)).to(weight.dtype)
 
 
 def _misfit(facts: FileFacts) -> str:
     return (
-        f"{facts.path} is {facts.what}; it changes layers that the motion module lacks or has in other widths, such as"
+        f"{facts.path} is {facts.what}; it changes layers that the motion module does not have, or has with other "
+        "widths, such as"
     )
 
 
@@ -148,7 +152,9 @@ def _pairs(file: WeightFile) -> dict[str, tuple[Tensor, Tensor, float]]:
             alphas[target] = float(file.read([alpha])[alpha])
     broken = next((target for target, pair in halves.items() if len(pair) != 2), None)
     if broken is not None or not halves:
-        raise ModelError(f"The motion LoRA {file.path} lacks one half of {broken or 'all pairs'}; download it again.")
+        raise ModelError(
+            f"The motion LoRA {file.path} lacks half of the pair {broken or 'of each layer'}; download it again."
+        )
     return {
         target: (pair["down"], pair["up"], alphas.get(target, float(pair["down"].shape[0])))
         for target, pair in halves.items()

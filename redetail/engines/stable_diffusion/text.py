@@ -164,4 +164,6 @@ def _vectors_in_place(encoder: Any, row: Sequence[Token]) -> Iterator[None]:
 def _check_layer(encoder: Any, clip_skip: int) -> None:
     layers = int(encoder.config.num_hidden_layers)
     if not 1 <= clip_skip <= layers:
-        raise SettingsError(f"clip-skip is {clip_skip}; this model's text encoder has the layers 1 to {layers}.")
+        raise SettingsError(
+            f"clip-skip is {clip_skip}; this model's text encoder has {layers} layers, so use 1 to {layers}."
+        )

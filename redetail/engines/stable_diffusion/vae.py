@@ -38,7 +38,9 @@ def load_vae(path: Path, placement: Placement, family: Conventions) -> nn.Module
         raise ModelError(f"{path} is {facts.what}; give {wanted} instead.")
     channels = facts.details["latent_channels"]
     if channels != 4:
-        raise ModelError(f"The VAE {path} makes {channels} channels; give one with 4 channels.")
+        raise ModelError(
+            f"The VAE {path} makes latents with {channels} channels; give a VAE that makes latents with 4."
+        )
     return (
         _tiny(file, placement)
         if facts.details["layout"] == "tiny"

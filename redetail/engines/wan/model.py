@@ -81,13 +81,13 @@ def _expert(path: Path) -> Path:
 def _check_experts(high: Part, low: Part) -> None:
     """Refuse transformers of two models."""
     if high.path == low.path:
-        raise ModelError(f"Both experts are {high.path}; leave --low-noise-checkpoint out, or name the other one.")
+        raise ModelError(f"Both experts are {high.path}; leave --low-noise-checkpoint out, or give the other expert.")
     for name in ("num_attention_heads", "attention_head_dim", "in_channels", "num_layers", "text_dim"):
         one, two = high.config.get(name), low.config.get(name)
         if one != two:
             raise ModelError(
-                f"{high.path} and {low.path} are not two experts of one model: {name} is {one} and {two}; name the "
-                "high-noise and the low-noise transformer of Wan 2.2."
+                f"{high.path} and {low.path} are not two experts of one model: {name} is {one} in the first and {two} "
+                "in the second; give the high-noise and the low-noise transformer of Wan 2.2."
             )
 
 
@@ -129,7 +129,7 @@ def _patch(transformer: Part) -> int:
     """Cells along a side of a token. A token that spans several latents, or is not square, is not supported."""
     size = transformer.config.get("patch_size", [1, 2, 2])
     if not isinstance(size, list) or len(size) != 3 or size[0] != 1 or size[1] != size[2]:
-        raise ModelError(f"patch_size in {transformer.path} is {size}; it must be 1 and two equal numbers.")
+        raise ModelError(f"patch_size in {transformer.path} is {size}; it must be 1 followed by two equal numbers.")
     return int(size[1])
 
 
@@ -137,15 +137,21 @@ def _check_fit(parts: WanParts) -> None:
     """Refuse kinds of Wan that are not supported, and parts that do not belong together."""
     transformer, vae, text = parts.transformer, parts.vae, parts.text.network
     if vae.config.get("patch_size") is not None or vae.config.get("is_residual"):
-        raise ModelError(f"{vae.path} is the VAE of Wan 2.2 with 5B parameters, which is not supported; use 14B.")
+        raise ModelError(
+            f"{vae.path} is the VAE of Wan 2.2 with 5B parameters, and that model is not supported; use Wan 2.1, or "
+            "Wan 2.2 with 14B parameters."
+        )
     channels, taken = vae.config.get("z_dim", 16), transformer.config.get("in_channels", 16)
     if transformer.config.get("image_dim") is not None or taken > channels:
         raise ModelError(
-            f"The transformer {transformer.path} takes {taken} channels or an image in addition to the text; only "
-            f"Wan's text-to-video models can be used, which take just the {channels} channels of the VAE."
+            f"The transformer {transformer.path} takes {taken} channels or an image in addition to the text; use a "
+            f"text-to-video model of Wan, which takes only the {channels} channels of the VAE."
         )
     if taken < channels:
-        raise ModelError(f"The transformer {transformer.path} takes {taken} channels, but {vae.path} makes {channels}.")
+        raise ModelError(
+            f"The transformer {transformer.path} takes {taken} channels, but the VAE {vae.path} makes {channels}; they "
+            "belong to different models."
+        )
     width, read = text.config.get("d_model", 512), transformer.config.get("text_dim", 4096)
     if width != read:
         raise ModelError(
@@ -159,8 +165,8 @@ def _check_vae(vae: Part, channels: int, grid: LatentGrid) -> None:
     downsample = vae.config.get("temperal_downsample", [False, True, True])
     if 2 ** len(downsample) != grid.spatial or 2 ** sum(downsample) != grid.temporal:
         raise ModelError(
-            f"The VAE {vae.path} makes one latent of {2 ** sum(downsample)} frames and {2 ** len(downsample)} pixels a "
-            f"side; Wan's uses {grid.temporal} and {grid.spatial}."
+            f"The VAE {vae.path} scales time down by {2 ** sum(downsample)} and each side by {2 ** len(downsample)}, "
+            f"but a VAE of Wan by {grid.temporal} and {grid.spatial}; use a VAE of Wan 2.1."
         )
     for name in ("latents_mean", "latents_std"):
         numbers = len(vae.config.get(name, range(_CHANNELS)))

@@ -64,7 +64,7 @@ class WanText:
         sections = read_prompt(key_frames(prompt)[0].text).sections
         if len(sections) > 1 or any(piece.weight != 1 for section in sections for piece in section):
             raise SettingsError(
-                f"The {name} has weights or BREAK, which Wan cannot read; write plain words, "
+                f"The {name} contains weights or BREAK, which Wan cannot read; write plain words, "
                 r"and \( \) for literal parentheses."
             )
         return "".join(piece.text for section in sections for piece in section)

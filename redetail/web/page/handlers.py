@@ -169,7 +169,7 @@ class Handlers:
     def run(self, *values: Any) -> str:
         """Queue the work on the clip."""
         run = self._desk.detail(self._order(values))
-        return NOTE.format(f"Queued as {run.name}; see Runs. It continues if you close this page.")
+        return NOTE.format(f"Queued as {run.name}; see Runs. The run continues if you close this page.")
 
     def batch(self, clips: Any, pattern: Any, *values: Any) -> Any:
         """Queue all clips of a folder."""
@@ -238,7 +238,7 @@ class Handlers:
         clip = self._folder.name(job.source) if isinstance(job.source, Path) else None
         chooses = {*(one.name for one in job.selection), *(one.name for one in job.filters)}
         if chooses - {"box", "follow", "detect", "who"}:
-            gr.Info("The page cannot show every choice of subjects in this job; Run this job follows the file.")
+            gr.Info("The page cannot show how this job selects subjects; Run this job still follows the job.")
         asked = job.settings
         return [
             gr.update(value=clip),

@@ -136,7 +136,7 @@ def _subjects(parts: Parts, shape: FormField) -> None:
             parts.detect = gr.Dropdown(names, value=names[0][1], label="Look for", min_width=130, elem_id="detect")
             parts.settings[shape.name] = _control(replace(shape, help=""))
             parts.find = gr.Button("Find subjects", min_width=130, elem_id="find")
-        with gr.Accordion("Only the person in a picture", open=False, elem_id="person"), gr.Row():
+        with gr.Accordion("Only the person shown in a picture", open=False, elem_id="person"), gr.Row():
             parts.who = gr.Dropdown(
                 [], value=[], multiselect=True, label="Pictures of people", allow_custom_value=True, elem_id="who"
             )
@@ -164,7 +164,7 @@ def _subjects(parts: Parts, shape: FormField) -> None:
                         elem_id="follow",
                     )  # fmt: skip
                     parts.boxes = gr.Textbox(
-                        label="Boxes: one x1,y1,x2,y2 per line, with @TIME to follow it", lines=2,
+                        label="Boxes: one x1,y1,x2,y2 per line, with @TIME to follow what it shows", lines=2,
                         placeholder="40,60,180,220 or 40,60,180,220@12f", elem_id="boxes",
                     )  # fmt: skip
                     parts.corner = gr.State(None)
@@ -282,11 +282,13 @@ def _runs(parts: Parts) -> None:
 
 
 def _batch(parts: Parts) -> None:
-    gr.HTML("<p class='rd-lead'>Details every clip of a folder with the model and the settings under Detail.</p>")
+    gr.HTML("<p class='rd-lead'>Details every clip in a folder with the model and the settings of the Detail tab.</p>")
     with gr.Row():
         parts.folder = gr.Dropdown([], label="Folder of clips", allow_custom_value=True, elem_id="folder")
         parts.pattern = gr.Textbox(
-            label="Names of the results", placeholder="{stem}{suffix}", info="{stem}, {suffix}, {parent}, {number}"
+            label="Names of the results",
+            placeholder="{stem}{suffix}",
+            info="can use {stem}, {suffix}, {parent} and {number}",
         )
     parts.batch = gr.Button("Run all", variant="primary", elem_id="batch")
 

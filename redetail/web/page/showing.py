@@ -48,7 +48,10 @@ class Showing:
             return ""
         if run.state is State.RUNNING:
             return progress_bar(run, status_of(run))
-        words = {State.WAITING: f"Waiting; {self._desk.queue.position(run)} before it.", State.STOPPED: "Stopped."}
+        words = {
+            State.WAITING: f"Waiting; runs ahead of it: {self._desk.queue.position(run)}.",
+            State.STOPPED: "Stopped.",
+        }
         return NOTE.format(words.get(run.state) or run.message)
 
     def cards(self, clip: Any, found: Run | None, cards: Any) -> Any:

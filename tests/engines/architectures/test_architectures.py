@@ -96,8 +96,8 @@ def test_what_it_does_not_take_is_refused_with_the_families_that_do(toy_file: Pa
     with pytest.raises(ModelError) as caught:
         load_engine(spec, device="cpu")
     assert str(caught.value) == (
-        f"A motion module was given, but Toy {toy_file} takes none; "
-        "give a checkpoint of Stable Diffusion 1.x or Stable Diffusion XL with it."
+        f"A motion module was given, but Toy {toy_file} does not take one; leave it out, or use a checkpoint of "
+        "Stable Diffusion 1.x or Stable Diffusion XL."
     )
     assert load_engine(ModelSpec(checkpoint=toy_file, loras=["a.safetensors"]), device="cpu")
 
@@ -105,7 +105,7 @@ def test_what_it_does_not_take_is_refused_with_the_families_that_do(toy_file: Pa
 @pytest.mark.usefixtures("registered")
 def test_a_message_names_it_among_what_can_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelError, match=r"holds no model; give .* or a toy checkpoint instead"):
+    with pytest.raises(ModelError, match=r"contains no model; give .* or a toy checkpoint instead"):
         load_engine(tmp_path / "empty", device="cpu")
 
 
@@ -119,7 +119,7 @@ def test_models_inspect_tells_what_it_is(
     first, size, details, option, fit = capsys.readouterr().out.splitlines()
     assert (first, details, option) == (f"{path}: a toy checkpoint", "  channels 3", "  option: --checkpoint")
     assert size.startswith("  3 parameters in float32, ")
-    assert "with 16 crops of 64x64 about 2.0 MiB of" in fit
+    assert "with 16 crops of 64x64 about 2.0 MiB out of" in fit
 
 
 @pytest.mark.usefixtures("registered")
@@ -129,7 +129,7 @@ def test_the_command_line_lists_it(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["detail", "--help-all"])
     words = " ".join(capsys.readouterr().out.split())
-    assert "a model of Toy, Wan, Stable Diffusion 1.x or Stable Diffusion XL" in words
+    assert "a Toy, Wan, Stable Diffusion 1.x or Stable Diffusion XL model" in words
     assert "--preset toy-quick|wan-low-noise|wan-lightning|lcm|lightning|quality" in words
 
 

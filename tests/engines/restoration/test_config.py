@@ -20,6 +20,6 @@ def test_sizes_follow_from_the_cell_and_the_levels() -> None:
 
 def test_an_unknown_key_is_no_configuration() -> None:
     with pytest.raises(
-        ModelError, match=r"config\.json does not describe a restoration network: it has an unknown key 'colour'"
+        ModelError, match=r"config\.json does not describe a restoration network: it has the unknown key 'colour'"
     ):
         NetworkConfig.from_json('{"colour": 1}')

@@ -400,7 +400,7 @@ def test_a_unet_alone_in_the_diffusers_layout(folder: Path, spec: ModelSpec, tmp
 
 
 def test_a_checkpoint_alone_knows_no_motion(spec: ModelSpec) -> None:
-    assert "handles only single frames; name a motion module" in refused(replace(spec, motion_module=None))
+    assert "handles only single frames; give a motion module" in refused(replace(spec, motion_module=None))
 
 
 @pytest.mark.parametrize(
@@ -409,15 +409,15 @@ def test_a_checkpoint_alone_knows_no_motion(spec: ModelSpec) -> None:
         ({f"{made.UNET}input_blocks.1.1.proj_in.weight": None}, "such as down_blocks.0.attentions.0.proj_in.weight"),
         (
             {f"{made.UNET}input_blocks.1.1.gate": (3,)},
-            "no place in such a network, such as down_blocks.0.attentions.0.gate",
+            "do not belong in such a network, such as down_blocks.0.attentions.0.gate",
         ),
         (
             {f"{made.UNET}input_blocks.3.0.out_layers.0.weight": (32,)},
-            "resnets.0.norm2.weight in the shape (32,), where (64,)",
+            "resnets.0.norm2.weight with the shape (32,) instead of (64,)",
         ),
-        ({f"{made.UNET}middle_block.1.norm.weight": None}, "lacks 1 tensors"),
+        ({f"{made.UNET}middle_block.1.norm.weight": None}, "(1 in all); download it again"),
         ({f"{made.UNET}out.2.weight": None}, "lacks blocks"),
-        ({f"{made.UNET}input_blocks.0.0.bias": None}, "lacks 1 tensors, such as conv_in.bias"),
+        ({f"{made.UNET}input_blocks.0.0.bias": None}, "lacks tensors such as conv_in.bias"),
         ({f"{made.TEXT}final_layer_norm.bias": None}, "final_layer_norm.bias"),
         ({f"{made.TEXT}embeddings.position_embedding.weight": None}, "lacks"),
         ({f"{made.VAE}encoder.conv_in.weight": None}, "such as encoder.conv_in.weight"),
@@ -435,4 +435,4 @@ def test_vaes_of_another_kind(tmp_path: Path, thin: ModelSpec, folder: Path) -> 
     assert "give a VAE of Stable Diffusion" in refused(replace(thin, vae=folder / "mm.ckpt"))
     shapes = {name: (64, 16, 3, 3) if name == "decoder.conv_in.weight" else shape
               for name, shape in made.vae_shapes(prefix="").items()}  # fmt: skip
-    assert "makes 16 channels" in refused(replace(thin, vae=saved(tmp_path / "x.safetensors", shapes)))
+    assert "makes latents with 16 channels" in refused(replace(thin, vae=saved(tmp_path / "x.safetensors", shapes)))

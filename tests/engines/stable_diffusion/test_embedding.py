@@ -107,5 +107,5 @@ def test_names_in_text(text: str, expected: list[str]) -> None:
 def test_a_name_that_is_not_loaded_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="no embedding named 'hard'; choose one of: easy"):
         list(EmbeddingNames([Embedding("easy", vectors())]).split("a embedding:hard b"))
-    with pytest.raises(SettingsError, match="none is loaded"):
+    with pytest.raises(SettingsError, match="no embedding is loaded"):
         list(EmbeddingNames(()).split("a embedding:hard b"))

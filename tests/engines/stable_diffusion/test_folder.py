@@ -60,7 +60,12 @@ def test_all_missing_parts_are_named_at_once(folder: Path) -> None:
     ("file", "key", "value", "part"),
     [
         ("unet/config.json", "block_out_channels", [8] * 1_000, "a list of 0 to 16 values"),
-        ("unet/config.json", "block_out_channels", [10**400, 8], "a list, each a whole number from 1 to 131072"),
+        (
+            "unet/config.json",
+            "block_out_channels",
+            [10**400, 8],
+            "a list in which each item is a whole number from 1 to 131072",
+        ),
         ("unet/config.json", "layers_per_block", 1_000_000, "a whole number from 1 to 256"),
         ("unet/config.json", "cross_attention_dim", "32", "a whole number from 1 to 131072"),
         ("unet/config.json", "addition_embed_type", 3, "text"),
@@ -81,7 +86,7 @@ def test_a_config_that_cannot_be_names_the_key(folder: Path, file: str, key: str
 @pytest.mark.parametrize(
     ("index", "part"),
     [
-        ("[]", "should hold a JSON object"),
+        ("[]", "must contain a JSON object"),
         ("{}", "weight_map in"),
         ('{"weight_map": ["a"]}', "weight_map in"),
         ('{"weight_map": {"a": 3}}', "weight_map in"),
@@ -127,7 +132,7 @@ def test_a_part_without_weights(folder: Path) -> None:
 
 def test_pickles_are_not_opened(folder: Path) -> None:
     (folder / "vae/diffusion_pytorch_model.safetensors").rename(folder / "vae/diffusion_pytorch_model.bin")
-    assert "diffusion_pytorch_model.bin is a pickle, which may contain code" in refused(folder)
+    assert "convert diffusion_pytorch_model.bin to .safetensors, because a pickle" in refused(folder)
 
 
 def test_half_precision_files_are_used_where_there_are_no_others(folder: Path) -> None:
@@ -156,7 +161,7 @@ def test_weights_of_other_widths(folder: Path) -> None:
 
 def test_a_motion_adapter_of_another_base(folder: Path) -> None:
     edit(folder / "motion_adapter/config.json", block_out_channels=[320, 640])
-    assert "made for a unet with widths (320, 640), not (32, 64)" in refused(folder)
+    assert "made for a UNet with widths (320, 640), but the UNet has widths (32, 64)" in refused(folder)
 
 
 def test_a_motion_adapter_of_another_depth(folder: Path) -> None:
@@ -168,10 +173,14 @@ def test_a_motion_adapter_of_another_depth(folder: Path) -> None:
     ("file", "values", "message"),
     [
         ("unet/config.json", {"addition_embed_type": "image"}, "needs 'image' as well as text"),
-        ("unet/config.json", {"in_channels": 8}, "takes 8 channels, but its vae makes latents of 4"),
-        ("unet/config.json", {"_class_name": "FluxTransformer2DModel"}, "unet is a FluxTransformer2DModel; it must be"),
-        ("vae/config.json", {"_class_name": "VQModel"}, "vae is a VQModel; it must be AutoencoderKL"),
-        ("text_encoder/config.json", {"hidden_size": 768}, "produces 768 features, but its unet takes 32"),
+        ("unet/config.json", {"in_channels": 8}, "takes 8 channels, but the VAE makes latents with 4"),
+        (
+            "unet/config.json",
+            {"_class_name": "FluxTransformer2DModel"},
+            "unet is of class FluxTransformer2DModel; it must be",
+        ),
+        ("vae/config.json", {"_class_name": "VQModel"}, "vae is of class VQModel; it must be AutoencoderKL"),
+        ("text_encoder/config.json", {"hidden_size": 768}, "produces 768 features, but the UNet takes 32"),
         ("motion_adapter/config.json", {"conv_in_channels": 9}, "extra input channels"),
         ("scheduler/scheduler_config.json", {"beta_schedule": "squaredcos_cap_v2"}, "'squaredcos_cap_v2'"),
         ("scheduler/scheduler_config.json", {"prediction_type": "flow"}, "prediction type named 'flow'"),
@@ -208,7 +217,7 @@ def test_damaged_merges(folder: Path, line: str) -> None:
 def test_a_tokenizer_of_another_model(folder: Path) -> None:
     vocabulary = json.loads((folder / "tokenizer/vocab.json").read_text())
     edit(folder / "tokenizer/vocab.json", extra=len(vocabulary))
-    assert "knows 515 tokens, but its text_encoder 514" in refused(folder)
+    assert "knows 515 tokens, but its text encoder knows 514" in refused(folder)
 
 
 @pytest.mark.parametrize("package", ["diffusers", "transformers"])

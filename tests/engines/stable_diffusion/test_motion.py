@@ -106,7 +106,7 @@ def test_positions_come_from_the_file(checkpoint: Path, tmp_path: Path) -> None:
 def test_positions_that_differ_inside_a_block_are_refused(checkpoint: Path, tmp_path: Path) -> None:
     name = "down_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.1.pos_encoder.pe"
     path = motion_file(tmp_path / "mm.ckpt", "v2", **{name: torch.ones(1, 32, 32)})
-    assert "counts frames in two ways" in refused(ModelSpec(checkpoint=checkpoint, motion_module=path))
+    assert "has two different position encodings" in refused(ModelSpec(checkpoint=checkpoint, motion_module=path))
 
 
 def test_sinusoids() -> None:
@@ -168,7 +168,7 @@ def test_what_is_no_module_for_it(spec: ModelSpec, tmp_path: Path, shapes: made.
 
 def test_modules_of_other_widths_and_depths(spec: ModelSpec, tmp_path: Path) -> None:
     path = made.save(tmp_path / "x.ckpt", made.filled(made.motion_shapes("v2", (32, 96), layers=1)))
-    assert "made for a unet with widths (32, 96), but " in refused(replace(spec, motion_module=path))
+    assert "made for a UNet with widths (32, 96), but " in refused(replace(spec, motion_module=path))
     path = made.save(tmp_path / "x.ckpt", made.filled(made.motion_shapes("v2", WIDTHS, layers=2)))
     assert "does not fit" in refused(replace(spec, motion_module=path))
 
@@ -246,9 +246,9 @@ def test_motion_loras_that_do_not_fit(spec: ModelSpec, tmp_path: Path) -> None:
     message = refused(replace(spec, motion_loras=(WeightedFile(spec.motion_module),)))
     assert "is an AnimateDiff v2 motion module for Stable Diffusion 1.x; give a motion LoRA" in message
     other = made.save(tmp_path / "wide.safetensors", made.filled(made.motion_lora_shapes(4, (96, 96), layers=1)))
-    assert "lacks or has in other widths" in refused(replace(spec, motion_loras=(WeightedFile(other),)))
+    assert "does not have, or has with other widths" in refused(replace(spec, motion_loras=(WeightedFile(other),)))
     half = {
         name: t for name, t in made.filled(made.motion_lora_shapes(4, WIDTHS, layers=1)).items() if ".down." in name
     }
     broken = made.save(tmp_path / "half.safetensors", half)
-    assert "lacks one half" in refused(replace(spec, motion_loras=(WeightedFile(broken),)))
+    assert "lacks half of the pair" in refused(replace(spec, motion_loras=(WeightedFile(broken),)))

@@ -253,15 +253,17 @@ def test_the_refiners_folder_says_what_works(saved: Path, tmp_path: Path) -> Non
     folder = Path(shutil.copytree(saved, tmp_path / "xl"))
     shutil.rmtree(folder / "text_encoder")
     message = refused(ModelSpec(checkpoint=folder))
-    assert "is the refiner of Stable Diffusion XL, for which no motion module exists; give a complete" in message
+    assert (
+        "is the refiner of Stable Diffusion XL, and no motion module exists for the refiner; give a complete"
+    ) in message
 
 
 def test_text_encoders_of_other_widths(saved: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(saved, tmp_path / "xl"))
     config = json.loads((folder / "text_encoder_2/config.json").read_text())
     for changed, words in (
-        ({"hidden_size": 100}, "text encoders of {} produce 164 features, but its unet takes 160"),
-        ({"projection_dim": 48}, "text encoders of {} produce 48 pooled features, but its unet takes 32"),
+        ({"hidden_size": 100}, "text encoders of {} produce 164 features, but the UNet takes 160"),
+        ({"projection_dim": 48}, "text encoders of {} produce 48 pooled features, but the UNet takes 32"),
     ):
         (folder / "text_encoder_2/config.json").write_text(json.dumps(config | changed))
         assert words.format(folder) in refused(ModelSpec(checkpoint=folder))
@@ -296,8 +298,9 @@ def test_refiners(xl_thinnest: ModelSpec, sd15: ModelSpec, tmp_path: Path) -> No
     refiner = made.save(tmp_path / "refiner.safetensors", made.filled(shapes))
     message = refused(replace(xl_thinnest, refiner_checkpoint=refiner))
     assert message == (
-        f"{refiner} is the refiner of Stable Diffusion XL, for which no motion module exists; give a complete "
-        "Stable Diffusion XL checkpoint instead, which can refine as well."
+        f"{refiner} is the refiner of Stable Diffusion XL, and no motion module exists for the refiner; give a "
+        "complete "
+        "Stable Diffusion XL checkpoint instead, which can also refine."
     )
     message = refused(replace(xl_thinnest, refiner_checkpoint=sd15.checkpoint))
     assert (
@@ -321,10 +324,10 @@ def test_a_checkpoint_refines_itself(xl_thinnest: ModelSpec) -> None:
 @pytest.mark.parametrize(
     ("missing", "words"),
     [
-        (f"{made.TEXTS_XL[0]}final_layer_norm.bias", "text encoder of {} lacks 1 tensors, such as"),
+        (f"{made.TEXTS_XL[0]}final_layer_norm.bias", "text encoder of {} lacks tensors such as"),
         (f"{made.TEXTS_XL[1]}text_projection", "text encoder of {} lacks 'text_projection'"),
-        (f"{made.TEXTS_XL[1]}transformer.resblocks.1.attn.in_proj_bias", "lacks 3 tensors, such as"),
-        (f"{made.UNET}label_emb.0.2.bias", "lacks 1 tensors, such as add_embedding.linear_2.bias"),
+        (f"{made.TEXTS_XL[1]}transformer.resblocks.1.attn.in_proj_bias", "(3 in all); download it again"),
+        (f"{made.UNET}label_emb.0.2.bias", "lacks tensors such as add_embedding.linear_2.bias"),
     ],
 )
 def test_damaged_checkpoints(xl_thinnest: ModelSpec, tmp_path: Path, missing: str, words: str) -> None:

@@ -123,7 +123,7 @@ def test_prompts_over_time(parts: Components) -> None:
 
 
 def test_the_layer_must_exist_in_both(parts: Components) -> None:
-    with pytest.raises(SettingsError, match="clip-skip is 3; this model's text encoder has the layers 1 to 2"):
+    with pytest.raises(SettingsError, match="clip-skip is 3; this model's text encoder has 2 layers, so use 1 to 2"):
         conditioner(parts).check("a", clip_skip=3)
 
 
@@ -343,7 +343,7 @@ def test_a_controlnet_is_told_what_the_unet_is(parts: Components, controls: Path
 
 def test_controlnets_of_the_other_base(parts: Components, xl_thinnest: ModelSpec, tmp_path: Path) -> None:
     path = made.save(tmp_path / "sd15.safetensors", made.filled(made.control_shapes(), 5))
-    with pytest.raises(ModelError, match=r"made for a UNet of widths \(32, 64, 64, 64\) .* use a ControlNet for the"):
+    with pytest.raises(ModelError, match=r"made for a UNet with widths \(32, 64, 64, 64\) .* use a ControlNet for the"):
         load_engine(replace(xl_thinnest, controls=(ControlFile(path),)), device="cpu")
 
 

@@ -167,7 +167,7 @@ def test_vectors_of_a_known_word_are_that_word(parts: Components) -> None:
 
 
 def test_an_embedding_that_is_not_loaded(parts: Components, text: TextConditioner) -> None:
-    with pytest.raises(SettingsError, match="'easynegative', but none is loaded"):
+    with pytest.raises(SettingsError, match="'easynegative', but no embedding is loaded"):
         text("bad (embedding:easynegative:1.2)")
     some = TextConditioner(parts.texts[0].tokenizer, parts.texts[0].encoder, [Embedding("good", torch.zeros(1, 32))])
     with pytest.raises(UnknownNameError, match="no embedding named 'better'; choose one of: good"):
@@ -180,7 +180,7 @@ def test_layers_before_the_last(parts: Components, text: TextConditioner) -> Non
     norm = next(module for name, module in parts.texts[0].encoder.named_modules() if name.endswith("final_layer_norm"))
     assert torch.equal(text("a face", clip_skip=2), norm(hidden[-2]))
     assert torch.equal(norm(hidden[-1]), text("a face"))
-    with pytest.raises(SettingsError, match=r"clip-skip is 3; .* layers 1 to 2"):
+    with pytest.raises(SettingsError, match=r"clip-skip is 3; .* layers, so use 1 to 2"):
         text("a face", clip_skip=3)
 
 

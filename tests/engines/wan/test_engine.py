@@ -143,7 +143,7 @@ def test_windows_count_in_frames(wan: Engine) -> None:
 
 
 def test_an_overlap_as_long_as_a_window_is_refused_in_frames(wan: Engine) -> None:
-    with pytest.raises(SettingsError, match="context-overlap is 81 with windows of 81 frames"):
+    with pytest.raises(SettingsError, match="context-overlap is 81, but the context windows have a length of 81"):
         enhanced(wan, clip(1), context_overlap=81)
 
 
@@ -319,13 +319,13 @@ def test_cancelling_the_vae_adds_the_change_to_the_source(wan: Engine) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"prompt": "a (face:1.2)"}, "The prompt has weights or BREAK, which Wan cannot read"),
-        ({"negative": "a BREAK b"}, "The negative has weights or BREAK"),
+        ({"prompt": "a (face:1.2)"}, "The prompt contains weights or BREAK, which Wan cannot read"),
+        ({"negative": "a BREAK b"}, "The negative contains weights or BREAK"),
         ({"prompt": "0: a; 4: b"}, "The prompt changes over time"),
         ({"clip_skip": 2}, "clip-skip is 2; Wan reads only the last layer"),
         ({"scheduler": "AYS SD1"}, "no scheduler named"),
-        ({"scheduler": "GITS[coeff=1.2]"}, "a noise level on this model lies between 0 and 1"),
-        ({"scheduler": "14.6, 3.0, 0"}, "a noise level on this model lies between 0 and 1"),
+        ({"scheduler": "GITS[coeff=1.2]"}, "the noise levels of this model lie between 0 and 1"),
+        ({"scheduler": "14.6, 3.0, 0"}, "the noise levels of this model lie between 0 and 1"),
     ],
 )
 def test_what_wan_does_not_have_is_refused(wan: Engine, values: dict[str, Any], message: str) -> None:

@@ -140,7 +140,7 @@ def test_the_cpu_moves_nothing_and_metal_has_no_fp8() -> None:
     assert found.best_way(Memory(), CPU, 40 * GIB).options == "--fp8-weights"
     metal = torch.device("mps")
     assert not any(way.fp8_weights for way in found.ways(metal))
-    with pytest.raises(SettingsError, match="fp8-weights is on, but Metal does not have fp8"):
+    with pytest.raises(SettingsError, match="fp8-weights is on, but Metal does not support fp8"):
         found.best_way(Memory(fp8_weights=True), metal, 40 * GIB)
 
 
