@@ -1,4 +1,4 @@
-"""Arguments of the library's stages, checked before any work: what a caller gives by mistake is one sentence."""
+"""Checks the arguments of the library's stages before any work, so that a mistake raises an error of one sentence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from redetail.video.base import VideoInfo
 
 
 def check_run(engine: Engine | None, progress: ProgressCallback, cancel: CancelToken | None) -> None:
-    """Raise :class:`~redetail.errors.SettingsError` if a run is given objects of another kind."""
+    """Raise :class:`~redetail.errors.SettingsError` if a run is given objects of the wrong type."""
     if engine is not None and not (callable(_of(engine, "run")) and _of(engine, "capabilities") is not None):
         raise SettingsError(f"engine is {shown(engine)}; give what redetail.load_engine returns, or leave it out.")
     if not callable(progress):
@@ -27,7 +27,7 @@ def check_run(engine: Engine | None, progress: ProgressCallback, cancel: CancelT
 
 
 def check_detections(detections: Detections) -> None:
-    """Raise :class:`~redetail.errors.RegionError` for what :func:`redetail.detect` does not return."""
+    """Raise :class:`~redetail.errors.RegionError` for anything that :func:`redetail.detect` does not return."""
     if not isinstance(detections, Detections):
         raise RegionError(f"detections is {shown(detections)}; give what redetail.detect returns.")
 
@@ -56,8 +56,8 @@ def feather_of(given: Any) -> int:
 def regions_of(given: Iterable[Region], clip: VideoInfo) -> tuple[Region, ...]:
     """The regions, which must fit the frames of the clip.
 
-    Raises :class:`~redetail.errors.RegionError` for what is not a region, and for one of another clip: longer, with a
-    window larger than the frame, or outside it.
+    Raises :class:`~redetail.errors.RegionError` for anything but a region, and for a region that does not fit the clip:
+    one that is too long, or whose window is larger than the frame or outside it.
     """
     regions = _several(given, "regions", Region, "a redetail.Region")
     for region in regions:
@@ -91,7 +91,7 @@ def crops_of(given: Iterable[Any]) -> tuple[Pixels, ...]:
 
 def _check_fits(region: Region, clip: VideoInfo) -> None:
     name, frame = f"Region {region.label!r}", clip.size
-    if clip.path is None:  # the count of a file is an estimate, which reading it will correct
+    if clip.path is None:  # the count of a file is an estimate until the file is read
         check_ends([region], clip.frames)
     window = np.array([region.size.width, region.size.height])
     limits = np.array([frame.width, frame.height])
@@ -106,7 +106,7 @@ def _check_fits(region: Region, clip: VideoInfo) -> None:
 
 
 def _several(given: Any, name: str, kind: type, word: str) -> tuple[Any, ...]:
-    """What was given, as a tuple of values of this kind."""
+    """The given values as a tuple, if all are of type ``kind``."""
     values = tuple(given) if isinstance(given, Sequence | tuple) and not isinstance(given, str | bytes) else None
     if values is None or not all(isinstance(value, kind) for value in values):
         raise RegionError(f"{name} is {shown(given)}; give a list in which each item is {word}.")
@@ -114,7 +114,7 @@ def _several(given: Any, name: str, kind: type, word: str) -> tuple[Any, ...]:
 
 
 def _of(given: Any, name: str) -> Any:
-    """An attribute, or None if the object has none or cannot say."""
+    """The attribute with this name, or None if the object has none or raises an error."""
     try:
         return getattr(given, name, None)
     except Exception:  # noqa: BLE001 - an object of a caller's own, asked whether it is an engine

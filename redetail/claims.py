@@ -1,7 +1,7 @@
-"""Names that a running process has taken, and what processes that were killed have left behind.
+"""Tracks names that a running process has claimed, and files that killed processes have left behind.
 
-A name is taken by a lock on a hidden file, which the system gives back when its process ends, however it ends. So a
-lock that can be taken no longer belongs to anyone.
+A process claims a name by locking a hidden file. The system releases the lock when the process ends, however it ends,
+so a lock that can be taken does not belong to a running process.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from redetail.uninterrupted import uninterrupted
 MARK = "redetail"
 _LEFTOVER = re.compile(rf"\..*\.{MARK}-[0-9a-f]{{8}}\.(part(\.\w+)?|claim)|\.{MARK}-\w{{8}}\.crops")
 _WORK = re.compile(rf"\..*\.{MARK}-[0-9a-f]{{8}}\.work")
-_FRESH = 2.0  # seconds: a process may not yet have locked what it just made
-_LONGEST = 100  # bytes of a name that hidden names take over, so that they stay below 255
+_FRESH = 2.0  # seconds: a process may not have locked a file that it just made
+_LONGEST = 100  # bytes of a name that a hidden name repeats, so that it stays below 255
 
 
 def hidden_name(path: Path, key: str, ending: str) -> Path:
-    """A hidden name next to ``path`` that says whose it is; ``key`` are eight hexadecimal digits."""
+    """A hidden name next to ``path`` that includes the name of ``path``; ``key`` is eight hexadecimal digits."""
     stem = os.fsencode(path.stem)[:_LONGEST].decode("utf-8", "ignore")
     return path.with_name(f".{stem}.{MARK}-{key}.{ending}")
 
@@ -68,16 +68,16 @@ def work_name(path: Path, folder: Path | None = None) -> Path:
     real = Path(os.path.realpath(path))
     if folder is None:
         return hidden_name(real, _key(real.name), "work")
-    return hidden_name(folder / real.name, _key(str(real)), "work")  # outputs of several folders meet there
+    return hidden_name(folder / real.name, _key(str(real)), "work")  # outputs from several folders can meet there
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Temporary files and folders in ``folder`` of runs that do not run any more."""
+    """Temporary files and folders in ``folder`` that belong to runs that are no longer running."""
     return _abandoned_ones(folder, _LEFTOVER)
 
 
 def stopped_work(folder: Path) -> list[Path]:
-    """Folders of work in ``folder`` (or that folder itself) whose runs do not run any more."""
+    """Folders of work in ``folder`` (or ``folder`` itself) whose runs are no longer running."""
     if _WORK.fullmatch(folder.name):
         return [folder] if _abandoned(folder) else []
     return _abandoned_ones(folder, _WORK)
@@ -85,9 +85,9 @@ def stopped_work(folder: Path) -> list[Path]:
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """A new hidden folder in ``parent`` that is gone when the context ends."""
+    """A new hidden folder in ``parent``, which is removed when the context ends."""
     folder = parent / f".{MARK}-{secrets.token_hex(4)}.crops"
-    try:  # its name is known before it exists, so that a signal at any moment leaves nothing
+    try:  # the name is known before the folder exists, so that a signal never leaves the folder behind
         folder.mkdir(mode=0o700)
         with held(folder):
             yield folder
@@ -96,7 +96,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Remove files and whole folders; what cannot be removed stays. Ctrl-C comes before or after it."""
+    """Remove files and whole folders; whatever cannot be removed stays. Ctrl-C does not interrupt this."""
     gone = list(paths)
     if gone:
         uninterrupted(partial(_remove, gone))
@@ -122,7 +122,7 @@ def _claimed(path: Path) -> Iterator[None]:
 
 
 class _Claim:
-    """The hidden file that says that ``path`` is being written."""
+    """The hidden file that shows that ``path`` is being written."""
 
     def __init__(self, path: Path) -> None:
         real = Path(os.path.realpath(path))
@@ -130,7 +130,7 @@ class _Claim:
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Lock the file. Where none can be made or locked here, nothing is claimed; writing will find out why."""
+        """Lock the file. If no file can be made or locked here, nothing is claimed; writing will report the reason."""
         with suppress(OSError):
             self._descriptor = self._locked()
 
@@ -138,7 +138,7 @@ class _Claim:
         """Remove the file, if it is ours."""
         if self._descriptor is not None:
             with suppress(OSError):
-                self._file.unlink()  # before the lock is given back: it is ours until then
+                self._file.unlink()  # before the lock is released: the file is ours until then
             locks.unlock(self._descriptor)
 
     def _locked(self) -> int | None:

@@ -1,7 +1,7 @@
-"""Reading documents (jobs, segments, plans): keys are checked against those that exist, values against their kind.
+"""Reads documents (jobs, segments, plans): checks keys against those that exist, and values against their types.
 
-A key that is misspelt is refused with the name that was probably meant: a value that is silently left out would only be
-noticed after an hour's work.
+A misspelt key is refused, and the message suggests the key that was probably meant. If it were ignored, that would only
+be noticed after an hour's work.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ T = TypeVar("T")
 Form = Literal["JSON", "TOML"]
 
 LARGEST: Mapping[Form, int] = MappingProxyType({"JSON": 256 * 2**20, "TOML": 2**20})
-"""Bytes of a file: reports of long clips and segments with masks are large, what a person types is not."""
+"""The most bytes of a file: reports of long clips and segments with masks are large, files that people write are
+not."""
 DIGITS = 40
-"""Of a whole number: seeds have 20."""
+"""The most digits of a whole number; seeds have up to 20."""
 
 _QUOTE = reprlib.Repr()
 _QUOTE.maxlevel, _QUOTE.maxstring, _QUOTE.maxother, _QUOTE.maxlong = 3, 100, 100, DIGITS
 
 
 def shown(value: object) -> str:
-    """A value as messages quote it: shortened where it is long or deeply nested."""
+    """A value as messages quote it, shortened if it is long or deeply nested."""
     try:
         return _QUOTE.repr(value)
-    except ValueError:  # a whole number of more digits than Python writes
+    except ValueError:  # a whole number with more digits than Python converts
         return "a number with thousands of digits"
 
 
 def byte_count(name: str, value: object) -> int:
-    """Bytes: a whole number, or a text such as 20GB, 500M or 1.5 GiB.
+    """The number of bytes in a whole number, or in a string such as 20GB, 500M or 1.5 GiB.
 
-    Raises :class:`~redetail.errors.SettingsError` for anything else; ``name`` is what it is a size of.
+    Raises :class:`~redetail.errors.SettingsError` for anything else; ``name`` says what the value is for.
     """
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
@@ -59,14 +60,14 @@ def byte_count(name: str, value: object) -> int:
 def load(path: Path, form: Form, what: str, advice: str) -> Any:
     """The content of a document file; messages call it ``what`` and end in ``advice``.
 
-    Raises :class:`~redetail.errors.InputError` if it cannot be read, is not such a document, or is too large, too
-    deeply nested or holds a number of too many digits to be one that was meant.
+    Raises :class:`~redetail.errors.InputError` if the file cannot be read or is not such a document, and if it is
+    implausible: too large, too deeply nested, or with a number that has too many digits.
     """
     return parsed(read_text(path, form, what), form, str(path), advice)
 
 
 def parsed(text: str, form: Form, name: str, advice: str) -> Any:
-    """The content of a document; messages call it ``name`` and end in ``advice``. Raises as :func:`load` does."""
+    """The content of a document; messages call it ``name`` and end in ``advice``. Raises the errors of :func:`load`."""
     try:
         if form == "JSON":
             return json.loads(text, parse_int=_whole_number)
@@ -83,7 +84,7 @@ def read_text(path: Path, form: Form, what: str) -> str:
     """The text of a document file; raises :class:`~redetail.errors.InputError` if it cannot be read."""
     try:
         status = path.stat()
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # a device or a pipe may have no end
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # a device or a pipe can be endless
             raise InputError(f"The {what} {path} is not a file on disk; save it as a file first.")
         if status.st_size > LARGEST[form]:
             most = LARGEST[form] // 2**20
@@ -115,9 +116,10 @@ def _check_numbers(value: Any) -> None:
 
 
 def line_of(document: str, keys: Sequence[str | int]) -> int:
-    """The line, from 1, on which a valid JSON document has what these keys and indices lead to, or as far as they do.
+    """The line, from 1, of the value in a valid JSON document to which these keys and indices lead; if it does not
+    exist, the line of the last value on the way to it.
 
-    Of a key that is in an object twice, the first one is found.
+    If a key is in an object twice, the first one is found.
     """
     at = _after_space(document, 0)
     for key in keys:
@@ -129,7 +131,7 @@ def line_of(document: str, keys: Sequence[str | int]) -> int:
 
 
 def _places(document: str, at: int) -> Iterator[tuple[str | int, int]]:
-    """Keys or indices of the object or list that starts at a position, and where their values start."""
+    """The keys or indices of the object or list that starts at position ``at``, and where their values start."""
     decoder, opening, index = json.JSONDecoder(), document[at], 0
     at = _after_space(document, at + 1)
     while opening in "{[" and document[at] not in "]}":
@@ -151,7 +153,8 @@ def _after_space(document: str, at: int) -> int:
 
 
 class WrongKindError(Exception):
-    """What a value should have been: "text", "a number". :func:`named` makes a sentence of it."""
+    """A value has the wrong type. The text says what it should have been ("text", "a number"); :func:`named` makes a
+    sentence of it."""
 
 
 def known(
@@ -162,7 +165,7 @@ def known(
     aliases: Mapping[str, str] | None = None,
     elsewhere: Mapping[str, Iterable[str]] | None = None,
 ) -> dict[str, Any]:
-    """The table with its keys as they are declared in ``names``; ``where`` is what messages call it.
+    """The table with its keys spelled as in ``names``; messages call the table ``where``.
 
     ``aliases`` are other spellings of keys; ``elsewhere`` lists the keys of other tables, so that a message can say
     where a key belongs. Raises :class:`~redetail.errors.SettingsError` for a key that does not exist.
@@ -182,7 +185,7 @@ def known(
 
 
 def _instead(name: str, declared: Sequence[str], elsewhere: Mapping[str, Iterable[str]]) -> str:
-    """The end of a sentence: what to do with a key that does not exist in a table of these."""
+    """The end of a message: what to write instead of a key that a table with these keys does not have."""
     tables = ((table, tuple(keys)) for table, keys in elsewhere.items())
     places = [table for table, keys in tables if name in keys and not set(keys) <= set(declared)]
     if places:
@@ -192,7 +195,7 @@ def _instead(name: str, declared: Sequence[str], elsewhere: Mapping[str, Iterabl
 
 
 def named(name: str, read: Callable[[Any], T], value: Any) -> T:
-    """The value as ``read`` returns it; raises SettingsError with its name if it is of the wrong kind."""
+    """The value as ``read`` returns it; raises SettingsError with the value's name if its type is wrong."""
     try:
         return read(value)
     except WrongKindError as error:
@@ -217,7 +220,7 @@ def number(value: Any) -> float:
 
 
 def truth(value: Any) -> bool:
-    """True or false, since the text "no" would be true."""
+    """True or false, and nothing else, since the text "no" would count as true."""
     if not isinstance(value, bool):
         raise WrongKindError("true or false")
     return value
@@ -235,7 +238,7 @@ def each(read: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
 
 
 def is_text(value: str) -> bool:
-    """Whether a text can be written as UTF-8: one that came from bytes that are not has lone surrogates."""
+    """Whether a string can be written as UTF-8; one that was read from other bytes has lone surrogates."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -11,16 +11,17 @@ from redetail._version import __version__
 from redetail.progress import Progress
 
 VERSION = 1
-"""Of the layout of the lines; raised when a reader of the older one would misread the new one."""
+"""Version of the layout of the lines; it goes up when a reader of the old layout would misread the new one."""
 EVERY = 0.2
-"""Seconds between two reports of a pass; its first and its last one are always written."""
+"""Least seconds between two reports of a pass; the first and the last report are always written."""
 
 LEVELS = ("redetail: ", "error"), ("Note: ", "note")
-"""How lines begin that say why a command ended, and what a user should know of its result."""
+"""Prefixes of the lines that say why a command failed, and of those that say what users should know about its
+result."""
 
 
 class EventWriter:
-    """Writes events to a stream, an object on each line, and drops reports of progress that come too often."""
+    """Writes events to a stream, one object per line, and drops progress reports that come too often."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
@@ -37,7 +38,7 @@ class EventWriter:
         self.write("start", version=VERSION, redetail=__version__, command=command)
 
     def progress(self, report: Progress, clip: int | None = None) -> None:
-        """Take one report; passes may run at the same time, and so may ``clip`` 1, 2, ... of a batch."""
+        """Take one report; several passes can run at the same time, and so can ``clip`` 1, 2, ... of a batch."""
         now, complete, key = self._clock(), 0 < report.total <= report.done, (report.stage, clip)
         first = key not in self._started
         if not (first or complete) and now - self._written[key] < EVERY:
@@ -56,7 +57,7 @@ class EventWriter:
             **({} if clip is None else {"clip": clip}),
         )
         if complete:
-            del self._started[key]  # the next report is of another subject or clip
+            del self._started[key]  # the next report is for another subject or clip
 
 
 class MessageStream:
@@ -67,7 +68,7 @@ class MessageStream:
         self._line = ""
 
     def write(self, text: str) -> int:
-        """Keep text until its line is complete."""
+        """Hold text back until its line is complete."""
         *lines, self._line = (self._line + text).split("\n")
         for line in filter(str.strip, lines):
             level, said = next(
@@ -77,10 +78,10 @@ class MessageStream:
         return len(text)
 
     def flush(self) -> None:
-        """Lines are written when they are complete."""
+        """Do nothing: lines are written when they are complete."""
 
     def isatty(self) -> bool:
-        """Nothing is drawn on it."""
+        """Always false, so that nothing is drawn on it."""
         return False
 
 
@@ -90,7 +91,7 @@ def _levelled(line: str) -> tuple[str, str]:
 
 
 def read_events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The events among lines of text; what libraries wrote in between, and a line that was cut short, are left out."""
+    """The events among lines of text; output of libraries in between, and a line that was cut short, are skipped."""
     for line in lines:
         try:
             event = json.loads(line)

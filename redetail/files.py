@@ -1,6 +1,6 @@
-"""Writes a file so that it is complete or does not exist: next to its place under a hidden name, then renamed.
+"""Writes files so that each is either complete or does not exist: first under a hidden name next to the final one.
 
-An older file of that name stays until the new one is complete, and where writing fails.
+An older file with the same name stays until the new one is complete, and also if writing fails.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ def hidden_name(path: Path) -> Path:
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with the home folder in place of ``~``; a user that does not exist stays as it is, to be looked for."""
+    """A path with ``~`` replaced by the home folder; the name of a user who does not exist stays as it is."""
     return Path(os.path.expanduser(path))
 
 
 def resolved(path: str | Path) -> Path:
-    """The whole path without links; links in a circle stay as they are, to be refused when they are opened."""
+    """The absolute path without links; circular links stay as they are, and are refused when they are opened."""
     return Path(os.path.realpath(expanded(path)))
 
 
 def check_given(path: Path) -> None:
     """Raise :class:`~redetail.errors.InputError` for a name that no file can have.
 
-    What is merely not there is left to whoever reads it: it may be a name on the hub.
+    Whether the file exists is left to the code that reads it, since it can be a name on the hub.
     """
     try:
         expanded(path).stat()
@@ -53,21 +53,21 @@ def check_given(path: Path) -> None:
 
 
 def followed(path: Path) -> Path:
-    """What a link leads to: that is replaced, and the link stays."""
+    """The target of a link, so that the target is replaced and the link stays."""
     return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
 def rename(complete: Path, path: Path) -> None:
-    """Force a file or a folder of files to disk and give it its wanted name; raises OSError.
+    """Force a file or a folder of files to disk and give it its final name; raises OSError.
 
-    A file replaces one that is there, a link is followed; a folder replaces an empty one.
+    A file replaces an existing file, a folder replaces an existing empty folder, and links are followed.
     """
     path = followed(path)
     flush(complete)
     if complete.is_dir() and path.is_dir():
-        path.rmdir()  # fails, as it should, if it was filled in the meantime
+        path.rmdir()  # fails, as it should, if the folder was filled in the meantime
     _replace(complete, path)
-    with suppress(OSError):  # not every system lets a folder be opened
+    with suppress(OSError):  # not every system can open a folder
         _sync(path.parent, os.O_RDONLY)
 
 
@@ -79,9 +79,9 @@ def flush(complete: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """The hidden name to write in this block; at its end it becomes ``path``, after an error it is removed.
+    """The hidden name to write to in this block. At the end the file becomes ``path``; after an error it is removed.
 
-    Raises :class:`~redetail.errors.OutputError` if the system does not let it be written.
+    Raises :class:`~redetail.errors.OutputError` if the file cannot be written.
     """
     temporary = hidden_name(path)
     try:
@@ -98,24 +98,23 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing_together(contents: Mapping[Path, bytes]) -> Iterator[None]:
-    """Write whole files, which get their names at the end of this block; after an error none of them does.
+    """Write whole files, all of which get their names at the end of this block; after an error, none does.
 
-    Raises :class:`~redetail.errors.OutputError` if one cannot be written, before the block is entered.
+    Before the block is entered, raises :class:`~redetail.errors.OutputError` if a file cannot be written.
     """
     with ExitStack() as stack:
         for path, data in contents.items():
             temporary = stack.enter_context(replacing(path))
             temporary.write_bytes(data)
-            flush(temporary)  # a disk that is full says so now
+            flush(temporary)  # a full disk is noticed here
         yield
 
 
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
-    """Make a folder and those above it that are missing; after an error they are removed again, unless something lies
-    in them.
+    """Make a folder and any missing parents; after an error they are removed again, unless something is in them.
 
-    Raises :class:`~redetail.errors.OutputError` if one cannot be made.
+    Raises :class:`~redetail.errors.OutputError` if a folder cannot be made.
     """
     missing = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
     try:
@@ -132,12 +131,13 @@ def made_folder(folder: Path) -> Iterator[None]:
 
 
 def encoded(text: str) -> bytes:
-    """A text as UTF-8. Names of files may hold bytes that are not text; they are escaped as JSON reads them."""
+    """A text as UTF-8. Names of files may hold bytes that are not text; these are escaped in the way that JSON
+    reads."""
     return text.encode("utf-8", errors="backslashreplace")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as :func:`encoded` has it; raises :class:`~redetail.errors.OutputError`."""
+    """Write a text in the form of :func:`encoded`; raises :class:`~redetail.errors.OutputError`."""
     write_bytes(path, encoded(text))
 
 
@@ -148,13 +148,13 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """The error's own words, without numbers and file names."""
+    """The error's message, without numbers and file names."""
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return words[:1].lower() + words[1:].rstrip(".")
 
 
 def cannot_write(path: Path, error: BaseException) -> OutputError:
-    """The error of an output that could not be written, with the remedy that fits its cause."""
+    """The error for an output that could not be written, with a remedy that fits the cause."""
     number = getattr(error, "errno", None)
     if number in _FULL:
         return OutputError(
@@ -171,7 +171,8 @@ def cannot_write(path: Path, error: BaseException) -> OutputError:
 
 
 def _replace(complete: Path, path: Path) -> None:
-    """Rename over ``path``. Windows refuses that while another program has it open: then the work must not be lost."""
+    """Rename over ``path``. Windows refuses this while another program has the file open; the work must not be lost
+    then."""
     try:
         os.replace(complete, path)
     except PermissionError as error:
@@ -191,6 +192,6 @@ def _sync(path: Path, access: int) -> None:
 
 
 def natural_key(path: Path) -> tuple[object, ...]:
-    """Sort key that counts: frame2 before frame10."""
+    """Sort key that compares numbers by value: frame2 before frame10."""
     parts = re.split(r"(\d+)", path.name.lower())
     return (*((int(part), "") if part.isdecimal() else (-1, part) for part in parts), path.name)

@@ -1,4 +1,4 @@
-"""The library's eyes: :func:`preview` shows what settings do before a run, :func:`compare` measures what it did."""
+"""Looks at results: :func:`preview` shows before a run what settings do, :func:`compare` measures what a run did."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def preview(
     cancel: CancelToken | None = None,
     **options: Any,
 ) -> Preview:
-    """A few moments of what :func:`detail` would give, with one or several settings: the same pixels, sooner.
+    """A few moments of the result of :func:`detail`, with one or several variants of the settings: the same pixels,
+    sooner.
 
-    ``source`` and ``options`` are those of :func:`detail`, or a whole :class:`Job`; what they write is not written,
-    and the background is enlarged with a Lanczos filter.
-    ``output``: a folder, which gets ``sheet.png`` and ``loop.webp``, or a PNG, next to which the loop goes; ``loop``:
-    where it goes instead, a video or an animation. ``nearest``: the sheet is enlarged pixel by pixel.
-    ``moments``: how many, 1 to 24: where a subject is largest, fastest and smallest, the middle of the clip, then
-    others. ``vary``: values by setting (or ``preset``), ``{"denoise": [0.3, 0.5], "steps": [4, 8]}``; every
-    combination is shown, up to 12. Subjects are found once. What is computed are the stretches of the whole run that
-    hold the moments, since frames that are detailed together depend on one another; :attr:`Preview.share` says how
-    much of the work that is.
+    ``source`` and ``options`` are those of :func:`detail`; ``source`` can also be a whole :class:`Job`. Their outputs
+    are not written, and the background is enlarged with a Lanczos filter. ``output``: a folder for ``sheet.png`` and
+    ``loop.webp``, or a PNG for the sheet, with the loop next to it; ``loop``: another file for the loop, a video or an
+    animation. ``nearest``: enlarge the sheet by repeating pixels. ``moments``: the number of moments, 1 to 24: where a
+    subject is largest, fastest and smallest, the middle of the clip, then others. ``vary``: values by setting (or
+    ``preset``), as in ``{"denoise": [0.3, 0.5], "steps": [4, 8]}``; every combination is shown, up to 12. Subjects are
+    found only once. Frames that are detailed together affect one another, so the preview computes those stretches of
+    the whole run that contain the moments; :attr:`Preview.share` says what share of the work that is.
 
     Raises what :func:`detail` raises, :class:`redetail.UnknownNameError` for a setting that does not exist, and
     :class:`redetail.SettingsError` for too many variants.
@@ -89,7 +89,7 @@ def preview(
 
 @dataclass
 class _Found:
-    """The subjects of a job, found once by a ``run`` of it; other runs may have other crop windows."""
+    """The subjects of a job, found once by one of its runs; other runs can have other crop windows."""
 
     job: Job
     run: Run
@@ -117,7 +117,7 @@ class _Found:
 
 
 def _refitted(subject: FoundSubject, size: Size, crop_factor: float) -> FoundSubject:
-    """A subject that was followed by its boxes, with windows of another crop factor."""
+    """A subject with windows of another crop factor, if it was followed by boxes."""
     regions = []
     for one in subject.regions:
         own = region_from_boxes(one.label, one.confidence, one.start, one.boxes, size, crop_factor)
@@ -131,7 +131,7 @@ def _check_moments(moments: Any) -> None:
 
 
 def _varied(job: Job, vary: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Variant, Job]]:
-    """Every combination of values, with the job that it makes."""
+    """Every combination of values, and the job with these values."""
     values = {known_setting(name): _listed(name, given) for name, given in vary.items()}
     if len(values) < len(vary):
         raise SettingsError("vary names the same setting twice; give all its values together, as in denoise=0.3,0.5.")
@@ -148,9 +148,9 @@ def _varied(job: Job, vary: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Varia
 
 
 def known_setting(name: str) -> str:
-    """The setting that a name means, as it is typed or as it is written in Python.
+    """The setting that a name means, spelled as on the command line or as in Python.
 
-    Raises :class:`~redetail.errors.UnknownNameError` with the one that was probably meant.
+    Raises :class:`~redetail.errors.UnknownNameError`, which suggests the name that was probably meant.
     """
     plain = name.replace("-", "_")
     for known in RequestedSettings.NAMES:
@@ -183,13 +183,13 @@ def compare(
     cancel: CancelToken | None = None,
     **options: Any,
 ) -> Comparison:
-    """Measure what was done to the subjects of a clip, by this or any other tool.
+    """Measure what this or any other tool did to the subjects of a clip.
 
-    ``results``: one, or several by name; ``original``: the clip as it should be, where there is one. All show the same
-    scene, at any size. ``options`` select the subjects as for :func:`detail`; they are looked for in the original where
-    there is one, else in the source, and boxes, masks and segments are in its pixels.
+    ``results``: one result, or several by name; ``original``: the clip as it should be, if there is one. All show the
+    same scene, at any size. ``options`` select the subjects as in :func:`detail`. Subjects are searched for in the
+    original if there is one, else in the source; boxes, masks and segments are in pixels of that clip.
 
-    Raises :class:`redetail.InputError` for clips of another shape or length, and what :func:`detail` raises for
+    Raises :class:`redetail.InputError` for clips that differ in shape or length, and what :func:`detail` raises for
     selections.
     """
     check_run(None, progress, cancel)

@@ -1,7 +1,7 @@
-"""Locks that the system gives back when their process ends, however it ends.
+"""Locks that the system releases when their process ends, however it ends.
 
-POSIX locks the file or folder itself (flock). Windows cannot lock a folder, so a lock there is a hidden file next to it
-that the system deletes when it is closed (``O_TEMPORARY``), and that only one process can make.
+On POSIX, the file or folder itself is locked (flock). Windows cannot lock a folder, so the lock is a hidden file next
+to it, which only one process can make and which the system deletes when it is closed (``O_TEMPORARY``).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def flock(path: Path) -> int | None:
 
 
 def companion(path: Path) -> int | None:
-    """The same with a file next to ``path``, as on Windows; None if no file can be created there."""
+    """Like :func:`flock` with a file next to ``path``, as on Windows; None if no file can be created there."""
     lock = path.with_name(f"{path.name}.lock")
     with suppress(OSError):
-        lock.unlink()  # it is there after a loss of power; where a process holds it, it keeps its name
+        lock.unlink()  # a loss of power can leave it; if a process holds it, it keeps its name
     try:
         return os.open(lock, os.O_CREAT | os.O_EXCL | os.O_RDWR | TEMPORARY)
     except (FileExistsError, PermissionError) as error:  # held, and held but about to be deleted
@@ -48,7 +48,7 @@ def companion(path: Path) -> int | None:
 
 
 def unlock(descriptor: int) -> None:
-    """Give a lock back."""
+    """Release a lock."""
     os.close(descriptor)
 
 

@@ -1,4 +1,4 @@
-"""What memory the machine has, and what this process takes of it."""
+"""How much memory the machine has, and how much of it this process takes."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def resident_memory() -> int:
 def give_back_memory() -> None:
     """Return freed memory to the system if the C library keeps it (glibc).
 
-    It keeps blocks of up to 32 MB, in pieces that the next, larger tensors do not fit into: while the bundled engine
-    runs, 3 to 8 % of its peak with small crops and nothing measurable with large ones; after a run of 24 crops of
-    864x1186 pixels, 400 of the 1,000 MB that the process held beside the frames.
+    It keeps blocks of up to 32 MB, in pieces that are too small for the next, larger tensors. While the bundled engine
+    runs, that is 3 to 8 % of its peak with small crops, and nothing measurable with large ones; after a run with 24
+    crops of 864x1186 pixels, it was 400 of the 1,000 MB that the process held in addition to the frames.
     """
     trim = _malloc_trim()
     if trim is not None:
@@ -50,7 +50,7 @@ def _malloc_trim() -> Any:
 
 
 def _control_group(paths: tuple[str, ...]) -> int | None:
-    """A number that the kernel keeps for the group of processes that this one is in; None if there is none."""
+    """A number that the kernel keeps for this process's control group; None if there is no such group."""
     for path in paths:
         try:
             text = Path(path).read_text(encoding="ascii").strip()

@@ -10,7 +10,7 @@ from types import ModuleType
 from redetail.errors import DependencyError
 
 _STANDALONE = "standalone"
-# What to install, where it is not named as it is imported.
+# Packages whose name differs from that of their module.
 _PACKAGES = {
     "ai_edge_litert": "ai-edge-litert",
     "cv2": "opencv-python-headless",
@@ -30,7 +30,7 @@ def require(module: str, extra: str = _STANDALONE) -> ModuleType:
 
 @contextmanager
 def requires(*modules: str) -> Iterator[None]:
-    """Import inside this block what needs these top-level modules: DependencyError where one is not installed."""
+    """A block for imports that need these top-level modules; raises DependencyError if one is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:

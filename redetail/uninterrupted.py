@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 _Result = TypeVar("_Result")
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
-"""Those that stop a program on this system: Windows has no SIGHUP, and SIGBREAK in its place."""
+"""The signals that stop a program on this system: Windows has SIGBREAK instead of SIGHUP."""
 
 
 def uninterrupted(action: Callable[[], _Result]) -> _Result:
     """What ``action`` returns or raises. Signals that stop the program wait until it has ended.
 
-    They interrupt the main thread alone: in another one this merely calls the action.
+    Signals interrupt only the main thread; in another thread, this function only calls the action.
     """
     if current_thread() is not main_thread():
         return action()
@@ -30,7 +30,7 @@ def uninterrupted(action: Callable[[], _Result]) -> _Result:
     try:
         for number in SIGNALS:
             handler = signal.getsignal(number)
-            if handler is not None:  # None: set by other than Python, which could not set it again
+            if handler is not None:  # None: not set by Python, which therefore cannot restore it
                 handlers[number] = handler
                 signal.signal(number, wait)
         return action()
@@ -41,7 +41,7 @@ def uninterrupted(action: Callable[[], _Result]) -> _Result:
 
 
 def _restore(handlers: dict[int, Any]) -> None:
-    """Set handlers again, those of the last signals first, even if the handler of one is called meanwhile."""
+    """Restore handlers, those of the last signals first, even if one of them is called meanwhile."""
     try:
         while handlers:
             number = next(reversed(handlers))

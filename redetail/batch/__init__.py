@@ -1,4 +1,4 @@
-"""Many clips: which they are, where their outputs go, and what became of each."""
+"""Batches: which clips belong to them, where their outputs go, and what became of each clip."""
 
 from redetail.batch.inputs import NAME, VIDEOS, BatchClip, batch_clips, sources_of
 from redetail.batch.outcomes import Outcome, State, write_summary

@@ -1,4 +1,4 @@
-"""One clip of a batch: what happens to it is its outcome, and does not stop the others."""
+"""One clip of a batch: an error becomes the clip's outcome, and does not stop the other clips."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from redetail.progress import CancelToken, Progress, ProgressCallback
 
 _LOG = logging.getLogger(__name__)
 Started = Callable[[BatchClip, str], None]
-"""Takes a clip on which work starts, and the name of its worker (empty: this process)."""
+"""Called with a clip on which work starts, and the name of its worker (empty: this process)."""
 ClipProgress = Callable[[BatchClip, Progress], None]
 
 
 @dataclass(frozen=True)
 class ClipRun:
-    """Runs one clip of a batch after the other; what they share: the ``job``, and how ``work`` is kept."""
+    """Runs the clips of a batch one after another; all share the ``job``, and how ``work`` is kept."""
 
     job: Job
     work: Work
@@ -44,7 +44,7 @@ class ClipRun:
         cancel: CancelToken | None,
         executor: Executor | None = None,
     ) -> Outcome:
-        """Do one clip; what goes wrong with it is its outcome."""
+        """Process one clip; an error becomes its outcome."""
         started = time.monotonic()
         failed = partial(Outcome, clip=clip, state=State.FAILED)
         try:
@@ -53,7 +53,7 @@ class ClipRun:
             raise
         except RedetailError as error:
             return failed(message=str(error), seconds=time.monotonic() - started)
-        except Exception as error:  # noqa: BLE001 - a bug that one clip meets must not stop a night's work
+        except Exception as error:  # noqa: BLE001 - a bug in one clip must not stop a night's work
             _LOG.warning("A bug in redetail stopped the work on %s; report it.", clip.source, exc_info=True)
             message = f"This is a bug in redetail {__version__} ({type(error).__name__}: {error}); report it."
             return failed(message=message, seconds=time.monotonic() - started)
@@ -69,7 +69,7 @@ class ClipRun:
         )
 
     def resumes_writing(self, clip: BatchClip) -> bool:
-        """Whether a stopped run that continues had started to write the clip's output."""
+        """Whether a stopped run, which now continues, had started to write the clip's output."""
         return self._work_of(clip).may_replace(clip.output)
 
     def _detailed(

@@ -15,12 +15,12 @@ from redetail.files import check_given, expanded, natural_key, reason, resolved
 from redetail.video.options import CONTAINERS
 
 NAME = "{stem}{suffix}"
-"""The pattern of names of outputs: as the sources are called."""
+"""The default pattern for names of outputs: the name of the source."""
 VIDEOS = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp"),
     *(".ogv", ".mxf", ".gif", ".apng"),
 )
-"""Suffixes of what a folder of clips is searched for."""
+"""The suffixes that a folder of clips is searched for."""
 _LARGEST_LIST = 16 * 2**20
 FIELDS = ("stem", "suffix", "parent", "number")
 
@@ -36,9 +36,9 @@ class BatchClip:
 def sources_of(inputs: Iterable[str | Path]) -> list[Path]:
     """The clips that inputs mean, each once, in order.
 
-    An input is a file, a folder of videos (or, where it holds none, of the images of one clip), a pattern such as
+    An input is a file, a folder of videos, a folder of images that are the frames of one clip, a pattern such as
     ``clips/*.mp4``, or ``@LIST``, a text file with an input on each line. Raises :class:`~redetail.errors.InputError`
-    if one means nothing.
+    if an input yields no clip.
     """
     found = [path for given in inputs for path in _meant(str(given))]
     once = {os.path.realpath(path): path for path in reversed(found)}
@@ -48,8 +48,8 @@ def sources_of(inputs: Iterable[str | Path]) -> list[Path]:
 def batch_clips(sources: Sequence[Path], folder: Path, pattern: str = NAME) -> list[BatchClip]:
     """Each source with its output in ``folder``.
 
-    ``pattern``: the output's name, with ``{stem}`` and ``{suffix}`` of the source's (.mkv for what cannot be written),
-    the name of its ``{parent}`` folder, and its ``{number}`` from 1. Raises
+    ``pattern``: the output's name; it may contain the source's ``{stem}`` and ``{suffix}`` (.mkv for formats that
+    cannot be written), the name of its ``{parent}`` folder, and its ``{number}`` from 1. Raises
     :class:`~redetail.errors.SettingsError` for a pattern that cannot be used or gives two clips the same name, and
     :class:`~redetail.errors.OutputError` if an output is an input.
     """
@@ -72,8 +72,8 @@ def batch_clips(sources: Sequence[Path], folder: Path, pattern: str = NAME) -> l
 
 
 def _meant(given: str, folder: Path = Path(), lists: tuple[Path, ...] = ()) -> list[Path]:
-    """The clips that one input means; names in a list are relative to the list's ``folder``, and it lies in other
-    ``lists``."""
+    """The clips that one input means. Names in a list are relative to the list's ``folder``; ``lists`` are the lists in
+    which the input is nested."""
     if given.startswith("@") and not os.path.exists(given):
         return _listed(folder / expanded(given[1:]), lists)
     path = folder / expanded(given)
@@ -85,7 +85,7 @@ def _meant(given: str, folder: Path = Path(), lists: tuple[Path, ...] = ()) -> l
             raise InputError(f"The folder {path} cannot be read ({reason(error)}); check its permissions.") from error
         return sorted(videos, key=natural_key) or [path]
     if os.path.exists(path) or not glob.has_magic(str(path)):
-        return [path]  # what is wrong with a file is found when its turn comes
+        return [path]  # errors in a file are found when its turn comes
     matching = [Path(name) for name in glob.glob(str(path), recursive=True)]
     if not matching:
         raise InputError(f"No file matches {given}; check the pattern.")
@@ -98,7 +98,7 @@ def _listed(path: Path, lists: tuple[Path, ...]) -> list[Path]:
     if real in lists:
         raise InputError(f"The list {path} includes itself; remove the line that names it.")
     try:
-        if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device may never end
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device can be endless
             raise ValueError("it is not a file on disk")
         if path.stat().st_size > _LARGEST_LIST:
             raise ValueError(f"it is larger than {_LARGEST_LIST // 2**20} MB")
@@ -116,7 +116,7 @@ def _named(pattern: str, source: Path, number: int) -> Path:
     whole = Path(os.path.abspath(source))
     suffix = "" if os.path.isdir(source) else source.suffix
     if suffix and suffix.lower() not in (*CONTAINERS, ".png", ".webp"):
-        suffix = ".mkv"  # which holds all that the others do
+        suffix = ".mkv"  # which can hold whatever the others can
     stem = whole.name if os.path.isdir(source) else whole.stem
     fields = {"stem": stem, "suffix": suffix, "parent": whole.parent.name, "number": number}
     try:

@@ -32,7 +32,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a clip; ``message`` says why it failed, ``notices`` are sentences of its run.
+    """What became of a clip; ``message`` says why it failed, ``notices`` are the messages of its run.
 
     ``worker``: where it ran on a cluster, HOST:PROCESS; empty for this process.
     """

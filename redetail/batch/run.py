@@ -32,12 +32,12 @@ def run_batch(
 ) -> Iterator[Outcome]:
     """Do the job for every clip and yield what became of each, in order; on a ``cluster``, as they finish.
 
-    ``job``: what is the same for all; its source and outputs are not used. Its engine is loaded once, or once in each
-    worker, and only where there is something to do. A clip whose output exists is done, unless ``overwrite``. One that
-    was stopped continues, and one that fails does not stop the others. ``started`` is called when work on a clip
-    starts, again where its worker was lost. On a cluster each worker does whole clips; where there are fewer clips than
-    workers, all workers share each clip, stretch by stretch. Raises :class:`~redetail.errors.RedetailError` if the
-    engine cannot be loaded, and :class:`~redetail.errors.Cancelled`.
+    ``job``: what is the same for all clips; its source and outputs are not used. The engine is loaded once, or once in
+    each worker, and only if there is something to do. A clip whose output exists counts as done, unless ``overwrite``
+    is set. A stopped clip is continued, and a clip that fails does not stop the others. ``started`` is called when work
+    on a clip starts, and again if its worker was lost. On a cluster, each worker does whole clips; if there are fewer
+    clips than workers, all workers share each clip, stretch by stretch. Raises :class:`~redetail.errors.RedetailError`
+    if the engine cannot be loaded, and :class:`~redetail.errors.Cancelled`.
     """
     shared = ClipRun(job, work or Work())
     job.check()

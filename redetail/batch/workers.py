@@ -1,4 +1,4 @@
-"""Whole clips on the workers of a cluster: in the folders that a worker sees, or sent there and back."""
+"""Processes whole clips on the workers of a cluster: in folders that a worker sees, or in files sent there and back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def spread(
     progress: ClipProgress,
     cancel: CancelToken | None,
 ) -> Iterator[Outcome]:
-    """Do clips on the workers of a pool, one at a time on each, and yield what became of each as it finishes."""
+    """Process clips on the workers of a pool, one at a time on each, and yield the outcome of each as it finishes."""
     failed: list[Outcome] = []
 
     def jobs() -> Iterator[Job[_Done]]:
@@ -59,7 +59,7 @@ class _Done:
 
 @dataclass(frozen=True)
 class _RunClip:
-    """Does a clip on a worker: in its place (``files`` is None), or in a separate folder with these files."""
+    """Processes a clip on a worker: in its own folder (``files`` is None), or in a separate folder with these files."""
 
     shared: ClipRun
     clip: BatchClip
@@ -102,7 +102,7 @@ def _renamed(outcome: Outcome, clip: BatchClip) -> Outcome:
 
 
 def _received(done: _Done, work: Work) -> Outcome:
-    """Put what a worker sent in place, instead of what a stopped run of the clip left."""
+    """Put the files that a worker sent in place, and remove what a stopped run of the clip left."""
     clip = done.outcome.clip
     if done.files:
         try:
@@ -122,7 +122,7 @@ def _failed(clip: BatchClip, error: RedetailError) -> Outcome:
 
 
 def _read(clip: BatchClip) -> Files:
-    """The clip's files; nothing of what cannot be read, which the run reports."""
+    """The clip's files, without those that cannot be read; the run reports these."""
     try:
         return packed(clip.source)
     except OSError:

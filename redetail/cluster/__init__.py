@@ -1,4 +1,4 @@
-"""Runs on several machines or several GPUs: Ray decides where a task runs, and an engine waits in each worker."""
+"""Runs on several machines or GPUs: Ray decides where a task runs, and each worker holds an engine."""
 
 from redetail.cluster.connection import Cluster
 from redetail.cluster.executor import RayExecutor

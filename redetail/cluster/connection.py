@@ -19,7 +19,7 @@ from redetail.optional import require
 
 _LOCAL, _AUTO = "local", "auto"
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:/\s]+):(\d{1,5})")
-_MOST_CORES = 8  # of one worker: more make little difference to the networks that run on a CPU
+_MOST_CORES = 8  # of one worker: networks on a CPU hardly gain from more
 _STORE = 128 * 2**20  # bytes; on one machine everything passes through files
 _CONNECT = 5.0  # seconds
 
@@ -28,10 +28,9 @@ _CONNECT = 5.0  # seconds
 class Cluster:
     """Where a run finds its workers.
 
-    ``address``: "local" (Ray is started on this machine for the run), "auto" (the cluster that runs on this machine)
-    or "HOST:PORT" of a cluster's head. ``cores``: processor cores of each worker where workers have no GPU
-    (None: those of the smallest machine, at most 8).
-    Raises :class:`~redetail.errors.SettingsError` for what cannot be.
+    ``address``: "local" (Ray is started on this machine for the run), "auto" (the cluster that runs on this machine) or
+    "HOST:PORT" of a cluster's head. ``cores``: processor cores for each worker if workers have no GPU (None: as many as
+    the smallest machine has, at most 8). Raises :class:`~redetail.errors.SettingsError` for impossible values.
     """
 
     address: str = _LOCAL
@@ -55,13 +54,13 @@ class Share:
     gpus: int
 
     def options(self) -> dict[str, Any]:
-        """As Ray wants them."""
+        """The share as options for Ray."""
         return {"num_cpus": self.cores, "num_gpus": self.gpus}
 
 
 @contextmanager
 def connected(cluster: Cluster) -> Iterator[ModuleType]:
-    """Ray, connected as asked; what this process is connected to already stays so.
+    """Ray, connected as requested; an existing connection of this process is kept.
 
     Raises :class:`~redetail.errors.DependencyError` without Ray, and :class:`~redetail.errors.ClusterError` if the
     cluster cannot be reached or runs another version.
@@ -81,8 +80,8 @@ def connected(cluster: Cluster) -> Iterator[ModuleType]:
 
 
 def share_of(ray: ModuleType, cluster: Cluster, device: str | None) -> Share:
-    """How the cluster is shared out: a GPU for each worker where there are any and the ``device`` may be one, cores
-    otherwise."""
+    """How the cluster is divided: a GPU for each worker if there are any and ``device`` allows it, else processor
+    cores."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cards = 0 if device == "cpu" else sum(int(min(one.get("GPU", 0), one.get("CPU", 0))) for one in machines)
     if cards:
@@ -127,7 +126,7 @@ def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT).close()
-    except (OSError, OverflowError, UnicodeError) as error:  # also a port or a name that no host has
+    except (OSError, OverflowError, UnicodeError) as error:  # also for an impossible port or host name
         raise ClusterError(
             f"No Ray cluster answers at {address} ({error}); check the address, and that the cluster's head node is "
             "running."

@@ -1,4 +1,4 @@
-"""Tasks on a cluster: through the workspace where a worker sees it, through Ray's object store where it does not."""
+"""Runs tasks on a cluster: through the workspace if a worker sees it, else through Ray's object store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from redetail.pipeline.executor import Report
 from redetail.pipeline.tasks import Outcome, Task
 from redetail.progress import CancelToken
 
-_APPEARS = 60.0  # seconds after which a file is there on every network file system, however it caches
+_APPEARS = 60.0  # seconds after which a file is visible on every network file system, however it caches
 _KINDS = ("sources", "results", "hints")
 
 
@@ -38,7 +38,7 @@ class RayExecutor:
     def run(self, tasks: Iterable[Task], report: Report, cancel: CancelToken | None = None) -> Iterator[Outcome]:
         """Run every task; see :meth:`redetail.pipeline.executor.Executor.run`.
 
-        Tasks of a worker that was lost run on another one, so a result may be written twice, with the same bytes.
+        Tasks of a lost worker run on another one, so a result can be written twice, with the same bytes.
         """
         running: dict[tuple[int, int], Task] = {}
 
@@ -52,7 +52,7 @@ class RayExecutor:
             yield done.outcome
 
     def _call(self, task: Task, worker: Worker) -> _RunTask:
-        # A worker has another working folder, and one that was given up may still write.
+        # A worker has another working folder, and a worker that was given up may still write.
         task = replace(task, folder=task.folder.absolute(), attempt=f"-{uuid.uuid4().hex[:8]}")
         return _RunTask(task, None if self.pool.sees(worker, task.folder) else _sources(task))
 
@@ -99,7 +99,7 @@ def _sources(task: Task) -> Files:
 
 
 def _store(done: _Done) -> None:
-    """Put what a worker sent into the workspace, or wait until what it wrote there can be seen here."""
+    """Put the files that a worker sent into the workspace, or wait until those that it wrote there are visible here."""
     for path, data in (done.files or {}).items():
         write_bytes(done.task.folder / path, data)
     result, end = done.task.result.path, time.monotonic() + _APPEARS

@@ -1,4 +1,4 @@
-"""A pool of engines, one in each worker of a cluster: calls are handed out, and again where a worker was lost."""
+"""A pool of engines, one in each worker of a cluster. It hands out calls; those of a lost worker go to another one."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from redetail.progress import CancelToken
 R = TypeVar("R")
 _LOG = logging.getLogger(__name__)
 _EVERY = 0.25  # seconds between two looks at progress and cancellation
-_PATIENCE = 30.0  # seconds without a worker after which a note says so
-_GRACE = 5.0  # seconds that a worker has for the step that it is in when all stops
-_TRIES = 3  # of one call, and of loading an engine: a call that takes its worker down each time ends the run
-EACH = 2  # calls that a worker holds: the one that runs, and the next one
-_BESIDE = "beside"  # the group of methods that run while a call does
+_PATIENCE = 30.0  # seconds without a worker after which a note is shown
+_GRACE = 5.0  # seconds for a worker to finish its current step when everything stops
+_TRIES = 3  # for each call, and for loading an engine: a call that always takes its worker down ends the run
+EACH = 2  # calls that a worker holds: the current one and the next one
+_BESIDE = "beside"  # the group of methods that can run during a call
 
 
 class _LostError(Exception):
@@ -45,9 +45,10 @@ def _raised(error: ClusterError) -> Any:
 
 @dataclass(frozen=True)
 class Job(Generic[R]):
-    """A piece of work: ``call`` says what a worker is sent; ``progress`` takes what the call reports.
+    """A piece of work: ``call`` returns what a worker is sent; ``progress`` takes what the call reports.
 
-    ``give_up``: the result of a call that took down several workers, given the error; the default raises it.
+    ``give_up``: takes the error and returns the result for a call that took down several workers; the default raises
+    it.
     """
 
     call: Callable[[Worker], Call[R]]
@@ -64,8 +65,8 @@ class _Held:
 
 @dataclass(eq=False)
 class Worker:
-    """One worker as the pool sees it; ``name``: host and process, once it is ready; ``held``: its calls, in the order
-    in which it does them."""
+    """One worker as the pool sees it; ``name``: host and process, once the worker is ready; ``held``: its calls, in the
+    order in which it runs them."""
 
     actor: Any
     loading: Any
@@ -77,11 +78,11 @@ class Worker:
 
 
 class EnginePool:
-    """Engines on a cluster, made by ``load``, which is pickled; a context that lets go of them at its end.
+    """Engines on a cluster, made by ``load``, which is pickled; a context manager that releases them at its end.
 
-    ``device``: where the engines compute, as for :func:`redetail.load_engine`. Connects when the first engine is
-    needed. Errors of ``load`` and of calls are raised here; :class:`~redetail.errors.ClusterError` where workers are
-    lost again and again.
+    ``device``: where the engines compute, as for :func:`redetail.load_engine`. The pool connects when the first engine
+    is needed. Errors in ``load`` and in calls are raised here; raises :class:`~redetail.errors.ClusterError` if workers
+    are lost repeatedly.
     """
 
     def __init__(self, cluster: Cluster, load: Callable[[], Engine], device: str | None = None) -> None:
@@ -92,7 +93,7 @@ class EnginePool:
         self._cluster, self._load, self._device = cluster, load, device
         self._stack, self._numbers = ExitStack(), count()
         self._workers: list[Worker] = []
-        self._failed = 0  # workers that were lost one after the other while they loaded
+        self._failed = 0  # workers that were lost in a row while they loaded
         self._tokens: dict[Path, tuple[Path, str]] = {}
         self._looked = 0.0
         self._connected: tuple[ModuleType, Share] | None = None
@@ -105,7 +106,7 @@ class EnginePool:
         self.close()
 
     def close(self) -> None:
-        """End the workers, and Ray where it was started for the pool."""
+        """End the workers, and Ray if it was started for the pool."""
         for worker in list(self._workers):
             self._drop(worker)
         for token, _ in self._tokens.values():
@@ -116,12 +117,12 @@ class EnginePool:
 
     @property
     def workers(self) -> int:
-        """How many workers there can be."""
+        """The most workers that there can be."""
         return self._share.workers
 
     @property
     def in_flight(self) -> int:
-        """How many calls it holds at most."""
+        """The most calls that the pool holds."""
         return EACH * self.workers
 
     @property
@@ -132,13 +133,13 @@ class EnginePool:
         return self._engine
 
     def ask(self, function: Callable[..., R], *arguments: Any) -> R:
-        """What ``function`` of an engine and further arguments, all of which are pickled, returns."""
+        """Call ``function`` with a worker's engine and ``arguments``, and return the result; everything is pickled."""
         (answer,) = self.run([Job(lambda worker: Asked(function, arguments))])
         return answer
 
     def run(self, jobs: Iterable[Job[R]], cancel: CancelToken | None = None, *, each: int = EACH) -> Iterator[R]:
-        """Do every job and yield what its call returned, as they finish; the next job is asked for when a worker can
-        take it. ``each``: how many jobs a worker holds at most, the running one included."""
+        """Do every job and yield the results of their calls as they finish; the next job is requested when a worker can
+        take it. ``each``: the most jobs that a worker holds, including the running one."""
         source, again, started = iter(jobs), deque[_Held](), time.monotonic()
         try:
             while True:
@@ -171,7 +172,7 @@ class EnginePool:
         return bool(self._get(_beside(worker.actor.has).remote(path, stamp(path)), False))
 
     def _hand_out(self, source: Iterator[Job[Any]], again: deque[_Held], each: int) -> bool:
-        """Give work to the workers that can take some; False once there is nothing left to give."""
+        """Give work to workers that can take it; False once no work is left."""
         if not self._workers:
             self._start()
         while worker := self._free(each):
@@ -186,13 +187,13 @@ class EnginePool:
         return True
 
     def _free(self, each: int) -> Worker | None:
-        """The worker that has least to do, unless all have enough; none gets a second job while others load."""
+        """The worker with the least work, unless all have enough; no worker gets a second job while others load."""
         ready = [worker for worker in self._workers if worker.ready]
         most = each if len(ready) == self.workers else 1
         return min((one for one in ready if len(one.held) < most), key=lambda one: len(one.held), default=None)
 
     def _grow(self) -> None:
-        """Double the workers while all that are ready are busy."""
+        """Double the number of workers if all that are ready are busy."""
         ready = [worker for worker in self._workers if worker.ready]
         for _ in range(min(2 * len(ready), self.workers) - len(self._workers)):
             self._start()
@@ -202,7 +203,7 @@ class EnginePool:
         worker.held[reference] = held
 
     def _finished(self, again: deque[_Held]) -> Iterator[Any]:
-        """What came of the calls that ended by now; those of lost workers go ``again``."""
+        """The results of the calls that have ended; calls of lost workers are added to ``again``."""
         for worker in list(self._workers):
             waited = list(worker.held) if worker.ready else [worker.loading]
             if waited:
@@ -226,7 +227,7 @@ class EnginePool:
                 yield answer
 
     def _lose(self, worker: Worker, again: deque[_Held]) -> Iterator[Any]:
-        """A worker is gone: what it held is done by others, but what took down several is given up."""
+        """Handle a lost worker: its calls go to others, but a call that took down several workers is given up."""
         self._drop(worker)
         self._failed += not worker.ready
         if self._failed >= _TRIES:
@@ -249,7 +250,7 @@ class EnginePool:
         again.extend(lost)
 
     def _show_progress(self) -> None:
-        """Look at answers about progress that came, and ask again; a worker that is gone does not answer."""
+        """Read the answers about progress that have come, and ask again; a lost worker does not answer."""
         if time.monotonic() - self._looked < _EVERY:
             return
         self._looked = time.monotonic()
@@ -264,7 +265,7 @@ class EnginePool:
                 worker.reports = _beside(worker.actor.reports).remote()
 
     def _noted_wait(self, since: float) -> float:
-        """Since when there has been no worker that could work; a note says so once it is long."""
+        """The time since which no worker has been ready; after a while, a note says so."""
         now = time.monotonic()
         if any(worker.ready for worker in self._workers):
             return now
@@ -283,7 +284,7 @@ class EnginePool:
         self._workers.append(Worker(actor, loading))
 
     def _stop(self) -> None:
-        """Let running calls end; workers whose calls do not are ended themselves."""
+        """Let running calls end; workers whose calls do not end are killed."""
         held = [reference for worker in self._workers for reference in worker.held]
         if held:
             stopping = [_beside(worker.actor.stop).remote() for worker in self._workers if worker.held]
@@ -301,7 +302,7 @@ class EnginePool:
             self._ray.kill(worker.actor)
 
     def _get(self, reference: Any, *default: Any) -> Any:
-        """What a call returned or raised; of a worker that is gone the default, or :class:`_LostError`."""
+        """What a call returned or raised; for a lost worker the default, or :class:`_LostError`."""
         errors = self._ray.exceptions
         try:
             return self._ray.get(reference)
@@ -330,5 +331,5 @@ class EnginePool:
 
 
 def _beside(method: Any) -> Any:
-    """A method of a worker that does not wait for the call that it runs."""
+    """A method of a worker that does not wait for the worker's current call."""
     return method.options(concurrency_group=_BESIDE)

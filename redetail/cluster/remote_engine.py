@@ -1,4 +1,4 @@
-"""An engine on other machines: it repeats what the first worker says about its engine."""
+"""An engine on other machines: it reports what the first worker says about its engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RemoteEngine:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         told: Capabilities = ask(_capabilities)
-        # Several workers: one does not tell how long all take.
+        # The time of one worker does not show how long several workers take.
         self._capabilities = replace(told, cost=replace(told.cost, even=False))
 
     @property
@@ -34,12 +34,12 @@ class RemoteEngine:
         self._ask(_check, settings)
 
     def noise_level(self, settings: Settings) -> float | None:
-        """What the worker's engine says of these settings."""
+        """What the worker's engine says about these settings."""
         level: float | None = self._ask(noise_level, settings)
         return level
 
     def run(self, request: Request) -> None:
-        """Enhance crops on a worker, all of them at once in memory; without progress."""
+        """Enhance crops on a worker, with all of them in memory at once and without progress."""
         hints = {name: source.all() for name, source in request.hints.items()}
         masks = request.masks(0, request.crops.frames)
         bare = {"settings": request.settings, "shared_mask": request.shared_mask}

@@ -7,13 +7,13 @@ from pathlib import Path
 from redetail.files import cannot_write, write_bytes
 
 Files = dict[str, bytes]
-"""Contents by name, relative to a folder; that of a single file has the name "." """
+"""Contents of files by name, relative to a folder; a single file has the name "." """
 Stamp = tuple[tuple[str, int, int], ...]
-"""Name, bytes and time of change in nanoseconds of each file."""
+"""Name, size in bytes and modification time in nanoseconds of each file."""
 
 
 def stamp(path: Path) -> Stamp:
-    """What tells a file, or the files of a folder, from others; empty if there are none."""
+    """A value that distinguishes a file, or the files of a folder, from others; empty if there are none."""
     try:
         found = [(one.name, one.stat()) for one in _files(path)]
     except OSError:

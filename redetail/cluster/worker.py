@@ -1,4 +1,4 @@
-"""The worker: a process of the cluster that holds one engine and runs one call after the other on it."""
+"""The worker: a process of the cluster that holds one engine and runs one call after another on it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def version() -> str:
 
 
 class Call(Protocol[R_co]):
-    """Work for an engine that can be pickled; it may be done twice, where its first worker was lost."""
+    """Work for an engine, which can be pickled; it can be done twice if its first worker was lost."""
 
     def __call__(self, engine: Engine, report: Callable[[Any], None], cancel: CancelToken) -> R_co:
-        """Do it; ``report`` takes what its job's ``progress`` gets."""
+        """Do the work; whatever is passed to ``report`` reaches the job's ``progress``."""
         ...
 
 
@@ -43,12 +43,13 @@ class Asked(Generic[R]):
     arguments: tuple[Any, ...]
 
     def __call__(self, engine: Engine, report: Callable[[Any], None], cancel: CancelToken) -> R:
-        """What the function says."""
+        """Return what the function returns."""
         return self.function(engine, *self.arguments)
 
 
 class EngineWorker:
-    """What runs in a worker. ``call`` and ``load`` come one after the other; the rest may come while they run."""
+    """The object in a worker. ``call`` and ``load`` run one after another; the other methods can run at the same
+    time."""
 
     def __init__(self) -> None:
         self._cancel = CancelToken()
@@ -56,8 +57,8 @@ class EngineWorker:
         self._engine: Engine | None = None
 
     def load(self, expected: str, load: Callable[[], Engine], cores: int | None, folder: str) -> str:
-        """Load the engine, which computes on that many cores (None: as many as PyTorch takes), in the working
-        ``folder`` of the machine that asks, where this one has it. Returns the worker's name, HOST:PROCESS.
+        """Load the engine, which computes on ``cores`` cores (None: as many as PyTorch takes), in the working
+        ``folder`` of the machine that asks, if this machine has it. Returns the worker's name, HOST:PROCESS.
 
         Raises :class:`~redetail.errors.ClusterError` if this machine has another version than ``expected``.
         """
@@ -76,7 +77,7 @@ class EngineWorker:
         return f"{socket.gethostname()}:{os.getpid()}"
 
     def call(self, number: int, call: Call[Any]) -> Any:
-        """Do one piece of work; ``number`` tells its progress from that of others."""
+        """Do one piece of work; ``number`` identifies its progress."""
         assert self._engine is not None  # it is loaded first
         try:
             self._cancel.check()
@@ -85,24 +86,24 @@ class EngineWorker:
             self._reports.pop(number, None)
 
     def reports(self) -> dict[int, Any]:
-        """What running work reported last, by its number."""
+        """The last report of each running piece of work, by number."""
         return dict(self._reports)
 
     def has(self, path: Path, expected: Stamp) -> bool:
-        """Whether what is at a path on this machine has that stamp."""
+        """Whether the file or folder at a path on this machine has this stamp."""
         return stamp(path) == expected
 
     def sees(self, path: str, secret: str) -> bool:
-        """Whether this machine sees a file with that content."""
+        """Whether this machine sees a file with this content."""
         try:
             return Path(path).read_text(encoding="ascii") == secret
         except (OSError, ValueError):
             return False
 
     def stop(self) -> None:
-        """Let running work, and all that comes, stop at its next step."""
+        """Make running work, and any that arrives, stop at its next step."""
         self._cancel.cancel()
 
     def go_on(self) -> None:
-        """Take work again; comes after the work that was stopped."""
+        """Take work again; runs after the work that was stopped."""
         self._cancel = CancelToken()
