@@ -176,7 +176,7 @@ class Settings:
         step=1,
     )
     context_loop: bool = _value(
-        WINDOWS, False, "treat the segment as a closed loop: windows continue from its end to its beginning"
+        WINDOWS, False, "treat the subject's frames as a closed loop: windows continue from the last frame to the first"
     )
     context_blend: ContextBlend = _choice(
         WINDOWS, "ramp", ("ramp", "pyramid", "flat"), "how overlapping context windows fade into one another"

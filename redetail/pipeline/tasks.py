@@ -217,7 +217,7 @@ def _engine_settings(crop: CropPlan) -> Settings:
     settings = starting_at(crop.settings, crop.region.start)
     if settings.context_loop and len(crop.stretches) > 1:
         _LOG.warning(
-            "%s is too long for a closed loop, so context-loop is off: it is enhanced in several stretches.",
+            "The frames of %s do not fit into memory at once, so they are detailed in stretches, without context-loop.",
             crop.region.label,
         )
         settings = replace(settings, context_loop=False)

@@ -149,7 +149,7 @@ def test_a_loop_is_closed_only_where_all_frames_are_enhanced_together(caplog):
     pixels(cut, plan_of(crop_plan(41, most=18, settings=looped)))
     assert [settings.context_loop for settings, _ in cut.heard] == [False] * 4
     assert caplog.messages == [
-        "face 1 is too long for a closed loop, so context-loop is off: it is enhanced in several stretches."
+        "The frames of face 1 do not fit into memory at once, so they are detailed in stretches, without context-loop."
     ]
 
 
