@@ -93,7 +93,8 @@ class Job:
             _check_kind(name, getattr(self, name), *kind)
 
     def overlay(self, **options: Any) -> Self:
-        """This job with options laid over it; they are keywords of :func:`redetail.detail`, and None changes nothing.
+        """A new job in which options override the values of this one; they are the keyword arguments of
+        :func:`redetail.detail`, and None changes nothing.
 
         A mapping for ``model``, ``memory`` or ``encode`` replaces single fields. Options that select subjects replace
         the job's selection, and a filter replaces the job's filter of that name. Settings replace those of the job and

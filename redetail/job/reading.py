@@ -38,8 +38,8 @@ _OF_EVERY_CLIP = ("job_version", *_PLAIN, "model", "memory", "settings", "encode
 
 
 def fields_of(document: Mapping[str, Any], folder: Path, base: Job) -> dict[str, Any]:
-    """The fields of :class:`redetail.Job` that a document holds, laid over those of ``base``; file names are relative
-    to ``folder``.
+    """The fields of :class:`redetail.Job` that a document holds; they override those of ``base``. File names are
+    relative to ``folder``.
 
     Raises :class:`~redetail.errors.SettingsError` for a key that does not exist, a value of the wrong kind, and a
     document of another version.

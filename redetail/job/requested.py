@@ -49,8 +49,8 @@ class RequestedSettings(Mapping[str, Any]):
         check_given(self, all_presets())
 
     def overlay(self, typed: Mapping[str, Any]) -> RequestedSettings:
-        """These settings with others laid over them; a preset among the others also overrides the settings that it
-        stands for."""
+        """These settings, overridden by the settings ``typed``; a preset among those also overrides the settings that
+        it stands for."""
         kept = self.without(_named_by(typed)) if "preset" in typed else self
         return RequestedSettings({**kept, **typed})
 

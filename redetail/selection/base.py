@@ -35,7 +35,7 @@ class InMemory(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class CommandOption:
-    """How a kind of selection is typed on the command line: ``parse`` reads one value; with ``repeatable``, several
+    """How a kind of selection is given on the command line: ``parse`` reads one value; with ``repeatable``, several
     values are collected in a list."""
 
     metavar: str
@@ -127,7 +127,7 @@ class Selection(ABC):
     """The base of all kinds of selection. Each kind is a frozen value that says which subjects are detailed.
 
     A kind has its own module and is registered in :mod:`redetail.selection`. Its ``name`` is the keyword of
-    :func:`redetail.detail` and the key in job documents; ``option`` says how it is typed on the command line.
+    :func:`redetail.detail` and the key in job documents; ``option`` says how it is given on the command line.
     """
 
     name: ClassVar[str]
