@@ -1,4 +1,4 @@
-"""Who is in a frame, and where one shot ends."""
+"""Finds out who is in a frame, and where shots end."""
 
 from redetail.detection.base import Detector
 from redetail.detection.registry import detector_label, detector_names, load_detector

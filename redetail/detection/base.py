@@ -1,6 +1,6 @@
-"""What a detector is: it says who is in one frame.
+"""The interface of detectors: a detector says who is in a frame.
 
-A detector looks at single frames and remembers nothing; following a subject is the tracker's work.
+Detectors look at single frames and remember nothing; following a subject is the tracker's job.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class Detector(Protocol):
     def detect(self, frame: RGB) -> list[Detection]:
         """All subjects of ``frame``, most confident first; boxes lie inside the frame.
 
-        Uncertain ones are reported too (the tracker keeps a subject alive with them), so compare ``confidence`` before
-        you use a detection by itself. Raises :class:`~redetail.errors.InputError` for what is not a picture.
+        Uncertain ones are reported, too, because the tracker keeps subjects alive with them, so check ``confidence``
+        before you use a single detection. Raises :class:`~redetail.errors.InputError` for anything but a picture.
         """
         ...
 
 
 def to_uint8(frame: RGB) -> NDArray[np.uint8]:
-    """The picture with 8 bits a channel; raises InputError unless it is (H, W, 3) uint8 or uint16."""
+    """The picture with 8 bits per channel; raises InputError unless it is (H, W, 3) uint8 or uint16."""
     if frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape or frame.dtype not in (np.uint8, np.uint16):
         raise InputError(
             f"A frame must be an array (height, width, 3) of uint8 or uint16, not {frame.shape} of {frame.dtype}."

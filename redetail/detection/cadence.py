@@ -1,9 +1,9 @@
-"""Searching fewer frames: between two searches that agree, subjects are where they must have passed.
+"""Searches fewer frames: between two searches that agree, the positions of subjects are interpolated.
 
-A frame is searched as a whole every :data:`EVERY` frames, and where a shot begins or ends. Where both searches around
-some frames see the same subjects, a look at the frame in the middle shows whether they moved evenly; then their boxes
-in the others are interpolated. If not, the detector looks for them frame by frame where they are expected. Where
-a subject appeared, vanished or is less sure, all frames in between are searched.
+Every :data:`EVERY` frames, and where a shot begins or ends, a whole frame is searched. If two successive searches see
+the same subjects, a look at the frame in the middle shows whether they moved evenly. If so, their boxes in the other
+frames are interpolated; if not, the detector looks for them frame by frame where they are expected. If a subject
+appeared, vanished or became less certain, all frames in between are searched.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from redetail.detection.base import RGB, Detector
 from redetail.region import Box, Detection
 
 EVERY = 5
-"""Frames from one search to the next: no more than a track needs detections, so that none is missed."""
+"""Frames from one search to the next; at most the number of detections that a track needs, so that no track is
+missed."""
 FOLLOWED = 0.5
-"""Confidence from which a subject counts when it appears or vanishes; less does not count yet (see the tracker)."""
+"""Confidence from which a subject counts when it appears or vanishes (see the tracker)."""
 SAME = 0.4
-"""Intersection over union from which detections of two searches are one subject."""
+"""Intersection over union from which detections in two searches are the same subject."""
 EVEN = 0.85
-"""Intersection over union of an expected and a seen box from which a motion is even."""
+"""Intersection over union of the expected and the seen box from which a motion counts as even."""
 
 
 @runtime_checkable
@@ -30,13 +31,13 @@ class Refines(Protocol):
     """A detector that can look for subjects where they are expected."""
 
     def refine(self, frame: RGB, expected: Sequence[Detection]) -> list[Detection] | None:
-        """These subjects in ``frame``, in their order; None if one is not seen, or less surely."""
+        """These subjects in ``frame``, in their order; None if one is not seen, or seen with less confidence."""
         ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Picture:
-    """A picture of a clip, and whether it begins a shot."""
+    """A picture of a clip, and whether it starts a shot."""
 
     index: int
     pixels: RGB
@@ -51,7 +52,7 @@ def searched(frames: Iterable[Picture], detector: Detector) -> Iterator[Searched
 
     Up to EVERY - 1 frames wait for the next search. A detector that cannot refine searches every frame.
     """
-    waiting: list[Picture] = []  # the first of them was searched, with this result
+    waiting: list[Picture] = []  # the first picture was searched, with this result
     found: list[Detection] = []
     for frame in frames:
         if frame.cut:
@@ -80,7 +81,7 @@ def _closed(waiting: Sequence[Picture], found: list[Detection], detector: Detect
 def _between(
     frames: Sequence[Picture], first: list[Detection], last: list[Detection], detector: Detector
 ) -> Iterator[Searched]:
-    """The frames but for the last one; both ends were searched."""
+    """All frames except the last one; both ends were searched."""
     yield frames[0], first
     inner = frames[1:-1]
     if inner:
@@ -90,7 +91,7 @@ def _between(
 
 
 def _pairs(first: Sequence[Detection], last: Sequence[Detection]) -> list[tuple[Detection, Detection]] | None:
-    """Each subject at both ends; None if one that counts is at one end only."""
+    """Each subject at both ends; None if a subject that counts is only at one end."""
     pairs, left = [], list(last)
     for one in first:
         other = max(left, key=lambda other: one.box.iou(other.box), default=None)
@@ -123,8 +124,8 @@ def _filled(
 
 
 def _seen(frame: Picture, expected: Sequence[Detection], detector: Detector) -> list[Detection] | None:
-    """Those that count where they are seen, the others where they are expected."""
-    assert isinstance(detector, Refines)  # else every frame is searched
+    """The subjects that count where they are seen, the others where they are expected."""
+    assert isinstance(detector, Refines)  # otherwise every frame is searched
     counting = [one for one in expected if one.confidence >= FOLLOWED]
     seen = detector.refine(frame.pixels, counting)
     if seen is None:
@@ -136,7 +137,7 @@ def _seen(frame: Picture, expected: Sequence[Detection], detector: Detector) -> 
 def _through(
     first: Sequence[Detection], seen: Sequence[Detection], last: Sequence[Detection], middle: int, count: int
 ) -> list[list[Detection]]:
-    """Subjects in ``count`` frames between two that were searched; those in the middle one were seen."""
+    """The subjects in ``count`` frames between two that were searched; ``seen`` are those in frame ``middle``."""
 
     def at(place: int) -> list[Detection]:
         if place <= middle:
@@ -147,7 +148,7 @@ def _through(
 
 
 def _mixed(one: Detection, other: Detection, share: float) -> Detection:
-    """A subject on its way, ``share`` 0..1, from one detection to another; it has no descriptor there."""
+    """A subject between two detections, ``share`` 0..1 of the way from one to the other, without a descriptor."""
     corners = [a + share * (b - a) for a, b in zip(one.box.as_tuple(), other.box.as_tuple(), strict=True)]
     confidence = one.confidence + share * (other.confidence - one.confidence)
     landmarks = None

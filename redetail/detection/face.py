@@ -1,9 +1,10 @@
 """Faces, found with YuNet (Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023).
 
-YuNet finds faces of about 10 to 300 pixels and is surest near 50; hands and hair fool it at one scale but seldom at
-several. So a frame is searched twice, at a working size and at a small one (for faces that fill the picture), and
+YuNet finds faces of about 10 to 300 pixels and is most certain near 50. Hands and hair fool it at one scale but seldom
+at several. So a frame is searched twice, at a working size and at a small size (for faces that fill the picture), and
 every candidate is looked at again in the full-resolution frame at fixed face sizes. Its confidence and box are the
-mean of all views. On real clips this took hands of up to 0.72 down to at most 0.52 and left faces at 0.8 to 0.93.
+means over all views. On real clips this lowered the scores of hands from up to 0.72 to at most 0.52, and left faces at
+0.8 to 0.93.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ VIEW_FACES = (48, 64)
 OVERLAP = 0.4
 """Intersection over union from which two boxes are the same face."""
 LESS_SURE = 0.15
-"""Confidence that a face may lack of what is expected where a frame is not searched."""
+"""How far a face's confidence may fall below the expected value in a frame that is not searched."""
 MAX_CANDIDATES = 32
 MAX_ASPECT = 3.0
 
@@ -58,9 +59,9 @@ class _Face:
 class FaceDetector:
     """Faces in a frame.
 
-    ``threshold``: least confidence (0..1) that is reported. ``min_size``: faces whose shorter side is less, in pixels
-    of the frame, are left out. ``working_size``: longest side at which a frame is searched, in pixels; smaller is
-    faster, larger finds smaller faces in large frames. Not to be shared between threads.
+    ``threshold``: least confidence (0..1) that is reported. ``min_size``: faces whose shorter side is smaller, in frame
+    pixels, are left out. ``working_size``: longest side at which a frame is searched, in pixels; a smaller value is
+    faster, a larger one finds smaller faces in large frames. Do not share a detector between threads.
     """
 
     label = "face"
@@ -89,7 +90,7 @@ class FaceDetector:
         return found
 
     def refine(self, frame: RGB, expected: Sequence[Detection]) -> list[Detection] | None:
-        """These faces where they are expected, by their views alone; see :class:`~.cadence.Refines`."""
+        """These faces where they are expected, found only by views around them; see :class:`~.cadence.Refines`."""
         rgb, size = np.ascontiguousarray(to_uint8(frame)), Size(frame.shape[1], frame.shape[0])
         found: list[Detection] = []
         for one in expected:
@@ -105,7 +106,7 @@ class FaceDetector:
         return found
 
     def _candidates(self, rgb: NDArray[np.uint8]) -> list[_Face]:
-        """What looks like a face at the working size or at a third of it."""
+        """Everything that looks like a face at the working size or at a third of it."""
         longest = max(rgb.shape[:2])
         found: list[_Face] = []
         for scale in {min(1.0, side / longest) for side in (self.working_size, self.working_size / 3)}:
@@ -124,11 +125,11 @@ class FaceDetector:
         return small, new[0] / width, new[1] / height
 
     def _look_again(self, rgb: NDArray[np.uint8], candidate: _Face) -> _Face:
-        """Mean place and mean confidence of the candidate over all views; a view that misses it counts as 0."""
+        """The candidate's mean position and mean confidence over all views; a view that misses it counts as 0."""
         return _mean([candidate, *(self._view(rgb, candidate, face) for face in VIEW_FACES)])
 
     def _view(self, rgb: NDArray[np.uint8], candidate: _Face, face: int) -> _Face:
-        """The candidate's best match where it has ``face`` pixels; score 0 if there is none."""
+        """The candidate's best match in a view in which it has ``face`` pixels; score 0 if there is none."""
         box = candidate.box
         scale = face / math.sqrt(max(box.area, 1.0))
         side = max(1, round(VIEW_SIDE / scale))
@@ -143,12 +144,12 @@ class FaceDetector:
         return max(matches, key=lambda match: match.score, default=nothing)
 
     def _run(self, rgb: NDArray[np.uint8]) -> list[_Face]:
-        """YuNet on a picture as it is, padded to whole cells of the network: OpenCV's own padding of very small
-        pictures gives results that differ from run to run."""
+        """Run YuNet on a picture at its own size, padded to whole cells of the network; OpenCV's own padding of very
+        small pictures gives results that differ from run to run."""
         bgr = self._cv2.cvtColor(_padded(rgb), self._cv2.COLOR_RGB2BGR)
         height, width = bgr.shape[:2]
         if (width, height) not in self._networks:
-            if len(self._networks) > 8:  # a folder of images may have a new size for every frame
+            if len(self._networks) > 8:  # in a folder of images, every frame can have a new size
                 self._networks.clear()
             self._networks[width, height] = self._network(width, height)
         try:
@@ -165,7 +166,7 @@ class FaceDetector:
 
 
 def _mean(views: Sequence[_Face]) -> _Face:
-    """Mean place, by their scores, and mean score of several views; one of them at least must have a score."""
+    """Mean position (weighted by score) and mean score of several views, at least one of which must have a score."""
     weights = np.array([view.score for view in views])
     corners = np.average([view.box.as_tuple() for view in views], axis=0, weights=weights)
     landmarks = np.average([view.landmarks for view in views], axis=0, weights=weights)
@@ -173,8 +174,8 @@ def _mean(views: Sequence[_Face]) -> _Face:
 
 
 def _sane(rows: NDArray[np.float32], limit: float) -> list[_Face]:
-    """Faces from rows x, y, w, h, ten numbers of landmarks, score; without those of astronomic size, NaN, or a shape
-    that no head has: the network gives such on flat and on tiny pictures."""
+    """Faces from rows of x, y, w, h, ten landmark coordinates and a score. Faces of astronomic size, with NaN, or with
+    a shape that no head has are dropped; the network returns such faces on flat and on tiny pictures."""
     places, sides = rows[:, :14], rows[:, 2:4]
     usable = np.isfinite(places).all(axis=1) & (np.abs(places) < limit).all(axis=1) & (sides > 0).all(axis=1)
     usable &= sides.max(axis=1) <= MAX_ASPECT * np.abs(sides.min(axis=1))
@@ -191,7 +192,7 @@ def _pairs(landmarks: Points) -> tuple[tuple[float, float], ...]:
 
 
 def _padded(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture with black to the right and below, its sides at least 64 and multiples of 32."""
+    """The picture padded with black to the right and below, so that its sides are multiples of 32 and at least 64."""
     height, width = (max(64, -(-side // 32) * 32) for side in rgb.shape[:2])
     if (height, width) == rgb.shape[:2]:
         return rgb
@@ -201,7 +202,7 @@ def _padded(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _padded_patch(picture: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:
-    """(side, side, 3) around the given corner, black where it reaches over the picture's edge."""
+    """The patch (side, side, 3) from the given corner on, black beyond the picture's edge."""
     height, width = picture.shape[:2]
     patch = np.zeros((side, side, 3), np.uint8)
     x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
@@ -211,7 +212,7 @@ def _padded_patch(picture: NDArray[np.uint8], left: int, top: int, side: int) ->
 
 
 def _without_duplicates(found: list[_Face]) -> list[_Face]:
-    """Surest first, without those that overlap a surer one."""
+    """The faces, most certain first, without those that overlap a more certain one."""
     kept: list[_Face] = []
     for face in sorted(found, key=lambda face: -face.score):
         if all(face.box.iou(other.box) < OVERLAP for other in kept):

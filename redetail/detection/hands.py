@@ -1,10 +1,10 @@
 """Hands, found with MediaPipe's palm detector and hand landmark network (Zhang et al., "MediaPipe Hands", 2020).
 
 The palm detector sees a square of 192 pixels, too few for a hand in a wide frame, so the frame is searched whole and in
-overlapping tiles. It takes foreheads and headstocks for palms. So each palm is looked at twice by the landmark network,
-in a square turned upright: as the palm says, and as the landmarks of the first look say. The confidence is the
-geometric mean of the two presences: what is not a hand seldom convinces both. Both networks take small faces for hands,
-so hands that lie on a sure face are left out.
+overlapping tiles. The detector mistakes foreheads and headstocks for palms, so the landmark network looks at each palm
+twice, in a square turned upright: first by the palm, then by the landmarks of the first look. The confidence is the
+geometric mean of the two presence scores, since things that are not hands seldom score high in both looks. Both
+networks mistake small faces for hands, so hands that lie on a sure face are left out.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ OVERLAP = 0.3
 """Intersection over union from which two boxes are the same palm or hand."""
 MAX_PALMS = 24
 COARSE = 1024
-"""Longer side of a frame, in pixels, up to which halves of it show hands that are worth detailing; larger ones are
-searched in quarters, too, since a hand of 60 pixels would have four in the network's picture of the half."""
+"""Longer side of a frame, in pixels, up to which halves of it are enough to find hands that are worth detailing. Larger
+frames are also searched in quarters, since a hand of 60 pixels would have only four pixels in the network's picture of
+a half."""
 WRIST, MIDDLE = 0, 2
-"""Key points of a palm: the line between them points up in an upright hand."""
+"""Key points of a palm; in an upright hand, the line between them points up."""
 PALM_SCALE, PALM_SHIFT = 2.6, 0.5
 """Side of the square around the hand as a multiple of the palm's, and how far it lies towards the fingers."""
 HAND_SCALE, HAND_SHIFT = 2.0, 0.1
-"""The same from the landmarks of the whole hand, as MediaPipe follows hands."""
+"""The same for a square around the landmarks of the whole hand; MediaPipe follows hands with these values."""
 KNUCKLES = (5, 9, 13)
 FLESH = 1.2
 """Sides of a hand's box as a multiple of those of its landmarks, which lie inside the fingers."""
 ON_FACE, SURE_FACE = 0.6, 0.6
-"""Share of a hand's box inside a face, and confidence of that face, from which the hand is taken for the face."""
+"""Share of a hand's box inside a face, and confidence of that face, from which the hand counts as part of the face."""
 
 
 class HandLandmarks:
@@ -63,9 +64,9 @@ class HandLandmarks:
 class HandDetector:
     """Hands in a frame.
 
-    ``threshold``: least confidence (0..1) that is reported. ``levels``: into how many tiles the longer side of the
-    frame is cut, for each search (None: as its size asks); more tiles find smaller hands and take longer. Not to be
-    shared between threads.
+    ``threshold``: least confidence (0..1) that is reported. ``levels``: the number of tiles along the longer side of
+    the frame, for each search (None: as suits the frame's size); more tiles find smaller hands and take longer. Do not
+    share a detector between threads.
     """
 
     label = "hand"
@@ -110,7 +111,7 @@ class HandDetector:
 
 
 def levels_for(size: Size) -> tuple[int, ...]:
-    """Into how many tiles the longer side of a frame is cut, for each search."""
+    """The number of tiles along the longer side of a frame, for each search."""
     return (1, 2) if max(size.width, size.height) <= COARSE else (1, 2, 4)
 
 
@@ -140,7 +141,7 @@ def _around_palm(palm: Candidate) -> Square:
 
 
 def _upright(foot: Points, top: Points) -> float:
-    """Angle in radians, clockwise, of a line that points from ``foot`` to ``top``; 0: straight up."""
+    """Angle in radians, clockwise, of the line from ``foot`` to ``top``; 0 is straight up."""
     return math.atan2(top[0] - foot[0], foot[1] - top[1])
 
 

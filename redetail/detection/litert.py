@@ -15,16 +15,16 @@ from redetail.errors import ModelError
 from redetail.optional import require
 
 FOLDER = Path(__file__).parents[1] / "bundled" / "mediapipe"
-"""Where MediaPipe's networks are kept; the card next to them says what each of them is."""
+"""The folder of MediaPipe's networks; the card in it describes each of them."""
 
 Floats = NDArray[np.float32]
 
 
 class LiteNetwork:
-    """A network with one picture as its input. Not to be shared between threads.
+    """A network with one picture as its input. Do not share it between threads.
 
-    Raises :class:`~redetail.errors.DependencyError` if LiteRT is missing, and
-    :class:`~redetail.errors.ModelError` for a file that it cannot read.
+    Raises :class:`~redetail.errors.DependencyError` if LiteRT is missing, and :class:`~redetail.errors.ModelError` for
+    a file that LiteRT cannot read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,7 +38,7 @@ class LiteNetwork:
         self._input: dict[str, Any] = self._interpreter.get_input_details()[0]
         self._outputs = {one["name"]: one["index"] for one in self._interpreter.get_output_details()}
         self.side = int(self._input["shape"][1])
-        """Of the square picture that it takes, in pixels."""
+        """Side in pixels of the square picture that the network takes."""
 
     def run(self, picture: Floats) -> dict[str, Floats]:
         """The outputs by name, without the batch axis, for a picture (side, side, 3) float32."""
@@ -49,7 +49,8 @@ class LiteNetwork:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Drop what native code writes to stderr: LiteRT announces every network in a line that no setting turns off."""
+    """Discard what native code writes to stderr: LiteRT prints a line for every network, and no setting turns it
+    off."""
     try:
         kept = os.dup(2)
     except OSError:  # no stderr, as in programs without a console

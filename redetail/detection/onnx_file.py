@@ -1,7 +1,7 @@
-"""What the header of an ONNX file says: sizes of inputs, metadata, and whether the weights are in it.
+"""Reads the header of an ONNX file: sizes of inputs, metadata, and whether the file contains the weights.
 
-OpenCV runs such a file but does not tell these. The format is Protocol Buffers; the few fields that are needed are read
-by their numbers in onnx.proto (https://github.com/onnx/onnx, Apache-2.0).
+OpenCV runs such files but does not report these facts. The format is Protocol Buffers; the few fields that are needed
+are read by their numbers in onnx.proto (https://github.com/onnx/onnx, Apache-2.0).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TENSOR_NAME, _TENSOR_LOCATION, _EXTERNAL = 8, 14, 1
 
 @dataclass(frozen=True)
 class OnnxHeader:
-    """``inputs``: shapes by name, None for a side that may vary; ``metadata``: texts that the exporter wrote."""
+    """``inputs``: shapes by name, with None for a variable side; ``metadata``: texts that the exporter wrote."""
 
     inputs: Mapping[str, tuple[int | None, ...]]
     metadata: Mapping[str, str]
@@ -72,7 +72,7 @@ def _input(value: memoryview) -> tuple[str, tuple[int | None, ...]]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    """Number and value of every field of a message; raises ValueError or IndexError for what is none."""
+    """Number and value of every field of a message; raises ValueError or IndexError for other data."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)

@@ -1,8 +1,8 @@
 """Whole people, found with MediaPipe's pose detector (Bazarevsky et al., "BlazePose", 2020).
 
-The detector knows people by head and shoulders, and says where the middle of the hips is and how far the body reaches.
-That is a circle; the box is what selfie segmentation sees of the person inside. People from behind, and small ones, are
-seldom found.
+The detector recognises people by head and shoulders, and gives the middle of the hips and the reach of the body, which
+define a circle. The box encloses what selfie segmentation sees of the person in that circle. People from behind, and
+small people, are seldom found.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ POSES = AnchorLayout(side=224, strides=(8, 16, 32), per_cell=(2, 2, 6))
 HIPS, REACH = 0, 1
 """Key points of a pose: the middle of the hips, and a point on the circle around the body."""
 OVERLAP = 0.3
-"""Intersection over union from which two heads are the same."""
+"""Intersection over union from which two heads count as the same."""
 MAX_PEOPLE = 16
 VISIBLE = 0.5
 """Value from which a pixel counts as person."""
 SAME = 0.7
-"""Share of a person's box inside that of a surer one from which they are the same."""
+"""Share of a person's box inside that of a more certain person from which the two count as the same."""
 
 
 class PersonDetector:
     """People in a frame.
 
-    ``threshold``: least confidence (0..1) that is reported. ``levels``: into how many tiles the longer side of the
-    frame is cut, for each search; more tiles find smaller people and take longer. Not to be shared between threads.
+    ``threshold``: least confidence (0..1) that is reported. ``levels``: the number of tiles along the longer side of
+    the frame, for each search; more tiles find smaller people and take longer. Do not share a detector between threads.
     """
 
     label = "person"
@@ -74,7 +74,7 @@ class PersonDetector:
         return merged(found, OVERLAP)[:MAX_PEOPLE]
 
     def _box(self, rgb: NDArray[np.uint8], size: Size, pose: Candidate) -> Box | None:
-        """The box of what is seen of the person; None if nothing is."""
+        """The box around what is seen of the person; None if nothing is seen."""
         square = around_body(pose, size)
         shown = self._silhouette.look(rgb, square) >= VISIBLE
         scale = square.side / self._silhouette.side
@@ -89,7 +89,7 @@ class PersonDetector:
 
 
 def around_body(pose: Candidate, size: Size) -> Square:
-    """The square around what the frame shows of a body, as segmentation sees it best: not larger than the frame."""
+    """The square in which segmentation sees a body best: around its visible part, and no larger than the frame."""
     (x, y), (to_x, to_y) = pose.points[HIPS], pose.points[REACH]
     reach = math.hypot(to_x - x, to_y - y)
     body = Box(x - reach, y - reach, x + reach, y + reach).union(pose.box).clipped(size) or pose.box

@@ -1,7 +1,7 @@
 """Boxes and key points from a single-shot detector (Liu et al., "SSD", ECCV 2016), as MediaPipe's networks give them.
 
-The layouts are those that MediaPipe publishes with the networks: anchors of one size, several to a cell, so that what
-the network says is an offset from the centre of a cell in pixels of its input.
+The layouts are those that MediaPipe publishes with the networks. All anchors have the same size, with several per cell,
+so the network's outputs are offsets from the centre of a cell in pixels of its input.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ SCORE_LIMIT = 100.0
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Candidate:
-    """Where a network sees something, how sure it is (0..1), and its key points (K, 2)."""
+    """A box in which a network sees something, its score (0..1), and its key points (K, 2)."""
 
     box: Box
     score: float
     points: Points
 
     def placed(self, scale: float, x: float, y: float) -> Candidate:
-        """The same in a picture of which the network saw the part from ``x``, ``y``, ``scale`` pixels to one."""
+        """The candidate in a picture of which the network saw a part: from ``x``, ``y`` on, at ``scale`` pixels to
+        one."""
         box = self.box.scaled(scale, scale).moved(x, y)
         return Candidate(box, self.score, self.points * scale + np.array([x, y]))
 
@@ -38,7 +39,7 @@ class Candidate:
 class AnchorLayout:
     """A grid of anchors for each stride, row by row: ``per_cell[i]`` in the middle of cells of ``strides[i]`` pixels.
 
-    ``side``: of the network's square input, in pixels.
+    ``side``: side of the network's square input, in pixels.
     """
 
     side: int
@@ -57,10 +58,10 @@ class AnchorLayout:
         return np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), count, axis=0)
 
     def decode(self, places: NDArray[np.float32], scores: NDArray[np.float32], least: float) -> list[Candidate]:
-        """Candidates of at least that score, in pixels of the network's input.
+        """Candidates with a score of at least ``least``, in pixels of the network's input.
 
-        ``places`` (N, 4 + 2 K): centre, width and height, then key points, offsets from the anchor in pixels;
-        ``scores`` (N, 1): before the logistic function.
+        ``places`` (N, 4 + 2 K): centre, width and height, then key points, as offsets from the anchor in pixels;
+        ``scores`` (N, 1): scores before the logistic function.
         """
         raw = np.clip(scores[:, 0].astype(np.float64), -SCORE_LIMIT, SCORE_LIMIT)
         sure = 1 / (1 + np.exp(-raw))
@@ -78,10 +79,11 @@ def _candidate(anchor: Points, place: Points, score: float) -> Candidate:
 
 
 def merged(candidates: Sequence[Candidate], overlap: float) -> list[Candidate]:
-    """Surest first, each the mean, weighted by score, of all that overlap the surest of them at least that much.
+    """Merged candidates, best score first. Each is the mean, weighted by score, of a best candidate and all that
+    overlap it by at least ``overlap``.
 
-    This is the blending non-maximum suppression of BlazeFace (Bazarevsky et al., 2019): it trembles less over time
-    than the surest box alone. The score is that of the surest.
+    This is the blending non-maximum suppression of BlazeFace (Bazarevsky et al., 2019), which jitters less over time
+    than the best box alone. The score is that of the best candidate.
     """
     left = sorted(candidates, key=lambda one: -one.score)
     kept = []

@@ -1,4 +1,5 @@
-"""Faces that lie on their side or are upside down: YuNet knows upright ones only, so the frame is turned for it."""
+"""Finds faces that lie on their side or are upside down: YuNet only finds upright faces, so the frame is turned for
+it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from redetail.region import Box, Detection
 class TurnedFaceDetector:
     """Faces in a frame, whichever way up they are; takes four times as long as upright faces alone.
 
-    ``options``: those of :class:`~.face.FaceDetector`. Not to be shared between threads.
+    ``options``: those of :class:`~.face.FaceDetector`. Do not share a detector between threads.
     """
 
     label = "face"
@@ -26,7 +27,7 @@ class TurnedFaceDetector:
     def detect(self, frame: RGB) -> list[Detection]:
         """All faces of an RGB frame (H, W, 3) uint8 or uint16, most confident first; see :class:`~.base.Detector`.
 
-        A face that is found in several ways is reported as in the surest, landmarks and all.
+        A face that is found in several orientations is reported, with its landmarks, from the most certain one.
         """
         rgb = to_uint8(frame)
         height, width = rgb.shape[:2]
@@ -42,7 +43,8 @@ class TurnedFaceDetector:
 
 
 def turned_back(found: Detection, turns: int, width: int, height: int) -> Detection:
-    """What was found in a frame of that size after as many quarter turns counter-clockwise, in the frame itself."""
+    """A detection in a frame of this size that was turned counter-clockwise by ``turns`` quarters, in the frame
+    itself."""
     corners = [(found.box.x1, found.box.y1), (found.box.x2, found.box.y2)]
     (ax, ay), (bx, by) = (_point(x, y, turns, width, height) for x, y in corners)
     box = Box(min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))

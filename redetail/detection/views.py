@@ -1,4 +1,4 @@
-"""Parts of a frame as a network of a small square input sees them: tiles, and squares that are turned upright."""
+"""Parts of a frame for a network with a small square input: tiles, and squares that are turned upright."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redetail.region import Size
 
 Points = NDArray[np.float64]
 OVERLAP = 0.25
-"""Least share of a tile's side that neighbours have in common: what is smaller than this is whole in one of them."""
+"""Least share of its side that a tile shares with its neighbour; anything smaller lies completely in one of them."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,16 @@ class Square:
     angle: float = 0.0
 
     def to_frame(self, points: Points, view: int) -> Points:
-        """Points (N, 2) of the square's picture of ``view`` pixels, in the frame."""
+        """Points (N, 2) in the square's picture, whose sides have ``view`` pixels, as points in the frame."""
         centred = (points - view / 2) * (self.side / view)
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         placed: Points = centred @ np.array([[cos, sin], [-sin, cos]]) + np.array([self.x, self.y])
         return placed
 
     def picture(self, rgb: NDArray[np.uint8], view: int) -> NDArray[np.float32]:
-        """(view, view, 3) float32 0..1 of what it shows; black outside the frame.
+        """What the square shows, (view, view, 3) float32 0..1; black outside the frame.
 
-        Where the square has more pixels than the view they are averaged first, so that nothing aliases.
+        If the square has more pixels than the view, they are averaged first to avoid aliasing.
         """
         cv2 = require("cv2")
         corners = self.to_frame(np.array([[0.0, 0.0], [view, 0.0], [0.0, view], [view, view]]), view)
@@ -53,7 +53,7 @@ class Square:
             part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
         else:
             kx = ky = 1.0
-        # Pixel centres lie at half numbers, and OpenCV counts them as whole ones.
+        # Here pixel centres have half-integer coordinates; in OpenCV they have integer ones.
         anchors = np.array([[0.5, 0.5], [view - 0.5, 0.5], [0.5, view - 0.5]])
         source = (self.to_frame(anchors, view) - np.array([left, top])) * np.array([kx, ky]) - 0.5
         matrix = cv2.getAffineTransform((anchors - 0.5).astype(np.float32), source.astype(np.float32))
@@ -63,8 +63,8 @@ class Square:
 
 
 def tiled(size: Size, levels: Sequence[int]) -> Iterator[Square]:
-    """Square tiles that cover a frame: for each level that many along its longer side, as many as it takes along the
-    other, neighbours overlapping by at least :data:`OVERLAP` of their side."""
+    """Square tiles that cover a frame. Each level is the number of tiles along the longer side; along the other side
+    there are as many as needed. Neighbours overlap by at least :data:`OVERLAP` of their side."""
     for count in levels:
         side = max(size.width, size.height) / (count - (count - 1) * OVERLAP)
         for y in _centres(size.height, side):

@@ -1,13 +1,13 @@
 """Detectors in ONNX files with the layouts of the YOLO family, run by OpenCV.
 
-Which layout a file has follows from the shapes of its outputs:
+The shapes of a file's outputs determine its layout:
 
 - (1, 4 + C, N): centre, width, height and the scores of C classes of N cells (v8, v9, v11, v12);
 - (1, N, 5 + C): the same as rows, with a score that something is there at all (v5, v7);
 - (1, N, 6), N at most 1000: corners, score and class of what non-maximum suppression has left (v10, exports with it).
 
-Segmentation files add coefficients to each row, and a second output (1, M, h, w), the M prototypes that they weigh
-(Bolya et al., "YOLACT", ICCV 2019). Boxes are in pixels of the network's input.
+Segmentation files add coefficients to each row, and a second output (1, M, h, w) with the M prototypes that these
+weight (Bolya et al., "YOLACT", ICCV 2019). Boxes are in pixels of the network's input.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from redetail.optional import require
 from redetail.region import Box, Detection, Size
 
 USUAL_SIDE = 640
-"""Side of the input in pixels, where a file takes any and its metadata names none."""
+"""Side of the input in pixels, if a file takes any size and its metadata names none."""
 GREY = 114
-"""Level of the border around a frame of another shape than the input, as these detectors were trained with."""
+"""Level of the border around a frame whose shape differs from the input's, as in the training of these detectors."""
 SAME = 0.5
-"""Intersection over union from which two boxes of a class are the same subject."""
+"""Intersection over union from which two boxes of a class count as the same subject."""
 MOST_FINAL = 1000
-"""Rows up to which an output holds what suppression has left: without it there is a row for each cell."""
+"""Most rows of an output after non-maximum suppression; without suppression there is a row for each cell."""
 MAX_FOUND = 100
 _LARGEST = 4096
 """Longest side of an input, in pixels; published detectors take up to 1280."""
@@ -54,8 +54,8 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What an output says: ``boxes`` (N, 4) x1, y1, x2, y2 in pixels of the input, ``scores`` (N,) 0..1, ``classes``
-    (N,)."""
+    """The content of an output: ``boxes`` (N, 4) x1, y1, x2, y2 in pixels of the input, ``scores`` (N,) 0..1,
+    ``classes`` (N,)."""
 
     boxes: Floats
     scores: Floats
@@ -66,7 +66,7 @@ class YoloDetector:
     """Subjects that a user's own detector finds.
 
     ``threshold``: least confidence (0..1) that is reported. Raises :class:`~redetail.errors.ModelError` for a file that
-    is not such a detector. Not to be shared between threads.
+    is not such a detector. Do not share a detector between threads.
     """
 
     def __init__(self, path: Path, *, threshold: float = 0.25) -> None:
@@ -102,7 +102,7 @@ class YoloDetector:
         return self.names[number] if number < len(self.names) else f"class {number}"
 
     def _letterboxed(self, rgb: NDArray[np.uint8], scale: float) -> tuple[NDArray[np.uint8], int, int]:
-        """The frame in the middle of a grey picture of the input's size, and where it begins there."""
+        """The frame in the middle of a grey picture of the input's size, and the position of its corner."""
         cv2 = self._cv2
         width, height = max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -120,7 +120,7 @@ class YoloDetector:
         return list(outputs)
 
     def _kept(self, rows: Rows) -> list[int]:
-        """The rows that are sure enough and not another view of a surer one, most confident first."""
+        """The rows with enough confidence that are not duplicates of better ones, most confident first."""
         sure = np.flatnonzero((rows.scores >= self.threshold) & np.isfinite(rows.boxes).all(axis=1))
         corners = rows.boxes[sure]
         places = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
@@ -133,7 +133,7 @@ class YoloDetector:
 def check_runs(path: Path) -> None:
     """Raise :class:`~redetail.errors.ModelError` for a detector on which OpenCV crashes.
 
-    Its reader of ONNX does not survive every damaged file, so it reads this one in a separate process first.
+    OpenCV's ONNX reader does not survive every damaged file, so it first reads the file in a separate process.
     """
     size = _input_size(read_header(path), path)
     given = [sys.executable, "-I", "-c", _PROBE, str(path), str(size.height), str(size.width)]
@@ -144,15 +144,16 @@ def check_runs(path: Path) -> None:
             f"The detector {path} takes more than {_PATIENCE} s for one frame; use a faster one."
         ) from error
     except OSError:
-        return  # no process can be started here
+        return  # processes cannot be started here
     if code.returncode < 0 or code.returncode > 255:  # a signal, or an exception of Windows
         raise ModelError(f"OpenCV crashes on the detector {path}, so the file is probably damaged; export it again.")
 
 
 def rows_of(outputs: Sequence[NDArray[Any]], classes: int, name: str) -> Rows:
-    """What outputs of the network say; ``classes``: how many the metadata names (0: none); ``name``: of the file.
+    """The rows in the network's outputs; ``classes``: how many classes the metadata names (0: none); ``name``: the
+    file's.
 
-    Raises :class:`~redetail.errors.ModelError` if the shapes are those of no layout.
+    Raises :class:`~redetail.errors.ModelError` if the shapes do not match any layout.
     """
     tables = [output for output in outputs if output.ndim == 3 and output.shape[0] == 1]
     prototypes = [output for output in outputs if output.ndim == 4 and output.shape[0] == 1]
@@ -181,7 +182,7 @@ def rows_of(outputs: Sequence[NDArray[Any]], classes: int, name: str) -> Rows:
 
 
 def _corners(places: Floats) -> Floats:
-    """Boxes (N, 4) x1, y1, x2, y2 of centres and sizes."""
+    """Boxes (N, 4) x1, y1, x2, y2 from centres and sizes."""
     centre, half = places[:, :2], np.maximum(places[:, 2:4], 0) / 2
     return np.concatenate([centre - half, centre + half], axis=1)
 
@@ -192,7 +193,7 @@ def _ordered(corners: Floats) -> tuple[float, float, float, float]:
 
 
 def _input_size(header: OnnxHeader, path: Path) -> Size:
-    """Of the picture that the network takes."""
+    """The size of the picture that the network takes."""
     shapes = list(header.inputs.values())
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (3, None):
         raise ModelError(
@@ -219,7 +220,7 @@ def _class_names(header: OnnxHeader) -> tuple[str, ...]:
 
 
 def _literal(text: str) -> Any:
-    """The value that exporters write as Python would; None for anything else."""
+    """The value of text that an exporter wrote in Python's syntax; None for anything else."""
     try:
         return ast.literal_eval(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

@@ -1,4 +1,4 @@
-"""Whose face it is: descriptors of faces, and how far two are apart."""
+"""Identifies faces: descriptors, and the distance between two of them."""
 
 from redetail.identity.described import DescribedFaces
 from redetail.identity.descriptor import SAME, Descriptor, FaceDescriber, distance, mean_descriptor

@@ -1,4 +1,4 @@
-"""Faces brought to one place: eyes, nose and mouth where a descriptor expects them."""
+"""Aligns faces, so that eyes, nose and mouth are where a descriptor expects them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from redetail.optional import require
 
 Points = NDArray[np.float64]
 
-# Eyes, tip of the nose and corners of the mouth of dlib's mean face, in a square that its landmarks span (King 2009);
-# the eyes are the means of six landmarks each. Rows are x, y in YuNet's order: what is left in the picture comes first.
+# Eyes, tip of the nose and corners of the mouth of dlib's mean face, in the square that its landmarks span (King 2009);
+# each eye is the mean of six landmarks. Rows are x, y in YuNet's order: of each pair, the one further left comes first.
 MEAN_FACE: Points = np.array(
     [[0.22549, 0.21599], [0.75476, 0.21599], [0.49013, 0.51563], [0.25415, 0.78023], [0.72610, 0.78023]]
 )
 PADDING = 0.25
-"""Share of the mean face's side that surrounds it in the picture that is described."""
+"""Width of the margin around the mean face in the picture that is described, as a share of its side."""
 
 
 def aligned_face(picture: NDArray[np.uint8] | NDArray[np.uint16], landmarks: Points, side: int) -> NDArray[np.float32]:
     """The face with these landmarks, upright in a square: (side, side, 3) float32 0..1.
 
     ``landmarks``: (5, 2) x, y in pixels of the picture (H, W, 3): the eyes, the tip of the nose and the corners of the
-    mouth, those that are left in the picture first. Turned, scaled and moved, not distorted (least squares, Umeyama
-    1991). Outside the picture its border repeats. Raises :class:`~redetail.errors.RegionError` for landmarks of another
-    shape or that all lie in one place.
+    mouth; of each pair, the one further left in the picture comes first. The face is turned, scaled and moved but not
+    distorted (least squares, Umeyama 1991). Outside the picture, its border repeats. Raises
+    :class:`~redetail.errors.RegionError` for landmarks of another shape, or if all lie in the same place.
     """
     if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all() or landmarks.std(axis=0).max() < 1e-3:
         raise RegionError(f"A face needs five different landmarks in an array (5, 2), not an array {landmarks.shape}.")
@@ -36,7 +36,7 @@ def aligned_face(picture: NDArray[np.uint8] | NDArray[np.uint16], landmarks: Poi
     pixels, corner = _around(picture, matrix, side)
     matrix[:, 2] += matrix[:, :2] @ corner
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if scale < 0.5:  # a large face: averaged first, where bilinear sampling would skip pixels
+    if scale < 0.5:  # a large face is averaged first, since bilinear sampling would skip pixels
         factor = 2 ** int(np.floor(-np.log2(scale)))
         size = (max(1, pixels.shape[1] // factor), max(1, pixels.shape[0] // factor))
         matrix[:, :2] *= np.array([pixels.shape[1] / size[0], pixels.shape[0] / size[1]])
@@ -50,7 +50,7 @@ def aligned_face(picture: NDArray[np.uint8] | NDArray[np.uint16], landmarks: Poi
 def _around(
     picture: NDArray[np.uint8] | NDArray[np.uint16], matrix: Points, side: int
 ) -> tuple[NDArray[np.float32], Points]:
-    """The part of the picture that the matrix brings into the square, as float 0..1, and its corner x, y."""
+    """The part of the picture that the matrix maps into the square, as float 0..1, and its corner x, y."""
     back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
     corners = np.array([[0, 0], [side, 0], [0, side], [side, side]]) @ back[:2, :2].T + back[:2, 2]
     last = np.array(picture.shape[1::-1]) - 1
@@ -60,7 +60,7 @@ def _around(
 
 
 def similarity(points: Points, there: Points) -> Points:
-    """The rotation, scale and shift (2, 3) that brings points (N, 2) nearest to others (Umeyama 1991)."""
+    """The rotation, scale and shift (2, 3) that brings ``points`` (N, 2) closest to ``there`` (Umeyama 1991)."""
     middle, other = points.mean(axis=0), there.mean(axis=0)
     x, y = (points - middle).T
     u, v = (there - other).T

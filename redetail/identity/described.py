@@ -1,4 +1,4 @@
-"""Which faces of a clip are described: not all, since describing one takes as long as searching a frame."""
+"""Chooses which faces of a clip are described: not all, since describing a face takes as long as searching a frame."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from redetail.identity.descriptor import MIN_SIDE, FaceDescriber
 from redetail.region import Detection
 
 SOON, EVERY = 4, 30
-"""Frames between the first two descriptions of a face that stays where it was, and between all others. A mean of two
-is worth far more than one description, that of ten hardly more; each costs as much as a search. SOON leaves two to a
-face in a shot of five frames, as slideshows have; with one it cannot be joined."""
+"""Frames between the first two descriptions of a face that stays in place, and between all later ones. The mean of two
+descriptions is far better than a single one, and the mean of ten hardly better than that; each costs as much as a
+search. With SOON, a face in a shot of five frames, as in slideshows, gets two; with only one it could not be joined."""
 STAYED = 0.5
-"""Intersection over union with a face of the frame before from which it is taken for the same one."""
+"""Intersection over union from which a face counts as the same as one in the previous frame."""
 MIN_CONFIDENCE = 0.6
-"""Confidence from which a face is described: landmarks of less certain ones are wrong too often."""
+"""Confidence from which a face is described; landmarks of less certain faces are wrong too often."""
 
 
 class DescribedFaces:
-    """Adds descriptors to detections, frame by frame: to each face when it appears or leaps, soon again, then seldom.
+    """Adds descriptors to detections, frame by frame: to each face when it appears or jumps, soon again, then seldom.
 
-    So no face can take the place of another without a description. Detections without landmarks stay as they are.
+    So no face can replace another without being described. Detections without landmarks stay as they are.
     """
 
     def __init__(self, describer: FaceDescriber | None = None) -> None:
         self._describer = FaceDescriber() if describer is None else describer
-        # Faces of the frame before, frames since each was described, and how often it was.
+        # Faces of the previous frame, frames since each was described, and how often it was described.
         self._before: list[tuple[Detection, int, int]] = []
 
     def update(
@@ -57,6 +57,6 @@ def _stayed(before: Detection, now: Detection) -> bool:
 
 
 def _distinct(detection: Detection) -> bool:
-    """Whether a descriptor of it would say anything."""
+    """Whether a descriptor of this detection would be meaningful."""
     side = min(detection.box.width, detection.box.height)
     return side >= MIN_SIDE and detection.confidence >= MIN_CONFIDENCE

@@ -1,4 +1,4 @@
-"""Whether a descriptor is of a face at all: what only looks like one lies elsewhere among descriptors."""
+"""Determines whether a descriptor belongs to a face: other things that look like faces have other descriptors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ WEIGHTS = Path(__file__).parents[1] / "bundled" / "face_descriptor" / "faceness.
 
 
 def faceness(descriptor: Descriptor) -> float:
-    """How much a descriptor (128,) is like those of faces: above 0 more than like those of other things.
+    """How similar a descriptor (128,) is to those of faces; above 0, it is more similar to them than to those of other
+    things.
 
     A linear discriminant (Fisher 1936), fitted by ``training/faceness.py``. It is weak for profiles and drawings,
     and for single descriptors; use the mean of several.

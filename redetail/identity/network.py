@@ -1,7 +1,7 @@
 """The network that describes a face: a residual network of 29 convolutions that maps a picture to 128 numbers.
 
 Architecture and weights are dlib's ``dlib_face_recognition_resnet_model_v1`` (King 2017; the weights are in the public
-domain, CC0), after He et al. 2016. Faces of one person lie nearer than about 0.6 to one another.
+domain, CC0), after He et al. 2016. The descriptors of one person's faces are less than about 0.6 apart.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ WEIGHTS = Path(__file__).parents[1] / "bundled" / "face_descriptor" / "descripto
 LENGTH = 128
 """Numbers in a descriptor."""
 
-_MEAN = (122.782, 117.001, 104.298)  # of red, green and blue, as dlib subtracts them
-# (channels in, channels out, whether it halves the picture) of every block, stage by stage.
+_MEAN = (122.782, 117.001, 104.298)  # red, green and blue, which dlib subtracts
+# (input channels, output channels, whether the block halves the picture) of every block, stage by stage.
 _STAGES = (
     ((32, 32, False), (32, 32, False), (32, 32, False)),
     ((32, 64, True), (64, 64, False), (64, 64, False), (64, 64, False)),
@@ -71,13 +71,13 @@ class _Block(nn.Module):
 
 
 def _padded(x: Tensor, other: Tensor) -> Tensor:
-    """x (N, C, h, w) with zeros behind its channels, rows and columns where the other has more."""
+    """x (N, C, h, w), padded with zeros to the channels, rows and columns of ``other``."""
     missing = [max(0, there - here) for here, there in zip(x.shape[1:], other.shape[1:], strict=True)]
     return functional.pad(x, (0, missing[2], 0, missing[1], 0, missing[0]))
 
 
 class FaceNetwork(nn.Module):
-    """Describes faces; ``features`` gives what its stages see, a measure of how alike two pictures look."""
+    """Describes faces; ``features`` gives the outputs of the stages, which measure how alike two pictures look."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,10 +111,10 @@ class FaceNetwork(nn.Module):
 def load_face_network(path: Path = WEIGHTS) -> FaceNetwork:
     """The network with its weights, on the CPU, for inference.
 
-    Its convolutions have their scales and offsets in their weights, and these lie channels last: on one core a face
-    takes a third less time than without.
+    The scales and offsets are merged into the weights of the convolutions, which are stored channels last: on one core,
+    that takes a third off the time for a face.
     """
-    with torch.device("meta"):  # no initial weights, which the file's would replace
+    with torch.device("meta"):  # no initial weights, since those in the file replace them
         network = FaceNetwork()
     with safe_open(path, framework="pt") as file:
         spread = {name: tuple(map(float, text.split())) for name, text in (file.metadata() or {}).items()}
@@ -128,7 +128,7 @@ def load_face_network(path: Path = WEIGHTS) -> FaceNetwork:
 
 
 def _values(kept: Tensor, scale: float, low: float) -> Tensor:
-    """Weights from the whole numbers that the file has, kernels channels last."""
+    """Weights from the integers in the file, with kernels stored channels last."""
     if kept.ndim == 4:
         kept = kept.contiguous(memory_format=torch.channels_last)
     return kept.float().mul_(scale).add_(low)
