@@ -1,1 +1,1 @@
-"""Scale rule, crop windows, paths, padding and context windows: arithmetic without pixels."""
+"""Scale rule, crop windows, paths, padding and context windows: arithmetic that needs no pixels."""

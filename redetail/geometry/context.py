@@ -1,4 +1,4 @@
-"""Context windows: a long clip as overlapping runs of frames that motion layers can take at once."""
+"""Context windows: overlapping parts of a long clip that are short enough for motion layers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Frames = slice | NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ContextWindow:
-    """Frames ``start``, ``start + stride`` ... before ``stop``, and how much each counts: ``weights`` float64, 0..1.
+    """Frames ``start``, ``start + stride`` ... before ``stop``, and how much each counts: ``weights``, float64 0..1.
 
-    A window of a closed loop may reach beyond the clip: with ``clip`` frames in all, it continues at the first one.
+    In a closed loop, a window can reach beyond the clip: after its ``clip`` frames it continues at the first one.
     """
 
     start: int
@@ -30,7 +30,7 @@ class ContextWindow:
 
     @property
     def frames(self) -> Frames:
-        """The window as an index into the clip's frames, each of them once."""
+        """The window as an index into the clip's frames, with each frame once."""
         if self.clip is None or self.stop <= self.clip:
             return slice(self.start, self.stop) if self.stride == 1 else slice(self.start, self.stop, self.stride)
         return np.arange(self.start, self.stop, self.stride) % self.clip
@@ -44,14 +44,14 @@ def context_windows(
 ) -> list[ContextWindow]:
     """Windows of ``context_length`` frames that cover ``length`` frames; neighbours share at least ``overlap``.
 
-    Each window has full length: the last one is moved back, not cut short, since motion layers work best with the
-    number of frames that they were trained on. A clip no longer than a window is one window. The weights of all windows
-    sum to one in every frame.
+    Every window has the full length: the last one is moved back rather than cut short, since motion layers work best
+    with the number of frames that they were trained on. A clip that is no longer than a window is a single window. The
+    weights of all windows sum to one in every frame.
 
-    ``stride``: besides, as often as the clip has that many frames, windows over every 2nd, 4th ... up to every
-    ``stride``-th frame, which see further (the uniform schedule of AnimateDiff's tools); every stride covers all frames
-    and counts equally. ``loop``: the clip's end continues at its beginning. ``blend``: within a window all frames count
-    alike ("flat"), less towards both ends ("pyramid"), or less only where neighbours overlap ("ramp").
+    ``stride``: also use windows over every 2nd, 4th ... up to every ``stride``-th frame, which see further (the uniform
+    schedule of AnimateDiff's tools), if the clip is long enough for them; every stride covers all frames and counts
+    equally. ``loop``: the clip's end continues at its beginning. ``blend``: within a window, all frames count equally
+    ("flat"), count less towards both ends ("pyramid"), or count less only where neighbours overlap ("ramp").
 
     Raises :class:`~redetail.errors.SettingsError` unless length >= 1, stride >= 1 and 0 <= overlap < context_length.
     """
@@ -67,15 +67,15 @@ def context_windows(
 
 
 def shuffled_frames(first: int, last: int, window: int, step: int, seed: int) -> NDArray[np.intp]:
-    """Which frame of the first ``window`` gives its noise to each of the frames ``first`` .. ``last`` (excluded).
+    """The frame among the first ``window`` whose noise each of the frames ``first`` .. ``last`` (excluded) gets.
 
-    FreeNoise (Qiu et al. 2023, arXiv:2310.15169, section 3.2): the first window has its own noise; every next ``step``
-    frames (window - overlap) take that of the frames ``window`` before them, in another order. So windows see the same
-    noise in other orders, and distant frames agree. A frame's place depends on nothing but the seed.
+    FreeNoise (Qiu et al. 2023, arXiv:2310.15169, section 3.2): the first window has its own noise; each following group
+    of ``step`` frames (window - overlap) takes the noise of the frames ``window`` earlier, in another order. So all
+    windows see the same noise in different orders, and distant frames agree. The order depends only on the seed.
     """
     source = np.arange(max(last, window), dtype=np.intp)
     for number, start in enumerate(range(window, last, step)):
-        # Sorted random numbers rather than a permutation: the stream of the former is the same in every NumPy.
+        # Sorted random numbers rather than a permutation: their stream is the same in every version of NumPy.
         order = np.argsort(np.random.default_rng((seed, number)).random(step), kind="stable")
         stop = min(start + step, len(source))
         source[start:stop] = source[start - window + order][: stop - start]
@@ -97,7 +97,8 @@ def _check(length: int, context_length: int, overlap: int, stride: int) -> None:
 def _level(
     length: int, context_length: int, overlap: int, stride: int, *, loop: bool, blend: ContextBlend
 ) -> list[ContextWindow]:
-    """Windows over every ``stride``-th frame, one row of them for each frame to begin with; weights not normalised."""
+    """Windows over every ``stride``-th frame, with one row of them for each starting frame; weights are not
+    normalised."""
     windows = []
     for phase in range(stride):
         count = len(range(phase, length, stride))
@@ -137,7 +138,7 @@ def _weights(
 
 
 def _shared(starts: Sequence[int], number: int, side: int, context_length: int, ring: int | None) -> int:
-    """Frames that a window shares with its neighbour before (-1) or after (1)."""
+    """The number of frames that a window shares with its neighbour before (-1) or after (1) it."""
     neighbour = number + side
     if ring is not None:
         if len(starts) == 1:

@@ -31,11 +31,11 @@ class Padding(NamedTuple):
 def crop_region(frame: Size, box: Box, factor: float, min_size: float = 0) -> Box:
     """The window around ``box`` whose sides are ``factor`` times the box's, at least ``min_size`` pixels.
 
-    Whole pixels inside the frame: a window that leaves the frame is moved back in, and is cut only where it is larger
-    than the frame. Rounding is that of the recorded rule (cut towards zero, after the halving).
+    The window has whole pixels inside the frame: if it leaves the frame it is moved back in, and it is cut only if it
+    is larger than the frame. Rounding follows the recorded rule (truncated after halving).
 
-    Raises :class:`~redetail.errors.RegionError` for a box with a side of zero, one wholly outside the frame, or a
-    factor so small that no pixel is left.
+    Raises :class:`~redetail.errors.RegionError` for a box with a side of zero, a box outside the frame, or a factor so
+    small that no pixel is left.
     """
     if box.width == 0 or box.height == 0:
         raise RegionError(f"The box {box.as_tuple()} has a side of length zero; give a box that covers the subject.")
@@ -64,12 +64,12 @@ def _span(length: int, start: float, stop: float, factor: float, min_size: float
 def working_size(
     crop: Size, box_size: tuple[float, float], guide_size: float, guide_size_for: GuideSizeFor, max_size: float
 ) -> Size:
-    """The size at which a crop is re-diffused by the detailer nodes' rule; never below the crop's own.
+    """The size at which a crop is re-diffused by the detailer nodes' rule; never smaller than the crop itself.
 
-    The shorter side of what ``guide_size_for`` names (the subject's box of ``box_size`` = width, height in pixels, or
-    the crop) becomes ``guide_size`` pixels long; where a side would exceed ``max_size`` the scale is reduced to fit.
-    Products are cut to whole pixels in double precision, as recorded from the original rule; by its rounding the
-    longer side may come out one pixel longer than ``max_size``.
+    ``guide_size_for`` names the subject's box (of ``box_size`` = width, height in pixels) or the crop; the shorter side
+    of that becomes ``guide_size`` pixels long. If a side would then exceed ``max_size``, the scale is reduced to fit.
+    Products are truncated to whole pixels in double precision, as recorded from the original rule; its rounding can
+    make the longer side one pixel longer than ``max_size``.
 
     Raises :class:`~redetail.errors.RegionError` for a box with a side of zero.
     """
@@ -85,7 +85,7 @@ def working_size(
 
 
 def limited_size(size: Size, max_size: float) -> Size:
-    """The size scaled down, where its longest side exceeds ``max_size``, until it does not; at least one pixel."""
+    """The size, scaled down to ``max_size`` if its longest side exceeds that; each side has at least one pixel."""
     scale = max_size / max(size.width, size.height)
     if scale >= 1:
         return size
@@ -98,8 +98,8 @@ def working_crop(
     """The size at which a crop is re-diffused by the rule of its settings, and the padding around it that makes its
     sides multiples of ``size_multiple``, as its engine needs them.
 
-    ``shrink``: ``max_size`` is a limit for every crop; without it a crop that is larger keeps its size, which is the
-    rule of the original nodes.
+    ``shrink``: ``max_size`` also limits crops that are larger; otherwise these keep their size, which is the rule of
+    the original nodes.
     """
     guide = settings.guide_size
     if settings.max_upscale:

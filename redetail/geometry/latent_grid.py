@@ -1,8 +1,8 @@
-"""Which frames and pixels a latent holds: the grid of an image or video VAE.
+"""The grid of an image or video VAE: which frames and pixels a latent holds.
 
-A causal video VAE gives the first frame its own latent and then puts a fixed number of frames into each: a clip of
-4n + 1 frames has n + 1 latents. An image VAE is the grid of one frame per latent. Clips that are off the grid go on
-mirrored at their end, since the VAEs themselves drop the surplus frames without a word.
+A causal video VAE gives the first frame a separate latent and then puts a fixed number of frames into each: a clip of
+4n + 1 frames has n + 1 latents. An image VAE has one frame per latent. The end of a clip that does not fit the grid is
+extended by mirroring, since the VAEs themselves silently drop surplus frames.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ class LatentGrid:
         return self.first + self.temporal * (latents - 1)
 
     def latents(self, frames: int) -> int:
-        """The least number of latents that hold ``frames`` >= 1 frames."""
+        """The smallest number of latents that hold ``frames`` >= 1 frames."""
         return 1 + -(-max(0, frames - self.first) // self.temporal)
 
     def complete_latents(self, frames: int) -> int:
-        """Latents that a VAE encodes ``frames`` frames to: it drops the frames of a latent that is not full.
+        """The number of latents to which a VAE encodes ``frames`` frames; it drops the frames of an incomplete latent.
 
-        A clip shorter than the first latent counts as one.
+        A clip shorter than the first latent counts as one latent.
         """
         return 1 + max(0, frames - self.first) // self.temporal
 
     def padded_frames(self, frames: int) -> int:
-        """The least number of frames on the grid that is not below ``frames``."""
+        """The smallest number of frames on the grid that is at least ``frames``."""
         return self.frames(self.latents(frames))
 
     def latent_of(self, frame: int) -> int:
@@ -57,13 +57,13 @@ class LatentGrid:
         return range(start, self.frames(latent + 1))
 
     def latent_size(self, size: Size) -> Size:
-        """Cells of the latents of pictures of ``size``, whose sides are multiples of ``spatial``."""
+        """The size in latent cells of pictures of ``size``, whose sides are multiples of ``spatial``."""
         return Size(size.width // self.spatial, size.height // self.spatial)
 
     def padded_indices(self, frames: int) -> NDArray[np.intp]:
-        """Which frame stands at each place of the padded clip: all in order, then back from the last but one.
+        """The frame at each position of the padded clip: all in order, then backwards from the last but one.
 
-        A single frame is repeated; cut the padding off with ``[:frames]``.
+        A single frame is repeated. ``[:frames]`` removes the padding.
         """
         places = np.arange(self.padded_frames(frames), dtype=np.intp)
         period = max(1, 2 * (frames - 1))
@@ -71,7 +71,7 @@ class LatentGrid:
 
 
 def open_latents(masks: NDArray[np.float32], grid: LatentGrid) -> NDArray[np.float32]:
-    """Masks (F, ...) of frames as masks (T, ...) of latents: a latent is open where any of its frames is."""
+    """Masks (F, ...) of frames as masks (T, ...) of latents: a latent is open wherever any of its frames is."""
     out = np.zeros((grid.latents(len(masks)), *masks.shape[1:]), np.float32)
     for frame, mask in enumerate(masks):
         unite(out, frame, mask, grid)

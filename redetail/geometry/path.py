@@ -1,8 +1,8 @@
-"""Smoothing of boxes over time, and the path of a crop window of one size.
+"""Smooths boxes over time, and computes the path of a crop window of constant size.
 
 Smoothing is local linear regression with Gaussian weights (Cleveland 1979; Fan and Gijbels 1996), which looks as far
-ahead as back: a subject at constant velocity comes out where it went in, at the ends too, with no lag. Outliers are
-found with Hampel's rule (Hampel 1974) and get no weight; frames without a detection get none either.
+ahead as back: motion at constant velocity is unchanged, without lag, even at the ends. Outliers are found with Hampel's
+rule (Hampel 1974) and get no weight; neither do frames without a detection.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ SIZE_SIGMA = 6.0
 WINDOW_SIGMA = 8.0
 """Smoothing of the window, in frames: the subject may move inside it, so it can be calmer than the subject."""
 STILL = 0.06
-"""A window whose centre would move by less than this share of its side stays where it is."""
+"""A window whose centre would move by less than this share of its side does not move."""
 SIZE_PERCENTILE = 95.0
 
 
 def smoothed(values: Floats, sigma: float, weights: Floats | None = None) -> Floats:
     """``values`` (F, C) smoothed along time by local linear regression; the result has the same shape.
 
-    ``sigma`` is the standard deviation of the Gaussian in frames; 0 changes nothing. ``weights`` (F,) >= 0: what each
-    frame counts; where none in reach counts, the result is interpolated linearly (held constant at the ends).
+    ``sigma`` is the standard deviation of the Gaussian in frames; 0 changes nothing. ``weights`` (F,) >= 0: the weight
+    of each frame; where no frame in reach has weight, the result is interpolated linearly (held constant at the ends).
     """
     if not (sigma >= 0 and math.isfinite(sigma)):
         raise SettingsError(f"The smoothing is {sigma} frames; it must be 0 or more.")
@@ -43,7 +43,8 @@ def smoothed(values: Floats, sigma: float, weights: Floats | None = None) -> Flo
     reach = math.ceil(4 * sigma)
     offsets = np.arange(-reach, reach + 1, dtype=np.float64)
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
-    # Filled-in frames count a little: they keep the regression determined in a long gap and pull nowhere in a short.
+    # Filled-in frames get a little weight: they keep the regression determined in long gaps and do not matter in short
+    # ones.
     weights = np.maximum(weights, 1e-3)
     s0, s1, s2 = (_correlated(weights, kernel * offsets**power) for power in range(3))
     spread = s0 * s2 - s1**2
@@ -60,7 +61,8 @@ def outliers(values: Floats, *, reach: int = 3, limit: float = 4.0, floor: float
     if len(values) < 2 * reach + 1:
         return np.zeros(len(values), dtype=bool)
     windows = np.lib.stride_tricks.sliding_window_view(values, 2 * reach + 1)
-    # Near an end the window is one-sided, so its median is off for a moving subject: nothing is judged there.
+    # Near an end the window is one-sided, so its median is biased for a moving subject; nothing counts as an outlier
+    # there.
     medians = np.median(windows, axis=1)
     deviation = 1.4826 * np.median(np.abs(windows - medians[:, None]), axis=1)
     found = np.zeros(len(values), dtype=bool)
@@ -79,7 +81,7 @@ def smoothed_boxes(
 ) -> Floats:
     """Boxes (F, 4) x1, y1, x2, y2 whose centres are smoothed over ``sigma`` frames and sizes over ``size_sigma``.
 
-    Frames that are not ``detected`` (F,) and boxes that leap away for a moment do not count.
+    Frames that are not ``detected`` (F,), and boxes that jump away for a moment, do not count.
     """
     centers, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     trusted = np.ones(len(boxes), dtype=bool) if detected is None else detected.copy()
@@ -93,7 +95,7 @@ def smoothed_boxes(
 
 
 def clipped_boxes(boxes: Floats, frame: Size) -> Floats:
-    """Boxes (F, 4) with the part outside the frame cut off; one that lies outside is left with no area."""
+    """Boxes (F, 4) with the parts outside the frame cut off; a box that lies outside is left with no area."""
     limits = np.array([frame.width, frame.height] * 2, dtype=np.float64)
     return np.clip(boxes, 0.0, limits)
 
@@ -105,11 +107,11 @@ def check_crop_factor(crop_factor: float) -> None:
 
 
 def window_size(boxes: Floats, frame: Size, crop_factor: float) -> Size:
-    """The one window size for boxes (F, 4) inside the frame: ``crop_factor`` times a high percentile of their sides,
-    never smaller than the largest box, never larger than the frame.
+    """The window size for all boxes (F, 4) inside the frame: ``crop_factor`` times a high percentile of their sides,
+    but no smaller than the largest box and no larger than the frame.
 
-    A subject that comes much nearer is not split in two: the joint between two windows could be seen, while a window
-    that is large for a while only costs detail in those frames. Raises SettingsError for a crop_factor below 1.
+    A subject that comes much nearer does not get two windows: the joint between them could be visible, while a window
+    that is too large for some frames only costs detail in those. Raises SettingsError for a crop_factor below 1.
     """
     check_crop_factor(crop_factor)
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -119,11 +121,11 @@ def window_size(boxes: Floats, frame: Size, crop_factor: float) -> Size:
 
 
 def window_path(boxes: Floats, size: Size, frame: Size, *, sigma: float = WINDOW_SIGMA) -> Floats:
-    """Top left corners (F, 2) of a window of that size that follows boxes (F, 4) lying inside the frame.
+    """Top left corners (F, 2) of a window of this size that follows boxes (F, 4), all of which lie inside the frame.
 
-    The window is inside the frame and every box inside the window (both exactly); at the frame's edge it slows down
-    instead of stopping dead; where it would hardly move it does not move at all, on a whole pixel, so that nothing
-    is resampled. Raises RegionError if a box does not fit.
+    The window is always inside the frame, and every box inside the window (both exactly). At the frame's edge the
+    window slows down instead of stopping abruptly. If it would hardly move, it stays at a whole pixel throughout, so
+    that nothing is resampled. Raises RegionError if a box does not fit.
     """
     sides = np.array([size.width, size.height], dtype=np.float64)
     ends = np.array([frame.width, frame.height], dtype=np.float64) - sides
@@ -140,8 +142,8 @@ def window_path(boxes: Floats, size: Size, frame: Size, *, sigma: float = WINDOW
 def _axis_path(wanted: Floats, lowest: Floats, highest: Floats, still: float, sigma: float) -> Floats:
     """One coordinate of the path, between ``lowest`` and ``highest`` in every frame.
 
-    Clipping leaves kinks, smoothing crosses the bounds; done in turn, ever more finely, the path comes to lie inside
-    and bends before it meets a bound (projections onto convex sets).
+    Clipping leaves kinks, and smoothing crosses the bounds. Alternating the two, ever more finely, gives a path that
+    lies inside the bounds and bends before it meets one (projections onto convex sets).
     """
     path = np.clip(smoothed(wanted[:, None], sigma)[:, 0], lowest, highest)
     low, high = float(lowest.max()), float(highest.min())
@@ -156,13 +158,13 @@ def _axis_path(wanted: Floats, lowest: Floats, highest: Floats, still: float, si
 
 
 def _resting_place(wanted: float, low: float, high: float) -> float:
-    """The whole number nearest to ``wanted`` in low..high, else the nearest value there."""
+    """The whole number in low..high nearest to ``wanted``; if there is none, the nearest value."""
     whole = min(max(round(wanted), math.ceil(low)), math.floor(high))
     return float(whole) if low <= whole <= high else min(max(wanted, low), high)
 
 
 def _filled(values: Floats, known: NDArray[np.bool_]) -> Floats:
-    """Values (F, C) with the unknown frames interpolated; as they are where nothing is known."""
+    """Values (F, C) with the unknown frames interpolated; unchanged if no frame is known."""
     if known.all() or not known.any():
         return np.array(values, dtype=np.float64)
     frames = np.arange(len(values))
@@ -170,7 +172,7 @@ def _filled(values: Floats, known: NDArray[np.bool_]) -> Floats:
 
 
 def _correlated(values: Floats, kernel: Floats) -> Floats:
-    """Sum over k of values[i + k] * kernel[k], values beyond the ends being 0."""
+    """Sum over k of values[i + k] * kernel[k], with values of 0 beyond the ends."""
     reach = len(kernel) // 2
     result: Floats = np.convolve(values, kernel[::-1])[reach : reach + len(values)]
     return result

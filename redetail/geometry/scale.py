@@ -17,7 +17,7 @@ MIN_HEIGHT = 16
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Each side of the output is ``value`` times the source's, up to 8; a whole number from 16 on is its height.
+    """A value up to 8 is the ratio of each side of the output to the source's; a whole number from 16 on is the height.
 
     Raises :class:`~redetail.errors.SettingsError` for other values.
     """
@@ -33,7 +33,7 @@ class Scale:
 
     @classmethod
     def of(cls, given: Any) -> Self:
-        """The scale that was given as a number or as text ("1.5", "720", "720p"), or the scale itself."""
+        """The scale that is given as a number or as text ("1.5", "720", "720p"); a scale is returned as it is."""
         if isinstance(given, cls):
             return given
         if isinstance(given, str):
@@ -44,11 +44,11 @@ class Scale:
         return cls(given)
 
     def size(self, source: Size) -> Size:
-        """The size of an output of frames of size ``source``: even sides, which all codecs take, unless nothing is
-        enlarged.
+        """The size of the output for frames of size ``source``. Its sides are even, which all codecs accept, unless
+        nothing is enlarged.
 
         Raises :class:`~redetail.errors.SettingsError` for a height below the source's and for a size that no codec
-        takes.
+        accepts.
         """
         factor = self.value if self.value <= MAX_FACTOR else self.value / source.height
         if factor < 1:

@@ -1,4 +1,4 @@
-"""Detections, or what the user points at, to subjects over time."""
+"""Turns detections, or whatever the user points at, into subjects over time."""
 
 from redetail.tracking.given import region_from_box, regions_from_masks
 from redetail.tracking.regions import regions_from_tracks

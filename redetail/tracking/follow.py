@@ -1,10 +1,10 @@
-"""Follows whatever a box shows on one frame, by its motion and by its appearance.
+"""Follows whatever a box shows in one frame, by motion and by appearance.
 
 Motion is the median flow of points inside the box (Kalal et al., "Forward-Backward Error", ICPR 2010): points that do
-not come back to where they started are left out, the box moves by the median of the others and grows by the median
-ratio of their distances. Appearance is a few patches, compared by normalised cross-correlation, as in TLD (Kalal et
-al., PAMI 2012): they correct the drift of the motion, say when the subject is covered, and find it again. The patch
-that the user drew is never dropped; others join where motion and appearance agree, so that the subject may turn.
+not return to where they started are left out; the box moves by the median of the others and grows by the median ratio
+of their distances. Appearance is a few patches, compared by normalised cross-correlation, as in TLD (Kalal et al., PAMI
+2012): the patches correct the drift of the motion, show when the subject is covered, and find it again. The patch that
+the user drew is never dropped; others are added where motion and appearance agree, so that the subject can turn.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ from redetail.region import Box, Size
 PATCH = 24
 """Side of the patches that are compared, in pixels."""
 WORKING_SIDE = 96.0
-"""Longer side of the box, in pixels, at which a larger subject is followed."""
+"""Longer side of the box, in pixels, to which a larger subject is scaled down to be followed."""
 GRID = 10
-"""Points of the flow along each side of the box."""
+"""Number of flow points along each side of the box."""
 RETURN_ERROR = 1.5
-"""Pixels by which a point may miss its beginning after it went forth and back."""
+"""Pixels by which a point may miss its start after going forwards and back."""
 MIN_POINTS = 8
 SCALES = (0.93, 1.0, 1.07)
-"""Sizes, as multiples of what the motion says, at which the appearance is searched near it ..."""
+"""Sizes, as multiples of the size that the motion predicts, at which the appearance is searched near it ..."""
 AGAIN_SCALES = (0.75, 0.87, 1.0, 1.15, 1.33)
 """... and after it was lost."""
 REACH = 0.6
-"""How far around the box it is searched, as a share of the box's sides ..."""
+"""How far around the box the appearance is searched, as a share of the box's sides ..."""
 AGAIN_REACH = 2.0
 """... after it was lost ..."""
 DRIFT = 0.1
-"""... and how much farther for every frame since; after some it may be anywhere."""
+"""... and how much farther for every frame since then; after some time, the subject can be anywhere."""
 SEEN = 0.65
-"""Correlation, -1 to 1, with the nearest patch from which the subject is seen ..."""
+"""Correlation, -1 to 1, with the nearest patch from which the subject counts as seen ..."""
 SEEN_AGAIN = 0.7
-"""... from which it is found after it was lost ..."""
+"""... from which it counts as found after it was lost ..."""
 NEW = 0.92
-"""... and below which a patch shows something new, and may join the others."""
+"""... and below which a patch shows something new, so that it can be added to the others."""
 SURE = 0.8
-"""Correlation from which a new patch may join."""
+"""Correlation from which a new patch can be added."""
 RIVAL = 0.85
-"""Share of the best correlation that the best place elsewhere may have, where a lost subject is found."""
+"""Share of the best correlation that the best position elsewhere may reach when a lost subject is found."""
 MAX_PATCHES = 8
 SEARCHED = 2
 """Patches that are searched near the box; the others are only compared."""
@@ -59,7 +59,7 @@ RGB8 = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Sighting:
-    """Where the subject is in a frame, and how sure that is, 0..1."""
+    """Where the subject is in a frame, and the confidence of that, 0..1."""
 
     box: Box
     confidence: float
@@ -76,7 +76,7 @@ class Follower:
         self._missed = 0
 
     def update(self, picture: RGB8) -> Sighting | None:
-        """Where the subject is in the next frame, ``picture`` of :meth:`shrunk`; None if it is not seen."""
+        """Where the subject is in the next frame, given as :meth:`shrunk` returns it; None if it is not seen."""
         found = self._near(picture) if self._missed == 0 else self._again(picture)
         self._picture = picture
         if found is None:
@@ -86,7 +86,7 @@ class Follower:
         return Sighting(found.box.scaled(1 / self._scale, 1 / self._scale), found.confidence)
 
     def _near(self, picture: RGB8) -> Sighting | None:
-        """By motion from the frame before, corrected by appearance."""
+        """Find the subject by motion from the previous frame, corrected by appearance."""
         moved = moved_box(self._picture, picture, self._box)
         boxes = [] if moved is None else [moved]
         expected = self._box if moved is None else moved
@@ -97,12 +97,12 @@ class Follower:
             return None
         agree = moved is not None and moved.iou(best.box) >= 0.6
         if agree and SURE <= best.confidence < NEW:
-            # The first stays, since the user drew it; of the others the oldest goes.
+            # The first patch stays, since the user drew it; the oldest of the others is dropped.
             self._patches = [self._patches[0], *self._patches[1:][-(MAX_PATCHES - 2) :], _patch(picture, best.box)]
         return best
 
     def _again(self, picture: RGB8) -> Sighting | None:
-        """By appearance alone, if no other place looks nearly as similar."""
+        """Find the subject only by appearance, if no other position looks nearly as similar."""
         reach = AGAIN_REACH + DRIFT * self._missed
         places = list(_searched(picture, self._patches, self._box, AGAIN_SCALES, reach))
         best = self._best(picture, [box for box, _ in places])
@@ -137,7 +137,7 @@ class Follower:
 def _searched(
     picture: RGB8, patches: Iterable[Patch], around: Box, scales: Iterable[float], reach: float
 ) -> Iterator[tuple[Box, float]]:
-    """The best places of every patch at every size, with their correlations, and the best elsewhere."""
+    """The best position of every patch at every size, with its correlation, and the best one elsewhere."""
     for patch in patches:
         for scale in scales:
             yield from _matches(picture, patch, around.grown(scale), reach)
@@ -164,7 +164,7 @@ def moved_box(before: RGB8, after: RGB8, box: Box) -> Box | None:
 
 
 def _growth(begin: NDArray[np.float64], end: NDArray[np.float64]) -> float:
-    """Median ratio of the distances between points, at most a tenth from one frame to the next."""
+    """Median ratio of the distances between points, limited to a change of a tenth from one frame to the next."""
     i, j = np.triu_indices(len(begin), 1)
     apart = np.linalg.norm(begin[i] - begin[j], axis=1)
     ratios = np.linalg.norm(end[i] - end[j], axis=1)[apart > 1] / apart[apart > 1]
@@ -172,7 +172,7 @@ def _growth(begin: NDArray[np.float64], end: NDArray[np.float64]) -> float:
 
 
 def _matches(picture: RGB8, patch: Patch, box: Box, reach: float) -> Iterator[tuple[Box, float]]:
-    """The place that correlates best with a patch at the box's size, and the best that does not overlap it."""
+    """The position that correlates best with a patch at the box's size, and the best one that does not overlap it."""
     cv2 = require("cv2")
     width, height = max(4, round(box.width)), max(4, round(box.height))
     (x, y), pad = box.center, 1 + reach
@@ -195,7 +195,7 @@ def _matches(picture: RGB8, patch: Patch, box: Box, reach: float) -> Iterator[tu
 
 
 def _patch(picture: RGB8, box: Box) -> Patch:
-    """What a box shows, (PATCH, PATCH, 3) float32; the border of the picture repeats beyond it."""
+    """The contents of a box, (PATCH, PATCH, 3) float32; beyond the picture, its border repeats."""
     cv2 = require("cv2")
     width, height = max(2, round(box.width)), max(2, round(box.height))
     x, y = box.center

@@ -24,9 +24,9 @@ from redetail.tracking.regions import region_from_boxes
 logger = logging.getLogger(__name__)
 
 VISIBLE = 16
-"""Least mask value (0..255) that counts as subject: black is not quite black after lossy compression."""
+"""Least mask value (0..255) that counts as subject, since black is not quite black after lossy compression."""
 MARGIN = 16
-"""Pixels kept around what is visible, so that a soft edge fades out to its end."""
+"""Pixels kept around the visible part, so that a soft edge fades out completely."""
 
 
 def region_from_box(box: Box, frame: Size, start: int, stop: int, *, crop_factor: float, label: str = "box") -> Region:
@@ -88,13 +88,13 @@ def regions_from_masks(
 ) -> list[Region]:
     """The subject that masks show: one still mask for all frames ``start`` to ``stop``, or one mask for each.
 
-    ``masks`` are (H, W) uint8 0..255 of the frame's size (or bool), read one by one. The window follows what is visible
-    in them; frames before the first and after the last visible one are left out, and where the mask is empty in between
-    the window moves on and nothing is selected. All that a mask shows is one subject; at the frames ``cuts``, where new
-    shots start, a new region of it starts too. Specks, and parts that only single frames have, are left out, with a
-    warning in the log.
+    ``masks`` are (H, W) uint8 0..255 (or bool) of the frame's size, read one by one. The window follows the visible
+    part; frames before the first and after the last visible mask are left out. In frames in between whose mask is
+    empty, the window keeps moving and nothing is selected. Everything that a mask shows is one subject; at the frames
+    ``cuts``, where new shots start, a new region of the subject starts, too. Specks, and parts that only single frames
+    have, are left out, with a warning in the log.
 
-    Raises :class:`~redetail.errors.RegionError` for masks of another size, kind or number and if all are empty.
+    Raises :class:`~redetail.errors.RegionError` for masks of the wrong size, type or number, and if all are empty.
     """
     frames = frame_count(start, stop)
     packed = [_packed(mask, frame, index) for index, mask in enumerate(masks)]
@@ -123,7 +123,7 @@ def regions_from_masks(
 
 
 def _without_faults(packed: Sequence[_Packed | None], start: int) -> list[_Packed | None]:
-    """The masks; of a frame unlike all those around it, only the parts near the expected place."""
+    """The masks; in a frame unlike all those around it, only the parts near the expected position."""
     seen = [(index, mask) for index, mask in enumerate(packed) if mask is not None]
     unlike = unlike_frames(np.array([mask.visible.as_tuple() for _, mask in seen], np.float64))
     steady = list(packed)
@@ -143,7 +143,7 @@ def _without_faults(packed: Sequence[_Packed | None], start: int) -> list[_Packe
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
-    """The visible part of a mask: the box of visible pixels, and pixels of a somewhat larger box, compressed."""
+    """The visible part of a mask: the box of visible pixels, and the compressed pixels of a slightly larger box."""
 
     visible: Box
     kept: Box
@@ -157,7 +157,7 @@ class _Packed:
         return self.levels().astype(np.float32) / np.float32(255)
 
     def within(self, box: Box) -> _Packed | None:
-        """What lies in the box, or None if nothing visible does."""
+        """The part in the box, or None if nothing visible is in it."""
         part = Box(*np.floor(box.as_tuple()[:2]), *np.ceil(box.as_tuple()[2:])).intersection(self.kept)
         if part is None:
             return None
@@ -170,7 +170,8 @@ class _Packed:
 
 
 class WindowMasks(Sequence[NDArray[np.uint8]]):
-    """Masks of a frame seen through a moving window; unpacked when asked for, so that a long clip stays small."""
+    """Masks of frames, seen through a moving window; each is unpacked when it is read, so that a long clip takes little
+    memory."""
 
     def __init__(self, packed: Sequence[_Packed | None], path: Floats, size: Size) -> None:
         self._packed, self._path, self._size = packed, path, size

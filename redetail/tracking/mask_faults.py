@@ -1,6 +1,7 @@
-"""Faults of masks that segmenters make: specks and lines in a frame, and frames that are unlike all around them.
+"""Removes the faults of masks that segmenters make: specks and lines in a frame, and frames unlike all those around
+them.
 
-Left in, a single white pixel far away would determine the size of the crop window throughout the clip.
+Otherwise, a single white pixel far away would determine the size of the crop window throughout the clip.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ SPECK = 0.001
 LINE = 2
 """Shorter side in pixels up to which a part of a mask is a line ..."""
 BROAD = 16
-"""... where the largest part has at least this shorter side."""
+"""... if the shorter side of the largest part has at least this many pixels."""
 MOST = 0.1
-"""Share of the visible pixels that specks may have together; a mask of more is meant to be grainy."""
+"""Share of the visible pixels that all specks together may have; a mask with more is grainy on purpose."""
 AROUND = 4
 """Frames on each side that a frame is compared with."""
 FAR = 0.5
-"""Share of the subject's longer side by which an edge of the box is off in a frame that is unlike the others ..."""
+"""Share of the subject's longer side by which an edge of the box is displaced in a frame that is unlike the others
+..."""
 LEAST_FAR = 24.0
 """... and least number of pixels."""
 
@@ -46,9 +48,10 @@ def without_specks(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def unlike_frames(boxes: Boxes) -> dict[int, Boxes]:
-    """Frames whose box (of F, 4) is far from those before and after, although these agree; and the box expected there.
+    """Frames whose box (one of (F, 4)) is far from those before and after, although these agree, and the box expected
+    there.
 
-    At an end of the clip there is one side alone, whose boxes must agree with one another.
+    At an end of the clip there are boxes only on one side, and these must agree with one another.
     """
     found = {}
     for index, box in enumerate(boxes):

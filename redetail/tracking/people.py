@@ -1,12 +1,13 @@
 """Tells people apart by descriptors of their faces, where motion alone would confuse them.
 
-Motion decides first. A descriptor is asked only where a face was not seen in the frame before, nearly where it is now;
-there it may veto. When a clip has ended, tracks of one person are joined: across cuts, exits and long occlusions.
+Motion decides first. Descriptors are compared only if a face was not seen near its position in the previous frame; then
+they can veto the match. After the end of a clip, tracks of one person are joined across cuts, exits and long
+occlusions.
 
-The limits were set on the half of the labelled clips that is for tuning (docs/subjects.md), 24 people of 30 pixels and
-more. There the nearest earlier descriptor of the same person was at most 0.49 away in 95 % of the cases, that of
-another person at least 0.50 in 95 %; means over the two halves of a person's frames were at most 0.49 apart in 95 %,
-means of two people at least 0.47 in 95 %. Faces in profile lie nearest to those of others.
+The limits were set on the tuning half of the labelled clips (docs/subjects.md), with 24 people of 30 pixels and more.
+In 95 % of the cases there, the nearest earlier descriptor of the same person was at most 0.49 away, and that of another
+person at least 0.50. Also in 95 % of the cases, the means over the two halves of a person's frames were at most 0.49
+apart, and the means of two people at least 0.47. Faces in profile are the closest to those of other people.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     from redetail.tracking.tracker import Track
 
 VETO = 0.53
-"""Distance to the nearest of a track's descriptors above which a face is somebody else."""
+"""Distance to the nearest of a track's descriptors above which a face belongs to somebody else."""
 JOIN = 0.45
 """Distance of the mean descriptors of two tracks up to which they show one person."""
 MIN_DESCRIBED = 2
-"""Descriptors that a track needs to be joined with another: a single one may come from a blurred frame."""
+"""Descriptors that a track needs to be joined with another; a single one can come from a blurred frame."""
 
 Descriptor = NDArray[np.float32]
 
@@ -39,10 +40,11 @@ def is_somebody_else(face: Descriptor | None, known: Iterable[Descriptor]) -> bo
 
 
 def joined_people(tracks: Sequence[Track]) -> list[Track]:
-    """The tracks in their order; those that show one person get a common ``person``, those that have one already first.
+    """The tracks in their order; those that show one person get the same ``person``.
 
-    The nearest pairs are joined first. A person cannot be in two places: tracks that share a frame are two people
-    however alike they look, and a track that shares a frame with any track of a person is somebody else's.
+    Tracks that already have the same ``person`` belong together; then the nearest pairs are joined. A person cannot be
+    in two places: tracks that share a frame are two people, however alike they look, and a track that shares a frame
+    with any track of a person shows somebody else.
     """
     known: dict[object, list[int]] = {}
     groups = {}

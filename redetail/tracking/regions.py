@@ -1,4 +1,4 @@
-"""Tracks to regions: smoothed boxes and the path of one window."""
+"""Turns tracks into regions, with smoothed boxes and the path of one window."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def regions_from_tracks(
 ) -> list[Region]:
     """One region for each track, the most prominent (area times time) first, named "face 1", "face 2" ...
 
-    ``crop_factor`` (>= 1): side of the window as a multiple of the box. ``max_regions`` keeps only that many
-    subjects; tracks of one person are one subject and share a label.
-    Boxes are smoothed, so a mask made of them does not tremble. A track that leaves the frame entirely is left out.
+    ``crop_factor`` (>= 1): side of the window as a multiple of the side of the box. ``max_regions`` keeps only that
+    many subjects; tracks of one person are one subject and share a label. Boxes are smoothed, so that a mask made from
+    them does not jitter. A track that is completely outside the frame is left out.
     """
     pairs = [(track, clipped_boxes(smoothed_boxes(track.boxes, track.detected), frame)) for track in tracks]
     visible = [(track, boxes) for track, boxes in pairs if (_areas(boxes) > 0).all()]

@@ -1,4 +1,4 @@
-"""Converts segments of other tools to regions, and regions to segments."""
+"""Converts segments from other tools to regions, and regions to segments."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from redetail.segs import Seg, Segs
 from redetail.tracking.given import fixed_region, frame_count, inside_frame
 
 _LARGEST_REGION = 2**20
-"""Pixels of a crop region's side: beyond that a coordinate was written in another unit."""
+"""Most pixels on a crop region's side; with more, its coordinates must be in another unit."""
 
 
 def regions_from_segs(document: Mapping[str, Any], frame: Size, start: int, stop: int) -> list[Region]:
     """Regions of a JSON document of segments, fixed in frames ``start`` to ``stop`` (excluded).
 
     The document is ``{"size": [width, height], "segs": [{"crop_region": [x1, y1, x2, y2], "bbox": [x1, y1, x2, y2],
-    "label": "face", "confidence": 0.9, "mask": [[0, 0.5, 1], ...]}, ...]}``. ``bbox`` (then the crop
-    region), ``label``, ``confidence`` and ``mask`` may be left out; a mask has rows of numbers 0..1 and covers the crop
-    region; without one the bbox is the subject.
-    Where ``size`` is not the frame's, each axis is scaled by its own ratio.
+    "label": "face", "confidence": 0.9, "mask": [[0, 0.5, 1], ...]}, ...]}``.
+    ``bbox`` (by default the crop region), ``label``, ``confidence`` and ``mask`` are optional. A mask has rows of
+    numbers 0..1 and covers the crop region; without a mask, the bbox is the subject. If ``size`` differs from the
+    frame's, each axis is scaled by its own ratio.
 
-    Raises :class:`~redetail.errors.RegionError` naming the segment for whatever is missing or cannot be used.
+    Raises :class:`~redetail.errors.RegionError`, which names the segment, for anything missing or unusable.
     """
     width, height = _numbers(document, "size", 2, "The document")
     if width < 1 or height < 1:
@@ -48,7 +48,7 @@ def regions_from_segs(document: Mapping[str, Any], frame: Size, start: int, stop
 
 def _region(seg: Seg, header: Size, frame: Size, start: int, stop: int, number: int) -> Region:
     region = region_from_seg(seg, header, frame, start, stop, name=f"Segment {number}")
-    # In a document a segment without a mask is a box that was found, as a detector would report it.
+    # A segment without a mask is a box, like one that a detector reports.
     return replace(region, masks=None) if seg.cropped_mask is None else region
 
 
@@ -56,8 +56,9 @@ def _region(seg: Seg, header: Size, frame: Size, start: int, stop: int, number: 
 class PlacedSeg:
     """A segment in the coordinates of a frame, ready to be cropped.
 
-    ``whole`` is its crop region, ``window`` the part inside the frame, both on whole pixels; ``box`` the subject's own,
-    which may reach beyond them; ``masks`` (1, h, w) for all frames or (F, h, w), float32 0..1, of the window's size.
+    ``whole`` is its crop region and ``window`` the part inside the frame, both on whole pixels; ``box`` is the
+    subject's own box, which can reach beyond them; ``masks`` are (1, h, w) for all frames or (F, h, w), float32 0..1,
+    of the window's size.
     """
 
     whole: Box
@@ -73,8 +74,8 @@ def place_seg(
 
     Each axis is scaled by its own ratio, corners are cut to whole pixels (the recorded rule), and region and mask are
     clipped to the frame together (with a warning in the log). ``cropped_mask`` may be None (the whole crop), (h, w), or
-    (F, h, w); ``use_maximum`` unites another number of masks to their largest value. ``name`` begins messages.
-    Raises :class:`~redetail.errors.RegionError` for what cannot be used.
+    (F, h, w); with ``use_maximum``, any other number of masks is united by taking the largest values. Messages begin
+    with ``name``. Raises :class:`~redetail.errors.RegionError` for anything that cannot be used.
     """
     kx, ky = frame.width / header.width, frame.height / header.height
     whole = _scaled_window(_box(seg.crop_region, name), kx, ky, name)
@@ -98,8 +99,8 @@ def region_from_seg(seg: Seg, header: Size, frame: Size, start: int, stop: int, 
 def seg_from_region(region: Region, frame: Size, start: int | None = None, stop: int | None = None) -> Seg:
     """The segment of a region: its crop is the union of its windows, with the masks placed in it.
 
-    ``cropped_mask`` is float32 0..1: (h, w) where window and mask never change, else (F, h, w) for the frames
-    ``start`` to ``stop`` (by default the region's own), zero where the region is not there. ``cropped_image`` is None.
+    ``cropped_mask`` is float32 0..1: (h, w) if window and mask never change, else (F, h, w) for the frames ``start`` to
+    ``stop`` (by default the region's own), zero in frames that the region does not have. ``cropped_image`` is None.
     """
     start, stop = region.start if start is None else start, region.stop if stop is None else stop
     crop, bbox = union_window(region, frame), bounds(region.boxes)
@@ -114,7 +115,7 @@ def seg_from_region(region: Region, frame: Size, start: int | None = None, stop:
 
 
 def union_window(region: Region, frame: Size) -> Box:
-    """The smallest box of whole pixels that holds all windows of a region."""
+    """The smallest box of whole pixels that contains all windows of a region."""
     return Box(*bounds([touched(region.window(index), frame).as_tuple() for index in range(len(region))]))
 
 
@@ -136,7 +137,7 @@ def _seg(entry: Any, number: int) -> Seg:
     if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
         raise RegionError(f"{name} has the confidence {shown(confidence)}; it must be a number from 0 to 1.")
     mask = None if entry.get("mask") is None else _mask_rows(entry["mask"], name)
-    # Rounding is left to region_from_seg, which first brings the corners to the frame's scale.
+    # Rounding is left to region_from_seg, which first scales the corners to the frame.
     return Seg(None, mask, float(confidence), crop, bbox, str(entry.get("label", "segment")))  # type: ignore[arg-type]
 
 
