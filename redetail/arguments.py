@@ -29,7 +29,7 @@ def check_run(engine: Engine | None, progress: ProgressCallback, cancel: CancelT
 def check_detections(detections: Detections) -> None:
     """Raise :class:`~redetail.errors.RegionError` for anything that :func:`redetail.detect` does not return."""
     if not isinstance(detections, Detections):
-        raise RegionError(f"detections is {shown(detections)}; give what redetail.detect returns.")
+        raise RegionError(f"detections must be what redetail.detect returns, not {shown(detections)}.")
 
 
 def size_of(given: Any) -> Size:
@@ -81,11 +81,13 @@ def crops_of(given: Iterable[Any]) -> tuple[Pixels, ...]:
     for taken in crops:
         if taken.dtype.kind != "f" or 0 in taken.shape:
             raise RegionError(
-                f"crops contains an array of shape {taken.shape} and type {taken.dtype}; give arrays of floating point "
-                "numbers from 0 to 1, none of them empty."
+                f"An array in crops has the shape {taken.shape} and the type {taken.dtype}; give arrays of floating "
+                "point numbers from 0 to 1, none of them empty."
             )
         if not np.isfinite([taken.min(), taken.max()]).all():
-            raise RegionError("crops contains values that are not finite (NaN or infinity); give values from 0 to 1.")
+            raise RegionError(
+                "An array in crops contains values that are not finite (NaN or infinity); give values from 0 to 1."
+            )
     return crops
 
 
@@ -109,7 +111,7 @@ def _several(given: Any, name: str, kind: type, word: str) -> tuple[Any, ...]:
     """The given values as a tuple, if all are of type ``kind``."""
     values = tuple(given) if isinstance(given, Sequence | tuple) and not isinstance(given, str | bytes) else None
     if values is None or not all(isinstance(value, kind) for value in values):
-        raise RegionError(f"{name} is {shown(given)}; give a list in which each item is {word}.")
+        raise RegionError(f"{name} must be a list in which each item is {word}, not {shown(given)}.")
     return values
 
 

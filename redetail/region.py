@@ -167,7 +167,7 @@ class Region:
         if len(masks) not in (1, frames):
             raise RegionError(
                 f"Region {self.label!r} has {len(masks)} masks for {frames} frames; give one mask for all "
-                "frames or one for each."
+                "frames or one for each frame."
             )
         if masks[0].shape != self.size.shape:
             raise RegionError(

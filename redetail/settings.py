@@ -78,10 +78,10 @@ class Settings:
     )
     negative: str = _value(LOOK, "", "what the subject should not look like", common=True)
     loras: tuple[str, ...] = _several(
-        LOOK, "FILE[:STRENGTH]", "additional LoRA for the model; repeatable, their effects add up"
+        LOOK, "FILE[:STRENGTH]", "additional LoRA for the model; repeatable, and the effects add up"
     )
     clip_skip: int = _number(
-        LOOK, 1, 1, 24, "which layer of the text encoder to read, counted from the last; 1: the last", step=1
+        LOOK, 1, 1, 24, "layer of the text encoder to read, counted back from the last; 1: the last", step=1
     )
     seed: int = _number(LOOK, 0, 0, 2**64 - 1, "noise seed; the same seed gives the same result", step=1, common=True)
     denoise: float = _number(
@@ -92,11 +92,11 @@ class Settings:
         0.0,
         0,
         1,
-        "share of noise that is added to the crop; the same value changes the crop equally with every model, whatever "
-        "its shift; replaces denoise (0: use denoise)",
+        "share of noise that is added to the crop; a value has the same effect with every model, whatever its shift; "
+        "replaces denoise (0: use denoise)",
         step=0.01,
     )
-    cancel_vae: bool = _value(LOOK, False, "restore what the source loses in the VAE, with a second decoding")
+    cancel_vae: bool = _value(LOOK, False, "restore what the source loses in the VAE; this takes a second decoding")
     denoise_by_size: str = _value(
         LOOK,
         "",
@@ -124,7 +124,7 @@ class Settings:
         768.0,
         1,
         MAX_RESOLUTION,
-        "maximum for the longer side of a crop while it is processed",
+        "maximum length of the longer side of a crop in processing",
         step=8,
         unit="pixels",
     )

@@ -23,7 +23,9 @@ def add_evaluate(commands: Commands) -> None:
     group.add_argument(
         "results", metavar="RESULT", nargs="+", help="a detailed version of SOURCE; NAME=FILE gives it a name"
     )
-    group.add_argument("--original", metavar="CLIP", help="the clip as the result should look, if you have it")
+    group.add_argument(
+        "--original", metavar="CLIP", help="a clip that shows how the result should look, if you have one"
+    )
     add_subjects(parser.add_argument_group("subjects"))
     group = parser.add_argument_group("output")
     group.add_argument("--report", metavar="OUT.json", help="also write all figures, frame by frame")

@@ -126,7 +126,10 @@ def _parts_fit(sizes: PartSizes, placement: Placement, total: int) -> str:
     named = ", ".join(f"{part} {_size(size)}" for part, size in sizes.weights.items())
     fitting = next((option for option, size in sizes.needed.items() if size <= total), None)
     verdict = "too large; use weights with fewer parameters" if fitting is None else f"fits with {fitting}"
-    return f"on {placement} the weights take: {named}; out of {_size(total)}: {verdict if fitting != '' else 'fits'}"
+    return (
+        f"on {placement} the weights take: {named}; the device has {_size(total)}: "
+        f"{verdict if fitting != '' else 'fits'}"
+    )
 
 
 def _count(number: int) -> str:

@@ -57,17 +57,17 @@ def add_model(group: argparse._ArgumentGroup) -> None:
     """Add the options of :class:`~redetail.engines.spec.ModelSpec`; LoRA stands among the settings."""
     several = {"action": "append"}
     for flag, metavar, more, text in (
-        ("--motion-module", "FILE", {}, "AnimateDiff motion module, as published"),
-        ("--motion-lora", "FILE[:STRENGTH]", several, "LoRA for the motion module; repeatable, their effects add up"),
+        ("--motion-module", "FILE", {}, "AnimateDiff motion module, in the published format"),
+        ("--motion-lora", "FILE[:STRENGTH]", several, "LoRA for the motion module; repeatable, and the effects add up"),
         ("--vae", "FILE", {}, "VAE to use instead of the checkpoint's own; for Wan, a file or folder"),
         ("--text-encoder", "FILE", {}, "Wan only: the UMT5 text encoder, a file or folder"),
         ("--low-noise-checkpoint", "FILE", {},
          "Wan 2.2 only: the low-noise expert; --checkpoint is then the high-noise expert, and both are used"),
         ("--high-noise-lora", "FILE[:STRENGTH]", several,
-         "Wan 2.2 only: LoRA for the high-noise expert, if both experts are used; repeatable, their effects add up"),
-        ("--embedding", "FILE", several, "textual inversion embedding, which prompts use by its file name; repeatable"),
+         "Wan 2.2 only: LoRA for the high-noise expert, if both experts are used; repeatable, and the effects add up"),
+        ("--embedding", "FILE", several, "textual inversion embedding; prompts use it by its file name; repeatable"),
         ("--controlnet", "FILE[:STRENGTH[:START[:END]]]", several,
-         "ControlNet; it acts from START to END, two shares of the steps (0..1); repeatable"),
+         "ControlNet that is active from START to END, as fractions of the steps (0..1); repeatable"),
         ("--control", "NAME|FILE", several,
          "hint for the ControlNet in the same position: a video of hints, or a kind that is computed from the crops"),
     ):  # fmt: skip
@@ -96,7 +96,7 @@ def add_memory(group: argparse._ArgumentGroup) -> None:
         ),
         (
             "--fp8-weights",
-            "Wan only: keep weights that are stored in fp8 in fp8, and convert them only when they are used",
+            "Wan only: keep fp8 weights in fp8, and convert them only when they are used",
         ),
     ):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
@@ -108,7 +108,9 @@ def add_memory(group: argparse._ArgumentGroup) -> None:
 
 def add_encoding(group: argparse._ArgumentGroup) -> None:
     """Add the options of :class:`~redetail.video.options.EncodeOptions`."""
-    group.add_argument("--codec", metavar="NAME", help=f"{', '.join(CODECS)} [chosen to suit OUT and the source]")
+    group.add_argument(
+        "--codec", metavar="NAME", help=f"video codec: {', '.join(CODECS)} [chosen to suit OUT and the source]"
+    )
     group.add_argument(
         "--quality",
         type=number,

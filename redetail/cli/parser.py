@@ -176,7 +176,9 @@ def _add_detect(commands: Commands) -> None:
         nargs="?",
         const="",
         metavar="REPORT.json",
-        help="write the tracks, and a drawing next to them; without a name: IN.detect.json in the current folder",
+        help=(
+            "write the tracks, and a drawing next to them; if no name is given, to IN.detect.json in the current folder"
+        ),
     )
     group.add_argument("--draw", metavar="OUT", help="write the drawing here; OUT.mp4 shows every frame, OUT.png a few")
     group.add_argument("--overwrite", action="store_true", help="replace existing files")
@@ -237,7 +239,9 @@ def _add_models(commands: Commands) -> None:
     parser.add_argument(
         "files", nargs="*", metavar="FILE", help="a .safetensors, .ckpt, .pt, .pth or .bin file, or a folder"
     )
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps [the fastest available]")
+    parser.add_argument(
+        "--device", metavar="NAME", help="device to use: cpu, cuda, cuda:1 or mps [the fastest available]"
+    )
     add_talk(parser)
 
 

@@ -91,8 +91,8 @@ def share_of(ray: ModuleType, cluster: Cluster, device: str | None) -> Share:
     workers = sum(count // cores for count in counts)
     if not workers:
         raise SettingsError(
-            f"Each worker needs {cores} cores, but the largest machine in the Ray cluster has "
-            f"{max(counts, default=0)}; give fewer cores."
+            f"The number of cores for each worker is {cores}, but the largest machine in the Ray cluster has only "
+            f"{max(counts, default=0)}; give a smaller number."
         )
     return Share(workers, cores, 0)
 

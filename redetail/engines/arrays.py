@@ -30,8 +30,7 @@ def run_checked(engine: Engine, request: Request) -> None:
             raise ModelError(
                 f"The engine {name} returned pixels of shape {pixels.shape} and type {pixels.dtype} for frame {start} "
                 f"after {done} of {shape[0]} frames; it must return all frames in order, as floating point numbers "
-                "that "
-                f"together have the shape {shape}."
+                f"that together have the shape {shape}."
             )
         if not np.isfinite([pixels.min(), pixels.max()]).all():
             raise ModelError(_not_finite(engine.capabilities, start))

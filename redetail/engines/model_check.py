@@ -233,8 +233,7 @@ class _Check:
             return "The network denoises, but not the latents of this VAE: the VAE belongs to another model."
         return (
             "The network does not denoise: its weights are damaged, belong to another model, or are in the wrong "
-            "places "
-            "(mixed-up keys)."
+            "places (mixed-up keys)."
         )
 
     def _other_predictions(self) -> Iterator[tuple[str, Callable[[Tensor, Tensor, float], Tensor]]]:

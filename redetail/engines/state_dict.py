@@ -98,8 +98,7 @@ def _placed(
     if tensor.shape != shape:
         raise ModelError(
             f"{state.origin} has the tensor {name} with the shape {tuple(tensor.shape)} instead of {tuple(shape)}; it "
-            "is "
-            "damaged, or this kind of model is not supported."
+            "is damaged, or this kind of model is not supported."
         )
     if name in state.kept:
         return tensor.to(placement.device)

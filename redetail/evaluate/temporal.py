@@ -178,8 +178,7 @@ class UntouchedCheck:
         if source.shape != output.shape or source.dtype != output.dtype or touched.shape != source.shape[:2]:
             raise InputError(
                 f"The source {source.shape} of {source.dtype}, the output {output.shape} of {output.dtype} and the "
-                "mask "
-                f"{touched.shape} do not belong to one frame."
+                f"mask {touched.shape} do not belong to one frame."
             )
         self.frames += 1
         if output is source:

@@ -108,7 +108,7 @@ def _window(frame: NDArray[Any], crop: Pixels, mask: NDArray[np.float32], box: B
     height, width = frame.shape[:2]
     if any(side != int(side) for side in box.as_tuple()):
         raise RegionError(
-            f"The box {box.as_tuple()} does not have whole numbers as sides; place the crop on whole pixels first."
+            f"The corners of the box {box.as_tuple()} are not whole numbers; place the crop on whole pixels first."
         )
     if box.x1 < 0 or box.y1 < 0 or box.x2 > width or box.y2 > height:
         raise RegionError(f"The box {box.as_tuple()} extends beyond the frame of {width}x{height} pixels.")

@@ -134,7 +134,7 @@ def _unit_range(array: NDArray[Any]) -> Mask:
     if array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255)
     if array.dtype.kind not in "iuf":
-        raise RegionError(f"The values of the mask are {array.dtype}; give booleans, uint8 0..255 or floats 0..1.")
+        raise RegionError(f"The mask has the type {array.dtype}; give booleans, uint8 0..255 or floats 0..1.")
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise RegionError("The mask contains values that are not finite (NaN or infinity); give values from 0 to 1.")

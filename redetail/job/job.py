@@ -279,7 +279,7 @@ def _path(name: str, given: Any) -> Path | None:
 def _several(name: str, given: Any, kind: type, word: str) -> tuple[Any, ...]:
     """What was given, as a tuple of values of this kind."""
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise SettingsError(f"{name} is {shown(given)}; give a list in which each item is {word}.")
+        raise SettingsError(f"{name} must be a list in which each item is {word}, not {shown(given)}.")
     values = tuple(given)
     for value in values:
         _check_kind(name, value, kind, word)

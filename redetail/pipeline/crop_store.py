@@ -128,6 +128,5 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(
             f"Crops cannot be written to {path.parent} ({reason(error)}); free some space there, or use a larger disk "
-            "with "
-            "--work-dir (for temporary files, with TMPDIR)."
+            "with --work-dir (or TMPDIR for temporary files)."
         ) from error

@@ -64,8 +64,7 @@ class MemoryBudget:
         if needed > self.limit:
             raise SettingsError(
                 f"Reading and writing frames of {self.frame} takes about {readable(needed)} of memory, but the limit "
-                "is "
-                f"{readable(self.limit)}; free some memory, or raise the limit: --memory {_typed(needed)} would fit."
+                f"is {readable(self.limit)}; free some memory, or raise the limit: --memory {_typed(needed)} would fit."
             )
 
     def fitted(self, crops: Sequence[CropPlan], budgets: Budgets, size_multiple: int) -> Budgets:

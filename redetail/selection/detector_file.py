@@ -28,7 +28,7 @@ class DetectorFileSelection(Selection):
     option: ClassVar[CommandOption] = CommandOption(
         "FILE.onnx[:THRESHOLD]",
         "find subjects with this YOLO detector (v5, v8, v11 ..., also with segmentation); a subject "
-        f"needs a confidence of THRESHOLD [{THRESHOLD}]",
+        f"needs a confidence of at least THRESHOLD [{THRESHOLD}]",
     )
 
     path: Path

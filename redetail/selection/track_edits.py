@@ -28,7 +28,9 @@ def renamed(tracks: Tracks, name: Name, label: str) -> Tracks:
     """Give one track another label; raises RegionError for a label that another track has, or that is a number."""
     index = _index(tracks, name)
     if not label or label.isdecimal() or any(one.label == label for one in tracks.subjects):
-        raise RegionError(f"A track cannot be called {label!r}; give a label that is not a number or already in use.")
+        raise RegionError(
+            f"A track cannot be called {label!r}; give a label that is neither a number nor already in use."
+        )
     return _with(tracks, (replace(one, label=label) if i == index else one for i, one in enumerate(tracks.subjects)))
 
 

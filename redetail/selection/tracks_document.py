@@ -186,7 +186,7 @@ class _Reader:
             box = Box(*sides)
         except RedetailError as error:
             raise _Wrong(
-                at, f"is {shown(value)}; its numbers must be finite, and it must not end before it begins"
+                at, f"is {shown(value)}; it must be x1, y1, x2, y2 in finite numbers, with x1 <= x2 and y1 <= y2"
             ) from error
         if box.area == 0 or box.clipped(size) != box:
             raise _Wrong(at, f"is {shown(value)}; it must not be empty and must lie inside the frame of {size} pixels")

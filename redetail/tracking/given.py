@@ -134,7 +134,7 @@ def _without_faults(packed: Sequence[_Packed | None], start: int) -> list[_Packe
         frames = ", ".join(str(start + seen[place][0]) for place in list(unlike)[:8])
         more = f" and {len(unlike) - 8} more" if len(unlike) > 8 else ""
         logger.warning(
-            "The masks of frames %s%s differ from the masks around them; only their parts near those masks are used.",
+            "Masks differ from the masks around them in the frames %s%s; only their parts near those masks are used.",
             frames,
             more,
         )

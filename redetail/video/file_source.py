@@ -102,8 +102,8 @@ class FileSource:
         self._fingerprint.check()
         if tally.ended and self._total not in (None, tally.frames):
             raise InputError(
-                f"{self._path} had {self._total} frames at first, but has {tally.frames} now; do not change it during "
-                "a run."
+                f"{self._path} had {self._total} frames at first, but has {tally.frames} now; run again without "
+                "changing it."
             )
         self._total = tally.frames if tally.ended else self._total
         faults = tuple(tally.faults(self._path, container, self._stream(container)))

@@ -33,4 +33,4 @@ class Fingerprint:
 
 
 def _replaced(path: Path) -> InputError:
-    return InputError(f"{path} was changed or replaced while it was being read; do not change it during a run.")
+    return InputError(f"{path} was changed or replaced while it was being read; run again without changing it.")

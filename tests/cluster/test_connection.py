@@ -48,9 +48,9 @@ def test_cores_are_shared_out_machine_by_machine() -> None:
     ray = nodes({"CPU": 16}, {"CPU": 12}, {})
     assert share_of(ray, Cluster(), None) == Share(2 + 1, 8, 0)
     assert share_of(ray, Cluster(cores=5), None) == Share(3 + 2, 5, 0)
-    with pytest.raises(SettingsError, match="needs 17 cores, but the largest machine in the Ray cluster has 16"):
+    with pytest.raises(SettingsError, match="is 17, but the largest machine in the Ray cluster has only 16"):
         share_of(ray, Cluster(cores=17), None)
-    with pytest.raises(SettingsError, match="the largest machine in the Ray cluster has 0"):
+    with pytest.raises(SettingsError, match="the largest machine in the Ray cluster has only 0"):
         share_of(nodes({}), Cluster(), None)
 
 

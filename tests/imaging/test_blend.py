@@ -144,7 +144,7 @@ def test_nan_under_the_mask_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("box", "shape", "message"),
     [
-        (Box(0.5, 0, 4.5, 4), (4, 4, 3), "does not have whole numbers"),
+        (Box(0.5, 0, 4.5, 4), (4, 4, 3), "are not whole numbers"),
         (Box(62, 0, 66, 4), (4, 4, 3), "extends beyond the frame of 64x48"),
         (Box(-1, 0, 3, 4), (4, 4, 3), "extends beyond the frame"),
         (Box(0, 0, 5, 4), (4, 4, 3), "box of 5x4 pixels"),

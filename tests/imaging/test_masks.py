@@ -131,7 +131,7 @@ def test_masks_of_every_type(given, wanted) -> None:
         (np.zeros((3, 2)), r"shape \(3, 2\).*2 rows of 3 pixels"),
         (np.zeros((0, 2, 3)), r"\(0, 2, 3\)"),
         (np.zeros((1, 1, 2, 3)), r"\(1, 1, 2, 3\)"),
-        (np.array([["a", "b", "c"]] * 2), "are <U1"),
+        (np.array([["a", "b", "c"]] * 2), "has the type <U1"),
     ],
 )
 def test_masks_that_cannot_be_used_are_named(given, message: str) -> None:

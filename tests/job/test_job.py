@@ -179,7 +179,7 @@ def test_a_detector_beside_a_box_is_refused():
         ("memory", "little", "memory is 'little'; give a redetail.Memory"),
         ("memory", {"dtpye": "a"}, "no field of Memory named 'dtpye'"),
         ("encode", 5, "encode is 5; give a redetail.EncodeOptions"),
-        ("subjects", 5, "subjects is 5; give a list in which each item is a redetail.Subject"),
+        ("subjects", 5, "subjects must be a list in which each item is a redetail.Subject"),
         ("subjects", [5], "subjects is 5; give a redetail.Subject"),
         ("steps", object(), "steps must be a number"),
         ("prompt", 5, "prompt must be text"),

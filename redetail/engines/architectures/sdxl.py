@@ -67,14 +67,14 @@ SDXL = Architecture(
             option="--checkpoint",
             published="huggingface.co/stabilityai/stable-diffusion-xl-base-1.0",
             licence="CreativeML Open RAIL++-M",
-            notes="Stable Diffusion XL; fine-tunes of it work as well and mostly draw better faces",
+            notes="Stable Diffusion XL; fine-tuned versions also work, and most of them draw better faces",
         ),
         KnownModel(
             name="mm_sdxl_v10_beta.ckpt",
             option="--motion-module",
             published="huggingface.co/guoyww/animatediff",
             licence="Apache-2.0",
-            notes="AnimateDiff for Stable Diffusion XL, which its authors call a beta",
+            notes="AnimateDiff for Stable Diffusion XL; its authors call it a beta version",
         ),
         KnownModel(
             name="animatediff-motion-adapter-sdxl-beta",

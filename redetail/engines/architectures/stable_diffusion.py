@@ -159,7 +159,7 @@ STABLE_DIFFUSION = Architecture(
             option="--checkpoint",
             published="huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5",
             licence="CreativeML OpenRAIL-M",
-            notes="Stable Diffusion 1.5; fine-tunes of it work as well and mostly draw better faces",
+            notes="Stable Diffusion 1.5; fine-tuned versions also work, and most of them draw better faces",
         ),
         KnownModel(
             name="mm_sd_v15_v2.ckpt",
@@ -173,7 +173,7 @@ STABLE_DIFFUSION = Architecture(
             option="--motion-module",
             published="huggingface.co/guoyww/animatediff",
             licence="Apache-2.0",
-            notes="AnimateDiff v3; --preset quality",
+            notes="AnimateDiff v3; use it with --preset quality",
         ),
         KnownModel(
             name="v3_sd15_adapter.ckpt",

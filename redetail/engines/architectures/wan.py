@@ -87,7 +87,7 @@ def _transformer_below(prefix: str, shapes: Shapes, layout: str) -> Identity:
     details = {"layout": layout, "prefix": prefix, "in_channels": channels, "width": width, "blocks": blocks}
     other = _other_kind(shapes, channels, width)
     if other:
-        what = f"a transformer of Wan for {other} (only text to video is supported)"
+        what = f"an unsupported kind of Wan transformer, for {other}"
         return Identity("transformer", "wan", what, details=details)
     what, whole = f"a transformer of Wan 2.1 or 2.2{_SIZES.get(width, '')}, text to video", _TRANSFORMER_BLOCKS
     if blocks < whole.get(width, 0):

@@ -66,7 +66,7 @@ def _opened(path: Path, unet: Config) -> StateDict:
     """The tensors of a single file in diffusers' names, and the config that their shapes tell."""
     file, facts = open_as(path, ("controlnet",), _WANTED)
     if facts.details["layout"] in _UNSUPPORTED or "difference" in file.tensors:
-        what = _UNSUPPORTED.get(facts.details["layout"], "a ControlNet as the difference from a UNet")
+        what = _UNSUPPORTED.get(facts.details["layout"], "a ControlNet stored as the difference from a UNet")
         raise ModelError(f"{path} is {what}; such files are not supported, so give {_WANTED} instead.")
     try:
         renamed = control_names({name: facts.shape for name, facts in file.tensors.items()})
@@ -147,9 +147,8 @@ def _check_fit(path: Path, config: Config, unet: Config) -> None:
     if own != wanted:
         raise ModelError(
             f"The ControlNet {path} was made for a UNet with widths {own[0]} that reads {own[1]} text features, but "
-            "the "
-            f"UNet of this checkpoint has widths {wanted[0]} and reads {wanted[1]}; use a ControlNet for the same base "
-            "model."
+            f"the UNet of this checkpoint has widths {wanted[0]} and reads {wanted[1]}; use a ControlNet for the same "
+            "base model."
         )
     if config.get("conditioning_channels", 3) != 3:
         raise ModelError(

@@ -238,7 +238,7 @@ class Handlers:
         clip = self._folder.name(job.source) if isinstance(job.source, Path) else None
         chooses = {*(one.name for one in job.selection), *(one.name for one in job.filters)}
         if chooses - {"box", "follow", "detect", "who"}:
-            gr.Info("The page cannot show how this job selects subjects; Run this job still follows the job.")
+            gr.Info("The page cannot show how this job selects subjects, but Run this job uses the job as it is.")
         asked = job.settings
         return [
             gr.update(value=clip),

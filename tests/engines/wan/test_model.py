@@ -126,7 +126,9 @@ def test_a_part_of_a_thin_folder_is_recognised(folder: Path) -> None:
     transformer, vae = (identify(folder / part / WEIGHTS) for part in ("transformer", "vae"))
     assert (transformer.kind, transformer.base) == ("transformer", "wan")
     assert (vae.kind, vae.details["latent_channels"]) == ("vae", 4)
-    assert "is a transformer of Wan for another head width (24 features in all)" in refused(transformer.path)
+    assert "is an unsupported kind of Wan transformer, for another head width (24 features in all)" in refused(
+        transformer.path
+    )
 
 
 def test_models_inspect_says_what_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
