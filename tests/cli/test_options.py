@@ -89,7 +89,7 @@ def test_boxes_are_collected_and_may_begin_with_a_minus() -> None:
         (["detail", "a.mp4", "--stepz", "3"], "There is no option or argument --stepz; did you mean --steps?"),
         (["improve", "a.mp4"], "There is no command named 'improve'; choose one of: detail, preview, "),
         (["detial", "a.mp4"], "There is no command named 'detial'; did you mean 'detail'? Choose one of: detail, "),
-        (["detail", "--progress", "jsn"], "There is no value of --progress named 'jsn'; did you mean 'json'?"),
+        (["detail", "--progress", "jsn"], "There is no --progress value named 'jsn'; did you mean 'json'?"),
         (["models", "inspct", "a"], "There is no action named 'inspct'; did you mean 'inspect'?"),
     ],
 )
