@@ -24,16 +24,16 @@ def detector_names() -> tuple[str, ...]:
 
 
 def detector_label(name: str) -> str:
-    """What the detector of that name calls a subject: "face", "hand", "person"."""
+    """What the detector with this name calls a subject: "face", "hand", "person"."""
     return _DETECTORS[name].label
 
 
 def load_detector(name: str, **options: Any) -> Detector:
-    """The detector of that name; ``options`` are those of its class: :class:`~.face.FaceDetector`,
+    """The detector with this name; ``options`` are those of its class: :class:`~.face.FaceDetector`,
     :class:`~.turned.TurnedFaceDetector`, :class:`~.hands.HandDetector` or :class:`~.people.PersonDetector`.
 
     Raises :class:`~redetail.errors.UnknownNameError` for a name that does not exist,
-    :class:`~redetail.errors.SettingsError` for an option that it does not have, and
+    :class:`~redetail.errors.SettingsError` for an option that the detector does not have, and
     :class:`~redetail.errors.DependencyError` if its package is missing.
     """
     if name not in _DETECTORS:

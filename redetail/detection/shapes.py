@@ -25,24 +25,24 @@ from redetail.region import Box
 GRID = 128
 """Side of a shape's picture."""
 PRESENT = 0.5
-"""Presence, 0..1, from which landmarks are those of a face or a hand."""
+"""Presence, 0..1, from which landmarks count as those of a face or a hand."""
 OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
 """Landmarks of MediaPipe's face mesh on the outline of the face, in order."""
 LEFT_EYE, RIGHT_EYE = 33, 263
-"""Outer corners of the eyes; left in the picture first."""
+"""Outer corners of the eyes; the one further left in the picture comes first."""
 FACE_SCALE = 1.5
 """Side of the square in which the landmark network sees a face best, as a multiple of the face's longer side."""
 HEAD_ACROSS, HEAD_UP, HEAD_DOWN = 1.1, 1.05, 0.72
 """How far a head reaches from the middle of the face to the sides, up and down, as multiples of the face's height."""
 CHIN_ACROSS = 0.65
-"""How far it reaches to the sides at the chin, where the shoulders begin."""
+"""How far a head reaches to the sides at the chin, where the shoulders begin."""
 OVAL_MARGIN = 1.12
 """Size of a face as a multiple of the outline of the landmarks, which end below the hair and inside a beard."""
 HEAD_EDGE = 0.15
-"""Share of these over which a head fades out, where the silhouette continues: at the neck."""
+"""Share of these distances over which a head fades out where the silhouette continues, at the neck."""
 HAND_MARGIN = 1.25
 """Size of a hand as a multiple of the hull of its landmarks, which lie inside the fingers."""
 QUARTER_TURNS = (0.0, math.pi / 2, math.pi, -math.pi / 2)
@@ -60,12 +60,12 @@ class Shape(Protocol):
     reach: float
 
     def look(self, rgb: RGB8, box: Box) -> Picture | None:
-        """The shape of what the box shows, (GRID, GRID) 0..1; None if it is not seen."""
+        """The shape of the subject in the box, (GRID, GRID) 0..1; None if it is not seen."""
         ...
 
 
 def ellipse(box: Box, reach: float) -> Picture:
-    """The ellipse in a box, as a shape: a face that is seen from the side has no outline that can be found."""
+    """The ellipse in a box, as a shape, for faces seen from the side, whose outline cannot be found."""
     x, y = np.meshgrid(*(np.arange(4 * GRID) + 0.5 - 2 * GRID,) * 2)
     radii = (2 * GRID / reach) * np.array([box.width, box.height]) / max(box.width, box.height)
     inside = np.hypot(x / radii[0], y / radii[1]) <= 1
@@ -87,7 +87,7 @@ class OvalShape:
         self._network = LiteNetwork(FOLDER / "face_landmark.tflite")
 
     def look(self, rgb: RGB8, box: Box) -> Picture | None:
-        """See :class:`Shape`: looked at upright, then turned as the eyes lie."""
+        """See :class:`Shape`; the face is looked at upright first, then turned so that the eyes are level."""
         points, _ = self._landmarks(rgb, square_of(box, FACE_SCALE))
         (left_x, left_y), (right_x, right_y) = points[LEFT_EYE], points[RIGHT_EYE]
         angle = math.atan2(right_y - left_y, right_x - left_x)
@@ -107,7 +107,7 @@ class OvalShape:
 
 
 class HandShape:
-    """The convex hull of a hand's landmarks, somewhat larger."""
+    """The convex hull of a hand's landmarks, slightly enlarged."""
 
     reach = 1.5
 
@@ -116,7 +116,8 @@ class HandShape:
         self._square: Square | None = None
 
     def look(self, rgb: RGB8, box: Box) -> Picture | None:
-        """See :class:`Shape`: looked for where it was in the frame before, else turned each way."""
+        """See :class:`Shape`; the hand is searched for where it was in the previous frame, else in every
+        orientation."""
         seen = None if self._square is None else self._hands.look(rgb, self._square)
         if seen is None or seen[1] < PRESENT or not _covers(seen[0], box):
             around = square_of(box, 1.6)
@@ -167,7 +168,7 @@ class HeadShape:
 SHAPES: Mapping[str, type[Shape]] = MappingProxyType(
     {"oval": OvalShape, "head": HeadShape, "hand": HandShape, "person": PersonShape}
 )
-"""Shapes that are looked for in the frames, by the names of ``mask_shape``."""
+"""Shapes that are searched for in the frames, by the names of ``mask_shape``."""
 
 
 def _inside(box: Box, square: Square, side: int) -> Box:
@@ -177,7 +178,7 @@ def _inside(box: Box, square: Square, side: int) -> Box:
 
 
 def _person(shown: Picture, place: Box) -> Picture | None:
-    """The soft silhouette without what is not connected to the subject's place, as a shape; None if it is empty."""
+    """The part of the soft silhouette that is connected to the subject's position, as a shape; None if it is empty."""
     cv2 = require("cv2")
     part = part_at(shown >= VISIBLE, place)
     if part is None:

@@ -1,18 +1,19 @@
-"""Where one shot ends and the next begins, found frame by frame.
+"""Finds where one shot ends and the next begins, frame by frame.
 
-A cut changes the colours of the picture and its layout at once. A camera flash changes the colours but not the
-layout, fast motion the layout more than the colours; so both must change (compare Yuan et al., "A Formal Study of Shot
-Boundary Detection", 2007), by more than the clip has been changing lately, and with regard to all of the last few
-frames, so that coming back from a flash is not a cut. Slow dissolves are not cuts here: the tracker loses the subject.
+A cut changes the colours and the layout of the picture at once. A camera flash changes the colours but not the layout;
+fast motion changes the layout more than the colours. So both must change (compare Yuan et al., "A Formal Study of Shot
+Boundary Detection", 2007), and by more than the clip has been changing lately. The frame is compared with all of the
+last few frames, so that the end of a flash is not a cut. Slow dissolves do not count as cuts; there, the tracker loses
+the subject.
 
-Two shots of one scene may have the same colours and much the same layout. There it is decided by what moved: blocks
-of a frame are looked for around their places in the frame before, as in motion estimation, and in a new shot most of
-them are not found.
+Two shots of one scene can have the same colours and nearly the same layout. Then motion decides: blocks of a frame are
+searched for around their positions in the previous frame, as in motion estimation, and in a new shot most of them are
+not found.
 
-The limits of colours and layout come from 84 clips, of which some 15 have cuts, and 83 joints between unlike clips: at
-joints the three distances were at least 0.087, 0.50 and 0.43, within most shots at most 0.04, 0.35 and 0.28. Those of
-blocks come from the 66 clips of ``benchmarks/labels`` for tuning: with them 28 of the 32 cuts are found, without them
-20, and no other frame is taken for one.
+The limits for colours and layout come from 84 clips, of which about 15 have cuts, and from 83 joints between unlike
+clips: at joints, the three distances were at least 0.087, 0.50 and 0.43; within most shots, at most 0.04, 0.35 and
+0.28. The limits for blocks come from the 66 tuning clips of ``benchmarks/labels``: blocks raise the number of cuts
+found from 20 to 28 of 32, and no other frame is taken for a cut.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ COLOURS = 0.33
 LAYOUT = 0.4
 """Least 1 - correlation of brightness, 0..2."""
 RELATIVE = 4.0
-"""Least ratio of the difference to the median of those of the last frames ..."""
+"""Least ratio of the difference to the median difference of the last frames ..."""
 ENOUGH = 0.085
 """... unless the difference is at least this."""
 FOUND = ((4.0, 0.045, 0.775), (2.4, 0.08, 0.72))
-"""Least ratio and difference as above, and the correlation of blocks, half of which are below it in a new shot: the
-more the picture changes all at once, the less it takes."""
+"""Least ratio and least difference as above, and a correlation below which half of the blocks are in a new shot: the
+more the picture changes at once, the less the blocks need to differ."""
 BLOCK, REACH = 8, 8
-"""Side of a block, and how far it is looked for, in pixels of a picture of 64x64."""
+"""Side of a block, and how far around its position it is searched for, in pixels of a picture of 64x64."""
 TEXTURE, BLOCKS = 6.0, 8
-"""Least standard deviation (0..255) of a block that can be recognised, and how many it takes for a judgement."""
+"""Least standard deviation (0..255) of a block that can be recognised, and the fewest such blocks for a decision."""
 FLAT = 6.0
 """Standard deviation of brightness (0..255) below which a picture shows nothing: a fade, a flash in full white."""
 MEMORY = 4
@@ -52,9 +53,9 @@ HISTORY = 24
 
 @dataclass(frozen=True, eq=False)
 class _Signature:
-    """What is remembered of a frame: ``thumb`` (32, 32, 3) Lab, ``layout`` (32, 32) brightness made zero-mean and
-    unit-norm, ``histogram`` (4096,) summing to 1, ``contrast`` the standard deviation of brightness, ``bright``
-    (64, 64) itself."""
+    """What is kept of a frame: ``thumb`` (32, 32, 3) Lab, ``layout`` (32, 32) brightness made zero-mean and unit-norm,
+    ``histogram`` (4096,) summing to 1, ``contrast`` the standard deviation of brightness, ``bright`` (64, 64)
+    itself."""
 
     thumb: NDArray[np.float32]
     layout: NDArray[np.float32]
@@ -64,15 +65,15 @@ class _Signature:
 
 
 class CutDetector:
-    """Feeds on frames in order and tells which begin a new shot; memory does not grow."""
+    """Takes frames in order and tells which ones start a new shot; its memory does not grow."""
 
     def __init__(self) -> None:
         self._recent: deque[_Signature] = deque(maxlen=MEMORY)
         self._changes: deque[float] = deque(maxlen=HISTORY)
 
     def update(self, frame: RGB) -> bool:
-        """Whether this (H, W, 3) frame begins a new shot; the very first one does not. The size may change between
-        frames. Raises :class:`~redetail.errors.InputError` for what is not a picture."""
+        """Whether this (H, W, 3) frame starts a new shot; the first frame does not. The size may change between frames.
+        Raises :class:`~redetail.errors.InputError` for anything but a picture."""
         now = _signature(to_uint8(frame))
         if now.contrast < FLAT:
             return False
@@ -102,14 +103,14 @@ def _recoloured(now: _Signature, before: _Signature, difference: float, usual: f
 
 
 def _displaced(now: _Signature, before: _Signature, difference: float, usual: float) -> bool:
-    """Whether what is in the picture did not move there from where it was."""
+    """Whether the contents of the picture cannot have moved there from where they were."""
     reached = [found for ratio, least, found in FOUND if difference > max(least, ratio * usual)]
     return bool(reached) and _recognised(now.bright, before.bright) < max(reached)
 
 
 def _recognised(now: NDArray[np.uint8], before: NDArray[np.uint8]) -> float:
-    """Median over the blocks with texture of their best correlation with the other picture near their places; 1 where
-    too few have any."""
+    """Median, over the blocks with texture, of their best correlation with the other picture near their positions; 1 if
+    too few blocks have texture."""
     cv2 = require("cv2")
     around = cv2.copyMakeBorder(before, REACH, REACH, REACH, REACH, cv2.BORDER_REFLECT)
     best = []
@@ -128,7 +129,7 @@ def _difference(now: _Signature, before: _Signature) -> float:
 def _signature(rgb: NDArray[np.uint8]) -> _Signature:
     cv2 = require("cv2")
     height, width = rgb.shape[:2]
-    step = max(1, min(height, width) // 256)  # averaging every pixel of a 4K frame would cost more than all the rest
+    step = max(1, min(height, width) // 256)  # averaging every pixel of a 4K frame would take longer than the rest
     # Every step-th pixel; slicing takes several times as long.
     fewer = cv2.resize(rgb, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_NEAREST)
     small = cv2.resize(fewer, (64, 64), interpolation=cv2.INTER_AREA)

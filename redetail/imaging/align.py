@@ -1,4 +1,4 @@
-"""What the neighbours of a frame know of it: their difference, moved onto it along the optical flow."""
+"""The differences of a frame from its neighbours, which are first moved onto it along the optical flow."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from redetail.imaging.flow import Flow, dense_flow, warp
 from redetail.imaging.parallel import in_order
 from redetail.optional import require
 
-# A difference of more is a mistake of the flow or something that was hidden, not damage: it counts less and less.
+# A larger difference is an error of the flow or something that was hidden, not damage, and counts less and less.
 TRUSTED = 20 / 255
 
-_MOST_THREADS = 4  # the differences of a frame are large, and as many of them as there are threads are held at once
+_MOST_THREADS = 4  # the differences of a frame take much memory, and each thread holds those of one frame
 
 
 @dataclass(frozen=True)
 class Motion:
-    """The flows from each frame of a clip to the one after and to the one before, at half the size; None: no such."""
+    """The flows from each frame of a clip to the next and to the previous one, at half size; None: no such frame."""
 
     after: list[Flow | None]
     before: list[Flow | None]
 
     def part(self, start: int, stop: int) -> Motion:
-        """That of frames ``start`` to ``stop`` (excluded); the ends still say where they move to."""
+        """The motion of frames ``start`` to ``stop`` (excluded); the flows at both ends to frames outside the part are
+        kept."""
         return Motion(self.after[start:stop], self.before[start:stop])
 
 
 def frame_motion(frames: Iterable[NDArray[Any]]) -> Motion:
-    """How the picture moves in frames (h, w, 3) RGB of one size, uint8 or float 0..1; they may pass one by one.
+    """The motion in frames (h, w, 3) RGB of one size, uint8 or float 0..1, which can be given one by one.
 
     Raises :class:`~redetail.errors.DependencyError` without OpenCV.
     """
@@ -50,12 +51,12 @@ def aligned_differences(
 ) -> Iterator[NDArray[np.float32]]:
     """For each frame, how its neighbours at -reach..-1 and 1..reach differ from it: (2 * reach, h, w, 3) float32.
 
-    ``frames`` (F, h, w, 3) RGB, uint8 or float 0..1; differences are in units of 0..1. Each neighbour is moved onto
-    the frame along flows from frame to frame, taken at half the size and chained; a difference d counts as
-    d * exp(-(d / TRUSTED)**2), the influence of Welsch's robust estimator (Holland and Welsch 1977). Zeros stand for
-    neighbours before the first frame and after the last one. What is random in the frames, as compression is in part,
-    averages out over the neighbours; where they agree against the frame, it is the frame that is damaged. ``motion``:
-    that of the frames, where it is known; ``some``: the frames wanted (None: all), where these are a part of a clip.
+    ``frames`` are (F, h, w, 3) RGB, uint8 or float 0..1; differences are in units of 0..1. Each neighbour is moved onto
+    the frame along flows from frame to frame, computed at half size and chained. A difference d counts as d * exp(-(d /
+    TRUSTED)**2), the influence function of Welsch's robust estimator (Holland and Welsch 1977). For neighbours before
+    the first frame and after the last one, differences are zero. Random errors, such as part of compression, average
+    out over the neighbours; if the neighbours agree and the frame differs, the frame is damaged. ``motion``: the motion
+    of the frames, if it is known; ``some``: the frames for which differences are needed (None: all).
 
     Raises :class:`~redetail.errors.DependencyError` without OpenCV.
     """
@@ -74,7 +75,7 @@ def aligned_differences(
 
 
 def _halved(frame: NDArray[Any]) -> NDArray[np.float32]:
-    """A frame at half its size, at least a pixel a side."""
+    """A frame at half size, with at least one pixel per side."""
     cv2 = require("cv2")
     height, width = frame.shape[:2]
     size = (max(1, width // 2), max(1, height // 2))
@@ -82,7 +83,7 @@ def _halved(frame: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _threads() -> int:
-    """As many as OpenCV may use, whose functions do most of the work: one call of them keeps one thread busy."""
+    """As many threads as OpenCV may use: its functions do most of the work, and each call keeps one thread busy."""
     return min(_MOST_THREADS, int(require("cv2").getNumThreads()))
 
 
@@ -99,7 +100,7 @@ def _in_unit(frames: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _chained(hops: list[Flow | None], now: int, step: int, reach: int) -> Iterator[tuple[int, Flow]]:
-    """Distance and flow to each neighbour on one side, as far as there are any."""
+    """Distance and flow to each existing neighbour on one side."""
     flow: Flow | None = None
     for distance in range(1, reach + 1):
         hop = hops[now + step * (distance - 1)]
@@ -110,7 +111,7 @@ def _chained(hops: list[Flow | None], now: int, step: int, reach: int) -> Iterat
 
 
 def _moved(picture: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
-    """A picture (h, w, 3) along a flow of half its size; bicubic, which keeps what a linear mean would blur."""
+    """A picture (h, w, 3) moved along a flow of half its size; bicubic, since linear interpolation would blur it."""
     height, width = picture.shape[:2]
     scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
     cv2 = require("cv2")

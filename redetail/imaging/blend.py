@@ -1,4 +1,4 @@
-"""Pasting: a crop into a frame under a soft mask."""
+"""Pastes a crop into a frame under a soft mask."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def paste(frame: NDArray[Any], crop: Pixels, mask: NDArray[np.float32], box: Box
 def paste_change(frame: NDArray[Any], change: Pixels, mask: NDArray[np.float32], box: Box) -> NDArray[Any]:
     """A new frame: frame + mask * change inside ``box``, limited to the frame's range.
 
-    ``change`` is what was altered, the placed difference of the result and the crop that it was made from. Where
-    nothing was altered the frame keeps its bits, even where the window lies between pixels: the frame itself is not
-    resampled. Arguments and errors as in :func:`paste`.
+    ``change`` is the placed difference between the result and the crop that it was made from. Where nothing changed,
+    the frame keeps its bits, even if the window lies between pixels, because the frame itself is not resampled.
+    Arguments and errors as in :func:`paste`.
     """
     rows, columns = _window(frame, change, mask, box)
     peak, alpha = _peak(frame.dtype), mask[..., None].astype(np.float32)
@@ -46,7 +46,8 @@ def paste_change(frame: NDArray[Any], change: Pixels, mask: NDArray[np.float32],
 
 @dataclass(frozen=True)
 class Layer:
-    """One change (h, w, C) of a frame, of either sign, under its mask (h, w) 0..1, over the whole pixels of ``box``."""
+    """A change (h, w, C) to a frame, positive or negative, under its mask (h, w) 0..1, over the whole pixels of
+    ``box``."""
 
     change: Pixels
     mask: NDArray[np.float32]
@@ -54,11 +55,11 @@ class Layer:
 
 
 def composited(layers: Sequence[Layer]) -> Sequence[Layer]:
-    """The same changes as layers whose masks do not overlap, whatever their order.
+    """The same changes as layers whose masks do not overlap; the order of the layers does not matter.
 
-    Where masks overlap, changes add up, limited to a mean: each counts by its mask and by how much it changes. So one
-    that changes nothing takes nothing from another, two halves make a whole, and the same change twice is made once.
-    Masks that do not overlap come back as they are.
+    Where masks overlap, changes add up, limited to a weighted mean: each counts by its mask and by how much it changes.
+    So a layer that changes nothing takes nothing from another, two halves make a whole, and two equal changes count as
+    one. Masks that do not overlap are returned as they are.
     """
     if len(layers) < 2:
         return layers
@@ -75,7 +76,7 @@ def composited(layers: Sequence[Layer]) -> Sequence[Layer]:
         strongest[inside] = np.maximum(strongest[inside], strength)
     if covered.max() <= 1:
         return layers
-    # Masks that sum up to more than 1, each in proportion to its change relative to the strongest.
+    # Masks that sum to more than 1 are reduced, each in proportion to its change relative to the strongest.
     excess: Pixels = np.maximum(1, np.divide(weight, strongest, out=np.ones_like(weight), where=strongest > 0))
     total /= excess[..., None]
     return [Layer(total, (covered > 0).astype(np.float32), whole)]

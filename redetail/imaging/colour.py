@@ -1,4 +1,4 @@
-"""Colour: the result keeps the light and colour of the picture it was made from."""
+"""Colour: keeps the light and colour of the source in the result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from redetail.imaging.weights import AxisWeights, gaussian, resampling, triangle
 
 Pixels = NDArray[np.float32]
 
-_LEAST = 1e-3  # share of the blur that must lie under the mask for its mean to be believed
+_LEAST = 1e-3  # share of the blur that must lie under the mask for its mean to count
 
 
 def match_low_frequencies(
@@ -44,7 +44,7 @@ class _LowPass:
         self._blur_across = _blur(self._across[0].count, radius / step)
 
     def normalised(self, picture: Pixels, weight: NDArray[np.float32]) -> Pixels:
-        """The mean of the picture (h, w, C) around every pixel, weighted; 0 if there is no weight."""
+        """The weighted mean of the picture (h, w, C) around every pixel; 0 where there is no weight."""
         planes = np.concatenate([(picture * weight[..., None]).transpose(2, 0, 1), weight[None]])
         coarse = self._across[0].columns(self._down[0].rows(planes))
         coarse = self._blur_across.columns(self._blur_down.rows(coarse))

@@ -30,7 +30,8 @@ def dense_flow(first: NDArray[Any], second: NDArray[Any]) -> Flow:
 
 
 def small(picture: NDArray[Any], longest: int | None) -> NDArray[Any]:
-    """The picture (h, w, 3) with at most ``longest`` pixels per side, each the mean of those that it stands for."""
+    """The picture (h, w, 3) with at most ``longest`` pixels per side; each is the mean of the pixels that it
+    replaces."""
     height, width = picture.shape[:2]
     if longest is None or max(height, width) <= longest:
         return picture
@@ -65,7 +66,7 @@ def warp(picture: NDArray[Any], flow: Flow, *, cubic: bool = False) -> NDArray[n
 
 
 def occluded(forward: Flow, backward: Flow) -> NDArray[np.bool_]:
-    """Where ``forward`` (h, w, 2) cannot be trusted, because its way back does not lead home, or it leaves the picture.
+    """Where ``forward`` (h, w, 2) cannot be trusted, because ``backward`` does not lead back, or it leaves the picture.
 
     The test of Sundaram et al. 2010: \\|f + b\\|² > 0.01 (\\|f\\|² + \\|b\\|²) + 0.5, b sampled where f leads.
     """
@@ -79,7 +80,7 @@ def occluded(forward: Flow, backward: Flow) -> NDArray[np.bool_]:
 
 
 def _positions(flow: Flow) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """x and y (h, w) where the flow leads, in pixel indices."""
+    """x and y (h, w) of the positions to which the flow leads, in pixel indices."""
     height, width = flow.shape[:2]
     y, x = np.indices((height, width), np.float32)
     return x + flow[..., 0], y + flow[..., 1]

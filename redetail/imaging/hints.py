@@ -1,7 +1,7 @@
 """Hints: what a ControlNet is shown, computed from the crops without a network.
 
-All are made for a whole run of frames at once: what is an edge is decided by one threshold for all of them. A threshold
-for each frame would let edges come and go with the light.
+All hints are made for a whole run of frames at once, with one threshold for edges in all of them. With a separate
+threshold for each frame, edges would come and go with the light.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from redetail.optional import require
 
 Pixels = NDArray[np.float32]
 
-# Widths in pixels of a crop whose shorter side has this many; they grow and shrink with the crop.
+# Widths are given for a crop whose shorter side has this many pixels; they grow and shrink with the crop.
 _SIDE = 512
 _CANNY_SIGMA, _LINE_SIGMA, _SOFT_SIGMA, _BLUR_SIGMA = 1.4, 1.0, 2.0, 4.0
 # Gradients are measured by 3x3 Sobel operators over 0..255, whose sums are eight times the slope.
 _SOBEL = 8 * 255
-# A share of the pixels may be strong edges, within limits: a flat crop's noise is none, and a busy one's edges all are.
+# This share of the pixels can be strong edges, within limits: noise in a flat crop is never an edge, and in a busy crop
+# all edges are.
 _STRONG_SHARE, _STRONG_RANGE, _WEAK = 0.06, (60.0, 200.0), 0.4
-# What counts as a full line or edge is reached by this share of the pixels, if it is not less than this contrast.
+# Contrast that this share of the pixels reaches counts as a full line or edge, if it is at least this much.
 _FULL_SHARE, _LEAST_LINE, _LEAST_EDGE = 0.02, 0.02, 0.03
-# Lines fainter than this share of a full one are the grid of a codec's blocks.
+# Lines fainter than this share of a full line are the grid of a codec's blocks.
 _FAINT = 0.15
 # Statistics of a segment come from this many of its frames.
 _SAMPLED = 16
-# Differences between neighbours up to so much (of 1) are texture, which is smoothed before lines are drawn.
+# Differences of up to this much (out of 1) between neighbours are texture, which is smoothed before lines are drawn.
 _TEXTURE = 0.08
 
 
@@ -42,14 +43,14 @@ def hint_names() -> tuple[str, ...]:
 
 
 def make_hint(name: str, crops: Pixels) -> Pixels:
-    """What a ControlNet of that kind is shown of ``crops`` (F, h, w, 3) 0..1, in the same shape and range.
+    """The hint that a ControlNet of this kind is shown for ``crops`` (F, h, w, 3) 0..1, in the same shape and range.
 
     ``canny``: thin edges (Canny 1986), white on black; ``lineart``: thin dark lines of the picture, white on black;
     ``softedge``: edges as strong as they are, grey on black; ``tile``: the crops themselves; ``blur``: the crops
     without their fine detail; ``none``: black.
 
-    Raises :class:`~redetail.errors.UnknownNameError` for another name, and
-    :class:`~redetail.errors.DependencyError` if canny or lineart is asked for without OpenCV.
+    Raises :class:`~redetail.errors.UnknownNameError` for another name, and :class:`~redetail.errors.DependencyError` if
+    canny or lineart is requested without OpenCV.
     """
     if name not in _HINTS:
         raise UnknownNameError("hint", name, hint_names())
@@ -62,7 +63,7 @@ def _canny(crops: Pixels) -> Pixels:
     grey = _blurred(_grey(crops), _width(crops, _CANNY_SIGMA))
     high = float(np.clip(_quantile(_steepness(grey), 1 - _STRONG_SHARE) * _SOBEL, *_STRONG_RANGE))
     edges = np.empty(grey.shape, np.float32)
-    scale = 16  # whole numbers are what OpenCV takes; a finer step than a grey level keeps flat cheeks smooth
+    scale = 16  # OpenCV takes integers; a finer step than a grey level keeps flat cheeks smooth
     for index, one in enumerate(grey):
         across, down = (
             np.rint(cv2.Sobel(one * 255, cv2.CV_32F, *axis) * scale).astype(np.int16) for axis in ((1, 0), (0, 1))
@@ -74,8 +75,8 @@ def _canny(crops: Pixels) -> Pixels:
 def _lineart(crops: Pixels) -> Pixels:
     """A difference of Gaussians (Marr and Hildreth 1980; Winnemoeller et al. 2012) of the crop without its texture.
 
-    The texture goes by a bilateral filter (Tomasi and Manduchi 1998), which leaves edges where they are. What is
-    darker than its surroundings is a line; the published line drawings are dark on white, and shown inverted.
+    A bilateral filter (Tomasi and Manduchi 1998) removes the texture and leaves edges in place. Whatever is darker than
+    its surroundings is a line; the published line drawings are dark on white, and are shown inverted.
     """
     cv2, sigma = require("cv2"), _width(crops, _LINE_SIGMA)
     reach = 2 * round(2 * sigma) + 1
@@ -86,7 +87,7 @@ def _lineart(crops: Pixels) -> Pixels:
 
 
 def _softedge(crops: Pixels) -> Pixels:
-    """The slope of the blurred crop, from nothing to the strongest few."""
+    """The slope of the blurred crop, scaled from 0 to that of the strongest edges."""
     slope = _steepness(_blurred(_grey(crops), _width(crops, _SOFT_SIGMA)))
     return _shown(np.minimum(slope / max(_quantile(slope, 1 - _FULL_SHARE), _LEAST_EDGE), 1))
 
@@ -138,7 +139,7 @@ def _steepness(planes: Pixels) -> Pixels:
 
 
 def _quantile(planes: Pixels, share: float) -> float:
-    """The quantile over a whole segment, from evenly spaced frames of it."""
+    """The quantile over a whole segment, computed from evenly spaced frames."""
     chosen = np.unique(np.linspace(0, len(planes) - 1, _SAMPLED).round().astype(int))
     return float(np.quantile(planes[chosen], share))
 

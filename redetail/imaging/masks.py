@@ -1,7 +1,7 @@
-"""Masks: reading anyone's, softening their edge, other sizes, back onto the frame.
+"""Reads masks of any kind, softens their edges, resizes them and places them on frames.
 
-Sums are made in double precision and rounded once, so that a flat area of ones stays exactly 1.0: differential
-diffusion compares masks with 1 at its first step, and 0.9999999 would leave the area closed.
+Sums are computed in double precision and rounded once, so that a flat area of ones stays exactly 1.0: differential
+diffusion compares masks with 1 at its first step, and with 0.9999999 the area would stay closed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from redetail.region import Box, Size
 
 Mask = NDArray[np.float32]
 
-_SIGMA = 10.0  # of the feather, whatever its width: recorded from the original
-_EXCESS = 1e-5  # what a float mask may exceed 0..1 by: rounding of whoever blurred it
+_SIGMA = 10.0  # of the feather, for any width, as recorded from the original
+_EXCESS = 1e-5  # how far a float mask may exceed 0..1 because of rounding in a blur
 
 
 def feather(masks: Mask, feather: int, sigma: float = _SIGMA) -> Mask:
     """Masks (h, w) or (F, h, w) with soft edges: a Gaussian blur of 2 * feather + 1 pixels, ``sigma`` in pixels.
 
-    A kernel as long as the shorter side becomes half that side, made odd; below 3 pixels nothing is blurred. Borders
-    are mirrored without repeating the last pixel. Flat areas keep their value exactly; the input is not changed.
+    A kernel as long as the shorter side or longer is reduced to half that side, made odd; below 3 pixels nothing is
+    blurred. Borders are mirrored without repeating the last pixel. Flat areas keep their value exactly; the input is
+    not changed.
     """
     height, width = masks.shape[-2:]
     taps = _kernel_width(feather, min(height, width))
@@ -43,8 +44,8 @@ def feather_reach(feather: int, size: Size) -> int:
 def fade_to_border(mask: Mask, window: Box, frame: Size, feather: int) -> Mask:
     """A mask (h, w) of a window that falls linearly to zero over ``feather`` pixels towards each side of the window.
 
-    A side that the window shares with its frame stays as it is, since nothing lies beyond it; one that comes within
-    ``feather`` pixels of the frame's falls by as much less, so that nothing jumps when the window moves.
+    A side that the window shares with its frame stays as it is, since nothing lies beyond it. A side within ``feather``
+    pixels of the frame's falls less, in proportion to its distance, so that nothing jumps when the window moves.
     """
     if feather == 0:
         return mask
@@ -60,23 +61,24 @@ def resize_mask(masks: Mask, size: Size) -> Mask:
 
 
 def resize_mask_part(masks: Mask, size: Size, part: Box) -> Mask:
-    """What :func:`resize_mask` gives under ``part``, a box of whole pixels; the rest is never made, however large."""
+    """The part of :func:`resize_mask`'s result under ``part``, a box of whole pixels; the rest is not computed."""
     down = resampling(0, masks.shape[-2] / size.height, size.height, masks.shape[-2], triangle, antialias=False)
     across = resampling(0, masks.shape[-1] / size.width, size.width, masks.shape[-1], triangle, antialias=False)
     return _filtered(masks, down.part(int(part.y1), int(part.y2)), across.part(int(part.x1), int(part.x2)))
 
 
 def noise_mask(masks: Mask, size: Size, feather_width: int) -> Mask:
-    """What is re-diffused of crops that are scaled to ``size``: masks (h, w) or (F, h, w) of the crops, feathered in
-    their own pixels and then scaled; the order of the detailer node."""
+    """The area that is re-diffused in crops that are scaled to ``size``: masks (h, w) or (F, h, w) of the crops, first
+    feathered at the crops' own size and then scaled, in the order of the detailer node."""
     return resize_mask(feather(masks, feather_width), size)
 
 
 def place_mask(mask: Mask, window: Box, frame: Size) -> tuple[Mask, Box]:
     """A mask (h, w) of a window on the pixel grid of its frame: (h', w') 0..1, and the box of pixels it fills.
 
-    Linear, so it never leaves 0..1. A pixel that the window covers by half counts half, so that the edge of a full
-    mask does not jump when the window moves by a fraction of a pixel. On whole pixels at its own size: a copy.
+    Interpolation is linear, so the result never leaves 0..1. A pixel that the window half covers counts half, so that
+    the edge of a full mask does not jump when the window moves by a fraction of a pixel. A window on whole pixels at
+    its own size gives a copy.
     """
     placed, box = place(mask[..., None], window, frame, triangle)
     columns = _covered(window.x1, window.x2, int(box.x1), int(box.x2))
@@ -85,10 +87,10 @@ def place_mask(mask: Mask, window: Box, frame: Size) -> tuple[Mask, Box]:
 
 
 def normalise_mask(mask: Any, size: Size) -> Mask:
-    """Anyone's mask for a picture of ``size`` as float32 0..1, shaped (h, w) or (F, h, w).
+    """A mask of any kind for a picture of ``size``, as float32 0..1 with shape (h, w) or (F, h, w).
 
-    None is a full mask (h, w). Booleans and integers 0 and 1 count as 0 and 1, uint8 0..255 is divided by 255 (also
-    a uint8 mask of nothing but 0 and 1: the type decides), floats are taken as they are. Arrays and torch tensors.
+    The mask can be an array or a torch tensor; None is a full mask (h, w). Booleans and integers 0 and 1 count as 0 and
+    1; uint8 0..255 is divided by 255 (the type decides, even if all values are 0 or 1); floats are used as they are.
 
     Raises :class:`~redetail.errors.RegionError` for another size or shape, NaN and values out of range.
     """
@@ -106,8 +108,8 @@ def normalise_mask(mask: Any, size: Size) -> Mask:
 def masks_for(masks: Mask, frames: int, *, use_maximum: bool = False) -> Mask:
     """Masks (h, w) or (M, h, w) as (1, h, w), shared by all frames, or (frames, h, w).
 
-    M must be 1 or ``frames``; with ``use_maximum`` any other number is united to one mask, the largest value of
-    each pixel. Raises :class:`~redetail.errors.RegionError` with both counts otherwise.
+    M must be 1 or ``frames``. With ``use_maximum``, any other number is united into one mask that has the largest value
+    of each pixel; otherwise it raises :class:`~redetail.errors.RegionError` with both counts.
     """
     stack = masks[None] if masks.ndim == 2 else masks
     if len(stack) in (1, frames):
@@ -121,7 +123,7 @@ def masks_for(masks: Mask, frames: int, *, use_maximum: bool = False) -> Mask:
 
 
 def _border_ramp(length: int, feather: int, before: float, after: float) -> Mask:
-    """Factors 0..1 of ``length`` pixels between borders that lie ``before`` and ``after`` pixels from the frame's."""
+    """Factors 0..1 for ``length`` pixels between borders that are ``before`` and ``after`` pixels from the frame's."""
     cells = np.arange(length, dtype=np.float32) / np.float32(feather)
     first, last = (np.float32(1 - np.clip(gap / feather, 0, 1)) for gap in (before, after))
     ramp: Mask = np.minimum(np.minimum(np.maximum(cells, first), np.maximum(cells[::-1], last)), np.float32(1))
@@ -144,13 +146,13 @@ def _unit_range(array: NDArray[Any]) -> Mask:
 
 
 def _kernel_width(feather: int, shorter: int) -> int:
-    """Taps of the blur that suits a picture whose shorter side is that long; below 3: none."""
+    """Taps of the blur for a picture whose shorter side has this length; below 3, there is no blur."""
     taps = 2 * feather + 1
     return taps if shorter > taps else shorter // 2 | 1
 
 
 def _filtered(masks: Mask, down: AxisWeights, across: AxisWeights) -> Mask:
-    """Both filters on every mask, in double precision; one mask at a time, so that memory stays that of one."""
+    """Apply both filters to every mask in double precision, one mask at a time to save memory."""
     flat = masks.reshape(-1, *masks.shape[-2:])
     out = np.empty((len(flat), down.count, across.count), np.float32)
     for index, mask in enumerate(flat):

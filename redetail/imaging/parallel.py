@@ -1,4 +1,4 @@
-"""Work on many pictures at once, in the order of the pictures, and steps of a pass that overlap."""
+"""Processes several pictures at once, in their order, and lets the steps of a pass overlap."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 WAITING = 2
-"""Items between two steps that overlap: enough to keep both busy, since a frame may take 30 MB."""
+"""Items that wait between two overlapping steps: few, since a frame can take 30 MB, but enough to keep both busy."""
 _MOST_THREADS = 4
 
 
 def picture_threads() -> int:
-    """How many pictures are worth working on at once."""
+    """How many pictures are worth processing at once."""
     return max(1, min(_MOST_THREADS, os.cpu_count() or 1))
 
 
 def ahead(items: Iterable[_Item], waiting: int = WAITING) -> Iterator[_Item]:
-    """The same items, each made in another thread while the one before is worked on; ``waiting`` at most are ready.
+    """The same items, each made in another thread while the previous one is processed; at most ``waiting`` are ready.
 
-    What making one raises is raised in its place. When the iterator is closed, so is that of the items.
+    An error from making an item is raised in its place. When this iterator is closed, that of the items is closed, too.
     """
     source, end = iter(items), object()
     # Ctrl-C while a thread starts leaves one that the pool does not know, so shutting down does not wait for it.
@@ -55,8 +55,8 @@ def ahead(items: Iterable[_Item], waiting: int = WAITING) -> Iterator[_Item]:
 def behind(function: Callable[[_Item], object], waiting: int = WAITING) -> Iterator[Callable[[_Item], None]]:
     """The same function, called in another thread while the caller continues; ``waiting`` items at most wait for it.
 
-    Calls are made in order, one at a time. What one raises is raised by a later call or at the end, and the calls after
-    it are not made; after an error of the caller those that wait are given up.
+    Calls are made in order, one at a time. An error in one is raised by a later call or at the end, and the calls after
+    it are not made; after an error in the caller, waiting calls are dropped.
     """
     with ThreadPoolExecutor(1, "redetail-behind") as pool:
         calls: deque[Future[None]] = deque()
@@ -89,12 +89,12 @@ def behind(function: Callable[[_Item], object], waiting: int = WAITING) -> Itera
 
 
 def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Iterator[_Result]:
-    """``function`` of every item, in order; up to ``threads`` items are processed at once, before they are asked for.
+    """The results of ``function`` for every item, in order; up to ``threads`` items are processed at once, in advance.
 
-    For functions that spend their time where Python's lock is not held, as OpenCV's and NumPy's do. No more than
-    ``threads`` results wait to be taken, so that memory does not grow with the number of items. With one thread each
-    item is worked on when it is asked for. What a call raises is raised here, in its place, and the rest is given up,
-    as it is when the iterator is closed.
+    This is for functions that mostly run without Python's global lock, such as those of OpenCV and NumPy. At most
+    ``threads`` results wait to be taken, so that memory does not grow with the number of items. With one thread, each
+    item is processed when it is requested. An error in a call is raised in its place, and the remaining items are
+    dropped, as they are when the iterator is closed.
     """
     if threads < 2:
         yield from map(function, items)

@@ -1,8 +1,8 @@
-"""One resample each way: a sub-pixel window of a frame to a crop, and a crop back onto the frame's pixels.
+"""Resamples once in each direction: a sub-pixel window of a frame to a crop, and a crop back onto the frame's pixels.
 
-Lanczos with three lobes both ways, widened where a picture is made smaller, so that nothing folds back. There and
-back through a crop of 1.25 to 3.2 times the size, at any sub-pixel phase, a real frame keeps 50 dB; with Catmull and
-Rom's cubic it keeps 46 dB, with linear interpolation 39 dB.
+Both directions use a three-lobed Lanczos filter, which is widened if a picture is made smaller, so that nothing
+aliases. After both directions, through a crop of 1.25 to 3.2 times the size at any sub-pixel phase, a real frame keeps
+50 dB; with the Catmull-Rom cubic it keeps 46 dB, and with linear interpolation 39 dB.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def crop(frame: NDArray[Any], window: Box, size: Size, out: Pixels | None = None
     down = resampling(window.y1, window.height / size.height, size.height, height)
     (x1, x2), (y1, y2) = across.span, down.span
     planes = np.ascontiguousarray(to_float(frame[y1:y2, x1:x2]).transpose(2, 0, 1))
-    # Limited after each pass, as 8-bit resizers are: what one filter overshoots does not ring on through the other.
+    # Limited after each pass, as in 8-bit resizers, so that the overshoot of one filter does not ring in the other.
     wide = np.clip(across.within_span().columns(planes), 0.0, 1.0)
     down, out = down.within_span(), np.empty((*size.shape, len(wide)), np.float32) if out is None else out
     for channel, plane in enumerate(wide):
@@ -68,14 +68,14 @@ def touched(window: Box, frame: Size) -> Box:
 
 
 def to_float(pixels: NDArray[Any]) -> Pixels:
-    """uint8 0..255 or uint16 0..65535 to float32 0..1; floats as they are."""
+    """Convert uint8 0..255 or uint16 0..65535 to float32 0..1; floats stay as they are."""
     if pixels.dtype.kind == "u":
         return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
     return pixels.astype(np.float32)
 
 
 def from_float(pixels: Pixels, dtype: type[Depth]) -> NDArray[Depth]:
-    """0..1, limited to it, as uint8 or uint16, rounded half to even."""
+    """Convert values, limited to 0..1, to uint8 or uint16, rounded half to even."""
     levels: NDArray[Depth] = np.rint(np.clip(pixels, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)
     return levels
 

@@ -1,4 +1,4 @@
-"""How sharp a part of a picture is for its number of pixels."""
+"""Measures how sharp a part of a picture is for its number of pixels."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from redetail.optional import require
 from redetail.region import Box
 
 LUMA: NDArray[np.float32] = np.array([0.299, 0.587, 0.114], np.float32)
-"""Of red, green and blue (ITU-R BT.601)."""
+"""Weights of red, green and blue (ITU-R BT.601)."""
 SIGMAS = (0.8, 1.6)
-"""Of the Gaussians that take away the finest octave and the next one, in pixels."""
+"""Sigmas in pixels of the Gaussians that remove the finest octave and the next one."""
 FLAT = 0.5
 """Least root mean square of the coarser octave, in 8-bit levels, from which there is anything to measure."""
 LEAST_SIDE = 12
@@ -19,11 +19,11 @@ LEAST_SIDE = 12
 
 
 def sharpness(rgb: NDArray[np.uint8] | NDArray[np.uint16], box: Box) -> float | None:
-    """Root mean square of the finest octave over that of the next one, inside a box of a picture (H, W, 3).
+    """Root mean square of the finest octave divided by that of the next one, inside a box of a picture (H, W, 3).
 
-    Natural pictures have about as much contrast in every octave (Field, "Relations between the statistics of natural
-    images", 1987), so this is near 1 where the pixels are used, whatever the contrast, and falls to a fraction of it
-    where the picture was blurred or enlarged. Noise counts as detail. None if the box is small, outside or flat.
+    Natural pictures have about the same contrast in every octave (Field, "Relations between the statistics of natural
+    images", 1987), so the ratio is near 1 for a sharp picture, whatever its contrast, and much lower for one that was
+    blurred or enlarged. Noise counts as detail. None if the box is too small, outside the picture or flat.
     """
     cv2 = require("cv2")
     height, width = rgb.shape[:2]

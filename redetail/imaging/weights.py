@@ -1,7 +1,7 @@
 """Linear filters along one axis, as banded weight matrices.
 
-A resize, a blur and a sub-pixel shift are the same thing: a matrix with few entries a row, applied to rows and then
-to columns. It is kept as dense bands, so that applying it is a handful of small matrix products.
+A resize, a blur and a sub-pixel shift are the same operation: a matrix with few entries per row, applied to rows and
+then to columns. It is stored as dense bands, so that applying it takes a few small matrix products.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BAND = 64  # rows of a band: small enough that few zeros are multiplied, large 
 class AxisWeights:
     """A (count, length) matrix: output = matrix @ input along one axis.
 
-    ``indices`` and ``weights`` are (count, taps): which inputs an output is made of, and how. Rows sum to one.
+    ``indices`` and ``weights`` are (count, taps): the inputs of each output, and their weights. Rows sum to one.
     """
 
     indices: NDArray[np.intp]
@@ -47,7 +47,7 @@ class AxisWeights:
         return AxisWeights(self.indices - first, self.weights, last - first)
 
     def part(self, start: int, stop: int) -> AxisWeights:
-        """The filter that makes the outputs ``start`` to ``stop`` (excluded) alone."""
+        """The filter that makes only the outputs ``start`` to ``stop`` (excluded)."""
         return AxisWeights(self.indices[start:stop], self.weights[start:stop], self.length)
 
     @property
@@ -92,7 +92,7 @@ class AxisWeights:
 
 
 def lanczos3(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sinc windowed by its own main lobe, three lobes a side (Duchon 1979)."""
+    """The sinc windowed by its own main lobe, with three lobes per side (Duchon 1979)."""
     return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
 
 
@@ -106,9 +106,9 @@ def resampling(
 ) -> AxisWeights:
     """Weights of ``count`` samples of a row of ``length`` pixels, ``step`` pixels apart.
 
-    Sample k lies at ``start + (k + 0.5) * step``; pixel i at i + 0.5. Where samples are further apart than pixels the
-    kernel is widened by ``step``, so that what is too fine for the result is averaged instead of folded back
-    (``antialias``). Beyond the ends the last pixel repeats.
+    Sample k lies at ``start + (k + 0.5) * step``, pixel i at i + 0.5. If samples are further apart than pixels, the
+    kernel is widened by ``step``, so that structure too fine for the result is averaged instead of aliased
+    (``antialias``). Beyond the ends, the last pixel repeats.
     """
     width = max(1.0, step) if antialias else 1.0
     reach = int(np.ceil(3 * width)) if kernel is lanczos3 else int(np.ceil(width))
@@ -121,7 +121,8 @@ def resampling(
 
 
 def gaussian(length: int, width: int, sigma: float) -> AxisWeights:
-    """A Gaussian blur of ``width`` taps (odd); the picture is mirrored at its ends without repeating the last pixel."""
+    """A Gaussian blur with ``width`` taps (odd); the picture is mirrored at its ends without repeating the last
+    pixel."""
     offsets = np.arange(width) - width // 2
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
     weights /= weights.sum()

@@ -1,13 +1,13 @@
-"""Joins boxes of single frames into subjects over time.
+"""Joins the boxes in single frames into subjects over time.
 
 Two-stage association after ByteTrack (Zhang et al., ECCV 2022): certain detections are matched first; uncertain ones
-only continue what is left over, so that a face that turns away or is half covered stays the same subject. Motion is a
-constant-velocity alpha-beta filter, the steady state of a Kalman filter. Boxes are matched greedily, best overlap
+only continue the remaining tracks, so that a face that turns away or is half covered stays the same subject. Motion is
+a constant-velocity alpha-beta filter, the steady state of a Kalman filter. Boxes are matched greedily, best overlap
 first: faces hardly overlap one another, so an optimal assignment would find the same pairs.
 
-Nothing is decided too early: a track may begin with uncertain detections, and one that turns out to be false (too few
-detections, never sure) is dropped when it ends. Descriptors of faces, where detections have them, keep tracks from
-moving over to another person, and join the tracks of one person (:mod:`redetail.tracking.people`). Only boxes and
+Nothing is decided too early: a track can start with uncertain detections, and a track that turns out to be false (too
+few detections, never sure) is dropped when it ends. Descriptors of faces, if detections have them, keep tracks from
+switching to another person, and join the tracks of one person (:mod:`redetail.tracking.people`). Only boxes and
 descriptors are kept, so memory grows by a few bytes per frame.
 """
 
@@ -30,36 +30,37 @@ VELOCITY_GAIN = 0.3
 VELOCITY_DECAY = 0.9
 """Per frame without a detection: people do not keep walking at the same speed for long."""
 BUFFER = 0.3
-"""Boxes are widened by this share of their sides on each side before they are compared, so that a small face which
-leaps by its own width between two frames still overlaps itself (Yang et al., "C-BIoU", WACV 2023)."""
+"""Boxes are widened by this share of their sides on each side before they are compared, so that a small face that jumps
+by its own width between two frames still overlaps itself (Yang et al., "C-BIoU", WACV 2023)."""
 SURE, UNSURE = 0.6, 0.25
 """Confidence of a detection that counts as certain, and least confidence that continues a track."""
 SURE_OVERLAP = 0.15
 UNSURE_OVERLAP = 0.3
 MIN_DENSITY = 0.4
-"""Share of the frames looked at in which a subject must have been seen; things that look like a face now and then
-(a fist, a headstock) are seen in far fewer."""
+"""Share of the searched frames in which a subject must be seen; things that occasionally look like a face (a fist, a
+headstock) are seen in far fewer."""
 MAX_AREA_RATIO = 2.5
-"""A face does not change its area more than this between two detections; another person's may differ more."""
+"""Largest ratio by which a face's area changes between two detections; another person's face can differ more."""
 MIN_SURE_SHARE = 0.25
-"""Share of its detections in which a subject must be sure, unless some are certain: a hand that looks like a face is
-sure now and then, a face that was seen well may look away for as long as it likes."""
+"""Share of a subject's detections that must be sure, unless some are certain. A hand that looks like a face is sure
+only occasionally, while a face that was seen clearly can look away for any length of time."""
 CERTAIN = 0.8
 HIDDEN = 12
-"""Frames that a subject may go unseen within one track; after more it is a new track of the same person."""
+"""Most frames that a subject can be unseen within one track; after more, it gets a new track for the same person."""
 UNSURE_GAP = 3
-"""Frames that what was never sure may be hidden: a hand that looked like a face once is not waited for."""
+"""Most frames that a subject can be hidden that was never sure, such as a hand that looked like a face once."""
 STAYED = 0.5
-"""Intersection over union with the frame before from which a face is the same one, whatever its descriptor."""
+"""Intersection over union with the previous frame from which a face counts as the same, whatever its descriptor."""
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
     """One subject over consecutive frames ``start`` to ``stop`` (excluded).
 
-    ``boxes`` (F, 4) x1, y1, x2, y2 in pixels, gaps filled linearly; ``detected`` (F,) says which were seen;
+    ``boxes`` (F, 4) are x1, y1, x2, y2 in pixels, with gaps filled linearly; ``detected`` (F,) says which were seen;
     ``confidence`` is the mean over those, 0..1. ``descriptor`` (128,) is the mean of the descriptors of its
-    ``described`` detections, None if there are none; tracks of the same ``person`` show one (None: this one alone).
+    ``described`` detections, None if there are none; tracks with the same ``person`` show one person (None: only this
+    track does).
     """
 
     label: str
@@ -82,7 +83,7 @@ class Track:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sighting:
-    """What was seen in frame ``index``, the ``update``-th that was looked at (there may be more frames than that)."""
+    """What was seen in frame ``index``, the ``update``-th frame that was searched (not every frame is)."""
 
     index: int
     update: int
@@ -116,7 +117,7 @@ class _Candidate:
         return Box(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
 
     def stretches(self) -> list[list[_Sighting]]:
-        """What was seen, divided where nothing was for more than HIDDEN frames that were looked at."""
+        """What was seen, split wherever nothing was seen in more than HIDDEN searched frames."""
         parts = [[self.seen[0]]]
         for before, now in pairwise(self.seen):
             if now.index - before.index > HIDDEN + 1 and now.update - before.update > 1:
@@ -139,9 +140,9 @@ class _Candidate:
 class Tracker:
     """Takes detections frame by frame; :meth:`finish` returns the tracks.
 
-    ``sure``: confidence (0..1) of a detection that counts as certain; a track needs some of these. ``unsure``: least
-    confidence that continues a track. ``max_gap``: frames that a subject may be hidden. ``min_hits``: detections that
-    a track needs (fewer where the shot itself is shorter). Raises SettingsError for values out of range.
+    ``sure``: confidence (0..1) from which a detection counts as certain; a track needs some certain ones. ``unsure``:
+    least confidence that continues a track. ``max_gap``: most frames that a subject can be hidden. ``min_hits``: fewest
+    detections of a track (fewer if the shot itself is shorter). Raises SettingsError for values out of range.
     """
 
     def __init__(self, *, sure: float = SURE, unsure: float = UNSURE, max_gap: int = 24, min_hits: int = 5) -> None:
@@ -158,9 +159,9 @@ class Tracker:
         self._shot_began = 0
 
     def update(self, index: int, detections: Sequence[Detection], cut: bool = False) -> None:
-        """Take the detections of frame ``index``; ``cut``: this frame begins a new shot.
+        """Take the detections of frame ``index``; ``cut``: this frame starts a new shot.
 
-        Frames may be left out (detection every few frames), but indices must grow; raises RegionError otherwise.
+        Frames can be skipped (if only every few are searched), but indices must increase; raises RegionError otherwise.
         """
         if index <= self._last_index:
             raise RegionError(f"Frame {index} came after frame {self._last_index}; pass the frames in order.")
@@ -211,7 +212,7 @@ class Tracker:
         return [(tracks[i], detections[j]) for i, j in matched.items()]
 
     def _patience(self, track: _Candidate) -> int:
-        """Frames that a track may be hidden."""
+        """Most frames that a track can be hidden."""
         known = any(one.found.confidence >= self._sure for one in track.seen)
         return self._max_gap if known else min(self._max_gap, UNSURE_GAP)
 
@@ -235,7 +236,7 @@ class Tracker:
 def _overlap(track: _Candidate, index: int, detection: Detection, update: int) -> float:
     """How well a detection continues a track, 0..1, if the subject kept moving as before or stopped.
 
-    ``update`` is the one before: a face that was seen there, nearly in the same place, needs no descriptor.
+    ``update`` is the previous update: a face that was seen then, in nearly the same position, needs no descriptor.
     """
     moved, rested = track.predicted(index), track.seen[-1].found.box
     if detection.label != track.label or _area_ratio(moved, detection.box) > MAX_AREA_RATIO:
@@ -252,7 +253,7 @@ def _widened(box: Box) -> Box:
 
 
 def _near(box: Box, occupied: Sequence[Box]) -> bool:
-    """Whether an uncertain detection is at a subject that is already followed: another view of it, not a new one."""
+    """Whether an uncertain detection lies on a subject that is already tracked, so that it is not a new one."""
     return any(_widened(box).iou(other) >= UNSURE_OVERLAP for other in occupied)
 
 
@@ -292,7 +293,7 @@ def _median_area(track: Track) -> float:
 
 
 def _without_doubles(tracks: Sequence[Track]) -> list[Track]:
-    """Tracks, surest and longest first, without those that mostly lie on one already kept."""
+    """Tracks, most certain and longest first, without those that mostly lie on a track that is already kept."""
     kept: list[Track] = []
     for track in sorted(tracks, key=lambda track: -track.confidence * len(track)):
         if all(_shared(track, other) < 0.5 for other in kept):
