@@ -68,11 +68,12 @@ def choice(options: Sequence[str], tooltip: str, default: str | None = None) -> 
 def widget(name: str, *, more: str = "", **changes: float | None) -> Input:
     """The input for a setting, with the default, limits, step and meaning that :class:`Settings` declares.
 
-    ``more`` ends the tooltip. ``changes`` are what a node of another pack had otherwise, by ComfyUI's names
-    (``default``, ``min``, ``max``, ``step``; None: it had none), since saved workflows and their editors know that.
+    ``more`` follows the meaning in the tooltip, as another sentence. ``changes`` are what a node of another pack had
+    otherwise, by ComfyUI's names (``default``, ``min``, ``max``, ``step``; None: it had none), since saved workflows
+    and their editors know that.
     """
     item = setting(name)
-    tooltip = _as_inputs(described(item)) + (f"; {more}." if more else ".")
+    tooltip = " ".join(filter(None, (f"{_as_inputs(described(item))}.", more)))
     if isinstance(item.default, bool):
         return toggle(item.default, tooltip)
     limits = {"default": item.default, "min": item.metadata["low"], "max": item.metadata["high"]}

@@ -60,7 +60,7 @@ def test_the_original_nodes_allow_nothing_that_the_settings_refuse(name: str) ->
 def test_a_tooltip_is_the_meaning_with_its_unit() -> None:
     assert widget("max_size")[1]["tooltip"] == "Maximum length of the longer side of a crop in processing, in pixels."
     assert "see guide_size_for" in widget("guide_size")[1]["tooltip"]
-    kind, limits = widget("mask_feather", more="0 is hard", max=50)
+    kind, limits = widget("mask_feather", more="0 is hard.", max=50)
     assert (kind, limits["max"]) == ("INT", 50)
-    assert limits["tooltip"].endswith("in pixels of the crop; 0 is hard.")
+    assert limits["tooltip"].endswith("in pixels of the crop. 0 is hard.")
     assert widget("color_match")[0] == "BOOLEAN"

@@ -26,7 +26,7 @@ ORIGINAL: Mapping[str, Mapping[str, float | None]] = {
 """Where a widget of the original nodes differs from the setting that it stands for: saved workflows hold it so."""
 
 
-KEPT = "a crop that is already larger keeps its size"
+KEPT = "This limits only scaling up: a crop that is already larger keeps its size."
 """What ``max_size`` means in the original nodes."""
 
 
@@ -43,10 +43,10 @@ def detailer_inputs(widget_of: Callable[..., Input], **max_size: Any) -> dict[st
         "segs": socket("SEGS", "The segments to detail; each is cropped from every frame."),
         "guide_size": widget_of("guide_size"),
         "guide_size_for": toggle(
-            True, "What guide_size measures: the subject's own box, or the whole crop.", "bbox", "crop_region"
+            True, "What guide_size applies to: the subject's box, or the whole crop.", "bbox", "crop_region"
         ),
         "max_size": widget_of("max_size", **max_size),
-        "seed": widget_of("seed", more="every segment uses the same seed"),
+        "seed": widget_of("seed", more="All segments use this seed."),
         "steps": widget_of("steps"),
         "cfg": widget_of("cfg"),
         "sampler_name": choice(comfy_samplers(), "The method that removes the noise."),
@@ -60,7 +60,7 @@ PIPE = socket("BASIC_PIPE", "Model (with its motion model), CLIP, VAE and prompt
 
 def refiner_ratio(widget_of: Callable[..., Input]) -> Input:
     """The share of the refiner."""
-    return widget_of("refiner_ratio", more="unused without a refiner")
+    return widget_of("refiner_ratio", more="Has no effect without a refiner.")
 
 
 def refining_inputs() -> dict[str, Input]:
@@ -70,7 +70,9 @@ def refining_inputs() -> dict[str, Input]:
             "BASIC_PIPE", "A second model that takes over the latents for the last steps."
         ),
         "noise_mask_feather": original_widget(
-            "mask_feather", more="above 0 the area opens step by step (differential diffusion)"
+            "mask_feather",
+            more="Above 0, the first step repaints only the white part of the mask, and later steps also its soft edge "
+            "(differential diffusion).",
         ),
         "scheduler_func_opt": socket("SCHEDULER_FUNC", "A schedule to use instead of scheduler."),
     }

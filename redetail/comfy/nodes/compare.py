@@ -23,8 +23,8 @@ class RedetailCompare(Node):
     NAME = "Redetail Compare"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "Shows a clip in the node before and after detailing, with a divider to drag. Also outputs both clips side by "
-        "side, the difference between them, and how much each clip flickers: the change from frame to frame that "
+        "The node shows the clip before and after detailing, with a divider to drag. It also outputs both clips side "
+        "by side, the difference between them, and how much each clip flickers: the change from frame to frame that "
         "remains when motion is removed."
     )
     SEARCH_ALIASES = ["before after", "side by side", "flicker", "difference"]
@@ -51,8 +51,8 @@ class RedetailCompare(Node):
             "optional": {
                 "segs": socket(
                     "SEGS",
-                    "Subjects to measure. Flicker is then measured only inside them; the rest of the picture "
-                    "would hide it.",
+                    "Subjects to measure. Flicker is then measured only inside them; otherwise, the rest of the "
+                    "picture can hide it.",
                 )
             },
         }

@@ -19,7 +19,8 @@ _OPTIONAL = {
     ),
     "control_image": socket(
         "IMAGE",
-        "Hints for whole frames, one for all frames or one for each; each segment gets the part under its crop.",
+        "Hints for whole frames: either one hint for all frames, or one hint for each frame. Each segment gets the "
+        "part under its crop.",
     ),
 }
 
@@ -60,8 +61,8 @@ class ImpactControlNetApplyAdvancedSEGS(Node):
     NAME = "ControlNetApplyAdvanced (SEGS)"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Attaches a ControlNet to every segment. It acts from start_percent to end_percent of the sampling. You can "
-        "chain several of these nodes."
+        "Attaches a ControlNet to every segment. The ControlNet acts from start_percent to end_percent of the "
+        "sampling. You can chain several of these nodes."
     )
     SEARCH_ALIASES = ["controlnet segs", "controlnet detailer"]
     RETURN_TYPES = ("SEGS",)

@@ -54,7 +54,7 @@ class RedetailDetect(Node):
                     768,
                     64,
                     8192,
-                    "Longest side at which a picture is searched, in pixels: a lower value is faster, a higher one "
+                    "Longest side at which a picture is searched, in pixels. A lower value is faster; a higher value "
                     "finds smaller faces in large pictures.",
                     step=64,
                     whole=True,

@@ -25,7 +25,9 @@ _OPTIONAL = {
         "SAM_MODEL",
         "A SAM model that cuts each box's mask down to the subject; it takes precedence over segm_detector_opt.",
     ),
-    "segm_detector_opt": socket("SEGM_DETECTOR", "A second detector; each box's mask is cut down to what it finds."),
+    "segm_detector_opt": socket(
+        "SEGM_DETECTOR", "A second detector; each box's mask is cut down to what this detector finds."
+    ),
 }
 _HOOK = socket("DETAILER_HOOK", "A hook that is passed to the detector.")
 _POST_DILATION = number(
@@ -46,7 +48,7 @@ def _search_inputs(farthest: int) -> dict[str, Input]:
             0,
             -farthest,
             farthest,
-            "How much the masks of the boxes grow, in pixels; a negative value shrinks them.",
+            "How much the mask made from each box grows, in pixels; a negative value shrinks it.",
             step=1,
             whole=True,
         ),
@@ -64,7 +66,12 @@ def _search_inputs(farthest: int) -> dict[str, Input]:
             whole=True,
         ),
         "sub_bbox_expansion": number(
-            0, 0, 1000, "Number of pixels added on each side to the box that the SAM model gets.", step=1, whole=True
+            0,
+            0,
+            1000,
+            "Number of pixels by which the box that the SAM model gets grows on each side.",
+            step=1,
+            whole=True,
         ),
         "sam_mask_hint_threshold": number(
             0.7,
@@ -82,7 +89,7 @@ _LABELLED_SEARCH: dict[str, Input] = {
         10,
         -512,
         512,
-        "How much the masks of the boxes grow, in pixels; a negative value shrinks them.",
+        "How much the mask of each subject grows, in pixels; a negative value shrinks it.",
         step=1,
         whole=True,
     ),
@@ -90,7 +97,7 @@ _LABELLED_SEARCH: dict[str, Input] = {
     "drop_size": _DROP_SIZE,
     "labels": text(
         "all",
-        "Classes of subjects to keep, separated by commas, or all.",
+        'Classes of subjects to keep, separated by commas, or "all".',
         multiline=True,
         placeholder="List the types of segments to be allowed, separated by commas",
     ),
@@ -214,7 +221,9 @@ class ImpactSimpleDetectorSEGSPipe(Node):
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
-        pipe = socket("DETAILER_PIPE", "A pipe with a bbox_detector; its SAM model and second detector are used too.")
+        pipe = socket(
+            "DETAILER_PIPE", "A pipe with a bbox_detector; the pipe's SAM model and second detector are used too."
+        )
         return {
             "required": {"detailer_pipe": pipe, "image": _IMAGE, **_search_inputs(512)},
             "optional": {"post_dilation": _POST_DILATION},
@@ -261,7 +270,7 @@ class ImpactSimpleDetectorSEGSForAD(Node):
                 "masking_mode": choice(
                     MASKING_MODES,
                     "Pivot SEGS: one mask for all frames. Combine neighboring frames: each frame's mask, united with "
-                    "the mask of the previous frame. Don't combine: each frame's own mask.",
+                    "the mask of the previous frame. Don't combine: each frame's mask by itself.",
                 ),
                 "segs_pivot": choice(
                     SEGS_PIVOTS,

@@ -30,7 +30,7 @@ class ImpactSEGSLabelFilter(Node):
     ID = "ImpactSEGSLabelFilter"
     NAME = "SEGS Filter (label)"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Keeps the segments with the labels you name; the others go to a second output."
+    DESCRIPTION = "Keeps the segments with the labels that you name; the others go to a second output."
     SEARCH_ALIASES = ["filter segments", "select label"]
     RETURN_TYPES = _FILTERED
     RETURN_NAMES = _FILTERED_NAMES
@@ -67,7 +67,7 @@ class ImpactSEGSRangeFilter(Node):
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
         "Measures the crop or the confidence of each segment and keeps the segments whose value is inside a range, or "
-        "outside it. For a tracked segment, the crop is its window at its mean position."
+        "outside it. For a tracked segment, the crop is the crop window at its mean position."
     )
     SEARCH_ALIASES = ["filter segments", "filter by size", "filter by confidence"]
     RETURN_TYPES = _FILTERED
@@ -111,8 +111,8 @@ class ImpactSEGSOrderedFilter(Node):
     NAME = "SEGS Filter (ordered)"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Sorts the segments and takes some of them, for example the largest. For a tracked segment, the crop is its "
-        "window at its mean position."
+        "Sorts the segments and takes some of them, for example the largest. For a tracked segment, the crop is the "
+        "crop window at its mean position."
     )
     SEARCH_ALIASES = ["sort segments", "largest segment", "filter segments"]
     RETURN_TYPES = _FILTERED

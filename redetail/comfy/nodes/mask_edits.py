@@ -1,4 +1,4 @@
-"""The masks of segments: grown, blurred, cut down, united, and as masks of the whole picture."""
+"""The masks of segments: grown, blurred, cut down, united, and at the size of the picture."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ class ImpactSegsAndMask(Node):
     NAME = "Pixelwise(SEGS & MASK)"
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
-        "Intersects the mask of every segment with a mask of the whole picture. Segments stay where they are but lose "
-        "their ControlNet; tracked segments stay tracked."
+        "Intersects the mask of every segment with the connected mask, which refers to the full frame. Segments stay "
+        "where they are but lose their ControlNet; tracked segments stay tracked."
     )
     SEARCH_ALIASES = ["intersect mask", "limit segments"]
     RETURN_TYPES = ("SEGS",)
@@ -123,15 +123,15 @@ class ImpactSegsAndMask(Node):
 
 
 class ImpactSegsAndMaskForEach(Node):
-    """Segments, each cut down to its own mask."""
+    """Segments, each cut down to a different mask."""
 
     ID = "ImpactSegsAndMaskForEach"
     NAME = "Pixelwise(SEGS & MASKS ForEach)"
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
-        "Intersects the mask of each segment, in all frames, with its own mask of the whole picture: the first "
-        "segment with the first mask, and so on. Segments beyond the last mask are left out; the others lose their "
-        "ControlNet."
+        "Intersects the segments with the connected masks: the first segment with the first mask, and so on. Each "
+        "connected mask refers to the full frame and applies to all frames. If there are more segments than masks, the "
+        "remaining segments are left out; the others lose their ControlNet."
     )
     SEARCH_ALIASES = ["intersect masks", "limit segments"]
     RETURN_TYPES = ("SEGS",)
@@ -164,14 +164,14 @@ class ImpactSegsAndMaskForEach(Node):
 
 
 class ImpactSEGSToMaskList(Node):
-    """A mask of the whole picture for each segment, as a list."""
+    """The masks of segments at the size of the picture, as a list."""
 
     ID = "ImpactSEGSToMaskList"
     NAME = "SEGS to Mask List"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Outputs the masks of all segments as a list of masks of the whole picture. A segment with a mask for each "
-        "frame adds all its masks, one after another."
+        "Outputs the masks of all segments as a list; each mask is as large as the picture. A segment with a mask for "
+        "each frame adds all its masks, one after another."
     )
     SEARCH_ALIASES = ["segments to masks"]
     RETURN_TYPES = ("MASK",)
@@ -189,14 +189,14 @@ class ImpactSEGSToMaskList(Node):
 
 
 class ImpactSEGSToMaskBatch(Node):
-    """A mask of the whole picture for each segment, as a batch."""
+    """The masks of segments at the size of the picture, as a batch."""
 
     ID = "ImpactSEGSToMaskBatch"
     NAME = "SEGS to Mask Batch"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Outputs the masks of all segments as a batch of masks of the whole picture. A segment with a mask for each "
-        "frame adds all its masks, one after another."
+        "Outputs the masks of all segments as a batch; each mask is as large as the picture. A segment with a mask for "
+        "each frame adds all its masks, one after another."
     )
     SEARCH_ALIASES = ["segments to masks"]
     RETURN_TYPES = ("MASK",)

@@ -113,8 +113,8 @@ class SegsToCombinedMask(Node):
     NAME = "SEGS to MASK (combined)"
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
-        "Unites the masks of all segments into a mask of the whole picture. If any segment has a mask for each frame, "
-        "so does the output."
+        "Unites the masks of all segments into one mask, as large as the picture. If any segment has a mask for each "
+        "frame, the output has one too."
     )
     SEARCH_ALIASES = ["segments to mask"]
     RETURN_TYPES = ("MASK",)

@@ -31,7 +31,7 @@ class SEGSPaste(Node):
         return {
             "required": {
                 "image": socket("IMAGE", "The frames to paste into; the node changes a copy of them."),
-                "segs": socket("SEGS", "Detailed segments: one crop for each frame."),
+                "segs": socket("SEGS", "Detailed segments, with one crop for each frame."),
                 "feather": original_widget("paste_feather"),
                 "alpha": number(255, 0, 255, "Opacity of the crops; 255 is fully opaque.", step=1, whole=True),
             },

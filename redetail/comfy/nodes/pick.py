@@ -50,8 +50,8 @@ class RedetailPick(Node):
                 "segs": socket("SEGS", "Subjects to choose from, made by Redetail Track or by any detector."),
                 "choice": text(
                     "",
-                    "Names of the subjects to keep, separated by commas; empty keeps all. Clicking a thumbnail adds "
-                    "or removes its name.",
+                    "Names of the subjects to keep, separated by commas; if empty, all are kept. Clicking a thumbnail "
+                    "adds or removes its name.",
                     placeholder="all subjects",
                 ),
             },

@@ -53,14 +53,14 @@ class RedetailDetailer(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                **detailer_inputs(widget, more="a larger crop is scaled down, and the change is scaled back up"),
+                **detailer_inputs(widget, more="A larger crop is scaled down, and the change is scaled back up."),
                 "refiner_ratio": refiner_ratio(widget),
                 "noise_mask_feather": refining_inputs()["noise_mask_feather"],
                 "color_match": widget("color_match"),
                 "bundled_settings": toggle(
                     True,
-                    "Applies only without a basic_pipe: whether to sample the bundled model in one step, as its model "
-                    "card says (of the settings above, only seed then has an effect), or as set in this node.",
+                    "How to sample the bundled model, if no basic_pipe is connected: in one step, as its model card "
+                    "says (of the settings above, only seed then has an effect), or as set in this node.",
                     "the bundled model's own",
                     "as set here",
                 ),

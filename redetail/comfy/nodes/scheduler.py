@@ -19,8 +19,8 @@ class RedetailScheduler(Node):
     CATEGORY = "Redetail"
     DESCRIPTION = (
         "A schedule for the scheduler_func_opt input of a detailer: a named schedule, or sigmas that you type. If the "
-        "detailer asks for as many steps as you typed, it gets your sigmas unchanged; for any other number of steps, "
-        "they are interpolated."
+        "detailer asks for exactly as many steps as your sigmas make, it gets them unchanged; for any other number of "
+        "steps, they are interpolated."
     )
     SEARCH_ALIASES = ["sigmas", "scheduler func", "custom schedule", "manual sigmas"]
     RETURN_TYPES = ("SCHEDULER_FUNC",)

@@ -81,7 +81,7 @@ class ImpactFromSegElt(Node):
     ID = "ImpactFrom_SEG_ELT"
     NAME = "From SEG_ELT"
     CATEGORY = "ImpactPack/Util"
-    DESCRIPTION = "Splits one segment into its picture, mask, regions, ControlNet, confidence and label."
+    DESCRIPTION = "Splits one segment into its picture, mask, crop region, box, ControlNet, confidence and label."
     SEARCH_ALIASES = ["segment parts"]
     RETURN_TYPES = (
         "SEG_ELT", "IMAGE", "MASK", "SEG_ELT_crop_region", "SEG_ELT_bbox", "SEG_ELT_control_net_wrapper", "FLOAT",
@@ -178,7 +178,7 @@ class SetDefaultImageForSEGS(Node):
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
         "Cuts the crops of every segment from an image or a clip. Segments that were made for another size are scaled "
-        "to fit, each axis by its own ratio."
+        "to fit, width and height independently."
     )
     SEARCH_ALIASES = ["crop images for segments"]
     RETURN_TYPES = ("SEGS",)

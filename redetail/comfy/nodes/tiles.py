@@ -22,7 +22,8 @@ class ImpactMakeTileSEGS(Node):
     CATEGORY = "ImpactPack/__for_testing"
     DESCRIPTION = (
         "Covers a picture or a clip with overlapping tiles, each of which is a segment, so that you can detail "
-        "everything in pieces. Connect other segments to tile only inside their masks, or only outside them."
+        "everything in pieces. To tile only part of the picture, connect segments whose masks mark the area to tile or "
+        "the area to leave out."
     )
     SEARCH_ALIASES = ["tiled upscale", "split image", "tile segments"]
     RETURN_TYPES = ("SEGS",)
@@ -58,8 +59,8 @@ class ImpactMakeTileSEGS(Node):
                 ),
                 "irregular_mask_mode": choice(
                     MODES,
-                    "Reuse: one frayed mask for all tiles. All random: one for each tile. Reuse fast draws a "
-                    "smaller mask than the other modes, so its edges are coarser.",
+                    "Reuse: one frayed mask for all tiles. All random: a different mask for each tile. Reuse fast "
+                    "draws a smaller mask than the other modes, so its edges are coarser.",
                 ),
             },
             "optional": {

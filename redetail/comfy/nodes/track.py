@@ -31,8 +31,8 @@ class RedetailTrack(Node):
     RETURN_TYPES = ("SEGS",)
     RETURN_NAMES = ("segs",)
     OUTPUT_TOOLTIPS = (
-        "One segment for each subject, the largest first. To nodes from other packs, its crop is the union of all "
-        "positions of its window.",
+        "One segment for each subject, the largest first. For nodes from other packs, the crop of a segment is fixed "
+        "and contains all positions of the crop window.",
     )
 
     @classmethod
@@ -43,21 +43,21 @@ class RedetailTrack(Node):
                 "crop_factor": widget(
                     "crop_factor",
                     default=2.0,
-                    more="a higher value shows the model more of the surroundings, a lower one gives the subject more "
-                    "pixels",
+                    more="A higher value shows the model more of the surroundings; a lower value gives the subject "
+                    "more pixels.",
                 ),
                 "subjects": number(
                     1,
                     0,
                     1000,
-                    "How many subjects to keep: those that are largest and longest in view. 0 keeps all.",
+                    "How many subjects to keep: those that cover the most area, added up over all frames. 0 keeps all.",
                     whole=True,
                 ),
                 "confidence": number(
                     0.6,
                     0.0,
                     1.0,
-                    "Confidence that the detector must reach in some frames for a subject to count.",
+                    "Confidence that the detector must reach in some frames for a subject to be kept.",
                     step=0.01,
                 ),
                 "min_size": number(
@@ -86,7 +86,7 @@ class RedetailTrack(Node):
             "optional": {
                 "segs": socket(
                     "SEGS",
-                    "Segments to follow instead of faces: a segment with a mask for each frame is followed, a segment "
+                    "Segments to follow instead of faces. A segment with a mask for each frame is followed; a segment "
                     "with a single mask stays where it is.",
                 ),
                 "bbox_detector": socket("BBOX_DETECTOR", "A detector from any pack, instead of the bundled one."),
@@ -96,7 +96,7 @@ class RedetailTrack(Node):
                 ),
                 "detect": choice(
                     detector_names(),
-                    "What the bundled detectors look for if none of the three inputs above is connected.",
+                    "What the bundled detectors look for if segs, bbox_detector and masks are not connected.",
                     "face",
                 ),
             },
