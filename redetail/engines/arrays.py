@@ -1,4 +1,4 @@
-"""Running an engine: what it writes is checked, and arrays stand for what is read and written by range."""
+"""Runs engines: checks what they write, and lets arrays be read and written by range."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from redetail.settings import Settings
 
 
 def run_checked(engine: Engine, request: Request) -> None:
-    """``engine.run(request)``, with :class:`~redetail.errors.ModelError` if the engine does not write every frame
-    once, in order, as finite floating point pixels of the crops' size."""
+    """Call ``engine.run(request)``; raises :class:`~redetail.errors.ModelError` if the engine does not write every
+    frame once, in order, as finite floating-point pixels of the crops' size."""
     name, shape = engine.capabilities.name, request.crops.shape
     done = 0
 

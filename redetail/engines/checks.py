@@ -1,4 +1,4 @@
-"""What every engine asks of its input, in one place, so that all engines say the same."""
+"""Checks the input of all engines in one place, so that all engines give the same messages."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from redetail.sampling.schedulers import find_scheduler
 from redetail.sampling.typed import is_typed
 from redetail.settings import Settings
 
-# Resampling with a sharp kernel overshoots 0..1 a little at edges; beyond this the frames are on another scale.
+# Resampling with a sharp kernel overshoots 0..1 slightly at edges; beyond this, the frames must be on another scale.
 _OVERSHOOT = 0.5
 
 
 def checked(request: Request, capabilities: Capabilities) -> Request:
     """The same request, with every range that is read checked.
 
-    Raises at once what :func:`check_settings` raises, and :class:`~redetail.errors.InputError` for no crops or crops of
-    a size that the engine does not take. Reading raises InputError for crops and hints, and
+    Immediately raises what :func:`check_settings` raises, and :class:`~redetail.errors.InputError` for no crops or for
+    crops of a size that the engine does not take. Reading raises InputError for crops and hints, and
     :class:`~redetail.errors.RegionError` for masks, that are not as described.
     """
     check_settings(request.settings, capabilities)
@@ -60,9 +60,9 @@ def check_preset(requested: Mapping[str, Any], capabilities: Capabilities) -> No
 def check_settings(settings: Settings, capabilities: Capabilities) -> None:
     """Refuse settings that an engine with these capabilities does not have.
 
-    Raises :class:`~redetail.errors.UnknownNameError` for a sampler or scheduler,
-    :class:`~redetail.errors.SettingsError` for LoRA or a shift if the model takes none and prompts that give a frame
-    twice, and :class:`~redetail.errors.ModelError` for a LoRA file that is none.
+    Raises :class:`~redetail.errors.UnknownNameError` for an unknown sampler or scheduler,
+    :class:`~redetail.errors.SettingsError` for LoRA or a shift if the model takes none, and for prompts that give a
+    frame twice, and :class:`~redetail.errors.ModelError` for a file that is not a LoRA.
     """
     if settings.sampler not in capabilities.samplers:
         raise UnknownNameError("sampler", settings.sampler, capabilities.samplers)
@@ -92,7 +92,7 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
 
 
 def prompt_notes(settings: Settings, capabilities: Capabilities) -> tuple[str, ...]:
-    """What a run says of a prompt that its model does not read, or of words in it that mean nothing to the model."""
+    """The notes about a prompt that the model does not read, or about words in it that mean nothing to the model."""
     given = " ".join((settings.prompt, settings.negative))
     if not given.strip():
         return ()
@@ -107,7 +107,7 @@ def prompt_notes(settings: Settings, capabilities: Capabilities) -> tuple[str, .
 
 
 def check_scheduler(name: str, capabilities: Capabilities) -> None:
-    """Refuse a scheduler that is neither one of the engine's nor GITS with another coefficient, nor sigmas as text."""
+    """Refuse a scheduler that is not one of the engine's, GITS with another coefficient, or sigmas as text."""
     if name in capabilities.schedulers:
         return
     if not is_typed(name) and not name.startswith("GITS["):
@@ -129,13 +129,13 @@ def check_size(crops: CropSource, multiple: int) -> None:
 def check_crops(crops: Pixels, shape: tuple[int, ...], first: int = 0) -> None:
     """Crops must have this ``shape`` (F, h, w, 3) and be floating point 0..1, all finite.
 
-    ``first``: number of the first of them, for the message of :class:`~redetail.errors.InputError`.
+    ``first``: number of the first crop, for the message of :class:`~redetail.errors.InputError`.
     """
     if crops.shape != shape:
         raise InputError(f"Crops must have the shape {shape} (frames, height, width, 3), not {crops.shape}.")
     if crops.dtype.kind != "f":
         raise InputError(f"Crops must be floating point numbers from 0 to 1, not {crops.dtype}.")
-    for index, crop in enumerate(crops, first):  # one by one: the crops may be a file mapped into memory
+    for index, crop in enumerate(crops, first):  # one by one: the crops can be a file mapped into memory
         low, high = _range(crop)
         if not (np.isfinite(low) and np.isfinite(high)):
             raise InputError(f"Crop {index} has values that are not finite numbers; pixels must be between 0 and 1.")
@@ -144,9 +144,9 @@ def check_crops(crops: Pixels, shape: tuple[int, ...], first: int = 0) -> None:
 
 
 def check_mask(mask: Pixels, shape: tuple[int, ...], first: int = 0) -> None:
-    """Masks must have this ``shape`` (F, h, w), or be a single one, and be floating point 0..1.
+    """Masks must have this ``shape`` (F, h, w), or be a single mask, and be floating point 0..1.
 
-    ``first``: number of the first of them, for the message of :class:`~redetail.errors.RegionError`.
+    ``first``: number of the first mask, for the message of :class:`~redetail.errors.RegionError`.
     """
     frames, height, width = shape
     if mask.ndim != 3 or mask.shape[0] not in (1, frames) or mask.shape[1:] != (height, width):
@@ -163,7 +163,7 @@ def check_mask(mask: Pixels, shape: tuple[int, ...], first: int = 0) -> None:
 
 
 def check_hint(name: str, hint: Pixels, shape: tuple[int, ...]) -> None:
-    """Raise :class:`~redetail.errors.InputError` for hints that are not as large and as many as crops of ``shape``."""
+    """Raise :class:`~redetail.errors.InputError` for hints that differ in size or number from crops of ``shape``."""
     if hint.shape != shape or hint.dtype.kind != "f":
         raise InputError(
             f"The hints {name!r} are {hint.dtype} of shape {hint.shape}; {shape[0]} crops of {shape[2]}x{shape[1]} "
@@ -181,16 +181,16 @@ def refuse_hints(hints: Mapping[str, Any]) -> None:
 
 
 def all_finite(values: Tensor) -> bool:
-    """Whether no value is NaN or infinite: by the extremes, which pass both on, at a tenth of the cost of a look at
-    each value."""
+    """Whether no value is NaN or infinite. Only the extremes are tested, which are NaN or infinite if any value is;
+    this takes a tenth of the time of testing each value."""
     return bool(torch.isfinite(torch.stack(values.aminmax())).all())
 
 
 def described(capabilities: Capabilities, placement: Placement) -> Capabilities:
     """The capabilities of an engine that samples latents, with its placement.
 
-    Where a small memory makes windows no longer than the usual overlap, less of them overlaps by default: nobody asked
-    for what would be refused.
+    If little memory makes windows no longer than the usual overlap, the default overlap is reduced, so that defaults
+    are never refused.
     """
     length, defaults = capabilities.context_length, capabilities.defaults
     if length is not None and length <= Settings().context_overlap:
@@ -209,7 +209,7 @@ def finite(latents: Tensor, placement: Placement) -> Tensor:
 
 
 def hand_back(request: Request, step: int = 16) -> None:
-    """Write the crops as they are, ``step`` frames at a time: what an engine does where the whole mask is zero."""
+    """Write the crops unchanged, ``step`` frames at a time, as an engine does if the whole mask is zero."""
     for start, stop in request.crops.ranges(step):
         request.write(start, np.array(request.crops.read(start, stop), np.float32))
 
@@ -241,13 +241,13 @@ def context_windows_for(
     stride: int = 1,
     grid: LatentGrid = IMAGE,
 ) -> list[ContextWindow]:
-    """The context windows of a segment of this many latents: as long as the settings ask for, else of ``default``
-    frames (None: all at once).
+    """The context windows of a segment of this many latents: as long as the settings ask for, else ``default`` frames
+    (None: all at once).
 
-    ``stride``: that of the settings in the first part of the sampling, 1 afterwards. ``grid``: the frames of a latent.
+    ``stride``: the settings' stride in the first part of the sampling, 1 afterwards. ``grid``: the frames of a latent.
 
-    Raises :class:`~redetail.errors.SettingsError` if the motion layers reach no further than ``limit``, and for
-    an overlap that is no shorter than the windows.
+    Raises :class:`~redetail.errors.SettingsError` if windows are longer than ``limit``, the reach of the motion layers,
+    and for an overlap that is no shorter than the windows.
     """
     length, overlap = latent_window(settings, default, grid)
     if length is None:
@@ -286,5 +286,5 @@ def _checked_hint(name: str, hint: CropSource, shape: tuple[int, ...]) -> CropSo
 
 
 def _range(values: NDArray[np.floating]) -> tuple[float, float]:
-    """Smallest and largest value; NaN where one is NaN."""
+    """Smallest and largest value; NaN if any value is NaN."""
     return float(values.min()), float(values.max())

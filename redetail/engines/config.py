@@ -1,7 +1,7 @@
 """Configuration files of model folders, read with bounds and checked by schema.
 
-A schema is a mapping from keys to readers as in :mod:`redetail.documents`. Sizes have limits far beyond every published
-model, so that a file which asks for a million blocks is refused before a network is built.
+A schema maps keys to readers as in :mod:`redetail.documents`. Sizes have limits far beyond every published model, so
+that a file that asks for a million blocks is refused before a network is built.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def parsed(text: str | bytes, what: str) -> dict[str, Any]:
 
 
 def class_name(config: Config) -> str:
-    """The class that wrote a config: diffusers says it in ``_class_name``, transformers in ``architectures``."""
+    """The class that wrote a config: diffusers names it in ``_class_name``, transformers in ``architectures``."""
     architectures = config.get("architectures")
     first = architectures[0] if isinstance(architectures, list) and architectures else ""
     name = config.get("_class_name") or first
@@ -63,9 +63,9 @@ def class_name(config: Config) -> str:
 
 
 def check_keys(config: Config, schema: Schema, where: str) -> None:
-    """Raise :class:`~redetail.errors.ModelError` for a value that is not what the schema says of its key.
+    """Raise :class:`~redetail.errors.ModelError` for a value that does not match the schema of its key.
 
-    Keys may be missing. ``where``: the file, in words.
+    Keys can be missing. ``where``: the file, in words.
     """
     for key, read in schema.items():
         if key not in config:
@@ -113,7 +113,7 @@ def several(read: Reader, most: int, least: int = 0) -> Reader:
 
 
 def either(*readers: Reader) -> Reader:
-    """A reader of what one of the readers reads; null is what is not given."""
+    """A reader for anything that one of the readers accepts; null counts as not given."""
 
     def read(value: Any) -> Any:
         wanted = []

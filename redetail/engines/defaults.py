@@ -1,4 +1,4 @@
-"""The settings that a model has where nothing is asked for, known without loading it."""
+"""Finds the default settings of a model without loading it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from redetail.settings import Settings, resolve
 
 
 def default_settings(checkpoint: str | Path | None = None) -> Settings:
-    """The defaults of a checkpoint on this machine (None: of the bundled model), as its engine has them.
+    """The defaults that the engine of a checkpoint on this machine has (None: of the bundled model).
 
-    Raises :class:`~redetail.errors.ModelError` for a file that is not one of weights. For the name of a model on the
-    hub they are those of the detailer node.
+    For the name of a model on the hub, they are those of the detailer node. Raises :class:`~redetail.errors.ModelError`
+    for a file that is not a weight file.
     """
     path = _bundled() if checkpoint is None else expanded(checkpoint)
     if not os.path.exists(path):

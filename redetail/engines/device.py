@@ -1,4 +1,4 @@
-"""Where an engine computes and in which precision, and what a full memory means in words."""
+"""Chooses the device and the precision of an engine, and turns running out of memory into messages."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _ALLOCATION_FAILED = "can't allocate memory"
 class Placement:
     """The device of an engine's networks, the precision of their weights, and how memory is used.
 
-    ``vae_dtype``: None is float32 where the VAE's own config asks for it, else ``dtype``; ``text_dtype``: None is
-    ``dtype``. ``asked``: what the user said of memory, for families that choose for themselves where nothing was said.
+    ``vae_dtype``: None means float32 if the VAE's own config asks for it, else ``dtype``; ``text_dtype``: None means
+    ``dtype``. ``asked``: the user's requests about memory, for families that make their own choice without any.
     """
 
     device: torch.device
@@ -52,12 +52,12 @@ def place(
     mixed: bool = False,
     footprint: Footprint | None = None,
 ) -> Placement:
-    """Choose where to compute: what is asked for, else CUDA, then MPS, then the CPU.
+    """Choose where to compute: the requested device, else CUDA, then MPS, then the CPU.
 
-    ``device``: "cuda", "cuda:1", "mps", "cpu" or None; ``dtype``: "float32", "float16", "bfloat16" or None. Without
-    a dtype CUDA gets bfloat16 where the card computes it natively, else float16; MPS and the CPU get float32, but
-    bfloat16 where the CPU computes that natively and the network is made for mixed precision (``mixed``).
-    ``memory``: what else is asked for (its dtype counts where none is given here); the rest is chosen by
+    ``device``: "cuda", "cuda:1", "mps", "cpu" or None; ``dtype``: "float32", "float16", "bfloat16" or None. Without a
+    dtype, CUDA gets bfloat16 if the card computes it natively, else float16; MPS and the CPU get float32, except that
+    the CPU gets bfloat16 if it computes it natively and the network is made for mixed precision (``mixed``).
+    ``memory``: further requests (its dtype counts if none is given here); the rest is chosen by
     :func:`redetail.engines.memory.choose_modes` for models of this ``footprint``.
 
     Raises :class:`~redetail.errors.SettingsError` for a device that this machine does not have and
@@ -73,11 +73,12 @@ def place(
 
 @contextmanager
 def memory_errors(work: str, placement: Placement, remedy: str) -> Iterator[None]:
-    """Turn running out of memory for ``work`` ("16 crops of 512x512 pixels") into one sentence with a remedy."""
+    """Turn running out of memory during ``work`` ("16 crops of 512x512 pixels") into an error of one sentence with a
+    remedy."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        # torch's CPU allocator raises a plain RuntimeError, like every other failure of a kernel.
+        # torch's CPU allocator raises a plain RuntimeError, like any other failure in a kernel.
         if type(error) is RuntimeError and _ALLOCATION_FAILED not in str(error):
             raise
         raise ModelError(f"{placement.device} ran out of memory for {work}; {remedy}.") from error
@@ -122,7 +123,7 @@ def _default_dtype(device: torch.device, mixed: bool) -> torch.dtype:
 
 
 def _has_native_bfloat16() -> bool:
-    """Whether the CPU has instructions for it; an old torch cannot tell."""
+    """Whether the CPU has instructions for bfloat16; an old torch cannot tell."""
     capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in _NATIVE_BFLOAT16)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from redetail.progress import CancelToken
 
-_SECONDS = 0.05  # between two looks at the cancel token of a request that waits
+_SECONDS = 0.05  # between two checks of the cancel token of a waiting request
 
 
 @contextmanager

@@ -15,12 +15,13 @@ Effect = Callable[[Pixels], Pixels]
 
 
 def invert(crops: Pixels) -> Pixels:
-    """The negative: what was dark is bright."""
+    """The negative: dark becomes bright."""
     return 1 - crops
 
 
 class FakeEngine:
-    """Deterministic and quick, with all duties of an engine: crop + mask * denoise * (effect + noise * n - crop).
+    """A deterministic, quick engine that fulfils the whole contract: crop + mask * denoise * (effect + noise * n -
+    crop).
 
     ``effect`` maps crops (F, h, w, 3) 0..1 to crops; n is standard normal noise that depends on seed and frame alone;
     ``noise`` is its standard deviation. One "model call" is reported for every step of every context window.

@@ -1,4 +1,4 @@
-"""``identify``: what a weight file is, in terms that the person who gave it knows."""
+"""``identify``: what a weight file is, in terms that users know."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redetail.errors import ModelError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileFacts:
-    """What is known of a weight file, or of a model folder, without reading its numbers.
+    """What is known about a weight file or a model folder without reading its numbers.
 
     ``kind``, ``base``, ``what``, ``option``, ``prediction`` and ``details``: see
     :class:`~redetail.engines.architectures.base.Identity`. ``parameters``: how many numbers; ``bytes``: size on disk;
@@ -37,14 +37,14 @@ class FileFacts:
 def identify(path: str | Path) -> FileFacts:
     """What a weight file is, from the names and shapes of its tensors.
 
-    Raises :class:`~redetail.errors.ModelError` for what is not a weight file, is truncated, or is a pickle
-    with anything but tensors in it; such a pickle never runs.
+    Raises :class:`~redetail.errors.ModelError` for a file that is not a weight file, is truncated, or is a pickle with
+    anything but tensors in it; such a pickle is never executed.
     """
     return facts_of(open_weights(path))
 
 
 def facts_of(file: WeightFile) -> FileFacts:
-    """:func:`identify` for a file that is open already."""
+    """Like :func:`identify`, for a file that is already open."""
     found = recognize({name: tensor.shape for name, tensor in file.tensors.items()})
     numbers: dict[str, int] = {}
     for tensor in file.tensors.values():
@@ -71,7 +71,7 @@ def with_parts(main: FileFacts, parts: Iterable[FileFacts]) -> FileFacts:
 
 
 def open_as(path: str | Path, kinds: tuple[str, ...], wanted: str) -> tuple[WeightFile, FileFacts]:
-    """Open a file that must be of one of these kinds; ``wanted`` says in words what was asked for.
+    """Open a file that must be of one of these kinds; ``wanted`` says in words what is needed.
 
     Raises :class:`~redetail.errors.ModelError` that says what the file is instead.
     """

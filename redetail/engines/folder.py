@@ -17,7 +17,7 @@ from redetail.engines.config import Config, Schema, check_keys, class_name, read
 from redetail.errors import ModelError
 from redetail.optional import require
 
-# The vocabulary of CLIP has 1 MB, that of larger tokenizers some 20; an index names every tensor of a network.
+# CLIP's vocabulary has 1 MB, those of larger tokenizers about 20 MB; an index names every tensor of a network.
 LARGEST_LIST = 32 * 2**20
 _VARIANTS = (None, "fp16")
 
@@ -37,8 +37,8 @@ class ComponentFolder:
 
 
 def open_network(path: Path, known: Sequence[str], schema: Schema) -> ComponentFolder:
-    """One network of a folder, which must be of one of the ``known`` classes, with a config as ``schema`` says; raises
-    ModelError that says what it is."""
+    """One network of a folder, which must be of one of the ``known`` classes and have a config that matches ``schema``;
+    otherwise raises a ModelError that says what it is."""
     config = read_config(path / "config.json")
     check_keys(config, schema, f"{path / 'config.json'}")
     if class_name(config) not in known:
@@ -74,7 +74,7 @@ def _check_index(path: Path) -> None:
 
 
 def _variant(path: Path) -> str | None:
-    """Which weights to load: full precision where both exist. Every file of the variant is checked."""
+    """The variant of the weights to load: full precision if both exist. Every file of the variant is checked."""
     _check_index(path)
     files = sorted(path.glob("*.safetensors"))
     for variant in _VARIANTS:
@@ -112,7 +112,7 @@ def load_network(part: ComponentFolder, dtype: torch.dtype) -> Any:
 
 
 def _check_complete(part: ComponentFolder, info: Mapping[str, Any]) -> None:
-    """The libraries fill what is missing with random numbers; that would be noise in every frame."""
+    """Check for missing weights, which the libraries would fill with random numbers: noise in every frame."""
     wrong = [str(key) for name in ("missing_keys", "mismatched_keys") for key in info.get(name, ())]
     if wrong:
         raise ModelError(

@@ -1,7 +1,7 @@
-"""Layers whose weights stay in fp8, as their file holds them, and are converted each time that they are used.
+"""Layers whose weights stay in fp8, as in their file, and are converted every time they are used.
 
-They take half the memory of half precision, and give, bit for bit, what the same layers give with weights that were
-converted when they were loaded. It costs a conversion of each weight in each call.
+They take half the memory of half precision, and give bit for bit the same results as layers whose weights are converted
+on loading. The price is a conversion of each weight in each call.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from redetail.engines.state_dict import StateDict
 from redetail.engines.weightfile import TensorView
 
 Patch = Callable[[Tensor], Tensor]
-"""What LoRA makes of a weight: a new tensor of the same shape and precision."""
+"""Applies LoRA to a weight; returns a new tensor of the same shape and precision."""
 
 
 class Fp8Layer(nn.Module):
     """A linear layer or an embedding, with its weight in fp8.
 
-    ``dtype``: what it computes in; ``patch``: applied to the converted weight in each call, None: nothing is.
+    ``dtype``: the precision that it computes in; ``patch``: applied to the converted weight in each call (None:
+    nothing).
     """
 
     def __init__(self, layer: nn.Linear | nn.Embedding, weight: Fp8Tensor, dtype: torch.dtype) -> None:
@@ -37,12 +38,12 @@ class Fp8Layer(nn.Module):
 
     @property
     def shape(self) -> torch.Size:
-        """Of the weight."""
+        """The shape of the weight."""
         return self.stored.shape
 
     @property
     def original(self) -> Tensor:
-        """The weight as its file means it, converted."""
+        """The converted weight, without the patch."""
         return Fp8Tensor(self.stored, self.scale).converted().to(self.dtype)
 
     @property

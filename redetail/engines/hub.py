@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub: the only thing that is ever fetched, and only if you name one."""
+"""Models on the Hugging Face hub: the only thing that redetail ever downloads, and only if you name one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from redetail.files import expanded
 from redetail.optional import require
 
 _LOG = logging.getLogger(__name__)
-# Beside the weights that the families name. Left out are copies in half precision, averaged copies (EMA) and the
-# safety checker.
+# Files in addition to the weights that the families name. Copies in half precision, averaged copies (EMA) and the
+# safety checker are left out.
 _WANTED = ("*.json", "*/*.json", "*/*.txt")
 _UNWANTED = ["*.fp16*", "*non_ema*", "safety_checker/*"]
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -24,11 +24,11 @@ _FILES = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 
 
 def checkpoint_path(checkpoint: str | Path, *, whole: bool = False) -> Path:
-    """The file or folder of a checkpoint on this machine, else a copy of the hub's model of that name.
+    """The file or folder of a checkpoint on this machine, else a copy of the model with that name on the hub.
 
-    Only a text of the form ``owner/name`` can be a hub name. ``whole``: also parts that are used together with others
-    alone, such as the second expert of Wan 2.2. Raises :class:`~redetail.errors.ModelError` if there is neither, and
-    :class:`~redetail.errors.DependencyError` without huggingface_hub.
+    Only text of the form ``owner/name`` can be a name on the hub. ``whole``: also fetch parts that are only used
+    together with others, such as the second expert of Wan 2.2. Raises :class:`~redetail.errors.ModelError` if neither
+    exists, and :class:`~redetail.errors.DependencyError` without huggingface_hub.
     """
     path = expanded(checkpoint)
     if os.path.exists(path):
@@ -42,7 +42,7 @@ def checkpoint_path(checkpoint: str | Path, *, whole: bool = False) -> Path:
 
 
 def _hub_folder(name: str, *, whole: bool) -> Path:
-    """What was fetched before, else it is fetched now, which is said."""
+    """The folder of a model that was downloaded before; otherwise it is downloaded now, with a message."""
     hub = require("huggingface_hub")
     failures = _failures()
     try:
@@ -66,14 +66,14 @@ def _hub_folder(name: str, *, whole: bool) -> Path:
 
 
 def _has_weights(folder: Path) -> bool:
-    """Whether no part that has a config lacks its weights."""
+    """Whether every part that has a config also has its weights."""
     return all(any(config.parent.glob("*.safetensors")) for config in folder.glob("transformer*/config.json"))
 
 
 def _snapshot(
     hub: ModuleType, name: str, *, local: bool, wanted: Sequence[str] = (), unwanted: Sequence[str] = ()
 ) -> Path:
-    """A copy of the files that match ``wanted`` (none: all that the families name) and not ``unwanted``."""
+    """A copy of the files that match ``wanted`` (empty: all that the families name) and not ``unwanted``."""
     allowed = list(wanted) or [*_WANTED, *hub_patterns()]
     folder = hub.snapshot_download(
         name, allow_patterns=allowed, ignore_patterns=[*_UNWANTED, *unwanted], local_files_only=local
@@ -82,7 +82,8 @@ def _snapshot(
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What fetching may raise; some of the hub's errors, and those of its HTTP client, descend from nothing else."""
+    """The errors that downloading can raise; some of the hub's errors, and those of its HTTP client, have no common
+    base."""
     errors = require("huggingface_hub.errors")
     named = (getattr(errors, name, OSError) for name in ("HTTPError", "EntryNotFoundError", "XetDownloadError"))
     return (OSError, ValueError, RuntimeError, *named)

@@ -1,7 +1,7 @@
-"""``LatentEngine``: the one engine behind every model of our own process.
+"""``LatentEngine``: the engine behind every model that runs in this process.
 
-What differs between models is a :class:`Codec` (pixels to latents and back) and a :class:`LatentModel` (a network with
-the conditions it wants); how a segment is re-diffused does not::
+Models differ in their :class:`Codec` (pixels to latents and back) and their :class:`LatentModel` (a network with the
+conditions it needs), but not in how a segment is re-diffused::
 
     encode -> noise -> sampler over mask(windows(guidance(network))) -> decode
 """
@@ -57,18 +57,19 @@ from redetail.settings import Settings
 _SMALLER = "make guide-size or max-size smaller, or context-length shorter"
 
 DenoiserFor = Callable[[Frames], Denoiser]
-"""The denoiser of some frames: conditions that exist once per frame are sliced here."""
+"""Returns the denoiser of some frames; this is where conditions that exist once per frame are sliced."""
 
 InpaintCondition = Callable[[], Tensor]
-"""What an inpainting model is shown of a segment, made when it is asked for: (F, 1 + C, h', w') float32, the latent
-mask (1 where the model draws) and the latents of the crops with grey there."""
+"""Makes what an inpainting model is shown of a segment: (F, 1 + C, h', w') float32, the latent mask (1 where the model
+draws) and the latents of the crops with that area in grey."""
 
-# Share of the steps in which windows also look at distant frames: later ones decide how things look, not where.
+# Share of the steps in which windows also look at distant frames; later steps decide how things look, not where they
+# are.
 _EARLY = 0.5
 
 
 class Codec(Protocol):
-    """Between pixels and latents. Latents are float32, in the units of the network, on its device."""
+    """Converts between pixels and latents. Latents are float32, in the units of the network, on its device."""
 
     @property
     def grid(self) -> LatentGrid:
@@ -92,7 +93,7 @@ class LatentModel(Protocol):
     """A network that predicts clean latents, with all of its conditions."""
 
     def noise_path(self, settings: Settings) -> NoisePath:
-        """How noise is added for it, and what it predicts."""
+        """How noise is added for the network, and what the network predicts."""
         ...
 
     def calls(self, frames: int, settings: Settings) -> int:
@@ -109,7 +110,7 @@ class LatentModel(Protocol):
 
 @runtime_checkable
 class ControlledModel(Protocol):
-    """A latent model that can also be shown hints (ControlNet), for a part of the sampling, and what to keep."""
+    """A latent model that can also be shown hints (ControlNet) for part of the sampling, and what to keep."""
 
     def controlled(
         self,
@@ -119,7 +120,7 @@ class ControlledModel(Protocol):
         index: StepIndex,
         inpaint: InpaintCondition,
     ) -> DenoiserFor:
-        """As ``condition``, with ``hints`` of the crops' size by name, the steps of the sampling, and what to keep.
+        """Like ``condition``, with ``hints`` of the crops' size by name, the steps of the sampling, and what to keep.
 
         Raises :class:`~redetail.errors.SettingsError` for a hint that no ControlNet asks for, or that is missing.
         """
@@ -130,10 +131,10 @@ class LatentEngine:
     """An :class:`~redetail.engines.base.Engine` made of a codec and a latent model.
 
     ``context_limit``: the longest context window that the motion layers can take (None: any); ``refiner``: a second
-    model over the same latents that takes over the last steps, as many as ``settings.refiner_ratio`` says;
-    ``differential``: whether a feathered mask opens step by step; a model of one or two steps has too few for that
-    and takes it softly; ``partial``: whether ``settings.denoise`` says at which step sampling starts, which is left to
-    the model otherwise; ``handover``: see :func:`~redetail.sampling.sample_refined`; ``memory_plan``: see base.
+    model for the same latents, which takes over the last share of the steps, ``settings.refiner_ratio``;
+    ``differential``: whether a feathered mask opens step by step; a model of one or two steps has too few for that and
+    uses the mask as soft weights; ``partial``: whether ``settings.denoise`` decides at which step sampling starts, or
+    the model interprets it; ``handover``: see :func:`~redetail.sampling.sample_refined`; ``memory_plan``: see base.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ class LatentEngine:
         self._capabilities, self._limit = described(capabilities, placement), context_limit
         self._differential, self._partial, self._handover = differential, partial, handover
         self.placement, self.memory_plan = placement, memory_plan
-        self._lock = threading.Lock()  # networks are moved and patched while a request runs
+        self._lock = threading.Lock()  # a request moves and patches networks while it runs
 
     @property
     def capabilities(self) -> Capabilities:
@@ -162,23 +163,23 @@ class LatentEngine:
         return self._capabilities
 
     def check(self, settings: Settings) -> None:
-        """Raise what :meth:`run` would raise for these settings: names, prompts, context windows that cannot be,
-        files of LoRA that do not fit."""
+        """Raise what :meth:`run` would raise for these settings: unknown names, bad prompts, impossible context
+        windows, LoRA files that do not fit."""
         check_settings(settings, self._capabilities)
         self._windows(1, settings)
         if isinstance(self.model, ChecksSettings):
             self.model.check(settings)
 
     def noise_level(self, settings: Settings) -> float | None:
-        """Share of noise, 0 (the crop) to 1 (pure noise), in what a run with these settings starts from; None of models
-        whose schedule has no shift, unless ``strength`` is given."""
+        """The share of noise, 0 (only the crop) to 1 (pure noise), that a run with these settings starts from; None for
+        models whose schedule has no shift, unless ``strength`` is given."""
         if not self._capabilities.uses_shift and not settings.strength:
             return None
         path, settings = self.model.noise_path(settings), self._with_denoise(settings)
         return effective_noise_level(settings.scheduler, path, settings.steps, settings.denoise)
 
     def _with_denoise(self, settings: Settings) -> Settings:
-        """The settings with the ``denoise`` that their ``strength`` means on this model, where one is given."""
+        """The settings with the ``denoise`` that their ``strength``, if given, means for this model."""
         if not settings.strength:
             return settings
         path = self.model.noise_path(settings)
@@ -189,8 +190,8 @@ class LatentEngine:
     def run(self, request: Request) -> None:
         """Re-diffuse all crops of a segment together; see :meth:`redetail.engines.base.Engine.run`.
 
-        Only latents are in memory for all frames; pixels pass through a few frames at a time. Raises
-        :class:`~redetail.errors.ModelError` if memory does not suffice or the network overflows.
+        Only the latents of all frames are in memory; pixels pass through a few frames at a time. Raises
+        :class:`~redetail.errors.ModelError` if memory runs out or the network overflows.
         """
         with exclusive(self._lock, request.cancel):
             segment = self._segment(checked(request, self._capabilities))
@@ -220,7 +221,7 @@ class LatentEngine:
         )
 
     def _expected_calls(self, segment: _Segment) -> int:
-        """Network calls of a whole request; 0 if the sampler decides as it goes."""
+        """Network calls of a whole request; 0 if the sampler decides during sampling."""
         evaluations, steps = find_sampler(segment.settings.sampler).calls, segment.settings.steps
         if evaluations is None:
             return 0
@@ -233,7 +234,7 @@ class LatentEngine:
         return prepared + early + late + coded + (coded // 2 if segment.settings.cancel_vae else 0)
 
     def _rediffuse(self, segment: _Segment, meter: Meter) -> None:
-        """From pixels to pixels."""
+        """Re-diffuse a segment, from pixels to pixels."""
         crops = segment.crops
         with memory_errors(f"{crops.frames} crops of {crops.size} pixels", self.placement, _SMALLER):
             source = self.codec.encode(crops, meter.tick)
@@ -249,7 +250,7 @@ class LatentEngine:
                 self.codec.decode(latents, crops, write, meter.tick)
 
     def _sampled(self, latents: Tensor, segment: _Segment, meter: Meter) -> Tensor:
-        """From clean latents to clean latents. Differential diffusion belongs to a feathered mask (see Settings)."""
+        """Sample from clean latents to clean latents. Feathered masks use differential diffusion (see Settings)."""
         mask = segment.mask.values[:, None].to(latents.device)
         differential = self._differential and segment.settings.mask_feather > 0
         inpaint = cache(lambda: self._inpaint_condition(segment, mask))
@@ -263,8 +264,8 @@ class LatentEngine:
         )  # fmt: skip
 
     def _inpaint_condition(self, segment: _Segment, mask: Tensor) -> Tensor:
-        """The mask and the crops without what lies under it, as inpainting checkpoints were trained to see them
-        (Rombach et al., arXiv:2112.10752): grey wherever the mask is more than half."""
+        """The mask, and the crops in grey wherever the mask is more than one half, as inpainting checkpoints were
+        trained to see them (Rombach et al., arXiv:2112.10752)."""
 
         def without(start: int, stop: int) -> Pixels:
             drawn = segment.asked.masks(start, stop)[..., None] > 0.5
@@ -276,8 +277,8 @@ class LatentEngine:
 
 @dataclass(frozen=True)
 class _Segment:
-    """What is asked of one call of ``run``, checked; its settings count from its own first frame. ``mask``: that of the
-    latents; ``early``: the windows of the first part of the sampling; ``denoise``: the share of the steps taken."""
+    """The checked request of one call of ``run``; its prompts count frames from its own first one. ``mask``: the latent
+    mask; ``early``: the windows for the first part of the sampling; ``denoise``: the share of the steps taken."""
 
     asked: Request
     grid: LatentGrid
@@ -294,7 +295,7 @@ class _Segment:
 
     @property
     def settings(self) -> Settings:
-        """What is asked for."""
+        """The settings of the request."""
         return self.asked.settings
 
     @cached_property
@@ -320,7 +321,7 @@ class _Segment:
         return replace(self, asked=replace(self.asked, settings=settings, hints={}))
 
     def stage(self, model: LatentModel, meter: Meter, inpaint: InpaintCondition) -> Stage:
-        """The denoiser of all frames, its calls counted one by one."""
+        """The denoiser of all frames, with its calls counted."""
         path = model.noise_path(self.settings)
         index = self._index(path)
         denoiser_for = self._conditioned(model, index, meter, inpaint)

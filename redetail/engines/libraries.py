@@ -1,4 +1,4 @@
-"""diffusers and transformers as guests: imported where they are needed, and kept from talking while they load."""
+"""Imports diffusers and transformers where they are needed, and keeps them quiet while they load."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _LIBRARY_LOGGERS = ("diffusers", "transformers")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries from drawing bars and giving advice while they load: errors still arrive as exceptions."""
+    """Keep the libraries from drawing bars and printing advice while they load; errors are still raised as
+    exceptions."""
     progress = require("transformers").utils.logging
     require("diffusers")
     loggers = [logging.getLogger(name) for name in _LIBRARY_LOGGERS]

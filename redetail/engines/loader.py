@@ -1,4 +1,4 @@
-"""``load_engine``: which engine a model is for, as its files show."""
+"""``load_engine``: loads the engine for a model, which it recognises by its files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _NOUNS: Mapping[str, str] = {
     "low_noise_checkpoint": "A low-noise checkpoint",
     "high_noise_loras": "A high-noise LoRA",
 }
-"""Fields of a ModelSpec, as the beginning of a message."""
+"""Fields of a ModelSpec, worded as the start of a message."""
 
 
 def load_engine(
@@ -57,14 +57,14 @@ def load_engine(
     restoration model (None).
 
     A checkpoint is a single file in the original layout, a folder in the diffusers layout (unet/, vae/, text_encoder/,
-    tokenizer/, scheduler/, of Stable Diffusion XL text_encoder_2/ and tokenizer_2/ too, and motion_adapter/ unless a
-    motion module is given) or a hub name such as "owner/name", which is the only thing that is ever fetched. A folder
-    with config.json, model.safetensors and card.json is a restoration model. ``device`` and ``dtype`` as in
-    :func:`redetail.engines.device.place`; ``memory``: precision of single parts and use of the machine.
+    tokenizer/, scheduler/, for Stable Diffusion XL also text_encoder_2/ and tokenizer_2/, and motion_adapter/ unless a
+    motion module is given), or a name on the hub such as "owner/name"; nothing else is ever downloaded. A folder with
+    config.json, model.safetensors and card.json is a restoration model. For ``device`` and ``dtype``, see
+    :func:`redetail.engines.device.place`; ``memory``: the precision of individual parts and the use of the machine.
 
-    Raises :class:`~redetail.errors.ModelError` that says what is wrong with a file,
-    :class:`~redetail.errors.DependencyError` if a package is missing, and
-    :class:`~redetail.errors.SettingsError` for a device or precision that this machine does not have.
+    Raises :class:`~redetail.errors.ModelError`, which says what is wrong with a file,
+    :class:`~redetail.errors.DependencyError` if a package is missing, and :class:`~redetail.errors.SettingsError` for a
+    device or precision that this machine does not have.
     """
     spec = as_spec(model)
     if spec.checkpoint is None:
@@ -100,7 +100,7 @@ def _loaded(
 def _recognized(path: Path) -> tuple[Architecture, Path]:
     """The family of a file or folder, and the path that its engine is loaded from.
 
-    Raises :class:`~redetail.errors.ModelError` that says what the path is instead.
+    Raises :class:`~redetail.errors.ModelError`, which says what the path is instead.
     """
     model = model_folder(path)
     if model is not None:
@@ -122,7 +122,7 @@ def _no_model(folder: Path) -> str:
 
 
 def _check_takes(family: Architecture, spec: ModelSpec, what: str) -> None:
-    """Raise :class:`~redetail.errors.ModelError` if something is to be added to a model that does not take it."""
+    """Raise :class:`~redetail.errors.ModelError` if something is added to a model that does not take it."""
     names = [item.name for item in fields(spec) if item.name != "checkpoint" and getattr(spec, item.name)]
     refused = next((name for name in names if name not in family.takes), None)
     if refused is not None:

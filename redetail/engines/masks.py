@@ -26,8 +26,8 @@ class LatentMask(NamedTuple):
 def latent_mask(request: Request, grid: LatentGrid) -> LatentMask:
     """The masks of a request scaled (bilinear) to its latents; one that all frames share stays a single one.
 
-    A latent of several frames is open where one of them is. What is meant to be 1 is exactly 1: whoever blurred the
-    mask, differential diffusion compares with it.
+    A latent of several frames is open wherever one of them is. Values that should be 1 are exactly 1, even after
+    rounding in a blur, because differential diffusion compares with 1.
     """
     crops = request.crops
     size, latents = grid.latent_size(crops.size), grid.latents(crops.frames)

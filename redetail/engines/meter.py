@@ -1,4 +1,4 @@
-"""Counting model calls: how an engine says where it is, and where it notices that it should stop."""
+"""Counts model calls: this is how an engine reports its progress and notices that it should stop."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ STAGE = "enhance"
 
 
 class Meter:
-    """Reports every model call, or other ``unit``, of one request, ``total`` expected (0: not known), and serves its
-    cancel token."""
+    """Reports every model call (or other ``unit``) of one request, out of an expected ``total`` (0: not known), and
+    checks the request's cancel token."""
 
     def __init__(
         self, progress: ProgressCallback, cancel: CancelToken | None, total: int, unit: str = "model calls"
@@ -27,7 +27,7 @@ class Meter:
             self._cancel.check()
 
     def tick(self) -> None:
-        """One model call more is done."""
+        """Record that another model call is done."""
         self.done += 1
         if self.total:
             self.total = max(self.total, self.done)
@@ -35,7 +35,7 @@ class Meter:
         self.check()
 
     def finish(self) -> None:
-        """All work is done, whether or not it took as many calls as expected."""
+        """Record that all work is done, even if it did not take as many calls as expected."""
         if self.done != self.total:
             self.done = self.total = max(self.done, self.total, 1)
             self._report()
@@ -51,13 +51,13 @@ class MeteredDenoiser:
         self._denoiser, self._meter = denoiser, meter
 
     def __call__(self, x: Tensor, sigma: float, /) -> Tensor:
-        """The x0 of the denoiser behind."""
+        """The x0 of the underlying denoiser."""
         x0 = self._denoiser(x, sigma)
         self._meter.tick()
         return x0
 
     def predict(self, x: Tensor, sigma: float, /) -> Prediction:
-        """Both predictions of the denoiser behind."""
+        """Both predictions of the underlying denoiser."""
         both = predict_both(self._denoiser, x, sigma)
         self._meter.tick()
         return both

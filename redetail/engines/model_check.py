@@ -1,16 +1,17 @@
-"""Whether files make a working model: a clip is encoded, noised at three levels, and predicted once.
+"""Checks whether files make a working model: a clip is encoded, noised at three levels, and predicted once.
 
-A model of wrong or mixed-up parts loads, runs and gives noise or mush. Each measure here has a band that a right model
-lies in, whichever family it is of:
+A model with wrong or mixed-up parts loads and runs, but its output is noise or mush. Each measure here has a band that
+contains the values of every correct model, whatever its family:
 
 - **round trip**: decode(encode(clip)) resembles the clip.
 - **latents**: their deviation is near one, as every latent diffusion model is trained on.
-- **denoiser**: from latents + r * noise a right denoiser leaves less than the best factor alone would. For latents of
-  variance v that is v * r^2 / (v + r^2) (Wiener); what is stated is the error in that unit.
-- **nothing but noise**: of noise without a clip, a denoiser makes little; this needs no VAE, and tells the two apart.
+- **denoiser**: from latents + r * noise, a correct denoiser leaves a smaller error than the best single factor would.
+  For latents of variance v, that error is v * r^2 / (v + r^2) (Wiener); the measure is the error in this unit.
+- **nothing but noise**: from pure noise, a denoiser predicts little; this needs no VAE, so it shows which of the two is
+  wrong.
 - **text**: one word in two sentences has two meanings.
 
-The bands come from theory and are wide: no published weights were at hand to calibrate them.
+The bands come from theory and are wide, since there were no published weights to calibrate them with.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from redetail.sampling import Denoiser, NoisePath, VarianceExploding, initial_no
 from redetail.settings import resolve
 
 LEVELS = (0.1, 0.3, 0.7)
-"""Shares of noise: little, as in detailing; some; and more noise than clip."""
+"""Shares of noise: little, as in detailing; a medium share; and more noise than clip."""
 PROMPTS = ("a photo of a warm face", "a photo of a cold face")
-"""As long as each other, word by word, and equal from the last word on."""
+"""Both have the same number of words, and end in the same word."""
 _BLIND = 0.8
-"""Share of noise in a state without a clip: within what an low-noise expert was trained on."""
+"""Share of noise in a state without a clip, within the range that a low-noise expert was trained on."""
 
 
 @runtime_checkable
@@ -250,7 +251,7 @@ class _Check:
 
 
 _BAND = 1.15
-"""A right denoiser stays below 1; the rest is for rounding, and for the little that one clip can say."""
+"""A correct denoiser stays below 1; the margin is for rounding, and because a single clip says little."""
 
 
 def _output(path: VarianceExploding, x0: Tensor, x: Tensor, sigma: float) -> Tensor:

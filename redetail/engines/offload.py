@@ -27,9 +27,9 @@ def on_device(network: Any, device: torch.device) -> Iterator[None]:
 
 
 def offload_blocks(network: Any, blocks: Any, device: torch.device) -> None:
-    """Put a network on ``device`` but for its ``blocks``, a list of modules of it: each is there while it computes.
+    """Put a network on ``device``, except for its ``blocks``, a list of modules: each is there only while it computes.
 
-    Their weights stay in main memory and are copied when it is their turn, so nothing has to be copied back.
+    The blocks' weights stay in main memory and are copied when they are needed, so nothing has to be copied back.
     """
     resting = {id(weight) for block in blocks for weight in block.parameters()}
     for weight in network.parameters():

@@ -1,4 +1,4 @@
-r"""What a prompt says: weights, sections, and how it changes over time. Text alone; no model is needed.
+r"""Parses prompts: weights, sections, and how a prompt changes over time. This works on text alone, without a model.
 
 ::
 
@@ -11,7 +11,7 @@ r"""What a prompt says: weights, sections, and how it changes over time. Text al
                       key frames; a semicolon or a line end parts them, every part begins with a frame number, a
                       colon and no digit (16:9 is ordinary text)
 
-A parenthesis without its partner is an ordinary character, and a note says so.
+An unmatched parenthesis is an ordinary character, and a note says so.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EMPHASIS = 1.1
 
 _CHARACTER = re.compile(r"\\([()\[\]\\:;])|(.)", re.DOTALL)
 _NUMBER = re.compile(r":\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*$")
-# No number of a weight is longer, so that a deep nest does not cost the square of its length.
+# The longest number of a weight, so that the time for deep nesting does not grow with the square of its length.
 _NUMBER_REACH = 40
 _BREAK = re.compile(r"\bBREAK\b")
 _TAG = re.compile(r"<(lora|lyco|hypernet):([^<>]*)>")
@@ -42,7 +42,7 @@ _MISSED_KEYS = re.compile(r"\A\s*[0-9]+\s*:[0-9].*[;\n]\s*[0-9]+\s*:", re.DOTALL
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Words of one weight."""
+    """Words that have the same weight."""
 
     text: str
     weight: float = 1.0
@@ -50,7 +50,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class PromptText:
-    """A prompt without its key frames: sections between BREAKs, and notes on what may not be as it was meant."""
+    """A prompt without its key frames: sections between BREAKs, and notes on text that may be unintended."""
 
     sections: tuple[tuple[Piece, ...], ...]
     notes: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class KeyFrame:
 
 
 def key_frames(prompt: str) -> tuple[KeyFrame, ...]:
-    """The key frames of a prompt, rising; ordinary text is one, at frame 0.
+    """The key frames of a prompt in ascending order; ordinary text is a single key frame at 0.
 
     Raises :class:`~redetail.errors.SettingsError` if a frame is given twice.
     """
@@ -85,21 +85,22 @@ def key_frames(prompt: str) -> tuple[KeyFrame, ...]:
 
 
 def shifted(prompt: str, frames: int) -> str:
-    """The same prompt where every key frame comes ``frames`` later; ordinary text stays as it is."""
+    """The same prompt with every key frame ``frames`` later; ordinary text stays as it is."""
     if not frames or not _KEY.match(prompt):
         return prompt
     return "; ".join(f"{key.frame + frames}: {key.text}" for key in key_frames(prompt))
 
 
 def prompts_of(settings: Settings) -> dict[str, str]:
-    """Every setting that is read as a prompt, by name."""
+    """All settings that are read as prompts, by name."""
     return {name: getattr(settings, name) for name in ("prompt", "negative", "refiner_prompt", "refiner_negative")}
 
 
 def starting_at(settings: Settings, frame: int) -> Settings:
-    """The same settings where every prompt counts its key frames from ``frame`` on.
+    """The same settings with the key frames of every prompt counted from ``frame`` on.
 
-    Prompts come with the frames of a clip; a region starts somewhere in it, and a part somewhere in its region.
+    Prompts use the frame numbers of the clip, but a region starts somewhere in the clip, and a part somewhere in its
+    region.
     """
     prompts = prompts_of(settings)
     moved: dict[str, Any] = {name: shifted(prompt, -frame) for name, prompt in prompts.items()}
@@ -107,7 +108,7 @@ def starting_at(settings: Settings, frame: int) -> Settings:
 
 
 def blend(frames: Sequence[int], frame: int) -> tuple[int, int, float]:
-    """Between which of the rising key ``frames`` a frame lies: two indices and the share of the second, 0..1.
+    """The two ascending key ``frames`` between which a frame lies: their indices, and the share of the second, 0..1.
 
     Before the first and after the last key frame the prompt does not change.
     """
@@ -141,12 +142,12 @@ def read_prompt(text: str) -> PromptText:
 
 
 def literal(text: str) -> str:
-    """``text`` written so that it means itself: every character of the grammar escaped."""
+    """``text`` with every character of the grammar escaped, so that it is taken literally."""
     return re.sub(r"([()\[\]\\:;])", r"\\\1", text)
 
 
 def _partners(letters: str, escaped: Sequence[bool]) -> tuple[dict[int, int], list[int]]:
-    """Which opening parenthesis belongs to which closing one, and those that have none."""
+    """The matching pairs of parentheses, and those that are unmatched."""
     partners, waiting, lonely = dict[int, int](), list[int](), list[int]()
     for index, letter in enumerate(letters):
         if escaped[index] or letter not in "()[]":
@@ -166,7 +167,7 @@ def _partners(letters: str, escaped: Sequence[bool]) -> tuple[dict[int, int], li
 
 
 def _pieces(letters: str, escaped: Sequence[bool], partners: dict[int, int]) -> Iterator[Piece]:
-    """Runs of characters of one weight."""
+    """Runs of characters that have the same weight."""
     closing = set(partners.values())
     weight, outer, run, skip_to = 1.0, list[float](), list[str](), 0
     silent = dict[int, int]()
@@ -190,7 +191,7 @@ def _pieces(letters: str, escaped: Sequence[bool], partners: dict[int, int]) -> 
 
 
 def _explicit(letters: str, escaped: Sequence[bool], start: int, stop: int) -> tuple[float, int] | None:
-    """The weight at the end of a round parenthesis and where its colon stands."""
+    """The weight at the end of a round parenthesis, and the position of its colon."""
     if letters[start] != "(":
         return None
     inside = max(start + 1, stop - _NUMBER_REACH)
@@ -201,7 +202,7 @@ def _explicit(letters: str, escaped: Sequence[bool], start: int, stop: int) -> t
 
 
 def _sections(pieces: Iterator[Piece]) -> tuple[tuple[Piece, ...], ...]:
-    """Pieces with text in them, parted where BREAK stands."""
+    """The pieces that have text, split into sections at each BREAK."""
     sections: list[list[Piece]] = [[]]
     for piece in pieces:
         for number, text in enumerate(_BREAK.split(piece.text)):
@@ -225,7 +226,7 @@ def _foreign(letters: str, escaped: Sequence[bool], partners: dict[int, int]) ->
 
 
 def _level(start: int, stop: int, partners: dict[int, int]) -> Iterator[int]:
-    """The characters between two parentheses that no other parenthesis holds."""
+    """The characters between two parentheses that are not inside another pair."""
     index = start + 1
     while index < stop:
         if index in partners:

@@ -1,4 +1,4 @@
-"""Weights stored in fewer bits: fp8 with a scale, as ComfyUI's files have it, and GGUF.
+"""Weights stored in fewer bits: fp8 with a scale, as in ComfyUI's files, and GGUF.
 
 Scaled fp8 comes in two forms. In the older one a marker ``scaled_fp8`` and a tensor ``LAYER.scale_weight`` accompany
 ``LAYER.weight``; in the newer one ``LAYER.weight_scale`` and ``LAYER.comfy_quant``, a JSON text that names the format.
@@ -26,13 +26,13 @@ _MARKER, _FORMAT = "scaled_fp8", ".comfy_quant"
 _FP8 = ("float8_e4m3fn", "float8_e5m2")
 _INSTEAD = "use a bf16, fp16, scaled fp8 or GGUF file of the same model"
 ORIGINAL_SHAPE = "comfy.gguf.orig_shape."
-"""Before the name of a tensor of more dimensions than GGUF has, in the fields of a file."""
+"""Prefix of the field that holds the original shape of a tensor with more dimensions than GGUF supports."""
 
 
 def scales_of(path: Path, names: Mapping[str, Any], read: Callable[[str], Tensor]) -> dict[str, str]:
-    """The name of the scale of every weight that has one, of the tensors that a file ``names``.
+    """The names of the scales of all weights that have one, among the tensors that a file ``names``.
 
-    Raises :class:`~redetail.errors.ModelError` for other quantisations, which it calls by their names.
+    Raises :class:`~redetail.errors.ModelError`, which names the quantisation, for any other kind.
     """
     for name in names:
         if name.endswith(_FORMAT):
@@ -54,7 +54,7 @@ def beside(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Fp8Tensor:
-    """A weight as a file holds it: fp8 ``values``, and a ``scale`` of one number, or one for each row; None: 1."""
+    """A weight as stored in a file: fp8 ``values``, and a ``scale`` with one number or one for each row (None: 1)."""
 
     values: Tensor
     scale: Tensor | None
@@ -94,7 +94,7 @@ def _check_format(path: Path, text: Tensor) -> None:
 
 
 class GgufTensors(Mapping[str, Tensor]):
-    """The tensors of a GGUF file, dequantised when they are asked for: ``shapes`` and ``types`` by name.
+    """The tensors of a GGUF file, dequantised when they are read; ``shapes`` and ``types`` by name.
 
     Raises :class:`~redetail.errors.ModelError` for a file that is damaged, and
     :class:`~redetail.errors.DependencyError` without the package gguf.

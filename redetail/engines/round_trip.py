@@ -1,8 +1,8 @@
-"""What a VAE loses when it encodes and decodes, given back to the result.
+"""Restores in the result what a VAE loses when it encodes and decodes.
 
-A VAE does not return what it was given: fine texture goes, colours move. Where nothing was re-diffused, all of the
-change is that. So the result is source + decode(refined) - decode(encode(source)): the difference that the network
-made, on the source's own pixels.
+A VAE does not return its input exactly: fine texture is lost and colours shift. Where nothing was re-diffused, that is
+the only change. So the result is source + decode(refined) - decode(encode(source)), which adds the difference that the
+network made to the source's own pixels.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from redetail.engines.base import CropSource, Pixels, Write
 
 @contextmanager
 def round_trip_cancelled(crops: CropSource, decode_source: Callable[[Write], None], write: Write) -> Iterator[Write]:
-    """A ``write`` that adds what the VAE lost of the ``crops`` before it hands pixels on.
+    """A ``write`` that adds what the VAE lost of the ``crops`` before it passes pixels on.
 
-    ``decode_source`` writes decode(encode(crops)). The losses of all frames wait in a temporary file, in half
-    precision: they are small, and a float16 of 0.1 is exact to 0.00003.
+    ``decode_source`` writes decode(encode(crops)). The losses of all frames wait in a temporary file in half precision,
+    which suffices since they are small: near 0.1, float16 is exact to 0.00003.
     """
     with tempfile.TemporaryFile(prefix="redetail-") as file:
         lost = np.memmap(file, np.float16, "w+", shape=crops.shape)

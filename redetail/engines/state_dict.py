@@ -1,4 +1,4 @@
-"""Networks from tensors: built without memory, then given the tensors themselves."""
+"""Makes networks from tensors: they are built without memory, then given the tensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ N = TypeVar("N", bound=nn.Module)
 
 @dataclass(frozen=True, slots=True)
 class StateDict:
-    """A network that is not put together: its config, its tensors by name, and the words that name it in an error.
+    """The parts of a network: its config, its tensors by name, and the words that name it in errors.
 
     ``kept``: names of tensors that stay in the precision they are stored in.
     """
@@ -32,8 +32,8 @@ class StateDict:
 
 
 class _WithoutInit(TorchFunctionMode):
-    """Leaves out the initial values of weights: on the meta device there are none, but the attempt imports PyTorch's
-    compiler, which takes seconds."""
+    """Skips the initial values of weights: the meta device has none, but setting them would import PyTorch's compiler,
+    which takes seconds."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}
@@ -62,11 +62,12 @@ def renamed(file: WeightFile, names: Mapping[str, str], config: Mapping[str, Any
 def fill(network: nn.Module, state: StateDict, placement: Placement, *, exact: Collection[str] = ()) -> nn.Module:
     """Give a skeleton its tensors, in evaluation mode on their device; the network is changed and returned.
 
-    ``exact``: names of modules and parameters that stay in float32 whatever the precision of the others.
+    ``exact``: names of modules and parameters that stay in float32, whatever the precision of the others.
 
-    A tensor that has its place and precision already is taken as it is, mapped from disk; any other is converted alone,
-    so that the peak is one network and one tensor. Raises :class:`~redetail.errors.ModelError` for tensors that are
-    missing, left over or of another shape: the libraries would fill what is missing with random numbers.
+    A tensor that already has the right device and precision is used as it is, mapped from disk; any other is converted
+    by itself, so that the peak of memory is one network and one tensor. Raises :class:`~redetail.errors.ModelError` for
+    tensors that are missing, left over or of the wrong shape; the libraries would fill missing ones with random
+    numbers.
     """
     wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
     _check_names(wanted, state)
@@ -92,7 +93,7 @@ def _check_names(wanted: Mapping[str, torch.Size], state: StateDict) -> None:
 def _placed(
     tensor: Tensor, shape: torch.Size, name: str, state: StateDict, placement: Placement, exact: Collection[str]
 ) -> Tensor:
-    """A tensor where and as it is needed; a convolution of one pixel is a matrix in another shape."""
+    """A tensor on its device, in its precision and shape; a 1x1 convolution is a matrix in another shape."""
     if tensor.shape != shape and tensor.numel() == shape.numel() and tensor.squeeze().shape == shape:
         tensor = tensor.reshape(shape)
     if tensor.shape != shape:
@@ -107,7 +108,7 @@ def _placed(
 
 
 def _fill_counters(network: nn.Module, placement: Placement) -> None:
-    """Buffers that no file holds: transformers numbers the places of a prompt in one."""
+    """Fill buffers that files do not contain, such as the position numbers of transformers."""
     for module in network.modules():
         for name, buffer in list(module.named_buffers(recurse=False)):
             if buffer.is_meta and name == "position_ids":

@@ -1,12 +1,12 @@
-"""``open_weights``: a weight file as it is found, its tensors named without being read.
+"""``open_weights``: opens a weight file and names its tensors without reading them.
 
-Three formats exist. A .safetensors file has a header that states every name, shape and place, and a .gguf file
-(of quantised weights) fields and a list. A .ckpt, .pt, .pth or .bin
-file is a pickle, which is a program: it is only ever read by PyTorch's restricted reader (``weights_only=True``), which
-knows how to put tensors together and refuses everything else before it runs. The contents decide, not the suffix.
+There are three formats. A .safetensors file has a header with the name, shape and position of every tensor, and a .gguf
+file (with quantised weights) has fields and a list. A .ckpt, .pt, .pth or .bin file is a pickle, which is a program: it
+is only read by PyTorch's restricted reader (``weights_only=True``), which can assemble tensors and refuses to run
+anything else. The contents decide, not the suffix.
 
-Tensors of both are mapped from disk: a file larger than the memory can be told, and a tensor that is used as it is
-takes no memory itself. The mapping is private, so nothing that is done to a tensor ever reaches the file.
+Tensors are mapped from disk, so a file larger than the memory can be identified, and a tensor that is used as it is
+takes no memory itself. The mapping is private, so changes to a tensor never reach the file.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from redetail.errors import ModelError
 from redetail.files import expanded
 
 _AGAIN = "copy or download it again"
-# Where programs put the tensors of a checkpoint, in the order in which they are looked for.
+# Keys under which programs store the tensors of a checkpoint, in the order in which they are tried.
 _WRAPPERS = ("state_dict", "params_ema", "params", "module", "model")
 _DATA_PARALLEL = "module."
-# The largest published ones take 3 MB; JSON takes ten times its length in memory.
+# The largest published headers take 3 MB; in memory, JSON takes ten times its length.
 _LONGEST_HEADER = 8_000_000
 FP8 = ("F8_E4M3", "F8_E5M2")
 """The names of the 8-bit precisions in which weights are kept, as safetensors writes them."""
@@ -46,14 +46,15 @@ _GGUF, _ZIP, _PICKLE, _LFS = b"GGUF", b"PK\x03\x04", b"\x80", b"version https://
 
 @dataclass(frozen=True, slots=True)
 class TensorFacts:
-    """What is known of a tensor that was not read; ``dtype`` as safetensors writes it ("F16", "BF16", "F32")."""
+    """What is known about a tensor without reading it; ``dtype`` is written as in safetensors ("F16", "BF16",
+    "F32")."""
 
     shape: tuple[int, ...]
     dtype: str
 
     @property
     def numbers(self) -> int:
-        """How many numbers it holds."""
+        """The number of values in the tensor."""
         return math.prod(self.shape)
 
 
@@ -68,7 +69,7 @@ class WeightFile:
     _scales: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, names: Iterator[str] | list[str] | None = None) -> dict[str, Tensor]:
-        """The tensors of these names (None: all), mapped from disk; a name that is missing raises ``KeyError``."""
+        """The tensors with these names (None: all), mapped from disk; a missing name raises ``KeyError``."""
         tensor = self.reader()
         return {name: tensor(name) for name in (self.tensors if names is None else names)}
 
@@ -97,11 +98,12 @@ class WeightFile:
         return read
 
     def view(self, names: Mapping[str, str]) -> TensorView:
-        """The tensors of this file under other names, each read when it is asked for; ``names``: new by their own."""
+        """The tensors of this file under other names, each read when it is requested; ``names`` maps new names to the
+        file's."""
         return TensorView(self, {new: own for own, new in names.items()})
 
     def below(self, prefix: str) -> dict[str, str]:
-        """Whole names by what follows a prefix, of the tensors whose names begin with it."""
+        """The names of the tensors that begin with a prefix, by the part that follows it."""
         return {name.removeprefix(prefix): name for name in self.tensors if name.startswith(prefix)}
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -128,7 +130,7 @@ class TensorView(Mapping[str, Tensor]):
         return self._tensor(self._names[name])
 
     def fp8(self, name: str) -> Fp8Tensor | None:
-        """A weight as it is stored, where that is in fp8; nothing is read of others."""
+        """A weight as it is stored if that is fp8, else None, without reading it."""
         own = self._names[name]
         if self._file.tensors[own].dtype not in FP8:
             return None
@@ -144,12 +146,13 @@ class TensorView(Mapping[str, Tensor]):
 def open_weights(path: str | Path) -> WeightFile:
     """Open a weight file of any format.
 
-    Raises :class:`~redetail.errors.ModelError` in one sentence for a file that is missing, empty, truncated or a text,
-    for an archive without a checkpoint, and for a pickle with anything but tensors in it, which never runs.
+    Raises :class:`~redetail.errors.ModelError` with a message of one sentence for a file that is missing, empty,
+    truncated or text, for an archive without a checkpoint, and for a pickle with anything but tensors in it, which
+    never runs.
     """
     path = expanded(path)
     start, size = _start(path)
-    header = int.from_bytes(start[:8], "little")  # first: the length of a header may begin like a pickle
+    header = int.from_bytes(start[:8], "little")  # first, since a length can look like a pickle
     if size >= 8 and header <= _LONGEST_HEADER and start[8:9] == b"{":
         return _open_safetensors(path, header, size)
     if start.startswith(_GGUF):
@@ -170,7 +173,7 @@ def _start(path: Path) -> tuple[bytes, int]:
         raise ModelError(f"There is no weight file {path}; give a .safetensors or .ckpt file on this machine.")
     if os.path.isdir(path):
         raise ModelError(f"{path} is a folder, not a weight file; give a .safetensors or .ckpt file.")
-    if not os.path.isfile(path):  # a pipe or a device may never end
+    if not os.path.isfile(path):  # a pipe or a device can be endless
         raise ModelError(f"{path} is not a file on disk; give a .safetensors or .ckpt file.")
     try:
         with path.open("rb") as file:
@@ -200,7 +203,7 @@ def _no_weights(path: Path, start: bytes) -> str:
 
 
 def _open_safetensors(path: Path, length: int, size: int) -> WeightFile:
-    """Judged by the header alone: the last tensor's end must be the end of the file."""
+    """Only the header is read; the end of the last tensor must be the end of the file."""
     if size < 8 + length:
         raise ModelError(
             f"The weight file {path} is truncated: its header takes {8 + length:,} bytes, but the file has only "
@@ -239,7 +242,7 @@ _ENTRY: Schema = {
 
 
 def _tensor_facts(path: Path, name: str, entry: Any) -> TensorFacts:
-    """What a header says of one tensor."""
+    """What a header says about one tensor."""
     if not isinstance(entry, dict) or not _ENTRY.keys() <= entry.keys():
         raise ModelError(f"The weight file {path} is damaged: its header does not describe {shown(name)}; {_AGAIN}.")
     check_keys(entry, _ENTRY, f"the header of {path} for {shown(name)}")
@@ -287,7 +290,7 @@ def _from_pickle(path: Path, *, mapped: bool) -> WeightFile:
 
 
 def _unpickled(path: Path, mapped: bool) -> Any:
-    """Through an open file where the suffix lies: PyTorch would believe the name ".safetensors"."""
+    """Read through an open file if the suffix is wrong, since PyTorch would trust the name ".safetensors"."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of pickles of another protocol, which it reads or refuses
         if path.suffix != ".safetensors":
@@ -297,7 +300,7 @@ def _unpickled(path: Path, mapped: bool) -> Any:
 
 
 def _refusal(path: Path, message: str) -> str:
-    """PyTorch's reader says which function a pickle asked for; it was not called."""
+    """The message with the function that a pickle asked for, which PyTorch's reader names and did not call."""
     asked = re.search(r"GLOBAL\s+([\w.]+)", message)
     if asked is None:
         return f"The weight file {path} is damaged or is not a pickle of tensors (none of its code was run); {_AGAIN}."
@@ -308,7 +311,7 @@ def _refusal(path: Path, message: str) -> str:
 
 
 def _tensors(content: Any) -> dict[str, Tensor]:
-    """The tensors of what was unpickled, by name: those of the wrapper that holds them, or of nested dictionaries."""
+    """The tensors of an unpickled object by name, from the wrapper that holds them or from nested dictionaries."""
     if isinstance(content, Tensor):
         return {"": content}
     if not isinstance(content, Mapping):
