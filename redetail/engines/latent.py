@@ -63,8 +63,7 @@ InpaintCondition = Callable[[], Tensor]
 """Makes what an inpainting model is shown of a segment: (F, 1 + C, h', w') float32, the latent mask (1 where the model
 draws) and the latents of the crops with that area in grey."""
 
-# Share of the steps in which windows also look at distant frames; later steps decide how things look, not where they
-# are.
+# Share of the steps in which windows also look at distant frames; later steps decide details, not positions.
 _EARLY = 0.5
 
 
