@@ -3,7 +3,7 @@
     python benchmarks/wan_full_size.py
     python benchmarks/wan_full_size.py --device cuda --model 14B --file fp8 --size 512 --frames 49 --steps 10
 
-Files in the layout of diffusers are made in a temporary folder (or kept in --files) and loaded as a user's are, in a
+Files in the layout of diffusers are made in a temporary folder (or kept in --files) and loaded as user files are, in a
 separate process. The text encoder is left out: UMT5-XXL has four times the parameters of the 1.3B transformer and runs
 only once for a prompt. The transformer reads seeded states of its shape instead, or those of --states: a .safetensors
 file with a tensor ``states`` of (1, 512, 4096). The pictures are meaningless.

@@ -20,7 +20,7 @@ _PACKAGES = {
 
 
 def require(module: str, extra: str = _STANDALONE) -> ModuleType:
-    """Import ``module``; raises :class:`~redetail.errors.DependencyError` that names the ``extra`` if its package
+    """Import ``module``; raises :class:`~redetail.errors.DependencyError`, which names the ``extra`` if its package
     cannot be imported."""
     try:
         return import_module(module)

@@ -73,7 +73,7 @@ def with_parts(main: FileFacts, parts: Iterable[FileFacts]) -> FileFacts:
 def open_as(path: str | Path, kinds: tuple[str, ...], wanted: str) -> tuple[WeightFile, FileFacts]:
     """Open a file that must be of one of these kinds; ``wanted`` says in words what is needed.
 
-    Raises :class:`~redetail.errors.ModelError` that says what the file is instead.
+    Raises :class:`~redetail.errors.ModelError`, which says what the file is instead.
     """
     file = open_weights(path)
     facts = facts_of(file)

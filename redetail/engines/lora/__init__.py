@@ -1,1 +1,1 @@
-"""LoRA files of every layout, and networks that they are merged into."""
+"""LoRA files in every layout, and the networks that they are merged into."""

@@ -1,4 +1,4 @@
-"""The matrices that low-rank files stand for, written out."""
+"""Computes the matrices that low-rank files stand for."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _kronecker(found: Tensors, scale_for: ScaleFor) -> Tensor | None:
 
 
 def _product(found: Tensors, part: str) -> Tensor:
-    """LoKr's inner product of a second factor for a convolution may have its kernel in b."""
+    """The product of a factor's two matrices; in LoKr's second factor for a convolution, b can contain the kernel."""
     a, b = found[f"{part}_a"], found[f"{part}_b"]
     if f"t{part[1]}" in found:
         return _factors(found, part, f"t{part[1]}")

@@ -12,7 +12,7 @@ and ``lora_te_...`` or ``text_encoder. ...`` for the text encoder. Of video tran
     diffusion_model.blocks.0.self_attn.q.lora_A.weight    ComfyUI, lightx2v; ``.diff`` and ``.diff_b`` next to them
     transformer.blocks.0.attn1.to_q.lora_A.weight         diffusers
 
-A layer is known here by its part and by its name with underscores for dots, which all layouts share.
+Here, a layer is identified by its part and by its name with underscores instead of dots, which all layouts share.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from redetail.engines.weightfile import WeightFile
 from redetail.errors import ModelError
 
 Layer = tuple[str, str]
-"""Part ("unet", be it a transformer, "text", "text_2") and flat name of a layer."""
+"""Part ("unet", which can be a transformer, "text" or "text_2") and flat name of a layer."""
 
 _ROLES = re.compile(
     r"^(?P<layer>.+?)[._](?P<role>"
@@ -61,7 +61,7 @@ _OLD_NAMES = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "o
 class LoraFile:
     """``layers``: for each layer the tensors that change it, by role ("down", "up", "alpha", "w1_a" ...).
 
-    ``unknown``: names of tensors of no known role.
+    ``unknown``: names of tensors without a known role.
     """
 
     path: Path
@@ -71,8 +71,8 @@ class LoraFile:
     unknown: tuple[str, ...] = ()
 
     def scale(self, layer: Layer, rank: int) -> float:
-        """alpha / rank (Hu et al. 2021, arXiv:2106.09685), or alpha / sqrt(rank) of a rank-stabilised one
-        (arXiv:2312.03732); 1 where no alpha is stated."""
+        """alpha / rank (Hu et al. 2021, arXiv:2106.09685), or alpha / sqrt(rank) for a rank-stabilised LoRA
+        (arXiv:2312.03732); 1 if there is no alpha."""
         stated = self.stated.get(layer[0], {})
         alpha = self.layers[layer].get("alpha")
         value = _pattern(stated.get("alpha_pattern") or {}, layer[1]) if alpha is None else float(alpha)
@@ -127,7 +127,7 @@ def flat_text(name: str) -> str:
 
 
 def _stated(file: WeightFile) -> dict[str, dict[str, Any]]:
-    """What peft states once for all layers of a part: next to the tensors, or in a separate file."""
+    """The values that peft states once for all layers of a part, next to the tensors or in a separate file."""
     beside = file.path.with_name("adapter_config.json")
     if file.path.name.startswith("adapter_model") and os.path.isfile(beside):
         whole = _json(beside.read_text(encoding="utf-8", errors="replace"))
@@ -148,5 +148,5 @@ def _json(text: str) -> dict[str, Any]:
 
 
 def _pattern(patterns: Mapping[str, Any], flat: str) -> Any:
-    """peft's patterns end a layer's name."""
+    """The value of a layer in peft's patterns, which match the end of its name."""
     return next((value for end, value in patterns.items() if flat.endswith(end.strip("^$").replace(".", "_"))), None)

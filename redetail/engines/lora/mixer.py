@@ -27,15 +27,15 @@ _NAMED = 3
 class LoraMixer:
     """Puts networks into the state "as loaded, and these LoRAs".
 
-    The sum is made in float32 and rounded once to the precision of the weight: W + sum of strength * delta. The weights
-    that LoRAs touch are kept as they were loaded, so that every state is reached from there and nothing adds up. A
-    weight that stays in fp8 is left alone: the sum, which fp8 could not hold, is made each time that it is used.
-    Threads change the networks one after another; who computes with them holds the lock of the engine.
+    The sum W + sum of strength * delta is computed in float32 and rounded once to the precision of the weight. The
+    original weights that LoRAs change are kept, so that every state is computed from them and errors do not accumulate.
+    A weight that stays in fp8 is not changed; the sum, which fp8 could not hold, is computed every time it is used.
+    Threads change the networks one after another; a thread that computes with them holds the engine's lock.
     """
 
     def __init__(self, layers: Callable[[], Mapping[Layer, Any]], base: str, name: str) -> None:
-        """``layers``: what has a weight under each name that files have for it, asked for when the first LoRA is
-        wanted; ``base`` and ``name``: the base model, "" where the networks do not show it."""
+        """``layers``: returns the layers with weights under each name that files use for them, and is called for the
+        first LoRA; ``base`` and ``name``: the base model, "" if the networks do not show it."""
         self._find, self._base, self._name = layers, base, name
         self._lock = threading.Lock()
         self._originals: dict[tuple[Layer, str], Tensor | None] = {}  # None if the weight itself is not changed
@@ -48,11 +48,11 @@ class LoraMixer:
 
     @torch.inference_mode()
     def use(self, loras: Sequence[WeightedFile]) -> None:
-        """From now on the networks are the original ones and ``loras``, which add up; strength 0 is none at all.
+        """Set the networks to their original weights plus ``loras``, which add up; a strength of 0 changes nothing.
 
         Raises :class:`~redetail.errors.ModelError` for a file that is not a LoRA, is for another base model or fits no
-        layer, and the networks are left as they were; or if a sum is not finite, and they are as loaded. Layers that
-        do not exist here are named in one warning per file.
+        layer; then the networks stay as they were. It also raises this if a sum is not finite; then the networks have
+        their original weights. Layers that do not exist here are named in one warning per file.
         """
         active = [lora for lora in loras if lora.strength != 0]
         wanted = tuple((str(lora.path), _changed(lora), lora.strength) for lora in active)
@@ -123,7 +123,7 @@ class LoraMixer:
             )
 
     def _set(self, key: tuple[Layer, str], found: _Changes) -> None:
-        """Give a weight these changes, or its original where there are none; that is kept in main memory."""
+        """Apply these changes to a weight, or restore its original, which is kept in main memory, if there are none."""
         (layer, name), owner = key, self._layers[key[0]]
         if name == "weight" and isinstance(owner, Fp8Layer):
             self._patch(key, owner, found)
@@ -151,7 +151,7 @@ class LoraMixer:
         owner.patch = lambda weight: _merged(weight, found)
 
     def _shape(self, layer: Layer, name: str) -> torch.Size | None:
-        """Of a parameter; None if there is none of that name."""
+        """The shape of a parameter; None if there is none with that name."""
         owner = self._layers.get(layer)
         if name == "weight" and isinstance(owner, Fp8Layer):
             return owner.shape
@@ -177,7 +177,7 @@ class _Change:
         return delta
 
     def delta_shape(self) -> torch.Size | None:
-        """Its shape, told without computing it; None if the tensors do not fit one another."""
+        """The shape of the change, without computing it; None if the tensors do not fit one another."""
         tensors = {role: tensor.to("meta") for role, tensor in self.lora.layers[self.layer].items()}
         try:
             delta = self._made(tensors)
@@ -192,11 +192,11 @@ class _Change:
 
 
 _Changes = Sequence[tuple[_Change, float]]
-"""What files do to one parameter, and how strongly."""
+"""The changes of files to one parameter, with their strengths."""
 
 
 def _merged(original: Tensor, found: _Changes) -> Tensor:
-    """The new value of a parameter, where the original is and in its precision."""
+    """The new value of a parameter, on the device and in the precision of the original."""
     total = original.to(torch.float32, copy=True)
     for change, strength in found:
         total += change.delta(original.device).reshape(original.shape) * strength
@@ -220,7 +220,7 @@ def _changes_of(lora: LoraFile, layer: Layer) -> Iterator[_Change]:
 
 
 def _changed(lora: WeightedFile) -> int:
-    """When the file was written last; 0 if there is none, which reading it will say."""
+    """When the file was last written; 0 if there is no file, which reading it will report."""
     return lora.path.stat().st_mtime_ns if os.path.isfile(lora.path) else 0
 
 

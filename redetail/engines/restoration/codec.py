@@ -1,7 +1,7 @@
-"""Between pixels and the latents of the restoration network: pixel-unshuffle in place of a VAE.
+"""Converts between pixels and the latents of the restoration network, with pixel-unshuffle instead of a VAE.
 
-The diffused variable is the residual to the crop: latents = unshuffle(target - crop) / residual_std, in [-1, 1]
-pixel units. The crop itself is latents of zero, and comes back exactly.
+The diffused variable is the residual to the crop: latents = unshuffle(target - crop) / residual_std, in [-1, 1] pixel
+units. Latents of zero stand for the crop itself, which is returned exactly.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from redetail.imaging.align import Motion, aligned_differences, frame_motion
 from redetail.region import Size
 
 TOGETHER = 16
-"""Frames whose pixels and whose neighbours are in memory at once, of small crops: neighbours take the most."""
+"""Number of small crops that are in memory at once, with their neighbours, which take most of the memory."""
 _PIXELS_TOGETHER = 4 * 256 * 256
 
 
 def no_tick() -> None:
-    """Nothing to report to."""
+    """The tick that reports nothing."""
 
 
 def together(size: Size) -> int:
-    """As many frames of crops of this size: a power of two, up to TOGETHER."""
+    """The number of frames to hold at once for crops of this size: a power of two, up to TOGETHER."""
     fitting = max(1, min(TOGETHER, _PIXELS_TOGETHER // (size.width * size.height)))
     return 1 << (fitting.bit_length() - 1)
 
@@ -39,7 +39,7 @@ def together(size: Size) -> int:
 class ResidualCodec:
     """A :class:`~redetail.engines.latent.Codec` without a network.
 
-    ``config``: of the network whose latents these are; ``device``: where they live.
+    ``config``: the config of the network whose latents these are; ``device``: where the latents are.
     """
 
     def __init__(self, config: NetworkConfig, device: torch.device | str = "cpu") -> None:
@@ -51,7 +51,8 @@ class ResidualCodec:
         return 0
 
     def encode(self, crops: CropSource, tick: Callable[[], None] = no_tick) -> Tensor:
-        """The crops' own latents: zeros (F, 48, h/4, w/4) float32, one number that is not to be written to."""
+        """The crops' own latents: zeros (F, 48, h/4, w/4) float32, which share one number and must not be written
+        to."""
         cells = self.grid.latent_size(crops.size)
         return torch.zeros((), device=self.device).expand(crops.frames, self.config.latent_channels, *cells.shape)
 
@@ -62,17 +63,18 @@ class ResidualCodec:
     def condition(self, crops: Pixels, neighbours: Iterator[Pixels] | None = None) -> Tensor:
         """(F, h, w, 3) 0..1 -> the condition for each crop and its neighbours, (F, C, h/u, w/u) float32.
 
-        C is the config's ``condition_channels``: the crop in -1..1, then the neighbours' aligned differences. These are
-        the next of ``neighbours``, where the crops are a part of a clip.
+        C is the config's ``condition_channels``: the crop in -1..1, then the neighbours' aligned differences, which are
+        taken from ``neighbours`` if the crops are part of a clip.
         """
         return self._beside(self._cells(crops) * 2 - 1, neighbours or self.neighbours(CropSource.of(crops)))
 
     def drafted(self, drafts: Pixels, crops: Pixels, neighbours: Iterator[Pixels]) -> Tensor:
-        """The same of drafts (F, h, w, 3) of the crops: their residual in place of the crop, their ``neighbours``."""
+        """The condition for drafts (F, h, w, 3) of the crops: the drafts' residuals, and the differences of their
+        ``neighbours``."""
         return self._beside((self._cells(drafts) - self._cells(crops)) * 2, neighbours)
 
     def motion(self, crops: CropSource) -> Motion:
-        """How the picture moves from each crop to the one beside it; nothing if no neighbour is seen."""
+        """The motion from each crop to the next and the previous one; empty if the network sees no neighbours."""
         if not self.config.reach:
             return Motion([], [])
         return frame_motion(
@@ -80,9 +82,9 @@ class ResidualCodec:
         )
 
     def neighbours(self, crops: CropSource, motion: Motion | None = None) -> Iterator[Pixels]:
-        """For each crop how those beside it differ from it; see :mod:`redetail.imaging.align`.
+        """For each crop, how its neighbours differ from it; see :mod:`redetail.imaging.align`.
 
-        Nothing if no neighbour is seen: then OpenCV is not needed.
+        Empty if the network sees no neighbours, in which case OpenCV is not needed.
         """
         reach = self.config.reach
         if not reach:
@@ -94,7 +96,8 @@ class ResidualCodec:
             yield from aligned_differences(crops.read(first, last), reach, motion.part(first, last), some)
 
     def _beside(self, own: Tensor, neighbours: Iterator[Pixels]) -> Tensor:
-        """Cells of pictures (F, C, h, w) and those of their neighbours' differences, which are the next of a clip's."""
+        """Cells of pictures (F, C, h, w), with those of their neighbours' differences, the next ones of the
+        iterator."""
         if not self.config.reach:
             return own
         frames, channels, *size = own.shape

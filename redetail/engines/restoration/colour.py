@@ -1,4 +1,4 @@
-"""Holds the colours of the crop: a restored picture adds what is fine and leaves the mean of a neighbourhood alone."""
+"""Holds the colours of the crop: restoration adds fine detail and keeps the mean of each neighbourhood."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch.nn import functional
 from redetail.engines.restoration.config import NetworkConfig
 
 HELD = 0.5 / 127.5
-"""How far the local mean of a channel may move, in -1..1 units: half a level of 255."""
+"""How far the local mean of a channel may move, in -1..1 units: half an 8-bit level."""
 REACH = 16
-"""Standard deviation in pixels of the Gaussian that the mean is taken with."""
+"""Standard deviation in pixels of the Gaussian that weights the mean."""
 _COARSE = 8  # pixels to which the picture is averaged first
 
 
 def held(latents: Tensor, config: NetworkConfig) -> Tensor:
-    """Clean residual latents (F, 3*u*u, h/u, w/u), less what moves a local mean by more than `HELD`."""
+    """Clean residual latents (F, 3*u*u, h/u, w/u), minus whatever moves a local mean by more than `HELD`."""
     cell = config.unshuffle
     planes = latents.reshape(len(latents), 3, cell * cell, *latents.shape[2:])
     limit = HELD / config.residual_std
@@ -28,7 +28,7 @@ def held(latents: Tensor, config: NetworkConfig) -> Tensor:
 
 
 def smoothed(means: Tensor, std: float = 1.0) -> Tensor:
-    """(F, C, h, w) through a Gaussian of this standard deviation; the border is repeated."""
+    """(F, C, h, w) filtered by a Gaussian with this standard deviation; the border is repeated."""
     offsets = torch.arange(-round(3 * std), round(3 * std) + 1, device=means.device)
     kernel = torch.exp(-0.5 * (offsets / std) ** 2)
     kernel /= kernel.sum()

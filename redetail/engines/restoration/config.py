@@ -79,7 +79,7 @@ class NetworkConfig:
         return int(self.unshuffle * 2 ** (len(self.channels) - 1))
 
     def rank(self, level: int) -> int:
-        """That of the 3x3 convolutions of a level; 0 if they are dense."""
+        """The rank of a level's 3x3 convolutions; 0 if they are dense."""
         return self.ranks[level] if self.ranks else 0
 
     def to_json(self) -> str:
@@ -90,7 +90,7 @@ class NetworkConfig:
     def from_json(cls, raw: str, where: str = "config.json") -> NetworkConfig:
         """Read what `to_json` wrote, from the file ``where``.
 
-        Raises :class:`~redetail.errors.ModelError` that names the key for anything else.
+        Raises :class:`~redetail.errors.ModelError`, which names the key, for anything else.
         """
         read = parsed(raw, where)
         unknown = next((key for key in read if key not in _NETWORK), None)
@@ -110,7 +110,7 @@ class NetworkConfig:
         levels, cells = len(self.channels), self.latent_channels
         for name in _PER_LEVEL:
             count = len(getattr(self, name))
-            if count < levels and (count or name not in _OPTIONAL):  # what is beyond the last level is not used
+            if count < levels and (count or name not in _OPTIONAL):  # values beyond the last level are not used
                 raise ModelError(f"{name} in {where} has {count} values; it must have {levels}, one for each level.")
         for name in _PER_CELL:
             count = len(getattr(self, name))
@@ -147,15 +147,15 @@ _NETWORK: Schema = {
     "restraint": between(0, 1e3),
     "neighbour_rank": whole(0, _WIDEST),
 }
-"""What config.json may hold."""
+"""The schema of config.json."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """Defaults that were measured to suit a model, read from the ``card.json`` next to its weights.
 
-    ``defaults``: by the names of :class:`~redetail.settings.Settings`; ``context_length``: frames that its motion
-    layers take at once. The rest tells a person what the model is.
+    ``defaults``: values by the names of :class:`~redetail.settings.Settings`; ``context_length``: the number of frames
+    that the motion layers take at once. The rest describes the model for people.
     """
 
     name: str = "restoration"
@@ -171,8 +171,8 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, raw: str, where: str = "card.json") -> ModelCard:
-        """Read what :meth:`to_json` wrote. Raises :class:`~redetail.errors.ModelError` that names the key for anything
-        else."""
+        """Read what :meth:`to_json` wrote. Raises :class:`~redetail.errors.ModelError`, which names the key, for
+        anything else."""
         read = parsed(raw, where)
         unknown = next((key for key in read if key not in _CARD), None)
         if unknown is not None:

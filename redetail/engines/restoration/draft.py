@@ -1,8 +1,8 @@
-"""The first of two passes: what a network makes of the crops of a clip, for the second one to look at.
+"""The first of two passes: a network makes drafts of a clip's crops, which the second network sees.
 
-A second network that sees its neighbours restored sees more of them than the first one could, whose neighbours are
-damaged: each draft has gathered what was left in frames further away (as recursive fusion does for compressed video,
-Zhao et al. 2021, "Recursive Fusion and Deformable Spatiotemporal Attention for Video Compression Artifact Reduction").
+The second network sees restored neighbours and so more detail than the first one, whose neighbours are damaged: each
+draft has already gathered detail from frames further away (as recursive fusion does for compressed video, Zhao et al.
+2021, "Recursive Fusion and Deformable Spatiotemporal Attention for Video Compression Artifact Reduction").
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def drafts(
     windows: Sequence[ContextWindow],
     tick: Callable[[], None] = no_tick,
 ) -> CropSource:
-    """Crops restored in one step, decoded when they are read; they take the memory of their latents.
+    """Crops restored in one step and decoded when they are read; only their latents take memory.
 
-    ``seen`` (F, C, h/u, w/u): what the network's `look` made of them; ``windows``: those its motion layers see at once.
-    ``tick`` is called after each of them. The step starts at the highest noise level with no noise, so that a draft is
-    no matter of chance.
+    ``seen`` (F, C, h/u, w/u): the output of the network's `look` for the crops; ``windows``: the context windows of its
+    motion layers; ``tick`` is called after each of these. The step starts at the highest noise level but without noise,
+    so that drafts are not random.
     """
     highest = NoiseTable.stable_diffusion().sigma_max
 

@@ -27,22 +27,23 @@ from redetail.sampling import Denoiser, NoisePath, VarianceExploding, sampler_na
 from redetail.settings import Settings
 
 _COST = Cost(stretch_bytes=130, window_bytes=110, request_bytes=190_000_000, even=True)
-"""Measured (benchmarks/engine_memory.py) and rounded up: latents and what was seen of the crops for all frames, the
-layers of the network for those of a window, and what is read of the crops at once."""
+"""Measured with benchmarks/engine_memory.py and rounded up: latents and looks at the crops for all frames, the
+network's layers for the frames of a window, and the crops that are read at once."""
 
 
 class RestorationModel:
     """A :class:`~redetail.engines.latent.LatentModel` conditioned on the crop, and on words that say what to remove.
 
-    The prompt gives each task of the network a weight, 1 each where it is empty, and so does the negative, 0 each
-    where it is empty: leave the crop alone. Guidance moves from the negative to the prompt and, above a cfg of 1,
-    beyond. The predicted residuals of the tasks are weighted with the result, so that all of this is one network call.
-    A network that tells no tasks apart reads no text.
+    The prompt gives each task of the network a weight (1 if the prompt is empty), and so does the negative prompt (0 if
+    it is empty, which leaves the crop unchanged). Guidance moves from the negative weights to the prompt's and, with a
+    cfg above 1, beyond them. The predicted residuals of the tasks are weighted with the result, so that all of this
+    takes one network call. A network that does not distinguish tasks reads no text.
 
-    The network restores as much from a low noise level as from a high one: noise hides nothing of the crop from it. So
-    ``settings.denoise`` does not set where sampling starts but how much is invented. Of one network it weighs the
-    residuals, from 0, the crop, to 1, all that was predicted. Of two it does so up to `dial.FAITHFUL`, where the first
-    one works alone, and continues from there to the inventive one through mixtures of their weights.
+    The network restores as much from a low noise level as from a high one, since noise hides nothing of the crop from
+    it. So ``settings.denoise`` does not set where sampling starts but how much is invented. With one network, it
+    weights the residuals, from 0 (the crop) to 1 (everything that was predicted). With two networks, it does so up to
+    `dial.FAITHFUL`, where only the first one works, and from there on moves to the inventive one through mixtures of
+    their weights.
     """
 
     def __init__(self, loaded: Loaded, placement: Placement) -> None:
@@ -55,14 +56,14 @@ class RestorationModel:
         return self._path
 
     def calls(self, frames: int, settings: Settings) -> int:
-        """Looks at the crops, a few at a time; with drafts as many again, and one for each context window."""
+        """One call for each look at a few crops; with drafts, twice as many, and one for each context window."""
         if not self._weights(settings).any():
             return 0
         looks = -(-frames // TOGETHER)
         return looks if self._draft is None else 2 * looks + len(self._windows(frames, settings))
 
     def condition(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
-        """The denoiser of a run of frames sees the crops of those frames and of their neighbours."""
+        """The denoiser of some frames, which sees the crops of those frames and of their neighbours."""
         weights = self._weights(settings)
         if not weights.any():
             return lambda frames: _unchanged
@@ -77,7 +78,7 @@ class RestorationModel:
     def _seen(
         self, network: RestorationUNet, crops: CropSource, settings: Settings, tick: Callable[[], None]
     ) -> Tensor:
-        """What a network takes from all crops of a segment, and from their drafts."""
+        """What a network sees of all crops of a segment, and of their drafts."""
         motion = self._codec.motion(crops)
         beside = self._codec.neighbours(crops, motion)
         ranges = list(crops.ranges(together(crops.size)))
@@ -85,7 +86,7 @@ class RestorationModel:
         looks = [network.look] if self._draft is None else [network.look, self._draft.look]
         seen: list[Tensor] = []
         for place, made in self._looked(told, tick, *looks):
-            # Filled as they come: to put parts together at the end would take as much memory again.
+            # Filled part by part: joining the parts at the end would take twice the memory.
             seen = seen or [_room(part, crops.frames) for part in made]
             for whole, part in zip(seen, made, strict=True):
                 whole[place] = part
@@ -101,7 +102,7 @@ class RestorationModel:
         return seen[0]
 
     def _fine(self, crops: CropSource) -> Tensor:
-        """The energy of the crops' fine detail, where the network is restrained by it; else nothing."""
+        """The energy of the crops' fine detail, if the network is restrained by it; otherwise empty."""
         if not self._codec.config.restraint:
             return torch.empty(crops.frames, 0)
         ranges = crops.ranges(together(crops.size))
@@ -126,7 +127,7 @@ class RestorationModel:
         return torch.autocast(kind, dtype, enabled=dtype != torch.float32)
 
     def _weights(self, settings: Settings) -> Tensor:
-        """How much of each task's residual counts, (T,)."""
+        """The weights (T,) of the tasks' residuals."""
         tasks, share = self._codec.config.tasks, self._dial.share(settings.denoise)
         if not tasks:
             return torch.tensor([share * settings.cfg])
@@ -149,7 +150,7 @@ class RestorationModel:
 
 
 def _room(part: Tensor, frames: int) -> Tensor:
-    """A tensor without values like ``part`` (N, C, h, w), for this many frames, channels last in memory."""
+    """An uninitialised tensor like ``part`` (N, C, h, w) for this many frames, stored channels last."""
     shape = (frames, *part.shape[1:])
     return torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=torch.channels_last)
 
@@ -168,7 +169,7 @@ def load_restoration_engine(path: Path, placement: Placement) -> LatentEngine:
 
 
 def restoration_engine(loaded: Loaded, placement: Placement) -> LatentEngine:
-    """An engine of networks that are in memory, on the device of the placement."""
+    """An engine for networks that are already in memory, on the device of the placement."""
     card, config = loaded.card, loaded.network.config
     capabilities = Capabilities(
         name=f"{card.name} {card.version}",
@@ -179,7 +180,7 @@ def restoration_engine(loaded: Loaded, placement: Placement) -> LatentEngine:
         defaults=card.defaults,
         uses_prompt=bool(config.tasks),
         prompt_words=(*config.tasks, KEEP) if config.tasks else (),
-        part_pixels=16 * 512 * 512,  # its latents are as large as the pixels: some 200 bytes for each in all
+        part_pixels=16 * 512 * 512,  # its latents are as large as the pixels: about 200 bytes per pixel in all
         cost=_COST if placement.device.type == "cpu" else Cost(even=True),
     )
     model = RestorationModel(loaded, placement)

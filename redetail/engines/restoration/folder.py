@@ -1,8 +1,8 @@
 """A restoration model as a folder: config.json, model.safetensors, card.json.
 
-A model that takes drafts has draft.safetensors too: a network of the same shape, but for the part that looks at drafts.
-One that can invent has inventive.safetensors: a network of the same shape that was trained from the first one's
-weights.
+A model that takes drafts also has draft.safetensors: a network of the same shape, but without the part that looks at
+drafts. A model that can invent has inventive.safetensors: a network of the same shape that was trained from the first
+one's weights.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from redetail.files import write_bytes, write_text
 class Loaded(NamedTuple):
     """What a model folder holds.
 
-    ``draft``: the network that makes the drafts, if ``network`` takes any; ``inventive``: the one at the other end of
-    the dial from ``network``, if there is one.
+    ``draft``: the network that makes the drafts, if ``network`` takes any; ``inventive``: the network at the inventive
+    end of the dial, if there is one.
     """
 
     network: RestorationUNet
@@ -67,10 +67,10 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in ((WEIGHTS, network), (DRAFT, draft), (INVENTIVE, inventive)):
         if part is None:
-            (folder / name).unlink(missing_ok=True)  # of a model that was here before
+            (folder / name).unlink(missing_ok=True)  # from an earlier model in this folder
             continue
         weights = {key: value.detach().cpu().half().contiguous() for key, value in part.state_dict().items()}
-        # Not save_file: that makes a file which only its owner may read.
+        # Not save_file, which makes a file that only its owner can read.
         write_bytes(folder / name, to_bytes(weights, metadata={"format": "pt"}))
     write_text(folder / CONFIG, network.config.to_json() + "\n")
     write_text(folder / CARD, card.to_json())
@@ -87,9 +87,10 @@ def _network(path: Path, config: NetworkConfig, device: torch.device | str) -> R
 
 
 def _check_shapes(file: WeightFile, config: NetworkConfig) -> None:
-    """Refuse a config of another network before that is built, which might take any amount of memory."""
+    """Refuse a config that does not match the weights before its network is built, which could take any amount of
+    memory."""
     given = {name: facts.shape for name, facts in file.tensors.items()}
-    for block in _last_blocks(config):  # without memory, but not without time: no more blocks than the file has
+    for block in _last_blocks(config):  # this takes no memory but time, so it builds no more blocks than the file has
         if not any(name.startswith(block) for name in given):
             raise ModelError(
                 f"{file.path} does not contain the weights that {CONFIG} describes: there is no {block}*; copy both "

@@ -51,7 +51,7 @@ class Components:
 def load_components(spec: ModelSpec, placement: Placement) -> Components:
     """Load UNet with motion layers, VAE, text encoders and tokenizers of ``spec``, on their device.
 
-    Raises :class:`~redetail.errors.ModelError` that says what a file is and what was wanted, and
+    Raises :class:`~redetail.errors.ModelError`, which says what a file is and what was wanted, and
     :class:`~redetail.errors.DependencyError` without diffusers or transformers.
     """
     checkpoint = open_checkpoint(spec)

@@ -60,7 +60,7 @@ class ModelFolder:
 def open_folder(path: Path, needed: Sequence[str] = ("motion_adapter", "vae")) -> ModelFolder:
     """Find and check the parts of the model in ``path``; motion_adapter and vae only where they are ``needed``.
 
-    Raises :class:`~redetail.errors.ModelError` that names the missing parts, a part of a kind that is not supported,
+    Raises :class:`~redetail.errors.ModelError`, which names the missing parts, a part of a kind that is not supported,
     a config that is not JSON, or a weight file that is truncated or damaged.
     """
     _check_present(path, needed)

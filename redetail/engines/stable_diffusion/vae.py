@@ -26,7 +26,7 @@ def load_vae(path: Path, placement: Placement, family: Conventions) -> nn.Module
     """The VAE in a file (original or diffusers' names, or TAESD in diffusers' names) or in a diffusers folder, for a
     model of this family; a file does not say of which it is.
 
-    Raises :class:`~redetail.errors.ModelError` that says what the file is and what was wanted.
+    Raises :class:`~redetail.errors.ModelError`, which says what the file is and what was wanted.
     """
     if os.path.isdir(path):
         part = open_component(path, "vae")

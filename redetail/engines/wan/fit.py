@@ -1,5 +1,5 @@
-"""What a model of Wan takes of a device, and the least that has to be saved there: computed from its files, without
-reading a number."""
+"""Calculates the memory that a Wan model takes on a device, and how to make it fit, from its files, without reading
+their numbers."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ from redetail.region import Size
 
 TRANSFORMER, TEXT, VAE = "transformer", "text encoder", "VAE"
 PUBLISHED: Mapping[str, int] = {TEXT: 5_680_910_336, VAE: 126_892_531}
-"""Parameters of a transformer's companions if they are not next to it: UMT5-XXL and the VAE of Wan 2.1."""
+"""Parameters of the text encoder and the VAE if they are not next to the transformer: UMT5-XXL and the VAE of Wan
+2.1."""
 
 USUAL_FRAMES, USUAL_SIDE = 81, 512
-"""The crops that room is left for when the way to use a device is chosen, before any crop is known."""
+"""The crops for which memory is reserved when the way to use a device is chosen, before any crop is known."""
 
 VAE_BYTES_PER_PIXEL = 20_000
-"""Of a crop, in float32: counted in a decoder of full size that ran without values, four frames at a time."""
+"""Bytes per pixel of a crop in float32, counted in a full-size decoder that ran without values, four frames at a
+time."""
 
 
 def transformer_bytes(width: int, itemsize: int) -> int:
-    """Bytes for each token, counted likewise with both published widths: 40 for each feature in half precision, 77 in
-    float32. Attention is counted as kernels do it that never hold all of its weights."""
+    """Bytes for each token, counted in the same way with both published widths: 40 for each feature in half precision,
+    77 in float32. For attention, kernels are assumed that never hold all of its weights."""
     return width * (19 * itemsize + 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way to use a device: with weights kept in fp8 where they are stored so, with text encoder and VAE there only
-    while they work, and with one block of the transformer there at a time."""
+    """A way to use a device: whether weights that are stored in fp8 stay in fp8, whether the text encoder and the VAE
+    are on the device only while they work, and whether only one block of the transformer is there at a time."""
 
     fp8_weights: bool = False
     offload: bool = False
@@ -47,7 +49,7 @@ class Way:
 
     @property
     def options(self) -> str:
-        """What brings it about on the command line; "" for the plain way."""
+        """The command-line options for this way; "" for the plain way."""
         names = ("offload", "block_offload", "fp8_weights")
         return " ".join(f"--{name.replace('_', '-')}" for name in names if getattr(self, name))
 
@@ -60,27 +62,27 @@ _WAYS = (
     Way(fp8_weights=True, offload=True, block_offload=True),
     Way(offload=True, block_offload=True),
 )
-"""Fastest first; blocks in fp8 are less to copy."""
+"""Fastest first; blocks in fp8 are quicker to copy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """Of the weights of a part: ``converted`` to the precision that it computes in, and ``kept`` in fp8 as far as they
-    are stored so."""
+    """Bytes of a part's weights: ``converted`` to the precision that the part computes in, and ``kept`` in fp8 if they
+    are stored in fp8."""
 
     converted: int
     kept: int
 
     def of(self, way: Way) -> int:
-        """What the weights take in that way."""
+        """The bytes that the weights take in this way."""
         return self.kept if way.fp8_weights else self.converted
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What a model takes: ``parts``: the weights by part, both experts counted where there are two; ``experts``: how
-    many; ``blocks`` and ``width`` of a transformer; ``itemsize`` and ``vae_itemsize``: bytes of a number that the
-    transformer and the VAE compute with."""
+    """What a model takes: ``parts``: the weights by part, including both experts if there are two; ``experts``: the
+    number of experts; ``blocks`` and ``width`` of a transformer; ``itemsize`` and ``vae_itemsize``: bytes per number in
+    the computations of the transformer and of the VAE."""
 
     parts: Mapping[str, Bytes]
     experts: int
@@ -102,11 +104,12 @@ class Model:
         }
 
     def needed(self, way: Way, frames: int = USUAL_FRAMES, width: int = USUAL_SIDE, height: int = USUAL_SIDE) -> int:
-        """Bytes of memory that a device should have for such crops; a twentieth is left to what no count shows."""
+        """Bytes of memory that a device should have for such crops, with a twentieth reserved for what cannot be
+        counted."""
         held, work = self.weights(way), self.activations(frames, width, height)
         one = held[TRANSFORMER] // self.experts
         idle = busy = one if way.offload else held[TRANSFORMER]
-        if way.block_offload:  # outside its blocks a transformer has less than the weights of one more
+        if way.block_offload:  # outside its blocks, a transformer has fewer weights than one more block
             idle, busy = one // self.blocks, 2 * (one // self.blocks)
         if way.offload:
             most = max(busy + work[TRANSFORMER], idle + held[VAE] + work[VAE], idle + held[TEXT])
@@ -115,8 +118,8 @@ class Model:
         return most * 20 // 19
 
     def ways(self, device: torch.device) -> Iterator[Way]:
-        """The ways that differ here: of files without fp8 none keeps it, Metal has none, and the CPU has one memory for
-        all."""
+        """The ways that differ for this model and device: files without fp8 have none to keep, Metal has no fp8, and on
+        the CPU everything shares one memory."""
         kept = self.in_fp8 and device.type != "mps"
         for way in _WAYS:
             if not (way.offload and device.type == "cpu") and (kept or not way.fp8_weights):
@@ -128,8 +131,8 @@ class Model:
         return any(size.kept < size.converted for size in self.parts.values())
 
     def best_way(self, asked: Memory, device: torch.device, available: int | None = None) -> Way:
-        """The fastest mode that fits ``available`` bytes (None: those of the device), else the smallest, of those that
-        have what was asked for.
+        """The fastest way that fits into ``available`` bytes (None: those of the device), else the smallest, among
+        those that match the request.
 
         Raises :class:`~redetail.errors.SettingsError` if fp8 is asked of a device that does not have it.
         """
@@ -141,7 +144,7 @@ class Model:
 
 
 def _with_asked(way: Way, asked: Memory) -> Way:
-    """A way with the switches that were given."""
+    """The way with the requested switches."""
     given: dict[str, Any] = {
         name: getattr(asked, name)
         for name in ("fp8_weights", "offload", "block_offload")
@@ -152,16 +155,16 @@ def _with_asked(way: Way, asked: Memory) -> Way:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A model on a device of ``total`` bytes, and the way in which it uses it."""
+    """A model on a device with ``total`` bytes, and the way in which it uses the device."""
 
     model: Model
     way: Way
     total: int
 
     def plan(self, frames: int, size: Size) -> dict[str, int]:
-        """Bytes by what takes them, for crops of this size and number of frames: the weights of each part, wherever
-        they are, the activations, what is on the device at a time, and what the device has. All but the last is
-        computed."""
+        """Bytes for crops of this size and number of frames: the weights of each part, wherever they are, the
+        activations, the most that is on the device at any one time, and what the device has. All but the last are
+        calculated."""
         crops = min(frames, USUAL_FRAMES), size.width, size.height
         return {
             **self.model.weights(self.way),
@@ -172,7 +175,7 @@ class Fit:
 
 
 def model_of(parts: Iterable[tuple[str, FileFacts]], placement: Placement, experts: int = 1) -> Model:
-    """What the files of each part take as they are loaded; ``experts``: how many transformers are among them."""
+    """What the files of each part take once they are loaded; ``experts``: the number of transformers among them."""
     dtypes = {
         TRANSFORMER: placement.dtype,
         TEXT: placement.text_dtype or placement.dtype,
@@ -193,7 +196,7 @@ def model_of(parts: Iterable[tuple[str, FileFacts]], placement: Placement, exper
 
 
 def files_of(path: Path) -> list[Path]:
-    """A file, or the weight files of a part's folder: if there are those in half precision and others, the others."""
+    """A file, or the weight files of a part's folder; if some are copies in half precision, only the others."""
     if not os.path.isdir(path):
         return [path]
     files = sorted(path.glob("*.safetensors"))

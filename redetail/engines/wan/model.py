@@ -9,7 +9,7 @@ A folder holds::
     tokenizer/       tokenizer.json
     scheduler/       scheduler_config.json: the shift
 
-A file holds only a transformer; VAE and text encoder are named in addition to it. They can be added to a folder too.
+A file holds only a transformer; VAE and text encoder are named in addition. They can also be added to a folder.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from redetail.engines.wan.parts import Part, TextPart, open_text, open_transform
 from redetail.errors import ModelError
 from redetail.geometry.latent_grid import WAN, LatentGrid
 
-_CHANNELS = 16  # of the VAE whose latents diffusers knows mean and deviation of
-_USUAL_BOUNDARY = 0.875  # of Wan 2.2, text to video, as its authors and diffusers have it
+_CHANNELS = 16  # of the VAE for which diffusers knows the mean and deviation of latents
+_USUAL_BOUNDARY = 0.875  # of Wan 2.2, text to video, as in its authors' code and in diffusers
 _USUAL_SHIFT = 8.0  # of Wan 2.1 and 2.2 in the recordings of tests/golden/flow
 
 
 @dataclass(frozen=True, slots=True)
 class WanParts:
-    """The parts of a model; ``low_noise``: the expert that takes over below the noise level ``boundary``, where both
-    are used; ``shift``: of its noise schedule; ``patch``: cells of a latent along a side of what the transformer reads
+    """The parts of a model; ``low_noise``: the expert that takes over below the noise level ``boundary``, if both are
+    used; ``shift``: the shift of the noise schedule; ``patch``: latent cells along a side of what the transformer reads
     as one token."""
 
     transformer: Part
@@ -50,7 +50,7 @@ class WanParts:
 def open_wan(spec: ModelSpec) -> WanParts:
     """Find and check the parts of the model that ``spec`` names.
 
-    Raises :class:`~redetail.errors.ModelError` that names what is missing, damaged, or of a kind that is not supported.
+    Raises :class:`~redetail.errors.ModelError`, which names what is missing, damaged or not supported.
     """
     assert spec.checkpoint is not None, "the loader names the model"
     path = Path(spec.checkpoint)
@@ -74,12 +74,12 @@ def open_wan(spec: ModelSpec) -> WanParts:
 
 
 def _expert(path: Path) -> Path:
-    """The transformer of a model folder that is used alone, or a path that is one."""
+    """The transformer of a model folder that is used by itself; the path of a transformer is returned as it is."""
     return (transformer_folder(path) or path) if os.path.isdir(path) else path
 
 
 def _check_experts(high: Part, low: Part) -> None:
-    """Refuse transformers of two models."""
+    """Refuse transformers of two different models."""
     if high.path == low.path:
         raise ModelError(f"Both experts are {high.path}; leave --low-noise-checkpoint out, or give the other expert.")
     for name in ("num_attention_heads", "attention_head_dim", "in_channels", "num_layers", "text_dim"):
@@ -111,7 +111,7 @@ def _check_complete(path: Path, spec: ModelSpec) -> None:
 
 
 def _shift(path: Path) -> float:
-    """The shift that the model was published with: schedulers of several steps call it ``flow_shift``."""
+    """The shift that the model was published with; multistep schedulers call it ``flow_shift``."""
     if not os.path.isfile(path):
         return _USUAL_SHIFT
     config = read_config(path)

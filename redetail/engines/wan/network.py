@@ -19,7 +19,7 @@ from redetail.sampling import Guidance, NoisePath, RectifiedFlow
 from redetail.settings import Settings
 
 ExpertAt = Callable[[float], Any]
-"""Noise level -> the transformer that is asked there, on its device."""
+"""Noise level -> the transformer that is used at it, on its device."""
 
 
 class WanNetwork:
@@ -29,7 +29,7 @@ class WanNetwork:
         self._transformer_at, self._path = transformer_at, path
 
     def __call__(self, x: Tensor, sigma: float, conditions: Sequence[Prompt], /) -> list[Tensor]:
-        """x0 (T, C, h, w) under each condition, one after the other: one clip fills a card."""
+        """x0 (T, C, h, w) under each condition, one after another, since a single clip fills a GPU."""
         transformer = self._transformer_at(sigma)
         dtype = transformer.patch_embedding.weight.dtype
         rows = self._path.scaled_input(x, sigma).movedim(0, 1)[None].to(dtype)
@@ -61,7 +61,7 @@ class Prompt:
 
 class Experts:
     """One transformer, or one for high noise and one that takes over below a ``boundary``, each with the LoRA that are
-    always in it. With ``device`` only the one that is asked is there, and the other in main memory."""
+    always merged into it. With ``device``, only the transformer in use is there, and the other is in main memory."""
 
     def __init__(
         self,
@@ -74,10 +74,10 @@ class Experts:
         self._transformers, self._loras = list(transformers), [tuple(one) for one in loras]
         self._boundary, self._device = boundary, device
         self._mixers = [lora_mixer(transformer) for transformer in transformers]
-        self.use(())  # a file that cannot be used is refused before any work
+        self.use(())  # an unusable file is refused before any work
 
     def use(self, more: Sequence[WeightedFile]) -> None:
-        """Merge the LoRA of settings too: into the last expert, which details."""
+        """Also merge the LoRA of the settings, into the last expert, which does the detailing."""
         for mixer, own in zip(self._mixers, self._with(more), strict=True):
             mixer.use(own)
 
@@ -106,7 +106,7 @@ class Experts:
 
 
 class WanModel:
-    """Transformers, what makes text states of prompts, and the shift of the noise schedule where none is asked for."""
+    """Transformers, the text encoder for prompts, and the default shift of the noise schedule."""
 
     def __init__(self, experts: Experts, text: WanText, shift: float) -> None:
         self._experts, self._text, self._shift = experts, text, shift
@@ -126,15 +126,15 @@ class WanModel:
         return {**self._experts.networks(), "text encoder": self._text.encoder}
 
     def text_states(self, prompt: str) -> Tensor:
-        """(512, width): what the text encoder makes of a prompt, zeros after its last token."""
+        """(512, width): the text encoder's states for a prompt, with zeros after its last token."""
         return self._text(prompt)[0]
 
     def calls(self, frames: int, settings: Settings) -> int:
-        """Network calls that ``condition`` takes: none, but for short ones of text."""
+        """Network calls that ``condition`` takes: none, except for short ones of the text encoder."""
         return 0
 
     def condition(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
-        """Encode the prompt once, for all frames, and the negative one where guidance asks for it."""
+        """Encode the prompt once for all frames, and the negative one if guidance needs it."""
         self._text.check(settings)
         self._experts.use([*map(WeightedFile.parse, settings.loras)])
         network = WanNetwork(self._experts.at, self.noise_path(settings))

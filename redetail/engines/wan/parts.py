@@ -1,4 +1,4 @@
-"""The networks of Wan where people have them: folders of diffusers and transformers, or single files.
+"""The networks of Wan in all published forms: folders of diffusers and transformers, or single files.
 
 A part is checked when it is opened, before anything heavy is imported, and loaded later.
 """
@@ -26,7 +26,7 @@ from redetail.engines.weightfile import WeightFile, open_weights
 from redetail.errors import ModelError
 from redetail.optional import require
 
-# Written by some conversions although no layer reads it.
+# Some conversions write this tensor, although no layer reads it.
 _UNREAD = "norm_added_q"
 _TRANSFORMER, _VAE, _TEXT = "WanTransformer3DModel", "AutoencoderKLWan", "UMT5EncoderModel"
 _SPIECE = "spiece_model"
@@ -34,8 +34,8 @@ _SPIECE = "spiece_model"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A network that is not loaded: where it lies, its config as diffusers or transformers write it, and how it is
-    loaded to the device and in the precision of a placement."""
+    """A network before it is loaded: its path, its config as diffusers or transformers write it, and how to load it to
+    the device and in the precision of a placement."""
 
     path: Path
     config: Config
@@ -51,7 +51,7 @@ class TextPart:
 
 
 def open_transformer(path: Path) -> Part:
-    """The transformer in a folder or file; raises :class:`~redetail.errors.ModelError` that says what it is instead."""
+    """The transformer in a folder or file; raises ModelError, which says what it is instead."""
     if os.path.isdir(path):
         part = open_network(path, (_TRANSFORMER,), schema.TRANSFORMER)
         return Part(path, part.config, lambda placement: _transformer(_folder_state(part), placement))
@@ -62,7 +62,7 @@ def open_transformer(path: Path) -> Part:
 
 
 def open_vae(path: Path) -> Part:
-    """The VAE in a folder or file; raises :class:`~redetail.errors.ModelError` that says what it is instead."""
+    """The VAE in a folder or file; raises ModelError, which says what it is instead."""
     if os.path.isdir(path):
         return _from_folder(open_network(path, (_VAE,), schema.VAE))
     file, facts = _opened(path, "vae", "a VAE of Wan")
@@ -74,7 +74,7 @@ def open_vae(path: Path) -> Part:
 def open_text(path: Path) -> TextPart:
     """The text encoder in a folder or file, with the tokenizer in the file or next to it.
 
-    Raises :class:`~redetail.errors.ModelError` that says what it is instead, or that there is no tokenizer.
+    Raises :class:`~redetail.errors.ModelError`, which says what the file is instead, or that there is no tokenizer.
     """
     if os.path.isdir(path):
         path = path if os.path.isfile(path / "config.json") else path / "text_encoder"
@@ -139,14 +139,14 @@ def _from_folder(part: ComponentFolder) -> Part:
 def _transformer(state: StateDict, placement: Placement) -> Any:
     """Norms, modulation and the time embedding stay in float32, as the transformer was trained."""
     network: Any = skeleton(lambda: from_config(_TRANSFORMER, state.config))
-    rope = network.rope  # a table that no file holds
+    rope = network.rope  # a table that files do not contain
     network.rope = type(rope)(rope.attention_head_dim, rope.patch_size, rope.max_seq_len).to(placement.device)
     exact = network._keep_in_fp32_modules
     return fill(network, _as_stored(network, state, placement, exact), placement, exact=exact)
 
 
 def _text_encoder(state: StateDict, placement: Placement) -> Any:
-    """UMT5's encoder; its word vectors, a tenth of all numbers, stand under two names and are kept once."""
+    """UMT5's encoder; its word vectors, a tenth of all numbers, are stored under two names but kept only once."""
     transformers = require("transformers")
     options = {name: value for name, value in state.config.items() if name != "architectures"}
     network: Any = skeleton(lambda: transformers.UMT5EncoderModel(transformers.UMT5Config(**options)))
@@ -157,7 +157,7 @@ def _text_encoder(state: StateDict, placement: Placement) -> Any:
 
 
 def _as_stored(network: nn.Module, state: StateDict, placement: Placement, exact: Collection[str] = ()) -> StateDict:
-    """The tensors of a network, with those in fp8 as they are where the placement keeps them so."""
+    """The tensors of a network; if the placement keeps fp8, those in fp8 stay as they are."""
     return keep_fp8(network, state, placement.dtype, exact=exact) if placement.modes.fp8_weights else state
 
 

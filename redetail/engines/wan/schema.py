@@ -1,4 +1,4 @@
-"""Configs of Wan's networks: which values may be read, so that a damaged file is refused before a network is built."""
+"""The schemas of Wan's network configs, by which a damaged file is refused before a network is built."""
 
 from __future__ import annotations
 

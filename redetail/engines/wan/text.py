@@ -16,11 +16,12 @@ from redetail.errors import SettingsError
 from redetail.settings import Settings, display_name
 
 _KEPT = 32
-"""States of this many prompts are kept: 8 MiB each with UMT5-XXL."""
+"""Number of prompts whose states are kept: 8 MiB each with UMT5-XXL."""
 
 
 class WanText:
-    """A UMT5 encoder with its tokenizer. ``device``: where the encoder is while it works, if not always there.
+    """A UMT5 encoder with its tokenizer. ``device``: where the encoder is moved while it works (None: it stays in
+    place).
 
     A prompt is encoded once, for all subjects and parts of a clip; the states of the latest prompts are kept.
     """
@@ -43,7 +44,8 @@ class WanText:
             raise SettingsError(f"clip-skip is {settings.clip_skip}; Wan reads only the last layer, so leave it out.")
 
     def __call__(self, prompt: str) -> Tensor:
-        """(1, 512, width) float32 on the encoder's device while it works; zeros beyond the prompt's last token."""
+        """States (1, 512, width) float32 on the device where the encoder works, with zeros after the prompt's last
+        token."""
         text = " ".join(html.unescape(html.unescape(self._words(prompt, "prompt"))).split())
         states = self._states.pop(text, None)
         self._states[text] = self._encoded(text) if states is None else states  # the latest comes last

@@ -15,7 +15,7 @@ TOKENS = 512
 """The length that Wan was trained on: longer prompts are cut."""
 
 Tokenizer = Callable[[str], Sequence[int]]
-"""Text -> at most 512 tokens, of which the last one ends the text."""
+"""Text -> at most 512 tokens, the last of which is the end token."""
 
 _FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 
@@ -27,7 +27,7 @@ def tokenizer_beside(path: Path) -> Path | None:
 
 
 def open_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in a file: a tokenizer.json, whose folder may say more, or a SentencePiece model.
+    """The tokenizer in a file: a tokenizer.json, whose folder can hold further settings, or a SentencePiece model.
 
     Raises :class:`~redetail.errors.ModelError` for a file that is neither.
     """
@@ -47,10 +47,10 @@ def open_tokenizer(path: Path) -> Tokenizer:
 
 
 def sentencepiece_tokenizer(model: bytes, origin: Path) -> Tokenizer:
-    """The tokenizer of a SentencePiece model (Kudo and Richardson 2018, arXiv:1808.06226), as T5 uses it: the end
-    token follows the text, no other one is added.
+    """The tokenizer of a SentencePiece model (Kudo and Richardson 2018, arXiv:1808.06226), as T5 uses it: the end token
+    follows the text, and no other token is added.
 
-    Raises :class:`~redetail.errors.ModelError` if ``model``, which lies in ``origin``, is none, and
+    Raises :class:`~redetail.errors.ModelError` if ``model``, read from ``origin``, is not such a model, and
     :class:`~redetail.errors.DependencyError` without the package sentencepiece.
     """
     processor = require("sentencepiece").SentencePieceProcessor()
