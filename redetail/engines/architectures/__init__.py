@@ -1,6 +1,6 @@
-"""The families of models that can be loaded: a family is one module here and one entry of ``ARCHITECTURES``.
+"""The families of models that can be loaded. A family is one module here and one entry in ``ARCHITECTURES``.
 
-The order is that of recognition: a family whose files look like special cases of another one's comes before it.
+They are tried in order: a family whose files look like special cases of another family's comes before that one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (RESTORATION, WAN, STABLE_DIFFUSION, S
 
 
 def recognize(shapes: Shapes) -> Identity:
-    """What a file with these tensors is; kind "unknown" where no family knows it."""
+    """What a file with these tensors is; the kind is "unknown" if no family recognises it."""
     for recognizer in dict.fromkeys(one for family in ARCHITECTURES for one in family.recognizers):
         identity = recognizer(shapes)
         if identity is not None:
@@ -29,13 +29,13 @@ def recognize(shapes: Shapes) -> Identity:
 
 
 def architecture_of(kind: str, base: str) -> Architecture | None:
-    """The family that loads a file; None if it is not a checkpoint, or one of a family that is not known."""
+    """The family that loads a file; None if the file is not a checkpoint, or belongs to an unknown family."""
     families = (family for family in ARCHITECTURES if base in (family.base, *family.related))
     return next(families, None) if kind == CHECKPOINT else None
 
 
 def model_folder(path: Path) -> tuple[Architecture, Path] | None:
-    """The family and folder of the model that a path is, or is a file of; None if it is not a model's folder."""
+    """The family and the folder of the model at a path or containing it; None if there is no such folder."""
     for family in ARCHITECTURES:
         folder = family.folder_of(path)
         if folder is not None:
@@ -55,7 +55,7 @@ def wanted() -> str:
 
 
 def bundled_architecture() -> Architecture:
-    """The family of the model that is used where none is named."""
+    """The family of the model that is used by default."""
     return next(family for family in ARCHITECTURES if family.bundled)
 
 
@@ -80,15 +80,15 @@ def families_with_preset(name: str) -> tuple[str, ...]:
 
 
 def hub_patterns() -> tuple[str, ...]:
-    """Patterns of the weight files that are fetched of a model on the hub, whichever family it is of."""
+    """Patterns of the weight files that are downloaded for a model on the hub, for all families."""
     return tuple(dict.fromkeys(pattern for family in ARCHITECTURES for pattern in family.hub_weights))
 
 
 def hub_unused(folder: Path) -> tuple[str, ...]:
-    """Patterns of the weight files that are not needed of a model, by the configs of its parts in ``folder``."""
+    """Patterns of a model's weight files that are not needed, according to the configs of its parts in ``folder``."""
     return tuple(pattern for family in ARCHITECTURES for pattern in family.hub_unused(folder))
 
 
 def known_models() -> Iterator[KnownModel]:
-    """Published weights that are known to work, family by family; nothing is ever fetched from here."""
+    """Published weights that are known to work, family by family; nothing is ever downloaded from here."""
     return (model for family in ARCHITECTURES for model in family.known)

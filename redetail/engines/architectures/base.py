@@ -1,4 +1,4 @@
-"""What the program knows of a family of models: one :class:`Architecture` per family.
+"""What the program knows about each family of models: one :class:`Architecture` per family.
 
 Nothing here imports PyTorch: the command line lists families, presets and published weights before anything is loaded.
 """
@@ -27,10 +27,10 @@ CHECKPOINT = "checkpoint"
 class Identity:
     """What a weight file is.
 
-    ``kind``: its role ("checkpoint", "motion-module", "lora", "vae" ...); ``base``: the base model it belongs to, ""
-    where the tensors do not show it; ``what``: both in words ("a LoRA for Stable Diffusion XL"); ``option``: the option
-    of the command line that takes it, "" where it is recognised but cannot be used; ``prediction``: "eps" or "v", ""
-    where the tensors do not show it; ``details``: what only this kind has.
+    ``kind``: its role ("checkpoint", "motion-module", "lora", "vae" ...); ``base``: the base model that it belongs to,
+    "" if the tensors do not show it; ``what``: both in words ("a LoRA for Stable Diffusion XL"); ``option``: the
+    command-line option that takes it, "" if it is recognised but cannot be used; ``prediction``: "eps" or "v", "" if
+    the tensors do not show it; ``details``: facts that only this kind has.
     """
 
     kind: str
@@ -42,14 +42,15 @@ class Identity:
 
 
 Recognizer = Callable[[Shapes], Identity | None]
-"""Looks at names and shapes of tensors and says what the file is, or None if it does not know."""
+"""Says what a file is by the names and shapes of its tensors; None if it does not recognise the file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownModel:
-    """A published file (or folder of the hub): ``option`` is the option that takes it, ``notes`` what it goes with.
+    """A published file (or folder on the hub): ``option`` is the option that takes it, ``notes`` say what it works
+    with.
 
-    The licence is the one that the publisher states on the page named.
+    The licence is the one that the publisher states on the given page.
     """
 
     name: str
@@ -61,12 +62,13 @@ class KnownModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Footprint:
-    """How much memory the models of a family take in addition to a checkpoint's weights; estimates on the safe side.
+    """How much memory the models of a family take in addition to a checkpoint's weights; estimates are on the safe
+    side.
 
-    ``side``: of the pictures they were trained on, in pixels; ``cell``: pixels along a side of a latent cell;
-    ``bytes_per_cell``: activations for each cell, frame and row of the batch, in float32; ``parameters``: of what is
-    loaded with a checkpoint, which is ``companion`` in words; ``vae_bytes_per_pixel``: activations of the
-    full-resolution layers of the VAE in float32; ``frames`` of a usual context window.
+    ``side``: side of the pictures that they were trained on, in pixels; ``cell``: pixels along a side of a latent cell;
+    ``bytes_per_cell``: activations for each cell, frame and row of the batch, in float32; ``parameters``: the number of
+    parameters of what is loaded with a checkpoint, which ``companion`` names in words; ``vae_bytes_per_pixel``:
+    activations of the full-resolution layers of the VAE in float32; ``frames``: those of a usual context window.
     """
 
     side: int
@@ -83,7 +85,8 @@ class Footprint:
         return rows * frames * (pixels // self.cell**2) * self.bytes_per_cell * itemsize // 4
 
     def working(self, frames: int, pixels: int, itemsize: int) -> int:
-        """Bytes besides the checkpoint's weights: the companion's weights and the activations of such a window."""
+        """Bytes in addition to the checkpoint's weights: the companion's weights and the activations of such a
+        window."""
         return self.parameters * itemsize + self.activations(frames, pixels, itemsize)
 
     def window(self, total: int, itemsize: int) -> int | None:
@@ -107,22 +110,22 @@ class PartSizes(NamedTuple):
 class Architecture:
     """A family of models.
 
-    ``base``: its identifier; ``name`` in words ("Stable Diffusion XL"); ``related``: other bases whose checkpoints
-    :attr:`load` deals with, if only to say why they cannot be used. ``wanted``: what can be loaded, in words, with the
-    forms it may have; ``takes``: the fields of :class:`~redetail.engines.spec.ModelSpec` that can be given with the
-    checkpoint. ``recognizers``: tell what a file is, the most particular first. ``folder_of``: the model folder that a
-    path is, or is a file of; None if the path is something else. ``describe``: the facts of such a folder.
-    ``load``: makes the engine; gets the family itself, and paths on this machine.
+    ``base``: its identifier; ``name``: its name in words ("Stable Diffusion XL"); ``related``: other bases whose
+    checkpoints :attr:`load` handles, if only to say why they cannot be used. ``wanted``: what can be loaded, in words,
+    with the possible forms; ``takes``: the fields of :class:`~redetail.engines.spec.ModelSpec` that can be given with
+    the checkpoint. ``recognizers``: say what a file is, the most specific first. ``folder_of``: the model folder at a
+    path or containing it; None if the path is something else. ``describe``: the facts about such a folder. ``load``:
+    makes the engine from the family itself and paths on this machine.
 
-    ``parts``: bytes of the weights of a model's parts on a device, by name in words, and of the memory that it should
-    have, by the options of the command line, from most to least; None if a footprint says enough.
+    ``parts``: bytes of the weights of a model's parts on a device, by name in words, and bytes of memory that the
+    device should have, by command-line options, from most to least; None if the footprint is enough.
 
     ``defaults``: settings that differ from those of the detailer node; ``presets``: settings that belong together, by
-    name, which means the same in every family that has it. ``footprint``: None if the weights alone count.
-    ``known``: published weights that work; ``hub_weights``: patterns of the weight files that are fetched of a model on
-    the hub, and ``hub_unused`` those of them that are not needed, by the configs of the model's parts in a folder.
-    ``mixed_precision``: whether the networks run under autocast. ``bundled``:
-    the folder below ``redetail/bundled`` of the model that is used where none is named.
+    name, which means the same in every family that has it. ``footprint``: None if the weights alone count. ``known``:
+    published weights that work; ``hub_weights``: patterns of the weight files that are downloaded for a model on the
+    hub; ``hub_unused``: those of them that are not needed, according to the configs of the model's parts in a folder.
+    ``mixed_precision``: whether the networks run under autocast. ``bundled``: the folder below ``redetail/bundled`` of
+    the model that is used by default.
     """
 
     base: str

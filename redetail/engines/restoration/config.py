@@ -28,16 +28,16 @@ class NetworkConfig:
             latents are residuals divided by it.
         latent_scale, condition_scale: standard deviation of each coefficient of a cell (see `cell_basis` in `layers`)
             of clean latents and of the condition over the training data; empty for ones.
-        tasks: names of the kinds of damage whose residuals the network tells apart; empty: it predicts only their sum.
-        reach: neighbouring frames on either side whose aligned differences are part of the condition; 0: none.
-        fused_channels: inner width of what weighs them up. neighbour_scale: standard deviation of each coefficient of a
-        cell of their differences; empty for ones. drafted: whether the network is also told what a first network made
-        of the crop and of its neighbours. activation_limit: largest magnitude of features at the two coarsest levels;
-        0: any. ranks: of each level's 3x3 convolutions, which pass through this many channels; 0: they are dense.
-        Empty: all are. neighbour_rank: channels that the neighbours' differences are brought down to before they are
-        weighed up; 0: all
-            are kept.
-        restraint: how large corrections have to be, as a share of the fine detail that a crop has already, for half of
+        tasks: names of the kinds of damage whose residuals the network predicts separately; empty: it predicts only
+            their sum.
+        reach: number of neighbouring frames on either side whose aligned differences are part of the condition.
+        fused_channels: inner width of the layers that combine the neighbours with the crop.
+        neighbour_scale: standard deviation of each coefficient of a cell of the neighbours' differences; empty: 1.
+        drafted: whether the network also sees what a first network made of the crop and of its neighbours.
+        activation_limit: largest magnitude of features at the two coarsest levels; 0: any.
+        ranks: ranks of each level's 3x3 convolutions, which pass through this many channels; 0, or no entry: dense.
+        neighbour_rank: number of channels to which the neighbours' differences are reduced; 0: all are kept.
+        restraint: how large corrections have to be, as a share of the fine detail that a crop already has, for half of
             them to count (see `restraint`); 0: all of them count.
     """
 

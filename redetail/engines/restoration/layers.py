@@ -1,4 +1,4 @@
-"""What the restoration network is built of: residual blocks, motion layers, and the basis of a cell of pixels."""
+"""The building blocks of the restoration network: residual blocks, motion layers, and the basis of a cell of pixels."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def sigma_features(sigma: Tensor, width: int) -> Tensor:
 
 
 _VALUES = torch.device("cpu")
-"""Where constants are computed, also those of a network without values: on the meta device arithmetic imports PyTorch's
+"""Where constants are computed, even for a network on the meta device: arithmetic there would import PyTorch's
 compiler, which takes seconds."""
 
 
 def cell_basis(size: int) -> Tensor:
-    """Orthonormal basis of a cell of size x size RGB pixels, one vector a row: (3*size**2, 3*size**2).
+    """Orthonormal basis of a cell of size x size RGB pixels, one vector per row: (3*size**2, 3*size**2).
 
-    A cosine transform of each of the colour axes grey, red - blue and green. Pixels of a cell are nearly the same;
-    in this basis their small differences are separate coefficients, from which a network learns far faster.
+    It is a cosine transform of each of the colour axes grey, red - blue and green. The pixels of a cell are nearly
+    equal; in this basis their small differences are separate coefficients, from which a network learns far faster.
     """
     with _VALUES:
         n = torch.arange(size, dtype=torch.float64)
@@ -38,10 +38,10 @@ def cell_basis(size: int) -> Tensor:
 
 
 def dense(inputs: int, outputs: int, rank: int = 0) -> nn.Module:
-    """A 3x3 convolution; with a rank it is the product of one to this many channels and a 1x1 convolution.
+    """A 3x3 convolution; with a rank, a 3x3 convolution to this many channels followed by a 1x1 convolution.
 
-    What a trained convolution puts out lies near a subspace of few dimensions, at coarse levels above all (Zhang et al.
-    2016, "Accelerating Very Deep Convolutional Networks", arXiv:1505.06798); `training/compress.py` finds it.
+    The output of a trained convolution lies near a subspace of few dimensions, especially at coarse levels (Zhang et
+    al. 2016, "Accelerating Very Deep Convolutional Networks", arXiv:1505.06798); `training/compress.py` finds it.
     """
     if not rank:
         return nn.Conv2d(inputs, outputs, 3, padding=1)
@@ -49,14 +49,14 @@ def dense(inputs: int, outputs: int, rank: int = 0) -> nn.Module:
 
 
 AT_ONCE = 2**21
-"""Numbers that a block computes at once where nothing is trained: its layers would each hold as many again."""
+"""Most numbers that a block computes at once during inference, since each of its layers holds as many again."""
 
 
 class ResidualBlock(nn.Module):
     """FiLM by the noise level, two 3x3 convolutions (see `dense`), skip. (N, inputs, h, w) -> (N, outputs, h, w).
 
-    No normalisation: what is missing from a crop is in proportion to its contrast, which a norm would hide (after
-    EDSR, Lim et al. 2017, arXiv:1707.02921). The second convolution starts small instead.
+    There is no normalisation: what is missing from a crop is proportional to its contrast, which a norm would hide
+    (after EDSR, Lim et al. 2017, arXiv:1707.02921). Instead, the second convolution starts with small weights.
     """
 
     def __init__(self, inputs: int, outputs: int, embedding: int, rank: int = 0) -> None:
@@ -72,9 +72,9 @@ class ResidualBlock(nn.Module):
             nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (N, inputs, h, w), embedding (N, width) -> (N, outputs, h, w). Where nothing is trained x is written over.
+        """x (N, inputs, h, w), embedding (N, width) -> (N, outputs, h, w). During inference, x is overwritten.
 
-        These layers are bound by memory: what is written in place, a few frames at a time, stays in the cache.
+        Memory bandwidth limits these layers: data that is written in place, a few frames at a time, stays in the cache.
         """
         scale, shift = self.film(embedding)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
         if torch.is_grad_enabled() or not isinstance(self.skip, nn.Identity):
@@ -94,9 +94,9 @@ class ResidualBlock(nn.Module):
 class MotionLayer(nn.Module):
     """Self-attention over the frames of a clip at each position: (B*F, C, h, w) -> the same shape.
 
-    Positions enter as a penalty per frame of distance, with one learned slope a head (after ALiBi,
-    arXiv:2108.12409), so that a layer trained on 8 frames runs on any number. The output starts at zero: an
-    untrained layer is the identity.
+    Positions enter as a penalty per frame of distance, with one learned slope per head (after ALiBi, arXiv:2108.12409),
+    so that a layer trained on 8 frames runs on any number. The output starts at zero: an untrained layer is the
+    identity.
     """
 
     def __init__(self, channels: int, inner: int, heads: int) -> None:
@@ -140,8 +140,8 @@ class MotionLayer(nn.Module):
 class Stage(nn.Module):
     """A residual block followed by its motion layer, if the level has one.
 
-    ``limit``: largest magnitude that leaves either of them, 0 for any. Blocks have no norm, so that content unlike any
-    of the training's can drive them far beyond what the layers after them have seen.
+    ``limit``: largest magnitude of the outputs of both, 0 for any. Blocks have no norm, so content unlike the training
+    data can drive them far beyond the values that later layers have seen.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The restoration network: a small U-Net with motion layers over pixel-unshuffled frames.
 
-It predicts the clean residual directly (x0 prediction); the noisy input is passed on only where the noise is low.
-Measured on this data, that learns far faster than predicting noise or velocity. All mathematics is plain torch.
+It predicts the clean residual directly (x0 prediction); the noisy input is passed on only if the noise is low. On this
+data, that measurably learns far faster than predicting noise or velocity. All mathematics is plain torch.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from redetail.imaging.sharpness import LUMA
 
 
 class _Guess(NamedTuple):
-    """In the basis of a cell, (N, C, h, w): what of the latents enters the network, and what goes past it."""
+    """In the basis of a cell, (N, C, h, w): the part of the latents that enters the network, and the part that bypasses
+    it."""
 
     inputs: Tensor
     passed: Tensor
 
 
 def _fusing(config: NetworkConfig) -> nn.Sequential:
-    """Weighs the neighbours up against the crop; its output starts at zero."""
+    """The layers that combine the neighbours with the crop; their output starts at zero."""
     neighbours = config.neighbour_rank or config.condition_channels - config.latent_channels
     first = nn.Conv2d(config.latent_channels + neighbours, config.fused_channels, 3, padding=1)
     last = nn.Conv2d(config.fused_channels, config.channels[0], 3, padding=1, bias=False)
@@ -36,7 +37,7 @@ def _fusing(config: NetworkConfig) -> nn.Sequential:
 
 
 def _narrowing(config: NetworkConfig) -> nn.Conv2d | None:
-    """Brings the neighbours' differences down to `neighbour_rank` channels, if there is one."""
+    """The layer that reduces the neighbours' differences to `neighbour_rank` channels; None if that is 0."""
     others = config.condition_channels - config.latent_channels
     return nn.Conv2d(others, config.neighbour_rank, 1, bias=False) if others and config.neighbour_rank else None
 
@@ -98,10 +99,10 @@ class RestorationUNet(nn.Module):
         Args:
             latents: (B*F, 3*u*u, h, w) noisy residual latents, k-diffusion convention: clean + sigma * noise.
             sigma: scalar, (B,) or (B*F,) noise level, > 0.
-            seen: what `look` made of the crops, (B*F, channels[0], h, w).
-            num_frames: F, how many neighbouring rows are one clip; B*F must be a multiple of it.
-            motion: False runs every frame for itself, with the motion layers left out.
-            weights: (T,) how much of each task's residual counts; None: the whole of each.
+            seen: the output of `look` for the crops, (B*F, channels[0], h, w).
+            num_frames: F, the number of neighbouring rows that form one clip; B*F must be a multiple of it.
+            motion: False runs every frame by itself, without the motion layers.
+            weights: (T,) how much of each task's residual counts; None: all of each.
 
         Returns:
             The predicted clean latents, same shape: the weighted sum of `components`.
@@ -117,9 +118,9 @@ class RestorationUNet(nn.Module):
     def beside_luma(
         self, latents: Tensor, sigma: Tensor, seen: Tensor, num_frames: int, weights: Tensor, sums: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What `forward` returns, and the luma of K other weighted sums of `components`: (B*F, K, h*u, w*u).
+        """The result of `forward`, and the luma of K other weighted sums of `components`: (B*F, K, h*u, w*u).
 
-        ``sums``: (K, T), the weights of each. Only luma is computed, in the network's last convolution.
+        ``sums``: (K, T), the weights of each sum. For these, the network's last convolution computes only luma.
         """
         own, lit = len(self.basis), self._lit()
         heads = [self._mixed_head(weights), *(self._luma_head(mix, lit) for mix in sums)]
@@ -136,14 +137,14 @@ class RestorationUNet(nn.Module):
         return both[:, :own], functional.pixel_shuffle(both[:, own:], self.config.unshuffle)
 
     def _clean(self, predicted: Tensor, passed: Tensor, mix: Tensor) -> Tensor:
-        """Latents of what the last convolution says, and of what goes past the network.
+        """Latents from the output of the last convolution and from the part that bypasses the network.
 
-        That is shared evenly by the tasks: weights of zero give zero at every noise level.
+        The tasks share that part evenly, so that weights of zero give zero at every noise level.
         """
         return self._transformed(float(mix.mean()) * passed + self._scale * predicted, self.basis.T)
 
     def _lit(self) -> Tensor:
-        """(u*u, 3*u*u): the luma of a cell's pixels, of its coefficients."""
+        """(u*u, 3*u*u): the matrix from a cell's coefficients to the luma of its pixels."""
         pixels = torch.eye(len(self.basis) // 3, device=self.basis.device)
         return torch.kron(self.basis.new_tensor(LUMA)[None], pixels) @ self.basis.T
 
@@ -154,7 +155,7 @@ class RestorationUNet(nn.Module):
         return torch.einsum("lc,cihw->lihw", scaled, kernel), None if bias is None else scaled @ bias
 
     def look(self, condition: Tensor) -> Tensor:
-        """What the network takes from the crops, the same at every step: (N, channels[0], h, w).
+        """The network's first features of the crops, which are the same at every step: (N, channels[0], h, w).
 
         ``condition``: (N, (1 + 2*reach) * 3*u*u, h, w), pixel-unshuffled: the crop in -1..1, then the aligned
         difference of each neighbour in the same units (see `redetail.imaging.align`).
@@ -166,10 +167,10 @@ class RestorationUNet(nn.Module):
         return seen
 
     def look_at_draft(self, drafted: Tensor) -> Tensor:
-        """What the network takes from drafts of the crops, to be added to what it took from the crops themselves.
+        """The network's first features of the drafts, to be added to those of the crops themselves.
 
-        ``drafted``: as the condition of `look`, but with the draft's residual in place of the crop and with the
-        differences of the neighbours' drafts. Only for a network whose config says ``drafted``.
+        ``drafted``: like the condition of `look`, but with the draft's residual instead of the crop, and with the
+        differences of the neighbours' drafts. Only for a network whose config has ``drafted``.
         """
         assert self.review is not None, "this network takes no drafts"
         scale = self.config.residual_std * self.latent_scale
@@ -177,10 +178,10 @@ class RestorationUNet(nn.Module):
         return seen
 
     def _known(self, cells: Tensor, scale: Tensor, narrow: nn.Conv2d | None) -> Tensor:
-        """Cells of pictures and of their neighbours' differences, (N, C, h, w), as coefficients by their scale.
+        """Cells of pictures and of their neighbours' differences, (N, C, h, w), as coefficients divided by their scale.
 
-        ``scale``: of the pictures' own coefficients; ``narrow``: brings those of the others down to fewer channels. All
-        of it is one matrix product, in full precision, because small differences count.
+        ``scale``: the scale of the pictures' own coefficients; ``narrow``: reduces those of the neighbours to fewer
+        channels. All of this is one matrix product in full precision, because small differences count.
         """
         count, channels, height, width = cells.shape
         own = len(self.basis)
@@ -196,7 +197,7 @@ class RestorationUNet(nn.Module):
         return known.reshape(count, height, width, -1).permute(0, 3, 1, 2)  # channels last in memory
 
     def components(self, latents: Tensor, sigma: Tensor, seen: Tensor, num_frames: int) -> Tensor:
-        """The predicted clean latents of each task, (B*F, T, 3*u*u, h, w); arguments as those of `forward`."""
+        """The predicted clean latents of each task, (B*F, T, 3*u*u, h, w); the arguments are those of `forward`."""
 
         def leave(body: Tensor, passed: Tensor) -> Tensor:
             predicted = self.leave(body).float().reshape(len(body), self.parts, *passed.shape[1:])
@@ -211,7 +212,8 @@ class RestorationUNet(nn.Module):
         return entered
 
     def _mixed_head(self, weights: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The last convolution with the tasks weighted (T,) and summed: convolving is linear."""
+        """The last convolution with the tasks weighted (T,) and summed, which is possible because convolution is
+        linear."""
         weights = weights.to(self.leave.weight)
         shape = (self.parts, self.config.latent_channels, *self.leave.weight.shape[1:])
         kernel = torch.einsum("t,tcihw->cihw", weights, self.leave.weight.reshape(shape))
@@ -226,7 +228,7 @@ class RestorationUNet(nn.Module):
     def _guess(self, latents: Tensor, sigma: Tensor) -> _Guess:
         """The best guess from the latents alone at noise levels (N,)."""
         # The best linear guess of the clean coefficients: uninformative noise hardly enters, so that at high
-        # noise levels the network is a restorer of the crop from the first step on.
+        # noise levels the network restores the crop from the first step on.
         trust = self._scale**2 / (self._scale**2 + (sigma**2)[:, None, None, None])
         guess = trust * self._transformed(latents, self.basis)
         inputs = (guess / self._scale).contiguous(memory_format=torch.channels_last)
@@ -242,9 +244,9 @@ class RestorationUNet(nn.Module):
     def _run(
         self, latents: Tensor, sigma: Tensor, seen: Tensor, frames: int, leave: Callable[[Tensor, Tensor], Tensor]
     ) -> Tensor:
-        """The whole network; ``leave`` makes the result from its last features and from what goes past it.
+        """The whole network; ``leave`` makes the result from its last features and from the part that bypasses it.
 
-        The finest level takes most of the memory. Unless it looks across frames, it runs on a few of them at a time.
+        The finest level takes most of the memory. Unless it looks across frames, it runs on a few frames at a time.
         """
         sigma = sigma.reshape(-1).float()
         sigma = sigma.repeat_interleave(len(latents) // len(sigma))
@@ -261,7 +263,7 @@ class RestorationUNet(nn.Module):
             below = self._coarse(1, torch.cat([self.shrink[0](skip) for skip in skips]), embedding, frames)
             bodies = (self._joined(0, *pair) for pair in zip(torch.split(below, rows), skips, strict=True))
         results = [
-            # What passes the network by is computed again here: kept since the way down, it would be there for all.
+            # The part that bypasses the network is computed again here; keeping it would take memory for all frames.
             leave(_staged(self.up[0], body, embedded, frames), self._guess(x, level).passed)
             for (x, level, _, embedded), body in zip(parts, bodies, strict=True)
         ]
@@ -275,7 +277,7 @@ class RestorationUNet(nn.Module):
         return _staged(self.up[index], x, embedding, frames)
 
     def _joined(self, index: int, below: Tensor, skip: Tensor) -> Tensor:
-        """What comes from the level below, added to what went past it."""
+        """The output of the level below, added to the features that skipped it."""
         grown: Tensor = self.grow[index](below)
         grown += skip
         return grown

@@ -1,4 +1,4 @@
-"""What a prompt asks of a restoration network: a few words for the damage to take away, each with a weight."""
+"""Reads prompts for a restoration network: a few words for the damage to remove, each with a weight."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MAX_WEIGHT = 2.0
 
 @functools.lru_cache(maxsize=64)
 def task_weights(prompt: str, tasks: tuple[str, ...] = TASKS) -> tuple[float, ...] | None:
-    """How much of each task a prompt asks for, e.g. ``"deblock, (sharpen:0.5)"``; None if it says nothing.
+    """The weight of each task in a prompt such as ``"deblock, (sharpen:0.5)"``; None if the prompt names no task.
 
-    Words stand between commas or blanks, whatever their case; ``keep`` asks for no task at all, and ``(word:weight)``
-    for 0 to 2 times one, where 1 is what the word alone asks for. Other words are left out; a run says so, see
-    :func:`redetail.engines.checks.prompt_notes`.
+    Words are separated by commas or blanks, in any case; ``keep`` asks for no task at all. ``(word:weight)`` sets a
+    weight from 0 to 2; a word by itself has weight 1. Other words are ignored, with a note (see
+    :func:`redetail.engines.checks.prompt_notes`).
 
     Raises :class:`~redetail.errors.SettingsError` for a weight that is not a number from 0 to 2.
     """

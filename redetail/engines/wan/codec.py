@@ -20,9 +20,9 @@ class WanCodec:
     4.1).
 
     Latents are in the network's units: (mean of the VAE - ``latents_mean``) / ``latents_std``, per channel. The VAE
-    remembers of earlier frames what its causal convolutions need, so the frames of one latent pass through it at a
-    time, and a clip in pieces gives what it gives in one. A clip that is not 4n + 1 frames long is extended by
-    mirroring at its end; what that decodes to is cut.
+    keeps what its causal convolutions need of earlier frames, so the frames of one latent pass through it at a time,
+    and a clip in pieces gives the same result as in one piece. A clip that is not 4n + 1 frames long is extended by
+    mirroring its end; the extra frames are cut off after decoding.
     """
 
     def __init__(self, vae: Any, grid: LatentGrid) -> None:
@@ -77,7 +77,7 @@ class WanCodec:
         return pixels
 
     def _memory(self, half: str) -> list[Any]:
-        """What the causal convolutions of one half remember of earlier frames: nothing yet."""
+        """The initial, empty memory of earlier frames for the causal convolutions of one half."""
         return [None] * self._memories[half]
 
 

@@ -1,4 +1,4 @@
-"""Names and configs of Wan's networks in single files, recognized by names and shapes of their tensors.
+"""Names and configs of Wan's networks in single files, derived from the names and shapes of their tensors.
 
 The layouts are facts of the published files: Wan's own (Wan-Video on GitHub), which ComfyUI's repackaged files keep,
 mostly below ``model.diffusion_model.``; diffusers' names; transformers' names of UMT5, which ComfyUI keeps; and Wan's
@@ -92,7 +92,7 @@ def transformer_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def original_layers(count: int) -> dict[str, str]:
-    """The name that Wan's authors give a layer, by diffusers' name, of a transformer with this many blocks."""
+    """The names that Wan's authors give the layers of a transformer with this many blocks, by diffusers' names."""
     attention = [f"{kind}_attn.{part}" for kind in ("self", "cross") for part in ("q", "k", "v", "o", *_NORMS)]
     inside = (*attention, "ffn.0", "ffn.2", "norm3", "modulation")
     names = [f"blocks.{block}.{layer}" for block in range(count) for layer in inside]
@@ -100,7 +100,7 @@ def original_layers(count: int) -> dict[str, str]:
 
 
 def transformer_config(shapes: Shapes) -> dict[str, Any]:
-    """The config of a transformer with these tensors, in diffusers' names; raises ``KeyError`` if some lack."""
+    """The config of a transformer with these tensors, in diffusers' names; raises ``KeyError`` if some are missing."""
     width, channels, *patch = shapes["patch_embedding.weight"]
     embedder = "condition_embedder"
     return {
@@ -135,7 +135,7 @@ def vae_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def vae_config(shapes: Shapes) -> dict[str, Any]:
-    """The config of the VAE with these tensors, in diffusers' names; raises ``KeyError`` if some lack."""
+    """The config of the VAE with these tensors, in diffusers' names; raises ``KeyError`` if some are missing."""
     base, channels = shapes["encoder.conv_in.weight"][:2]
     down = "encoder.down_blocks"
     count = _count(shapes, rf"{re.escape(down)}\.(\d+)\.")
@@ -163,7 +163,7 @@ def text_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def text_config(shapes: Shapes) -> dict[str, Any]:
-    """The config of UMT5's encoder with these tensors; raises ``KeyError`` if some lack."""
+    """The config of UMT5's encoder with these tensors; raises ``KeyError`` if some are missing."""
     vocabulary, width = shapes["shared.weight"]
     attention = "encoder.block.0.layer.0.SelfAttention"
     heads = shapes[f"{attention}.relative_attention_bias.weight"][1]
@@ -186,7 +186,8 @@ def _replaced(name: str, table: Iterable[tuple[str, str]]) -> str:
 
 
 def _up_places(names: Iterable[str]) -> dict[int, str]:
-    """Where diffusers has the layers of the decoder that Wan counts in one list: a stage ends where it scales up."""
+    """The places in diffusers of the decoder's layers, which Wan counts in one list; a stage ends with its
+    upscaling."""
     layers = {int(match[1]): "" for name in names if (match := re.match(_UP, name))}
     ends = {int(match[1]) for name in names if (match := re.match(_UP + r"resample\.", name))}
     stage = place = 0
@@ -197,5 +198,5 @@ def _up_places(names: Iterable[str]) -> dict[int, str]:
 
 
 def _count(names: Iterable[str], pattern: str) -> int:
-    """How many numbers the names count up to."""
+    """The count of numbered items in the names."""
     return 1 + max((int(match[1]) for name in names if (match := re.match(pattern, name))), default=-1)

@@ -1,4 +1,4 @@
-"""The standalone engine of Wan: files become a :class:`~redetail.engines.latent.LatentEngine`."""
+"""The standalone engine for Wan: makes a :class:`~redetail.engines.latent.LatentEngine` from files."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from redetail.sampling.schedulers import flow_scheduler_names
 
 _CPU = torch.device("cpu")
 TRAINED_FRAMES = 81
-"""What Wan was trained on: 21 latents."""
+"""The number of frames that Wan was trained on: 21 latents."""
 
 
 def load_wan_engine(family: Architecture, spec: ModelSpec, placement: Placement) -> LatentEngine:
     """The engine of the model that ``spec`` names.
 
-    The VAE computes in float32 unless another precision was asked for: in half precision it bands. Raises
+    The VAE computes in float32 unless another precision was requested, since half precision causes banding. Raises
     :class:`~redetail.errors.ModelError` for files that cannot be used or do not fit one another, and
     :class:`~redetail.errors.DependencyError` without diffusers or transformers.
     """
@@ -69,7 +69,7 @@ def load_wan_engine(family: Architecture, spec: ModelSpec, placement: Placement)
 
 
 def _experts(parts: WanParts, spec: ModelSpec, placement: Placement) -> Experts:
-    """The transformers, of which two are on the device by turns with ``offload``."""
+    """The transformers; with ``offload``, two of them take turns on the device."""
     if parts.low_noise is None and spec.high_noise_loras:
         raise ModelError(
             f"The LoRA {spec.high_noise_loras[0].path} is for the high-noise expert, but only one expert is used; "
@@ -96,7 +96,7 @@ def _experts(parts: WanParts, spec: ModelSpec, placement: Placement) -> Experts:
 
 
 def _fit(parts: WanParts, placement: Placement) -> Fit:
-    """The way to use the device that was asked for, or that its memory allows."""
+    """The way to use the device that was requested, or that its memory allows."""
     transformers = [parts.transformer, *([] if parts.low_noise is None else [parts.low_noise])]
     places = [*((TRANSFORMER, part) for part in transformers), (TEXT, parts.text.network), (VAE, parts.vae)]
     facts = [one for words, part in places for one in part_facts(words, part.path)]
