@@ -76,8 +76,8 @@ def controlnet_face(graph: Graph) -> None:
     _note(
         graph,
         "## With a ControlNet\n\nNeeds AnimateDiff-Evolved, a Stable Diffusion 1.5 checkpoint, a motion model and a "
-        "tile ControlNet. With Advanced-ControlNet, each context window gets its own hints.\n\nThe hint is the crop "
-        "itself, at the size at which it is sampled, so the face keeps its likeness even with `denoise` 0.6.",
+        "tile ControlNet. With Advanced-ControlNet, each context window gets the hints of its frames.\n\nThe hint is "
+        "the crop itself, at the size at which it is sampled, so the face keeps its likeness even with `denoise` 0.6.",
     )
     clip = _clip(graph)
     pipe = _animatediff(graph, "v1-5-pruned-emaonly-fp16.safetensors", FACE, BAD)

@@ -67,7 +67,7 @@ def refining_inputs() -> dict[str, Input]:
     """The optional inputs of the detailers for AnimateDiff."""
     return {
         "refiner_basic_pipe_opt": socket(
-            "BASIC_PIPE", "A second model that takes over the latents for the last steps."
+            "BASIC_PIPE", "A pipe with a second model, the refiner, which takes over for the last steps."
         ),
         "noise_mask_feather": original_widget(
             "mask_feather",
