@@ -1,7 +1,7 @@
 """Files of latent diffusion models with a UNet (Stable Diffusion 1.x, 2.x and XL) and of what is made for them.
 
-One recognizer per kind of file; the layouts are facts of the published files. The order of ``RECOGNIZERS`` goes from
-the most particular to the most general, so that the first answer is right.
+There is one recognizer per kind of file; the layouts are facts of the published files. ``RECOGNIZERS`` are ordered from
+the most specific to the most general, so that the first answer is right.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BASE_NAMES = {
     "sdxl-refiner": "the refiner of Stable Diffusion XL",
     "flux": "Flux",
 }
-"""Base models that a file may belong to, in words."""
+"""Base models that a file can belong to, in words."""
 
 # Features of the text that cross-attention reads; each base model has its own (SDXL's refiner reads one encoder only).
 BASE_BY_WIDTH = {768: "sd15", 1024: "sd2", 2048: "sdxl", 1280: "sdxl-refiner"}
@@ -98,7 +98,8 @@ def _lora(shapes: Shapes) -> Identity | None:
 
 
 def _base_by_lora_names(shapes: Shapes, names: list[str]) -> str:
-    """Of a LoRA that leaves the text's keys and values alone: by its text encoders, depth, or other blocks."""
+    """The base of a LoRA that does not change the text's keys and values: by its text encoders, depth, or other
+    blocks."""
     if any(name.startswith(("lora_te1_", "lora_te2_")) or "text_encoder_2" in name for name in names):
         return "sdxl"
     if any("double_blocks" in name or "single_transformer_blocks" in name for name in names):
@@ -114,7 +115,7 @@ def _base_by_lora_names(shapes: Shapes, names: list[str]) -> str:
 
 
 def _motion_module(shapes: Shapes) -> Identity | None:
-    """AnimateDiff (arXiv:2307.04725) and its kin."""
+    """AnimateDiff (arXiv:2307.04725) and related motion modules."""
     if any("temporal_attentions." in name for name in shapes):
         return _motion_identity("sdxl", version="HotShot-XL", layout="hotshot")
     original = any(".temporal_transformer." in name for name in shapes)
@@ -219,7 +220,8 @@ def _checkpoint_words(base: str, inpainting: bool) -> str:
 
 
 def _base(shapes: Shapes, prefix: str) -> str:
-    """By structure first: SDXL adds a label embedding, SD 2.x has linear layers around its attention, not 1x1 convs."""
+    """The base by structure first: SDXL adds a label embedding; SD 2.x has linear layers around attention, not 1x1
+    convs."""
     added = f"{prefix}label_emb.0.0.weight" in shapes or "add_embedding.linear_1.weight" in shapes
     width = next((s[1] for n, s in shapes.items() if n.endswith("attn2.to_k.weight") and n.startswith(prefix)), 0)
     linear = next(

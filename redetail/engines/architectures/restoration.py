@@ -21,7 +21,7 @@ _PARTS = (WEIGHTS, INVENTIVE, DRAFT)
 
 
 def _folder_of(path: Path) -> Path | None:
-    """Its weights stand for the folder."""
+    """The folder of a model, also if the path is that of its weights."""
     if path.name in _PARTS and os.path.isfile(path.parent / CARD):
         return path.parent
     if os.path.isfile(path / CARD):

@@ -31,7 +31,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # DPM-Solver++(2M) over Karras sigmas: what undistilled Stable Diffusion 1.x models are mostly used with.
     "quality": {"sampler": "dpmpp_2m", "scheduler": "karras", "steps": 25, "cfg": 7.0},
 }
-"""Of Stable Diffusion XL too, whose distilled weights follow the same recipes."""
+"""These are also the presets of Stable Diffusion XL, whose distilled weights follow the same recipes."""
 
 # Activations of the UNet with motion layers, bytes for each latent cell, frame and row of the batch, in float32: 1,600
 # values wait in skip connections, about 5,000 are in use in the widest layers; twice that for copies and workspace.
@@ -41,11 +41,11 @@ UNET_BYTES_PER_CELL = 48 * 1024
 
 @dataclass(frozen=True, slots=True)
 class TextEncoderLayout:
-    """Where a text encoder of a family lies and how it is read.
+    """Where a family's text encoder is stored and how it is read.
 
-    ``part`` and ``tokenizer``: folders in the diffusers layout; ``prefix``: beginning of its names in a single file,
-    whose other names are those of ``source``; ``padding``: the token that fills up a prompt (None: the end token);
-    ``vectors``: name of its vectors in an embedding that holds some for several encoders.
+    ``part`` and ``tokenizer``: folders in the diffusers layout; ``prefix``: start of its names in a single file, which
+    are otherwise those of ``source``; ``padding``: the token that fills up a prompt (None: the end token); ``vectors``:
+    name of its vectors in an embedding for several encoders.
     """
 
     part: str
@@ -58,12 +58,12 @@ class TextEncoderLayout:
 
 @dataclass(frozen=True, slots=True)
 class Conventions:
-    """What the weights of a family of UNets do not show.
+    """Properties of a family of UNets that its weights do not show.
 
     ``betas``: the noise that its motion modules were trained on, in the terms of a scheduler_config.json;
-    ``vae_scale``: from the VAE's mean to latents; ``texts``: its text encoders; ``pooled``: whether the UNet is also
-    given the prompt as a whole and the size of the picture; ``normed``: whether the text encoder's final norm is
-    applied to the states that are read; ``motion``: its motion modules in words.
+    ``vae_scale``: factor from the VAE's mean to latents; ``texts``: its text encoders; ``pooled``: whether the UNet
+    also gets the pooled text and the size of the picture; ``normed``: whether the text encoder's final norm is applied
+    to the states that are read; ``motion``: its motion modules in words.
     """
 
     base: str
@@ -88,12 +88,12 @@ def load(family: Architecture, spec: ModelSpec, placement: Placement) -> Engine:
 
 
 def in_diffusers_layout(path: Path) -> bool:
-    """Whether a path is a folder in the diffusers layout, be it incomplete."""
+    """Whether a path is a folder in the diffusers layout, even an incomplete one."""
     return os.path.isfile(path / "model_index.json") or any(os.path.isdir(path / part) for part in PARTS)
 
 
 def has_added_conditions(folder: Path) -> bool:
-    """Whether the UNet of a folder is given more than text, which sets Stable Diffusion XL apart."""
+    """Whether the UNet of a folder gets more than text, which distinguishes Stable Diffusion XL."""
     config = folder / "unet" / "config.json"
     return os.path.isfile(config) and is_sdxl(read_config(config))
 
@@ -121,7 +121,8 @@ def describe(folder: Path) -> FileFacts:
 
 
 def _folder_of(path: Path) -> Path | None:
-    """Stable Diffusion 2.x too: its folders are loaded where a motion module fits them."""
+    """The model folder; folders of Stable Diffusion 2.x also count, since they are loaded if a motion module fits
+    them."""
     return path if in_diffusers_layout(path) and not has_added_conditions(path) else None
 
 

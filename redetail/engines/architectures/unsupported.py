@@ -19,5 +19,5 @@ _NAMES = {
 
 
 def unsupported_name(shapes: Shapes) -> str:
-    """What a file with these tensors is, in words; "" where it is not known either."""
+    """What a file with these tensors is, in words; "" if it is not known here either."""
     return next((what for part, what in _NAMES.items() if any(part in name for name in shapes)), "")

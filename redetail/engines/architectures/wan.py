@@ -1,4 +1,4 @@
-"""Wan 2.1 and 2.2, text to video (Wan Team 2025, arXiv:2503.20314): a video transformer over a causal video VAE."""
+"""Wan 2.1 and 2.2, text to video (Wan Team 2025, arXiv:2503.20314): a video transformer with a causal video VAE."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _LIGHTNING: Mapping[str, Any] = {**_LOW_NOISE, "steps": 4, "cfg": 1.0}
 
 
 def transformer_folder(folder: Path) -> Path | None:
-    """The folder of the transformer that is used; None if the model has none of Wan."""
+    """The folder of the transformer that is used; None if the model has no Wan transformer."""
     for name in TRANSFORMERS:
         config = folder / name / "config.json"
         if os.path.isfile(config) and class_name(read_config(config)) == "WanTransformer3DModel":
@@ -53,11 +53,11 @@ def _folder_of(path: Path) -> Path | None:
 
 
 _PREFIXES = ("model.diffusion_model.", "diffusion_model.", "")
-# Blocks of every published network by its width: a file with fewer is cut short, and loads and runs none the less.
+# Number of blocks of every published network by width: a file with fewer is cut short, although it loads and runs.
 _TRANSFORMER_BLOCKS, _TEXT_BLOCKS = {1536: 30, 5120: 40}, {4096: 24}
 _BLOCK = re.compile(r"(?:^|\.)(?:blocks?|blk)\.(\d+)\.")
 _SIZES = {1536: " with 1.3B parameters", 5120: " with 14B parameters"}
-# Kinds of Wan that take more than text, by a part of a name that only they have.
+# Variants of Wan that take more than text, by a part of a name that only they have.
 _OTHER_KINDS = {
     "vace_": "VACE",
     "face_adapter.": "Animate",
@@ -96,7 +96,7 @@ def _transformer_below(prefix: str, shapes: Shapes, layout: str) -> Identity:
 
 
 def _blocks(shapes: Shapes) -> int:
-    """How many blocks the names of tensors number."""
+    """The number of blocks, by the numbers in the names of tensors."""
     return len({match[1] for name in shapes if (match := _BLOCK.search(name))})
 
 
@@ -105,7 +105,7 @@ def _cut(what: str, blocks: int, whole: int) -> str:
 
 
 def _other_kind(shapes: Shapes, channels: int, width: int) -> str:
-    """What a transformer is for that takes more than text and latents of 16 channels; "" of others."""
+    """The purpose of a transformer that takes more than text and latents of 16 channels; "" for others."""
     named = next((what for part, what in _OTHER_KINDS.items() if any(part in name for name in shapes)), "")
     if named:
         return named
@@ -149,7 +149,7 @@ def _lora(shapes: Shapes) -> Identity | None:
     return Identity("lora", "wan", what, "--lora", details=details)
 
 
-# UMT5 has a bias of positions in every layer, T5 in the first alone: its name in layer 1.
+# UMT5 has a position bias in every layer, T5 only in the first; these are its names in layer 1.
 _TEXT_MARKS = {
     "encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight": "transformers",
     "blocks.1.pos_embedding.embedding.weight": "original",
@@ -201,7 +201,7 @@ def _describe(folder: Path) -> FileFacts:
 
 
 def _sizes(facts: FileFacts, placement: Placement) -> PartSizes:
-    """Of a folder its own parts; of a transformer alone with the published text encoder and VAE."""
+    """For a folder, its own parts; for a transformer by itself, also the published text encoder and VAE."""
     from redetail.engines.wan.fit import TEXT, TRANSFORMER, VAE, Way, model_of, part_facts
 
     parts, folder = [(TRANSFORMER, facts)], transformer_folder(facts.path)
@@ -214,7 +214,7 @@ def _sizes(facts: FileFacts, placement: Placement) -> PartSizes:
 
 
 def _unused(folder: Path) -> tuple[str, ...]:
-    """The high-noise expert, where there is one for low noise."""
+    """The high-noise expert, if there is a low-noise one."""
     used = transformer_folder(folder)
     return tuple(f"{name}/*" for name in TRANSFORMERS if used is not None and name != used.name)
 

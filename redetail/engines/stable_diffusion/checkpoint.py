@@ -1,6 +1,6 @@
 """A checkpoint as it is found: one file in the original layout, or a folder in the diffusers layout.
 
-Both give the same parts; what is made of them does not know where they came from.
+Both give the same parts, and the rest of the engine does not depend on where these came from.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ class Checkpoint(Protocol):
 
 
 def open_checkpoint(spec: ModelSpec) -> Checkpoint:
-    """Open the checkpoint of ``spec`` and refuse what is none, or lacks what ``spec`` does not bring itself.
+    """Open the checkpoint of ``spec``; refuse anything else, and a checkpoint without the parts that ``spec`` does not
+    name.
 
     Only headers and configs are read. Raises :class:`~redetail.errors.ModelError`.
     """
@@ -91,7 +92,7 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
 
 
 def _check_file(facts: FileFacts, spec: ModelSpec) -> None:
-    """Refuse a single file that is of another model, or not whole."""
+    """Refuse a single file that belongs to another model or is incomplete."""
     path, parts, channels = facts.path, facts.details["parts"], facts.details["in_channels"]
     if facts.base == "sdxl-refiner":
         raise ModelError(refiner_refused(f"{path} is {facts.what}"))
@@ -116,7 +117,7 @@ def _for_text(placement: Placement) -> Placement:
 
 
 class FileCheckpoint:
-    """A :class:`Checkpoint` in one file, its parts told apart by the beginnings of their names."""
+    """A :class:`Checkpoint` in one file, in which the beginnings of names distinguish the parts."""
 
     has_motion = False
 
@@ -126,7 +127,7 @@ class FileCheckpoint:
 
     @property
     def scheduler(self) -> Config:
-        """Recognised by marks; fine-tunes to v-prediction say so, and that their noise ends without signal."""
+        """Recognised by marks: fine-tunes to v-prediction mark this, and also that their noise ends without signal."""
         ends = {"rescale_betas_zero_snr": True} if "ztsnr" in self._file.tensors else {}
         return {**self.family.betas, "prediction_type": _PREDICTIONS[self._facts.prediction], **ends}
 
@@ -141,7 +142,7 @@ class FileCheckpoint:
         return renamed(self._file, {names[short]: name for short, name in new.items()}, config, "UNet")
 
     def motion(self, placement: Placement) -> StateDict:
-        """There is none."""
+        """Not available: a file has no motion layers of its own."""
         raise ModelError(f"{self.path} has no motion layers; give a motion module for it with --motion-module.")
 
     def vae(self, placement: Placement) -> nn.Module:
@@ -149,7 +150,7 @@ class FileCheckpoint:
         return vae_in(self._file, VAE_PREFIX, placement, self.family)
 
     def texts(self, placement: Placement) -> tuple[TextEncoder, ...]:
-        """With CLIP's tokenizer, which no single file holds."""
+        """The text encoders with CLIP's tokenizer, which single files do not contain."""
         return tuple(self._text(layout, placement) for layout in self.family.texts)
 
     def _text(self, layout: TextEncoderLayout, placement: Placement) -> TextEncoder:
@@ -159,7 +160,7 @@ class FileCheckpoint:
 
 
 class FolderCheckpoint:
-    """A :class:`Checkpoint` in a folder, its parts loaded by the libraries that wrote them."""
+    """A :class:`Checkpoint` in a folder, whose parts are loaded by the libraries that wrote them."""
 
     def __init__(self, folder: ModelFolder) -> None:
         self._folder = folder
@@ -186,7 +187,7 @@ class FolderCheckpoint:
         return load_vae_part(self._folder.vae, placement)
 
     def texts(self, placement: Placement) -> tuple[TextEncoder, ...]:
-        """Each with the tokenizer in the folder."""
+        """The text encoders, each with its tokenizer from the folder."""
         loaded = [
             TextEncoder(_placed(part, placement), load_tokenizer(path, part.config.get("vocab_size", CLIP_TOKENS)))
             for part, path in zip(self._folder.texts, self._folder.tokenizers, strict=True)

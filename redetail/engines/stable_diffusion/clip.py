@@ -1,7 +1,7 @@
 """Text encoders inside single files: CLIP in the names of Hugging Face, OpenCLIP in its own, and their configs.
 
-OpenCLIP (Cherti et al. 2022, arXiv:2212.07143) keeps the projections to queries, keys and values of a layer in one
-matrix and the projection of the pooled text transposed. Heads of 64 features are what all of these models have.
+OpenCLIP (Cherti et al. 2022, arXiv:2212.07143) stores a layer's projections to queries, keys and values in one matrix,
+and the projection of the pooled text transposed. All of these models have heads of 64 features.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def clip_config(tensors: Tensors) -> dict[str, Any]:
 
 def load_tokenizer(path: Path, known: int, padding: str | None = None) -> Any:
     """The CLIP tokenizer in a folder, for a text encoder that knows this many tokens; ``padding``: the token that fills
-    up a prompt where the folder does not say it."""
+    up a prompt if the folder does not name one."""
     said = {} if padding is None else {"pad_token": padding}
     try:
         tokenizer = require("transformers").CLIPTokenizer.from_pretrained(str(path), local_files_only=True, **said)

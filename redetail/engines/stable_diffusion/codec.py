@@ -1,4 +1,4 @@
-"""Pixels to latents and back with a variational autoencoder, a few frames at a time."""
+"""Converts pixels to latents and back with a variational autoencoder, a few frames at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from redetail.geometry.latent_grid import LatentGrid
 
 _LOG = logging.getLogger(__name__)
 
-# Activations of the full-resolution layers of Stable Diffusion's VAE take about 2 kB a pixel in float32.
+# Activations of the full-resolution layers of Stable Diffusion's VAE take about 2 kB per pixel in float32.
 PIXELS_PER_BATCH = {"cuda": 8 * 512 * 512, "mps": 512 * 512, "cpu": 512 * 512}
 
 
@@ -27,8 +27,8 @@ class VaeCodec:
     """A :class:`~redetail.engines.latent.Codec` around an AutoencoderKL or AutoencoderTiny.
 
     Latents are in the network's units: the VAE's mean times ``scaling_factor`` (Rombach et al., arXiv:2112.10752).
-    ``pixels_per_batch`` bounds the memory: at most this many pixels of crops go through the VAE at once, but at least
-    one frame; ``frames_per_batch``, where it is given, says how many frames instead.
+    ``pixels_per_batch`` limits the memory: at most this many pixels of crops go through the VAE at once, but at least
+    one frame; ``frames_per_batch``, if given, sets the number of frames instead.
     """
 
     def __init__(self, vae: Any, pixels_per_batch: int | None = None, frames_per_batch: int | None = None) -> None:
@@ -72,10 +72,10 @@ class VaeCodec:
         return images
 
     def _finite(self, compute: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
-        """What the VAE makes of a batch; where half precision overflows, in float32.
+        """The VAE's result for a batch, computed in float32 if half precision overflows.
 
-        Its weights are put back afterwards, so that a batch gives the same whichever came before it. Raises
-        :class:`~redetail.errors.ModelError` if float32 overflows too.
+        The weights are restored afterwards, so that the result does not depend on earlier batches. Raises
+        :class:`~redetail.errors.ModelError` if float32 overflows, too.
         """
         result, dtype = compute(batch), self._vae.dtype
         if all_finite(result):
@@ -102,7 +102,7 @@ class VaeCodec:
 
 @contextmanager
 def _in_float32(vae: Any) -> Iterator[None]:
-    """The VAE's weights in float32 while the context lasts; halves come back from it exactly."""
+    """The VAE's weights in float32 while the context lasts; converting them back to half precision is exact."""
     dtype = vae.dtype
     with torch.inference_mode(False), torch.no_grad():
         vae.to(torch.float32)

@@ -44,7 +44,7 @@ class Components:
 
     @property
     def motion_limit(self) -> int:
-        """The most frames that the motion layers can count."""
+        """The most frames for which the motion layers have positions."""
         return int(self.unet.config.motion_max_seq_length)
 
 
@@ -97,7 +97,7 @@ def _motion(checkpoint: Checkpoint, spec: ModelSpec, placement: Placement) -> St
 
 
 def join(unet: StateDict, motion: StateDict, placement: Placement) -> nn.Module:
-    """A UNetMotionModel of a 2-D UNet and the motion layers of an adapter.
+    """A UNetMotionModel made from a 2-D UNet and the motion layers of an adapter.
 
     Raises :class:`~redetail.errors.ModelError` if one was made for a UNet of another shape.
     """

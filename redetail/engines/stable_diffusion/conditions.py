@@ -14,8 +14,8 @@ from redetail.geometry.context import Frames
 
 @dataclass(frozen=True, slots=True)
 class TextCondition:
-    """What the UNet reads: ``states`` (1 or F, tokens, width), one row for all frames or each, and ``added`` by name,
-    (1 or F, n): what is said of a picture as a whole."""
+    """What the UNet reads: ``states`` (1 or F, tokens, width), with one row for all frames or one for each, and
+    ``added`` by name, (1 or F, n), which describes a picture as a whole."""
 
     states: Tensor
     added: Mapping[str, Tensor] = field(default_factory=dict)
@@ -27,15 +27,15 @@ class TextCondition:
 
 
 def joined(conditions: Sequence[TextCondition], frames: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """What a UNet with motion layers gets under these conditions: states (B * F, tokens, width), a row for each frame,
-    and what is added by name, (B, n): of a whole there is one for all frames, which is the mean of theirs."""
+    """The inputs of a UNet with motion layers for these conditions: states (B * F, tokens, width), with a row for each
+    frame, and the added conditions by name, (B, n), of which there is one for all frames, the mean of theirs."""
     states = torch.cat([condition.states.expand(frames, -1, -1) for condition in conditions])
     names = conditions[0].added
     return states, {name: torch.cat([_mean(condition.added[name]) for condition in conditions]) for name in names}
 
 
 class PromptEncoder(Protocol):
-    """One text encoder: a :class:`~redetail.engines.stable_diffusion.text.TextConditioner`, or what stands for one."""
+    """One text encoder: a :class:`~redetail.engines.stable_diffusion.text.TextConditioner` or a stand-in for one."""
 
     def check(self, prompt: str, *, clip_skip: int) -> None:
         """Raise what encoding ``prompt`` would raise."""
@@ -86,12 +86,12 @@ class StatesAlone:
 
 class StatesWholeAndSize:
     """Stable Diffusion XL (Podell et al. 2023, arXiv:2307.01952): the states of all text encoders side by side, the
-    last one's pooled text, and where the picture comes from: the size of its original, where it was cut out of that,
-    and the size it is wanted in.
+    last one's pooled text, and the origin of the picture: the size of its original, the corner at which it was cut out,
+    and the target size.
 
-    A crop counts as a complete picture of its working size, uncut. A larger original would promise detail that is
-    not there, and a corner other than (0, 0) asks for a subject that runs out of the frame. No negative prompt at all
-    is zeros, as the model was trained and published with, not the text "".
+    A crop counts as a complete, uncut picture of its working size. A larger original would promise detail that is not
+    there, and a corner other than (0, 0) asks for a subject that extends beyond the frame. An empty negative prompt is
+    encoded as zeros, as in the model's training and published code, not as the text "".
     """
 
     def __init__(self, encoders: Sequence[PromptEncoder]) -> None:

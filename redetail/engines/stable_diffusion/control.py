@@ -1,4 +1,4 @@
-"""ControlNets while they act: what each is shown, when, and what they add to the UNet."""
+"""Runs ControlNets: what each is shown and when, and what they add to the UNet."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from redetail.sampling import StepIndex
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A ControlNet and how it is used; ``network`` is None if its strength is 0, and it is as if not there."""
+    """A ControlNet and how it is used; if its strength is 0, ``network`` is None and it has no effect."""
 
     file: ControlFile
     network: Any
@@ -33,7 +33,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class ShownControls:
-    """ControlNets, each with its hints (F, h, w, 3) 0..1 for the frames at hand, and the steps of the sampling."""
+    """ControlNets, each with its hints (F, h, w, 3) 0..1 for the current frames, and the steps of the sampling."""
 
     shown: tuple[tuple[Control, Pixels], ...]
     index: StepIndex
@@ -46,7 +46,7 @@ class ShownControls:
         """The UNet's additional inputs, by its own names; empty if no ControlNet acts at ``sigma``.
 
         ``rows``: the UNet's scaled input (B, C, F, h, w). ``inputs``: timestep, encoder_hidden_states (B * F, tokens,
-        width) and added_cond_kwargs (each B, n) as the UNet gets them. Several ControlNets add up.
+        width) and added_cond_kwargs (each B, n), as the UNet gets them. The outputs of several ControlNets add up.
         """
         acting = [one for one in self.shown if self.index.within(sigma, one[0].file.start, one[0].file.end)]
         total: list[Tensor] = []
@@ -59,9 +59,9 @@ class ShownControls:
 
 
 def load_controls(controls: Sequence[ControlFile], placement: Placement, unet: Config) -> tuple[Control, ...]:
-    """The ControlNets of a :class:`~redetail.engines.spec.ModelSpec` for a UNet of that config.
+    """The ControlNets of a :class:`~redetail.engines.spec.ModelSpec` for a UNet with this config.
 
-    One file used twice is loaded once; one of strength 0 is not loaded at all. Raises
+    A file that is used twice is loaded once; one with strength 0 is not loaded at all. Raises
     :class:`~redetail.errors.ModelError` for a file that cannot be used with this UNet.
     """
     paths = dict.fromkeys(control.path for control in controls if control.strength)
@@ -71,7 +71,7 @@ def load_controls(controls: Sequence[ControlFile], placement: Placement, unet: C
 
 
 def _ready(network: Any, placement: Placement) -> Any:
-    """A ControlNet set up as the UNet is, offloaded where other networks are."""
+    """A ControlNet set up like the UNet, and offloaded if other networks are."""
     set_up(network, placement.modes)
     return OffloadedNetwork(network, placement.device) if placement.modes.offload else network
 
@@ -123,14 +123,15 @@ def _outputs(control: Control, hint: Pixels, rows: Tensor, inputs: Mapping[str, 
 
 
 def _each_frame(value: Any, frames: int) -> Any:
-    """What is added for each row of the UNet's batch, for every frame of it; other inputs have their frames."""
+    """Conditions that exist once per row of the UNet's batch, repeated for every frame; other inputs have their
+    frames."""
     if not isinstance(value, Mapping):
         return value
     return {name: one.repeat_interleave(frames, 0) for name, one in value.items()}
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:
-    """Tensors of fractions in the network's precision, in mappings too; timesteps stay whole numbers."""
+    """Floating-point tensors, also those in mappings, in the network's precision; timesteps stay integers."""
     if isinstance(value, Mapping):
         return {name: _cast(one, dtype) for name, one in value.items()}
     return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value

@@ -35,7 +35,7 @@ _UNSUPPORTED = {
     "sparsectrl": "a SparseCtrl encoder, which has its own motion layers",
 }
 _WANTED = "a ControlNet for this checkpoint (a .safetensors, .pth or .ckpt file, or a folder in the diffusers layout)"
-# Convolutions of the hint's network in the original numbering: those between are activations.
+# The first and the last convolution of the hint network in the original numbering; activations lie in between.
 _HINT_ENDS = {"input_hint_block.0": "conv_in", "input_hint_block.14": "conv_out"}
 
 
@@ -43,8 +43,8 @@ def load_controlnet(path: Path, placement: Placement, unet: Config) -> nn.Module
     """A diffusers ControlNetModel that fits a UNet of this config, on its device.
 
     ``path``: a single file in the original layout (with or without "control_model.") or in that of diffusers, or a
-    folder with config.json. Raises :class:`~redetail.errors.ModelError` in one sentence for what is not a ControlNet, a
-    kind that is not supported, or one that was made for another base model.
+    folder with config.json. Raises :class:`~redetail.errors.ModelError` for a file that is not a ControlNet, is of a
+    kind that is not supported, or was made for another base model.
     """
     with quiet():
         if os.path.isdir(path):
@@ -63,7 +63,7 @@ def _built(config: Config) -> nn.Module:
 
 
 def _opened(path: Path, unet: Config) -> StateDict:
-    """The tensors of a single file in diffusers' names, and the config that their shapes tell."""
+    """The tensors of a single file in diffusers' names, and the config that follows from their shapes."""
     file, facts = open_as(path, ("controlnet",), _WANTED)
     if facts.details["layout"] in _UNSUPPORTED or "difference" in file.tensors:
         what = _UNSUPPORTED.get(facts.details["layout"], "a ControlNet stored as the difference from a UNet")
@@ -84,7 +84,7 @@ def _state_dict(file: WeightFile, renamed: Mapping[str, str], unet: Config) -> S
 
 
 def control_names(shapes: Shapes) -> dict[str, str]:
-    """From each name of a file to diffusers'; what belongs to no ControlNet is left out."""
+    """Diffusers' name for each name in a file; names that do not belong to a ControlNet are left out."""
     if "controlnet_cond_embedding.conv_in.weight" in shapes:
         return {name: name for name in shapes}
     prefix = _PREFIX if f"{_PREFIX}input_hint_block.0.weight" in shapes else ""
@@ -106,7 +106,7 @@ def _own_name(name: str) -> str:
 
 
 def control_config(shapes: Shapes, unet: Config) -> dict[str, Any]:
-    """The config of the ControlNetModel with these shapes, in diffusers' names, for a UNet of that config."""
+    """The config of the ControlNetModel with these shapes, in diffusers' names, for a UNet with the config ``unet``."""
     widths = [
         shapes[f"down_blocks.{level}.resnets.0.conv1.weight"][0] for level in range(_count(shapes, "down_blocks."))
     ]
@@ -142,7 +142,7 @@ def _count(shapes: Shapes, prefix: str) -> int:
 
 
 def _check_fit(path: Path, config: Config, unet: Config) -> None:
-    """Refuse a ControlNet whose outputs have no place in the UNet."""
+    """Refuse a ControlNet whose outputs do not fit the UNet."""
     own, wanted = ((tuple(c["block_out_channels"]), c["cross_attention_dim"]) for c in (config, unet))
     if own != wanted:
         raise ModelError(

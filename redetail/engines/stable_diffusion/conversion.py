@@ -1,9 +1,9 @@
 """From the names of Stable Diffusion's original code to those of diffusers, and the configs of its networks.
 
-The original code numbers the blocks of its UNet one after the other; diffusers groups them by level. What a network is
-made of (widths, depths, where it attends) follows from the shapes of its tensors alone. Stable Diffusion 1.x
-has eight attention heads; later models have heads of 64 features, and linear layers around their attention. All of
-them have norms over 32 groups.
+The original code numbers the blocks of its UNet consecutively; diffusers groups them by level. The structure of a
+network (widths, depths, where it attends) follows from the shapes of its tensors. Stable Diffusion 1.x has eight
+attention heads; later models have heads of 64 features, and linear layers around their attention. All of them have
+norms over 32 groups.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Shapes = Mapping[str, tuple[int, ...]]
-# What the shapes do not show, as CompVis and Stability published it.
+# Values that the shapes do not show, as published by CompVis and Stability.
 _HEADS, _HEAD = 8, 64
 SIZES_WIDTH = 256
-"""Features that each number of a picture's sizes becomes in Stable Diffusion XL."""
+"""Number of features into which Stable Diffusion XL turns each number of a picture's sizes."""
 
 _RES = {
     "in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj", "out_layers.0": "norm2",
@@ -32,10 +32,10 @@ _UNET_ENDS = {
 
 @dataclass(slots=True)
 class UnetPlan:
-    """What a UNet in the original layout is made of.
+    """The structure of a UNet in the original layout.
 
-    ``widths`` of its levels; ``attended``: which of them attend to the text; ``inputs`` and ``outputs``: the level and
-    the place in it of each numbered block. ``downs`` holds the blocks that only scale down.
+    ``widths``: the widths of its levels; ``attended``: which levels attend to the text; ``inputs`` and ``outputs``: the
+    level of each numbered block and its position there; ``downs``: the blocks that only scale down.
     """
 
     widths: list[int] = field(default_factory=list)
@@ -103,7 +103,8 @@ def _attention(shapes: Shapes, plan: UnetPlan) -> dict[str, Any]:
 
 
 def _added(shapes: Shapes) -> dict[str, Any]:
-    """What is added to the timestep: in Stable Diffusion XL the pooled text, and sizes of the picture."""
+    """The conditions that are added to the timestep: in Stable Diffusion XL, the pooled text and the picture's
+    sizes."""
     added = shapes.get("label_emb.0.0.weight")
     if added is None:
         return {}
@@ -115,7 +116,7 @@ def _added(shapes: Shapes) -> dict[str, Any]:
 
 
 def unet_names(shapes: Shapes) -> dict[str, str]:
-    """From each original name to diffusers'; a name that belongs to no part of a UNet is left out."""
+    """Diffusers' name for each original name; names that do not belong to a UNet are left out."""
     plan = plan_unet(shapes)
     found = {name: _unet_name(name, plan) for name in shapes}
     return {name: new for name, new in found.items() if new}
@@ -145,7 +146,7 @@ def _unet_name(name: str, plan: UnetPlan) -> str:
 
 
 def _placed(block: str, place: int, kind: str, rest: str) -> str:
-    """The module of a numbered block: its first is a ResNet (or scales down), others attend or scale up."""
+    """The module of a numbered block: the first one is a ResNet (or scales down), the others attend or scale up."""
     if rest.startswith("op."):
         return f"{block}.downsamplers.0.conv.{rest.removeprefix('op.')}"
     if rest.startswith("conv."):
@@ -184,7 +185,8 @@ _VAE_RULES: tuple[_Rule, ...] = (
 
 
 def vae_names(shapes: Shapes) -> dict[str, str]:
-    """From each name of an autoencoder, original or diffusers' (old names of its attention too), to diffusers'."""
+    """Diffusers' name for each name in an autoencoder, original or diffusers' own (including old names of its
+    attention)."""
     top = max((int(match[1]) for name in shapes if (match := re.match(r"decoder\.up\.(\d+)\.", name))), default=0)
     names = {}
     for name in shapes:

@@ -1,4 +1,4 @@
-"""Textual inversion (Gal et al. 2022, arXiv:2208.01618): vectors that stand for words which CLIP does not know."""
+"""Textual inversion (Gal et al. 2022, arXiv:2208.01618): vectors for words that CLIP does not know."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Embedding:
 
 
 def load_embeddings(paths: Iterable[Path], width: int, part: str = "") -> tuple[Embedding, ...]:
-    """Embeddings named as their files, for a text encoder of this ``width``; ``part``: which vectors are this encoder's
-    in a file for several ("clip_l", "clip_g").
+    """Embeddings, named like their files, for a text encoder of this ``width``; ``part``: the name of this encoder's
+    vectors in a file for several encoders ("clip_l", "clip_g").
 
     The layouts of the web UI (``string_to_param``), of kohya's scripts (``emb_params``) and of diffusers (a tensor
     named by its word) are read. Raises :class:`~redetail.errors.ModelError` for a file that is something else, belongs
-    to another base model, or has the name of another one.
+    to another base model, or has the same name as another embedding.
     """
     loaded: dict[str, Embedding] = {}
     for path in paths:
@@ -47,7 +47,7 @@ class EmbeddingNames:
 
     def __init__(self, embeddings: Sequence[Embedding]) -> None:
         self._known = {embedding.name.lower(): embedding for embedding in embeddings}
-        # The longest first: a name may begin as another one does.
+        # The longest first, since one name can be the beginning of another.
         names = "|".join(re.escape(name) for name in sorted(self._known, key=len, reverse=True))
         known = rf"(?<![\w-])(?:embedding:\s*)?(?P<known>{names}){_SUFFIX}(?![\w-])|" if names else ""
         self._pattern = re.compile(known + _PREFIXED, re.IGNORECASE)

@@ -31,7 +31,8 @@ from redetail.errors import ModelError
 from redetail.sampling import NoisePath, StepIndex, VarianceExploding, sampler_names, scheduler_names
 from redetail.settings import Settings
 
-# What AnimateDiff's modules were trained on; their positions reach further, but motion suffers there.
+# The number of frames that AnimateDiff's modules were trained on; they have more positions, but motion gets worse
+# there.
 TRAINED_FRAMES = 16
 
 
@@ -68,7 +69,7 @@ class LoraModel:
     def __init__(self, model: TextGuidedModel, networks: Sequence[Any], loras: Sequence[WeightedFile]) -> None:
         self._model, self._loras, self._networks = model, tuple(loras), tuple(networks)
         self._mixer = lora_mixer(*networks)
-        self._mix(())  # a file that cannot be used is refused before any work
+        self._mix(())  # an unusable file is refused before any work
 
     def networks(self) -> dict[str, Any]:
         """The UNet and the text encoders, by name in words."""
@@ -104,7 +105,7 @@ class LoraModel:
         index: StepIndex,
         inpaint: InpaintCondition,
     ) -> DenoiserFor:
-        """As ``condition``, with ControlNets."""
+        """Like ``condition``, with ControlNets."""
         self._mix(settings.loras)
         return self._model.controlled(crops, settings, hints, index, inpaint)
 
@@ -129,7 +130,7 @@ def _model(components: Components, spec: ModelSpec, placement: Placement) -> Lor
 
 
 def _text(components: Components, spec: ModelSpec, placement: Placement) -> Conditioner:
-    """What makes conditions of prompts, with embeddings; encoders are offloaded one by one."""
+    """The conditioner for prompts, with embeddings; encoders are offloaded one by one."""
     encoders: list[PromptEncoder] = []
     for text, layout in zip(components.texts, components.family.texts, strict=True):
         embeddings = load_embeddings(spec.embeddings, int(text.encoder.config.hidden_size), layout.vectors)
@@ -159,7 +160,7 @@ def _refiner(spec: ModelSpec, base: Components, placement: Placement) -> LoraMod
 
 
 def _check_refiner(base: Components, refiner: Components, spec: ModelSpec) -> None:
-    """Refuse a refiner that reads other latents than the base model: they go from one to the other as they are."""
+    """Refuse a refiner whose latents differ from those of the base model, since they are passed on unchanged."""
     facts = [
         (
             int(components.unet.config.out_channels),

@@ -1,4 +1,4 @@
-"""The families of UNets that the engine knows, by what their checkpoints say."""
+"""Recognises the families of UNets that the engine knows by their checkpoints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def family_of(unet: Config) -> Conventions:
 
 
 def base_of(unet: Config) -> str:
-    """The base model of a UNet in the diffusers layout, "sd15", "sd2" or "sdxl"; "" where its widths do not tell."""
+    """The base model of a UNet in the diffusers layout, "sd15", "sd2" or "sdxl"; "" if its widths do not show it."""
     if is_sdxl(unet):
         return SDXL_CONVENTIONS.base
     width = unet.get("cross_attention_dim")

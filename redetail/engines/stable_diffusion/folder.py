@@ -35,7 +35,7 @@ _CLASSES = {
     "text_encoder_2": ("CLIPTextModelWithProjection",),
     "controlnet": ("ControlNetModel",),
 }
-# Numbers that say where a picture comes from: two sizes and a corner.
+# The number of values that describe the origin of a picture: two sizes and a corner.
 _SIZES = 6
 
 
@@ -43,8 +43,8 @@ _SIZES = 6
 class ModelFolder:
     """All parts of a model.
 
-    ``motion_adapter`` is None if the UNet has its motion layers inside, or gets them from elsewhere; so is ``vae``.
-    ``texts`` and ``tokenizers``: as many as its family has.
+    ``motion_adapter`` is None if the UNet contains motion layers or gets them from elsewhere; ``vae`` is None if it
+    comes from elsewhere. ``texts`` and ``tokenizers``: as many as the family has.
     """
 
     path: Path
@@ -58,7 +58,7 @@ class ModelFolder:
 
 
 def open_folder(path: Path, needed: Sequence[str] = ("motion_adapter", "vae")) -> ModelFolder:
-    """Find and check the parts of the model in ``path``; motion_adapter and vae only where they are ``needed``.
+    """Find and check the parts of the model in ``path``; motion_adapter and vae only if they are ``needed``.
 
     Raises :class:`~redetail.errors.ModelError`, which names the missing parts, a part of a kind that is not supported,
     a config that is not JSON, or a weight file that is truncated or damaged.
@@ -103,12 +103,12 @@ def _check_present(path: Path, needed: Sequence[str]) -> None:
 
 
 def open_component(path: Path, role: str) -> ComponentFolder:
-    """One network of a folder, which must be of a class for this role; raises ModelError that says what it is."""
+    """One network of a folder, which must be of a class for this role; raises ModelError, which says what it is."""
     return open_network(path, _CLASSES[role], NETWORK)
 
 
 def _tokenizer(path: Path) -> Path:
-    """Checked here because the tokenizer library has no specific error for damaged files."""
+    """The tokenizer's file, checked here because the library has no specific error for damaged files."""
     vocabulary, merges, complete = path / "vocab.json", path / "merges.txt", path / "tokenizer.json"
     if os.path.isfile(complete):
         read_config(complete, LARGEST_LIST)
@@ -123,7 +123,7 @@ def _tokenizer(path: Path) -> Path:
 
 
 def _check_merges(path: Path, vocabulary: Config) -> None:
-    """Every line merges two known tokens; the first may be a comment."""
+    """Check that every line merges two known tokens; the first line can be a comment."""
     pairs = [
         line.split()
         for line in read_text(path, LARGEST_LIST).splitlines()
@@ -145,7 +145,7 @@ def _check_fit(folder: ModelFolder) -> None:
             f"The UNet of {folder.path} needs {unet['addition_embed_type']!r} as well as text, and such models are not "
             "supported; use a Stable Diffusion 1.x, 2.x or XL model."
         )
-    if unet.get("in_channels", 4) not in (channels, 2 * channels + 1):  # with mask and masked picture: inpainting
+    if unet.get("in_channels", 4) not in (channels, 2 * channels + 1):  # with mask and masked picture for inpainting
         raise ModelError(
             f"The UNet of {folder.path} takes {unet.get('in_channels')} channels, but the VAE makes latents with "
             f"{channels}; the UNet must take {channels}, or {2 * channels + 1} for inpainting."
@@ -156,7 +156,7 @@ def _check_fit(folder: ModelFolder) -> None:
 
 
 def check_text(unet: Config, texts: Sequence[Config], path: Path) -> None:
-    """Refuse text encoders that give a UNet other features than it reads; raises ModelError."""
+    """Raise ModelError for text encoders whose features do not match those that the UNet reads."""
     given, taken = sum(text.get("hidden_size", 512) for text in texts), unet.get("cross_attention_dim", 1280)
     names = "text_encoder" if len(texts) == 1 else "text encoders"
     if given != taken:

@@ -61,7 +61,7 @@ def _layers_per_block(unet: nn.Module) -> int:
 def original_names(name: str, layers: int) -> tuple[str, ...]:
     """The original code's names of a layer of a UNet with this many ``layers`` per block; empty if it has none.
 
-    What scales up comes behind the attention of its block, or in its place: it is known under both numbers.
+    The upscaling layer follows the attention of its block, or takes its place, so it is known under both numbers.
     """
     match = _BLOCK.match(name)
     if match is None:

@@ -1,4 +1,4 @@
-"""How the networks use the machine: attention, memory format, compilation, tiles and offloading."""
+"""Sets up how the networks use the machine: attention, memory format, compilation, tiles and offloading."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from redetail.engines.stable_diffusion.components import Components
 from redetail.optional import require
 
 _CPU = torch.device("cpu")
-# Heads of all frames of all rows that sliced attention computes at once.
+# Number of heads, over all frames and rows, that sliced attention computes at once.
 _SLICE = 8
 
 
 def apply_modes(components: Components, placement: Placement) -> None:
-    """Set the loaded networks up as ``placement`` says; the numbers stay those of the plain networks, to rounding."""
+    """Set up the loaded networks as ``placement`` says; results only differ by rounding from those of the plain
+    networks."""
     modes = placement.modes
     if placement.vae_dtype is not None:
         components.vae.to(placement.vae_dtype)
@@ -40,9 +41,9 @@ def apply_modes(components: Components, placement: Placement) -> None:
 
 
 def set_up(network: Any, modes: Modes) -> None:
-    """What a UNet and its ControlNets have in common: attention, memory format and compilation."""
+    """Set up what a UNet and its ControlNets have in common: attention, memory format and compilation."""
     if modes.attention == "sliced":
-        # A few heads at a time: memory no longer grows with frames and rows, at some cost of speed.
+        # A few heads at a time: memory no longer grows with frames and rows, but this is slower.
         network.set_attn_processor(require("diffusers").models.attention_processor.SlicedAttnProcessor(_SLICE))
     if modes.channels_last:
         network.to(memory_format=torch.channels_last)
@@ -57,7 +58,7 @@ class OffloadedPromptEncoder:
         self._text, self._encoder, self._device = text, encoder, device
 
     def check(self, prompt: str, **options: Any) -> None:
-        """Needs no encoder."""
+        """Check a prompt, which needs no encoder."""
         self._text.check(prompt, **options)
 
     def __call__(self, prompt: str, frames: Sequence[int] = (0,), **options: Any) -> Tensor:
@@ -67,7 +68,7 @@ class OffloadedPromptEncoder:
             return states
 
     def pooled(self, prompt: str, frames: Sequence[int] = (0,)) -> Tensor:
-        """A prompt as a whole."""
+        """The pooled text of a prompt."""
         with on_device(self._encoder, self._device):
             whole: Tensor = self._text.pooled(prompt, frames)
             return whole

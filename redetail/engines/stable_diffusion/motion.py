@@ -1,7 +1,7 @@
 """Motion modules as they are published: AnimateDiff's own names, or those of diffusers' MotionAdapter.
 
-The original layout numbers the two temporal attentions of a block and keeps the positions inside each; diffusers keeps
-one table of positions for both. Every module that is supported here has eight heads and norms over 32 groups. Those of
+The original layout numbers the two temporal attentions of a block and stores positions in each; diffusers stores one
+table of positions for both. Every module that is supported here has eight heads and norms over 32 groups. Those of
 Stable Diffusion XL have three levels of resolution instead of four.
 """
 
@@ -47,7 +47,7 @@ def module_name(name: str) -> str:
 
 
 def open_motion(path: Path, family: Conventions) -> tuple[WeightFile, FileFacts]:
-    """A file that must hold a motion module for this family; raises ModelError that says what it is."""
+    """A file that must hold a motion module for this family; raises ModelError, which says what it is."""
     wanted = family.motion
     file, facts = open_as(path, ("motion-module",), wanted)
     if facts.base != family.base or facts.details["layout"] not in ("original", "diffusers"):
@@ -74,7 +74,7 @@ def motion_config(facts: FileFacts, names: Iterable[str]) -> dict[str, Any]:
 
 
 def motion_tensors(file: WeightFile, facts: FileFacts) -> dict[str, Tensor]:
-    """The tensors of a motion module in diffusers' names; what else a file of a whole training holds is left out.
+    """The tensors of a motion module in diffusers' names; other tensors in a file from training are left out.
 
     Raises :class:`~redetail.errors.ModelError` if the two attentions of a block count frames differently.
     """
@@ -92,7 +92,7 @@ def motion_tensors(file: WeightFile, facts: FileFacts) -> dict[str, Tensor]:
 
 
 def _missing_positions(tensors: Mapping[str, Tensor], length: int) -> dict[str, Tensor]:
-    """AnimateLCM leaves its positions out, because they are the sinusoids of "Attention Is All You Need"."""
+    """The positions that AnimateLCM leaves out because they are the sinusoids of "Attention Is All You Need"."""
     made = {}
     for name, tensor in tensors.items():
         stem, found, _ = name.partition(".attn1.to_q.weight")
@@ -109,10 +109,10 @@ def sinusoids(length: int, width: int) -> Tensor:
 
 
 def add_motion_loras(weights: dict[str, Tensor], loras: Iterable[WeightedFile]) -> None:
-    """Add strength * up @ down (LoRA, arXiv:2106.09685) to the projections that each file names, in place of them.
+    """Replace the projections that each file names by their sum with strength * up @ down (LoRA, arXiv:2106.09685).
 
-    A strength of 0 leaves every tensor as it is. Raises :class:`~redetail.errors.ModelError` for a file that is not
-    a motion LoRA, or is one for another motion module.
+    A strength of 0 changes no tensor. Raises :class:`~redetail.errors.ModelError` for a file that is not a motion LoRA,
+    or belongs to another motion module.
     """
     for lora in loras:
         file, facts = open_as(lora.path, ("motion-lora",), "a motion LoRA")
@@ -135,7 +135,7 @@ def _misfit(facts: FileFacts) -> str:
 
 
 def _pairs(file: WeightFile) -> dict[str, tuple[Tensor, Tensor, float]]:
-    """From the weight that is changed to its down, up and alpha; alpha is the rank where the file names none."""
+    """Down, up and alpha for each weight that is changed; alpha is the rank if the file names none."""
     halves: dict[str, dict[str, Tensor]] = {}
     alphas: dict[str, float] = {}
     for name, tensor in file.read().items():

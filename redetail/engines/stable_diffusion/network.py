@@ -23,8 +23,8 @@ from redetail.settings import Settings
 class MotionNetwork:
     """A UNetMotionModel as a :class:`~redetail.sampling.ConditionalModel` over :class:`TextCondition`.
 
-    ``path``: how noise is added for it and what it predicts; ``controls``: its ControlNets; ``inpaint``
-    (F, 5, h, w): what an inpainting network reads after the latents. Both for the frames that it is called with.
+    ``path``: how noise is added for the network and what it predicts; ``controls``: its ControlNets; ``inpaint`` (F, 5,
+    h, w): what an inpainting network reads after the latents. The last two are for the frames of a call.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class MotionNetwork:
 
     @contextmanager
     def still(self) -> Iterator[None]:
-        """Motion layers hand on what they get while the context lasts."""
+        """While the context lasts, motion layers pass on their input."""
         motion = [module for module in self._unet.modules() if type(module).__name__ == "AnimateDiffTransformer3D"]
         hooks = [module.register_forward_hook(lambda _, given, made: given[0]) for module in motion]
         try:
@@ -78,7 +78,7 @@ class MotionNetwork:
 
 
 class TextGuidedModel:
-    """A motion network, what makes conditions of prompts, and its ControlNets."""
+    """A motion network, the conditioner for its prompts, and its ControlNets."""
 
     def __init__(self, network: MotionNetwork, text: Conditioner, controls: Sequence[Control] = ()) -> None:
         self._network, self._text, self._controls = network, text, controls
@@ -93,19 +93,19 @@ class TextGuidedModel:
             self._text.check(prompt, clip_skip=settings.clip_skip)
 
     def text_states(self, prompt: str) -> Tensor:
-        """(tokens, width): what the text encoders make of a prompt."""
+        """(tokens, width): the text encoders' states for a prompt."""
         return self._text.pair(prompt, "", (1, 64, 64, 3), clip_skip=1)[0].states[0]
 
     def still(self) -> AbstractContextManager[None]:
-        """Frames are denoised one by one while the context lasts: motion layers hand on what they get."""
+        """While the context lasts, frames are denoised one by one, because motion layers pass on their input."""
         return self._network.still()
 
     def calls(self, frames: int, settings: Settings) -> int:
-        """Network calls that ``condition`` takes: none, but for short ones of text."""
+        """Network calls that ``condition`` takes: none, except for short ones of the text encoders."""
         return 0
 
     def condition(self, crops: CropSource, settings: Settings, tick: Callable[[], None]) -> DenoiserFor:
-        """Without ControlNets: the text alone."""
+        """The conditions without ControlNets: only the text."""
         return self._guided(crops, settings, lambda _: self._network)
 
     def controlled(
@@ -116,7 +116,7 @@ class TextGuidedModel:
         index: StepIndex,
         inpaint: InpaintCondition,
     ) -> DenoiserFor:
-        """With ControlNets; see :class:`~redetail.engines.latent.ControlledModel`."""
+        """The conditions with ControlNets; see :class:`~redetail.engines.latent.ControlledModel`."""
         shown = show(self._controls, crops, hints, index)
         beside = inpaint() if self._network.inpaints else None
 
@@ -128,7 +128,7 @@ class TextGuidedModel:
     def _guided(
         self, crops: CropSource, settings: Settings, network_for: Callable[[Frames], MotionNetwork]
     ) -> DenoiserFor:
-        """Encode both prompts once: one condition for all frames, or one for each where the prompt changes."""
+        """Encode both prompts once: one condition for all frames, or one for each frame if the prompt changes."""
         prompts = (settings.prompt, settings.negative)
         positive, negative = self._text.pair(*prompts, crops.shape, clip_skip=settings.clip_skip)
         return lambda frames: Guidance(network_for(frames), positive.at(frames), negative.at(frames), settings.cfg)

@@ -16,7 +16,7 @@ _LEAST_SIGNAL = 2.0**-24
 
 
 def prediction_of(scheduler: Mapping[str, Any]) -> PredictionType:
-    """What the network puts out, from a scheduler_config.json; raises :class:`~redetail.errors.ModelError`."""
+    """What the network predicts, by a scheduler_config.json; raises :class:`~redetail.errors.ModelError`."""
     try:
         return prediction_type(str(scheduler.get("prediction_type", "epsilon")))
     except UnknownNameError as error:
@@ -26,9 +26,9 @@ def prediction_of(scheduler: Mapping[str, Any]) -> PredictionType:
 def noise_table(scheduler: Mapping[str, Any], motion: Mapping[str, Any]) -> NoiseTable:
     """The noise levels of a model with motion layers, from a scheduler_config.json.
 
-    Motion layers bring their own betas (``motion``, in the same terms), whatever scaled-linear ones of the plain
-    model the folder still names. No plain model has linear betas: who writes them means them.
-    Raises :class:`~redetail.errors.ModelError` for a schedule of another kind.
+    The betas of the motion layers (``motion``, in the same terms) replace scaled-linear betas, which are those of the
+    plain model. Linear betas in the config are used, since no plain model has them. Raises
+    :class:`~redetail.errors.ModelError` for a schedule of another kind.
     """
     name = scheduler.get("beta_schedule", "linear")
     if scheduler.get("trained_betas") is not None or name not in ("linear", "scaled_linear"):
@@ -41,7 +41,7 @@ def noise_table(scheduler: Mapping[str, Any], motion: Mapping[str, Any]) -> Nois
 
 
 def _betas(terms: Mapping[str, Any]) -> Tensor:
-    """Evenly spaced, or squares of what is evenly spaced ("scaled_linear")."""
+    """Betas that are evenly spaced, or squares of evenly spaced values ("scaled_linear")."""
     power = 2 if terms.get("beta_schedule") == "scaled_linear" else 1
     ends = (float(terms.get("beta_start", 0.00085)), float(terms.get("beta_end", 0.012)))
     first, last = (end ** (1 / power) for end in ends)
@@ -53,6 +53,6 @@ def _zero_terminal(betas: Tensor) -> Tensor:
     signal = torch.cumprod(1 - betas, 0).sqrt()
     signal = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
     abar = signal**2
-    # Where the timestep before it has less already, the last one has half the amplitude of that.
+    # If the previous timestep already has less, the last one has half its amplitude.
     abar[-1] = _LEAST_SIGNAL if abar[-2] > _LEAST_SIGNAL else abar[-2] / 4
     return 1 - abar / torch.cat([torch.ones(1, dtype=abar.dtype), abar[:-1]])

@@ -1,4 +1,4 @@
-"""What the configs of networks and of the scheduler may hold, as far as they decide about sizes or are read here."""
+"""The schemas for the configs of the networks and the scheduler: keys that determine sizes or are read here."""
 
 from __future__ import annotations
 

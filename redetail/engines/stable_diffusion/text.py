@@ -1,4 +1,4 @@
-"""Prompts to what cross-attention reads, with CLIP (Radford et al. 2021, arXiv:2103.00020)."""
+"""Encodes prompts for cross-attention with CLIP (Radford et al. 2021, arXiv:2103.00020)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from redetail.engines.stable_diffusion.tokens import Chunk, PromptTokenizer, Tok
 from redetail.errors import SettingsError
 
 _LOG = logging.getLogger(__name__)
-# States are repeated to a common length, but not to more than this many times the longest.
+# States are repeated to a common length, up to this many times the longest.
 _MOST_REPEATS = 4
 
 
 class TextConditioner:
     """A CLIPTokenizer, a CLIPTextModel and embeddings; reads the grammar of :mod:`redetail.engines.prompt`.
 
-    A prompt of any length is encoded in chunks of 75 tokens, each between its begin and its end, and their states are
-    put in a row. A token's weight acts on its state, as in ComfyUI (``ClipTokenWeightEncoder``)::
+    A prompt of any length is encoded in chunks of 75 tokens, each between a start and an end token, and their states
+    are joined. A token's weight acts on its state, as in ComfyUI (``ClipTokenWeightEncoder``)::
 
         state = empty + weight * (state - empty)
 
-    where ``empty`` is the state of the empty prompt at the same place; weight 1 changes no bit. ``normed``: whether the
-    encoder's final norm is applied to the states of whichever layer is read.
+    where ``empty`` is the state of the empty prompt at the same position; a weight of 1 changes no bit. ``normed``:
+    whether the encoder's final norm is applied to the states of whichever layer is read.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class TextConditioner:
     def __call__(self, prompt: str, frames: Sequence[int] = (0,), *, clip_skip: int = 1) -> Tensor:
         """States (1 or F, tokens, width), float32 on the encoder's device, of ``prompt`` at these frames.
 
-        One row for all frames where the prompt does not change; between key frames states are blended linearly.
+        There is one row for all frames if the prompt does not change; between key frames, states are blended linearly.
         ``clip_skip``: which of the text model's layers is read, counted from its end; 1 is the last.
 
         Raises :class:`~redetail.errors.SettingsError` for a frame that is given twice, an embedding that is not loaded
@@ -54,8 +54,8 @@ class TextConditioner:
         return _over_time(keys, states, frames)
 
     def pooled(self, prompt: str, frames: Sequence[int] = (0,)) -> Tensor:
-        """(1 or F, width): the text as a whole, from an encoder with a projection; of each key frame's text the first
-        chunk, without its weights."""
+        """(1 or F, width): the pooled text from an encoder with a projection. Of each key frame's text, only the first
+        chunk is used, without its weights."""
         keys = key_frames(prompt)
         chunks = [self._tokens.chunks(read_prompt(key.text).sections)[0] for key in keys]
         return _over_time(keys, [self._output(chunk).text_embeds.float() for chunk in chunks], frames)
@@ -98,7 +98,7 @@ class TextConditioner:
             last: Tensor = output.last_hidden_state
             return last.float()
         hidden: Tensor = output.hidden_states[-clip_skip]
-        # Some keep their layers in a separate module.
+        # Some encoders have their layers in a separate module.
         norm = getattr(self._encoder, "text_model", self._encoder).final_layer_norm
         return (norm(hidden) if self._normed else hidden).float()
 
@@ -110,14 +110,14 @@ class TextConditioner:
             return self._encoder(indices, output_hidden_states=True)
 
     def _say(self, note: str) -> None:
-        """Once: a prompt is encoded for every part of a region."""
+        """Show a note only once, since a prompt is encoded for every part of a region."""
         if note not in self._said:
             self._said.add(note)
             _LOG.warning("%s", note)
 
 
 def _over_time(keys: Sequence[KeyFrame], rows: Sequence[Tensor], frames: Sequence[int]) -> Tensor:
-    """What key frames have (1, ...) at these frames: (1 or F, ...), blended linearly between them."""
+    """Values (1, ...) of key frames at these frames: (1 or F, ...), blended linearly between key frames."""
     places = [blend([key.frame for key in keys], frame) for frame in frames]
     if len(set(places)) == 1:
         places = places[:1]
@@ -129,8 +129,9 @@ def _over_time(keys: Sequence[KeyFrame], rows: Sequence[Tensor], frames: Sequenc
 def matched(states: Sequence[Tensor], empty: Tensor) -> list[Tensor]:
     """States of the same number of tokens.
 
-    Each is repeated as a whole, which attention does not notice: its weights over keys that all come equally often sum
-    to the same. Lengths whose least common multiple is far away are filled up with ``empty`` chunks instead.
+    Each is repeated as a whole, which does not change attention: if all keys are repeated equally often, the weights of
+    their copies sum to the original weight. If the least common multiple of the lengths is too large, they are filled
+    up with ``empty`` chunks instead.
     """
     longest = max(one.shape[1] for one in states)
     common = math.lcm(*(one.shape[1] for one in states))
@@ -142,7 +143,8 @@ def matched(states: Sequence[Tensor], empty: Tensor) -> list[Tensor]:
 
 @contextmanager
 def _vectors_in_place(encoder: Any, row: Sequence[Token]) -> Iterator[None]:
-    """While this lasts, the encoder's table of tokens gives the vectors of embeddings at their places in ``row``."""
+    """While the context lasts, the encoder's token table returns the vectors of embeddings at their positions in
+    ``row``."""
     vectors = {place: token.vector for place, token in enumerate(row) if token.vector is not None}
     if not vectors:
         yield

@@ -1,4 +1,4 @@
-"""Prompts to chunks of tokens that a CLIP text model takes, each token with its weight."""
+"""Splits prompts into chunks of weighted tokens for a CLIP text model."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 from redetail.engines.prompt import Piece
 from redetail.engines.stable_diffusion.embedding import Embedding, EmbeddingNames
 
-# A word of fewer tokens is not torn apart at the end of a chunk; a longer one would leave too much room empty.
+# A word with fewer tokens is not split at the end of a chunk; a longer word would leave too much room empty.
 _LONG_WORD = 8
 _SPACES = re.compile(r"[ \t\r\n\f\v]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token of the vocabulary, or a ``vector`` (width,) of an embedding that stands in its place."""
+    """A token of the vocabulary, or a ``vector`` (width,) of an embedding in its place."""
 
     index: int
     weight: float = 1.0
@@ -30,14 +30,14 @@ Chunk = tuple[Token, ...]
 
 
 class PromptTokenizer:
-    """A CLIPTokenizer and embeddings as one: sections of weighted pieces in, chunks of at most ``room`` tokens out."""
+    """A CLIPTokenizer with embeddings: turns sections of weighted pieces into chunks of at most ``room`` tokens."""
 
     def __init__(self, tokenizer: Any, embeddings: Sequence[Embedding], room: int) -> None:
         self._tokenizer, self._room = tokenizer, room
         self._names = EmbeddingNames(embeddings)
 
     def chunks(self, sections: Iterable[Sequence[Piece]]) -> list[Chunk]:
-        """At least one chunk; every section with words in it starts a new one.
+        """One or more chunks; every section that has words starts a new one.
 
         Raises :class:`~redetail.errors.SettingsError` for an ``embedding:name`` that is not loaded.
         """
@@ -45,7 +45,7 @@ class PromptTokenizer:
         return packed or [()]
 
     def row(self, chunk: Chunk) -> list[Token]:
-        """A chunk as the text model wants it: begin, tokens, end, and padding to full length."""
+        """A chunk as the text model takes it: start token, tokens, end token, and padding to full length."""
         begin, end, padding = (
             Token(int(getattr(self._tokenizer, f"{name}_token_id"))) for name in ("bos", "eos", "pad")
         )
@@ -56,13 +56,13 @@ class PromptTokenizer:
         for piece in pieces:
             for part in self._names.split(piece.text):
                 if isinstance(part, Embedding):
-                    # The index only holds the place.
+                    # The index is only a placeholder.
                     yield [Token(0, piece.weight, vector) for vector in part.vectors]
                 else:
                     yield from self._tokens_of(part, piece.weight)
 
     def _tokens_of(self, text: str, weight: float) -> Iterator[list[Token]]:
-        """CLIP's tokens never reach across a space, so words can be looked up one by one."""
+        """CLIP's tokens never span a space, so words can be looked up one by one."""
         words = [word for word in _SPACES.split(text) if word]
         if words:
             for indices in self._tokenizer(words, add_special_tokens=False, verbose=False).input_ids:
@@ -70,7 +70,7 @@ class PromptTokenizer:
 
 
 def _packed(words: Iterable[list[Token]], room: int) -> Iterator[Chunk]:
-    """Chunks filled with words one after the other."""
+    """Chunks filled with words one after another."""
     chunk: list[Token] = []
     for word in words:
         if len(chunk) + len(word) > room and len(word) < _LONG_WORD:

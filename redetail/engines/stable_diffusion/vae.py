@@ -1,4 +1,4 @@
-"""A VAE: that of a checkpoint, or a separate one in a file or folder."""
+"""Loads a VAE: that of a checkpoint, or a separate one from a file or folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from redetail.errors import ModelError
 
 def load_vae(path: Path, placement: Placement, family: Conventions) -> nn.Module:
     """The VAE in a file (original or diffusers' names, or TAESD in diffusers' names) or in a diffusers folder, for a
-    model of this family; a file does not say of which it is.
+    model of this family; a file does not say which family it belongs to.
 
     Raises :class:`~redetail.errors.ModelError`, which says what the file is and what was wanted.
     """
@@ -84,8 +84,8 @@ def _tiny(file: WeightFile, placement: Placement) -> nn.Module:
 
 
 def vae_dtype(config: Config, kind: str, placement: Placement) -> torch.dtype:
-    """What was asked for, else float32 where the VAE overflows in half precision; AutoencoderKL's own default is that
-    it does."""
+    """The requested precision, else float32 if the VAE overflows in half precision, which is AutoencoderKL's
+    default."""
     if placement.vae_dtype is not None:
         return placement.vae_dtype
     return torch.float32 if config.get("force_upcast", kind == "AutoencoderKL") else placement.dtype
