@@ -1,1 +1,1 @@
-"""The command line: it reads options, draws progress and words results; all work is done by :mod:`redetail.api`."""
+"""The command line: it reads options, draws progress and formats results; :mod:`redetail.api` does all the work."""

@@ -40,7 +40,7 @@ def batch(options: argparse.Namespace, cancel: CancelToken) -> int:
             ):  # fmt: skip
                 outcomes[outcome.clip] = outcome
                 display.finish(outcome)
-                write_summary(list(outcomes.values()), folder)  # after each, so that it holds when all is killed
+                write_summary(list(outcomes.values()), folder)  # after each clip, in case of a kill
         finally:
             written = _summarised(outcomes.values(), folder)
     if not options.quiet:
@@ -49,7 +49,7 @@ def batch(options: argparse.Namespace, cancel: CancelToken) -> int:
 
 
 def batch_summary(outcomes: Sequence[Outcome], written: Sequence[Path]) -> str:
-    """How many clips came to what, those that need a look by name, and where the summary is."""
+    """The number of clips in each state, the names of those that need attention, and the files of the summary."""
     lines = [f"{len(outcomes)} clips"]
     for state in State:
         some = [one for one in outcomes if one.state is state]
@@ -72,7 +72,7 @@ class _Display(Protocol):
 
 
 class BatchLines:
-    """A line for each clip that is finished, and now and then one for each current clip."""
+    """A line for each finished clip, and occasionally one for each current clip."""
 
     def __init__(self, clips: Sequence[BatchClip], stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
@@ -100,8 +100,7 @@ class BatchLines:
 
 
 class BatchTable:
-    """A table of the current clips and those around the last of them, as many as the terminal has room for; rich draws
-    it."""
+    """A table, drawn by rich, of the current clips and those around the last of them, as many as fit the terminal."""
 
     def __init__(self, clips: Sequence[BatchClip], live: Any) -> None:
         self._clips, self._live = clips, live

@@ -15,7 +15,7 @@ from redetail.progress import CancelToken
 
 
 def clean(options: argparse.Namespace, cancel: CancelToken) -> None:
-    """Look in the folders that were named (the current one) and in that of temporary files."""
+    """Look in the named folders (by default the current one) and in the folder for temporary files."""
     folders = [expanded(folder) for folder in options.folders or ["."]]
     for folder in folders:
         if not os.path.isdir(folder):

@@ -1,4 +1,4 @@
-"""What each command does with its options: it calls the library and words the result."""
+"""What each command does with its options: it calls the library and formats the result."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def detail(options: argparse.Namespace, cancel: CancelToken) -> int:
 
 
 def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: CancelToken) -> None:
-    """Check all that the run would check, write nothing but the job, and say what would be done."""
+    """Check everything that the run would check, write only the job, and say what would be done."""
     source = job.open_source()
     size = job.output_size(source.info.size)
     Outputs.of(job, source, size)
@@ -105,7 +105,7 @@ def _dry_run(options: argparse.Namespace, job: Job, saved: Path | None, cancel: 
 
 
 def _save_job(job: Job, plan: Plan, path: Path | None) -> None:
-    """Write the job that does the same again, with the settings that were planned."""
+    """Write the job that repeats the run, with the planned settings."""
     if path is not None:
         write_text(path, text_of(job.as_run(plan.settings or Settings()).to_document(), path))
 
@@ -145,7 +145,7 @@ def detect(options: argparse.Namespace, cancel: CancelToken) -> int:
 
 
 def _detect_outputs(options: argparse.Namespace) -> tuple[Path | None, Path | None]:
-    """Where report and drawing go; a report without a named drawing gets one next to it."""
+    """The files of the report and the drawing; without a name, the drawing goes next to the report."""
     report = None
     if options.report is not None:
         report = expanded(options.report or f"{Path(options.input).stem}.detect.json")
@@ -180,6 +180,6 @@ def _note(notices: Sequence[str]) -> None:
 
 
 def _note_estimate(estimate: Estimate) -> None:
-    """Say what a run takes before it starts, where there is work."""
+    """Say what a run will take before it starts, if there is anything to do."""
     if estimate.work_space:
         _note([estimate_summary(estimate)])

@@ -1,4 +1,4 @@
-"""``redetail completion``: the script that makes a shell complete commands, options and the names they take."""
+"""``redetail completion``: the script that makes a shell complete commands, options and the names that these take."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def _complete(action: argparse.Action, file: object, folder: object) -> None:
-    """Give an option the names that it takes, or what lets shtab complete files."""
+    """Give an option the names that it takes, or the marker with which shtab completes files."""
     if action.choices is not None or action.nargs == 0:
         return
     word = str(action.metavar or "").partition("|")[0].partition(".")[0].partition(":")[0].partition("[")[0]

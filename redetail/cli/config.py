@@ -1,4 +1,4 @@
-"""The config file of a command: ``--config FILE``, the usual one, or with ``--no-config`` none."""
+"""The config file of a command: the one in ``--config FILE``, the usual one, or none with ``--no-config``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def usual_config(environment: Mapping[str, str] = os.environ, platform: str = sy
 
 
 def config_file(options: argparse.Namespace) -> Path | None:
-    """The config file that a command reads; None: none."""
+    """The config file that a command reads; None if it reads none."""
     if options.config is None:
         path = usual_config()
         return path if os.path.lexists(path) else None
@@ -56,7 +56,7 @@ def config_job(options: argparse.Namespace) -> Job:
 
 
 def job_over_config(options: argparse.Namespace, config: Job) -> Job:
-    """The job file over the config file, or that alone; raises what reading a job raises."""
+    """The job file laid over the config file, or only the config file; raises what reading a job raises."""
     from redetail.job import read_job
 
     if not options.job:

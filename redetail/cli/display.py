@@ -1,4 +1,4 @@
-"""Progress on standard error: bars with the time left on a terminal, a line now and then elsewhere."""
+"""Progress on standard error: bars with the remaining time on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TITLES = {
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 STDOUT, STDERR = 1, 2
 LINE_EVERY = 15.0
-"""Seconds between two lines where no bar can be drawn: rare enough for a log file."""
+"""Seconds between two lines if no bar can be drawn: rare enough for a log file."""
 
 
 @contextmanager
 def progress_display(quiet: bool, stream: TextIO | None = None) -> Iterator[ProgressCallback]:
-    """A callback that draws every pass on ``stream`` (standard error) as it can, or not at all where ``quiet``."""
+    """A callback that draws every pass on ``stream`` (standard error) as well as it can, or not at all if ``quiet``."""
     stream = stream or sys.stderr
     if isinstance(stream, MessageStream):
         yield stream.events.progress
@@ -45,7 +45,7 @@ def progress_display(quiet: bool, stream: TextIO | None = None) -> Iterator[Prog
 
 @dataclass
 class _Pass:
-    """When a pass began and was last reported, and whether it is complete."""
+    """When a pass started and was last reported, and whether it is complete."""
 
     started: float
     written: float
@@ -53,7 +53,7 @@ class _Pass:
 
 
 class Lines:
-    """Writes when a pass begins, every now and then while it runs, and once when it is complete."""
+    """Writes a line when a pass starts, occasionally while it runs, and when it is complete."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
@@ -85,7 +85,7 @@ class Lines:
 
 
 def plain(text: str) -> str:
-    """Text without what would steer a terminal: names of files and labels may hold anything."""
+    """Text without terminal control characters, since names of files and labels can contain anything."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
@@ -99,7 +99,7 @@ def tell(text: str) -> None:
 
 
 def mute(*descriptors: int) -> None:
-    """Send what is still to be written to these descriptors nowhere, so that closing them cannot fail."""
+    """Discard whatever is still written to these descriptors, so that closing them cannot fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in descriptors:
         os.dup2(nowhere, descriptor)
@@ -112,7 +112,7 @@ def title(stage: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: ``7 s``, ``3:05``, ``1:02:09``."""
+    """Seconds in a form for people: ``7 s``, ``3:05``, ``1:02:09``."""
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
@@ -121,7 +121,7 @@ def duration(seconds: float) -> str:
 
 
 def short(value: object) -> str:
-    """A value as people write it: 512, not 512.0; on and off; the largest seed by its name."""
+    """A value in a form for people: 512 instead of 512.0, on and off, and the largest seed by its name."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if value == 2**64 - 1:

@@ -15,15 +15,15 @@ from redetail.region import Box, Region, Size
 from redetail.video import Frame
 
 COLORS = ("#50dc64", "#ffaa28", "#5aaaff", "#f05ac8", "#f0e650", "#966eff")
-"""Of the first subject, the second, ...; then they start again."""
+"""Colours of the first subject, the second, and so on; after the last, they start again."""
 SHEET_FRAMES = 9
 SHEET_TILE = 480
 """Longest side in pixels of a picture on the contact sheet."""
 
 
 def marked(pixels: NDArray[Any], index: int, regions: Sequence[Region]) -> Picture:
-    """A uint8 copy of frame ``index``, (H, W, 3), with its number and the subjects that are in it: the box in a strong
-    line, the crop window in a thin one; label and confidence above."""
+    """A uint8 copy of frame ``index``, (H, W, 3), with its number and its subjects: the box with a thick line, the crop
+    window with a thin one, and label and confidence above."""
     pen = _Pen((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels)
     pen.write(0, pixels.shape[0], f"frame {index}", "white")
     for number, region in enumerate(regions):
@@ -54,7 +54,7 @@ class _Pen:
         self._draw.rectangle(corners, outline=color, width=weight * self._line)
 
     def write(self, x: float, y: float, text: str, color: str) -> None:
-        """Text above that point, moved into the picture where it would not fit."""
+        """Write text above a point, moved into the picture if it would not fit."""
         x = max(0.0, min(x, self._image.width - self._draw.textlength(text, self._font)))
         y = max(0.0, y - 16 * self._line)
         self._draw.text((x, y), text, color, self._font, stroke_width=self._line, stroke_fill="black")
@@ -72,8 +72,8 @@ def drawn_sheet(frames: Iterable[Frame], start: int, stop: int, regions: Sequenc
 
 
 def sheet_frames(start: int, stop: int, regions: Sequence[Region]) -> list[int]:
-    """Which of the frames start..stop are on a contact sheet: evenly spread over those with a subject, or over all
-    if there is none."""
+    """The frames among start..stop that are on a contact sheet: evenly spread over those with a subject, or over all
+    frames if there is no subject."""
     seen = sorted({index for region in regions for index in range(region.start, region.stop)})
     frames = seen or list(range(start, stop))
     count = min(SHEET_FRAMES, len(frames))

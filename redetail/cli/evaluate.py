@@ -84,7 +84,7 @@ def _named(results: Sequence[str]) -> dict[str, Path]:
 
 
 def _lines(compared: Comparison, rate: Fraction) -> Iterator[str]:
-    """The figures as tables, a subject each, with verdicts and the moments that are worth a look."""
+    """The figures as one table for each subject, with verdicts and the moments that are worth a look."""
     found = [figures for figures in compared.clips[0].subjects if figures is not None]
     if not found:
         yield "No subject was found, so there is nothing to compare; mark one with --box."
@@ -152,7 +152,7 @@ def write_comparison(
 
 
 def comparison_sheet(compared: Comparison, clips: Sequence[Path], original: Path | None) -> Picture:
-    """The subjects of all clips at a few moments: one column a clip, the original last.
+    """The subjects of all clips at a few moments, with one column for each clip and the original last.
 
     Raises :class:`~redetail.errors.SettingsError` if there is no subject to show.
     """

@@ -1,7 +1,7 @@
-"""What ``--help`` and ``--help-all`` print: the options that most people need, or all of them with the names they take.
+"""What ``--help`` and ``--help-all`` print: the options that most people need, or all options with the names they take.
 
-Defaults are those of the bundled model, or of the one that ``--checkpoint`` names beside ``--help``, with those of the
-config file over them.
+Defaults are those of the bundled model, or of the model in a ``--checkpoint`` next to ``--help``, overridden by those
+in the config file.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ MOST_NEEDED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Options that ``--help`` shows, by their names in the parsed arguments, under the titles of their groups."""
 
 _LISTED = ("preset", "sampler", "scheduler", "control")
-"""Options whose names ``--help-all`` lists, since their text does not."""
+"""Options for which ``--help-all`` lists the possible names, since their text does not."""
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
-    """Examples keep their lines, options get room for their names, and every Python words them alike."""
+    """Keeps the lines of examples, gives options room for their names, and looks the same in every version of
+    Python."""
 
     def __init__(self, prog: str, defaults: Mapping[str, Any] = MappingProxyType({}), *, listed: bool = False) -> None:
         super().__init__(prog, max_help_position=30, width=100)
@@ -59,7 +60,7 @@ class Help(argparse.RawDescriptionHelpFormatter):
 
 
 class HelpAction(argparse.Action):
-    """Print help and stop: what most people need, or where ``const`` is true everything."""
+    """Print help and stop: the options that most people need, or all options if ``const`` is true."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, *, const: bool, help: str) -> None:
         super().__init__(option_strings, dest, nargs=0, const=const, default=argparse.SUPPRESS, help=help)
@@ -71,8 +72,7 @@ class HelpAction(argparse.Action):
 
 
 def help_text(parser: argparse.ArgumentParser, *, everything: bool, given: Sequence[str] = ()) -> str:
-    """The help of a command; defaults are those of the config file and the checkpoint that are named among what is
-    ``given`` beside it.
+    """The help of a command; its defaults come from the config file and the checkpoint among the ``given`` arguments.
 
     Raises :class:`~redetail.errors.ModelError` for a checkpoint that is not a weight file, and what reading a config
     file raises.
@@ -97,7 +97,7 @@ def help_text(parser: argparse.ArgumentParser, *, everything: bool, given: Seque
 
 
 def defaults_of(checkpoint: str | Path | None) -> Settings:
-    """The settings of a checkpoint where nothing is asked for (None: of the bundled model, which needs no PyTorch)."""
+    """The default settings of a checkpoint (None: of the bundled model, which needs no PyTorch)."""
     if checkpoint is not None:
         from redetail.engines.defaults import default_settings
 
@@ -107,7 +107,7 @@ def defaults_of(checkpoint: str | Path | None) -> Settings:
 
 
 def _defaults(given: Sequence[str]) -> tuple[Mapping[str, Any], str]:
-    """The settings where no more is asked for than what is ``given`` on either side of ``--help``, and whose they
+    """The default settings with only the arguments ``given`` on either side of ``--help``, and whose defaults they
     are."""
     reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     reader.add_argument("--checkpoint", "--model", dest="checkpoint", nargs="?")

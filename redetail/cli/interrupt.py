@@ -16,18 +16,18 @@ MESSAGE = "Stopping after this step; press Ctrl-C again to stop at once.\n"
 
 
 def end_quietly() -> None:
-    """Let a signal that comes before or after the work end this process at once, without a traceback of Python's."""
+    """Let a signal before or after the work end this process at once, without a Python traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[CancelToken]:
-    """A token that Ctrl-C (SIGINT), SIGTERM or SIGHUP cancels; what was set for them before is restored at the end.
+    """A token that Ctrl-C (SIGINT), SIGTERM or SIGHUP cancels; earlier handlers are restored at the end.
 
-    Before work has started, which is when the token is checked first, there is no step to finish: then the first signal
-    stops at once, also where a job or a list of segments is read from a pipe to which nothing is written. A second
-    signal raises KeyboardInterrupt, so that temporary files are still removed. One that comes while they are removed is
-    passed over; the next ends the process wherever it is.
+    Work starts when the token is first checked. Before that there is no step to finish, so the first signal stops at
+    once, even while a job or a list of segments is being read from a silent pipe. A second signal raises
+    KeyboardInterrupt, so that temporary files are still removed. A signal during this removal is ignored; the next one
+    ends the process immediately.
     """
     token = CancelToken()
 

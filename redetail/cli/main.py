@@ -24,8 +24,8 @@ log = logging.getLogger("redetail")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 complete, 2 refused in one sentence, 3 complete but for what
-    is missing in a damaged source, 130 stopped, 1 a bug."""
+    """Run one command and return its exit code: 0 complete, 2 refused with a message, 3 complete except for what is
+    missing from a damaged source, 130 stopped, 1 a bug."""
     if arguments is None:
         make_lenient()
         end_quietly()
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _wants_events(given: Sequence[str]) -> bool:
-    """Whether messages are lines of JSON, a complaint about what was typed among them."""
+    """Whether messages are lines of JSON, including those about errors in what was typed."""
     return "--progress=json" in given or ("--progress", "json") in pairwise(given)
 
 

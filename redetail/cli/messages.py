@@ -1,4 +1,4 @@
-"""What a command says in addition to its result: notes, each of them once, and with --debug whatever is logged."""
+"""What a command prints in addition to its result: each note once, and with --debug everything that is logged."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LONG_WORD = re.compile(r"\S{300,}")
 
 
 class Notes(logging.Handler):
-    """Warnings of one run as notes on standard error, above the bars while these are drawn; none is said twice.
+    """Prints the warnings of one run as notes on standard error, each once, and above any progress bars.
 
-    What is logged as information is a line without that word.
+    Messages that are logged as information are printed without the word "Note".
     """
 
     def __init__(self) -> None:
@@ -35,8 +35,8 @@ class Notes(logging.Handler):
 
 @contextmanager
 def messages(log: logging.Logger, *, debug: bool, verbose: bool = False) -> Iterator[None]:
-    """Set up logging for one command, and leave it as it was: ``debug`` logs everything, else notes and errors show,
-    and what redetail logs as information where ``verbose``."""
+    """Set up logging for one command, and restore it afterwards. ``debug`` shows everything; otherwise notes and errors
+    are shown, and with ``verbose`` also what redetail logs as information."""
     root, level = logging.getLogger(), logging.DEBUG if debug else logging.ERROR
     shown = logging.INFO if verbose else logging.WARNING
     everything = logging.StreamHandler()
@@ -62,5 +62,5 @@ def messages(log: logging.Logger, *, debug: bool, verbose: bool = False) -> Iter
 
 
 def shortened(text: str) -> str:
-    """Both ends alone of words, names of files for one, that would fill the screen."""
+    """Text in which only both ends are left of words, such as file names, that would fill the screen."""
     return _LONG_WORD.sub(lambda word: f"{word[0][:120]}...{word[0][-60:]}", text)

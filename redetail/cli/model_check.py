@@ -1,4 +1,4 @@
-"""``redetail models check``: whether files make a model that works, on this machine."""
+"""``redetail models check``: tests whether files make a model that works on this machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SEVERAL = {"lora": "loras", "motion-lora": "motion_loras"}
 def check(named: Sequence[str], device: str | None) -> None:
     """Load the model that these files make, measure it, and print what was measured.
 
-    Raises :class:`~redetail.errors.ModelError` for what is wrong with it.
+    Raises :class:`~redetail.errors.ModelError`, which says what is wrong with the model.
     """
     spec = spec_of(named)
     engine = load_engine(spec, device=device)
@@ -47,10 +47,10 @@ def check(named: Sequence[str], device: str | None) -> None:
 
 
 def spec_of(named: Sequence[str]) -> ModelSpec:
-    """The model that files make together, each given where it belongs by what is in it.
+    """The model that files make together; the contents of each file decide which part it is.
 
-    Raises :class:`~redetail.errors.SettingsError` if two are for one place or none is a checkpoint, and
-    :class:`~redetail.errors.ModelError` for files that have no place in a model.
+    Raises :class:`~redetail.errors.SettingsError` if two files are the same part or none is a checkpoint, and
+    :class:`~redetail.errors.ModelError` for files that are not part of a model.
     """
     given: dict[str, Any] = {}
     for name in named:
@@ -73,7 +73,7 @@ def spec_of(named: Sequence[str]) -> ModelSpec:
 def _field(path: Path, name: str) -> str:
     """The field of a ModelSpec that a file is for."""
     if not os.path.exists(path) or model_folder(path) is not None:
-        return "checkpoint"  # a name of the hub, or a folder
+        return "checkpoint"  # a name on the hub, or a folder
     alone = sorted(path.glob("*.safetensors")) if os.path.isdir(path) else [path]
     facts = identify(alone[0] if alone else path)
     field = {**_FIELDS, **_SEVERAL, "checkpoint": "checkpoint"}.get(facts.kind)

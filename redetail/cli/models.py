@@ -66,7 +66,7 @@ def _known() -> Iterator[str]:
 
 
 def _inspected(path: Path, placement: Placement) -> Iterator[str]:
-    """What is known of a file, or of a folder that is one model."""
+    """What is known about a file, or about a folder that is one model."""
     model = model_folder(path)
     if model is not None:
         family, folder = model
@@ -76,7 +76,7 @@ def _inspected(path: Path, placement: Placement) -> Iterator[str]:
 
 
 def _described(facts: FileFacts, placement: Placement) -> Iterator[str]:
-    """What a file is, where it is given, and whether it fits this machine."""
+    """What a file is, which option takes it, and whether it fits this machine."""
     yield f"{facts.path}: {facts.what}"
     yield _extent(facts)
     known = {name: value for name, value in facts.details.items() if value not in ("", (), None) and name not in _INNER}
@@ -103,7 +103,7 @@ def _extent(facts: FileFacts) -> str:
 
 
 def _fit(facts: FileFacts, placement: Placement) -> str:
-    """The memory that the file's weights take, and for a checkpoint that of the whole work."""
+    """The memory that the file's weights take and, for a checkpoint, the memory for the whole run."""
     total = device_memory(placement.device)
     weights = facts.parameters * placement.dtype.itemsize
     needed, what = weights, f"the weights take {_size(weights)}"
@@ -122,7 +122,7 @@ def _fit(facts: FileFacts, placement: Placement) -> str:
 
 
 def _parts_fit(sizes: PartSizes, placement: Placement, total: int) -> str:
-    """The weights of all parts, and with which options they fit."""
+    """The weights of all parts, and the options with which they fit."""
     named = ", ".join(f"{part} {_size(size)}" for part, size in sizes.weights.items())
     fitting = next((option for option, size in sizes.needed.items() if size <= total), None)
     verdict = "too large; use weights with fewer parameters" if fitting is None else f"fits with {fitting}"

@@ -18,14 +18,14 @@ def known_names(option: str) -> tuple[str, ...]:
 
 
 def described_names(option: str) -> tuple[str, ...]:
-    """The same, of presets with what they stand for."""
+    """The names that an option takes; presets are followed by what they stand for."""
     if option != "preset":
         return known_names(option)
     return tuple(f"{name} ({', '.join(_preset_values(values))})" for name, values in all_presets().items())
 
 
 def _preset_values(values: Mapping[str, object]) -> Iterator[str]:
-    """The values of a preset: sampler, scheduler, steps and cfg alone, others with their names."""
+    """The values of a preset: sampler, scheduler, steps and cfg without their names, others with them."""
     usual = ("sampler", "scheduler", "steps", "cfg")
     yield from (short(values[name]) for name in usual if name in values)
     yield from (f"{display_name(name)} {short(value)}" for name, value in values.items() if name not in usual)

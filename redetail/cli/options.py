@@ -20,7 +20,7 @@ _PRESET = "set sampler, scheduler, steps and cfg together; options that you give
 
 
 def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] | None = None) -> None:
-    """Add an option for every setting in the groups of these titles; None: in all."""
+    """Add an option for every setting in the groups with these titles (None: in all groups)."""
     groups = settings_by_group()
     for title in groups if titles is None else titles:
         group = parser.add_argument_group(title)
@@ -33,7 +33,7 @@ def add_settings(parser: argparse.ArgumentParser, titles: Iterable[str] | None =
 
 
 def add_subjects(group: argparse._ArgumentGroup) -> None:
-    """Add the options that say who is meant, and in which part of the clip."""
+    """Add the options that select subjects and the part of the clip."""
     options = {name: kind.option for name, kind in kinds().items()}
     options |= {name: kind.option for name, kind in FILTERS.items()}
     for name, option in options.items():
@@ -47,7 +47,7 @@ def add_subjects(group: argparse._ArgumentGroup) -> None:
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings and the preset that the user gave, by name; what was not given is left out."""
+    """The settings and the preset that were typed, by name; others are left out."""
     names = ("preset", *(item.name for item in fields(Settings)))
     given = {name: getattr(options, name, None) for name in names}
     return {name: value for name, value in given.items() if value is not None}
@@ -149,7 +149,7 @@ def _add_setting(group: argparse._ArgumentGroup, item: Field[Any]) -> None:
 
 
 def number(text: str) -> int | float | str:
-    """The number that the text means; text that is none stays as it is, for the settings to say what is wrong."""
+    """The number in a text; other text stays as it is, and the settings will report it."""
     for kind in (int, float):
         try:
             return kind(text)

@@ -1,4 +1,4 @@
-"""Outputs of commands other than a video: checks that their names may be written."""
+"""Checks that outputs of commands other than videos may be written under their names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def path_of(given: str | Path | None) -> Path | None:
 
 
 def keep_existing(outputs: Iterable[str | Path | None], overwrite: bool) -> None:
-    """Raise OutputError if a file that is to be written exists and may not be replaced, or cannot be called so."""
+    """Raise OutputError if a file to be written exists and must not be replaced, or if its name is impossible."""
     for path in outputs:
         if path:
             check_name(expanded(path))

@@ -70,8 +70,8 @@ def build_parser() -> Parser:
 
 
 def joined_values(arguments: Sequence[str]) -> list[str]:
-    """Arguments with ``--box -5,0,9,9`` as ``--box=-5,0,9,9``: argparse takes a value that begins with a minus for
-    an option, and its complaint would hide the real one."""
+    """Arguments with ``--box -5,0,9,9`` as ``--box=-5,0,9,9``: argparse takes a value that starts with a minus for an
+    option, and its message would hide the real error."""
     joined: list[str] = []
     for argument in arguments:
         if joined and re.fullmatch(r"--[a-z-]+", joined[-1]) and re.match(r"-[\d.]", argument):

@@ -1,4 +1,4 @@
-"""What the commands' parsers share: one sentence for what cannot be understood, and groups of options."""
+"""What the commands' parsers share: error messages of one sentence, and groups of options."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Parser(argparse.ArgumentParser):
 
     given: Sequence[str] = ()
     example: str | None = None
-    """What is parsed and the example under ``--help``, for help."""
+    """``given``: the arguments being parsed, and ``example``: the example under ``--help``; both are for the help."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise the parser's complaint as an error like all others."""
+        """Raise the parser's message as an error like all others."""
         sentence = message[:1].upper() + message[1:].rstrip(".")
         raise SettingsError(f"{sentence}; see: {self.prog} --help")
 
     def parse_known_args(self, *given: Any, **named: Any) -> Any:
-        """Refuse what a command does not know here, where its own options and its help are at hand."""
+        """Refuse unknown options here, where the command's own options and help are available."""
         self.given = tuple(given[0] or ()) if given else ()
         for argument in self.given:
             if re.fullmatch(r"(--[\w-]+=|-\w)--", argument):  # argparse would take the value for a separator
@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
         return known, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Refuse a value that is not in its list with the one that was probably meant."""
+        """Refuse a value that is not in the list, and suggest the one that was probably meant."""
         if action.choices is not None and value not in action.choices:
             if action.dest == "command" and os.path.exists(value):
                 raise SettingsError(f"The command is missing; to detail {value}, type: redetail detail {value} -o OUT")
@@ -68,7 +68,7 @@ def add_command(
 
 
 def add_config(parser: Parser) -> None:
-    """Add which config file is read."""
+    """Add the options for the config file."""
     group = parser.add_argument_group("config file [docs/configuration.md]")
     group.add_argument("--config", metavar="FILE", help="take defaults from this file instead of the usual one")
     without = "do not read a config file"
@@ -76,7 +76,7 @@ def add_config(parser: Parser) -> None:
 
 
 def add_models_and_memory(parser: Parser) -> None:
-    """Add the model, all settings, how the machine is used, and where their defaults come from."""
+    """Add the options for the model, all settings, the use of the machine, and the source of the defaults."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--checkpoint", "--model", metavar="FILE",
@@ -92,7 +92,7 @@ def add_models_and_memory(parser: Parser) -> None:
 
 
 def add_work_folder(group: argparse._ArgumentGroup) -> None:
-    """Add where unfinished work is kept."""
+    """Add the option for the folder of unfinished work."""
     group.add_argument("--work-dir", metavar="FOLDER", help="keep unfinished work here [next to OUT]")
     group.add_argument(
         "--work-space",
@@ -105,7 +105,7 @@ def add_work_folder(group: argparse._ArgumentGroup) -> None:
 
 
 def add_cluster(parser: Parser) -> None:
-    """Add the machines that work."""
+    """Add the options for the cluster."""
     group = parser.add_argument_group("several GPUs or machines [pip install 'redetail[cluster]']")
     group.add_argument(
         "--ray", metavar="WHERE",
@@ -121,7 +121,7 @@ def add_cluster(parser: Parser) -> None:
 
 
 def add_source(parser: Parser, *, optional: bool = False) -> None:
-    """What is detailed; it is ``optional`` where a job may say it."""
+    """Add the source; it is ``optional`` if a job can name it."""
     group = parser.add_argument_group("what to detail")
     group.add_argument("input", metavar="IN", nargs="?" if optional else None, help="a video, or a folder of images")
     add_strict(group)
@@ -131,7 +131,7 @@ def add_source(parser: Parser, *, optional: bool = False) -> None:
 
 
 def add_scale(group: argparse._ArgumentGroup) -> None:
-    """Add how much larger the output is."""
+    """Add the option for the size of the output."""
     group.add_argument(
         "--scale",
         metavar="N",
@@ -140,7 +140,7 @@ def add_scale(group: argparse._ArgumentGroup) -> None:
 
 
 def add_background(group: argparse._ArgumentGroup) -> None:
-    """Add what enlarges the rest of a frame."""
+    """Add the option for what enlarges everything but the subjects."""
     group.add_argument(
         "--background", metavar="NAME",
         help="with --scale: what enlarges the frame outside the subjects, lanczos (a filter) or model (the model, in "
@@ -149,14 +149,15 @@ def add_background(group: argparse._ArgumentGroup) -> None:
 
 
 def add_strict(group: argparse._ArgumentGroup) -> None:
-    """Add whether a damaged source is refused."""
+    """Add the option to refuse a damaged source."""
     group.add_argument(
         "--strict", action="store_true", default=None, help="refuse a source that is damaged or incomplete"
     )
 
 
 def add_talk(parser: Parser, example: str | None = None) -> None:
-    """Add help and how much is said; where ``--help`` shows only what is needed most, ``example`` closes it."""
+    """Add the options for help and messages; if ``--help`` shows only the most important options, it ends with
+    ``example``."""
     group = parser.add_argument_group("messages")
     group.add_argument("-h", "--help", action=HelpAction, const=example is None, help="show this help and exit")
     if example is not None:

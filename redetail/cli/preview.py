@@ -72,7 +72,7 @@ def preview_summary(made: Preview, source: str) -> str:
 
 
 def _varied(text: str) -> tuple[str, Sequence[Any]]:
-    """The name and the values in NAME=V1,V2; where values contain commas: NAME=V1|V2."""
+    """The name and the values in NAME=V1,V2, or in NAME=V1|V2 if values contain commas."""
     name, equals, values = text.partition("=")
     if not equals or not name or not values:
         raise SettingsError(f"--vary is {text!r}; give NAME=VALUE,VALUE, as in denoise=0.3,0.5.")
@@ -81,7 +81,7 @@ def _varied(text: str) -> tuple[str, Sequence[Any]]:
 
 
 def _value(name: str, text: str) -> Any:
-    """The value of a setting that a text means; text that means none stays, for the settings to say what is wrong."""
+    """The value of a setting that a text means; other text stays as it is, and the settings will report it."""
     default = "" if name == "preset" else setting(name).default
     if isinstance(default, bool):
         return _SWITCH.get(text.lower(), text)

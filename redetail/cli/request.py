@@ -1,4 +1,4 @@
-"""The job that a command line asks for: what was typed, over a job file, over the config file."""
+"""The job that a command line asks for: typed options override a job file, which overrides the config file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def job_of(options: argparse.Namespace) -> Job:
 
 
 def common_job_of(options: argparse.Namespace) -> Job:
-    """All of that but what is read and written, which many clips may share."""
+    """The job without its source and outputs, as many clips can share it."""
     config = config_job(options)
     if options.checkpoint:  # the other files of the config file's model belong to its own checkpoint
         config = replace(config, model=None)
@@ -48,7 +48,7 @@ def common_job_of(options: argparse.Namespace) -> Job:
 
 
 def _encoding(options: argparse.Namespace) -> dict[str, Any]:
-    """How the output is coded, where the command has one."""
+    """How the output is encoded, if the command has one."""
     return encoding_of(options) if hasattr(options, "codec") else {}
 
 

@@ -1,4 +1,5 @@
-"""Standard output and error that never fail the work: closed, full, without a reader, or in another encoding."""
+"""Makes standard output and error safe to write to when they are closed, full, without a reader, or in another
+encoding."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from redetail.cli.display import STDERR, STDOUT, mute
 
 
 class Lenient:
-    """A stream that is written to as long as that works, and to nowhere from then on."""
+    """A stream that is written to as long as that works; after an error, output is discarded."""
 
     def __init__(self, stream: TextIO, descriptor: int) -> None:
         self._stream, self._descriptor = stream, descriptor
@@ -26,7 +27,7 @@ class Lenient:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing, since nothing is held back."""
         with suppress(OSError, ValueError):
             self._stream.flush()
 
@@ -45,7 +46,7 @@ def make_lenient() -> None:
     _occupy()
     for name, descriptor in (("stdout", STDOUT), ("stderr", STDERR)):
         stream = getattr(sys, name)
-        if stream is None:  # closed before the process began
+        if stream is None:  # closed before the process started
             stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it lasts as long as the process
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -53,10 +54,10 @@ def make_lenient() -> None:
 
 
 def _occupy() -> None:
-    """Open closed standard descriptors to nowhere: else the next file that is opened gets the number of one, and
-    what libraries write to standard error would go into it."""
+    """Open closed standard descriptors to the null device. Otherwise the next file that is opened would get one of
+    their numbers, and what libraries write to standard error would go into it."""
     for descriptor in (0, STDOUT, STDERR):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one

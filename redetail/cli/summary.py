@@ -1,4 +1,4 @@
-"""Results in words: what standard output gets when a command has finished."""
+"""Results in words, which a command prints to standard output when it has finished."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SWITCHES = ("channels_last", "compile", "offload", "block_offload", "fp8_weight
 
 
 def summary(report: Report, source: str, outputs: Mapping[str, str | None]) -> str:
-    """What was done, as lines; ``outputs`` are the files by what they are ("output", ...)."""
+    """What was done, as lines; ``outputs`` are the files by their role ("output", ...)."""
     return "\n".join(_summary(report, source, outputs)) + "\n"
 
 
@@ -40,7 +40,7 @@ def settings_summary(settings: Mapping[str, Any]) -> str:
 
 
 def noise_summary(plan: Plan) -> str:
-    """What ``denoise`` comes to, as a line, of models whose schedule has a shift."""
+    """What ``denoise`` amounts to, as a line, for models whose schedule has a shift."""
     level = plan.noise_level
     return "" if level is None else f"  starts at noise level {level:.2f} (0: the crop, 1: pure noise)\n"
 
@@ -63,7 +63,7 @@ def estimate_lines(estimate: Estimate) -> str:
 
 
 def estimate_summary(estimate: Estimate) -> str:
-    """The same as a sentence."""
+    """What a run would take, as a sentence."""
     seconds = estimate.seconds
     time = "" if seconds is None else f"; detailing takes about {duration(seconds)}"
     return (
@@ -73,7 +73,7 @@ def estimate_summary(estimate: Estimate) -> str:
 
 
 def placement_summary(placement: Mapping[str, Any]) -> str:
-    """Where and how it would compute, as a line."""
+    """Where and how the engine would compute, as a line."""
     if not placement:
         return ""
     switches = [name.replace("_", " ") for name in _SWITCHES if placement.get(name)]
@@ -85,7 +85,7 @@ def placement_summary(placement: Mapping[str, Any]) -> str:
 
 
 def _device_memory(memory: Mapping[str, int]) -> str:
-    """What it would take of the device, as a line."""
+    """How much of the device's memory a run would take, as a line."""
     if not memory:
         return ""
     named = ", ".join(f"{name} {readable(size)}" for name, size in memory.items() if name not in ("needed", "device"))

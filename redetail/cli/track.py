@@ -83,7 +83,7 @@ _BOXES_ALONE = (DetectorSelection, DetectorFileSelection, FollowSelection, Track
 
 
 def _check_boxes_alone(job: Job) -> None:
-    """Refuse masks and fixed windows, which boxes over time do not hold: the document would give other pixels."""
+    """Refuse masks and fixed windows, which boxes over time cannot represent; the document would give other pixels."""
     for one in job.selection:
         if not isinstance(one, _BOXES_ALONE):
             raise SettingsError(
@@ -113,7 +113,7 @@ def _thumbnail_folder(output: Path, overwrite: bool) -> Path:
 
 
 def _thumbnail(subject: SubjectTrack, source: FrameSource) -> Picture:
-    """The subject where it is largest."""
+    """A picture of the subject in the frame in which it is largest."""
     areas = [(float(np.prod(box[2:] - box[:2])), seen.start + i, box) for seen in subject.tracklets
              for i, box in enumerate(seen.boxes)]  # fmt: skip
     _, index, corners = max(areas, key=lambda area: area[0])
@@ -125,12 +125,12 @@ def _thumbnail(subject: SubjectTrack, source: FrameSource) -> Picture:
 
 
 def _edits(options: argparse.Namespace) -> list[tuple[str, str]]:
-    """What was typed to change a document, in the order in which it is done."""
+    """The typed edits of a document, in the order in which they are applied."""
     return [(name, value) for name in _EDITS for value in getattr(options, name) or ()]
 
 
 def _edited(tracks: Tracks, options: argparse.Namespace) -> Tracks:
-    """Every number and label is that of the document that is edited, whichever edit comes first."""
+    """The edited tracks; numbers and labels always refer to the original document, whichever edit comes first."""
     edits = _edits(options)
     if not edits:
         raise SettingsError("No edit was given; use --split, --merge, --keep, --drop or --rename.")

@@ -14,7 +14,7 @@ from redetail.files import expanded
 from redetail.progress import CancelToken
 
 _AUTH = "REDETAIL_WEB_AUTH"
-"""Where the name and the password may stand instead, since others see what is typed."""
+"""Environment variable for the name and the password, since other users can see what is typed."""
 
 
 def web(options: argparse.Namespace, cancel: CancelToken) -> None:
