@@ -1,7 +1,7 @@
-"""Colours to and from FFmpeg: the stream's matrix and range are applied in both directions.
+"""Converts colours from and to FFmpeg, applying the stream's matrix and range in both directions.
 
-A stream that does not name its matrix is read as players read it: BT.709 for high definition, else BT.601. The output
-does not name it either, so that a player's guess is the same before and after.
+A stream that does not name its matrix is read as by players: BT.709 for high definition, else BT.601. The output does
+not name it either, so that a player's guess is the same before and after.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def is_rgb(name: str) -> bool:
 
 
 def contiguous(pixels: RGB) -> RGB:
-    """The same pixels without gaps, as FFmpeg wants them."""
+    """The same pixels without gaps, as FFmpeg needs them."""
     return pixels if pixels.flags.c_contiguous else pixels.copy()
 
 
@@ -77,14 +77,14 @@ class Decoder:
                 frame.colorspace = applied_matrix(color, Size(frame.width, frame.height))
                 frame.color_range = color.range or _LIMITED
             frame = self._scaler.reformat(frame, format=self._format, interpolation=_EXACT, dst_color_range=_FULL)
-        pixels: RGB = frame.to_ndarray()  # type: ignore[assignment]  # rgb24 and rgb48 are whole numbers
+        pixels: RGB = frame.to_ndarray()  # type: ignore[assignment]  # rgb24 and rgb48 are integers
         return pixels
 
 
 class Encoder:
     """Turns upright RGB into frames of the pixel format that an encoder takes, tagged as the source was.
 
-    ``siting``: where shared chroma lies, "left" as video decoders take it or "center" as WebP does. ``exact``: keep the
+    ``siting``: where shared chroma lies, "left" as in video decoders or "center" as in WebP. ``exact``: keep the
     source's samples even if no tag can say where their chroma lies.
     """
 
@@ -127,7 +127,7 @@ class Encoder:
         return frame
 
     def _filled(self, pixels: RGB, layout: str) -> VideoFrame:
-        """An RGB frame that says where its chroma will lie: the scaler hands that on, and PyAV cannot set it."""
+        """An RGB frame with a chroma location, which the scaler passes on and PyAV cannot set."""
         if layout not in self._sources:
             self._sources[layout] = _sited(self._size, layout, self._siting)
         frame = self._sources[layout]
@@ -140,7 +140,8 @@ class Encoder:
         return self._scaler.reformat(frame, format=pixel_format, interpolation=_EXACT, dst_color_range=_LIMITED)
 
     def _full(self, frame: VideoFrame) -> VideoFrame:
-        """Full range by way of 16 bits of limited range: libswscale's own conversion rounds colour down."""
+        """Convert to full range through 16 bits of limited range, since libswscale's own conversion rounds colour
+        down."""
         fine = self._scaled(frame, f"{re.sub(_DEPTH, '', self._format)}16le")
         coded = VideoFrame(frame.width, frame.height, self._format)
         bits = coded.format.components[0].bits
@@ -151,8 +152,8 @@ class Encoder:
 
 
 def _sited(size: Size, layout: str, siting: str) -> VideoFrame:
-    """An empty frame with a chroma location. Without one the scaler centres chroma, but decoders take it as on the
-    left: each generation would move colours by half a pixel."""
+    """An empty frame with a chroma location. Without one, the scaler centres chroma but decoders assume it on the left,
+    so that each generation would move colours by half a pixel."""
     graph = Graph()
     source = graph.add_buffer(width=size.width, height=size.height, format=VideoFormat(layout), time_base=Fraction(1))
     place, sink = graph.add("setparams", f"chroma_location={siting}"), graph.add("buffersink")

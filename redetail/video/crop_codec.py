@@ -1,8 +1,8 @@
-"""Crops of 16 bits per value as lossless bytes, each by itself: FFmpeg's Huffman coder (FFVHUFF).
+"""Compresses crops of 16 bits per value without loss, one by one, with FFmpeg's Huffman coder (FFVHUFF).
 
-It codes green and the differences of red and blue from it, modulo 2^16, each predicted from its neighbours. Measured on
-enhanced crops of a real clip: 72 % of the bytes, in 2 to 3 ms for a crop of 232x320. FFV1 takes 62 % and 15 to 65 times
-as long; zlib over differences takes 75 % and ten times as long.
+It codes green and the differences of red and blue from it, modulo 2^16, each predicted from its neighbours. On enhanced
+crops of a real clip, it takes 72 % of the bytes, and 2 to 3 ms for a crop of 232x320. FFV1 takes 62 % and 15 to 65
+times as long; zlib on differences takes 75 % and ten times as long.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ _CODEC, _FORMAT, _LEAST = "ffvhuff", "yuv444p16le", 8  # pixels of a side, below
 
 
 class CropCodec:
-    """Codes crops (h, w, 3) of one ``size``. ``header`` is what a decoder needs in addition (None: this encoder's)."""
+    """Codes crops (h, w, 3) of one ``size``. ``header``: additional data that a decoder needs (None: this
+    encoder's)."""
 
     def __init__(self, size: Size, header: bytes | None = None) -> None:
         self._size, self._padded = size, Size(max(_LEAST, size.width), max(_LEAST, size.height))

@@ -1,4 +1,4 @@
-"""Which container, codec and pixel format an output gets."""
+"""Chooses the container, the codec and the pixel format of an output."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ENCODERS = {
 
 _FINEST: Mapping[str, float] = {"h264": 13, "h265": 14}  # constant rate factors; 18 for others
 _FINE_BITS, _COARSEST = 0.45, 5
-_FINE = 10_000  # ticks a second
+_FINE = 10_000  # ticks per second
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,10 +61,10 @@ class Encoding:
 
 
 def choose(path: Path, info: VideoInfo, options: EncodeOptions) -> Encoding:
-    """The encoding for an output of that name.
+    """The encoding for an output with this name.
 
     Raises :class:`~redetail.errors.OutputError` for a suffix that no container has or an encoder that this FFmpeg
-    lacks, :class:`~redetail.errors.SettingsError` for a codec that the container cannot hold.
+    lacks, and :class:`~redetail.errors.SettingsError` for a codec that the container cannot hold.
     """
     if path.suffix.lower() not in CONTAINERS:
         raise OutputError(
@@ -124,7 +124,7 @@ def _codec(path: Path, codecs: tuple[str, ...], info: VideoInfo, options: Encode
 
 
 def _fits_h265(info: VideoInfo) -> bool:
-    """libx265 4.x writes beyond its buffers for pictures narrower than one coding tree (64 pixels)."""
+    """False for pictures smaller than one coding tree (64 pixels), for which libx265 4.x writes beyond its buffers."""
     return min(info.size.shape) >= 64
 
 
@@ -175,7 +175,7 @@ def _rounded(info: VideoInfo, bits: int) -> str:
 
 
 def _tick(container: str, info: VideoInfo) -> Fraction:
-    """The container's own tick where it has one, else the source's."""
+    """The container's own tick if it has one, else the source's."""
     fixed = {"matroska": 1000, "webm": 1000, "gif": 100}
     return Fraction(1, fixed[container]) if container in fixed else info.time_base
 
@@ -237,7 +237,7 @@ def _siting_option(codec: str, info: VideoInfo) -> dict[str, str]:
 def _near_source(finest: float, info: VideoInfo) -> float:
     """The constant rate factor for a source that was coded more coarsely: six steps halve the bits.
 
-    At ``_FINE_BITS`` a pixel the finest one gives a file of about the source's size (measured on three clips).
+    At ``_FINE_BITS`` per pixel, the finest factor gives a file of about the source's size (measured on three clips).
     """
     if not info.bits_per_pixel:
         return finest
@@ -245,7 +245,7 @@ def _near_source(finest: float, info: VideoInfo) -> float:
 
 
 def _hdr_options(encoder: str, info: VideoInfo, options: dict[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The encoder's options with the source's HDR10 metadata, and a notice where it cannot be written."""
+    """The encoder's options with the source's HDR10 metadata, and a notice if this cannot be written."""
     if info.hdr is None:
         return options, ()
     added = encoder_options(encoder, info.hdr)

@@ -25,7 +25,7 @@ from redetail.video.stream_copy import StreamCopy, has_uncommon_keys, kept_metad
 from redetail.video.target import Target
 from redetail.video.timing import Clock, step_of
 
-_FRAME_DURATION = av.codec.context.Flags.frame_duration.value  # else the last frame stays for the average time
+_FRAME_DURATION = av.codec.context.Flags.frame_duration.value  # otherwise the last frame is shown for the average time
 
 
 class FileSink:
@@ -77,7 +77,7 @@ class FileSink:
         return self
 
     def write(self, frame: Frame) -> None:
-        """Append a frame; it is encoded when the next one says how long it stays."""
+        """Append a frame; it is encoded once the next one shows its duration."""
         _check(frame, self._info)
         frame = replace(frame, pts=self._clock(frame.pts))
         try:
@@ -142,7 +142,7 @@ class FileSink:
         context.flags |= _FRAME_DURATION
         context.sample_aspect_ratio = self._info.pixel_aspect
         if encoding.encoder == "libx265" and encoding.container in ("mp4", "mov"):
-            context.codec_tag = "hvc1"  # the tag that Apple's players want
+            context.codec_tag = "hvc1"  # the tag that Apple's players need
         if not is_rgb(encoding.pixel_format):
             context.colorspace, context.color_range = encoding.color.matrix, encoding.color.range
             context.color_primaries, context.color_trc = encoding.color.primaries, encoding.color.transfer
@@ -159,7 +159,7 @@ class FileSink:
             self._copy.begin(seconds if self._start else None, end, self._shift)
 
     def _encode(self, frame: Frame, following: int) -> None:
-        """Encode a frame that stays until ``following`` ticks of the source."""
+        """Encode a frame that is shown until ``following`` ticks of the source."""
         picture = self._encoder(frame.pixels, frame.native)
         begin, end = self._in_ticks(_pts(frame)), self._in_ticks(following)
         picture.pts, picture.time_base = self._ticks(begin), self._encoding.tick

@@ -29,17 +29,17 @@ from redetail.video.seeking import FIRST, KeyFrame, go_to_index, go_to_pts, list
 from redetail.video.tally import Tally
 from redetail.video.timing import Clock, step_of, with_next
 
-_UNREADABLE = (errno.EIO, errno.ENXIO, errno.ETIMEDOUT)  # from the disk or the network: the file may be intact
-_LONGEST_STILL = 60  # seconds; a longer duration that a container gives its last frame is ignored
+_UNREADABLE = (errno.EIO, errno.ENXIO, errno.ETIMEDOUT)  # from the disk or the network: the file itself may be intact
+_LONGEST_STILL = 60  # seconds; a longer duration of the last frame is ignored
 
 
 class FileSource:
     """A video file in any container and codec that FFmpeg reads; satisfies ``FrameSource``.
 
-    Creating one decodes the first frame, so that an unusable file is noticed at once. Memory does not grow
-    with the length of the clip. Damaged parts are skipped and listed in :attr:`faults`, or refused where ``strict``.
-    ``keep``: bytes of decoded pictures that may stay in memory; a clip that fits is decoded once. Raises
-    :class:`~redetail.errors.InputError`.
+    The constructor decodes the first frame, so that an unusable file is noticed at once. Memory does not grow with the
+    length of the clip. Damaged parts are skipped and listed in :attr:`faults`, or refused if ``strict``. ``keep``: the
+    most bytes of decoded pictures that stay in memory; a clip that fits is decoded only once. Raises
+    :class:`~redetail.errors.InputError` if the file cannot be used.
     """
 
     def __init__(self, path: Path, *, strict: bool = False, keep: int = 0) -> None:
@@ -52,7 +52,7 @@ class FileSource:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Messages about what the passes so far found missing or damaged."""
+        """Messages about what was found missing or damaged so far."""
         return self._faults
 
     @property
@@ -63,7 +63,7 @@ class FileSource:
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Frames ``start`` to ``stop`` (excluded) in display order, upright; decoded again if they were not kept.
 
-        Where the container lists its frames, decoding begins at a key frame shortly before ``start``.
+        If the container lists its frames, decoding starts at a key frame shortly before ``start``.
         """
         orientation = self._probed.orientation
         decoder = Decoder(self.info.bit_depth > 8)
@@ -84,7 +84,7 @@ class FileSource:
         return self._kept.keep(self._decoding(start, stop), start, stop) if kept is None else iter(kept)
 
     def _decoding(self, start: int, stop: int | None) -> Generator[Passed, None, None]:
-        """The frames of a pass, which is judged at its end."""
+        """The frames of a pass, which is checked at its end."""
         clock = self._clock()
         with self._opened_at(partial(go_to_index, index=start)) as (container, key):
             tally = Tally(self.info, key.index)
@@ -130,7 +130,7 @@ class FileSource:
     def _opened_at(
         self, go: Callable[[InputContainer, VideoStream], KeyFrame | None]
     ) -> Iterator[tuple[InputContainer, KeyFrame]]:
-        """The file, open where ``go`` leads, or at its beginning if that is not certain."""
+        """The open file at the position to which ``go`` leads, or at its start if that position is not certain."""
         with opened(self._path) as container:
             key = go(container, self._stream(container))
             if key is not None:
@@ -147,7 +147,8 @@ class FileSource:
         return stream
 
     def _duration(self, container: InputContainer, frame: av.VideoFrame, following: av.VideoFrame | None) -> int | None:
-        """Ticks until the next frame or, after the last, until the stream's end (packets say it in coding order)."""
+        """Ticks until the next frame or, for the last one, until the stream's end (packets state it in coding
+        order)."""
         if frame.pts is None:
             return None
         if following is not None:
@@ -159,7 +160,7 @@ class FileSource:
         return left if 0 < left * self.info.time_base <= _LONGEST_STILL else None
 
     def _decoded(self, container: InputContainer, key: KeyFrame, tally: Tally | None = None) -> Iterator[av.VideoFrame]:
-        """Frames in display order from the key frame on at which the container is positioned."""
+        """Frames in display order, starting with the key frame at which the container is positioned."""
         stream = self._stream(container)
         tally = tally or Tally(self.info, key.index)
         packets = key.number
@@ -167,7 +168,7 @@ class FileSource:
             packets += packet is not None and bool(packet.size)
             for frame in self._decode(stream, packet, tally):
                 if key.pts is not None and frame.pts is not None and frame.pts < key.pts:
-                    continue  # of an open group: it needs frames that were passed over
+                    continue  # of an open group: it needs frames that were skipped
                 tally.frame(frame)
                 yield frame
         listed = len(stream.index_entries)
@@ -197,11 +198,11 @@ class FileSource:
             yield None
 
     def _decode(self, stream: VideoStream, packet: Packet[VideoStream] | None, tally: Tally) -> list[av.VideoFrame]:
-        """Frames of a packet; those that cannot be decoded are passed over, as players do."""
+        """Frames of a packet; those that cannot be decoded are skipped, as in players."""
         try:
             return list(stream.codec_context.decode(packet))
         except av.error.FFmpegError:
-            if tally.frames:  # before the first frame this is the rest of a group that was cut, as when probing
+            if tally.frames:  # before the first frame, this is the rest of a cut group, as in probing
                 tally.refused()
             return []
 

@@ -1,4 +1,4 @@
-"""Whether a file is still the one that was opened first."""
+"""Checks whether a file is still the one that was opened first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from redetail.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What changes when a file is replaced or written to: its place on the disk, its length, its time of change."""
+    """Values that change when a file is replaced or written to: its position on the disk, its length, its modification
+    time."""
 
     path: Path
     place: tuple[int, int]

@@ -1,4 +1,4 @@
-"""Frames as PNG images: 8 or 16 bit, exactly the pixels that were given."""
+"""Writes frames as PNG images with 8 or 16 bits, exactly the given pixels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FolderSink:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Images cannot hold sound; they hold everything else."""
+        """A notice if there is sound, which images cannot hold."""
         return ("Images cannot hold sound, so the sound of the source is left out.",) if self._info.has_audio else ()
 
     @property
@@ -64,7 +64,7 @@ class FolderSink:
                 self.finish()
                 self._target.commit()
         finally:
-            self._target.discard()  # nothing is left of it after a commit
+            self._target.discard()  # does nothing after a commit
 
     def finish(self) -> None:
         """Force the images to disk."""
@@ -87,7 +87,7 @@ def png(pixels: RGB) -> bytes:
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height = pixels.shape[1], pixels.shape[0]
     context.pix_fmt = "rgb48be" if deep else "rgb24"
-    context.time_base = 1  # type: ignore[assignment]  # a still has no time, but the encoder wants one
+    context.time_base = 1  # type: ignore[assignment]  # a still has no time, but the encoder needs one
     context.options = {"pred": "mixed", "compression_level": "3"}
     packets = [*context.encode(frame.reformat(format=context.pix_fmt)), *context.encode(None)]
     return b"".join(bytes(packet) for packet in packets)

@@ -38,7 +38,7 @@ def images_in(folder: Path) -> list[Path]:
 class FolderSource:
     """Images as frames, all of one size; satisfies ``FrameSource``. The time base is one frame.
 
-    ``path`` is what the user gave, ``images`` the files in order. 16-bit images stay 16 bit.
+    ``path`` is what the user gave, ``images`` are the files in order. 16-bit images keep their 16 bits.
     """
 
     def __init__(self, path: Path, images: Sequence[Path], rate: Fraction) -> None:
@@ -62,7 +62,7 @@ class FolderSource:
 
     @property
     def info(self) -> VideoInfo:
-        """What is known of the images."""
+        """What is known about the images."""
         return self._info
 
     @property
@@ -83,7 +83,7 @@ class FolderSource:
             yield Frame(index, index, self._read(self._images[index], decoder), 1)
 
     def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
-        """Their indices."""
+        """The indices of these frames."""
         yield from range(*slice(start, stop).indices(len(self._images)))
 
     def index_at(self, seconds: Fraction) -> int:

@@ -28,7 +28,7 @@ def hdr_of(frame: VideoFrame) -> Hdr | None:
 
 
 def encoder_options(encoder: str, hdr: Hdr) -> dict[str, str] | None:
-    """Parameters that make an encoder write it, by their names; None for an encoder that cannot."""
+    """Parameters by name that make an encoder write the metadata; None for an encoder that cannot."""
     levels = ",".join(map(str, hdr.levels))
     if encoder in ("libx265", "libx264"):
         names = ("master-display", "max-cll") if encoder == "libx265" else ("mastering-display", "cll")
@@ -42,7 +42,7 @@ def encoder_options(encoder: str, hdr: Hdr) -> dict[str, str] | None:
 
 
 def _in_units(display: tuple[Fraction, ...], chroma: int, luminance: int) -> str:
-    """In the units of encoders: chromaticities and candela per square metre in these fractions."""
+    """The display in encoders' units: chromaticities and candela per square metre in these fractions."""
     if not display:
         return ""
     *points, darkest, brightest = display

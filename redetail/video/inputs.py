@@ -12,7 +12,7 @@ def check_input(path: Path) -> None:
     """Raise :class:`~redetail.errors.InputError` if there is nothing readable at ``path``."""
     try:
         exists = path.exists()
-    except OSError as error:  # a name too long for the file system, a folder that may not be entered
+    except OSError as error:  # a name that is too long for the file system, a folder without permission
         raise InputError(f"{path} cannot be opened ({error.strerror}); check the name.") from error
     if not exists:
         raise InputError(f"There is no file or folder {path}; check the name.")

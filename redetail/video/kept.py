@@ -1,4 +1,4 @@
-"""Decoded pictures that stay in memory, so that a short clip is decoded once however often it is read."""
+"""Decoded pictures that stay in memory, so that a short clip is decoded only once, however often it is read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class KeptPictures:
         self._stop: int | None = None
 
     def within(self, start: int, stop: int | None) -> list[Passed] | None:
-        """Frames ``start`` to ``stop`` (None: to the end of the clip); None if they are not all there."""
+        """Frames ``start`` to ``stop`` (None: to the end of the clip); None if they were not all kept."""
         ends_later = self._stop is not None and (stop is None or stop > self._stop)
         if not self._pictures or start < self._start or ends_later:
             return None

@@ -1,4 +1,4 @@
-"""Which codecs keep every sample of a source, and in which pixel format."""
+"""Finds the codecs that keep every sample of a source, and their pixel formats."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def exact_format(codec: str, info: VideoInfo) -> str | None:
 
 
 def _exact_rgb(codec: str, info: VideoInfo) -> str | None:
-    """For RGB, and for sources that are only known as RGB: packed formats, arrays in memory, images."""
+    """The format for RGB, and for sources that are only known as RGB: packed formats, arrays in memory, images."""
     if info.chroma != "rgb":
         return None
     if info.bit_depth == 8:
@@ -39,7 +39,7 @@ def _exact_rgb(codec: str, info: VideoInfo) -> str | None:
 
 
 def _fits(codec: str, info: VideoInfo) -> bool:
-    """Whether chroma of an odd size can be halved: H.264 and H.265 want even sides."""
+    """Whether the chroma can be halved: H.264 and H.265 need even sides."""
     odd_width, odd_height = info.size.width % 2, info.size.height % 2
     if codec not in ("h264", "h265") or not (odd_width or odd_height):
         return True
@@ -54,8 +54,8 @@ def _formats(encoder: str) -> frozenset[str]:
 def lossless_codec(suffix: str, wanted: str | None, containers: Mapping[str, tuple[str, ...]], info: VideoInfo) -> str:
     """The codec that is lossless for this source in a container, or the requested one.
 
-    ``containers``: the codecs by suffix. Raises :class:`~redetail.errors.SettingsError` if none is, and names
-    containers in which one is.
+    ``containers``: the codecs by suffix. If no codec of the container is lossless, raises
+    :class:`~redetail.errors.SettingsError`, which names containers that have one.
     """
     codecs = containers[suffix]
     tried = (wanted,) if wanted is not None else (*(["ffv1"] if "ffv1" in codecs else []), *codecs)

@@ -1,7 +1,7 @@
-"""What FFmpeg does not report about Matroska files: whether the end is missing, or a part before it cannot be parsed.
+"""Finds what FFmpeg does not report about Matroska files: a missing end, or a part that cannot be parsed.
 
-The structure is that of RFC 8794 (EBML) and RFC 9559 (Matroska). FFmpeg's demuxer passes over what it cannot parse
-without an error, so a file whose second half is zeros looks like a shorter file.
+The structure is that of RFC 8794 (EBML) and RFC 9559 (Matroska). FFmpeg's demuxer silently skips what it cannot parse,
+so a file whose second half is zeros looks like a shorter file.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import BinaryIO
 _EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 _TOP = {_CLUSTER, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367, 0xEC, 0xBF}
 _IN_CLUSTER = {0xE7, 0xA3, 0xA0, 0xA7, 0xAB, 0x5854, 0xAF, 0xEC, 0xBF}
-_BUFFER = 4096  # few bytes are read of each block, and blocks are far apart
+_BUFFER = 4096  # only a few bytes of each block are read, and blocks are far apart
 
 
 def matroska_is_cut_short(path: Path) -> bool:
-    """Whether a .mkv or .webm is shorter than its segment says; live recordings do not say it."""
+    """Whether a .mkv or .webm is shorter than its segment states; live recordings do not state a length."""
     with path.open("rb") as file:
         length = _segment(file)
         return length is not None and file.tell() + length > path.stat().st_size
@@ -30,12 +30,12 @@ def matroska_is_broken(path: Path) -> bool:
         stop = end if length is None else min(end, file.tell() + length)
         while file.tell() < stop:
             kind, size = _number(file, keep_marker=True), _number(file)
-            if kind == _CLUSTER:  # its blocks follow; whatever ends them starts the next element
+            if kind == _CLUSTER:  # its blocks follow; the next element starts where they end
                 continue
             if kind not in _TOP and kind not in _IN_CLUSTER:
                 return True
             if size is None:
-                return file.tell() < stop  # an unknown length, which no element but a cluster may have
+                return file.tell() < stop  # an unknown length, which only clusters may have
             file.seek(size, 1)
         return file.tell() > end
 

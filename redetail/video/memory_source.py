@@ -1,4 +1,4 @@
-"""Frames that are in memory already."""
+"""Frames that are already in memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ArraySource:
 
     @property
     def info(self) -> VideoInfo:
-        """What is known of the frames."""
+        """What is known about the frames."""
         return self._info
 
     @property
@@ -43,7 +43,7 @@ class ArraySource:
             yield Frame(index, index, _as_pixels(self._frames[index], index), 1)
 
     def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
-        """Their indices."""
+        """The indices of these frames."""
         yield from range(*slice(start, stop).indices(len(self._frames)))
 
     def index_at(self, seconds: Fraction) -> int:

@@ -1,6 +1,6 @@
-"""Decoded planes that go to the encoder as they are, wherever nothing was pasted.
+"""Passes decoded planes to the encoder unchanged wherever nothing was pasted.
 
-Converting to RGB and back rounds twice and scales the chroma; a frame that is passed on keeps its samples. Only pixels
+Converting to RGB and back rounds twice and scales the chroma. A frame that is passed on keeps its samples; only pixels
 that differ from the source's are converted.
 """
 
@@ -24,14 +24,14 @@ _PLANAR = re.compile(r"(yuvj?4[0-4][0-4]|gbr|gray)p?(?:(?:9|10|12|14|16)le)?")
 
 @dataclass(frozen=True, slots=True)
 class NativeFrame:
-    """A frame as it was decoded, and the upright ``pixels`` that it became."""
+    """A frame as it was decoded, and its upright ``pixels``."""
 
     picture: VideoFrame
     orientation: Orientation
     pixels: RGB
 
     def unchanged(self, pixels: RGB) -> NDArray[np.bool_] | None:
-        """Where (H, W) pixels are the source's own; None if they are of another kind and cannot be compared."""
+        """Where (H, W) pixels equal the source's; None if they are of another type and cannot be compared."""
         if pixels.shape != self.pixels.shape or pixels.dtype != self.pixels.dtype:
             return None
         same: NDArray[np.bool_] = (pixels == self.pixels).all(axis=-1)
@@ -39,7 +39,7 @@ class NativeFrame:
 
     @property
     def sited(self) -> bool:
-        """Whether a tag can say where its chroma lies once it is upright: there is none for the right-hand side."""
+        """Whether a tag can say where the chroma of the upright frame lies; there is no tag for the right-hand side."""
         whole = self.picture.format.chroma_width(16) == 16
         return whole or not (self.orientation.mirrored or self.orientation.turns == 2)
 
@@ -51,7 +51,7 @@ class NativeFrame:
 
 
 def stored_format(name: str, orientation: Orientation) -> str | None:
-    """The pixel format that holds the upright planes of another one unchanged; None if there is none.
+    """The pixel format that holds the upright planes of format ``name`` unchanged; None if there is none.
 
     Alpha is left out, the "J" formats are full range by their tags, and 4:2:2 turned by a quarter is 4:4:0.
     """
@@ -77,7 +77,8 @@ def samples(plane: VideoPlane, deep: bool) -> Samples:
 
 
 def keep_native(coded: VideoFrame, native: NativeFrame, same: NDArray[np.bool_]) -> None:
-    """Put the source's samples into a converted frame of the same format, where all pixels under one are ``same``."""
+    """Put the source's samples into a converted frame of the same format wherever all pixels of a sample are
+    ``same``."""
     deep = coded.format.components[0].bits > 8
     for plane, source in zip(coded.planes, native.planes(), strict=True):
         target = samples(plane, deep)
@@ -85,7 +86,7 @@ def keep_native(coded: VideoFrame, native: NativeFrame, same: NDArray[np.bool_])
 
 
 def _all_under(same: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """(h, w): whether all pixels that share a sample are the same; at odd edges a sample has fewer of them."""
+    """(h, w): whether all pixels that share a sample are the same; at odd edges, a sample has fewer pixels."""
     height, width = shape
     y, x = -(-same.shape[0] // height), -(-same.shape[1] // width)
     if (y, x) == (1, 1):

@@ -16,7 +16,7 @@ from redetail.video.options import EncodeOptions
 from redetail.video.target import check_space, check_target
 from redetail.video.webp_sink import WebPSink
 
-_BITS_OF_CODEC = {"ffv1": 10.0, "gif": 4.0, "apng": 12.0, "prores_ks": 4.0}  # a pixel, low estimates
+_BITS_OF_CODEC = {"ffv1": 10.0, "gif": 4.0, "apng": 12.0, "prores_ks": 4.0}  # per pixel, low estimates
 _BITS_OF_LOSSY = 0.15
 _BITS_OF_PNG = 10.0
 _SILENT = "{} cannot hold sound, so the sound of the source is left out."
@@ -73,10 +73,10 @@ def _count(info: VideoInfo, cut: tuple[int, int | None]) -> int:
 
 
 def _bytes(info: VideoInfo, bits: float, start: int, stop: int | None) -> int:
-    """A low estimate of the output's size, since it must not stop a run that would have fitted.
+    """A low estimate of the output's size, since it must not stop a run that would fit.
 
-    The number of frames may be a guess from the duration, and one wrong timestamp can make that years; so the size of
-    the source limits the estimate.
+    The number of frames can be a guess from the duration, which a single wrong timestamp can turn into years, so the
+    size of the source limits the estimate.
     """
     needed = int(info.size.width * info.size.height * _count(info, (start, stop)) * bits / 8)
     if info.path is None or not os.path.isfile(info.path):

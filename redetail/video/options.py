@@ -18,7 +18,7 @@ CONTAINERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ".gif": ("gif", ()),
     ".apng": ("apng", ()),
 }
-"""Suffix of the output: FFmpeg's name of the container, and the codecs that it may hold, the usual one first."""
+"""For each suffix, FFmpeg's name of the container, and the codecs that it can hold, the usual one first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,8 +26,8 @@ class EncodeOptions:
     """How the output is encoded; None means whatever suits the container and the source.
 
     ``codec``: one of ``CODECS``. ``quality``: constant rate factor, 0 (best) to 63; None chooses it near the source's
-    own bit rate. ``preset``: speed of H.264 and H.265, ``PRESETS``. ``lossless``: keep every sample of what was not
-    pasted, whatever the container, or refuse it where no codec of the container can.
+    own bit rate. ``preset``: speed of H.264 and H.265, one of ``PRESETS``. ``lossless``: keep every sample where
+    nothing was pasted, in any container, or refuse a container none of whose codecs can do that.
     """
 
     codec: str | None = None

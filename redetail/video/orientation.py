@@ -1,4 +1,4 @@
-"""Rotation and mirroring that a container asks of its player (the display matrix), done on pixels."""
+"""Applies the rotation and mirroring that a container requests (the display matrix) to pixels."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ class Palette:
         self._size, self._tick = size, tick
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
-        """A "pal8" frame with the same timestamps. One graph per frame: the filters would hold back the last one."""
+        """A "pal8" frame with the same timestamps. There is one graph per frame, since the filters would hold back the
+        last one."""
         graph = self._graph()
         graph.push(frame)
         graph.push(None)

@@ -1,4 +1,4 @@
-"""What a file holds, learned from its container and its first frame."""
+"""Finds out what a file holds from its container and its first frame."""
 
 from __future__ import annotations
 
@@ -32,17 +32,18 @@ _REFERRING = {
     "hls", "applehttp", "dash", "webm_dash_manifest", "concat", "imf", "vobsub", "sdp", "rtsp", "rtp", "sap",
     "avisynth", "vapoursynth", "lavfi",
 }  # fmt: skip
-# Where decoders assume chroma, if the stream does not say so; for others the scaler centres it.
+# Where decoders assume chroma if the stream does not say; for other codecs, the scaler centres it.
 _SITING = {**dict.fromkeys(("h264", "hevc", "mpeg2video", "mpeg4"), "left"), "mjpeg": "center"}
-_EFFICIENT, _SAVES = {"hevc", "vp9", "av1", "libdav1d"}, 1.5  # codecs that need about this factor fewer bits than H.264
+_EFFICIENT, _SAVES = {"hevc", "vp9", "av1", "libdav1d"}, 1.5  # codecs that need fewer bits than H.264, and the factor
 LARGEST_SIDE, LARGEST_PICTURE = 1 << 15, 1 << 26
-"""Pixels of a side and of a frame: twice what 8K video has. Beyond, a few bytes could take gigabytes of memory."""
+"""Most pixels of a side and of a frame: twice those of 8K video. Beyond that, a tiny file could take gigabytes of
+memory."""
 _LIMITS = {"max_pixels": str(LARGEST_PICTURE)}
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a decoder of that file needs: its facts, its orientation, its stream and when that starts."""
+    """What a decoder of the file needs: its facts, its orientation, its stream and the start of the stream."""
 
     info: VideoInfo
     orientation: Orientation
@@ -53,11 +54,11 @@ class Probed:
 def open_input(path: Path) -> InputContainer:
     """An open container; raises :class:`~redetail.errors.InputError` if FFmpeg knows no such format.
 
-    No file but this one is opened: playlists are refused, and a number in a name is not a pattern.
+    Only this file is opened: playlists are refused, and a number in a name is not taken for a pattern.
     """
     options = {"format_whitelist": _own_formats(), "protocol_whitelist": "file", "pattern_type": "none"}
     try:
-        # "file:" keeps a colon in the name from being taken for a protocol.
+        # With "file:", a colon in the name is not taken for a protocol.
         container = av.open(f"file:{path}", metadata_errors="replace", container_options=options, options=_LIMITS)
     except av.error.PermissionError as error:
         raise InputError(f"Permission to read {path} is denied; change its permissions.") from error
@@ -78,7 +79,7 @@ def open_input(path: Path) -> InputContainer:
 
 @cache
 def _own_formats() -> str:
-    """The demuxers that read one file, as FFmpeg takes their names."""
+    """The names of the demuxers that read only one file, as FFmpeg takes them."""
     return ",".join(name for name in sorted(av.formats_available) if not _REFERRING & set(name.split(",")))
 
 
@@ -98,7 +99,7 @@ def picture_stream(container: InputContainer, path: Path) -> VideoStream:
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
         raise InputError(f"{path} has {_held(container)} but no video; give a file that contains video.")
-    # Of an animated AVIF, the still of the same size comes first.
+    # In an animated AVIF, a still picture of the same size comes first.
     if any(stream.codec_context is None for stream in streams):
         raise InputError(f"{path} uses an unknown video codec; convert it with another program first.")
     stream = max(streams, key=lambda stream: ((stream.width or 0) * (stream.height or 0), stream.frames > 1))
@@ -148,7 +149,7 @@ def decode_first(container: InputContainer, stream: VideoStream, path: Path) -> 
 
 
 def _first_frame(container: InputContainer, stream: VideoStream) -> av.VideoFrame | None:
-    """The first frame; packets before it that cannot be decoded (a cut in mid-stream) are passed over."""
+    """The first frame; earlier packets that cannot be decoded (after a cut in mid-stream) are skipped."""
     failed: av.error.FFmpegError | None = None
     for packet in container.demux(stream):
         try:
@@ -196,7 +197,7 @@ def _info(
 
 
 def _rate(stream: VideoStream) -> Fraction:
-    """Average frames per second; nonsense from a container (nothing, or the tick of its clock) is ignored."""
+    """Average frames per second; a nonsensical rate from a container (zero, or its clock's tick) is ignored."""
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
         if rate and 0 < rate <= _SILLY_RATE:
             return Fraction(rate)
@@ -212,14 +213,14 @@ def _estimated_frames(container: InputContainer, stream: VideoStream, rate: Frac
 
 
 def depth_of(frame: av.VideoFrame) -> int:
-    """Bits of a colour component, 8 at least (floating point counts as 16)."""
+    """Bits of a colour component, at least 8 (floating point counts as 16)."""
     if frame.format.name == "pal8":
         return 8
     return min(16, max(8, *(component.bits for component in frame.format.components)))
 
 
 def chroma_of(frame: av.VideoFrame) -> str:
-    """How densely colour is sampled: "420", "422", "444", or "rgb"."""
+    """The chroma sampling: "420", "422", "444", or "rgb"."""
     name = frame.format.name
     if is_rgb(name):
         return "rgb"
@@ -281,7 +282,7 @@ def _is_animation(container: InputContainer) -> bool:
 
 
 def _bits_per_pixel(container: InputContainer, stream: VideoStream, frames: int) -> float:
-    """Coded bits of the picture for each pixel, as H.264 would need them; 0 where that is not known."""
+    """Coded bits per pixel of the picture, converted to what H.264 would need; 0 if not known."""
     pixels = frames * (stream.width or 0) * (stream.height or 0)
     rate = stream.codec_context.bit_rate
     if rate and stream.duration and stream.time_base:

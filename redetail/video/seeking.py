@@ -1,7 +1,7 @@
 """Seeks to a frame of a file without decoding everything before it.
 
-Only where the container lists every frame (the MP4 family does): elsewhere the number of a frame is unknown until those
-before it have been counted.
+This works only if the container lists every frame (the MP4 family does); otherwise the number of a frame is unknown
+until those before it have been counted.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-_TRIES = 3  # key frames: the last one may turn out to be shown after the target
+_TRIES = 3  # key frames: the last one can turn out to be shown after the target
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFrame:
-    """A frame that decoding can begin at: its ``number`` in the file, its ``index`` as frames are shown, its time."""
+    """A frame at which decoding can start: its ``number`` in the file, its ``index`` in display order, and its time."""
 
     number: int
     index: int
@@ -28,7 +28,7 @@ class KeyFrame:
 
 
 FIRST = KeyFrame(0, 0, None)
-"""Where an open file stands that was not read from."""
+"""The position of a newly opened file."""
 
 
 def lists_all(container: InputContainer) -> bool:
@@ -37,16 +37,16 @@ def lists_all(container: InputContainer) -> bool:
 
 
 def go_to_index(container: InputContainer, stream: VideoStream, index: int) -> KeyFrame | None:
-    """From the beginning to the last key frame at or before a frame's index; None if none is certain.
+    """Go from the start of the file to the last key frame at or before a frame's index; None if none is certain.
 
-    After None the position of the container is undefined. A key frame is certain if the packet that comes after seeking
-    is the listed one and decodes to a key frame of the same timestamp. ``FIRST`` is always certain.
+    After None, the position of the container is undefined. A key frame is certain if the packet after seeking is the
+    listed one and decodes to a key frame with the same timestamp. ``FIRST`` is always certain.
     """
     return _go_to(container, stream, index, lambda key: key.index <= index)
 
 
 def go_to_pts(container: InputContainer, stream: VideoStream, pts: int) -> KeyFrame | None:
-    """The same for the last key frame at or before a timestamp."""
+    """Go to the last key frame at or before a timestamp; see :func:`go_to_index`."""
     entries = stream.index_entries
     # A frame is decoded before it is shown, and the list has the decoding times, in order.
     latest = bisect_right(range(len(entries)), pts, key=lambda number: entries[number].timestamp) - 1
@@ -69,10 +69,11 @@ def _go_to(
 
 
 def _times_to_seek(container: InputContainer, stream: VideoStream, latest: int) -> list[int]:
-    """Times, latest first, that lead to key frames; none if the list may disagree with the decoder.
+    """Times that lead to key frames, latest first; empty if the list and the decoder can disagree.
 
-    The list has decoding times, but a container may take the time it is given for a display time, which is later. So
-    seeking aims just before the next key frame is decoded: the last time is the safest and the least exact.
+    The list has decoding times, but a container may interpret a given time as a display time, which is later. So
+    seeking aims at a time shortly before the next key frame is decoded; the last time is the safest and the least
+    exact.
     """
     entries = stream.index_entries
     if latest < 1 or not lists_all(container) or len(entries) != stream.frames:
@@ -108,14 +109,14 @@ def _key_frame(container: InputContainer, stream: VideoStream, time: int) -> Key
 
 
 def _number(stream: VideoStream, packet: av.Packet[VideoStream]) -> int | None:
-    """Which of the listed frames a packet is."""
+    """The number of a packet's frame in the list."""
     entries = stream.index_entries
     at = (number for number, entry in enumerate(entries) if entry.pos == packet.pos and entry.is_keyframe)
     return next(at, None)
 
 
 def _begins(container: InputContainer, stream: VideoStream, pts: int) -> bool:
-    """Whether an intact key frame of this timestamp is decoded first, apart from frames shown earlier."""
+    """Whether an intact key frame with this timestamp is decoded first, apart from frames shown earlier."""
     shown = dropwhile(lambda frame: frame.pts is None or frame.pts < pts, container.decode(stream))
     frame = next(shown, None)
     return frame is not None and frame.pts == pts and bool(frame.key_frame) and not frame.is_corrupt

@@ -16,11 +16,11 @@ from redetail.video.base import Frame, FrameSource, VideoInfo
 _T = TypeVar("_T", Frame, int)
 Position = float | int | str
 FURTHEST = 10**9
-"""Seconds or frames: thirty years."""
+"""Most seconds (thirty years) or frames."""
 NEAREST = 1e-9
 """Positions up to this many seconds count as the beginning."""
 LONGEST = 40
-"""Characters of a position."""
+"""Most characters of a position."""
 _CLOCK = re.compile(r"(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d*)?)")
 
 
@@ -42,10 +42,11 @@ class _Mark:
 
 @dataclass(frozen=True)
 class Span:
-    """A part of a clip, from ``start`` to before ``end``; None is the clip's own beginning or end.
+    """A part of a clip, from ``start`` up to but not including ``end``; None is the clip's own start or end.
 
-    Positions are ``2.5``, ``"2.5"`` or ``"1:02:03.5"`` after the first frame, or ``"120f"``, a frame counted from 0.
-    Raises :class:`~redetail.errors.SettingsError` for anything else, and where the end is not after the start.
+    Positions are times after the first frame (``2.5``, ``"2.5"`` or ``"1:02:03.5"``), or frames counted from 0
+    (``"120f"``). Raises :class:`~redetail.errors.SettingsError` for anything else, and if the end is not after the
+    start.
     """
 
     start: Position | None = None
@@ -65,7 +66,7 @@ class Span:
         return self._last is None and not self._first.frame and not self._first.seconds
 
     def estimated_frames(self, info: VideoInfo) -> int:
-        """How many frames it has, for progress bars; 0 where that is not known."""
+        """About how many frames the part has, for progress bars; 0 if not known."""
         last = info.frames
         if self._last is not None:
             end = self._last.estimate(info.rate)
@@ -73,7 +74,7 @@ class Span:
         return max(0, last - self._first.estimate(info.rate))
 
     def select(self, source: FrameSource) -> Iterator[Frame]:
-        """The frames of the part, judged by their own timestamps; InputError if there is none."""
+        """The frames of the part, by their own timestamps; raises InputError if there are none."""
         return self._filled(source.frames(*self._ends(source)))
 
     def indices(self, source: FrameSource) -> Iterator[int]:
@@ -84,7 +85,7 @@ class Span:
         return self._first.index(source), None if self._last is None else self._last.index(source)
 
     def _filled(self, frames: Iterator[_T]) -> Iterator[_T]:
-        """The same, unless there are none."""
+        """The same frames; raises InputError if there are none."""
         first = next(frames, None)
         if first is None:
             end = "the clip's end" if self.end is None else f"end {self.end}"
@@ -103,12 +104,12 @@ class Span:
 
 
 def index_of(name: str, position: Position, source: FrameSource) -> int:
-    """Index of the first frame at a position or after it; the message about an unreadable one starts with ``name``."""
+    """Index of the first frame at or after a position; the message about an invalid position starts with ``name``."""
     return _mark(name, position).index(source)
 
 
 def check_position(name: str, position: Position) -> None:
-    """Raise :class:`~redetail.errors.SettingsError` for what is not a position."""
+    """Raise :class:`~redetail.errors.SettingsError` for anything but a position."""
     _mark(name, position)
 
 
@@ -138,5 +139,5 @@ def _parsed(text: str) -> _Mark | None:
         return None
     if not 0 <= value <= FURTHEST:
         return None
-    # 0.4 itself, not the nearest binary number above it; a fraction of 1e-99999999 would fill the memory.
+    # Exactly 0.4, not the nearest binary number above it; a fraction for 1e-99999999 would fill the memory.
     return _Mark(Fraction(text) if value > NEAREST else Fraction(0), None)

@@ -1,6 +1,6 @@
-"""Repairs the timestamps of copied packets where a damaged file has them step back, jump ahead or leaves them out.
+"""Repairs the timestamps of copied packets that step back, jump ahead or are missing in a damaged file.
 
-Muxers refuse such packets, and a single one could make a run fail after hours of work.
+Muxers refuse such packets, and a single one could make a run fail after hours.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from av.packet import Packet
 class Steady:
     """Passes on packets of several streams; those of sound get timestamps that never step back.
 
-    A packet of sound is held until the next one of its stream shows which of two timestamps is wrong. ``repaired``
-    counts the packets that were wrong by more than a packet's duration. Subtitles are passed on at once: the next one
-    may be minutes away.
+    A packet of sound is held until the next packet of its stream shows which of the two timestamps is wrong.
+    ``repaired`` counts the packets that were wrong by more than a packet's duration. Subtitles are passed on at once,
+    since the next one can be minutes away.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Steady:
         behind = stamp is not None and low is not None and stamp < low
         ahead = stamp is not None and high is not None and _jumps_ahead(stamp, high, low, step)
         if stamp is None or behind or ahead:
-            # Containers round, and give packets that they store together no time: that is not damage.
+            # Containers round times, and give none to packets that they store together; that is not damage.
             self.repaired += ahead or (stamp is not None and low is not None and low - stamp > step)
             stamp = _between(low, step, high, packet.duration or 0)
             if stamp is None:
@@ -58,14 +58,14 @@ class Steady:
 
 
 def _jumps_ahead(stamp: int, high: int, low: int | None, step: int) -> bool:
-    """Whether a timestamp is the wrong one if the next is earlier: it is farther from where it should be."""
+    """Whether, if the next timestamp is earlier, this one is wrong because it is farther from where it should be."""
     if high >= stamp:
         return False
     return low is None or (low < high and abs(stamp - low - step) > abs(high - low - step))
 
 
 def _between(low: int | None, step: int, high: int | None, duration: int) -> int | None:
-    """Where a packet belongs that comes ``step`` after ``low`` and before ``high``; None if neither is known."""
+    """The time of a packet that comes ``step`` after ``low`` and before ``high``; None if neither is known."""
     if low is not None:
         following = low + max(1, step)
         return following if high is None or high <= low else min(following, high)

@@ -1,4 +1,4 @@
-"""Copies sound, subtitles, attachments, chapters and metadata of the source to the output as they are."""
+"""Copies sound, subtitles, attachments, chapters and metadata from the source to the output unchanged."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _PLAIN_KEYS = {
     "make", "model",
 }  # fmt: skip
 _DAMAGED = (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError)
-_SLACK = Fraction(10)  # seconds by which containers interleave their streams, at most
+_SLACK = Fraction(10)  # the most seconds by which containers interleave their streams
 
 
 class StreamCopy:
     """Copies everything but the picture from ``path`` into ``output``, packet by packet.
 
-    Create it before the first packet is written, since streams must be known by then; :meth:`until` keeps the copy in
-    step with the picture so that memory stays flat. ``notices`` names what the output's container cannot hold.
+    Create it before the first packet is written, since the streams must be known by then. :meth:`until` keeps the copy
+    in step with the picture, so that memory does not grow. ``notices`` name what the output's container cannot hold.
     """
 
     def __init__(self, path: Path, output: OutputContainer) -> None:
@@ -76,7 +76,7 @@ class StreamCopy:
     def begin(self, first: Fraction | None, end: Fraction | None, shift: Fraction) -> None:
         """Copy from ``first`` seconds on (None: all); all times become earlier by ``shift`` seconds.
 
-        ``end``: about where the picture will end (None: where the source does), for the chapters.
+        ``end``: about where the picture will end (None: where the source ends), for the chapters.
         """
         self._first, self._shift = first, shift
         self._output.metadata.update(kept_metadata(self._input.metadata))
@@ -116,7 +116,7 @@ class StreamCopy:
         yield from self._steady(packet for packet in self._demuxed_packets(streams) if packet.size)
 
     def _demuxed_packets(self, streams: list[Stream]) -> Iterator[Packet[Any]]:
-        """The demuxer's packets; where a damaged file ends early, the copy ends."""
+        """The demuxer's packets; if a damaged file ends early, so does the copy."""
         try:
             yield from self._input.demux(*streams)
         except (av.error.InvalidDataError, av.error.BlockingIOError) as error:
@@ -135,7 +135,7 @@ class StreamCopy:
             self._refused += 1
 
     def _trimmed(self, packet: Packet[Any]) -> bool:
-        """Move the start of a subtitle that is on screen at the cut; whether there was something to move."""
+        """Move the start of a subtitle that is on screen at the cut; returns whether there was anything to move."""
         end = _end(packet)
         if packet.stream.type != "subtitle" or self._first is None or end <= self._first:
             return False
@@ -166,7 +166,7 @@ def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
 
 
 def has_uncommon_keys(path: Path) -> bool:
-    """Whether a file's metadata has keys that MP4's classic tags do not know (a telephone's, for one)."""
+    """Whether a file's metadata has keys that MP4's classic tags do not include (those of phones, for example)."""
     with opened(path) as container:
         return not _PLAIN_KEYS.issuperset(key.lower() for key in kept_metadata(container.metadata))
 
@@ -176,7 +176,7 @@ def _is_further_video(stream: Stream) -> bool:
 
 
 def _is_time_code(stream: Stream) -> bool:
-    """The muxer makes a time-code track again from the picture's metadata."""
+    """Whether a stream is a time-code track, which the muxer makes again from the picture's metadata."""
     return stream.type == "data" and "timecode" in stream.metadata
 
 

@@ -1,4 +1,4 @@
-"""What a pass over a file found, and whether that is everything that the file announces."""
+"""Records what a pass over a file found, and whether that is everything that the file announces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from redetail.video.base import VideoInfo
 from redetail.video.matroska import matroska_is_broken
 from redetail.video.seeking import lists_all
 
-# Codecs whose packets hold one shown frame each; others have packets for pictures that are never shown.
+# Codecs with one shown frame per packet; others have packets for pictures that are never shown.
 _ONE_EACH = {"h264", "hevc", "vp9", "av1", "libdav1d", "prores", "ffv1", "mjpeg", "png", "qtrle"}
 _ROUNDING = 2  # frames: AVI counts the encoder's delay, too
 _SHORTEST_GAP, _PART = Fraction(1), Fraction(1, 20)  # seconds, and of the length: a container's length is approximate
@@ -25,9 +25,9 @@ _CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
 class Tally:
-    """Counts what one pass decodes; ``before``: frames that it passed over by seeking.
+    """Counts what one pass decodes; ``before``: the frames that it skipped by seeking.
 
-    ``ended`` says that the pass reached the end of the file. Frames that would be shown before the first decoded one
+    ``ended`` says whether the pass reached the end of the file. Frames that would be shown before the first decoded one
     are not counted: after a cut their references are missing, and decoders drop them.
     """
 
@@ -60,7 +60,7 @@ class Tally:
             return
         last = self._stamps.get(packet.stream.index)
         stamp = packet.dts if packet.dts is not None else packet.pts
-        # Containers round, and give packets that they store together no time: that is not damage.
+        # Containers round times, and give none to packets that they store together; that is not damage.
         stepped = last is not None and stamp is not None and last - stamp > (packet.duration or 0)
         self._damaged_sound += packet.is_corrupt or stepped
         if stamp is not None:
@@ -88,7 +88,7 @@ class Tally:
             self._end = max(self._end, (frame.pts + (frame.duration or 0)) * self._info.time_base)
 
     def faults(self, path: Path, container: InputContainer, stream: VideoStream) -> Iterator[str]:
-        """Sentences about what is missing or damaged in the part that the pass covered."""
+        """Messages about what is missing or damaged in the part that the pass covered."""
         announced = self._announced(path, container, stream) if self.ended else None
         lost = self._lost(stream) if self.ended else self._refused
         if announced is not None:
@@ -105,13 +105,13 @@ class Tally:
             yield f"{path.name} has damaged sound; it is repaired or left out ({self._damaged_sound} packets)."
 
     def _lost(self, stream: VideoStream) -> int:
-        """Frames that are stored and were not shown."""
+        """The number of frames that are stored but were not shown."""
         if stream.codec_context.name not in _ONE_EACH or self._fields:  # a packet may hold a single field
             return self._refused
         return max(0, self._stored - self.frames)
 
     def _announced(self, path: Path, container: InputContainer, stream: VideoStream) -> str | None:
-        """What the container announces beyond what was decoded; None if nothing."""
+        """A message if the container announces more than was decoded; else None."""
         if self._broke_off:
             return f"about {max(self._info.frames, self.frames)} frames"
         if lists_all(container):
@@ -132,7 +132,7 @@ class Tally:
 
 
 def _length(container: InputContainer, stream: VideoStream) -> tuple[Fraction | None, bool]:
-    """Seconds that the container announces, and whether that is the picture alone (not the longest stream)."""
+    """Seconds that the container announces, and whether they are those of the picture (not of the longest stream)."""
     if stream.duration and stream.time_base:
         return stream.duration * Fraction(stream.time_base), True
     clock = _CLOCK.match(_tag(stream, "DURATION") or "")
@@ -142,13 +142,13 @@ def _length(container: InputContainer, stream: VideoStream) -> tuple[Fraction | 
 
 
 def _tagged_frames(stream: VideoStream) -> int:
-    """Frames by the statistics that mkvmerge writes; 0 where there are none."""
+    """The number of frames in the statistics that mkvmerge writes; 0 if there are none."""
     text = _tag(stream, "NUMBER_OF_FRAMES") or ""
     return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
 def _tag(stream: VideoStream, name: str) -> str | None:
-    """A tag of that name, with a language behind it or without."""
+    """The tag with this name, with or without a language suffix."""
     return next((value for key, value in stream.metadata.items() if key.upper().split("-")[0] == name), None)
 
 

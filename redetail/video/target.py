@@ -1,4 +1,5 @@
-"""Where an output goes: written next to its place under a hidden name, renamed if complete, else removed."""
+"""Manages where an output goes: written under a hidden name next to the final one, then renamed if complete, else
+removed."""
 
 from __future__ import annotations
 
@@ -17,13 +18,13 @@ _log = logging.getLogger(__name__)
 _RESERVE = 16 * 2**20
 WINDOWS = os.name == "nt"
 LONGEST_NAME = 255  # bytes, on nearly every file system
-LONGEST_PATH = 4096  # bytes, the limit of Linux; other systems allow less and say so
+LONGEST_PATH = 4096  # bytes, the limit of Linux; other systems allow less and report it
 _LONGEST_PATH = 240  # characters of a path on Windows, including hidden names, unless it is configured for longer ones
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 
 
 class Target:
-    """The final path and the hidden one next to it; ``folder`` says whether a folder or a file is written."""
+    """The final path and the hidden path next to it; ``folder`` says whether a folder or a file is written."""
 
     def __init__(self, path: Path, *, folder: bool = False) -> None:
         self.path, self.folder = path, folder
@@ -60,7 +61,8 @@ class Target:
         uninterrupted(self._discard)
 
     def probe(self) -> None:
-        """Create what is hidden and remove it: some file systems refuse what their permissions allow."""
+        """Create the hidden file or folder and remove it, since some file systems refuse what their permissions
+        allow."""
         self.create()
         self.discard()
 

@@ -1,4 +1,4 @@
-"""Timestamps that an output can hold: whole ticks, each later than the one before."""
+"""Makes timestamps that an output can hold: whole ticks, each later than the previous one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def step_of(rate: Fraction, time_base: Fraction) -> int:
 
 
 def even_index(seconds: Fraction, rate: Fraction, frames: int) -> int:
-    """The first of ``frames`` evenly timed frames that is shown at ``seconds`` or later; ``frames`` if none is."""
+    """The first of ``frames`` evenly spaced frames that is shown at or after ``seconds``; ``frames`` if there is
+    none."""
     return min(frames, max(0, math.ceil(seconds * rate)))
 
 
@@ -34,7 +35,7 @@ def with_next(items: Iterable[_Item]) -> Iterator[tuple[_Item, _Item | None]]:
 
 
 class Clock:
-    """Passes timestamps on as they are; where one is missing or not later than the last, it continues by one step.
+    """Passes timestamps on unchanged; if one is missing or not later than the last, it continues by one step.
 
     ``step``: ticks of a frame. Damaged and very old containers need this; an intact one is never changed.
     """
@@ -59,6 +60,6 @@ class Clock:
 
 
 def timecode(frame: int, rate: Fraction) -> str:
-    """Where a frame is in a clip of even frames, as players show it: 1:02.50."""
+    """The time of a frame in a clip with evenly spaced frames, as players show it: 1:02.50."""
     seconds = float(frame / rate)
     return f"{int(seconds // 60)}:{seconds % 60:05.2f}"

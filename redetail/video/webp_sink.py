@@ -1,4 +1,4 @@
-"""Frames as a WebP animation, every one of them: FFmpeg's own writer merges neighbours that look alike."""
+"""Writes every frame to a WebP animation; FFmpeg's own writer merges neighbours that look alike."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class WebPSink:
         return self
 
     def write(self, frame: Frame) -> None:
-        """Append a frame; it is written when the next one says how long it stays."""
+        """Append a frame; it is written once the next one shows its duration."""
         check_pixels(frame.pixels, frame.index, self._info)
         pts = self._clock(frame.pts)
         try:
@@ -110,7 +110,7 @@ class WebPSink:
         self._finished = True
 
     def _append(self, following: int) -> None:
-        """Write the held frame, which stays until ``following`` ticks."""
+        """Write the held frame, which is shown until ``following`` ticks."""
         assert self._held is not None
         assert self._file is not None
         data, pts = self._held

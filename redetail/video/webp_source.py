@@ -73,7 +73,7 @@ class WebPSource:
         self._fingerprint.check()
 
     def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
-        """Their indices."""
+        """The indices of these frames."""
         yield from range(*slice(start, stop).indices(len(self._durations)))
 
     def index_at(self, seconds: Fraction) -> int:
