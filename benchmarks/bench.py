@@ -3,8 +3,8 @@
     make bench
     python benchmarks/bench.py CLIP.mp4 --repeat 8
 
-Each algorithm runs in a separate process, so that peak memory is measured for each; the clip is repeated to the wanted
-length. The ratios are what counts: both run on the same machine, one after the other.
+Each algorithm runs in a separate process, so that peak memory is measured for each; the clip is repeated to the
+requested length. Only the ratios matter: both algorithms run on the same machine, one after the other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The shared clips, as they are and softened, and clips made of pictures."""
+"""The shared clips, unchanged and softened, and clips made from pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLIPS = ("guitarist", "busker", "two_people")
 
 
 def softened_and_original(name: str, frames: int) -> tuple[Frames, Frames]:
-    """The first frames of a shared clip, softened as ``make demo`` does it, and as they are."""
+    """The first frames of a shared clip, softened as in ``make demo``, and unchanged."""
     from demo import soften
 
     from redetail.video import open_source

@@ -52,11 +52,11 @@ class Noting:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Those of the model, except for the length of stretches."""
+        """The capabilities of the model, except for the length of stretches."""
         return replace(self._engine.capabilities, part_pixels=1)
 
     def run(self, request: Request) -> None:
-        """Note it and run it."""
+        """Note the request and run it."""
         (self._folder / f"{os.getpid()}-{time.monotonic_ns()}").touch()
         self._engine.run(request)
 

@@ -197,7 +197,7 @@ def measured(way: str, frames: int) -> dict[str, float]:
     """One run in this process: seconds outside the stubs, and the peak of memory over frames in and out."""
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "comfy" / "inside")]
     os.environ.setdefault(COMFYUI, str(ROOT / ".comfy"))
-    import conftest  # noqa: F401  # readies ComfyUI for a machine without a GPU
+    import conftest  # noqa: F401  # prepares ComfyUI for a machine without a GPU
     import torch
 
     if way == "original":

@@ -3,9 +3,9 @@
     python benchmarks/ranking.py --media FOLDER
 
 The reserved clips of the training (training/subjects.py) are softened to half their size and back, and detailed with
-the bundled model: the faces that are found, or where none is, the box that the training is measured on. Original,
-detailed and softened clip are compared without naming the original. Prints the figures and the order that was found
-for each clip. ``--media``: folders with the files of comfyui-workflow-templates-media-*.
+the bundled model: the faces that are found, or if there are none, the box that the training is measured on. The
+original, the detailed and the softened clip are compared without naming the original. Prints the figures and the order
+that was found for each clip. ``--media``: folders with the files of comfyui-workflow-templates-media-*.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RIGHT = ["original", "detailed", "source"]
 
 
 def box_of(clip: Clip) -> tuple[int, int, int, int]:
-    """The window round the face of a clip (F, h, w, 3), or in its middle."""
+    """The window around the face in a clip (F, h, w, 3), or in the middle of the frame."""
     left, top = face_window(clip, WEIGHTS)
     return left, top, left + SIDE, top + SIDE
 

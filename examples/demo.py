@@ -5,7 +5,7 @@ is known, and the faces of the result can be compared with the true ones. Everyt
 
     softened.mp4       the input
     detailed.mp4       the result, at twice the input's size
-    side_by_side.mp4   both next to one another
+    side_by_side.mp4   both side by side
     report.html        the report as a page: pictures, curves, settings
     report.json        its figures alone
     contact_sheet.png  the face at a few moments: softened, detailed, original
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def evaluate(clip: Path, softened: Path, detailed: Path, out: Path, end: str | None) -> None:
-    """Print how near softened and detailed faces are to the true ones; write the figures and pictures of all three."""
+    """Print how close softened and detailed faces are to the true ones; write the figures and pictures of all three."""
     line = ["evaluate", str(softened), f"detailed={detailed}", "--original", str(clip), "--overwrite"]
     line += ["--report", str(out / "evaluation.json"), "--sheet", str(out / "contact_sheet.png")]
     if command_line([*line, *(["--end", end] if end else [])]):
@@ -78,7 +78,7 @@ def soften(clip: Path, output: Path) -> None:
     """A copy of the clip at half its sharpness, recompressed."""
     with av.open(str(clip)) as source, av.open(str(output), "w") as sink:
         video = source.streams.video[0]
-        # With its macroblock tree x264 gives other bits from run to run.
+        # With macroblock trees, x264's output differs from run to run.
         options = {"crf": str(SOFT_CRF), "x264-params": "mbtree=0"}
         stream = sink.add_stream("libx264", rate=video.average_rate, options=options)
         stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"

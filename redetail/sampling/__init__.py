@@ -1,8 +1,8 @@
-"""Sampling: from noised latents to clean ones. Numbers in torch, in the k-diffusion convention.
+"""Sampling: from noisy latents to clean ones, with torch tensors in the k-diffusion convention.
 
 A *denoiser* predicts the clean latents x0 from noisy ones; a *noise path* says how noise is added. Guidance, masks and
-context windows wrap a denoiser into another; samplers see only the outermost and know of none. Latents are (F, C, h, w)
-float32, F frames, in *model units* (what the VAE encodes times its scaling factor).
+context windows each wrap a denoiser in another one; samplers see only the outermost and know nothing of the others.
+Latents are (F, C, h, w) float32, with F frames, in *model units* (the VAE's output times its scaling factor).
 """
 
 from redetail.sampling.denoiser import (

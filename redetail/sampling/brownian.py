@@ -24,7 +24,7 @@ POOL = 24
 
 
 class _Interval(NamedTuple):
-    """A node of the tree: the ``place``-th of 2^``depth`` halves, quarters, ... of the range."""
+    """A node of the tree: part number ``place`` of the range divided into 2^``depth`` equal parts."""
 
     start: float
     end: float
@@ -51,8 +51,8 @@ class BrownianNoise:
     the square root of its length, so that its variance is one. Sigmas are rounded to a millionth, so the noise of a
     step shorter than that is zero.
 
-    Costs some 25 draws of the frames for a request, and holds as many tensors of their size, wherever they lie in their
-    segment (up to stepping over frames, see :class:`~redetail.sampling.noise.NormalStream`).
+    A request takes about 25 draws for the frames, and as many tensors of their size are held, wherever the frames are
+    in their segment (except for skipping earlier frames; see :class:`~redetail.sampling.noise.NormalStream`).
     """
 
     def __init__(self, frames: NoiseFrames, sigmas: Sequence[float]) -> None:
@@ -73,7 +73,7 @@ class BrownianNoise:
         low, high = max(low, self._root.start), min(high, self._root.end)
         if low >= high:
             return self._whole.new_zeros(self._whole.shape)
-        # What the request before used is what the next one, a little further down, mostly needs.
+        # The next request, slightly further down, mostly needs the nodes that this one used.
         known, self._known = self._known, {}
         return reduce(Tensor.add, self._covering(self._root, self._whole, low, high, known))
 

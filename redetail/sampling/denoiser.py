@@ -1,4 +1,4 @@
-"""What samplers, wrappers and networks have in common: noisy latents and a sigma in, clean latents out.
+"""The interface that samplers, wrappers and networks share: noisy latents and a sigma in, clean latents out.
 
 Shapes: x and x0 (F, C, h, w); sigma is a plain float > 0, the standard deviation of the noise in x in model units, so
 that looking up a timestep never waits for a device.
@@ -17,7 +17,7 @@ C_contra = TypeVar("C_contra", contravariant=True)
 
 
 class Prediction(NamedTuple):
-    """Clean latents of one guided evaluation: ``guided``, and ``negative`` of the negative condition."""
+    """Clean latents of one evaluation: ``guided``, and ``negative`` for the negative condition."""
 
     guided: Tensor
     negative: Tensor
@@ -53,7 +53,7 @@ class ConditionalModel(Protocol[C_contra]):
 
 
 def predict_both(denoiser: Denoiser, x: Tensor, sigma: float) -> Prediction:
-    """Both predictions; for a denoiser without guidance the negative one is the prediction itself."""
+    """Both predictions; for a denoiser without guidance, the negative one equals the prediction itself."""
     if isinstance(denoiser, GuidedDenoiser):
         return denoiser.predict(x, sigma)
     x0 = denoiser(x, sigma)

@@ -14,7 +14,7 @@ C = TypeVar("C")
 class Guidance(Generic[C]):
     """A denoiser from a conditional model: D(negative) + cfg * (D(positive) - D(negative)).
 
-    ``cfg`` 1 evaluates the positive condition alone; any other value both, in one call of the model.
+    ``cfg`` 1 evaluates only the positive condition; any other value evaluates both, in one call of the model.
     """
 
     def __init__(self, model: ConditionalModel[C], positive: C, negative: C, cfg: float) -> None:

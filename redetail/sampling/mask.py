@@ -1,7 +1,7 @@
 """Masks over latents: where the mask is 0 the original stays, where it is 1 the model decides.
 
-The mask acts at every model call, not only at the end: the model always sees the surroundings as they are, noised to
-its own level, so that what it paints fits them.
+The mask acts at every model call, not only at the end: the model always sees the original surroundings, noised to the
+current level, so that what it paints fits them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from redetail.sampling.path import NoisePath
 class MaskedDenoiser:
     """A denoiser that keeps ``clean`` where ``mask`` is 0.
 
-    ``mask``: (1 or F, 1, h, w) 0..1, constant, or a function of sigma that gives such a mask; ``clean``, ``noise``:
-    (F, C, h, w), the original latents and the noise they are shown with (a zero tensor shows them clean); ``path`` adds
-    it.
+    ``mask``: (1 or F, 1, h, w) 0..1, constant, or a function of sigma that gives such a mask; ``clean``, ``noise``: (F,
+    C, h, w), the original latents and the noise that is added to them (with zeros they are shown clean); ``path``: how
+    it is added.
     """
 
     def __init__(
@@ -50,12 +50,13 @@ class MaskedDenoiser:
 
 
 def composited(clean: Tensor, changed: Tensor, mask: Tensor | None) -> Tensor:
-    """``changed`` where ``mask`` (1 or F, 1, h, w) is 1, ``clean`` where it is 0; all of it without a mask."""
+    """``changed`` where ``mask`` (1 or F, 1, h, w) is 1, ``clean`` where it is 0; only ``changed`` without a mask."""
     return changed if mask is None else torch.lerp(clean.to(changed), changed, mask.to(changed))
 
 
 def snapped(mask: Tensor, tolerance: float = 1e-5) -> Tensor:
-    """``mask`` with what lies within ``tolerance`` of 0 or 1 put there: undoes the rounding of blurs and resizes."""
+    """``mask`` with values within ``tolerance`` of 0 or 1 set to 0 or 1, which undoes the rounding of blurs and
+    resizes."""
     ends = mask.round().clamp(0, 1)
     return torch.where((mask - ends).abs() <= tolerance, ends, mask)
 
@@ -63,12 +64,12 @@ def snapped(mask: Tensor, tolerance: float = 1e-5) -> Tensor:
 class DifferentialMask:
     """A soft mask as a schedule: brighter areas are opened earlier (Levin and Fried 2023, arXiv 2306.00950).
 
-    At ``sigma`` the mask is 1 where ``mask`` >= (T(sigma) - T(end)) / (T(start) - T(end)), else 0, with T the timestep
-    on ``path``, start the first and end the last of the sampled ``sigmas`` (at least the path's smallest). Where start
-    and end share a timestep, everything with a mask above 0 is open.
+    At ``sigma`` the mask is 1 where ``mask`` >= (T(sigma) - T(end)) / (T(start) - T(end)), else 0. T is the timestep on
+    ``path``, start is the first and end the last of the sampled ``sigmas`` (at least the path's smallest). If start and
+    end share a timestep, everything with a mask above 0 is open.
 
-    The first threshold is exactly 1: an area meant to be open from the start must be 1, not 0.9999999 as a blur or a
-    resize leaves it; see :func:`snapped`.
+    The first threshold is exactly 1: an area that should be open from the start must be exactly 1, not 0.9999999 as
+    after a blur or a resize; see :func:`snapped`.
     """
 
     def __init__(self, mask: Tensor, path: NoisePath, sigmas: Sequence[float]) -> None:

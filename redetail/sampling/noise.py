@@ -1,8 +1,8 @@
-"""Noise that depends on the seed and the frame alone: the same on every device, and the same for a clip in parts.
+"""Noise that depends only on the seed and the frame: the same on every device, and the same for a clip in parts.
 
-The first :data:`TOGETHER` frames of a segment are one draw (F, C, h, w) of float32 normals from a CPU generator, which
-is how ComfyUI draws a clip; a part steps over the frames before it. Every later frame has its own generator, so
-that noise costs the same wherever a part starts.
+The noise of the first :data:`TOGETHER` frames of a segment is one draw (F, C, h, w) of float32 normals from a CPU
+generator, as in ComfyUI; a part skips the numbers of earlier frames. Every later frame has its own generator, so that
+noise takes the same time wherever a part starts.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from redetail.geometry.context import shuffled_frames
 NoiseSource = Callable[[float, float], Tensor]
 """Standard normal noise for the step from one sigma to the next, (F, C, h, w)."""
 
-# Frames of a segment that are drawn together.
+# Number of frames of a segment whose noise is drawn together.
 TOGETHER = 256
 # torch fills normals in blocks: each turns 16 uniform numbers into 16 normal ones.
 BLOCK = 16
-# Numbers are stepped over this many at a time, so that memory does not grow with how many they are.
+# Numbers are skipped this many at a time, so that memory does not grow with their total.
 CHUNK = BLOCK * 65536
 
 
@@ -37,7 +37,7 @@ def seeded_generator(seed: int) -> torch.Generator:
 def initial_noise(shape: Sequence[int], seed: int, *, first_frame: int = 0, total_frames: int | None = None) -> Tensor:
     """Frames ``first_frame`` .. ``first_frame + F`` of the noise of a segment of ``total_frames`` frames.
 
-    ``shape`` is (F, C, h, w) of the part; ``total_frames`` defaults to where the part ends. Returns float32 on the CPU.
+    ``shape`` is the part's (F, C, h, w); ``total_frames`` defaults to the end of the part. Returns float32 on the CPU.
     """
     return NormalStream(seed, shape, first_frame, total_frames).draw()
 
@@ -46,11 +46,11 @@ class NormalStream:
     """Draws of standard normals for the frames ``first_frame`` .. ``first_frame + F`` of a segment, one after another.
 
     In a segment of up to :data:`TOGETHER` frames, draw n is the n-th ``torch.randn(total_frames, *shape[1:])`` of one
-    generator, exact for every shape. In a longer one that holds for the first :data:`TOGETHER` frames; draw n of a
+    generator, exact for every shape. In a longer segment, this holds for the first :data:`TOGETHER` frames; draw n of a
     later frame f comes from a generator seeded by (seed, n, f). So frames are independent, and overlapping parts agree.
 
-    ``total_frames`` defaults to where the part ends. Draws after the first depend on it in segments of up to
-    :data:`TOGETHER` frames; so do the last 16 numbers of a draw where its size is not a multiple of 16.
+    ``total_frames`` defaults to the end of the part. In segments of up to :data:`TOGETHER` frames, draws after the
+    first depend on it; so do the last 16 numbers of a draw whose size is not a multiple of 16.
     """
 
     def __init__(self, seed: int, shape: Sequence[int], first_frame: int = 0, total_frames: int | None = None) -> None:
@@ -64,7 +64,7 @@ class NormalStream:
         self._seed, self._shape = seed, tuple(shape)
         self._first, self._last, self._together = first_frame, last, min(total, TOGETHER)
         self._generator, self._draws = seeded_generator(seed), 0
-        self._owed = 0  # numbers to step over before the next draw
+        self._owed = 0  # numbers to skip before the next draw
 
     def draw(self) -> Tensor:
         """The next draw, (F, C, h, w) float32 on the CPU."""
@@ -97,7 +97,7 @@ class NormalStream:
         values = torch.empty(max(last, stop) - start)
         values[: stop - start] = torch.randn(stop - start, generator=self._generator)
         self._owed = blocks_end - stop
-        # Where the whole is not a multiple of the block, torch draws its last 16 numbers a second time.
+        # If the total is not a multiple of the block, torch draws the last 16 numbers a second time.
         if total % BLOCK and last > total - BLOCK:
             self._skip(self._owed + total % BLOCK)
             tail, begin = torch.randn(BLOCK, generator=self._generator), max(start, total - BLOCK)
@@ -108,7 +108,7 @@ class NormalStream:
         return values[first - start : last - start]
 
     def _skip(self, count: int) -> None:
-        """Step over ``count`` normals: each takes one 32-bit number of the generator."""
+        """Skip ``count`` normals, each of which takes one 32-bit number of the generator."""
         numbers = torch.empty(min(CHUNK, count), dtype=torch.int32)
         for begin in range(0, count, CHUNK):
             numbers[: count - begin].random_(generator=self._generator)
@@ -127,7 +127,7 @@ def _mixed(number: int) -> int:
 
 @dataclass(frozen=True)
 class NoiseFrames:
-    """Which noise a run draws: ``shape`` (F, C, h, w), the seed, and the frames' place in their segment.
+    """The noise that a run draws: ``shape`` (F, C, h, w), the seed, and the frames' position in their segment.
 
     ``free_noise``: (window, step) of :func:`~redetail.geometry.context.shuffled_frames`, for the noise that a run
     starts from; None: every frame has its own noise.
@@ -154,7 +154,7 @@ class NoiseFrames:
 
 
 class PlainNoise:
-    """A new draw at every request, from a separate generator with the run's seed."""
+    """A new draw for every request, from a separate generator with the run's seed."""
 
     def __init__(self, frames: NoiseFrames) -> None:
         self._stream = frames.stream(frames.seed)

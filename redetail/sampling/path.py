@@ -1,15 +1,15 @@
-"""``NoisePath``: how noise is added to clean latents, and what a network has to do with it.
+"""``NoisePath``: how noise is added to clean latents, and what a network predicts of it.
 
 A path joins clean latents to pure noise: at noise level sigma the state is alpha(sigma) * clean + sigma * noise.
-Samplers, masks, the refiner and the engines ask it for everything that depends on the kind of model, so each formula
-stands here once. Two kinds exist:
+Samplers, masks, the refiner and the engines ask it for everything that depends on the kind of model, so each formula is
+written only once, here. There are two kinds:
 
 - :class:`VarianceExploding`: alpha = 1, sigma from 0 to about 14 (Karras et al. 2022, arXiv 2206.00364). The networks
   of Stable Diffusion, in the variables of k-diffusion.
 - :class:`RectifiedFlow`: alpha = 1 - sigma, sigma from 0 to 1 (Liu et al. 2022, arXiv 2209.03003; Esser et al. 2024,
   arXiv 2403.03206). The networks of Wan and LTX.
 
-Latents and noise may have any one shape; sigma is a plain float.
+Latents and noise can have any shape, but must have the same; sigma is a plain float.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DIFFUSERS_NAMES = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 
 
 def prediction_type(name: str) -> PredictionType:
-    """Our name for ``name``, which may be diffusers'; raises UnknownNameError for any other."""
+    """The name used here for ``name``, which can be diffusers' name; raises UnknownNameError for any other."""
     match DIFFUSERS_NAMES.get(name, name):
         case "eps":
             return "eps"
@@ -49,8 +49,8 @@ class NoisePath(ABC):
     """The noise levels that a network was trained on, and the arithmetic of its states.
 
     ``variance_exploding``: whether alpha is 1 everywhere. ``noise_seed_offset``: added to a run's seed for the plain
-    noise of its steps, and ``whole_brownian``: whether a Brownian path spans the whole schedule or the part that is
-    sampled; both as in ComfyUI for networks of this kind.
+    noise of its steps; ``whole_brownian``: whether a Brownian path spans the whole schedule or only the sampled part.
+    Both are as in ComfyUI for networks of this kind.
     """
 
     variance_exploding: ClassVar[bool] = False
@@ -60,7 +60,7 @@ class NoisePath(ABC):
     @property
     @abstractmethod
     def sigmas(self) -> tuple[float, ...]:
-        """The noise levels of the network's timesteps, rising; float32 values."""
+        """The noise levels of the network's timesteps in ascending order; float32 values."""
 
     @abstractmethod
     def timestep(self, sigma: float) -> float:
@@ -80,7 +80,7 @@ class NoisePath(ABC):
 
     @abstractmethod
     def add_noise(self, clean: Tensor, noise: Tensor, sigma: float) -> Tensor:
-        """The state of ``clean`` at ``sigma`` with that noise of unit variance."""
+        """The state of ``clean`` at ``sigma`` with ``noise`` of unit variance."""
 
     @abstractmethod
     def start(self, clean: Tensor, noise: Tensor, sigma: float) -> Tensor:
@@ -88,11 +88,11 @@ class NoisePath(ABC):
 
     @abstractmethod
     def finish(self, x: Tensor, sigma: float) -> Tensor:
-        """A state at the last sigma of a run, in units of clean latents; what noise is left stays in it."""
+        """A state at the last sigma of a run, in units of clean latents; any remaining noise stays in it."""
 
     @abstractmethod
     def scaled_input(self, x: Tensor, sigma: float) -> Tensor:
-        """What the network sees of a state."""
+        """The network's input for a state."""
 
     @abstractmethod
     def denoised(self, output: Tensor, x: Tensor, sigma: float) -> Tensor:
@@ -184,7 +184,7 @@ class VarianceExploding(NoisePath):
         return clean + sigma * noise
 
     def start(self, clean: Tensor, noise: Tensor, sigma: float) -> Tensor:
-        """As :meth:`add_noise`; from the largest sigma on, noise of variance 1 + sigma^2 makes up for the signal."""
+        """Like :meth:`add_noise`; from the largest sigma on, noise of variance 1 + sigma^2 replaces the signal."""
         full = sigma >= self.sigma_max * (1 - 1e-5)
         return self.add_noise(clean, noise, math.sqrt(1 + sigma * sigma) if full else sigma)
 
@@ -213,11 +213,11 @@ class RectifiedFlow(NoisePath):
     """State = (1 - sigma) * clean + sigma * noise; the network predicts the velocity noise - clean.
 
     ``shift`` bends timesteps towards noise: sigma(t) = shift * t / (1 + (shift - 1) * t) for t in 0..1 (Esser et al.
-    2024, arXiv 2403.03206, eq. 23). ``entries``: number of tabulated noise levels; ``timesteps``: what the network is
-    told at sigma 1.
+    2024, arXiv 2403.03206, eq. 23). ``entries``: number of tabulated noise levels; ``timesteps``: the network's input
+    at sigma 1.
 
-    As in ComfyUI, :meth:`timestep` takes no shift off although :meth:`sigma` puts it on: they are inverse to
-    each other for shift 1 only.
+    As in ComfyUI, :meth:`timestep` does not remove the shift that :meth:`sigma` applies, so they are inverse to each
+    other only for shift 1.
     """
 
     shift: float
@@ -276,7 +276,7 @@ class RectifiedFlow(NoisePath):
         return sigma * noise + (1 - sigma) * clean
 
     def start(self, clean: Tensor, noise: Tensor, sigma: float) -> Tensor:
-        """As :meth:`add_noise`: at sigma 1 nothing of the clean latents is left."""
+        """Same as :meth:`add_noise`; at sigma 1, nothing of the clean latents is left."""
         return self.add_noise(clean, noise, sigma)
 
     def finish(self, x: Tensor, sigma: float) -> Tensor:
@@ -293,9 +293,9 @@ class RectifiedFlow(NoisePath):
 
 
 class ExponentialShift(RectifiedFlow):
-    """The same bend, written as Flux does: sigma(t) = e^m / (e^m + 1/t - 1) with e^m = ``shift``.
+    """The same shift in Flux's form: sigma(t) = e^m / (e^m + 1/t - 1) with e^m = ``shift``.
 
-    It rounds otherwise in float32: the last entry can fall short of 1, which some samplers ask about.
+    It rounds differently in float32: the last entry can be slightly below 1, which some samplers test.
     """
 
     def _shifted(self, time: T) -> T:

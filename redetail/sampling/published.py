@@ -1,6 +1,6 @@
-"""Schedules that were optimised elsewhere and published as tables of sigmas.
+"""Schedules that others optimised and published as tables of sigmas.
 
-They belong to the noise levels that they were optimised for, and are used as they are with any model.
+They were optimised for certain noise levels, but are used unchanged with any model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GITS_STEPS = range(2, 21)
 
 
 def align_your_steps(path: NoisePath, steps: int, *, name: str) -> list[float]:
-    """Align Your Steps (Sabour et al. 2024, arXiv 2404.14507); interpolated for other numbers of steps than 10."""
+    """Align Your Steps (Sabour et al. 2024, arXiv 2404.14507); interpolated for numbers of steps other than 10."""
     sigmas = [float(sigma) for sigma in ALIGN_YOUR_STEPS[name].split()]
     return [*_resampled(sigmas, steps)[:-1], 0.0]
 
@@ -43,7 +43,7 @@ def gits(path: NoisePath, steps: int, *, coefficient: float) -> list[float]:
 def gits_sigmas(steps: int, coefficient: float) -> list[float]:
     """GITS (Chen et al. 2024, arXiv 2405.11326): a row for each number of steps from 2 to 20, interpolated above.
 
-    One step is that of the recorded runs, the last of twenty: use another schedule for it. Raises
+    A single step is that of the recorded runs, the last of twenty; use another schedule for it. Raises
     :class:`~redetail.errors.UnknownNameError` for a coefficient that the table does not have.
     """
     rows = _gits_rows()

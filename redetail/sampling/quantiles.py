@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-# The series below halves its terms at worst, the bisection its interval: both end at float64 rounding.
+# The terms of the series below at least halve, as does the interval of the bisection: both end at float64 rounding.
 TERMS, HALVINGS = 60, 60
 
 
 def symmetric_beta_quantiles(probabilities: Array, shape: float) -> Array:
-    """Where the distribution function of Beta(shape, shape) has the values ``probabilities`` (0..1); any array shape.
+    """The points at which the distribution function of Beta(shape, shape) has the values ``probabilities`` (0..1).
 
-    By bisection of its hypergeometric series (Abramowitz and Stegun 26.5.4) on the lower half; the upper mirrors it.
+    They are found by bisection of the hypergeometric series (Abramowitz and Stegun 26.5.4) on the lower half; the upper
+    half mirrors it. The array can have any shape.
     """
     lower = np.minimum(probabilities, 1 - probabilities)
     low, high = np.zeros_like(lower), np.full_like(lower, 0.5)

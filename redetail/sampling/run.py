@@ -21,19 +21,19 @@ from redetail.sampling.samplers import Sampler, Step, find_sampler, sampler_step
 from redetail.sampling.schedulers import Scheduler, refined_parts, sampled_on, schedule, step_range
 
 CallCallback = Callable[[int, int], None]
-"""(model calls done, model calls in all); the second is 0 if the sampler decides as it goes."""
+"""(model calls done, model calls in all); the second is 0 if the sampler decides during sampling."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplingRequest:
-    """What is asked of a run.
+    """The parameters of a run.
 
     ``sampler``: a name; ``scheduler``: a name, a function (path, steps) -> sigmas, or the sigmas; ``denoise``: 0..1,
-    how far up the schedule it starts. ``first_frame`` and ``total_frames`` say which part of its segment the latents
-    are, so that a segment sampled in parts gets the noise that it would get in one (None: it ends with these latents).
-    ``free_noise``: (window, step), see :class:`~redetail.sampling.noise.NoiseFrames`. ``noise_seed_offset``: added to
-    the seed for the plain noise of steps, so that the first draw is not the noise of the start; None: what the model's
-    path has (ComfyUI since 0.33 adds 1, before it 0: see docs/samplers.md).
+    how far up the schedule the run starts. ``first_frame`` and ``total_frames`` (None: the segment ends with these
+    latents) say which part of their segment the latents are, so that a segment sampled in parts gets the same noise as
+    in one. ``free_noise``: (window, step), see :class:`~redetail.sampling.noise.NoiseFrames`. ``noise_seed_offset``:
+    added to the seed for the plain noise of steps, so that the first draw differs from the initial noise; None: the
+    offset of the model's path (ComfyUI adds 1 since version 0.33, and added 0 before; see docs/samplers.md).
     """
 
     sampler: str = "euler"
@@ -72,12 +72,12 @@ def sample(
 ) -> Tensor:
     """Re-diffuse clean ``latents`` (F, C, h, w) in model units; returns the last predicted clean latents, same shape.
 
-    ``mask``: (1 or F, 1, h, w) 0..1, 0 keeps, 1 re-diffuses; ``differential`` opens it gradually, brightest first.
-    The result is on the latents' device, float32 (float64 where the latents are). A schedule too short to be entered
-    gives the latents back. ``on_call`` and ``cancel`` are served at every model call.
+    ``mask``: (1 or F, 1, h, w) 0..1, 0 keeps, 1 re-diffuses; ``differential`` opens it gradually, brightest first. The
+    result is on the latents' device, in float32 (float64 if the latents are). If the schedule is too short to be
+    entered, the latents are returned unchanged. ``on_call`` is called and ``cancel`` checked at every model call.
 
     Raises :class:`~redetail.errors.UnknownNameError` for a sampler or scheduler that does not exist,
-    :class:`~redetail.errors.SettingsError` for steps, denoise, sigmas or shapes that cannot be,
+    :class:`~redetail.errors.SettingsError` for impossible steps, denoise, sigmas or shapes, and
     :class:`~redetail.errors.Cancelled`.
     """
     run = _Run(request, latents, mask, on_call, cancel)
@@ -102,13 +102,14 @@ def sample_refined(
     on_call: CallCallback | None = None,
     cancel: CancelToken | None = None,
 ) -> Tensor:
-    """As :func:`sample`, with the last ``ratio`` (0..1) of the steps taken over by a refiner.
+    """Like :func:`sample`, but a refiner takes over the last ``ratio`` (0..1) of the steps.
 
-    ``handover`` "carried": the refiner continues from the state that the base model leaves, with the same clean
-    latents, noise and mask, as if one run changed its network. "composited" is the rule of the original detailer node,
-    for results equal to its own: the state, noise and all, is composited over the clean latents and passes for clean
-    from there on, so that a soft mask leaves noise in its feather; the mask opens gradually for the base model alone;
-    and a refiner that takes over every step starts without noise. Without a mask both are the same but for the last.
+    With ``handover`` "carried", the refiner continues from the state that the base model leaves, with the same clean
+    latents, noise and mask, as if the network changed within one run. "composited" is the rule of the original detailer
+    node, and gives the same results: the state, including its noise, is composited over the clean latents and counts as
+    clean from then on, so that a soft mask leaves noise in its feather; the mask opens gradually only for the base
+    model; and a refiner that takes over all steps starts without noise. Without a mask, the two only differ in this
+    last point.
     """
     run = _Run(request, latents, mask, on_call, cancel)
     base_whole, refiner_whole = run.schedule(base.path), run.schedule(refiner.path)
@@ -128,7 +129,7 @@ def sample_refined(
 
 
 class _Run:
-    """What the stages of a run have in common."""
+    """What the stages of a run share."""
 
     def __init__(
         self,
@@ -163,7 +164,7 @@ class _Run:
             self.calls.total = sum(self.sampler.calls(len(sigmas) - 1) for sigmas in lists if sigmas)
 
     def step_frames(self, path: NoisePath) -> NoiseFrames:
-        """The noise that a sampler draws at its steps: of the run's seed, or of another for plain noise."""
+        """The noise that a sampler draws at its steps, from the run's seed or, for plain noise, from another seed."""
         offset = self.request.noise_seed_offset
         offset = path.noise_seed_offset if offset is None else offset
         if self.sampler.noise != "plain" or offset == 0:
@@ -181,9 +182,10 @@ class _Run:
         opening: Sequence[float] | None = None,
         state: Tensor | None = None,
     ) -> Step:
-        """The last step down ``sigmas``, from ``state`` or else from ``clean`` (the run's) with noise.
+        """Sample down ``sigmas``, from ``state`` or else from ``clean`` (by default the run's) with noise; return the
+        last step.
 
-        ``opening``: the sigmas over which the mask opens gradually; None: it acts softly.
+        ``opening``: the sigmas over which the mask opens gradually (None: it acts as soft weights).
         """
         clean = self.clean if clean is None else clean
         noise = self.frames.initial().to(clean) if add_noise else clean.new_zeros(1, 1, 1, 1)
@@ -216,7 +218,7 @@ def step_noise(
 
 
 class _Calls:
-    """Counts model calls, reports them, and stops where asked."""
+    """Counts model calls, reports them, and stops on request."""
 
     def __init__(self, on_call: CallCallback | None, cancel: CancelToken | None) -> None:
         self.done, self.total = 0, 0
@@ -233,7 +235,7 @@ class _Calls:
 
 
 class ObservedDenoiser:
-    """A denoiser whose every call is counted."""
+    """A denoiser whose calls are counted."""
 
     def __init__(self, denoiser: Denoiser, calls: _Calls) -> None:
         self.denoiser, self.calls = denoiser, calls

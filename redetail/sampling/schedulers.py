@@ -1,7 +1,7 @@
-"""Schedules: which noise levels a run of n steps visits.
+"""Schedules: the noise levels that a run of n steps visits.
 
-A schedule is a list of sigmas that falls to a final 0. Names are those of ComfyUI's combo list, and give its numbers,
-down to float32 rounding: a Brownian noise path hangs on the last bit of the sigmas.
+A schedule is a list of sigmas that descends to a final 0. The names are those in ComfyUI's list, and give its numbers
+down to float32 rounding, because a Brownian noise path depends on the last bit of the sigmas.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from redetail.sampling.quantiles import symmetric_beta_quantiles
 from redetail.sampling.typed import is_typed, parsed_sigmas, resampled
 
 Schedule = Callable[[NoisePath, int], Sequence[float]]
-"""Path and number of steps in, falling sigmas that end with 0 out."""
+"""(path, number of steps) -> descending sigmas that end with 0."""
 
 Scheduler = str | Schedule | Sequence[float]
-"""A scheduler's name, a function, or the sigmas themselves, as text too."""
+"""A scheduler's name, a function, or the sigmas themselves, which can also be text."""
 
 
 _WHOLE = 0.9999  # a denoise from here on counts as 1, as in ComfyUI
@@ -141,10 +141,10 @@ def flow_scheduler_names() -> tuple[str, ...]:
 def find_scheduler(name: str) -> Schedule:
     """The scheduler of that name.
 
-    Beyond :func:`scheduler_names` these are GITS with coefficient 0.8, 0.85 ... 1.5, and sigmas as text ("14.6, 7.2,
-    3.1, 0"), which are interpolated along their curve for other numbers of steps.
-    Raises :class:`~redetail.errors.UnknownNameError`, which lists those that exist, and
-    :class:`~redetail.errors.SettingsError` for sigmas that do not fall.
+    In addition to :func:`scheduler_names`, there are GITS with coefficients 0.8, 0.85 ... 1.5, and sigmas as text
+    ("14.6, 7.2, 3.1, 0"), which are interpolated along their curve for other numbers of steps. Raises
+    :class:`~redetail.errors.UnknownNameError`, which lists the known names, and :class:`~redetail.errors.SettingsError`
+    for sigmas that do not descend.
     """
     if name in SCHEDULERS:
         return SCHEDULERS[name]
@@ -161,9 +161,9 @@ def find_scheduler(name: str) -> Schedule:
 def schedule(scheduler: Scheduler, path: NoisePath, steps: int, *, drop_penultimate: bool = False) -> list[float]:
     """The whole schedule of ``steps`` steps.
 
-    ``drop_penultimate`` is the rule of some two-call samplers: one more step is made, and the last non-zero sigma
+    ``drop_penultimate`` is the rule of some two-call samplers: one more step is made, and the last non-zero sigma is
     removed. A function or a list, typed or not, is used as it is. Raises :class:`~redetail.errors.UnknownNameError` for
-    an unknown name, :class:`~redetail.errors.SettingsError` for sigmas that do not fall or are not finite.
+    an unknown name, and :class:`~redetail.errors.SettingsError` for sigmas that do not descend or are not finite.
     """
     if isinstance(scheduler, str) and is_typed(scheduler):
         sigmas = list(find_scheduler(scheduler)(path, steps))
@@ -197,7 +197,7 @@ def sampled_sigmas(
 ) -> list[float]:
     """The part of the schedule that is sampled: its last ``steps`` steps.
 
-    Empty where the schedule is shorter than that: then there is nothing to sample.
+    Empty if the schedule is shorter than that, since there is nothing to sample.
     """
     _, total = step_range(steps, denoise)
     return sampled_on(path, schedule(scheduler, path, total, drop_penultimate=drop_penultimate), steps, denoise)
@@ -224,8 +224,8 @@ def denoise_for_noise_level(scheduler: Scheduler, path: NoisePath, steps: int, l
 def denoise_for_start(start: Callable[[float], float], steps: int, longest: int, level: float) -> float:
     """The denoise whose ``start`` (denoise -> noise level) is nearest to ``level``.
 
-    A run enters a schedule of N >= ``steps`` steps, up to ``longest``; N is found by bisection, since more steps start
-    lower. Raises :class:`~redetail.errors.SettingsError` unless 0 < level <= 1.
+    A run enters a schedule of N >= ``steps`` steps, up to ``longest``; N is found by bisection, since longer schedules
+    are entered at lower levels. Raises :class:`~redetail.errors.SettingsError` unless 0 < level <= 1.
     """
     if not 0 < level <= 1:
         raise SettingsError(f"strength is {level}; it must be above 0 and at most 1.")
@@ -237,11 +237,11 @@ def denoise_for_start(start: Callable[[float], float], steps: int, longest: int,
 
 
 def sampled_on(path: NoisePath, whole: Sequence[float], steps: int, denoise: float) -> list[float]:
-    """What a model with this path samples of a ``whole`` schedule of floor(steps / denoise) steps.
+    """The part that a model with this path samples of a ``whole`` schedule of floor(steps / denoise) steps.
 
-    The two rules differ where a schedule has more steps or fewer than were asked for. On a rectified flow steps are
-    counted from the end, and a denoise of 1 takes them all, as ComfyUI's KSampler does; on other paths from the start,
-    as the detailer nodes do: see :func:`sampled_part`.
+    There are two rules, which differ if a schedule has more or fewer steps than requested. On a rectified flow, steps
+    are counted from the end, and a denoise of 1 takes them all, as in ComfyUI's KSampler. On other paths, they are
+    counted from the start, as in the detailer nodes; see :func:`sampled_part`.
     """
     if path.variance_exploding:
         return sampled_part(whole, steps, denoise)
@@ -249,7 +249,7 @@ def sampled_on(path: NoisePath, whole: Sequence[float], steps: int, denoise: flo
 
 
 def sampled_part(whole: Sequence[float], steps: int, denoise: float) -> list[float]:
-    """What is sampled of a ``whole`` schedule of floor(steps / denoise) steps: its last ``steps``, without repeats."""
+    """The sampled part of a ``whole`` schedule of floor(steps / denoise) steps: the last ``steps``, without repeats."""
     return distinct(part(whole, *step_range(steps, denoise)))
 
 
@@ -282,7 +282,7 @@ def distinct(sigmas: Sequence[float]) -> list[float]:
 
 
 def _check_range(sigmas: Sequence[float], path: NoisePath) -> None:
-    """A rectified flow has no noise level above 1."""
+    """Refuse sigmas above 1 on a rectified flow."""
     if not path.variance_exploding and sigmas and sigmas[0] > 1:
         raise SettingsError(
             f"The sigmas start at {sigmas[0]:g}, but the noise levels of this model lie between 0 and 1; use sigmas "

@@ -1,4 +1,4 @@
-"""The step of a sampler, found from the noise level that it evaluates."""
+"""Finds the step of a sampler from the noise level that it evaluates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ _ROUNDING = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class StepIndex:
-    """Which step of a run a noise level belongs to. ``sigmas``: those the run visits, one more than it has steps."""
+    """Finds the step of a run to which a noise level belongs. ``sigmas``: those that the run visits, one more than its
+    steps."""
 
     sigmas: tuple[float, ...]
 
@@ -22,7 +23,7 @@ class StepIndex:
     def step(self, sigma: float) -> int:
         """The step, 0 to ``steps`` - 1, that evaluates at ``sigma``; values between two sigmas belong to the first.
 
-        It keeps no state: samplers that look back or ahead get the same answer for the same sigma.
+        There is no state: samplers that look back or ahead get the same answer for the same sigma.
         """
         passed = sum(own >= sigma * (1 - _ROUNDING) for own in self.sigmas[1:-1])
         return min(passed, self.steps - 1)

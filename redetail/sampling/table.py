@@ -16,9 +16,9 @@ from redetail.errors import SettingsError
 
 @dataclass(frozen=True, eq=False)
 class NoiseTable:
-    """Sigmas of a network's timesteps, rising; ``sigmas[i]`` = sqrt((1 - abar_i) / abar_i), kept as float32.
+    """Sigmas of a network's timesteps, ascending; ``sigmas[i]`` = sqrt((1 - abar_i) / abar_i), kept as float32.
 
-    Raises :class:`~redetail.errors.SettingsError` unless they are at least two, positive and strictly rising.
+    Raises :class:`~redetail.errors.SettingsError` unless there are at least two, all positive and strictly ascending.
     """
 
     sigmas: tuple[float, ...]
@@ -60,7 +60,7 @@ class NoiseTable:
         return self.sigmas[-1]
 
     def timestep(self, sigma: float) -> int:
-        """Index of the sigma nearest in ln sigma, 0..len-1; ends for what lies outside (0 gives 0)."""
+        """Index of the sigma nearest in ln sigma, 0..len-1; values outside give the first or last index (0 gives 0)."""
         if sigma <= self.sigma_min:
             return 0
         log = math.log(sigma)
@@ -70,7 +70,8 @@ class NoiseTable:
     def sigma(self, t: float) -> float:
         """Sigma of a real timestep: ln sigma is linear between neighbours, ``t`` is clamped to 0..len-1.
 
-        In float32 throughout, as schedules were recorded: a Brownian path hangs on the last bit of its ends.
+        Everything is in float32, as in the recorded schedules, because a Brownian path depends on the last bit of its
+        ends.
         """
         position = torch.tensor(t, dtype=torch.float32).clamp(0, len(self) - 1)
         low, high, fraction = int(position.floor()), int(position.ceil()), position.frac()

@@ -1,4 +1,4 @@
-"""Schedules that a person types: sigmas from high to low, separated by commas."""
+"""Schedules typed as text: sigmas from high to low, separated by commas."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from redetail.errors import SettingsError
 
 
 def is_typed(text: str) -> bool:
-    """Whether a scheduler's name is a list of numbers instead."""
+    """Whether the text for a scheduler is a list of numbers rather than a name."""
     return re.match(r"[\s\[(]*[+-]?\.?\d", text) is not None
 
 
 def parsed_sigmas(text: str) -> list[float]:
     """Numbers separated by commas, semicolons or blanks: two or more, each smaller than the one before, from 0 up.
 
-    Raises :class:`~redetail.errors.SettingsError` in one sentence for anything else.
+    Raises :class:`~redetail.errors.SettingsError` for anything else.
     """
     words = [word for word in re.split(r"[\s,;]+", text.strip().strip("[]()")) if word]
     values = [_number(word, place) for place, word in enumerate(words, 1)]

@@ -1,4 +1,4 @@
-"""A denoiser for any number of frames, made from one that takes only a window of them."""
+"""A denoiser for any number of frames, made from one that takes only a window of frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class WindowedDenoiser:
     """Evaluates every context window and blends their clean latents, at every model call.
 
     ``model_for(frames)`` gives the denoiser of some frames; it slices the conditions, hints and crops that exist once
-    per frame. It is called once per window, when this is made. Blending at every call, not once at the end, keeps
+    per frame. The constructor calls it once per window. Blending at every call, rather than once at the end, keeps
     neighbouring windows consistent. ``cancel`` is checked before each window.
     """
 

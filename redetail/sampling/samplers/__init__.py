@@ -1,4 +1,4 @@
-"""The registry of samplers. A new sampler is one function and one line here."""
+"""The registry of samplers. To add a sampler, write one function and add one line here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["SAMPLERS", "Sampler", "SamplerFunction", "Step", "Steps", "find_samp
 
 
 def _calls(per_step: int, spared: int) -> Callable[[int], int]:
-    """Calls for n steps: ``per_step`` each, ``spared`` fewer at the end, at least one per step."""
+    """Calls for n steps: ``per_step`` for each, minus ``spared`` at the end, but at least one per step."""
     return lambda steps: max(per_step * steps - spared, steps)
 
 
@@ -116,7 +116,7 @@ def sampler_names() -> tuple[str, ...]:
 
 
 def find_sampler(name: str) -> Sampler:
-    """The sampler of that name; raises :class:`~redetail.errors.UnknownNameError`, which lists those that exist."""
+    """The sampler with this name; raises :class:`~redetail.errors.UnknownNameError`, which lists those that exist."""
     if name not in SAMPLERS:
         raise UnknownNameError("sampler", name, SAMPLERS)
     return SAMPLERS[name]

@@ -1,4 +1,4 @@
-"""Adams-Bashforth: several orders for one network call a step, from the slopes of earlier steps.
+"""Adams-Bashforth: several orders for one network call per step, from the slopes of earlier steps.
 
 A family of linear multistep methods that differ only in the weights of the slopes.
 """
@@ -60,7 +60,7 @@ def ipndm(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSou
 def ipndm_v(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], noise: NoiseSource) -> Steps:
     """iPNDM with weights for uneven steps (Zhou et al. 2023, arXiv 2312.00094), in modified divided differences.
 
-    They are Adams-Bashforth's except for three terms, which are ComfyUI's and lower the order: see docs/samplers.md.
+    The weights are Adams-Bashforth's except for three terms from ComfyUI, which lower the order; see docs/samplers.md.
     """
     return _multistep(denoise, x, sigmas, 4, _uneven_weights)
 

@@ -28,8 +28,8 @@ Steps = Iterator[Step]
 SamplerFunction = Callable[..., Steps]
 """(denoiser, x, sigmas, noise) -> steps.
 
-``x`` (F, C, h, w) is at noise level sigmas[0]; ``sigmas`` fall, usually to a final 0; ``noise(sigma, next sigma)``
-gives standard normal noise for a stochastic step. Samplers that need no noise do not ask for it.
+``x`` (F, C, h, w) is at noise level sigmas[0]; ``sigmas`` descend, usually to a final 0; ``noise(sigma, next sigma)``
+gives standard normal noise for a stochastic step. Samplers that need no noise do not call it.
 """
 
 NoiseKind = Literal["none", "plain", "brownian", "brownian_part"]
@@ -39,7 +39,7 @@ NoiseKind = Literal["none", "plain", "brownian", "brownian_part"]
 class Sampler:
     """A sampler and its facts.
 
-    ``order``: of convergence (for stochastic samplers: of the method without its noise). ``calls(n)``: network
+    ``order``: order of convergence (for stochastic samplers, of the method without noise). ``calls(n)``: network
     evaluations for n steps that end in 0 (None: as many as it takes). ``noise``: "plain" draws or a "brownian" path
     over the whole schedule ("brownian_part": over the sampled part). ``drop_penultimate``: whether its schedules leave
     out the last sigma before 0. ``mask_seed_offset``: added to the seed of the noise that masked surroundings show.
@@ -73,8 +73,8 @@ def slope(x: Tensor, x0: Tensor, sigma: float) -> Tensor:
 def toward(x0: Tensor, x: Tensor, kept: float) -> Tensor:
     """``x0`` + ``kept`` * (x - x0), exact for 0 and 1.
 
-    With kept = sigma'/sigma this is the Euler step, which is also the exponential integrator of first order: both are
-    exact where x0 does not change on the way.
+    With kept = sigma'/sigma this is the Euler step, which is also the first-order exponential integrator: both are
+    exact if x0 does not change during the step.
     """
     return torch.lerp(x0, x, kept)
 
@@ -104,8 +104,8 @@ class Ancestral(NamedTuple):
 def ancestral_on(path: NoisePath | None, sigma: float, sigma_next: float, eta: float = 1.0) -> Ancestral:
     """The ancestral step on a path; None: the rule of variance exploding paths, which some samplers keep as in ComfyUI.
 
-    On a rectified flow ``down`` is sigma'^2 / sigma for ``eta`` 1, as it is there, and the state is scaled so that the
-    clean latents keep the weight that they have at ``sigma_next``.
+    On a rectified flow, ``down`` is sigma'^2 / sigma for ``eta`` 1, as on a variance exploding path, and the state is
+    scaled so that the clean latents have the weight that belongs to ``sigma_next``.
     """
     if path is None or path.variance_exploding:
         down, up = ancestral(sigma, sigma_next, eta)
@@ -125,8 +125,8 @@ def renoised(x: Tensor, step: Ancestral, noise: NoiseSource, sigma: float, sigma
 class Evaluation(NamedTuple):
     """A network call as a sampler uses it.
 
-    ``x``: where the step starts; ``x0``: the clean latents predicted there; ``negative``: those of the negative
-    condition, which some histories are made of (without CFG++ the same as x0).
+    ``x``: where the step starts; ``x0``: the clean latents predicted there; ``negative``: those predicted for the
+    negative condition, which some histories use (without CFG++, the same as x0).
     """
 
     x: Tensor
@@ -138,7 +138,7 @@ Evaluate = Callable[[Denoiser, Tensor, float], Evaluation]
 
 
 def directly(denoise: Denoiser, x: Tensor, sigma: float) -> Evaluation:
-    """The prediction as it is."""
+    """The unchanged prediction."""
     x0 = denoise(x, sigma)
     return Evaluation(x, x0, x0)
 

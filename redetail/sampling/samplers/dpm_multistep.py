@@ -23,8 +23,8 @@ def dpmpp_2m(
 ) -> Steps:
     """DPM-Solver++(2M), algorithm 2 of the paper.
 
-    With CFG++ (Chung et al. 2024, arXiv 2406.08070) the history is of negative predictions, as in ComfyUI;
-    extrapolating from a negative to a guided prediction makes it grow large where cfg is high.
+    With CFG++ (Chung et al. 2024, arXiv 2406.08070), the history holds negative predictions, as in ComfyUI;
+    extrapolating from a negative to a guided prediction makes the result grow large if cfg is high.
     """
     previous, h_previous = None, 0.0
     for sigma, sigma_next in intervals(sigmas):

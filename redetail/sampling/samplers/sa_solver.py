@@ -40,9 +40,9 @@ def sa_solver(
     path: NoisePath,
     evaluate_corrected: bool = False,
 ) -> Steps:
-    """Predictor of order 3, corrector of order 4; noise (tau = 1) in the middle of the schedule only.
+    """Predictor of order 3, corrector of order 4, and noise (tau = 1) only in the middle of the schedule.
 
-    Noise is added where the next sigma lies between those at 0.2 and 0.8 of the timesteps. A step's corrector uses the
+    Noise is added if the next sigma lies between those at 0.2 and 0.8 of the timesteps. A step's corrector uses the
     noise of its predictor. ``evaluate_corrected`` is sa_solver_pece: the corrected latents are evaluated once more.
     """
     low = path.noise_to_signal(path.sigma_at(0.8)) * (1 - 1e-6)
