@@ -16,7 +16,6 @@ from redetail.errors import SettingsError
 from redetail.geometry.scale import ratios
 from redetail.imaging.parallel import ahead, behind
 from redetail.job import Subject
-from redetail.machine import give_back_memory
 from redetail.pipeline.background import Background, background_crops
 from redetail.pipeline.blas import ONE_THREAD
 from redetail.pipeline.enhance import Tally, enhance, joined
@@ -183,7 +182,6 @@ class Run:
             tasks = plan_tasks(plan, space.folder, tuple(self._hints), self._saved(plan), durable=space.durable)
             wanted = [task for task in tasks if only is None or task.key in only]
             self._enhance(wanted, space, executor or SerialExecutor(self.engine))
-            give_back_memory()  # encoders need some
             yield joined(plan, tasks)
             if self._folder is not None:
                 self._folder.fill(space.hints)

@@ -15,6 +15,7 @@ from redetail.engines.base import CropSource, Engine, Pixels, Request
 from redetail.engines.prompt import starting_at
 from redetail.imaging import masks, resample
 from redetail.imaging.colour import match_low_frequencies
+from redetail.machine import give_back_memory
 from redetail.pipeline.crop_store import CropStore, Shape, stored_bytes
 from redetail.pipeline.hints import HintNames, computed_hints, save_hints
 from redetail.pipeline.packed_crops import PackedCrops
@@ -115,6 +116,7 @@ class Task:
             part.seal(self.result.path, durable=self.durable)
         finally:
             part.drop()  # nothing is left of it once it is sealed
+            give_back_memory()  # what one task leaves must not add to the peak of the next
         return Outcome(self.region, self.number, len(self.stretch))
 
     def _request(self, result: PackedCrops, progress: ProgressCallback, cancel: CancelToken | None) -> Request:
