@@ -25,6 +25,7 @@ from redetail.engines.checks import check_preset
 from redetail.engines.memory import Memory
 from redetail.errors import SettingsError
 from redetail.job import Job
+from redetail.pipeline.blas import ONE_THREAD
 from redetail.pipeline.estimate import Estimate
 from redetail.pipeline.executor import Executor
 from redetail.pipeline.memory import kept_pictures
@@ -229,6 +230,7 @@ def plan_job(
     return plan
 
 
+@ONE_THREAD.held()
 def detect(
     source: Source,
     *,
@@ -240,16 +242,15 @@ def detect(
 ) -> Detections:
     """Run a detector over every frame, and find the cuts between shots."""
     check_run(None, progress, cancel)
-    chosen = DetectorSelection(detector)
-    search = Search(frames_of(source), Span(start, end), 1.0, progress, cancel)
-    return detect_frames(search.frames(), loaded(chosen.detector))
+    finder = loaded(DetectorSelection(detector).detector)
+    return detect_frames(Search(frames_of(source), Span(start, end), 1.0, progress, cancel).frames(), finder)
 
 
+@ONE_THREAD.held()
 def track(detections: Detections, size: Size | tuple[int, int], *, crop_factor: float = 3.0) -> list[Region]:
     """Turn detections in frames of ``size`` (width, height) into subjects over time, with smooth crop windows."""
     check_detections(detections)
-    factor = Settings(crop_factor=crop_factor).crop_factor
-    return track_detections(detections, size_of(size), factor)
+    return track_detections(detections, size_of(size), Settings(crop_factor=crop_factor).crop_factor)
 
 
 def enhance(
@@ -275,6 +276,7 @@ def enhance(
         return [store.read(0, len(store)) for store in stores]
 
 
+@ONE_THREAD.held()
 def paste(
     source: Source,
     regions: Sequence[Region],
@@ -290,12 +292,10 @@ def paste(
     job = Job().overlay(source=source, output=output)
     frames, feather = job.open_source(), feather_of(paste_feather)
     placed, taken = regions_of(regions, frames.info), crops_of(crops)
-    outputs = Outputs(frames, job.output)
+    outputs, end = Outputs(frames, job.output), 0
     check_counts(placed, taken)
-    start, stop = Search(frames, Span(), 1.0).frame_range()
-    whole = Plan(start, stop, frames.info.size, crop_plans(placed, Settings(), 1))
+    whole = Plan(*Search(frames, Span(), 1.0).frame_range(), frames.info.size, crop_plans(placed, Settings(), 1))
     with outputs.opened(whole, True) as write:
-        end = 0
         for pasted in pasted_frames(frames.frames(), placed, taken, feather):
             if write is not None:
                 write(pasted)
