@@ -40,3 +40,5 @@ class KeptPictures:
                 yield one
         if left >= 0:
             self._pictures, self._start, self._stop = kept, start, stop
+        else:
+            self._limit = 0  # another pass would fill the memory only to find that out again

@@ -1,4 +1,6 @@
 import os
+from types import SimpleNamespace
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from redetail.errors import InputError
 from redetail.pipeline.memory import kept_pictures
 from redetail.video import open_source
 from redetail.video.file_source import FileSource
+from redetail.video.kept import KeptPictures
 from tests.clips import CLIPS
 
 PICTURE = 350 * 350 * 3 // 2  # bytes of a frame of the clip, but for padding
@@ -48,6 +51,28 @@ def test_frames_that_were_not_kept_are_decoded(first, then, decoded):
     shown(source, *first)
     assert same(shown(source, *then), shown(open_source(CLIPS / "guitarist.mp4"), *then))
     assert decoded[:2] == [first, then]
+
+
+class Picture:
+    """A picture of 10 bytes."""
+
+    planes = (SimpleNamespace(buffer_size=10),)
+
+
+def passing(count):
+    for index in range(count):
+        yield index, None, Picture(), None
+
+
+def test_once_a_pass_did_not_fit_the_next_one_holds_nothing_on_its_way():
+    kept = KeptPictures(25)
+    assert len([*kept.keep(passing(3), 0, None)]) == 3
+    seen = []
+    for _, _, picture, _ in kept.keep(passing(2), 0, None):
+        assert not any(one() for one in seen)
+        seen.append(ref(picture))
+        del picture
+    assert len(seen) == 2
 
 
 @pytest.mark.parametrize("keep", [0, 5 * PICTURE])
