@@ -69,7 +69,7 @@ def _search_inputs(farthest: int) -> dict[str, Input]:
             0,
             0,
             1000,
-            "Number of pixels by which the box that the SAM model gets grows on each side.",
+            "Number of pixels by which the box passed to the SAM model is enlarged on each side.",
             step=1,
             whole=True,
         ),

@@ -98,7 +98,7 @@ class ImpactSegsAndMask(Node):
     NAME = "Pixelwise(SEGS & MASK)"
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
-        "Intersects the mask of every segment with the connected mask, which refers to the full frame. Segments stay "
+        "Intersects the mask of every segment with the connected mask, which covers the full frame. Segments stay "
         "where they are but lose their ControlNet; tracked segments stay tracked."
     )
     SEARCH_ALIASES = ["intersect mask", "limit segments"]
@@ -130,7 +130,7 @@ class ImpactSegsAndMaskForEach(Node):
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
         "Intersects the segments with the connected masks: the first segment with the first mask, and so on. Each "
-        "connected mask refers to the full frame and applies to all frames. If there are more segments than masks, the "
+        "connected mask covers the full frame and applies to all frames. If there are more segments than masks, the "
         "remaining segments are left out; the others lose their ControlNet."
     )
     SEARCH_ALIASES = ["intersect masks", "limit segments"]

@@ -60,7 +60,7 @@ class RedetailDetailer(Node):
                 "bundled_settings": toggle(
                     True,
                     "How to sample the bundled model, if no basic_pipe is connected: in one step, as its model card "
-                    "says (of the settings above, only seed then has an effect), or as set in this node.",
+                    "says (of the sampling settings above, only seed then has an effect), or as set in this node.",
                     "the bundled model's own",
                     "as set here",
                 ),
