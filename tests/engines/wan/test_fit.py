@@ -162,7 +162,7 @@ def test_inspect_names_the_same_way(gib: int, verdict: str, monkeypatch: pytest.
     monkeypatch.setattr(models, "device_memory", lambda device: gib * GIB)
     line = models._fit(facts("14B"), CARD)
     assert "text encoder 10.6 GiB, VAE 484" in line
-    assert line.endswith(f"of {gib}.0 GiB{verdict}")
+    assert line.endswith(f"the device has {gib}.0 GiB{verdict}")
 
 
 def test_a_folder_counts_its_own_parts_and_one_expert(wan_folder: Path) -> None:
@@ -186,4 +186,4 @@ def test_the_cpu_has_one_memory(tmp_path: Path, capsys: Any, monkeypatch: pytest
     for gib, verdict in ((64, "fits"), (8, "too large")):
         monkeypatch.setattr(models, "device_memory", lambda device, gib=gib: gib * GIB)
         models.inspect(Namespace(files=[str(checkpoint)], device="cpu"), CancelToken())
-        assert f"of {gib}.0 GiB: {verdict}" in capsys.readouterr().out
+        assert f"has {gib}.0 GiB: {verdict}" in capsys.readouterr().out
