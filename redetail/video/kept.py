@@ -7,6 +7,8 @@ from contextlib import closing
 
 from av import VideoFrame
 
+from redetail.machine import give_back_memory
+
 Passed = tuple[int, int | None, VideoFrame, int | None]
 """Index, timestamp, picture and duration of a frame."""
 
@@ -35,8 +37,9 @@ class KeptPictures:
                 left -= sum(plane.buffer_size for plane in one[2].planes)
                 if left >= 0:
                     kept.append(one)
-                else:
+                elif kept:
                     kept.clear()
+                    give_back_memory()  # many small blocks, which the C library would keep
                 yield one
         if left >= 0:
             self._pictures, self._start, self._stop = kept, start, stop
