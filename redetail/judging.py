@@ -134,10 +134,12 @@ def _varied(job: Job, vary: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Varia
     """Every combination of values, and the job with these values."""
     values = {known_setting(name): _listed(name, given) for name, given in vary.items()}
     if len(values) < len(vary):
-        raise SettingsError("vary names the same setting twice; give all its values together, as in denoise=0.3,0.5.")
+        raise SettingsError(
+            "The same setting is given twice in vary; give all its values together, as in denoise=0.3,0.5."
+        )
     count = prod(map(len, values.values()))
     if count > MOST_VARIANTS:
-        counts = " x ".join(f"{len(some)} {display_name(name)}" for name, some in values.items())
+        counts = " x ".join(f"{len(some)} values of {display_name(name)}" for name, some in values.items())
         raise SettingsError(
             f"{counts} make {count} variants; a preview shows at most {MOST_VARIANTS}, so vary fewer values at once."
         )
@@ -162,7 +164,9 @@ def known_setting(name: str) -> str:
 
 def _listed(name: str, given: Any) -> tuple[Any, ...]:
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
-        raise SettingsError(f"vary has {shown(given)} for {display_name(name)}; give a list of at least one value.")
+        raise SettingsError(
+            f"The values of {display_name(name)} in vary are {shown(given)}; give a list of at least one value."
+        )
     return tuple(given)
 
 

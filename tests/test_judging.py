@@ -125,11 +125,11 @@ def test_a_job_is_taken_whole_and_its_outputs_are_not_written(tmp_path) -> None:
         (
             {"steps": [1, 2, 3, 4], "seed": [1, 2, 3, 4]},
             4,
-            "4 steps x 4 seed make 16 variants; a preview shows at most 12",
+            "4 values of steps x 4 values of seed make 16 variants; a preview shows at most 12",
         ),
         ({"denoise": [0.5, 2]}, 4, "denoise is 2; it must be between"),
-        ({"denoise": 0.5}, 4, "vary has 0.5 for denoise; give a list of at least one value."),
-        ({"guide_size": [64], "guide-size": [96]}, 4, "vary names the same setting twice"),
+        ({"denoise": 0.5}, 4, "The values of denoise in vary are 0.5; give a list of at least one value."),
+        ({"guide_size": [64], "guide-size": [96]}, 4, "The same setting is given twice in vary"),
         ({}, 0, "moments is 0; give a whole number from 1 to 24."),
     ],
 )

@@ -29,7 +29,10 @@ def aligned_face(picture: NDArray[np.uint8] | NDArray[np.uint16], landmarks: Poi
     :class:`~redetail.errors.RegionError` for landmarks of another shape, or if all lie in the same place.
     """
     if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all() or landmarks.std(axis=0).max() < 1e-3:
-        raise RegionError(f"A face needs five different landmarks in an array (5, 2), not an array {landmarks.shape}.")
+        raise RegionError(
+            "A face needs five landmarks, finite and not all in one place, in an array of shape (5, 2); this array has "
+            f"the shape {landmarks.shape}."
+        )
     cv2 = require("cv2")
     there = (MEAN_FACE + PADDING) / (1 + 2 * PADDING) * side
     matrix = similarity(landmarks, there)

@@ -261,9 +261,10 @@ def _no_noise(sigma: float, sigma_next: float) -> Tensor:
 
 def _check_shapes(latents: Tensor, mask: Tensor | None) -> None:
     if latents.ndim != 4 or 0 in latents.shape:
-        raise RegionError(f"Latents must be (frames, channels, height, width), not {tuple(latents.shape)}.")
+        raise RegionError(f"Latents must have the shape (frames, channels, height, width), not {tuple(latents.shape)}.")
     frames, _, height, width = latents.shape
     if mask is not None and tuple(mask.shape) not in {(1, 1, height, width), (frames, 1, height, width)}:
         raise RegionError(
-            f"A latent mask for {frames} frames must be (1 or {frames}, 1, {height}, {width}), not {tuple(mask.shape)}."
+            f"A latent mask for {frames} frames must have the shape (1, 1, {height}, {width}) or ({frames}, 1, "
+            f"{height}, {width}), not {tuple(mask.shape)}."
         )

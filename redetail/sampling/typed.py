@@ -25,11 +25,12 @@ def parsed_sigmas(text: str) -> list[float]:
     words = [word for word in re.split(r"[\s,;]+", text.strip().strip("[]()")) if word]
     values = [_number(word, place) for place, word in enumerate(words, 1)]
     if len(values) < 2:
-        raise SettingsError("sigmas needs at least two numbers, for example 14.6, 7.1, 2.5, 0.")
+        raise SettingsError("The list of sigmas needs at least two numbers, for example 14.6, 7.1, 2.5, 0.")
     for place, (high, low) in enumerate(pairwise(values), 2):
         if low >= high:
             raise SettingsError(
-                f"sigmas has {low:g} at position {place}, after {high:g}; each must be smaller than the one before."
+                f"The list of sigmas has {low:g} at position {place}, after {high:g}; each number must be smaller than "
+                "the one before."
             )
     return values
 
@@ -57,6 +58,7 @@ def _number(word: str, place: int) -> float:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
         raise SettingsError(
-            f"sigmas has {word!r} at position {place}; each must be a number of at least 0, as in 14.6, 7.1, 2.5, 0."
+            f"The list of sigmas has {word!r} at position {place}; give only numbers that are 0 or more, as in 14.6, "
+            "7.1, 2.5, 0."
         )
     return value

@@ -8,7 +8,7 @@ from redetail.comfy.sigmas import fixed_schedule
 
 def test_what_cannot_be_read_is_refused_before_anything_runs() -> None:
     assert RedetailScheduler.VALIDATE_INPUTS("14, x, 0") == (
-        "sigmas has 'x' at position 2; each must be a number of at least 0, as in 14.6, 7.1, 2.5, 0."
+        "The list of sigmas has 'x' at position 2; give only numbers that are 0 or more, as in 14.6, 7.1, 2.5, 0."
     )
 
 
