@@ -20,7 +20,7 @@ MATCH = 0.5
 MIN_SIDE = 20.0
 IDENTITY_SIDE = 40.0
 """Shorter side, in pixels, from which a face must stay the same subject."""
-HALVES = ("tune", "held-out", "fresh")
+HALVES = ("tune", "held-out", "added", "fresh")
 """Limits are set on the first; the second was held out until 28 November 2026; no limit was set on the third."""
 LABELS_VERSION = 2
 OPEN = "?"
