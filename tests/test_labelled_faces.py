@@ -57,17 +57,30 @@ def test_the_page_downloads_the_packages_of_the_labels() -> None:
     assert set(line.split()) == needed
 
 
-def test_the_halves_follow_the_names(labelled: ModuleType) -> None:
+def test_the_first_halves_follow_the_names(labelled: ModuleType) -> None:
     for each in labelled.read_labels():
         family = re.sub(r"-\d+$", "", each.name).encode()
         first = "tune" if hashlib.sha256(family).digest()[0] % 2 == 0 else "held-out"
-        assert each.half in (first, "fresh")
+        assert each.half in (first, "added", "fresh")
 
 
-def test_no_template_is_fresh_and_old(labelled: ModuleType) -> None:
+def test_the_later_clips_are_divided_by_the_makers_of_their_models(labelled: ModuleType) -> None:
+    makers: dict[str, list[str]] = {}
+    for each in labelled.read_labels():
+        if each.half in ("added", "fresh"):
+            (maker,) = re.findall(r"^api_([a-z]+)", each.name)
+            makers.setdefault(maker, []).append(each.half)
+    clips = {"added": 0, "fresh": 0}
+    for maker in sorted(makers, key=lambda maker: hashlib.sha256(maker.encode()).hexdigest()):
+        smaller = min(clips, key=clips.__getitem__)
+        assert set(makers[maker]) == {smaller}
+        clips[smaller] += len(makers[maker])
+
+
+def test_no_template_is_in_the_first_halves_and_among_the_later_clips(labelled: ModuleType) -> None:
     families: dict[bool, set[str]] = {True: set(), False: set()}
     for each in labelled.read_labels():
-        families[each.half == "fresh"].add(re.sub(r"-\d+$", "", each.name))
+        families[each.half in ("added", "fresh")].add(re.sub(r"-\d+$", "", each.name))
     assert not families[True] & families[False]
 
 
