@@ -38,7 +38,8 @@ def test_the_set_is_as_large_as_its_page_says_and_its_labels_lie_inside_the_fram
     frames = [faces for each in clips for faces in each.frames.values()]
     counted = sum(face.counts for faces in frames for face in faces)
     page = " ".join((FOLDER / "labels" / "README.md").read_text().split())
-    assert f"{len(frames)} frames of {len(clips)} short clips, six or nine of each, with {counted} faces of 20" in page
+    assert f"{len(frames)} frames from {len(clips)} short clips" in page
+    assert f"They show {counted} faces of 20 pixels and more" in page
     for half in labelled.HALVES:
         there = [each for each in clips if each.half == half]
         faces_there = sum(face.counts for each in there for faces in each.frames.values() for face in faces)
