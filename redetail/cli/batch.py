@@ -209,7 +209,7 @@ def _display(clips: Sequence[BatchClip], quiet: bool) -> Iterator[_Display]:
 def _position(report: Progress) -> str:
     if not report.total:
         return title(report.stage)
-    return f"{title(report.stage)} {100 * report.done / report.total:.0f} %"
+    return f"{title(report.stage)} {100 * report.done / report.total:.0f}%"
 
 
 def _on(worker: str) -> str:
@@ -222,7 +222,8 @@ def _result(outcome: Outcome) -> str:
     if not outcome.frames:
         return str(outcome.state)
     subjects = "1 subject" if outcome.subjects == 1 else f"{outcome.subjects} subjects"
-    return f"{outcome.state}, {subjects}, {outcome.frames} frames in {duration(outcome.seconds)}{_on(outcome.worker)}"
+    frames = "1 frame" if outcome.frames == 1 else f"{outcome.frames} frames"
+    return f"{outcome.state}, {subjects}, {frames} in {duration(outcome.seconds)}{_on(outcome.worker)}"
 
 
 def _summarised(outcomes: Iterable[Outcome], folder: Path) -> tuple[Path, ...]:

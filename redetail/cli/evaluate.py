@@ -89,7 +89,8 @@ def _lines(compared: Comparison, rate: Fraction) -> Iterator[str]:
     if not found:
         yield "No subject was found, so there is nothing to compare; mark one with --box."
         return
-    yield f"{compared.frames} frames of {compared.size}, best first: {', '.join(compared.ranking)}"
+    frames = "1 frame" if compared.frames == 1 else f"{compared.frames} frames"
+    yield f"{frames} of {compared.size}; clips from best to worst: {', '.join(compared.ranking)}"
     for number, source in enumerate(compared.clips[0].subjects):
         if source is not None:
             yield f"\n{source.subject}. {source.label}, in {len(source.frames)} frames"

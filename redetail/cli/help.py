@@ -83,7 +83,10 @@ def help_text(parser: argparse.ArgumentParser, *, everything: bool, given: Seque
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups)
     formatter.add_text(parser.description)
     if defaults:
-        formatter.add_text(f"Values in [brackets] are defaults; those of settings come from {whose}.")
+        one = "--denoise" if "denoise" in options else "--guide-size"
+        formatter.add_text(
+            f"Values in [brackets] are defaults.\nThe defaults of settings such as {one} come from {whose}."
+        )
     if everything:
         groups = [(group.title, group._group_actions) for group in parser._action_groups]
     else:

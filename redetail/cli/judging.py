@@ -16,7 +16,7 @@ def add_evaluate(commands: Commands) -> None:
         description="Compare results of redetail or of any other tool with the clip that they were made from.\n"
         "Measures sharpness, noise, flicker, seams and colours, and with --original also PSNR, SSIM and VMAF.\n"
         "The clips can differ in size.",
-        epilog="exit codes: 0 the figures are complete; 2 something must be changed, and the message says what\n",
+        epilog="exit codes: 0 the measurements are complete; 2 something must be changed, and the message says what\n",
     )
     group = parser.add_argument_group("clips")
     group.add_argument("input", metavar="SOURCE", help="the video or folder of images that was detailed")
@@ -28,7 +28,7 @@ def add_evaluate(commands: Commands) -> None:
     )
     add_subjects(parser.add_argument_group("subjects"))
     group = parser.add_argument_group("output")
-    group.add_argument("--report", metavar="OUT.json", help="also write all figures, frame by frame")
+    group.add_argument("--report", metavar="OUT.json", help="also write all measurements, frame by frame")
     group.add_argument(
         "--sheet", metavar="OUT.png", help="also write a contact sheet of the subjects in all clips at a few moments"
     )
@@ -48,8 +48,8 @@ def add_preview(commands: Commands) -> None:
         commands,
         "preview",
         usage="redetail preview IN [-o FOLDER|SHEET.png] [--vary NAME=VALUE,VALUE ...] [options]",
-        help="see a few moments of the result before a whole run, with one or several settings",
-        description="Detail a few moments of a clip (where subjects are largest, fastest and smallest, and its middle)"
+        help="show a few moments of the result before a whole run, to compare settings",
+        description="Detail a few moments of a clip (its middle, and where subjects are largest, smallest and fastest)"
         "\nand show them next to the source in a contact sheet and a short loop, zoomed in on the subject.\n"
         "Only the stretches with these moments are computed; their pixels are exactly those of a whole run.",
     )
@@ -64,8 +64,8 @@ def add_preview(commands: Commands) -> None:
     group.add_argument("--moments", type=number, metavar="N", default=4, help="number of moments to show, 1 to 24 [4]")
     group.add_argument(
         "--vary", metavar="NAME=V1,V2", action="append",
-        help="show a column for each of these values of a setting or of preset; if given several times, a column for "
-        "every combination, at most 12; separate values that contain commas with |",
+        help="show a column for each of these values of a setting or of --preset; if given several times, a column "
+        "for every combination, at most 12; if values contain commas, put | between the values",
     )  # fmt: skip
     group.add_argument(
         "--nearest",

@@ -36,7 +36,7 @@ def check(named: Sequence[str], device: str | None) -> None:
     engine = load_engine(spec, device=device)
     if not isinstance(engine, LatentEngine) or not engine.capabilities.has_vae:
         raise ModelError(
-            f"{spec.checkpoint} has no VAE; redetail models check works only with Stable Diffusion and Wan."
+            f"{spec.checkpoint} has no VAE; 'redetail models check' can test only Stable Diffusion and Wan models."
         )
     tell(f"{engine.capabilities.name} on {engine.placement}\n")
     found = check_model(engine, _clip())
@@ -62,7 +62,7 @@ def spec_of(named: Sequence[str]) -> ModelSpec:
             given.setdefault("low_noise_checkpoint", name)
         elif field in given:
             kind = _KINDS.get(field, field.replace("_", " "))
-            raise SettingsError(f"Both {given[field]} and {name} are for the {kind}; give only one of them.")
+            raise SettingsError(f"{given[field]} and {name} would both be used as the {kind}; give only one of them.")
         else:
             given[field] = name if field == "checkpoint" else path
     if "checkpoint" not in given:
@@ -78,9 +78,7 @@ def _field(path: Path, name: str) -> str:
     facts = identify(alone[0] if alone else path)
     field = {**_FIELDS, **_SEVERAL, "checkpoint": "checkpoint"}.get(facts.kind)
     if field is None:
-        raise ModelError(
-            f"{name} is {facts.what}; redetail models check cannot test that kind of file, so leave it out."
-        )
+        raise ModelError(f"{name} is {facts.what}, which 'redetail models check' cannot test; leave this file out.")
     return field
 
 

@@ -65,11 +65,13 @@ def add_model(group: argparse._ArgumentGroup) -> None:
          "Wan 2.2 only: the low-noise expert; --checkpoint is then the high-noise expert, and both are used"),
         ("--high-noise-lora", "FILE[:STRENGTH]", several,
          "Wan 2.2 only: LoRA for the high-noise expert, if both experts are used; repeatable, and the effects add up"),
-        ("--embedding", "FILE", several, "textual inversion embedding; prompts use it by its file name; repeatable"),
+        ("--embedding", "FILE", several,
+         "textual inversion embedding; refer to it in prompts by its file name; repeatable"),
         ("--controlnet", "FILE[:STRENGTH[:START[:END]]]", several,
          "ControlNet that is active from START to END, as fractions of the steps (0..1); repeatable"),
         ("--control", "NAME|FILE", several,
-         "hint for the ControlNet in the same position: a video of hints, or a kind that is computed from the crops"),
+         "hint for the matching --controlnet (the first for the first, and so on): a video of hints, or a kind of hint "
+         "to compute from the crops"),
     ):  # fmt: skip
         group.add_argument(flag, metavar=metavar, help=text, **more)  # type: ignore[arg-type]  # keyword by keyword
 

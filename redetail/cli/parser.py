@@ -47,7 +47,7 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="redetail",
         usage="redetail COMMAND [options]   (redetail COMMAND --help shows the options)",
-        description="Detail faces and other regions of a video with a diffusion model.",
+        description="Add detail to faces and other regions of a video with a diffusion model.",
         epilog=f"{EXAMPLES}\n{EXIT_CODES}",
         formatter_class=Help,
         allow_abbrev=False,
@@ -86,8 +86,9 @@ def _add_detail(commands: Commands) -> None:
         commands,
         "detail",
         usage="redetail detail IN -o OUT [options]\n       redetail detail --job JOB.toml [options]",
-        help="detail faces or other regions of a video",
-        description="Find each subject, follow it with a moving crop, re-diffuse the crop over time, paste it back.\n"
+        help="add detail to faces or other regions of a video",
+        description="Find each subject, follow it with a moving crop, re-diffuse the frames of the crop together, and\n"
+        "paste the crop back.\n"
         "Everything else in the video stays as it is: pixels, timestamps and sound.",
         epilog=f"{EXAMPLES}\n{EXIT_CODES}",
     )
@@ -109,7 +110,7 @@ def _add_detail(commands: Commands) -> None:
     )
     group.add_argument("--save-hints", metavar="FOLDER", help="also write the ControlNet hints to this folder")
     group.add_argument(
-        "--save-job", metavar="JOB.toml", help="also write a job file, which repeats this run with --job"
+        "--save-job", metavar="JOB.toml", help="also write a job file, with which --job can repeat this run"
     )
     add_scale(group)
     add_background(group)
@@ -132,7 +133,7 @@ def _add_batch(commands: Commands) -> None:
         "fails, the failure is reported and the other clips continue. To resume a batch, run the same command again:\n"
         "it skips the clips that are done.",
         epilog="exit codes: 0 all clips are done; 2 something must be changed, and the message says what; 3 some\n"
-        "clips failed or their sources are damaged; 130 stopped with Ctrl-C\n",
+        "clips failed or have damaged sources; 130 stopped with Ctrl-C\n",
     )
     group = parser.add_argument_group("what to detail")
     group.add_argument(
@@ -194,7 +195,7 @@ def _add_track(commands: Commands) -> None:
         usage="redetail track IN -o OUT.json [options]\n       redetail track --edit IN.json -o OUT.json [edits]",
         help="write the tracks to a file that you can edit",
         description="Find and follow the subjects, and write their tracks to a file, with thumbnails next to it.\n"
-        "redetail detail --tracks TRACKS.json then details the subjects in that file without searching the video.",
+        "To detail the subjects in that file without searching the video, use: redetail detail --tracks TRACKS.json",
     )
     group = parser.add_argument_group("what to find")
     group.add_argument("input", metavar="IN", nargs="?", help="a video, or a folder of images")
@@ -234,7 +235,7 @@ def _add_models(commands: Commands) -> None:
         nargs="?",
         choices=("inspect", "check"),
         metavar="inspect|check",
-        help="inspect identifies files, check tests whether they work together",
+        help="inspect: identify files; check: test whether they work together",
     )
     parser.add_argument(
         "files", nargs="*", metavar="FILE", help="a .safetensors, .ckpt, .pt, .pth or .bin file, or a folder"
@@ -250,10 +251,10 @@ def _add_clean(commands: Commands) -> None:
         commands,
         "clean",
         usage="redetail clean [FOLDER ...] [--dry-run]",
-        help="remove what stopped and killed runs left behind",
-        description="Remove what stopped and killed runs left in the current folder or in the folders given: work\n"
-        "kept for --resume, and hidden temporary files. Also remove temporary crops from the folder that TMPDIR\n"
-        "names. Files of runs that are still working are left alone.",
+        help="remove files left behind by runs that were stopped or killed",
+        description="Remove files that runs left in the current folder, or in the folders given, when they were\n"
+        "stopped or killed: work kept for --resume, and hidden temporary files. Also remove temporary crops from the\n"
+        "folder that TMPDIR names. Files of runs that are still working are left alone.",
     )
     parser.add_argument(
         "folders", nargs="*", metavar="FOLDER", help="folder where outputs were written [the current folder]"
@@ -276,7 +277,7 @@ def _add_web(commands: Commands) -> None:
         commands,
         "web",
         usage="redetail web [--folder FOLDER] [options]",
-        help="open a web page on which you click faces, preview and run",
+        help="serve a web page on which you select faces, see previews and start runs",
         description="Serve a web page on this machine. Each run is a separate process: it continues when the page is\n"
         "closed or this command ends, and the page shows it again when you restart this command. The page needs\n"
         "Gradio: pip install 'redetail[web]'",
@@ -285,15 +286,13 @@ def _add_web(commands: Commands) -> None:
     group.add_argument(
         "--folder", metavar="FOLDER", default=".", help="folder of the clips for the page [the current folder]"
     )
-    group.add_argument(
-        "--models", metavar="FOLDER", help="folder of weight files for the page [the folder models inside --folder]"
-    )
+    group.add_argument("--models", metavar="FOLDER", help="folder of weight files for the page [models/ in --folder]")
     group = parser.add_argument_group("address")
     group.add_argument(
         "--host",
         metavar="HOST",
         default="127.0.0.1",
-        help="address to serve the page on; any other address needs --auth [127.0.0.1]",
+        help="address to serve the page on [127.0.0.1]; any address other than the default needs --auth",
     )
     group.add_argument(
         "--port", metavar="N", type=int, default=7860, help="port to serve the page on; 0: any free port [7860]"

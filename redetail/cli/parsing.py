@@ -41,7 +41,7 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             options = [name for action in self._actions for name in action.option_strings]
             near = nearest_name(unknown[0].partition("=")[0], options)
-            meant = "" if near is None else f"; did you mean {near}?"
+            meant = "" if near is None else f" (did you mean {near}?)"
             self.error(f"There is no option or argument {unknown[0]}{meant}")
         return known, unknown
 
@@ -81,7 +81,7 @@ def add_models_and_memory(parser: Parser) -> None:
     group.add_argument(
         "--checkpoint", "--model", metavar="FILE",
         help=f"a {either(family_names())} model: a .safetensors or .ckpt file, a folder in the diffusers "
-        "layout, or a name on the hub [the bundled model]",
+        "layout, or a name on the Hugging Face Hub [the bundled model]",
     )  # fmt: skip
     add_model(group)
     add_settings(parser)
@@ -106,7 +106,7 @@ def add_work_folder(group: argparse._ArgumentGroup) -> None:
 
 def add_cluster(parser: Parser) -> None:
     """Add the options for the cluster."""
-    group = parser.add_argument_group("several GPUs or machines [pip install 'redetail[cluster]']")
+    group = parser.add_argument_group("several GPUs or machines (requires: pip install 'redetail[cluster]')")
     group.add_argument(
         "--ray", metavar="WHERE",
         help="detail on a Ray cluster: local (the GPUs of this machine), auto (the cluster that this machine is part "
@@ -143,7 +143,7 @@ def add_background(group: argparse._ArgumentGroup) -> None:
     """Add the option for what enlarges everything but the subjects."""
     group.add_argument(
         "--background", metavar="NAME",
-        help="with --scale: what enlarges the frame outside the subjects, lanczos (a filter) or model (the model, in "
+        help="how --scale enlarges the frame outside the subjects: with lanczos (a filter) or model (the model, in "
         "overlapping tiles; this takes far longer) [lanczos]",
     )  # fmt: skip
 

@@ -66,7 +66,8 @@ def preview_summary(made: Preview, source: str) -> str:
     share = f"{made.share:.0%}" if made.share >= 0.01 else f"{made.share:.1%}"
     times = "" if variants == 1 else " for each variant"
     lines.append(
-        f"  computed {share} of the frames of the whole run{times}; their pixels are exactly the same as in that run"
+        f"  computed {share} of the frames of a whole run{times}; their pixels are exactly those that a whole run "
+        "would give"
     )
     return "\n".join(lines) + "\n"
 

@@ -141,7 +141,7 @@ def _background(plan: Plan) -> list[str]:
 def _subject(crop: CropPlan) -> str:
     region = crop.region
     return (
-        f"  {region.label} ({region.confidence:.2f}): frames {region.start} to {region.stop - 1}, "
+        f"  {region.label} (confidence {region.confidence:.2f}): frames {region.start} to {region.stop - 1}, "
         f"crop {region.size} processed at {crop.working}"
     )
 

@@ -87,8 +87,8 @@ def _check_boxes_alone(job: Job) -> None:
     for one in job.selection:
         if not isinstance(one, _BOXES_ALONE):
             raise SettingsError(
-                f"--{one.name} cannot be written as tracks, because a tracks file holds only boxes over time; use it "
-                "with redetail detail."
+                f"--{one.name} cannot be written as tracks, because a tracks file holds only boxes over time; use "
+                f"--{one.name} with the command 'redetail detail'."
             )
 
 

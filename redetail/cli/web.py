@@ -32,7 +32,10 @@ def web(options: argparse.Namespace, cancel: CancelToken) -> None:
         config=config_job(options),
     )
     with suppress(KeyboardInterrupt):
-        serve(chosen, lambda address: tell(f"The page is at {address}  (Ctrl-C stops it; runs continue)\n"))
+        serve(
+            chosen,
+            lambda address: tell(f"The page is at {address}  (Ctrl-C stops the server; runs in progress continue)\n"),
+        )
 
 
 def _account(auth: str | None) -> tuple[str, str]:

@@ -160,7 +160,7 @@ def test_lines_come_now_and_then() -> None:
     lines.advance(clips[1], Progress("detail", 2, 4))
     lines.advance(clips[1], Progress("detail", 3, 4))
     lines.finish(Outcome(clip=clips[1], state=State.FAILED, message="It is broken."))
-    assert stream.getvalue() == "[2/2] b.mp4: Detailing 50 % (host:7)\n[2/2] b.mp4: failed: It is broken.\n"
+    assert stream.getvalue() == "[2/2] b.mp4: Detailing 50% (host:7)\n[2/2] b.mp4: failed: It is broken.\n"
 
 
 def test_the_table_shows_clips_in_work_and_what_is_around_the_last() -> None:
@@ -182,7 +182,7 @@ def test_the_table_shows_clips_in_work_and_what_is_around_the_last() -> None:
     shown = stream.getvalue()
     assert "10 of 20 clips" in shown
     assert "2.mp4  │ starting (host:7)" in shown
-    assert "Writing 50 % (host:8)" in shown
+    assert "Writing 50% (host:8)" in shown
     assert "done, 1 subject, 9 frames in 2.0 s" in shown
     assert "19.mp4" not in shown
 

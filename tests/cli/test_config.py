@@ -125,5 +125,5 @@ def test_help_shows_its_defaults(config: Path, run: Run, capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         run("detail", "--help")
     text = capsys.readouterr().out
-    assert f"those of settings come from {config}" in " ".join(text.split())
+    assert f"The defaults of settings such as --denoise come from {config}" in " ".join(text.split())
     assert "(1..10000) [7]" in text

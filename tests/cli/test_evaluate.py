@@ -29,7 +29,7 @@ def test_a_table_a_verdict_a_report_and_a_sheet(run, clip: Path, blurred: Path) 
     report, sheet = clip.with_name("figures.json"), clip.with_name("sheet.png")
     ran = run("evaluate", blurred, f"sharp={clip}", *BOX, "--original", clip, "--report", report, "--sheet", sheet)
     assert ran.code == 0, ran.err
-    assert "best first: sharp, source" in ran.out
+    assert "clips from best to worst: sharp, source" in ran.out
     assert "PSNR" in ran.out
     assert "sharp, box: Better" in ran.out
     document = json.loads(report.read_text())

@@ -69,7 +69,7 @@ def test_every_option_that_is_needed_most_exists() -> None:
 def test_defaults_are_those_of_the_bundled_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert defaults_of(None) == default_settings(None)
     text = output_of(["detail", "--help"], capsys)
-    assert "are defaults; those of settings come from the bundled model" in text
+    assert "The defaults of settings such as --denoise come from the bundled model" in text
     assert f"--steps N                   number of sampling steps (1..10000) [{default_settings(None).steps}]" in text
 
 

@@ -24,7 +24,7 @@ def test_files_find_their_places_in_any_order(tmp_path: Path) -> None:
     assert spec_of(["owner/name"]).checkpoint == "owner/name"
     with pytest.raises(SettingsError, match="No checkpoint was given"):
         spec_of([str(files["vae"])])
-    with pytest.raises(SettingsError, match="are for the VAE; give only one of them"):
+    with pytest.raises(SettingsError, match="would both be used as the VAE; give only one of them"):
         spec_of([str(files["checkpoint"]), str(files["vae"]), str(files["vae"])])
 
 
@@ -56,7 +56,7 @@ def test_the_bundled_clip_is_there() -> None:
 
 
 def test_the_bundled_model_has_nothing_to_check(restoration: Path) -> None:
-    with pytest.raises(ModelError, match="has no VAE; redetail models check works only"):
+    with pytest.raises(ModelError, match="has no VAE; 'redetail models check' can test only"):
         model_check.check([str(restoration)], "cpu")
 
 

@@ -86,7 +86,7 @@ def test_boxes_are_collected_and_may_begin_with_a_minus() -> None:
         ([], "required: COMMAND"),
         (["detect"], "required: IN; see: redetail detect --help"),
         (["detail", "a.mp4", "--box", "1,2,3"], "'1,2,3' is not a box; give four numbers as x1,y1,x2,y2"),
-        (["detail", "a.mp4", "--stepz", "3"], "There is no option or argument --stepz; did you mean --steps?"),
+        (["detail", "a.mp4", "--stepz", "3"], "There is no option or argument --stepz (did you mean --steps?); see: "),
         (["improve", "a.mp4"], "There is no command named 'improve'; choose one of: detail, preview, "),
         (["detial", "a.mp4"], "There is no command named 'detial'; did you mean 'detail'? Choose one of: detail, "),
         (["detail", "--progress", "jsn"], "There is no --progress value named 'jsn'; did you mean 'json'?"),

@@ -13,7 +13,7 @@ def test_a_sheet_and_a_loop_of_every_variant(run, fake_engine, clip: Path) -> No
     ran = run("preview", clip, "-o", folder, *QUICK, "--vary", "denoise=0.2,0.8", "--vary", "color-match=on,off")
     assert ran.code == 0, ran.err
     assert f"{clip}: 4 moments, 4 variants" in ran.out
-    assert "computed 100% of the frames of the whole run for each variant" in ran.out
+    assert "computed 100% of the frames of a whole run for each variant" in ran.out
     with Image.open(folder / "sheet.png") as sheet, Image.open(folder / "loop.webp") as loop:
         assert sheet.size[0] == 5 * 320 + 4 * 4
         assert loop.n_frames == 6

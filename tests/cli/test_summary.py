@@ -38,7 +38,7 @@ def test_what_was_done() -> None:
     text = summary(REPORT, "in.mp4", {"output": "out.mp4", "compare": None, "report": "r.json"})
     assert text.splitlines() == [
         "out.mp4: 1 subject detailed in 69 frames of in.mp4",
-        "  face 1 (0.93): frames 3 to 59, crop 240x240 processed at 512x512",
+        "  face 1 (confidence 0.93): frames 3 to 59, crop 240x240 processed at 512x512",
         "    changed by 3.2 out of 255 on average, flicker 1.02 times that of the source",
         "  outside the pasted masks no pixel changed before encoding",
         "  time: 1:09, 1.0 frames per second (finding subjects 3.0 s, detailing 1:06)",
@@ -72,7 +72,7 @@ def test_a_change_outside_the_masks_is_told() -> None:
 def test_what_would_be_done() -> None:
     assert plan_summary(PLAN, "in.mp4").splitlines() == [
         "in.mp4: 69 frames of 350x350, 1 subject",
-        "  1. face 1 (0.93): frames 3 to 59, crop 240x240 processed at 512x512",
+        "  1. face 1 (confidence 0.93): frames 3 to 59, crop 240x240 processed at 512x512",
     ]
 
 
