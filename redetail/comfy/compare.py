@@ -77,14 +77,16 @@ def matched(before: Tensor, after: Tensor) -> Tensor:
     """
     if len(before) != len(after):
         raise InputError(
-            f"before has {len(before)} frames and after has {len(after)}; connect the same part of the clip."
+            f"The before input has {len(before)} frames, but the after input has {len(after)}; connect the same part "
+            "of the clip to both."
         )
     small, large = frame_size(before), frame_size(after)
     if small == large:
         return before
     if large.width < small.width or large.height < small.height:
         raise InputError(
-            f"before has frames of {small} pixels and after has frames of {large}; scale them to the same size."
+            f"The frames of the before input are {small} pixels, but those of the after input are {large}; scale both "
+            "to the same size."
         )
     return enlarged_frames(before, large)
 

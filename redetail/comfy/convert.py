@@ -63,7 +63,7 @@ def pipe_from(value: Any, name: str = "basic_pipe") -> Pipe:
     pipe = Pipe(*value)
     for part in ("model", "vae", "positive", "negative"):
         if getattr(pipe, part) is None:
-            raise InputError(f"{name} has no {part}; connect one to the node that makes the pipe.")
+            raise InputError(f"The '{part}' part of {name} is missing; connect it to the node that makes the pipe.")
     return pipe
 
 
@@ -112,7 +112,9 @@ def segs_from(value: Any, name: str = "segs") -> tuple[tuple[int, int], list[Any
         height, width = (int(side) for side in header[:2])
         listed = list(segments)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be SEGS, a pair of (height, width) and a list of segments.") from error
+        raise InputError(
+            f"{name} must be SEGS: a pair that consists of the size (height, width) and a list of segments."
+        ) from error
     for number, segment in enumerate(listed):
         # To ask a segment of our own would make a tracked one compute its pictures.
         missing = [] if isinstance(segment, Seg) else [name for name in Seg._fields if not hasattr(segment, name)]

@@ -103,8 +103,8 @@ def detected(detector: Any, name: str, image: Tensor, *values: Any, **extra: Any
     (height, width), segments = segs_from(detector.detect(image, *values, **extra), f"The result of {name}")
     if segments and (height, width) != tuple(image.shape[1:3]):
         raise InputError(
-            f"{name} returned a result for a picture of {width}x{height} pixels, but the image is "
-            f"{image.shape[2]}x{image.shape[1]}; use a detector that keeps the size."
+            f"{name} was given a {image.shape[2]}x{image.shape[1]} image but returned a result for a {width}x{height} "
+            "image; use a detector that keeps the size."
         )
     return segments
 
@@ -114,8 +114,8 @@ def one_image(image: Any) -> Tensor:
     frames = image_frames(image, "image")
     if len(frames) != 1:
         raise InputError(
-            f"image has {len(frames)} frames, but this detector takes one; use Simple Detector for AnimateDiff "
-            "(SEGS) for a clip, or pick one frame."
+            f"The image input has {len(frames)} frames, but this detector takes only one; use Simple Detector for "
+            "AnimateDiff (SEGS) for a clip, or pick one frame."
         )
     return frames
 

@@ -69,7 +69,8 @@ def tracked_from_detector(
     )
     if not regions:
         logger.warning(
-            "No subject was found in %d frames; lower confidence or min_size, or connect masks.", len(frames)
+            "No subject was found in any frame (%d in all); set a lower confidence or min_size, or connect masks.",
+            len(frames),
         )
     return _tracked(regions, frames)
 
@@ -81,7 +82,7 @@ def tracked_from_masks(frames: Tensor, masks: Any, choice: Choice) -> Segs:
     stack = masks_for(mask_frames(masks, "masks"), len(frames), use_maximum=choice.unite_masks)
     pictures = stack if stack.shape[1:] == size.shape else resize_mask(stack, size)
     if not _shows_anything(pictures):
-        logger.warning("The masks are black in all %d frames; the clip stays as it is.", len(frames))
+        logger.warning("The masks are black in every frame (%d in all); the clip stays as it is.", len(frames))
         return size.shape, []
     regions = regions_from_masks(_bytes(pictures), size, 0, len(frames), choice.crop_factor)
     large = [region for region in regions if _shorter_side(region) >= choice.min_size]

@@ -134,7 +134,7 @@ def _intersected_tracked(segment: TrackedSeg, masks: Mask, number: int) -> Seg:
     if len(masks) not in (1, segment.clip_frames):
         raise RegionError(
             f"{seg_name(segment, number)} was tracked in {segment.clip_frames} frames, but the mask input has "
-            f"{len(masks)}; connect one mask for all frames or one for each."
+            f"{len(masks)} masks; connect one mask for all frames or one for each."
         )
     region = segment.region
     pictures = masks if masks.shape[1:] == segment.frame.shape else resize_mask(masks, segment.frame)

@@ -134,7 +134,8 @@ def _check_count(segment: Any, number: int, frames: int, reference: Tensor | Non
     count = len(pictures) if np.ndim(pictures) == 4 or isinstance(pictures, Tensor) else 1
     if count < frames:
         raise RegionError(
-            f"Segment {number} ({segment.label!r}) has {count} {what} for {frames} frames; it needs one for each frame."
+            f"Segment {number} ({segment.label!r}) has too few {what} ({count} for {frames} frames); it needs one for "
+            "each frame."
         )
 
 

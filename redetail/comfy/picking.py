@@ -82,7 +82,7 @@ def shown_subjects(
     """
     detector, describer = load_detector("face"), FaceDescriber()
     people = {
-        index: described_face(_bytes(picture), f"Picture {index + 1} of reference", detector, describer)
+        index: described_face(_bytes(picture), f"Reference picture {index + 1}", detector, describer)
         for index, picture in enumerate(pictures)
     }
     found = [
@@ -94,7 +94,7 @@ def shown_subjects(
     ]  # fmt: skip
     known = recognised(people, found)
     if not known:
-        logger.warning("reference shows none of the %d subjects; the clip stays as it is.", len(subjects))
+        logger.warning("The reference pictures show none of the %d subjects; the clip stays as it is.", len(subjects))
     return [subject for number, subject in enumerate(subjects) if number in known]
 
 

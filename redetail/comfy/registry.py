@@ -92,7 +92,9 @@ def _answers_to_original_ids(environment: Mapping[str, str] = os.environ) -> boo
         return asked == "original"
     pack = original_pack(custom_node_folders())
     if pack is not None:
-        logger.info("%s is installed and keeps its node ids; ours start with %s.", pack.name, _PREFIX)
+        logger.info(
+            "%s is installed and keeps its node IDs; the IDs of redetail's nodes start with %s.", pack.name, _PREFIX
+        )
     return pack is None
 
 

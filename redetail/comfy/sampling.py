@@ -331,6 +331,6 @@ def _falling(sigmas: Any) -> list[float]:
         ) from error
     if len(values) < 2 or not all(math.isfinite(a) and a >= b >= 0 for a, b in pairwise(values)):
         raise SettingsError(
-            f"A schedule must have at least two sigmas that never rise and never go below 0; it is {values}."
+            f"The schedule is {values}; it must have at least two sigmas, which must never rise or go below 0."
         )
     return values

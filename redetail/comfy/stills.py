@@ -72,8 +72,8 @@ def carried_images(segment: Any, number: int) -> Tensor | None:
     tensor = tensor[None] if tensor.ndim == 3 else tensor
     if tensor.ndim != 4 or 0 in tensor.shape or tensor.shape[-1] not in (1, 3, 4):
         raise RegionError(
-            f"{seg_name(segment, number)} carries cropped images of shape {tuple(tensor.shape)}; "
-            "they must be (frames, height, width, 3)."
+            f"{seg_name(segment, number)} carries cropped images of shape {tuple(tensor.shape)}; the shape must be "
+            "(frames, height, width, 3)."
         )
     return tensor.float() if tensor.dtype != torch.uint8 else tensor.float() / 255
 

@@ -39,11 +39,13 @@ def read_subjects(text: str) -> tuple[Subject, ...]:
         "as denoise = 0.3"
     )
     if len(text) > LARGEST["TOML"]:
-        raise InputError(f"subjects has {len(text)} characters, but at most {LARGEST['TOML']} are allowed; {advice}.")
-    document = parsed(text, "TOML", "subjects", advice)
+        raise InputError(
+            f"The subjects input has {len(text)} characters, but at most {LARGEST['TOML']} are allowed; {advice}."
+        )
+    document = parsed(text, "TOML", "The subjects input", advice)
     other = [key for key in document if key != "subject"]
     if other:
-        raise SettingsError(f"subjects has {other[0]!r} outside the [[subject]] tables; {advice}.")
+        raise SettingsError(f"The subjects input has the key {other[0]!r} outside the [[subject]] tables; {advice}.")
     try:
         subjects = Job.from_document(document, Path()).subjects
         for subject in subjects:
@@ -91,7 +93,7 @@ def prompted(pipe: Pipe, settings: Settings, name: str = "basic_pipe") -> Pipe:
         return pipe
     if pipe.clip is None:
         raise InputError(
-            f"{name} has no clip to encode a subject's prompt; connect one to the node that makes the pipe."
+            f"{name} has no CLIP (text encoder) for a subject's prompt; connect one to the node that makes the pipe."
         )
     positive, negative = (
         _replaced(pipe.clip, text, known) if text else known
@@ -117,7 +119,8 @@ def _encoded(clip: Any, text: str) -> Any:
 def _check(subject: Subject) -> None:
     if subject.who is not None:
         raise SettingsError(
-            f"{subject.who} is a picture; connect it to the reference input of Redetail Pick, and write track = 1 here."
+            f"{subject.who} is a picture, which this node cannot read; load it, connect it to the reference input of "
+            "Redetail Pick, and write track = 1 instead."
         )
     for name in subject.settings:
         if name not in NAMES:

@@ -53,8 +53,8 @@ def with_context_windows(model: Any, frames: int) -> Any:
         params.context_options = group
     except (AttributeError, KeyError, TypeError) as error:
         raise ModelError(
-            f"The motion model takes at most {limit} frames, but the clip has {frames}; connect context options of "
-            f"{LENGTH} frames to the node that applies the motion model."
+            f"The motion model takes at most {limit} frames, but the clip has {frames}; connect context options with "
+            f"a context_length of {LENGTH} to the node that applies the motion model."
         ) from error
     clone.set_attachments(_PARAMS, params)
     logger.info(

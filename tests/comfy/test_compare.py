@@ -125,7 +125,7 @@ def test_a_single_frame_has_no_curve_but_no_error_either() -> None:
 
 
 def test_clips_that_do_not_belong_together_are_refused() -> None:
-    with pytest.raises(InputError, match="before has 2 frames and after has 3"):
+    with pytest.raises(InputError, match="The before input has 2 frames, but the after input has 3;"):
         matched(texture(2), texture(3))
-    with pytest.raises(InputError, match="before has frames of 96x64 pixels and after has frames of 48x64"):
+    with pytest.raises(InputError, match="before input are 96x64 pixels, but those of the after input are 48x64;"):
         matched(texture(2), texture(2)[:, :, :48])

@@ -164,7 +164,7 @@ def test_a_picture_keeps_the_person_whom_it_shows(people: tuple[Tensor, Any], de
 
 def test_a_picture_without_a_face_is_refused(people: tuple[Tensor, Any]) -> None:
     clip, segs = people
-    with pytest.raises(InputError, match="Picture 2 of reference does not show a face"):
+    with pytest.raises(InputError, match="Reference picture 2 does not show a face"):
         RedetailPick.doit(
             clip,
             segs,

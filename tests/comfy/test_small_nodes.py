@@ -107,7 +107,7 @@ def test_lists_are_joined_in_the_order_of_their_numbers() -> None:
 
 
 def test_segments_of_different_pictures_are_not_joined() -> None:
-    with pytest.raises(RegionError, match="segs1 refers to a picture of 60x40 pixels and segs2 refers to one of 50x40"):
+    with pytest.raises(RegionError, match="segs1 refers to a 60x40 picture, but segs2 refers to a 50x40 picture"):
         ImpactSEGSConcat().doit(segs1=(HEADER, [foreign()]), segs2=((40, 50), [foreign()]))
 
 

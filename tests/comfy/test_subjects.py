@@ -80,7 +80,7 @@ def test_segments_of_other_packs_have_the_names_that_redetail_pick_shows() -> No
     ("text", "said"),
     [
         ("[[subject", r"subjects is not a TOML document .*write \[\[subject\]\], and below it track = 1"),
-        ("denoise = 0.3", r"subjects has 'denoise' outside the \[\[subject\]\] tables"),
+        ("denoise = 0.3", r"The subjects input has the key 'denoise' outside the \[\[subject\]\] tables"),
         ("[subject]\ntrack = 1", r"write \[\[subject\]\], not \[subject\]"),
         ("[[subject]]\nseed = 1", r"track in \[\[subject\]\] must be"),
         ("[[subject]]\ntrack = 1\ndenois = 1", "subjects: there is no key 'denois'"),
@@ -89,11 +89,11 @@ def test_segments_of_other_packs_have_the_names_that_redetail_pick_shows() -> No
         ("[[subject]]\ntrack = 1\npaste_feather = 3", "no subject setting named 'paste_feather'"),
         (
             '[[subject]]\nwho = "anna.png"',
-            "subjects: anna.png is a picture; connect it to the reference",
+            "subjects: anna.png is a picture, which this node cannot read; load it",
         ),
         ('[[subject]]\ntrack = 1\nprompt = "0: old; 9: young"', "prompt of subject 1 has key frames"),
         ("[[subject]]\ntrack = 3\nseed = 1", r"no subject named 3.*1 \(face 1\), 2 \(face 2\)"),
-        ("x" * 2_000_000, "subjects has 2000000 characters"),
+        ("x" * 2_000_000, "The subjects input has 2000000 characters"),
         ("a = " + "[" * 5000, "nested too deeply|not a TOML document"),
     ],
 )
@@ -137,5 +137,5 @@ def test_a_prompt_of_ones_own_replaces_the_text_and_keeps_the_control_net(clip: 
 
 
 def test_a_prompt_needs_a_text_encoder() -> None:
-    with pytest.raises(InputError, match="basic_pipe has no clip to encode a subject's prompt"):
+    with pytest.raises(InputError, match=r"basic_pipe has no CLIP \(text encoder\) for a subject's prompt"):
         prompted(Pipe("model", None, "vae", [], []), Settings(negative="blurry"))

@@ -71,10 +71,12 @@ def refining_inputs() -> dict[str, Input]:
         ),
         "noise_mask_feather": original_widget(
             "mask_feather",
-            more="Above 0, the first step repaints only the white part of the mask, and later steps also its soft edge "
-            "(differential diffusion).",
+            more="If this is above 0, the first step repaints only the white part of the mask, and later steps "
+            "repaint its soft edge too (differential diffusion).",
         ),
-        "scheduler_func_opt": socket("SCHEDULER_FUNC", "A schedule to use instead of scheduler."),
+        "scheduler_func_opt": socket(
+            "SCHEDULER_FUNC", "A schedule to use instead of the one chosen in the scheduler input."
+        ),
     }
 
 

@@ -15,7 +15,8 @@ _NET = socket("CONTROL_NET", "The ControlNet that is applied to every segment's 
 _STRENGTH = number(1.0, 0.0, 10.0, "Strength of the ControlNet; at 0 it changes nothing.", step=0.01)
 _OPTIONAL = {
     "segs_preprocessor": socket(
-        "SEGS_PREPROCESSOR", "Makes the hint from the crop; if it is not connected, the crop itself is the hint."
+        "SEGS_PREPROCESSOR",
+        "The preprocessor that makes the hint from the crop; if none is connected, the crop itself is the hint.",
     ),
     "control_image": socket(
         "IMAGE",

@@ -54,8 +54,8 @@ class RedetailDetect(Node):
                     768,
                     64,
                     8192,
-                    "Longest side at which a picture is searched, in pixels. A lower value is faster; a higher value "
-                    "finds smaller faces in large pictures.",
+                    "Pictures whose longer side exceeds this many pixels are scaled down to it before the search. A "
+                    "lower value is faster; a higher value finds smaller faces in large pictures.",
                     step=64,
                     whole=True,
                 ),
@@ -63,7 +63,7 @@ class RedetailDetect(Node):
             "optional": {
                 "image": socket(
                     "IMAGE",
-                    "One image to find faces in, for the output segs. The output bbox_detector does not need it.",
+                    "One image to find faces in, for the segs output. The bbox_detector output does not need an image.",
                 )
             },
         }

@@ -23,7 +23,7 @@ class ImpactEditSegElt(Node):
     NAME = "Edit SEG_ELT"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Replaces those parts of one segment whose inputs are connected. A tracked segment stays tracked if you "
+        "Replaces parts of one segment: those whose inputs are connected. A tracked segment stays tracked if you "
         "replace only its confidence, label or ControlNet."
     )
     SEARCH_ALIASES = ["change segment", "replace mask"]
@@ -153,7 +153,7 @@ class ImpactFromSegEltBBox(Node):
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
-        return {"required": {"bbox": socket("SEG_ELT_bbox", "The bbox that From SEG_ELT outputs.")}}
+        return {"required": {"bbox": socket("SEG_ELT_bbox", "The bbox that a From SEG_ELT node outputs.")}}
 
     @staticmethod
     def doit(bbox: Any) -> tuple[int, int, int, int]:
@@ -175,7 +175,7 @@ class ImpactFromSegEltCropRegion(Node):
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
-        region = socket("SEG_ELT_crop_region", "The crop region that From SEG_ELT outputs.")
+        region = socket("SEG_ELT_crop_region", "The crop region that a From SEG_ELT node outputs.")
         return {"required": {"crop_region": region}}
 
     @staticmethod

@@ -41,11 +41,13 @@ class ImpactSEGSLabelFilter(Node):
         return {
             "required": {
                 "segs": _SEGS,
-                "preset": choice(PRESETS, "Choosing a label here adds it to labels; this list has no other effect."),
+                "preset": choice(
+                    PRESETS, "Choosing a label here adds it to the labels input; this list has no other effect."
+                ),
                 "labels": text(
                     None,
-                    'Labels to keep, separated by commas, or "all". The labels "eyes", "eyebrows" and "pupils" '
-                    "mean both sides.",
+                    'Labels to keep, separated by commas, or "all". The labels "eyes", "eyebrows" and "pupils" each '
+                    "cover both the left and the right one.",
                     multiline=True,
                     placeholder="List the types of segments to be allowed, separated by commas",
                 ),
@@ -111,8 +113,8 @@ class ImpactSEGSOrderedFilter(Node):
     NAME = "SEGS Filter (ordered)"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Sorts the segments and takes some of them, for example the largest. For a tracked segment, the crop is the "
-        "crop window at its mean position."
+        "Sorts the segments by their crop or their confidence and takes some of them, for example the largest. For a "
+        "tracked segment, the crop is the crop window at its mean position."
     )
     SEARCH_ALIASES = ["sort segments", "largest segment", "filter segments"]
     RETURN_TYPES = _FILTERED
@@ -183,7 +185,9 @@ class ImpactSEGSLabelAssign(Node):
         named = [label.strip() for label in labels.split(",")]
         if len(named) != len(segments):
             logger.warning(
-                "There are %d labels for %d segments; give one label for each segment.", len(named), len(segments)
+                "The number of labels (%d) differs from the number of segments (%d); give one label for each segment.",
+                len(named),
+                len(segments),
             )
         renamed = [plain_seg(segment, label=label) for segment, label in zip(segments, named, strict=False)]
         return ((header, renamed + [plain_seg(segment) for segment in segments[len(named) :]]),)

@@ -130,8 +130,8 @@ class ImpactSegsAndMaskForEach(Node):
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
         "Intersects the segments with the connected masks: the first segment with the first mask, and so on. Each "
-        "connected mask covers the full frame and applies to all frames. If there are more segments than masks, the "
-        "remaining segments are left out; the others lose their ControlNet."
+        "connected mask covers the full frame and applies to all frames. Segments without a mask are left out; those "
+        "with a mask lose their ControlNet."
     )
     SEARCH_ALIASES = ["intersect masks", "limit segments"]
     RETURN_TYPES = ("SEGS",)
@@ -155,7 +155,8 @@ class ImpactSegsAndMaskForEach(Node):
         stack = _on_picture(mask_frames(masks, "masks"), header)
         if len(stack) != len(segments):
             logger.warning(
-                "There are %d masks for %d segments; masks and segments without a counterpart are left out.",
+                "The number of masks (%d) differs from the number of segments (%d); masks and segments without a "
+                "counterpart are left out.",
                 len(stack),
                 len(segments),
             )
@@ -170,8 +171,8 @@ class ImpactSEGSToMaskList(Node):
     NAME = "SEGS to Mask List"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Outputs the masks of all segments as a list; each mask is as large as the picture. A segment with a mask for "
-        "each frame adds all its masks, one after another."
+        "Outputs the masks of all segments as a list; each mask is as large as the picture. If a segment has a mask "
+        "for each frame, the list contains all of them, one after another."
     )
     SEARCH_ALIASES = ["segments to masks"]
     RETURN_TYPES = ("MASK",)
@@ -195,8 +196,8 @@ class ImpactSEGSToMaskBatch(Node):
     NAME = "SEGS to Mask Batch"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Outputs the masks of all segments as a batch; each mask is as large as the picture. A segment with a mask for "
-        "each frame adds all its masks, one after another."
+        "Outputs the masks of all segments as a batch; each mask is as large as the picture. If a segment has a mask "
+        "for each frame, the batch contains all of them, one after another."
     )
     SEARCH_ALIASES = ["segments to masks"]
     RETURN_TYPES = ("MASK",)
@@ -225,7 +226,7 @@ class ImpactSEGSMerge(Node):
     )
     SEARCH_ALIASES = ["unite segments", "combine segments"]
     RETURN_TYPES = ("SEGS",)
-    OUTPUT_TOOLTIPS = ("One segment, labelled merged; no segment if there were none.",)
+    OUTPUT_TOOLTIPS = ('One segment with the label "merged"; no segment if there were none.',)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:

@@ -21,7 +21,7 @@ def _inputs(mask: Input) -> Inputs:
             "mask": mask,
             "combined": toggle(
                 False,
-                "Make one segment from everything that is masked instead of one from each connected part.",
+                "Make one segment from the whole masked area, instead of one from each connected part.",
                 "True",
                 "False",
             ),
@@ -52,7 +52,7 @@ class MaskToSEGS(Node):
     )
     SEARCH_ALIASES = ["mask to segments"]
     RETURN_TYPES = ("SEGS",)
-    OUTPUT_TOOLTIPS = ("One segment for each part, labelled A.",)
+    OUTPUT_TOOLTIPS = ('One segment for each part, with the label "A".',)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -114,7 +114,7 @@ class SegsToCombinedMask(Node):
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
         "Unites the masks of all segments into one mask, as large as the picture. If any segment has a mask for each "
-        "frame, the output has one too."
+        "frame, the output is a mask for each frame."
     )
     SEARCH_ALIASES = ["segments to mask"]
     RETURN_TYPES = ("MASK",)

@@ -37,7 +37,7 @@ class RedetailPick(Node):
     RETURN_TYPES = ("SEGS", "SEGS")
     RETURN_NAMES = ("segs", "rest")
     OUTPUT_TOOLTIPS = (
-        "The chosen subjects, in the order of their names in choice. Tracked subjects stay tracked.",
+        "The chosen subjects, in the order of their names in the choice input. Tracked subjects stay tracked.",
         "All other subjects, in their original order.",
     )
     OUTPUT_NODE = True
@@ -58,8 +58,8 @@ class RedetailPick(Node):
             "optional": {
                 "reference": socket(
                     "IMAGE",
-                    "A picture of the person to keep; several pictures keep several people. You can then choose only "
-                    "from the people in these pictures.",
+                    "A picture of the person to keep, or one picture for each of several people. You can then choose "
+                    "only from the people in these pictures.",
                 ),
             },
         }

@@ -37,8 +37,8 @@ class RedetailDetailer(Node):
     CATEGORY = "Redetail"
     DESCRIPTION = (
         "Re-diffuses all frames of each subject together, in a crop that follows the subject. If you connect a "
-        "basic_pipe, the node uses your model; otherwise it uses the small restoration model that comes with redetail "
-        "and needs no checkpoint. Connect Redetail Paste to paste the result into the frames."
+        "basic_pipe, the node uses your model; otherwise it uses the small restoration model that comes with "
+        "redetail, so you need no checkpoint. Connect Redetail Paste to paste the result into the frames."
     )
     SEARCH_ALIASES = ["face detailer video", "adetailer video", "restore faces", "video face restoration"]
     RETURN_TYPES = ("SEGS", "IMAGE")
@@ -59,8 +59,9 @@ class RedetailDetailer(Node):
                 "color_match": widget("color_match"),
                 "bundled_settings": toggle(
                     True,
-                    "How to sample the bundled model, if no basic_pipe is connected: in one step, as its model card "
-                    "says (of the sampling settings above, only seed then has an effect), or as set in this node.",
+                    "How to sample the bundled model if no basic_pipe is connected: in one step, as its model card "
+                    "recommends (the seed is then the only sampling setting above that has an effect), or with the "
+                    "settings of this node.",
                     "the bundled model's own",
                     "as set here",
                 ),
@@ -68,8 +69,8 @@ class RedetailDetailer(Node):
             "optional": {
                 "basic_pipe": socket(
                     "BASIC_PIPE",
-                    "Model (with its motion model), CLIP, VAE and prompts; if it is not connected, the bundled model "
-                    "runs.",
+                    "Model (with its motion model), CLIP, VAE and prompts; if nothing is connected here, the bundled "
+                    "model is used.",
                 ),
                 "refiner_basic_pipe_opt": refining_inputs()["refiner_basic_pipe_opt"],
                 "scheduler_func_opt": refining_inputs()["scheduler_func_opt"],
@@ -138,7 +139,7 @@ class RedetailPaste(Node):
                     1.0,
                     0.0,
                     1.0,
-                    "How much of the change shows: 0 keeps the clip as it is, 1 shows the full change.",
+                    "How much of the change is visible: 0 keeps the clip as it is; 1 shows the full change.",
                     step=0.01,
                 ),
             },

@@ -18,9 +18,9 @@ class RedetailScheduler(Node):
     NAME = "Redetail Scheduler"
     CATEGORY = "Redetail"
     DESCRIPTION = (
-        "A schedule for the scheduler_func_opt input of a detailer: a named schedule, or sigmas that you type. If the "
-        "detailer asks for exactly as many steps as your sigmas make, it gets them unchanged; for any other number of "
-        "steps, they are interpolated."
+        "A schedule for the scheduler_func_opt input of a detailer: a named schedule, or sigmas that you type. If "
+        "the detailer asks for exactly as many steps as your sigmas make, it gets the sigmas unchanged; for any "
+        "other number of steps, the sigmas are interpolated."
     )
     SEARCH_ALIASES = ["sigmas", "scheduler func", "custom schedule", "manual sigmas"]
     RETURN_TYPES = ("SCHEDULER_FUNC",)
@@ -31,7 +31,7 @@ class RedetailScheduler(Node):
     def INPUT_TYPES(cls) -> Inputs:
         return {
             "required": {
-                "scheduler": choice(comfy_schedulers(), "The schedule to use if sigmas is empty."),
+                "scheduler": choice(comfy_schedulers(), "The schedule to use if the sigmas input is empty."),
                 "sigmas": text(
                     "",
                     "Noise levels from high to low, separated by commas; if empty, the schedule named above is used. "

@@ -142,8 +142,8 @@ class ImpactSEGSConcat(Node):
         for name, (other, _) in filled.items():
             if other != header:
                 raise RegionError(
-                    f"{first} refers to a picture of {header[1]}x{header[0]} pixels and {name} refers to one of "
-                    f"{other[1]}x{other[0]}; connect SEGS of the same size."
+                    f"{first} refers to a {header[1]}x{header[0]} picture, but {name} refers to a "
+                    f"{other[1]}x{other[0]} picture; connect SEGS made for pictures of the same size."
                 )
         return ((header, [plain_seg(segment) for _, segments in filled.values() for segment in segments]),)
 
@@ -182,7 +182,9 @@ class SetDefaultImageForSEGS(Node):
     )
     SEARCH_ALIASES = ["crop images for segments"]
     RETURN_TYPES = ("SEGS",)
-    OUTPUT_TOOLTIPS = ("The segments with pictures; their coordinates now refer to this image.",)
+    OUTPUT_TOOLTIPS = (
+        "The segments with their pictures; the coordinates of the segments now refer to the connected image.",
+    )
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:

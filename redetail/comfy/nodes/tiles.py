@@ -21,9 +21,9 @@ class ImpactMakeTileSEGS(Node):
     NAME = "Make Tile SEGS"
     CATEGORY = "ImpactPack/__for_testing"
     DESCRIPTION = (
-        "Covers a picture or a clip with overlapping tiles, each of which is a segment, so that you can detail "
-        "everything in pieces. To tile only part of the picture, connect segments whose masks mark the area to tile or "
-        "the area to leave out."
+        "Covers a picture or a clip with overlapping tiles, each of which is a segment, so that you can detail the "
+        "whole of it piece by piece. To tile only part of the picture, connect segments whose masks mark the area to "
+        "tile or the area to leave out."
     )
     SEARCH_ALIASES = ["tiled upscale", "split image", "tile segments"]
     RETURN_TYPES = ("SEGS",)
@@ -34,9 +34,9 @@ class ImpactMakeTileSEGS(Node):
         return {
             "required": {
                 "images": socket("IMAGE", "The picture or the clip; only its size matters."),
-                "bbox_size": number(512, 64, 4096, "Side of a tile, in pixels.", step=8, whole=True),
+                "bbox_size": number(512, 64, 4096, "Side length of a tile, in pixels.", step=8, whole=True),
                 "crop_factor": number(
-                    3.0, 1.0, 10, "Side of the crop as a multiple of the side of the tile.", step=0.01
+                    3.0, 1.0, 10, "Side length of the crop, as a multiple of the side length of the tile.", step=0.01
                 ),
                 "min_overlap": number(
                     5,
@@ -59,13 +59,17 @@ class ImpactMakeTileSEGS(Node):
                 ),
                 "irregular_mask_mode": choice(
                     MODES,
-                    "Reuse: one frayed mask for all tiles. All random: a different mask for each tile. Reuse fast "
-                    "draws a smaller mask than the other modes, so its edges are coarser.",
+                    "Reuse: one frayed mask for all tiles. All random: a different mask for each tile. The mode "
+                    '"Reuse fast" draws a smaller mask than the other modes do, so the edges of its mask are coarser.',
                 ),
             },
             "optional": {
-                "filter_in_segs_opt": socket("SEGS", "Limits the tiles to the area that these segments mask."),
-                "filter_out_segs_opt": socket("SEGS", "Keeps the tiles out of the area that these segments mask."),
+                "filter_in_segs_opt": socket(
+                    "SEGS", "Limits the tiles to the area that the masks of these segments cover."
+                ),
+                "filter_out_segs_opt": socket(
+                    "SEGS", "Keeps the tiles out of the area that the masks of these segments cover."
+                ),
             },
         }
 

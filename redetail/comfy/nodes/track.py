@@ -24,8 +24,8 @@ class RedetailTrack(Node):
     CATEGORY = "Redetail"
     DESCRIPTION = (
         "Follows subjects through a clip and gives each of them a crop window that moves smoothly with it. The "
-        "subjects are the faces, hands or people that the node finds, or whatever a connected detector, segments or "
-        "masks show. By default, the node follows faces."
+        "subjects are the faces, hands or people that the node finds, or those given by a connected detector or by "
+        "connected segments or masks. By default, the node follows faces."
     )
     SEARCH_ALIASES = ["track faces", "follow face", "moving crop", "face tracking", "track hands", "track people"]
     RETURN_TYPES = ("SEGS",)
@@ -96,7 +96,7 @@ class RedetailTrack(Node):
                 ),
                 "detect": choice(
                     detector_names(),
-                    "What the bundled detectors look for if segs, bbox_detector and masks are not connected.",
+                    "What the bundled detectors look for if none of segs, bbox_detector and masks is connected.",
                     "face",
                 ),
             },
