@@ -28,9 +28,9 @@ def run_checked(engine: Engine, request: Request) -> None:
         stop = start + len(pixels)
         if start != done or stop > shape[0] or pixels.shape[1:] != shape[1:] or pixels.dtype.kind != "f":
             raise ModelError(
-                f"The engine {name} returned pixels of shape {pixels.shape} and type {pixels.dtype} for frame {start} "
-                f"after {done} of {shape[0]} frames; it must return all frames in order, as floating point numbers "
-                f"that together have the shape {shape}."
+                f"After {done} of {shape[0]} frames, the engine {name} returned pixels of shape {pixels.shape} and "
+                f"type {pixels.dtype} for frame {start}; it must return all frames in order, as floating point "
+                f"numbers, with the shape {shape} in all."
             )
         if not np.isfinite([pixels.min(), pixels.max()]).all():
             raise ModelError(_not_finite(engine.capabilities, start))
@@ -44,9 +44,9 @@ def run_checked(engine: Engine, request: Request) -> None:
 
 def _not_finite(capabilities: Capabilities, start: int) -> str:
     placement = capabilities.placement
-    where = f", computed on {placement['device']} in {placement['dtype']}" if "dtype" in placement else ""
+    where = f"On {placement['device']} in {placement['dtype']}, the" if "dtype" in placement else "The"
     return (
-        f"From frame {start} on, the engine {capabilities.name} produced values that are not finite{where}; use dtype "
+        f"{where} engine {capabilities.name} produced values that are not finite from frame {start} on; use dtype "
         "float32, or another sampler or scheduler."
     )
 

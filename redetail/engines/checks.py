@@ -79,11 +79,11 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
         )
     if settings.strength and not capabilities.uses_strength:
         raise SettingsError(
-            f"strength is {settings.strength:g}, but {capabilities.name} does not state its noise levels; give denoise "
-            "instead."
+            f"strength is {settings.strength:g}, but {capabilities.name} does not state its noise levels; give a "
+            "denoise value instead."
         )
     if settings.cancel_vae and not capabilities.has_vae:
-        raise SettingsError(f"The model {capabilities.name} has no VAE; leave cancel-vae out.")
+        raise SettingsError(f"The model {capabilities.name} has no VAE; leave out the setting cancel-vae.")
     for lora in map(WeightedFile.parse, settings.loras):
         if lora.strength:
             open_as(lora.path, ("lora",), "a LoRA")
@@ -202,7 +202,7 @@ def finite(latents: Tensor, placement: Placement) -> Tensor:
     """The latents; raises :class:`~redetail.errors.ModelError` if some are not finite numbers."""
     if not all_finite(latents):
         raise ModelError(
-            f"The model produced values that are not finite on {placement}; use dtype float32, or another sampler or "
+            f"On {placement}, the model produced values that are not finite; use dtype float32, or another sampler or "
             "scheduler."
         )
     return latents

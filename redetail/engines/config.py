@@ -46,7 +46,7 @@ def parsed(text: str | bytes, what: str) -> dict[str, Any]:
     try:
         config = json.loads(text)
     except RecursionError as error:
-        raise ModelError(f"{what} is nested too deeply; {_AGAIN}.") from error
+        raise ModelError(f"{what} contains JSON that is nested too deeply; {_AGAIN}.") from error
     except ValueError as error:  # not JSON, not text, or a number of thousands of digits
         raise ModelError(f"{what} is not JSON ({str(error).splitlines()[0]}); {_AGAIN}.") from error
     if not isinstance(config, dict):

@@ -85,8 +85,8 @@ def _check_names(wanted: Mapping[str, torch.Size], state: StateDict) -> None:
         )
     if extra:
         raise ModelError(
-            f"{state.origin} has tensors that do not belong in such a network, such as {extra[0]} ({len(extra)} in "
-            "all); this kind of model is not supported."
+            f"{state.origin} has tensors that redetail does not expect, such as {extra[0]} ({len(extra)} in all); "
+            "this kind of model is not supported."
         )
 
 

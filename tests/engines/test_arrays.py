@@ -42,7 +42,7 @@ class Wrong(FakeEngine):
 def test_pixels_of_another_shape_or_place_name_the_engine(give: Callable[[Request], None]) -> None:
     with pytest.raises(
         ModelError,
-        match=(r"The engine fake returned pixels of shape .* it must return all frames in order, as floating point"),
+        match=(r"the engine fake returned pixels of shape .* it must return all frames in order, as floating point"),
     ):
         enhance_arrays(Wrong(give), CROPS, MASK, Settings())
 
@@ -51,7 +51,7 @@ def test_pixels_of_another_shape_or_place_name_the_engine(give: Callable[[Reques
 def test_values_that_are_not_finite_are_no_black_frames(value: float) -> None:
     spoiled = CROPS.copy()
     spoiled[1, 3, 4, 1] = value
-    with pytest.raises(ModelError, match="From frame 0 on, the engine fake produced values that are not finite"):
+    with pytest.raises(ModelError, match="he engine fake produced values that are not finite from frame 0 on"):
         enhance_arrays(Wrong(lambda request: request.write(0, spoiled)), CROPS, MASK, Settings())
 
 

@@ -103,8 +103,8 @@ def test_weights_of_another_network_are_named_in_one_sentence(folder: Path) -> N
 @pytest.mark.parametrize(
     ("content", "part"),
     [
-        (DEEP, "is nested too deeply"),
-        (f'{{"a": {DEEP}', "is nested too deeply"),
+        (DEEP, "contains JSON that is nested too deeply"),
+        (f'{{"a": {DEEP}', "contains JSON that is nested too deeply"),
         (f'{{"a": {HUGER}}}', "is not JSON"),
         ("{", "is not JSON"),
         ("[]", "must contain a JSON object"),

@@ -182,7 +182,7 @@ def test_a_feathered_mask_opens_gradually() -> None:
 def test_an_overflowing_network_is_an_error_not_a_black_frame() -> None:
     crops = crops_of(2)
     model = Position(lambda frame: float("nan") if frame else 0.0)
-    with pytest.raises(ModelError, match="values that are not finite on cpu in float32"):
+    with pytest.raises(ModelError, match="On cpu in float32, the model produced values that are not finite"):
         enhance_arrays(engine(model), crops, full(crops), Settings(steps=1))
 
 
@@ -195,7 +195,9 @@ def test_an_overflowing_codec_is_an_error_not_a_black_frame() -> None:
 
     abilities = engine(model).capabilities
     spoiled = LatentEngine(Spoiled(), model, abilities, place("cpu"))
-    with pytest.raises(ModelError, match=r"not finite, computed on cpu in float32; use dtype float32"):
+    with pytest.raises(
+        ModelError, match=r"On cpu in float32, the engine .* not finite from frame 0 on; use dtype float32"
+    ):
         enhance_arrays(spoiled, crops, full(crops), Settings(steps=1))
 
 

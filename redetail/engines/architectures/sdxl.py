@@ -81,7 +81,7 @@ SDXL = Architecture(
             option="--motion-module",
             published="huggingface.co/guoyww/animatediff-motion-adapter-sdxl-beta",
             licence="Apache-2.0",
-            notes="the same model as a folder in the diffusers layout",
+            notes="the model above, but as a folder in the diffusers layout",
         ),
         KnownModel(
             name="pytorch_lora_weights.safetensors",
@@ -116,7 +116,7 @@ SDXL = Architecture(
             option="--vae",
             published="huggingface.co/madebyollin/sdxl-vae-fp16-fix",
             licence="MIT",
-            notes="runs Stable Diffusion XL in float16 without overflow, which halves the VAE's memory",
+            notes="VAE of Stable Diffusion XL that does not overflow in float16, so it needs only half the memory",
         ),
     ),
 )

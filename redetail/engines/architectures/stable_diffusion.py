@@ -181,7 +181,7 @@ STABLE_DIFFUSION = Architecture(
             option="--lora",
             published="huggingface.co/guoyww/animatediff",
             licence="Apache-2.0",
-            notes="use it with v3_sd15_mm.ckpt: it absorbs the look of the module's training videos",
+            notes="use it with v3_sd15_mm.ckpt, to keep the look of that module's training videos out of the result",
         ),
         KnownModel(
             name="v2_lora_ZoomIn.ckpt and 7 others",
@@ -237,7 +237,7 @@ STABLE_DIFFUSION = Architecture(
             option="--controlnet",
             published="huggingface.co/lllyasviel/ControlNet-v1-1",
             licence="OpenRAIL",
-            notes="use it with --control tile; allows a higher denoise without changing the subject",
+            notes="use it with --control tile; it allows a higher --denoise without changing the subject",
         ),
         KnownModel(
             name="control_v11f1p_sd15_depth.pth",

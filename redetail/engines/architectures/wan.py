@@ -87,9 +87,9 @@ def _transformer_below(prefix: str, shapes: Shapes, layout: str) -> Identity:
     details = {"layout": layout, "prefix": prefix, "in_channels": channels, "width": width, "blocks": blocks}
     other = _other_kind(shapes, channels, width)
     if other:
-        what = f"an unsupported kind of Wan transformer, for {other}"
+        what = f"an unsupported kind of Wan transformer, {other}"
         return Identity("transformer", "wan", what, details=details)
-    what, whole = f"a transformer of Wan 2.1 or 2.2{_SIZES.get(width, '')}, text to video", _TRANSFORMER_BLOCKS
+    what, whole = f"a text-to-video transformer of Wan 2.1 or 2.2{_SIZES.get(width, '')}", _TRANSFORMER_BLOCKS
     if blocks < whole.get(width, 0):
         return Identity(CHECKPOINT, "wan", _cut(what, blocks, whole[width]), details=details)
     return Identity(CHECKPOINT, "wan", what, "--checkpoint", details=details)
@@ -105,15 +105,15 @@ def _cut(what: str, blocks: int, whole: int) -> str:
 
 
 def _other_kind(shapes: Shapes, channels: int, width: int) -> str:
-    """The purpose of a transformer that takes more than text and latents of 16 channels; "" for others."""
+    """How a transformer differs from those that take only text and latents of 16 channels; "" for these."""
     named = next((what for part, what in _OTHER_KINDS.items() if any(part in name for name in shapes)), "")
     if named:
-        return named
+        return f"for {named}"
     if channels == 48:
-        return "Wan 2.2's VAE of 48 channels (5B parameters)"
+        return "for the 48-channel VAE of the 5B-parameter Wan 2.2"
     if channels > 16:
-        return f"image to video or control ({channels} channels)"
-    return f"another head width ({width} features in all)" if width % 128 else ""
+        return f"for image to video or control ({channels} channels)"
+    return f"with attention heads of an unsupported width ({width} features in all)" if width % 128 else ""
 
 
 def _vae(shapes: Shapes) -> Identity | None:
@@ -124,9 +124,9 @@ def _vae(shapes: Shapes) -> Identity | None:
         return None
     details = {"layout": "original" if original else "diffusers", "prefix": "", "latent_channels": first[1]}
     if first[1] == 48:
-        what = "the VAE of Wan 2.2 with 5B parameters (not supported)"
+        what = "the VAE of the 5B-parameter Wan 2.2 (not supported)"
         return Identity("vae", "wan", what, details=details)
-    return Identity("vae", "wan", "a VAE of Wan 2.1 and 2.2 (14B)", "--vae", details=details)
+    return Identity("vae", "wan", "a VAE for Wan 2.1 and the 14B-parameter Wan 2.2", "--vae", details=details)
 
 
 _LORA_ROLE = re.compile(r"[._](lora_(down|up|A|B)(\.default)?\.weight|diff|diff_b|hada_w1_a|lokr_w1)$")
@@ -228,7 +228,7 @@ def _load(family: Architecture, spec: ModelSpec, placement: Placement) -> Engine
 WAN = Architecture(
     base="wan",
     name="Wan",
-    wanted="a model of Wan 2.1 or 2.2 (a transformer's file, or a folder in the diffusers layout)",
+    wanted="a Wan 2.1 or 2.2 model (a transformer file, or a folder in the diffusers layout)",
     takes=frozenset({"vae", "text_encoder", "loras", "low_noise_checkpoint", "high_noise_loras"}),
     recognizers=(_lora, _transformer, _vae, _text_encoder),
     folder_of=_folder_of,
@@ -259,7 +259,7 @@ WAN = Architecture(
             option="--vae",
             published="huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged",
             licence="Apache-2.0",
-            notes="VAE of Wan 2.1 and of Wan 2.2 with 14B parameters",
+            notes="VAE for Wan 2.1 and the 14B-parameter Wan 2.2",
         ),
         KnownModel(
             name="umt5_xxl_fp16.safetensors, or its fp8_e4m3fn_scaled",

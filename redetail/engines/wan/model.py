@@ -138,8 +138,8 @@ def _check_fit(parts: WanParts) -> None:
     transformer, vae, text = parts.transformer, parts.vae, parts.text.network
     if vae.config.get("patch_size") is not None or vae.config.get("is_residual"):
         raise ModelError(
-            f"{vae.path} is the VAE of Wan 2.2 with 5B parameters, and that model is not supported; use Wan 2.1, or "
-            "Wan 2.2 with 14B parameters."
+            f"{vae.path} is the VAE of the 5B-parameter Wan 2.2, which is not supported; use Wan 2.1 or the "
+            "14B-parameter Wan 2.2."
         )
     channels, taken = vae.config.get("z_dim", 16), transformer.config.get("in_channels", 16)
     if transformer.config.get("image_dim") is not None or taken > channels:

@@ -409,7 +409,7 @@ def test_a_checkpoint_alone_knows_no_motion(spec: ModelSpec) -> None:
         ({f"{made.UNET}input_blocks.1.1.proj_in.weight": None}, "such as down_blocks.0.attentions.0.proj_in.weight"),
         (
             {f"{made.UNET}input_blocks.1.1.gate": (3,)},
-            "do not belong in such a network, such as down_blocks.0.attentions.0.gate",
+            "has tensors that redetail does not expect, such as down_blocks.0.attentions.0.gate",
         ),
         (
             {f"{made.UNET}input_blocks.3.0.out_layers.0.weight": (32,)},

@@ -339,7 +339,7 @@ def test_a_shift_is_refused_where_there_is_none() -> None:
 
 
 def test_the_bundled_model_has_no_vae_to_cancel() -> None:
-    with pytest.raises(SettingsError, match="has no VAE; leave cancel-vae out"):
+    with pytest.raises(SettingsError, match="has no VAE; leave out the setting cancel-vae"):
         enhanced(load_engine(device="cpu"), np.zeros((1, 64, 64, 3), np.float32), np.ones((1, 64, 64)), cancel_vae=True)
 
 

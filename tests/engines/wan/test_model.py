@@ -85,7 +85,7 @@ def test_a_tensor_too_few_is_not_filled_with_noise(folder: Path) -> None:
         (
             "vae",
             {"patch_size": 2, "z_dim": 48},
-            "is the VAE of Wan 2.2 with 5B parameters, and that model is not supported",
+            "is the VAE of the 5B-parameter Wan 2.2, which is not supported",
         ),
         ("vae", {"latents_std": [1.0]}, "latents_std of the VAE .* has 1 numbers; it must have 4"),
         ("vae", {"temperal_downsample": [False, False, True]}, "scales time down by 2 and each side by 8"),
@@ -126,8 +126,9 @@ def test_a_part_of_a_thin_folder_is_recognised(folder: Path) -> None:
     transformer, vae = (identify(folder / part / WEIGHTS) for part in ("transformer", "vae"))
     assert (transformer.kind, transformer.base) == ("transformer", "wan")
     assert (vae.kind, vae.details["latent_channels"]) == ("vae", 4)
-    assert "is an unsupported kind of Wan transformer, for another head width (24 features in all)" in refused(
-        transformer.path
+    assert (
+        "is an unsupported kind of Wan transformer, with attention heads of an unsupported width (24 features in all)"
+        in refused(transformer.path)
     )
 
 

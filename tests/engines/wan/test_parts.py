@@ -278,7 +278,7 @@ def test_files_in_each_others_places_are_named(files: dict[str, Path]) -> None:
         ({"ref_conv.weight": (8, 8)}, "for Fun Control"),
         ({"casual_audio_encoder.weights": (8,)}, "for speech to video"),
         ({"patch_embedding.weight": (256, 36, 1, 2, 2)}, r"for image to video or control \(36 channels\)"),
-        ({"patch_embedding.weight": (256, 48, 1, 2, 2)}, r"for Wan 2\.2's VAE of 48 channels \(5B parameters\)"),
+        ({"patch_embedding.weight": (256, 48, 1, 2, 2)}, r"for the 48-channel VAE of the 5B-parameter Wan 2\.2"),
     ],
 )
 def test_transformers_for_more_than_text_are_named(tmp_path: Path, extra: dict[str, Any], what: str) -> None:
@@ -291,7 +291,7 @@ def test_transformers_for_more_than_text_are_named(tmp_path: Path, extra: dict[s
 def test_the_vae_of_the_smaller_model_is_named(files: dict[str, Path], tmp_path: Path) -> None:
     tensors = {**wan_files.vae_tensors(), "decoder.conv1.weight": torch.zeros(16, 48, 3, 3, 3)}
     path = save(tmp_path / "vae.safetensors", tensors)
-    assert "is the VAE of Wan 2.2 with 5B parameters (not supported)" in refused(**{**files, "vae": path})
+    assert "is the VAE of the 5B-parameter Wan 2.2 (not supported)" in refused(**{**files, "vae": path})
 
 
 def test_text_of_another_width_is_named(files: dict[str, Path], tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_a_network_with_fewer_blocks_than_were_published_is_cut_short(monkeypatc
             monkeypatch.setattr(wan_files, "LAYERS", held)
             found = recognize(wan_files.transformer_shapes(COMFY, width=width))
             cut = "" if option else f", cut short to {held} of {blocks} blocks"
-            assert found.what == f"a transformer of Wan 2.1 or 2.2 with {size} parameters, text to video{cut}"
+            assert found.what == f"a text-to-video transformer of Wan 2.1 or 2.2 with {size} parameters{cut}"
             assert found.option == option
     monkeypatch.setattr(wan_files, "TEXT", 4096)
     for held, option in ((24, "--text-encoder"), (12, "")):
