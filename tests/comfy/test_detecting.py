@@ -167,7 +167,10 @@ def test_the_device_is_released_when_a_sam_model_fails() -> None:
     [
         ({"bbox_detector": None}, "bbox_detector is not a detector"),
         ({"bbox_detector": SimpleNamespace(detect=lambda *_, **__: None)}, "result of bbox_detector must be SEGS"),
-        ({"bbox_detector": Detector([box(5, 5, 15, 15)], size=(80, 80))}, "was given a 60x40 image but returned a result for a 80x80"),
+        (
+            {"bbox_detector": Detector([box(5, 5, 15, 15)], size=(80, 80))},
+            "was given a 60x40 image but returned a result for a 80x80",
+        ),
         ({"segm_detector_opt": 3}, "segm_detector_opt is not a detector"),
         ({"sam_model_opt": 3}, "sam_model_opt is not a SAM_MODEL"),
         ({"sam_model_opt": Sam([np.ones((8, 8))])}, "sam_model_opt returned a mask that cannot be used"),
