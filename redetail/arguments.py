@@ -99,11 +99,12 @@ def _check_fits(region: Region, clip: VideoInfo) -> None:
     limits = np.array([frame.width, frame.height])
     if (window > limits).any():
         raise RegionError(
-            f"{name} has a window of {region.size} pixels, but the frame is {frame}; scale the region to the clip."
+            f"{name} has a {region.size}-pixel window, but the frame is only {frame}; scale the region to the size of "
+            "the clip."
         )
     if (region.path <= -window).any() or (region.path >= limits).any():
         raise RegionError(
-            f"{name} has a window that lies outside the frame of {frame} pixels; scale the region to the clip."
+            f"{name} has a window that lies outside the {frame}-pixel frame; scale the region to the size of the clip."
         )
 
 

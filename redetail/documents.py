@@ -74,7 +74,7 @@ def parsed(text: str, form: Form, name: str, advice: str) -> Any:
         document = tomllib.loads(text)
         _check_numbers(document)
     except RecursionError as error:
-        raise InputError(f"{name} is nested too deeply; {advice}.") from error
+        raise InputError(f"{name} contains {form} that is nested too deeply; {advice}.") from error
     except ValueError as error:
         raise InputError(f"{name} is not a {form} document ({error}); {advice}.") from error
     return document
@@ -89,8 +89,8 @@ def read_text(path: Path, form: Form, what: str) -> str:
         if status.st_size > LARGEST[form]:
             most = LARGEST[form] // 2**20
             raise InputError(
-                f"The {what} {path} is larger than {most} MB, the limit for such a {form} document; check that it is "
-                "the right file."
+                f"The {what} {path} is larger than {most} MB, the limit for a {form} document; check that it is the "
+                "right file."
             )
         return path.read_text(encoding="utf-8")
     except OSError as error:

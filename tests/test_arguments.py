@@ -54,9 +54,9 @@ def test_crops_of_another_kind(wrong: np.ndarray[Any, Any]) -> None:
     [
         (region(frames=5), "continues to frame 4, but the last frame of the clip is 3"),
         (region(start=3), "continues to frame 6"),
-        (region(side=65), "a window of 65x65 pixels, but the frame is 64x48"),
-        (region(corner=(64, 0)), "a window that lies outside the frame of 64x48"),
-        (region(corner=(0, -32)), "a window that lies outside the frame of 64x48"),
+        (region(side=65), "a 65x65-pixel window, but the frame is only 64x48"),
+        (region(corner=(64, 0)), "a window that lies outside the 64x48-pixel frame"),
+        (region(corner=(0, -32)), "a window that lies outside the 64x48-pixel frame"),
     ],
 )
 def test_regions_of_another_clip(placed: redetail.Region, part: str) -> None:

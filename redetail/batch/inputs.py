@@ -125,8 +125,10 @@ def _named(pattern: str, source: Path, number: int) -> Path:
         if any("{" in form or re.search(r"\d{3}", form) for _, form in parsed):
             raise ValueError("a field can be at most 99 characters wide")
         if not used <= set(FIELDS):
-            unknown = ", ".join(sorted(used - set(FIELDS)))
-            raise ValueError(f"it contains {unknown}, but the only fields are {', '.join(FIELDS)}")
+            unknown, known = (
+                ", ".join(f"{{{name}}}" for name in names) for names in (sorted(used - set(FIELDS)), FIELDS)
+            )
+            raise ValueError(f"it contains {unknown}, but the only fields are {known}")
         name = Path(pattern.format(**fields))
     except (ValueError, LookupError) as error:
         raise SettingsError(f"The name pattern {pattern!r} cannot be used ({error}); see docs/batch.md.") from error

@@ -39,7 +39,8 @@ class Cluster:
     def __post_init__(self) -> None:
         if self.address not in (_LOCAL, _AUTO) and not _ADDRESS.fullmatch(self.address):
             raise SettingsError(
-                f"The address of the Ray cluster is {self.address!r}; give local, auto or the head node's HOST:PORT."
+                f"The address of the Ray cluster is {self.address!r}; give 'local', 'auto', or the HOST:PORT of the "
+                "head node."
             )
         if self.cores is not None and (type(self.cores) is not int or self.cores < 1):
             raise SettingsError(f"A worker cannot have {self.cores!r} cores; give a whole number of at least 1.")

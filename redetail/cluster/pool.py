@@ -88,7 +88,8 @@ class EnginePool:
     def __init__(self, cluster: Cluster, load: Callable[[], Engine], device: str | None = None) -> None:
         if device is not None and ":" in device:
             raise SettingsError(
-                f"device is {device}, but on a cluster Ray chooses the GPU of each worker; give device cuda instead."
+                f"device is {device}, but on a cluster, Ray chooses the GPU for each worker; set device to cuda "
+                "instead."
             )
         self._cluster, self._load, self._device = cluster, load, device
         self._stack, self._numbers = ExitStack(), count()

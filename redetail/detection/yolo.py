@@ -141,7 +141,7 @@ def check_runs(path: Path) -> None:
         code = subprocess.run(given, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_PATIENCE)
     except subprocess.TimeoutExpired as error:
         raise ModelError(
-            f"The detector {path} takes more than {_PATIENCE} s for one frame; use a faster one."
+            f"The detector {path} takes more than {_PATIENCE} s for one frame; use a faster detector."
         ) from error
     except OSError:
         return  # processes cannot be started here
@@ -197,7 +197,8 @@ def _input_size(header: OnnxHeader, path: Path) -> Size:
     shapes = list(header.inputs.values())
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (3, None):
         raise ModelError(
-            f"{path} does not take one picture (1, 3, height, width), so it is not a YOLO detector; give another file."
+            f"The input of {path} is not a single picture of shape (1, 3, height, width), so it is not a YOLO "
+            "detector; give another file."
         )
     height, width = shapes[0][2:]
     if height is None or width is None:
@@ -206,7 +207,7 @@ def _input_size(header: OnnxHeader, path: Path) -> Size:
         height, width = sides if known else (USUAL_SIDE, USUAL_SIDE)
     if max(height, width) > _LARGEST:
         raise ModelError(
-            f"{path} takes pictures of {width}x{height} pixels; export it with sides of at most {_LARGEST} pixels."
+            f"{path} expects {width}x{height} input; export it with an input of at most {_LARGEST} pixels on each side."
         )
     return Size(width, height)
 

@@ -138,8 +138,8 @@ class Job:
         size = self.scale.size(source)
         if self.background == "model" and size == source:
             raise SettingsError(
-                f"background is model, but the output is as large as the source ({source} pixels); set a scale, "
-                "such as 2, or leave background out."
+                f"background is model, but the output is as large as the source ({source} pixels); set a scale, such "
+                "as 2, or leave out the background setting."
             )
         return size
 

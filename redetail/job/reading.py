@@ -149,7 +149,7 @@ class _Reader:
         taken = _known(table, _CONTROL, "[[model.controls]]")
         numbers = (taken.get("strength", 1.0), taken.get("start", 0.0), taken.get("end", 1.0))
         if "file" not in taken:
-            raise SettingsError("each [[model.controls]] table needs the key file, the path of a ControlNet.")
+            raise SettingsError("each [[model.controls]] table needs the key 'file', the path of a ControlNet.")
         file = named("file", self.path, taken["file"])
         strength, start, end = (named(name, number, value) for name, value in zip(_CONTROL[1:4], numbers, strict=True))
         hint = named("hint", text, taken.get("hint", "tile"))

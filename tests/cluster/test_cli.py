@@ -37,12 +37,15 @@ def test_detail_on_a_cluster_writes_the_bytes_of_one_process(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--ray", "here"], "The address of the Ray cluster is 'here'; give local, auto or the head node's HOST:PORT."),
+        (
+            ["--ray", "here"],
+            "The address of the Ray cluster is 'here'; give 'local', 'auto', or the HOST:PORT of the head node.",
+        ),
         (["--ray", "auto", "--ray-cores", "0"], "A worker cannot have 0 cores; give a whole number of at least 1."),
         (["--ray-cores", "2"], "--ray-cores needs a cluster; also give --ray local, --ray auto or --ray HOST:PORT."),
         (
             ["--ray", "local", "--device", "cuda:1"],
-            "but on a cluster Ray chooses the GPU of each worker; give device cuda",
+            "but on a cluster, Ray chooses the GPU for each worker; set device to cuda",
         ),
     ],
 )

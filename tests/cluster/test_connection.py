@@ -20,7 +20,7 @@ def nodes(*resources: dict[str, float]) -> SimpleNamespace:
 
 @pytest.mark.parametrize("address", ["", "here", "ray://head:10001", "head", "head:port", "a b:1"])
 def test_an_address_is_local_auto_or_a_host_and_a_port(address: str) -> None:
-    with pytest.raises(SettingsError, match="give local, auto or the head node's HOST:PORT"):
+    with pytest.raises(SettingsError, match="give 'local', 'auto', or the HOST:PORT of the head node"):
         Cluster(address=address)
     assert [Cluster(address=one).address for one in ("auto", "10.0.0.1:6379", "[::1]:6379")]
 

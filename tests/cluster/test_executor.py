@@ -133,5 +133,5 @@ def test_a_task_that_takes_down_its_workers_ends_the_run(pool, steering, engine,
 
 
 def test_a_card_cannot_be_chosen_for_all_workers() -> None:
-    with pytest.raises(SettingsError, match=r"device is cuda:1, but .* give device cuda instead"):
+    with pytest.raises(SettingsError, match=r"device is cuda:1, but .* set device to cuda instead"):
         EnginePool(pools.Cluster(), object, "cuda:1")

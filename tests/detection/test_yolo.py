@@ -113,7 +113,7 @@ def test_what_is_not_a_detector_is_refused_in_a_sentence(tmp_path: Path) -> None
     with pytest.raises(ModelError, match=r"d\.onnx keeps its weights in other files; export it as one file"):
         YoloDetector(path)
     write_onnx(path, [node("Relu", ["x"], "y")], {"x": [1, 7]}, {"y": [1, 7]})
-    with pytest.raises(ModelError, match="does not take one picture"):
+    with pytest.raises(ModelError, match="is not a single picture of shape"):
         YoloDetector(path)
     write_onnx(path, [node("NoSuchOperator", ["x"], "y")], {"x": [1, 3, 64, 64]}, {"y": [1, 3, 64, 64]})
     with pytest.raises(ModelError, match=r"OpenCV cannot run the detector .*d\.onnx"):

@@ -143,7 +143,7 @@ def test_one_box_and_a_hub_name(tmp_path):
         ("[memory]\ncompile = 'no'", "compile must be true or false, not 'no'."),
         ("[encode]\nlossless = 1", "lossless must be true or false, not 1."),
         ("[subject]\ntrack = 1", "each subject is a separate table; write [[subject]], not [subject]."),
-        ("[[model.controls]]\nstrength = 1", "each [[model.controls]] table needs the key file"),
+        ("[[model.controls]]\nstrength = 1", "each [[model.controls]] table needs the key 'file'"),
         ("[[model.controls]]\nfile = 'a'\nstrength = nan", "The strength of "),
         ("[[model.controls]]\nfile = 'a'\nstrength = 'b'", "strength must be a number, not 'b'."),
         ("[[subject]]\nprompt = 'a'", "track in [[subject]] must be a number or a label, not None."),

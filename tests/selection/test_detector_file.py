@@ -65,7 +65,7 @@ def test_metadata_that_cannot_be_read_is_left_out(tmp_path: Path, names: str) ->
 
 def test_an_input_of_any_size_is_refused(tmp_path: Path) -> None:
     path = detector(tmp_path / "d.onnx", "v8", input_shape=[1, 3, 10**6, 10**6])
-    with pytest.raises(ModelError, match="sides of at most 4096"):
+    with pytest.raises(ModelError, match="an input of at most 4096 pixels on each side"):
         DetectorFileSelection(path).check(Size(64, 48))
 
 
