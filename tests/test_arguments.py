@@ -138,12 +138,12 @@ class Wrong(FakeEngine):
     ],
 )
 def test_engines_that_write_something_else(made: Any) -> None:
-    with pytest.raises(redetail.ModelError, match="The engine fake returned"):
+    with pytest.raises(redetail.ModelError, match="he engine fake returned"):
         redetail.detail(FRAMES, box=BOX, engine=Wrong(made), **SMALL)
 
 
 def test_engines_that_write_no_numbers() -> None:
-    with pytest.raises(redetail.ModelError, match="the engine fake produced values that are not finite"):
+    with pytest.raises(redetail.ModelError, match="he engine fake produced values that are not finite"):
         redetail.detail(FRAMES, box=BOX, engine=Wrong(lambda crops: crops * np.nan), **SMALL)
 
 

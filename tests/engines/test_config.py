@@ -165,7 +165,8 @@ def test_a_header_that_cannot_be(tmp_path: Path, entry: Any, part: str) -> None:
 def test_a_header_that_is_no_json(tmp_path: Path, raw: bytes) -> None:
     raw = raw if raw.startswith(b"{") else b"{" + raw
     (tmp_path / "x.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw)
-    assert "is damaged: its header is" in refused(lambda: identify(tmp_path / "x.safetensors"))
+    message = refused(lambda: identify(tmp_path / "x.safetensors"))
+    assert "is damaged: its header is not " in message or "is damaged: its header contains JSON that is" in message
 
 
 def test_a_compressed_checkpoint_is_refused_before_it_grows(tmp_path: Path) -> None:

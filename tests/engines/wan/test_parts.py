@@ -335,7 +335,7 @@ def test_a_network_with_fewer_blocks_than_were_published_is_cut_short(monkeypatc
 
 def test_a_file_that_is_cut_short_is_refused(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(family, "_TRANSFORMER_BLOCKS", {wan_files.WIDTH: 3})
-    with pytest.raises(ModelError, match=r"checkpoint.safetensors is a transformer .*cut short to 2 of 3 blocks"):
+    with pytest.raises(ModelError, match=r"safetensors is a text-to-video transformer .*cut short to 2 of 3 blocks"):
         load_engine(ModelSpec(**files), device="cpu")
     monkeypatch.setattr(family, "_TRANSFORMER_BLOCKS", {})
     monkeypatch.setattr(family, "_TEXT_BLOCKS", {wan_files.TEXT: 4})
