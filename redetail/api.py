@@ -321,8 +321,7 @@ def engine_for(job: Job, engine: Engine | None) -> Engine:
     beside = [name for name, value in given.items() if value is not None]
     if beside:
         raise SettingsError(
-            f"The argument {beside[0]} cannot be used with an engine, which already has its own; pass {beside[0]}=... "
-            "to load_engine instead."
+            f"An engine already has its own {beside[0]}; pass the argument {beside[0]} to load_engine instead."
         )
     return engine
 
