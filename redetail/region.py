@@ -49,7 +49,10 @@ class Box:
         if not all(map(math.isfinite, self.as_tuple())):
             raise RegionError(f"The box {self.as_tuple()} has a coordinate that is not a finite number.")
         if self.x2 < self.x1 or self.y2 < self.y1:
-            raise RegionError(f"The box {self.as_tuple()} ends before it begins; give it as x1,y1,x2,y2.")
+            raise RegionError(
+                f"The corners of the box {self.as_tuple()} are in the wrong order; give x1,y1,x2,y2 with x1 <= x2 and "
+                "y1 <= y2."
+            )
 
     @property
     def width(self) -> float:
@@ -153,8 +156,8 @@ class Region:
         frames = len(self.path)
         if self.path.shape != (frames, 2) or self.boxes.shape != (frames, 4) or frames == 0:
             raise RegionError(
-                f"Region {self.label!r} needs a path (frames, 2) and boxes (frames, 4) for at least one frame, not "
-                f"{self.path.shape} and {self.boxes.shape}."
+                f"Region {self.label!r} needs a path of shape (frames, 2) and boxes of shape (frames, 4), for at least "
+                f"one frame; their shapes are {self.path.shape} and {self.boxes.shape}."
             )
         if not (np.isfinite(self.path).all() and np.isfinite(self.boxes).all()):
             raise RegionError(f"Region {self.label!r} has a coordinate that is not a finite number.")

@@ -72,8 +72,8 @@ class Settings:
     prompt: str = _value(
         LOOK,
         "",
-        "what the subject should look like; takes weights such as (word:1.2) and key frames such as 0: smiling; "
-        "24: laughing",
+        "what the subject should look like; takes weights such as (word:1.2) and key frames such as "
+        '"0: smiling; 24: laughing"',
         common=True,
     )
     negative: str = _value(LOOK, "", "what the subject should not look like", common=True)
@@ -92,16 +92,18 @@ class Settings:
         0.0,
         0,
         1,
-        "share of noise that is added to the crop; a value has the same effect with every model, whatever its shift; "
-        "replaces denoise (0: use denoise)",
+        "share of noise in the crop when sampling starts; the same value has the same effect with every model, "
+        "whatever the model's shift; replaces denoise (0: use denoise)",
         step=0.01,
     )
-    cancel_vae: bool = _value(LOOK, False, "restore what the source loses in the VAE; this takes a second decoding")
+    cancel_vae: bool = _value(
+        LOOK, False, "restore what the source loses in the VAE; this needs an extra decoding pass"
+    )
     denoise_by_size: str = _value(
         LOOK,
         "",
-        "denoise for each subject by the shorter side of its box in pixels, as in 30:1,120:0.35; values for sizes "
-        "in between are interpolated",
+        "value of denoise for each subject, according to the shorter side of its box in pixels, as in "
+        "30:1,120:0.35; values for sizes in between are interpolated",
     )
     color_match: bool = _value(
         LOOK, True, "keep the source's colours: the low frequencies of the result follow those of the crop"
@@ -124,7 +126,7 @@ class Settings:
         768.0,
         1,
         MAX_RESOLUTION,
-        "maximum length of the longer side of a crop in processing",
+        "maximum length of the longer side of a crop while it is processed",
         step=8,
         unit="pixels",
     )
@@ -171,8 +173,8 @@ class Settings:
         1,
         1,
         256,
-        "in the first half of the steps, also use windows over every 2nd, 4th ... up to every n-th frame; each of "
-        "these strides adds as much work again in those steps (1: only windows of neighbouring frames)",
+        "largest stride of context windows in the first half of the steps, which then also use windows over every "
+        "2nd, 4th, ... frame; each stride costs as much again as the windows of neighbouring frames (1: only those)",
         step=1,
     )
     context_loop: bool = _value(
@@ -185,8 +187,8 @@ class Settings:
         WINDOWS, False, "reuse the noise of the first context window, shuffled, in the later windows (FreeNoise)"
     )
     refiner_ratio: float = _number(REFINER, 0.2, 0, 1, "share of the steps that the refiner takes over", step=0.01)
-    refiner_prompt: str = _value(REFINER, "", "prompt for the refiner, if it should differ from prompt")
-    refiner_negative: str = _value(REFINER, "", "negative prompt for the refiner, if it should differ from negative")
+    refiner_prompt: str = _value(REFINER, "", "prompt for the refiner, if different from the main prompt")
+    refiner_negative: str = _value(REFINER, "", "negative prompt for the refiner, if different from the main one")
     mask_shape: MaskShape = _choice(
         EDGES,
         "given",
@@ -195,10 +197,10 @@ class Settings:
         "the box), oval (a face's outline), head (with hair and ears), hand, or person (the whole person)",
     )
     mask_feather: int = _number(
-        EDGES, 20, 0, 100, "softness of the edge of the re-diffused area", step=1, unit="pixels of the crop"
+        EDGES, 20, 0, 100, "width of the soft edge of the area that is detailed", step=1, unit="pixels of the crop"
     )
     paste_feather: int = _number(
-        EDGES, 5, 0, 1000, "softness of the edge of the pasted area", step=1, unit="pixels of the frame"
+        EDGES, 5, 0, 1000, "width of the soft edge of the pasted area", step=1, unit="pixels of the frame"
     )
 
     def __post_init__(self) -> None:
@@ -206,8 +208,8 @@ class Settings:
             object.__setattr__(self, item.name, _checked(item, getattr(self, item.name)))
         if denoise_points(self.denoise_by_size) and self.strength:
             raise SettingsError(
-                f"strength is {self.strength:g} and denoise-by-size is {self.denoise_by_size}, but strength "
-                "replaces denoise; give only one of them."
+                f"strength is {self.strength:g} and denoise-by-size is {self.denoise_by_size}, but each of "
+                "these two replaces denoise; give only one of the two."
             )
         if 0 < self.context_length <= self.context_overlap:
             raise SettingsError(
@@ -235,8 +237,8 @@ def denoise_points(typed: str) -> tuple[tuple[float, float], ...]:
     grow = all(one < two for one, two in pairwise(sizes)) and all(0 <= size < math.inf for size in sizes)
     if not grow or not all(limits["low"] <= denoise <= limits["high"] for _, denoise in points):
         raise SettingsError(
-            f"denoise-by-size is {shown(typed)}; give increasing sizes, each with a denoise from {limits['low']} to "
-            f"{limits['high']}, as in 30:1,120:0.35."
+            f"denoise-by-size is {shown(typed)}; give increasing sizes, each with a denoise value from "
+            f"{limits['low']} to {limits['high']}, as in 30:1,120:0.35."
         )
     return points
 

@@ -103,7 +103,8 @@ def several(read: Reader, most: int, least: int = 0) -> Reader:
 
     def all_of(values: Any) -> tuple[Any, ...]:
         if not isinstance(values, list) or not least <= len(values) <= most:
-            raise WrongKindError(f"a list of {least} to {most} values")
+            count = f"{least}" if least == most else f"{least} to {most}"
+            raise WrongKindError(f"a list of {count} values")
         try:
             return tuple(read(value) for value in values)
         except WrongKindError as error:

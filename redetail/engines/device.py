@@ -99,7 +99,7 @@ def _checked_device(device: str | torch.device) -> torch.device:
         raise UnknownNameError("device", str(device), _KINDS)
     count = _count(chosen.type)
     if not count:
-        raise SettingsError(f"The device {chosen} is not available here; use cpu or leave the device out.")
+        raise SettingsError(f"The device {chosen} is not available here; use cpu, or do not set a device.")
     if (chosen.index or 0) >= count:
         devices = "device" if count == 1 else "devices"
         raise SettingsError(

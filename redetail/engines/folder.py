@@ -41,10 +41,10 @@ def open_network(path: Path, known: Sequence[str], schema: Schema) -> ComponentF
     otherwise raises a ModelError that says what it is."""
     config = read_config(path / "config.json")
     check_keys(config, schema, f"{path / 'config.json'}")
-    if class_name(config) not in known:
-        raise ModelError(
-            f"The part {path} is of class {class_name(config) or 'unknown'}; it must be {' or '.join(known)}."
-        )
+    kind = class_name(config)
+    if kind not in known:
+        stated = f"is of class {kind}" if kind else "does not name its class"
+        raise ModelError(f"The part {path} {stated}; its class must be {' or '.join(known)}.")
     return ComponentFolder(path, config, _variant(path))
 
 
@@ -70,7 +70,7 @@ def _check_index(path: Path) -> None:
             raise ModelError(f"weight_map in {index} is {shown(names)}; it must name a file for every tensor.")
         missing = next((name for name in names.values() if not os.path.isfile(path / name)), None)
         if missing is not None:
-            raise ModelError(f"The part {path} lacks {shown(missing)}, which {index.name} lists; copy it again.")
+            raise ModelError(f"The part {path} lacks {shown(missing)}, which {index.name} lists; copy the part again.")
 
 
 def _variant(path: Path) -> str | None:
@@ -87,7 +87,7 @@ def _variant(path: Path) -> str | None:
     hint = (
         f"convert {pickled[0]} to .safetensors, because a pickle can contain code"
         if pickled
-        else "copy or download it again"
+        else "copy or download the part again"
     )
     raise ModelError(f"The part {path} has no .safetensors weights; {hint}.")
 
@@ -117,7 +117,7 @@ def _check_complete(part: ComponentFolder, info: Mapping[str, Any]) -> None:
     if wrong:
         raise ModelError(
             f"The weights of {part.path} do not fit its config.json: tensors such as {sorted(wrong)[0]} are missing or "
-            f"have the wrong shape ({len(wrong)} in all); copy or download it again."
+            f"have the wrong shape ({len(wrong)} in all); copy or download the part again."
         )
 
 

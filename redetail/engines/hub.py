@@ -36,8 +36,8 @@ def checkpoint_path(checkpoint: str | Path, *, whole: bool = False) -> Path:
     if isinstance(checkpoint, str) and _NAME.fullmatch(checkpoint) and path.suffix.lower() not in _FILES:
         return _hub_folder(checkpoint, whole=whole)
     raise ModelError(
-        f"There is no checkpoint {path}; give a file or a folder on this machine, or the hub name of a model "
-        "(owner/name)."
+        f"There is no checkpoint {path}; give a file or a folder on this machine, or the name of a model on the "
+        "Hugging Face hub (owner/name)."
     )
 
 
@@ -52,7 +52,8 @@ def _hub_folder(name: str, *, whole: bool) -> Path:
     except failures:
         pass
     _LOG.warning(
-        "There is no file or folder %s on this machine; downloading the model of that name from the hub.", name
+        "There is no file or folder %s on this machine; downloading the model of that name from the Hugging Face hub.",
+        name,
     )
     try:
         described = _snapshot(hub, name, local=False, wanted=_WANTED)
@@ -60,8 +61,8 @@ def _hub_folder(name: str, *, whole: bool) -> Path:
     except failures as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelError(
-            f"There is no file or folder {name}, and no model of that name can be downloaded from the hub ({reason}); "
-            "give a file or a folder on this machine."
+            f"There is no file or folder {name}, and no model of that name can be downloaded from the Hugging Face hub "
+            f"({reason}); give a file or a folder on this machine."
         ) from error
 
 

@@ -223,7 +223,10 @@ class _Check:
         for kind, convert in self._other_predictions():
             others = [convert(x0, x, sigma) for x0, (x, sigma) in zip(predicted, states, strict=True)]
             if all(error <= _BAND for error in self._errors(others)):
-                return f"The network predicts {kind}, but its config or file names another prediction type; correct it."
+                return (
+                    f"The network predicts {kind}, but its config or file names another prediction type; correct the "
+                    "prediction type there."
+                )
         if isinstance(self._engine.model, HasMotion) and len(self._latents) > 1:
             with self._engine.model.still():
                 denoise = self._denoise()

@@ -121,7 +121,9 @@ class GgufTensors(Mapping[str, Tensor]):
                 f"{self._path} contains weights in {tensor.tensor_type.name}, which is not supported; {_INSTEAD}."
             ) from error
         except (RuntimeError, ValueError) as error:
-            raise ModelError(f"The tensor {name} of {self._path} is damaged; copy or download it again.") from error
+            raise ModelError(
+                f"The tensor {name} in {self._path} is damaged; copy or download the file again."
+            ) from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -140,4 +142,6 @@ class GgufTensors(Mapping[str, Tensor]):
                 raise ValueError("another number of values")
             return shape
         except (TypeError, ValueError) as error:
-            raise ModelError(f"The shape of {name} in {self._path} is damaged; copy or download it again.") from error
+            raise ModelError(
+                f"The shape of {name} in {self._path} is invalid; copy or download the file again."
+            ) from error

@@ -245,7 +245,7 @@ def _tensor_facts(path: Path, name: str, entry: Any) -> TensorFacts:
     """What a header says about one tensor."""
     if not isinstance(entry, dict) or not _ENTRY.keys() <= entry.keys():
         raise ModelError(f"The weight file {path} is damaged: its header does not describe {shown(name)}; {_AGAIN}.")
-    check_keys(entry, _ENTRY, f"the header of {path} for {shown(name)}")
+    check_keys(entry, _ENTRY, f"the entry for {shown(name)} in the header of {path}")
     return TensorFacts(tuple(entry["shape"]), entry["dtype"])
 
 

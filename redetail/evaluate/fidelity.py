@@ -113,6 +113,6 @@ def _metrics() -> ModuleType:
 def _check_alike(picture: NDArray[Any], reference: NDArray[Any]) -> None:
     if picture.shape != reference.shape or picture.dtype != reference.dtype or picture.size == 0:
         raise InputError(
-            f"Only pictures of the same size and depth can be compared, not {picture.shape} of {picture.dtype} with "
-            f"{reference.shape} of {reference.dtype}."
+            f"The pictures must have the same size and depth, but one has the shape {picture.shape} ({picture.dtype}) "
+            f"and the other {reference.shape} ({reference.dtype})."
         )

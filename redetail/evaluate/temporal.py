@@ -177,8 +177,8 @@ class UntouchedCheck:
         """
         if source.shape != output.shape or source.dtype != output.dtype or touched.shape != source.shape[:2]:
             raise InputError(
-                f"The source {source.shape} of {source.dtype}, the output {output.shape} of {output.dtype} and the "
-                f"mask {touched.shape} do not belong to one frame."
+                f"The source (shape {source.shape}, {source.dtype}), the output (shape {output.shape}, {output.dtype}) "
+                f"and the mask (shape {touched.shape}) of a frame differ in size or depth."
             )
         self.frames += 1
         if output is source:

@@ -30,7 +30,7 @@ class Verdict:
     def sentence(self) -> str:
         """The verdict in one sentence."""
         word = {1: "Better", 0: "No gain", -1: "Worse"}[self.better]
-        return f"{word}: {', '.join(self.reasons)}." if self.reasons else f"{word}: it looks like the source."
+        return f"{word}: {', '.join(self.reasons)}." if self.reasons else f"{word}: the result looks like the source."
 
 
 def judge(source: SubjectFigures, result: SubjectFigures) -> Verdict:
@@ -72,7 +72,7 @@ def _gains(source: SubjectFigures, result: SubjectFigures) -> list[str]:
         gains.append(f"{sharper - 1:.0%} sharper")
     calm = result.flicker_per_detail
     if calm is not None and calm < 0.9 and sharper > 1:
-        gains.append("relative to sharpness, flickers less than the source")
+        gains.append("less flicker relative to sharpness than in the source")
     return gains
 
 
@@ -90,15 +90,15 @@ def _doubts(source: SubjectFigures, result: SubjectFigures) -> list[str]:
     doubts = []
     calm = result.flicker_per_detail
     if calm is not None and calm > CALM:
-        doubts.append(f"relative to sharpness, flickers {calm:.1f} times as much as the source")
+        doubts.append(f"{calm:.1f} times as much flicker relative to sharpness as in the source")
     if result.noise - source.noise > NOISIER:
-        doubts.append(f"noise of {result.noise:.1f} levels, compared with {source.noise:.1f} in the source")
+        doubts.append(f"noise of {result.noise:.1f} levels ({source.noise:.1f} in the source)")
     if result.blockiness - source.blockiness > BLOCKY:
         doubts.append("visible compression blocks")
     if _halo(result) > HALO * _halo(source) and result.overshoot > 1:
         doubts.append("halos along edges")
     if result.seam is not None and result.seam > SEAM:
-        doubts.append(f"a seam of {result.seam:.1f} levels around the paste")
+        doubts.append(f"a seam of {result.seam:.1f} levels around the pasted area")
     if _shift(result) > COLOUR:
         doubts.append(f"colours shifted by {_shift(result):.1f} levels")
     return doubts

@@ -40,12 +40,15 @@ def crop_region(frame: Size, box: Box, factor: float, min_size: float = 0) -> Bo
     if box.width == 0 or box.height == 0:
         raise RegionError(f"The box {box.as_tuple()} has a side of length zero; give a box that covers the subject.")
     if box.clipped(frame) is None:
-        raise RegionError(f"The box {box.as_tuple()} lies outside the frame of {frame} pixels; give one inside it.")
+        raise RegionError(
+            f"The box {box.as_tuple()} lies outside the {frame}-pixel frame; give a box inside the frame."
+        )
     x1, x2 = _span(frame.width, box.x1, box.x2, factor, min_size)
     y1, y2 = _span(frame.height, box.y1, box.y2, factor, min_size)
     if x1 == x2 or y1 == y2:
         raise RegionError(
-            f"The box {box.as_tuple()} with crop-factor {factor:g} does not cover a whole pixel; enlarge one of them."
+            f"The box {box.as_tuple()} with crop-factor {factor:g} does not cover a whole pixel; give a larger "
+            "box or a higher crop-factor."
         )
     return Box(x1, y1, x2, y2)
 

@@ -132,7 +132,7 @@ def window_path(boxes: Floats, size: Size, frame: Size, *, sigma: float = WINDOW
     lowest = np.maximum(boxes[:, 2:] - sides, 0.0)
     highest = np.minimum(boxes[:, :2], ends)
     if (ends < 0).any() or (lowest > highest + 1e-6).any():
-        raise RegionError(f"A window of {size} pixels in a frame of {frame} cannot contain every box of its subject.")
+        raise RegionError(f"A {size}-pixel window in a {frame}-pixel frame cannot contain every box of its subject.")
     highest = np.maximum(highest, lowest)
     wanted = (boxes[:, :2] + boxes[:, 2:] - sides) / 2
     columns = [_axis_path(wanted[:, i], lowest[:, i], highest[:, i], STILL * sides[i], sigma) for i in range(2)]

@@ -53,8 +53,8 @@ class Scale:
         factor = self.value if self.value <= MAX_FACTOR else self.value / source.height
         if factor < 1:
             raise SettingsError(
-                f"scale asks for a height of {self.value:g} pixels, but the source is {source.height} pixels high and "
-                "frames can only be enlarged; give at least that height."
+                f"scale asks for a height of {self.value:g} pixels, but frames can only be enlarged; give at least the "
+                f"source's height, {source.height} pixels."
             )
         if factor == 1:
             return source

@@ -112,12 +112,12 @@ def _window(frame: NDArray[Any], crop: Pixels, mask: NDArray[np.float32], box: B
             f"The corners of the box {box.as_tuple()} are not whole numbers; place the crop on whole pixels first."
         )
     if box.x1 < 0 or box.y1 < 0 or box.x2 > width or box.y2 > height:
-        raise RegionError(f"The box {box.as_tuple()} extends beyond the frame of {width}x{height} pixels.")
+        raise RegionError(f"The box {box.as_tuple()} extends beyond the {width}x{height}-pixel frame.")
     shape = int(box.height), int(box.width)
     if crop.shape != (*shape, frame.shape[2]) or mask.shape != shape:
         raise RegionError(
-            f"A crop of shape {crop.shape} and a mask of shape {mask.shape} do not fit a box of "
-            f"{shape[1]}x{shape[0]} pixels in a frame of shape {frame.shape}."
+            f"A crop of shape {crop.shape} and a mask of shape {mask.shape} do not match a "
+            f"{shape[1]}x{shape[0]}-pixel box in a frame of shape {frame.shape}."
         )
     return slice(int(box.y1), int(box.y2)), slice(int(box.x1), int(box.x2))
 

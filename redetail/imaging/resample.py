@@ -98,8 +98,8 @@ def unpad(crops: Pixels, padding: tuple[int, int, int, int]) -> Pixels:
 def _check_frame(frame: NDArray[Any]) -> None:
     if frame.ndim != 3 or frame.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
         raise RegionError(
-            "A frame must be an array (height, width, channels) of uint8, uint16 or float, not "
-            f"{frame.shape} of {frame.dtype}."
+            "A frame must be a uint8, uint16 or float array of shape (height, width, channels), not an array "
+            f"of type {frame.dtype} and shape {frame.shape}."
         )
 
 
@@ -107,4 +107,4 @@ def _check_window(window: Box, frame: Size) -> None:
     if window.width <= 0 or window.height <= 0:
         raise RegionError(f"The window {window.as_tuple()} is empty.")
     if window.clipped(frame) is None:
-        raise RegionError(f"The window {window.as_tuple()} lies outside the frame of {frame} pixels.")
+        raise RegionError(f"The window {window.as_tuple()} lies outside the {frame}-pixel frame.")

@@ -39,8 +39,8 @@ def _document(path: Path) -> Mapping[str, Any]:
         version, document = document["report_version"], document.get("job")
         if version != REPORT_VERSION:
             raise InputError(
-                f"{path} is a report of version {shown(version)}, but this redetail reads version {REPORT_VERSION}; "
-                "create the report again."
+                f"{path} is a version {shown(version)} report, but this version of redetail reads version "
+                f"{REPORT_VERSION}; create the report again."
             )
         if document is None:
             raise InputError(
@@ -48,5 +48,5 @@ def _document(path: Path) -> Mapping[str, Any]:
                 "another report, or a job file."
             )
     if not isinstance(document, dict):
-        raise InputError(f"{path} must contain an object, not {type(document).__name__}; docs/jobs.md shows a job.")
+        raise InputError(f"{path} must contain a JSON object, not {shown(document)}; docs/jobs.md shows a job.")
     return document

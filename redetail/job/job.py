@@ -249,7 +249,8 @@ def _source(given: Any) -> Path | FrameSource | None:
         return array_source(given)
     if not isinstance(given, str | Path):
         raise InputError(
-            f"The source is {shown(given)}; give a file, a folder of images or an array (frames, height, width, 3)."
+            f"The source is {shown(given)}; give a file, a folder of images or an array of shape (frames, height, "
+            "width, 3)."
         )
     if not str(given):
         raise InputError("The name of the input is empty; give a video file or a folder of images.")
@@ -272,7 +273,7 @@ def _path(name: str, given: Any) -> Path | None:
         return Path(given).expanduser()
     except RuntimeError as error:
         raise SettingsError(
-            f"{name} is {shown(str(given))}, but there is no such user; give the whole path."
+            f"{name} is {shown(str(given))}, but the home folder after ~ cannot be found; give the full path."
         ) from error
 
 

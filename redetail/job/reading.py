@@ -88,7 +88,9 @@ def check_config(document: Mapping[str, Any]) -> None:
 
 def _check_version(version: Any) -> None:
     if version != VERSION:
-        raise SettingsError(f"it is a job of version {shown(version)}, but this redetail reads version {VERSION}.")
+        raise SettingsError(
+            f"the job has version {shown(version)}, but this version of redetail reads version {VERSION}."
+        )
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,9 @@ class _Reader:
         if who is None and (not isinstance(track, int | str) or isinstance(track, bool)):
             raise SettingsError(f"track in [[subject]] must be a number or a label, not {shown(track)}.")
         if not isinstance(skip, bool):
-            raise SettingsError(f"skip of subject {shown(track)} must be true or false, not {shown(skip)}.")
+            raise SettingsError(
+                f"the value of skip for subject {shown(track)} must be true or false, not {shown(skip)}."
+            )
         return Subject(track, skip, self._settings(taken), None if who is None else named("who", self.path, who))
 
     def _checkpoint(self, value: Any) -> str | Path:
@@ -169,7 +173,7 @@ def _known(table: Any, names: Iterable[str], where: str, aliases: Mapping[str, s
         "[model]": _names(ModelSpec),
         "[memory]": _names(Memory),
         "[encode]": _names(EncodeOptions),
-        "the top of the job, before all tables": _top(),
+        "the top level of the job, before all tables": _top(),
     }
     return documents.known(table, names, where, aliases=aliases, elsewhere=elsewhere)
 

@@ -127,6 +127,6 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"Crops cannot be written to {path.parent} ({reason(error)}); free some space there, or use a larger disk "
-            "with --work-dir (or TMPDIR for temporary files)."
+            f"Crops cannot be written to {path.parent} ({reason(error)}); free some space there, or set --work-dir "
+            "(or TMPDIR for temporary files) to a folder on a larger disk."
         ) from error

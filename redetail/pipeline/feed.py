@@ -37,8 +37,8 @@ def feed(
     if opened or waiting:
         last = max(task.stop for task in tasks)
         raise InputError(
-            f"The clip ended after {seen} frames, but the regions need {last}; check the regions, and do "
-            "not change the file during the run."
+            f"The clip ended after {seen} frames, but the regions need {last} frames; check the regions, "
+            "and do not change the clip during the run."
         )
 
 

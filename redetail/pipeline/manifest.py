@@ -65,19 +65,21 @@ class Manifest:
     def from_document(cls, document: Any, files: Mapping[str, bytes], folder: Path) -> Manifest:
         """The manifest of the workspace in ``folder``; raises :class:`~redetail.errors.InputError`."""
         if not isinstance(document, dict) or document.get("format") != _FORMAT:
-            raise InputError(f"{folder} is not a workspace of redetail; choose another folder.")
+            raise InputError(f"{folder} is not a redetail workspace; choose another folder.")
         if document.get("version") != VERSION:
             raise InputError(
-                f"The workspace {folder} has version {document.get('version')!r} (redetail "
-                f"{document.get('redetail')}), but this redetail reads version {VERSION}; continue with that redetail, "
-                "or delete the workspace."
+                f"The workspace {folder} has version {document.get('version')!r} (written by redetail "
+                f"{document.get('redetail')}), but this version of redetail reads version {VERSION}; continue with the "
+                "version that wrote it, or delete the workspace."
             )
         try:
             plan = plan_from_document(document["plan"], files)
             values = [document[name] for name in ("source", "engine", "job", "files", "redetail", "limit")]
             return cls(plan, *values)
         except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"The manifest of the workspace {folder} is damaged ({error}); delete it.") from error
+            raise InputError(
+                f"The manifest of the workspace {folder} is damaged ({error}); delete the workspace."
+            ) from error
 
     def check(self, asked: Manifest, folder: Path) -> None:
         """Raise :class:`~redetail.errors.InputError` unless ``asked`` has the same version, source, files, engine, job

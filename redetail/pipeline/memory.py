@@ -63,8 +63,8 @@ class MemoryBudget:
         needed = self.used + self.writing * _pixels(self.frame)
         if needed > self.limit:
             raise SettingsError(
-                f"Reading and writing frames of {self.frame} takes about {readable(needed)} of memory, but the limit "
-                f"is {readable(self.limit)}; free some memory, or raise the limit: --memory {_typed(needed)} would fit."
+                f"Reading and writing {self.frame}-pixel frames takes about {readable(needed)} of memory, but the "
+                f"limit is {readable(self.limit)}; free some memory, or raise the limit with --memory {_typed(needed)}."
             )
 
     def fitted(self, crops: Sequence[CropPlan], budgets: Budgets, size_multiple: int) -> Budgets:
@@ -115,7 +115,7 @@ class MemoryBudget:
         smaller = "" if fits is None else f"--max-size {fits} or "
         return SettingsError(
             f"Detailing {crop.region.label} at {crop.working} takes about {readable(needed)} of memory, but "
-            f"the limit is {readable(self.limit)}; {smaller}--memory {_typed(needed)} would fit."
+            f"the limit is {readable(self.limit)}; set {smaller}--memory {_typed(needed)}."
         )
 
     def _fits(self, crop: CropPlan, side: int, budgets: Budgets, size_multiple: int) -> bool:

@@ -130,7 +130,7 @@ class Outputs:
                 self.faults.extend(sinks[0].faults)
             if strict and self.faults:
                 fault = self.faults[0].split(";")[0].rstrip(".")
-                raise InputError(f"{fault}; use an intact copy, or leave out strict.")
+                raise InputError(f"{fault}; use an intact copy, or turn off the option strict.")
 
     def _compared(self, regions: Sequence[Region]) -> Layout:
         return Layout(self._layout, LABELS, regions, self._source.info.size, self._info.size)
@@ -180,7 +180,7 @@ def _check_single(path: Path, source: FrameSource, span: Span) -> int | None:
     if len(list(islice(span.select(source), 2))) > 1:
         raise OutputError(
             f"{path} can hold only one picture, but more than one frame would be written; give a folder name (without "
-            "a suffix), a video such as .mp4, or a range of one frame, such as --end 1f."
+            "a suffix), a video name such as out.mp4, or a range of one frame, such as --end 1f."
         )
     return 1
 

@@ -94,7 +94,7 @@ def _curves(values: Mapping[str, list[float | None]], start: int) -> list[_Curve
     return [
         _curve("change under the mask, 8-bit levels", {"change": values["change"]}),
         _curve(
-            "difference from the previous frame along the motion, 8-bit levels",
+            "motion-compensated difference from the previous frame, 8-bit levels",
             {"source": values["flicker_source"], "output": values["flicker_output"]},
         ),
     ]

@@ -81,15 +81,15 @@ def plan_from_document(document: Document, files: Mapping[str, bytes]) -> Plan:
     """
     if document.get("plan_version") != VERSION:
         raise InputError(
-            f"The plan has version {document.get('plan_version')!r}, but this redetail reads version {VERSION}; make "
-            "the plan again."
+            f"The plan has version {document.get('plan_version')!r}, but this version of redetail reads version "
+            f"{VERSION}; make the plan again."
         )
     try:
         return _plan(document, files)
     except (KeyError, TypeError, ValueError, zlib.error, RedetailError) as error:
         raise InputError(
-            f"The plan in the work folder is damaged ({type(error).__name__}: {error}); remove it with redetail clean, "
-            "and run the command without --resume."
+            f"The plan in the work folder is damaged ({type(error).__name__}: {error}); remove the folder with "
+            "redetail clean, and run the command without --resume."
         ) from error
 
 

@@ -75,7 +75,7 @@ class KeptWork:
 
     def __init__(self, work: Work, job: Job, info: VideoInfo) -> None:
         if job.output is None:
-            raise SettingsError("Keeping the work needs an output; give one.")
+            raise SettingsError("Unfinished work can be kept only for a job with an output; set an output.")
         self.folder, self._work = work.folder_of(job.output), work
         self._asked: dict[str, Any] = {
             "source": source_fingerprint(info),
@@ -123,12 +123,12 @@ class KeptWork:
         if not Workspace.exists(self.folder):
             claims.remove([self.folder])  # stopped before there was anything to keep
             if self._work.resume:
-                _LOG.warning("There is no unfinished run of %s; starting from the beginning.", output)
+                _LOG.warning("There is no unfinished run that was writing %s; starting from the beginning.", output)
             return None
         if not self._work.resume:
             raise InputError(
-                f"A run of {output} did not finish; continue it with --resume, or remove its work with: "
-                f"redetail clean {self.folder}"
+                f"An earlier run that was writing {output} did not finish; continue it with --resume, or delete its "
+                f"intermediate files with: redetail clean {self.folder}"
             )
         manifest = Workspace.read(self.folder)
         manifest.check_values(self.folder, version=Manifest.version, **self._asked)

@@ -77,7 +77,7 @@ class Workspace:
             return cls(folder, manifest=manifest, limit=manifest.limit)
         except OSError as error:
             raise OutputError(
-                f"The workspace {folder} cannot be written ({reason(error)}); choose another folder."
+                f"The workspace {folder} cannot be written to ({reason(error)}); choose another folder."
             ) from error
 
     @classmethod
@@ -96,7 +96,7 @@ class Workspace:
             return cls(folder, manifest=manifest, limit=limit or manifest.limit)
         except OSError as error:
             raise OutputError(
-                f"The workspace {folder} cannot be written ({reason(error)}); make it writable."
+                f"The workspace {folder} cannot be written to ({reason(error)}); make it writable."
             ) from error
 
     @staticmethod
@@ -130,10 +130,10 @@ class Workspace:
         only = "detail only part of the clip"
         part = f"{only} with --start and --end" if fits is None else f"{only} (--end {fits}f would fit)"
         if needed > free:
-            larger = "with TMPDIR" if self.manifest is None else "with --work-dir"
+            larger = "TMPDIR" if self.manifest is None else "--work-dir"
             raise OutputError(
                 f"The crops of this clip need up to {readable(needed)} of temporary space, but {self.folder.parent} "
-                f"has only {readable(free)} free; choose a folder on a larger disk {larger}, or {part}."
+                f"has only {readable(free)} free; use {larger} to choose a folder on a larger disk, or {part}."
             )
         raise OutputError(
             f"The crops of this clip need up to {readable(self._used + needed)} of work space, but the limit is "
@@ -200,7 +200,7 @@ def _manifest(folder: Path) -> Manifest:
     try:
         document: Any = json.loads((folder / _MANIFEST).read_bytes())
     except FileNotFoundError as error:
-        raise InputError(f"{folder} is not a workspace of redetail; choose another folder.") from error
+        raise InputError(f"{folder} is not a redetail workspace; choose another folder.") from error
     except OSError as error:
         raise InputError(f"The workspace {folder} cannot be read ({reason(error)}); check its permissions.") from error
     except ValueError as error:

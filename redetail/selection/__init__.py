@@ -95,6 +95,6 @@ def _check_detector_alone(selections: tuple[Selection, ...]) -> None:
     others = [one.name for one in selections if not isinstance(one, DetectorSelection)]
     if others and len(others) < len(selections):
         raise SettingsError(
-            f"detect and {others[0]} were both given, but detect applies only if nothing else selects the subjects; "
-            "give only one of them."
+            f"The settings detect and {others[0]} were both given, but detect applies only if nothing else selects the "
+            "subjects; give only one of them."
         )

@@ -52,7 +52,7 @@ class BoxSelection(Selection):
         try:
             return cls(tuple(Box(*map(number, row)) for row in rows))
         except (WrongKindError, TypeError) as error:  # of a side, of their number
-            raise WrongKindError("four numbers x1, y1, x2, y2, or a list of such boxes") from error
+            raise WrongKindError("four numbers x1, y1, x2, y2 for one box, or a list of boxes") from error
 
     def to_document(self) -> list[list[float]]:
         """A list of boxes."""
@@ -80,5 +80,5 @@ def _boxes(given: BoxLike | Sequence[BoxLike]) -> Iterator[Box]:
     except (TypeError, ValueError, OverflowError):  # not a sequence, not numbers, or rows of unequal length
         sides = np.empty(())
     if isinstance(given, str) or sides.ndim not in (1, 2) or sides.shape[-1] not in (0, 4):
-        raise RegionError(f"box is {shown(given)}; give four numbers x1, y1, x2, y2, or a list of such boxes.")
+        raise RegionError(f"box is {shown(given)}; give four numbers x1, y1, x2, y2 for one box, or a list of boxes.")
     yield from (Box(*row) for row in sides.reshape(-1, 4).tolist())

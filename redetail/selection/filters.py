@@ -48,7 +48,7 @@ class OnlyFilter(Filter[tuple[Name, ...]]):
     name: ClassVar[str] = "only"
     option: ClassVar[CommandOption] = CommandOption(
         "TRACK[,TRACK]",
-        "detail only these subjects; give the numbers or labels that redetail detect prints",
+        "detail only these subjects; give their numbers or labels, as printed by redetail detect",
         _typed_names,
         True,
     )
@@ -90,7 +90,7 @@ class ConfidenceFilter(Filter[float]):
 
     name: ClassVar[str] = "min_confidence"
     option: ClassVar[CommandOption] = CommandOption(
-        "X", "leave out subjects whose confidence is below this, 0 to 1", float
+        "X", "leave out subjects whose confidence is below this value (0 to 1)", float
     )
 
     @staticmethod
@@ -162,7 +162,10 @@ class ClassFilter(Filter[tuple[str, ...]]):
 
     name: ClassVar[str] = "detector_classes"
     option: ClassVar[CommandOption] = CommandOption(
-        "NAME[,NAME]", "detail only subjects of these classes, as the --detector file names them", str, True
+        "NAME[,NAME]",
+        "detail only subjects of these classes; use the class names of the --detector file",
+        str,
+        True,
     )
 
     @staticmethod

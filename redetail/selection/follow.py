@@ -81,7 +81,7 @@ class FollowSelection(Selection):
         try:
             return cls(tuple(_follow_box(text(one)) for one in (value if isinstance(value, list) else [value])))
         except RegionError as error:
-            raise WrongKindError(f"{FORM}, or a list of such boxes") from error
+            raise WrongKindError(f"{FORM}, or a list of boxes in this form") from error
 
     def to_document(self) -> list[str]:
         """The boxes as they are typed."""
@@ -111,8 +111,8 @@ class FollowSelection(Selection):
         key = start if one.at is None else search.index_of("the time of follow", one.at)
         if not start <= key < stop:
             raise SettingsError(
-                f"follow is {one}, which is frame {key}, but only frames {start} to {stop - 1} are searched; give a "
-                "time in that range."
+                f"The time in follow, {one}, is frame {key}, but only frames {start} to {stop - 1} are searched; give "
+                "the time of one of these frames."
             )
         return key
 

@@ -34,7 +34,9 @@ class MaskSelection(FileSelection[NDArray[Any]]):
     """
 
     name: ClassVar[str] = "mask"
-    option: ClassVar[CommandOption] = CommandOption("MASK", "picture or video in which white marks what to detail")
+    option: ClassVar[CommandOption] = CommandOption(
+        "MASK", "picture or video used as a mask; its white areas are detailed"
+    )
 
     @classmethod
     def from_option(cls, value: Any) -> Self | None:
@@ -46,7 +48,8 @@ class MaskSelection(FileSelection[NDArray[Any]]):
             mask = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
         except ValueError as error:  # rows of unequal length
             raise RegionError(
-                "The mask has rows of unequal length; give an array (height, width) or (frames, height, width)."
+                "The mask has rows of unequal length; give an array of shape (height, width) or (frames, height, "
+                "width)."
             ) from error
         if mask.dtype.kind not in "biuf":
             raise RegionError(f"mask is {shown(value)}; give a file's name or an array of numbers.")
@@ -99,7 +102,7 @@ def _stack(mask: NDArray[Any]) -> NDArray[np.float32]:
     """The mask as (F, H, W) float32 0..1."""
     if mask.ndim not in (2, 3):
         raise RegionError(
-            f"The mask has the shape {mask.shape}; give an array (height, width), or (frames, height, width) with a "
+            f"The mask has the shape {mask.shape}; it must be (height, width), or (frames, height, width) with a "
             "mask for every frame."
         )
     pictures = normalise_mask(mask, Size(mask.shape[-1], mask.shape[-2]))

@@ -46,6 +46,6 @@ class SegmentSelection(FileSelection[Mapping[str, Any]]):
         document = load(self.given, "JSON", "segments file", "write segments as docs/segs.md shows")
         if not isinstance(document, dict):
             raise RegionError(
-                f"{self.given} must contain an object with the keys size and segs, not {type(document).__name__}."
+                f"{self.given} must contain a JSON object with the keys size and segs, not {shown(document)}."
             )
         return document

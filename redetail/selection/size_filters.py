@@ -31,7 +31,7 @@ class SizeFilter(NumberFilter):
 
     name: ClassVar[str] = "min_size"
     option: ClassVar[CommandOption] = CommandOption(
-        "PIXELS", "leave out subjects whose box has a shorter side below this", float
+        "PIXELS", "leave out subjects if the shorter side of their box is below this many pixels", float
     )
 
     def __post_init__(self) -> None:
@@ -53,12 +53,14 @@ class SmallerFilter(NumberFilter):
 
     name: ClassVar[str] = "only_smaller_than"
     option: ClassVar[CommandOption] = CommandOption(
-        "PIXELS", "detail subjects only in frames in which the shorter side of their box is below this", float
+        "PIXELS",
+        "detail subjects only in frames in which the shorter side of their box is below this many pixels",
+        float,
     )
 
     def __post_init__(self) -> None:
         if not (self.value > 0 and math.isfinite(self.value)):
-            raise SettingsError(f"only-smaller-than is {self.value:g}; it must be a number of pixels above 0.")
+            raise SettingsError(f"only-smaller-than is {self.value:g}; it must be above 0 pixels.")
 
     def left_out(self, subjects: Sequence[FoundSubject]) -> Mapping[int, str]:
         """The subjects that are never that small for long enough; :mod:`redetail.selection.gates` cuts the others."""

@@ -64,7 +64,7 @@ def split(tracks: Tracks, name: Name, frame: int) -> Tracks:
     if not first < frame < last:
         raise RegionError(
             f"{subject.label} cannot be split at frame {frame}; its frames are {first} to {last - 1}, so give one of "
-            "these except the first."
+            "these frames other than the first."
         )
     before = tuple(part for one in subject.tracklets if (part := one.between(0, frame)))
     after = tuple(part for one in subject.tracklets if (part := one.between(frame, last)))

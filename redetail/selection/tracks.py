@@ -20,14 +20,14 @@ class TracksSelection(FileSelection[Tracks]):
 
     name: ClassVar[str] = "tracks"
     option: ClassVar[CommandOption] = CommandOption(
-        "TRACKS.json", "detail the subjects in this file, which redetail track wrote"
+        "TRACKS.json", "detail the subjects in this file (written by redetail track)"
     )
 
     @classmethod
     def from_option(cls, value: Any) -> Self | None:
         """A file's name, or tracks."""
         if not isinstance(value, str | Path | Tracks):
-            raise RegionError(f"tracks is {shown(value)}; give the name of a file that redetail track wrote.")
+            raise RegionError(f"tracks is {shown(value)}; give the name of a file written by redetail track.")
         return super().from_option(value)
 
     def check(self, size: Size) -> None:
@@ -36,7 +36,7 @@ class TracksSelection(FileSelection[Tracks]):
         if tracks.size != size:
             with self._naming():
                 raise RegionError(
-                    f"The tracks are for frames of {tracks.size} pixels, but the frames of this clip are {size}; run "
+                    f"The tracks are for {tracks.size}-pixel frames, but the frames of this clip are {size}; run "
                     "redetail track on this clip."
                 )
 

@@ -189,7 +189,7 @@ class _Reader:
                 at, f"is {shown(value)}; it must be x1, y1, x2, y2 in finite numbers, with x1 <= x2 and y1 <= y2"
             ) from error
         if box.area == 0 or box.clipped(size) != box:
-            raise _Wrong(at, f"is {shown(value)}; it must not be empty and must lie inside the frame of {size} pixels")
+            raise _Wrong(at, f"is {shown(value)}; it must not be empty and must lie inside the {size}-pixel frame")
         return box.as_tuple()
 
     def _table(self, value: Any, at: Keys, needed: Sequence[str], more: Sequence[str] = ()) -> Mapping[str, Any]:

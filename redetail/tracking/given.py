@@ -71,9 +71,9 @@ def inside_frame(box: Box, frame: Size, what: str) -> Box:
         raise RegionError(f"{what} has a side of length zero; give a box that covers the subject.")
     inside = box.clipped(frame)
     if inside is None:
-        raise RegionError(f"{what} lies outside the frame of {frame} pixels; give one inside it.")
+        raise RegionError(f"{what} lies outside the {frame}-pixel frame; give coordinates inside the frame.")
     if inside != box:
-        logger.warning("%s extends beyond the frame of %s pixels; it was clipped to %s.", what, frame, _numbers(inside))
+        logger.warning("%s extends beyond the %s-pixel frame and was clipped to %s.", what, frame, _numbers(inside))
     return inside
 
 
@@ -105,7 +105,8 @@ def regions_from_masks(
     seen = [index for index, mask in enumerate(packed) if mask is not None]
     if not seen:
         raise RegionError(
-            f"The mask is empty: every pixel is below {VISIBLE} on the scale of 0 to 255; paint what to detail white."
+            f"The mask is empty: every pixel is below {VISIBLE} on a scale of 0 to 255; paint the area to detail in "
+            "white."
         )
     if len(packed) == 1 and packed[0] is not None:
         boxes = np.tile(packed[0].visible.as_tuple(), (frames, 1)).astype(np.float64)
@@ -134,7 +135,9 @@ def _without_faults(packed: Sequence[_Packed | None], start: int) -> list[_Packe
         frames = ", ".join(str(start + seen[place][0]) for place in list(unlike)[:8])
         more = f" and {len(unlike) - 8} more" if len(unlike) > 8 else ""
         logger.warning(
-            "Masks differ from the masks around them in the frames %s%s; only their parts near those masks are used.",
+            "In %s %s%s, the mask differs from those of the neighbouring frames; only its parts near the neighbouring "
+            "masks are used.",
+            "frame" if len(unlike) == 1 else "frames",
             frames,
             more,
         )
@@ -211,7 +214,8 @@ def _packed(mask: NDArray[np.uint8], frame: Size, index: int) -> _Packed | None:
     """The mask's visible part, or None; raises RegionError for a mask that does not fit the frame."""
     if mask.ndim != 2 or mask.dtype not in (np.uint8, np.bool_):
         raise RegionError(
-            f"Mask {index} must be an array (height, width) of uint8 or bool, not {mask.shape} of {mask.dtype}."
+            f"Mask {index} must be a uint8 or bool array of shape (height, width), not an array of type {mask.dtype} "
+            f"and shape {mask.shape}."
         )
     if mask.shape != frame.shape:
         raise RegionError(

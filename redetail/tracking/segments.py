@@ -148,7 +148,8 @@ def _mask_rows(rows: Any, name: str) -> NDArray[np.float32]:
         raise RegionError(f"{name} has a mask that is not a table of numbers; give rows of equal length.") from error
     if mask.ndim != 2 or mask.size == 0 or not ((mask >= 0) & (mask <= 1)).all():
         raise RegionError(
-            f"{name} has a mask of shape {mask.shape}; give rows of equal length with numbers from 0 to 1."
+            f"{name} has an invalid mask of shape {mask.shape}; give rows of equal length that contain only numbers "
+            "from 0 to 1."
         )
     return mask
 

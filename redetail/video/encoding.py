@@ -110,7 +110,9 @@ def _codec(path: Path, codecs: tuple[str, ...], info: VideoInfo, options: Encode
         return lossless_codec(suffix, options.codec, containers, info)
     if not codecs:
         if options.codec is not None:
-            raise SettingsError(f"{path.suffix} files have only one codec; leave out codec {options.codec!r}.")
+            raise SettingsError(
+                f"{path.suffix} files can use only one codec; remove the option codec ({options.codec!r})."
+            )
         return path.suffix[1:].lower()
     if options.codec is not None:
         if options.codec not in codecs:
@@ -164,8 +166,8 @@ def _chroma(codec: str, info: VideoInfo, options: EncodeOptions) -> tuple[str, t
     odd_width, odd_height = info.size.width % 2, info.size.height % 2
     if codec != "vp9" and ((wanted == "420" and (odd_width or odd_height)) or (wanted == "422" and odd_width)):
         return "444", (
-            f"The frame size {info.size} is odd, so colours are stored at full resolution (4:4:4); some players "
-            "cannot show such a file.",
+            f"The frame size {info.size} has an odd width or height, so colours are stored at full resolution (4:4:4), "
+            "which some players cannot show.",
         )
     return wanted, ()
 

@@ -108,7 +108,9 @@ class FileSource:
         self._total = tally.frames if tally.ended else self._total
         faults = tuple(tally.faults(self._path, container, self._stream(container)))
         if faults and self._strict:
-            raise InputError(f"{faults[0].split(';')[0].rstrip('.')}; use an intact copy, or leave out strict.")
+            raise InputError(
+                f"{faults[0].split(';')[0].rstrip('.')}; use an intact copy, or turn off the option strict."
+            )
         if tally.ended or not self._faults:
             self._faults = faults
 
@@ -208,15 +210,16 @@ class FileSource:
 
     def _cut_short(self, count: int, cause: str) -> InputError:
         of = f" of about {self.info.frames}" if self.info.frames > count else ""
+        last = max(1, count - 1)
         return InputError(
-            f"{self._path} is damaged or cut short: {count}{of} frames can be decoded ({cause}); use an intact copy, "
-            f"or end before frame {max(1, count - 1)}."
+            f"{self._path} is damaged or cut short: only {count}{of} frames can be decoded ({cause}); use an intact "
+            f"copy, or stop before frame {last} (--end {last}f)."
         )
 
     def _check_size(self, frame: av.VideoFrame, index: int) -> None:
         size = size_of(frame, self._probed.orientation)
         if size != self.info.size:
             raise InputError(
-                f"{self._path} changes its size from {self.info.size} to {size} at frame {index}; "
-                "convert it to one size first, or end before that frame."
+                f"The frame size of {self._path} changes from {self.info.size} to {size} at frame {index}; convert the "
+                f"video to one frame size first, or stop before that frame (--end {index}f)."
             )

@@ -17,7 +17,7 @@ def check_input(path: Path) -> None:
     if not exists:
         raise InputError(f"There is no file or folder {path}; check the name.")
     if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
-        raise InputError(f"Permission to read {path} is denied; change its permissions or copy it elsewhere.")
+        raise InputError(f"Permission to read {path} is denied; change its permissions.")
     if not path.is_file() and not path.is_dir():
         raise InputError(f"{path} is not a file on disk and cannot be read more than once; save it as a file first.")
     if path.is_file() and path.stat().st_size == 0:

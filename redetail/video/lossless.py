@@ -66,8 +66,8 @@ def lossless_codec(suffix: str, wanted: str | None, containers: Mapping[str, tup
         name: [codec for codec in held if exact_format(codec, info) is not None] for name, held in containers.items()
     }
     others = ", ".join(f"{name} with {' or '.join(held)}" for name, held in able.items() if held)
-    kind = f"{info.bit_depth}-bit {info.pixel_format or 'RGB'} frames of {info.size}"
+    kind = f"{info.bit_depth}-bit {info.pixel_format or 'RGB'} frames ({info.size} pixels)"
     raise SettingsError(
         f"{suffix}{f' with {wanted}' if wanted else ''} cannot keep {kind} without loss; "
-        f"{f'choose {others}' if others else 'leave out lossless'}."
+        f"{f'choose {others}' if others else 'turn off the option lossless'}."
     )

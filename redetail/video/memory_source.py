@@ -54,8 +54,8 @@ class ArraySource:
 def _checked(frames: NDArray[np.generic]) -> NDArray[np.generic]:
     if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
         raise InputError(
-            "Frames must be an array (frames, height, width, 3) with at least one frame, not an array of shape "
-            f"{frames.shape}."
+            "Frames must be an array of shape (frames, height, width, 3) with at least one frame, not an array of "
+            f"shape {frames.shape}."
         )
     if frames.dtype not in (np.uint8, np.uint16) and not np.issubdtype(frames.dtype, np.floating):
         raise InputError(

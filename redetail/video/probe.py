@@ -68,8 +68,8 @@ def open_input(path: Path) -> InputContainer:
         ) from error
     except av.error.FFmpegError as error:
         raise InputError(
-            f"{path} cannot be read as a video ({reason(error)}); it has an unknown format or is damaged, or its "
-            "recording or download was cut short."
+            f"{path} cannot be read as a video ({reason(error)}); its format is unknown, it is damaged, or it was "
+            "cut short during recording or download."
         ) from error
     if container.format.name in _TEXT_ART:
         container.close()
@@ -98,7 +98,7 @@ def picture_stream(container: InputContainer, path: Path) -> VideoStream:
     cover = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
-        raise InputError(f"{path} has {_held(container)} but no video; give a file that contains video.")
+        raise InputError(f"{path} contains no video (it has {_held(container)}); give a file that contains video.")
     # In an animated AVIF, a still picture of the same size comes first.
     if any(stream.codec_context is None for stream in streams):
         raise InputError(f"{path} uses an unknown video codec; convert it with another program first.")
@@ -113,8 +113,8 @@ def check_size(width: int, height: int, path: Path) -> None:
     """Raise :class:`~redetail.errors.InputError` for pictures that are too large to be decoded."""
     if width * height > LARGEST_PICTURE or max(width, height) > LARGEST_SIDE:
         raise InputError(
-            f"The frames of {path} are {width}x{height} pixels, but at most {LARGEST_PICTURE >> 20} million pixels can "
-            "be read; scale the file down first."
+            f"The frames of {path} are {width}x{height} pixels, but a frame can have at most "
+            f"{LARGEST_PICTURE >> 20} million pixels, and {LARGEST_SIDE} per side; scale the frames down first."
         )
 
 
@@ -138,7 +138,7 @@ def decode_first(container: InputContainer, stream: VideoStream, path: Path) -> 
         if not stream.width:  # FFmpeg gave up before it reported a size
             raise InputError(
                 f"{path} is damaged, or its frames have more than {LARGEST_PICTURE >> 20} million pixels; use an "
-                "intact copy, or scale it down first."
+                "intact copy, or scale the frames down first."
             ) from error
         raise InputError(
             f"{path} is damaged: not even its first frame can be decoded ({reason(error)}); copy or download it again."

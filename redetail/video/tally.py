@@ -93,7 +93,7 @@ class Tally:
         lost = self._lost(stream) if self.ended else self._refused
         if announced is not None:
             yield (
-                f"{path.name} is damaged or cut short: it should have {announced}, but only {self.frames} frames can "
+                f"{path.name} is damaged or cut short: {announced}, but only {self.frames} frames can "
                 "be decoded; the result contains only those."
             )
         elif lost:
@@ -102,7 +102,10 @@ class Tally:
         if damaged:
             yield f"{path.name} is damaged: data is missing in {_count(damaged)}, which may show errors."
         if self._damaged_sound:
-            yield f"{path.name} has damaged sound; it is repaired or left out ({self._damaged_sound} packets)."
+            yield (
+                f"{path.name} has damaged sound, which is repaired or left out (damaged packets: "
+                f"{self._damaged_sound})."
+            )
 
     def _lost(self, stream: VideoStream) -> int:
         """The number of frames that are stored but were not shown."""
@@ -113,21 +116,23 @@ class Tally:
     def _announced(self, path: Path, container: InputContainer, stream: VideoStream) -> str | None:
         """A message if the container announces more than was decoded; else None."""
         if self._broke_off:
-            return f"about {max(self._info.frames, self.frames)} frames"
+            return f"it should have about {max(self._info.frames, self.frames)} frames"
         if lists_all(container):
             return None  # the list was compared with the packets
         listed = stream.frames or _tagged_frames(stream)
         if listed > self.frames + _ROUNDING:
-            return f"{listed} frames"
+            return f"it should have {listed} frames"
         length, whole = _length(container, stream)
         end = self._end if whole else max(self._end, self._sound)
         begin = Fraction(stream.start_time or 0) * (stream.time_base or 0)
         if length is not None and length - (end - begin) > max(_SHORTEST_GAP, length * _PART):
-            return f"{float(length):.1f} seconds"
+            return f"it should last {float(length):.1f} seconds"
         if "matroska" in container.format.name and matroska_is_broken(path):
-            return f"about {max(self._info.frames, self.frames)} frames, and a part of it cannot be parsed"
+            return (
+                f"it should have about {max(self._info.frames, self.frames)} frames (part of the file cannot be parsed)"
+            )
         if "mpegts" in container.format.name and self._sound - self._end > max(_SHORTEST_GAP, self._sound * _PART):
-            return f"{float(self._sound - self._end):.1f} seconds of sound after the last picture"
+            return f"it should have pictures for another {float(self._sound - self._end):.1f} seconds of sound"
         return None
 
 

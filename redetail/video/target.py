@@ -126,7 +126,7 @@ def check_name(path: Path, *, windows: bool = WINDOWS) -> None:
     if "\0" in str(path):
         raise OutputError(f"The output name {str(path)!r} contains a null character; give another name.")
     if name == "-":
-        raise OutputError("The output is written to a file, not to standard output; give a name such as out.mp4.")
+        raise OutputError("The output cannot be written to standard output (-); give a file name such as out.mp4.")
     if length > LONGEST_NAME:
         raise OutputError(f"The output name {name[:40]}... is too long; choose one of at most {LONGEST_NAME} bytes.")
     if len(os.fsencode(str(path))) >= LONGEST_PATH:

@@ -64,9 +64,10 @@ class WebPSource:
                     image.seek(index)
                     pixels = np.array(image.convert("RGB"))
                 except (OSError, EOFError, ValueError) as error:
+                    last = max(1, index - 1)
                     raise InputError(
                         f"{self._path} is damaged or cut short: only {index} of {len(self._durations)} frames can be "
-                        f"decoded; use an intact copy, or end before frame {max(1, index - 1)}."
+                        f"decoded; use an intact copy, or stop before frame {last} (--end {last}f)."
                     ) from error
                 yield Frame(index, pts, pixels, self._durations[index])
                 pts += self._durations[index]

@@ -130,8 +130,8 @@ class Folder:
         size = upload.stat().st_size
         if size > largest:
             raise InputError(
-                f"{name} is {size / 2**20:.0f} MB, but an upload can be at most {largest / 2**20:.0f} MB; copy it into "
-                "the folder instead."
+                f"{name} is {size / 2**20:.0f} MiB, but an upload can be at most {largest / 2**20:.0f} MiB; copy the "
+                "file into this page's folder instead."
             )
         check(upload)
         place = _free(self._made(UPLOADS), Path(name).stem, suffix)
@@ -182,7 +182,7 @@ def media_type(path: Path) -> str:
     other file."""
     suffix = path.suffix.lower()
     if suffix not in (*VIDEOS, *PICTURES) or not path.is_file():
-        raise InputError(f"{path.name} is not a video or a picture; upload one of these.")
+        raise InputError(f"{path.name} is neither a video nor a picture; upload a video or a picture.")
     kind = mimetypes.types_map.get(suffix, "")
     return kind if kind.startswith(("video/", "image/")) else "application/octet-stream"
 
@@ -240,4 +240,4 @@ def _free(folder: Path, stem: str, suffix: str, taken: Container[Path] = ()) -> 
         place = folder / f"{stem}{f'-{number}' if number > 1 else ''}{suffix}"
         if place not in taken and not place.exists() and not place.is_symlink():
             return place
-    raise InputError(f"The folder {folder} has thousands of files called {stem}; remove some.")
+    raise InputError(f"The folder {folder} has thousands of files whose names start with {stem}; remove some.")

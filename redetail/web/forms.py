@@ -81,7 +81,10 @@ def varied(form: tuple[FormField, ...], name: Any, text: Any) -> tuple[str, list
     """
     one = next((each for each in form if each.name == name), None)
     if one is None or one.control is Control.FILES or not isinstance(text, str | None) or len(text or "") > _LONGEST:
-        raise SettingsError(f"{shown(name)} cannot be compared at {shown(text)}; choose a setting from the list.")
+        raise SettingsError(
+            f"The setting {shown(name)} cannot be compared at the values {shown(text)}; choose a setting from the "
+            f"list, and give values of at most {_LONGEST} characters."
+        )
     parts = [part.strip() for part in (text or "").split("|" if "|" in (text or "") else ",")]
     values = [_typed(one, part) for part in parts if part]
     for value in values:

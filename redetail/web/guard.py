@@ -101,9 +101,9 @@ class Guard:
         headers = {name.lower(): value for name, value in scope["headers"]}
         asked = _host_of(headers.get(b"host", b""))
         if self._secret is None and asked not in (*LOCAL, self._host):
-            return 421, "This page can be opened only on this machine."
+            return 421, "This page can be opened only on the machine that serves it."
         if self._secret is not None and not hmac.compare_digest(_credentials(headers), self._secret):
-            return 401, "Enter the name and the password."
+            return 401, "Enter the user name and the password."
         origin = headers.get(b"origin")
         if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
             return 403, "The request comes from another page; only requests from this page are answered."

@@ -15,7 +15,7 @@ MOST = 64
 """Boxes of a job that come from the page."""
 _LONGEST = 20_000
 """Characters."""
-FORM = "give one x1,y1,x2,y2 per line, with @TIME after it if the box should follow what it shows"
+FORM = "give one box per line as x1,y1,x2,y2, or as x1,y1,x2,y2@TIME if the box should follow what is inside it"
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ class Desk:
         try:
             document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"The job is not a TOML document ({error}); docs/jobs.md shows a job.") from error
+            raise InputError(f"The job is not a valid TOML document ({error}); docs/jobs.md shows a job.") from error
         job = Job.from_document(document, self.folder.root)
         if job.config:
             job = Job.from_document(document, self.folder.root, self.config)
@@ -227,7 +227,7 @@ class Desk:
         selected = order.marks.as_options()
         if order.found is not None and (order.chosen is None or order.chosen):
             if set(self._searching(order)) != _searched(order.found):
-                raise SettingsError("The subjects shown are from another search; press Find subjects again.")
+                raise SettingsError('The subjects shown are from another search; press "Find subjects" again.')
             selected["tracks"] = self._tracks(order.found, order.chosen, folder)
         if order.mask is not None:
             selected["mask"] = (self.folder.state if folder is None else folder) / MASK
@@ -237,8 +237,8 @@ class Desk:
             raise SettingsError("No subject is selected; click a face, or mark something else.")
         if selected and order.found is None and order.who:
             raise SettingsError(
-                "A picture of a person can only select subjects that were found; press Find subjects, or remove either "
-                "the picture or the marks."
+                'A picture of a person applies only to subjects that were found; press "Find subjects", or remove '
+                "either the picture or the marks."
             )
         return selected or self._search(order)
 

@@ -117,9 +117,7 @@ class RunQueue:
         with self._lock:
             run = self.get(name)
             if run.state not in RESUMABLE:
-                raise InputError(
-                    f"The run {run.title} is {run.state}; only runs that were stopped or failed can be resumed."
-                )
+                raise InputError(f"The run {run.title} is {run.state}; only stopped or failed runs can be resumed.")
             run = self._keep(replace(run, state=State.WAITING, message=""))
         self.tick()
         return run

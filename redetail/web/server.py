@@ -57,8 +57,8 @@ class ServerOptions:
     def __post_init__(self) -> None:
         if self.host not in LOCAL and not self.password:
             raise SettingsError(
-                f"Other machines can reach this page at the host {self.host}; add --auth USER:PASSWORD, or leave out "
-                "--host."
+                f"With --host {self.host}, other machines could open this page without a password; add --auth "
+                "USER:PASSWORD, or leave out --host."
             )
         if not 0 <= self.port < 2**16:
             raise SettingsError(f"port is {self.port}; give a number from 0 to 65535.")

@@ -77,7 +77,7 @@ def _strip(subject: SubjectTrack, frames: int) -> str:
 def run_list(rows: Sequence[tuple[Run, Status, int]]) -> str:
     """All runs with their state and actions; the number says how many runs come before a waiting one."""
     if not rows:
-        return "<p class='rd-note'>Nothing has run yet. Choose a clip under Detail and press Run.</p>"
+        return "<p class='rd-note'>Nothing has run yet. Choose a clip under Detail and press &quot;Run&quot;.</p>"
     return f"<ul class='rd-runs'>{''.join(_run_row(*row) for row in rows)}</ul>"
 
 
@@ -106,7 +106,7 @@ def progress_bar(run: Run, status: Status) -> str:
 
 def _run_lines(run: Run, status: Status, before: int) -> list[str]:
     if run.state is State.WAITING:
-        return [f"Runs ahead of it in the queue: {before}" if before else "Next in the queue"]
+        return [f"Number of runs ahead of this one in the queue: {before}" if before else "Next in the queue"]
     lines = [run.message] if run.message else []
     if run.state in FINISHED and run.output is not None:
         lines.append(f"Written to {run.output.name}")

@@ -97,7 +97,7 @@ def test_quiet_says_nothing(run, clip: Path, fake_engine) -> None:
 def test_warnings_of_the_library_are_notes(run, clip: Path, fake_engine) -> None:
     ran = run("detail", clip, "-o", clip.with_name("out.mp4"), "--box", "20,20,9000,60", *QUICK)
     assert ran.code == 0, ran.err
-    assert [line for line in ran.err.splitlines() if line.startswith("Note: ") and "beyond the frame" in line]
+    assert [line for line in ran.err.splitlines() if line.startswith("Note: ") and "extends beyond the" in line]
 
 
 def test_no_face_gives_a_notice_and_the_same_file(run, clip: Path, fake_engine) -> None:
@@ -243,7 +243,7 @@ def test_every_run_of_a_process_says_its_notes_and_each_of_them_once(run, clip: 
         assert ran.code == 0, ran.err
         notes = [line for line in ran.err.splitlines() if line.startswith("Note: ")]
         assert [line for line in notes if "Missing or repeated timestamps" in line]
-        assert [line for line in notes if "beyond the frame" in line]
+        assert [line for line in notes if "extends beyond the" in line]
         assert len(set(notes)) == len(notes)
 
 

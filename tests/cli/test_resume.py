@@ -70,8 +70,8 @@ def test_a_stopped_run_goes_on_with_resume_only(run, engine: Stopping, stopped, 
     refused = run(*command)
     assert refused.code == 2
     assert refused.err == (
-        f"redetail: A run of {folder / 'out.mp4'} did not finish; continue it with --resume, or remove its "
-        f"work with: redetail clean {work(folder)}\n"
+        f"redetail: An earlier run that was writing {folder / 'out.mp4'} did not finish; continue it with --resume, "
+        f"or delete its intermediate files with: redetail clean {work(folder)}\n"
     )
     done = run(*command, "--resume")
     assert (done.code, engine.done, names(folder)) == (0, 1, ["out.mp4"])
@@ -109,7 +109,7 @@ def test_a_run_that_has_finished_nothing_leaves_nothing(run, engine: Stopping, c
 def test_resuming_nothing_starts_from_the_beginning(run, engine: Stopping, clip: Path, tmp_path: Path) -> None:
     done = run("detail", clip, "-o", tmp_path / "out.mp4", *BOXES, "--resume")
     assert done.code == 0
-    assert "Note: There is no unfinished run of" in done.err
+    assert "Note: There is no unfinished run that was writing" in done.err
     assert names(tmp_path) == ["clip.mp4", "out.mp4"]
 
 

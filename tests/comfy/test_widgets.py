@@ -58,7 +58,10 @@ def test_the_original_nodes_allow_nothing_that_the_settings_refuse(name: str) ->
 
 
 def test_a_tooltip_is_the_meaning_with_its_unit() -> None:
-    assert widget("max_size")[1]["tooltip"] == "Maximum length of the longer side of a crop in processing, in pixels."
+    assert (
+        widget("max_size")[1]["tooltip"]
+        == "Maximum length of the longer side of a crop while it is processed, in pixels."
+    )
     assert "see guide_size_for" in widget("guide_size")[1]["tooltip"]
     kind, limits = widget("mask_feather", more="0 is hard.", max=50)
     assert (kind, limits["max"]) == ("INT", 50)

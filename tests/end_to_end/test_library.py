@@ -205,7 +205,7 @@ def test_boxes_come_in_many_forms(box, number):
 
 @pytest.mark.parametrize("box", [(1, 2, 3), "1,2,3,4", "1234", 5, [(1, 2, 3, 4), (1, 2)], np.zeros((1, 1, 4))])
 def test_what_is_no_box_is_refused(box):
-    with pytest.raises(redetail.RegionError, match="give four numbers x1, y1, x2, y2, or a list of such boxes"):
+    with pytest.raises(redetail.RegionError, match="give four numbers x1, y1, x2, y2 for one box, or a list of boxes"):
         redetail.plan(FRAMES, box=box, engine=FakeEngine())
 
 
@@ -218,7 +218,7 @@ def test_what_a_given_engine_would_leave_out_is_refused(given):
 
 
 def test_a_mask_of_no_picture_is_refused():
-    with pytest.raises(redetail.RegionError, match=r"The mask has the shape \(40,\); give an array \(height, width\)"):
+    with pytest.raises(redetail.RegionError, match=r"The mask has the shape \(40,\); it must be \(height, width\)"):
         redetail.detail(FRAMES, mask=np.ones(40), engine=FakeEngine())
 
 

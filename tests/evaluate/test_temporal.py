@@ -147,7 +147,7 @@ def test_every_pixel_that_changed_where_nothing_was_pasted_is_counted() -> None:
     output[70, 70:73] ^= 128
     check.add(source, output, touched)
     assert (check.frames, check.differing) == (2, 4)
-    with pytest.raises(InputError, match="do not belong to one frame"):
+    with pytest.raises(InputError, match="differ in size or depth"):
         check.add(source, output, touched[1:])
 
 

@@ -52,8 +52,8 @@ def test_the_least_size() -> None:
     [
         (Box(10, 10, 10, 20), "side of length zero"),
         (Box(10, 10, 20, 10), "side of length zero"),
-        (Box(200, 10, 220, 30), "outside the frame of 200x100"),
-        (Box(-30, -30, -10, -10), "outside the frame"),
+        (Box(200, 10, 220, 30), "outside the 200x100-pixel frame"),
+        (Box(-30, -30, -10, -10), "outside the 200x100-pixel frame"),
     ],
 )
 def test_boxes_that_cannot_be_used(box: Box, message: str) -> None:

@@ -146,7 +146,7 @@ def test_the_window_is_never_larger_than_the_frame() -> None:
 
 def test_what_cannot_be_held_is_an_error() -> None:
     boxes = np.array([[10.0, 10.0, 60.0, 60.0]])
-    with pytest.raises(RegionError, match="A window of 40x40 pixels in a frame of 640x360 cannot contain"):
+    with pytest.raises(RegionError, match="A 40x40-pixel window in a 640x360-pixel frame cannot contain"):
         window_path(boxes, Size(40, 40), FRAME)
     with pytest.raises(SettingsError, match=r"crop-factor is 0\.5; it must be at least 1"):
         window_size(boxes, FRAME, 0.5)

@@ -37,7 +37,7 @@ def test_other_values_are_refused(given) -> None:
 
 
 def test_frames_are_not_made_smaller_nor_too_large_for_a_codec() -> None:
-    with pytest.raises(SettingsError, match="720 pixels high"):
+    with pytest.raises(SettingsError, match="720 pixels"):
         Scale(480).size(Size(1280, 720))
     with pytest.raises(SettingsError, match="16384"):
         Scale(8).size(Size(3840, 2160))

@@ -145,9 +145,9 @@ def test_nan_under_the_mask_is_an_error() -> None:
     ("box", "shape", "message"),
     [
         (Box(0.5, 0, 4.5, 4), (4, 4, 3), "are not whole numbers"),
-        (Box(62, 0, 66, 4), (4, 4, 3), "extends beyond the frame of 64x48"),
-        (Box(-1, 0, 3, 4), (4, 4, 3), "extends beyond the frame"),
-        (Box(0, 0, 5, 4), (4, 4, 3), "box of 5x4 pixels"),
+        (Box(62, 0, 66, 4), (4, 4, 3), "extends beyond the 64x48-pixel frame"),
+        (Box(-1, 0, 3, 4), (4, 4, 3), "extends beyond the 64x48-pixel frame"),
+        (Box(0, 0, 5, 4), (4, 4, 3), "5x4-pixel box"),
         (Box(0, 0, 4, 4), (4, 4, 1), r"shape \(4, 4, 1\)"),
     ],
 )

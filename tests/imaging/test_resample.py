@@ -155,9 +155,9 @@ def test_padding_mirrors_without_repeating_the_border() -> None:
     ("frame", "window", "message"),
     [
         (noise(), Box(10, 10, 10, 20), "is empty"),
-        (noise(), Box(90, 0, 100, 20), "outside the frame of 90x60"),
-        (noise()[..., 0], Box(0, 0, 9, 9), r"not \(60, 90\) of uint8"),
-        (noise().astype(np.int64), Box(0, 0, 9, 9), "of int64"),
+        (noise(), Box(90, 0, 100, 20), "outside the 90x60-pixel frame"),
+        (noise()[..., 0], Box(0, 0, 9, 9), r"of type uint8 and shape \(60, 90\)"),
+        (noise().astype(np.int64), Box(0, 0, 9, 9), "of type int64"),
     ],
 )
 def test_what_cannot_be_cropped_is_named(frame: np.ndarray, window: Box, message: str) -> None:
@@ -166,7 +166,7 @@ def test_what_cannot_be_cropped_is_named(frame: np.ndarray, window: Box, message
 
 
 def test_a_window_outside_the_frame_cannot_be_placed() -> None:
-    with pytest.raises(RegionError, match="outside the frame of 90x60"):
+    with pytest.raises(RegionError, match="outside the 90x60-pixel frame"):
         place(np.zeros((8, 8, 3), np.float32), Box(-20, -20, -10, -10), FRAME)
 
 

@@ -60,7 +60,7 @@ def test_what_cannot_fit_is_refused_with_what_would() -> None:
     budget = MemoryBudget(limit_for(2 * OVERLAP) - 1, USED, FRAME, COST)
     with pytest.raises(SettingsError, match=r"face 1 at 256x256 takes about .* memory") as refused:
         budget.fitted(crops(), BUDGETS, 8)
-    found = re.search(r"--max-size (\d+) or --memory ([\d.]+)GB would fit", str(refused.value))
+    found = re.search(r"--max-size (\d+) or --memory ([\d.]+)GB\.$", str(refused.value))
     assert found is not None
     smaller, more = int(found[1]), int(float(found[2]) * 1e9)
     assert smaller == 248
@@ -73,12 +73,13 @@ def test_what_cannot_fit_is_refused_with_what_would() -> None:
 def test_frames_alone_may_be_too_much(tmp_path) -> None:
     frames = np.zeros((3, 40, 60, 3), np.uint8)
     with pytest.raises(
-        SettingsError, match=r"Reading and writing frames of 60x40 .*; free some memory, or .*--memory .* fit"
+        SettingsError,
+        match=r"Reading and writing 60x40-pixel frames .*; free some memory, or raise the limit with --memory ",
     ):
         redetail.plan(frames, engine=FakeEngine(), memory=redetail.Memory(limit="1MB"), box=(4, 4, 30, 30))
     budget = MemoryBudget(USED + WRITING * FRAME_PIXELS, USED, FRAME, COST)
     budget.check_frames()
-    with pytest.raises(SettingsError, match=r"0\.2GB would fit"):
+    with pytest.raises(SettingsError, match=r"raise the limit with --memory 0\.2GB"):
         replace(budget, limit=budget.limit - 1).check_frames()
 
 

@@ -115,14 +115,14 @@ def test_the_plan_states_its_look_behind() -> None:
 
 def test_another_version_is_refused() -> None:
     document, files = plan_to_document(plan_of(crop_plan(5)))
-    with pytest.raises(InputError, match="The plan has version 99, but this redetail reads version 1"):
+    with pytest.raises(InputError, match="The plan has version 99, but this version of redetail reads version 1"):
         plan_from_document({**document, "plan_version": 99}, files)
 
 
 @pytest.mark.parametrize("spoiled", [{"size": [0, 4]}, {"crops": [{}]}, {"settings": {"steps": -1}}, {"crops": 3}])
 def test_a_damaged_plan_is_refused(spoiled: dict[str, object]) -> None:
     document, files = plan_to_document(plan_of(crop_plan(5)))
-    with pytest.raises(InputError, match=r"The plan in the work folder is damaged \(.*\); remove it"):
+    with pytest.raises(InputError, match=r"The plan in the work folder is damaged \(.*\); remove the folder"):
         plan_from_document({**document, **spoiled}, files)
 
 

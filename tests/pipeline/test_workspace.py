@@ -171,15 +171,16 @@ def test_manifests_that_cannot_be_used_are_named(tmp_path):
             Workspace.open(space)
 
     refused(
-        json.dumps({**document, "version": 99}), r"has version 99 \(redetail .*\), but this redetail reads version 1"
+        json.dumps({**document, "version": 99}),
+        r"has version 99 \(written by redetail .*\), but this version of redetail reads version 1",
     )
-    refused(json.dumps({**document, "format": "x"}), "is not a workspace of redetail; choose another folder")
+    refused(json.dumps({**document, "format": "x"}), "is not a redetail workspace; choose another folder")
     refused(json.dumps({**document, "plan": {"plan_version": 2}}), "The plan has version 2")
     refused(json.dumps({**document, "plan": 3}), r"The manifest of the workspace .* is damaged")
     refused(json.dumps(document)[:-40], r"The manifest of the workspace .* is damaged")
-    refused("[]", "is not a workspace")
+    refused("[]", "is not a redetail workspace")
     file.unlink()
-    with pytest.raises(InputError, match="is not a workspace"):
+    with pytest.raises(InputError, match="is not a redetail workspace"):
         Workspace.open(space)
 
 
@@ -187,7 +188,7 @@ def test_a_folder_with_something_in_it_is_not_touched(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(OutputError, match="is not empty; choose another folder, or continue its run"):
         Workspace.create(tmp_path, manifest())
-    with pytest.raises(InputError, match="is not a workspace"):
+    with pytest.raises(InputError, match="is not a redetail workspace"):
         Workspace.open(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -258,7 +259,7 @@ def test_too_little_disk_is_said_before_work_starts(tmp_path):
         Workspace.temporary(tmp_path) as space,
         pytest.raises(
             OutputError,
-            match=r"of temporary space, but .* has only .* free; choose a folder on a larger disk with TMPDIR",
+            match=r"of temporary space, but .* has only .* free; use TMPDIR to choose a folder on a larger disk",
         ),
     ):
         space.check_room(plan_tasks(plan_of(huge), space.folder))

@@ -54,7 +54,7 @@ def test_frames_are_read_once_for_all_selections() -> None:
 def test_whatever_is_wrong_is_refused_before_a_frame_is_read() -> None:
     reports = []
     selections = (DetectorSelection(Nobody()), BoxSelection((Box(200, 200, 300, 300),)))
-    with pytest.raises(Exception, match="outside the frame"):
+    with pytest.raises(Exception, match="lies outside the"):
         select_regions(selections, Search(SOURCE, Span(), 2.0, reports.append))
     assert reports == []
 

@@ -55,9 +55,9 @@ def test_what_is_no_box(value):
 def test_times_and_places_are_checked():
     with pytest.raises(SettingsError, match="the time of follow is 'soon'"):
         FollowSelection.from_option("1,2,3,4@soon")
-    with pytest.raises(RegionError, match="lies outside the frame of 60x40"):
+    with pytest.raises(RegionError, match="lies outside the 60x40-pixel frame"):
         FollowSelection.from_option("100,2,110,4").check(Size(60, 40))
-    with pytest.raises(SettingsError, match="which is frame 7, but only frames 0 to 4 are searched"):
+    with pytest.raises(SettingsError, match="is frame 7, but only frames 0 to 4 are searched"):
         found([GROUND] * 5, "1,2,30,40@7f")
 
 

@@ -83,7 +83,7 @@ def test_edits_that_cannot_be_are_refused() -> None:
         ('"start": 20', '"start": -1', r"line 18: tracks\[0\].tracklets\[1\].start must be a whole number of at"),
         ('"face 3"', '"face 1"', r"tracks\[2\].label is 'face 1', which is also the label of another track"),
         ('"fade_in"', '"fade"', r"line 6: tracks\[0\].tracklets\[0\].fade is not a known key"),
-        ("[10.0, 10.0, 30.0, 40.0]", "[10.0, 10.0, 300.0, 40.0]", "line 7: .* inside the frame of 200x100"),
+        ("[10.0, 10.0, 30.0, 40.0]", "[10.0, 10.0, 300.0, 40.0]", "line 7: .* inside the 200x100-pixel frame"),
         ("[10.0, 10.0, 30.0, 40.0]", "[10.0, 10.0, 30.0]", r"line 7: .*boxes\[0\] must be four numbers"),
         ('"confidence": 0.9', '"confidence": "high"', "line 6: .*confidence must be a number, not 'high'"),
         ("[200, 100]", "[200, 0]", r"line 3: size\[1\] must be a whole number of at least 1, not 0"),
@@ -177,7 +177,7 @@ def test_tracks_of_other_frames_are_refused(tmp_path: Path) -> None:
     path.write_text(TRACKS.to_text())
     with pytest.raises(
         RegionError,
-        match=r"tracks.json: The tracks are for frames of 200x100 pixels, but the frames of this clip are 60x40",
+        match=r"tracks.json: The tracks are for 200x100-pixel frames, but the frames of this clip are 60x40",
     ):
         redetail.plan(np.zeros((2, 40, 60, 3), np.uint8), tracks=path, engine=FakeEngine())
     with pytest.raises(InputError, match="cannot be read"):

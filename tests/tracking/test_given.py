@@ -44,13 +44,13 @@ def test_what_is_outside_is_cut_off_with_a_warning(caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.WARNING):
         region = region_from_box(Box(-20, 40, 20, 80), FRAME, 0, 5, crop_factor=2.0)
     assert region.box(0) == Box(0, 40, 20, 80)
-    assert "The box -20,40,20,80 extends beyond the frame of 200x120 pixels" in caplog.text
+    assert "The box -20,40,20,80 extends beyond the 200x120-pixel frame" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("box", "message"),
     [
-        ((300, 10, 350, 60), "The box 300,10,350,60 lies outside the frame of 200x120 pixels"),
+        ((300, 10, 350, 60), "The box 300,10,350,60 lies outside the 200x120-pixel frame"),
         ((10, 10, 10, 60), "The box 10,10,10,60 has a side of length zero"),
         ((9.2, 9.3, 9.4, 9.5), "does not cover a whole pixel"),
     ],
@@ -145,8 +145,11 @@ def test_a_mask_of_everything() -> None:
         ([], "There are 0 masks for 10 frames"),
         ([np.zeros(FRAME.shape, np.uint8)], "The mask is empty"),
         ([np.zeros(FRAME.shape, np.uint8)] * 10, "The mask is empty"),
-        ([np.full(FRAME.shape, np.nan, np.float32)], r"Mask 0 must be an array \(height, width\) of uint8 or bool"),
-        ([np.zeros((120, 200, 3), np.uint8)], r"Mask 0 must be an array \(height, width\) of uint8 or bool"),
+        (
+            [np.full(FRAME.shape, np.nan, np.float32)],
+            r"Mask 0 must be a uint8 or bool array of shape \(height, width\)",
+        ),
+        ([np.zeros((120, 200, 3), np.uint8)], r"Mask 0 must be a uint8 or bool array of shape \(height, width\)"),
     ],
 )
 def test_masks_that_cannot_be_used(masks: list[np.ndarray], message: str) -> None:

@@ -81,7 +81,7 @@ def test_a_warning_names_the_frames(caplog: pytest.LogCaptureFixture) -> None:
     masks = clip()
     masks[7][:] = 255
     regions_from_masks(masks, FRAME, 100, 120, 2.0)
-    assert "Masks differ from the masks around them in the frames 107" in caplog.text
+    assert "In frame 107, the mask differs from those of the neighbouring frames" in caplog.text
 
 
 def test_a_cut_begins_a_new_region_of_the_same_subject() -> None:

@@ -82,7 +82,7 @@ def test_region_and_mask_are_clipped_together(caplog: pytest.LogCaptureFixture) 
     assert region.window(0) == Box(40, 20, 100, 100)
     # 8-bit storage: half a step of 1/255
     np.testing.assert_allclose(region.mask(0), mask[:, :60], atol=0.5 / 255 + 1e-6)
-    assert "extends beyond the frame of 100x120" in caplog.text
+    assert "extends beyond the 100x120-pixel frame" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,10 @@ def test_masks_that_cannot_be_used(mask: Any, message: str) -> None:
         (document(bbox=7), "Segment 0 needs 4 numbers under 'bbox', not 7"),
         (document(bbox=[1, 2, 3, "4"]), "Segment 0 needs 4 numbers under 'bbox'"),
         (document(bbox=[1, 2, float("nan"), 4]), "all numbers must be finite"),
-        (document(bbox=[100, 40, 60, 80]), "Segment 0 cannot be used: The box .* ends before it begins"),
+        (
+            document(bbox=[100, 40, 60, 80]),
+            "Segment 0 cannot be used: The corners of the box .* are in the wrong order",
+        ),
         (document(bbox=[0, 0, 10, 10]), r"bbox \[0, 0, 10, 10\] outside its crop region \[40, 20, 120, 100\]"),
         (document(bbox=[60, 40, 60, 80]), r"bbox \[60, 40, 60, 80\]"),
         (
@@ -146,7 +149,7 @@ def test_masks_that_cannot_be_used(mask: Any, message: str) -> None:
         (document(confidence="high"), "confidence 'high'"),
         (document(confidence=float("nan")), "confidence nan"),
         (document(mask=[[1, 2], [3]]), "not a table of numbers"),
-        (document(mask=[[1, 2]]), r"rows of equal length with numbers from 0 to 1"),
+        (document(mask=[[1, 2]]), r"rows of equal length that contain only numbers from 0 to 1"),
         (document(mask=[]), r"mask of shape \(0,\)"),
     ],
 )

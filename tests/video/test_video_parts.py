@@ -111,8 +111,8 @@ def test_arrays_of_every_kind():
 @pytest.mark.parametrize(
     ("frames", "words"),
     [
-        (np.zeros((4, 4, 3), np.uint8), "array \\(frames, height, width, 3\\)"),
-        (np.zeros((2, 4, 4, 4), np.uint8), "array \\(frames, height, width, 3\\)"),
+        (np.zeros((4, 4, 3), np.uint8), "array of shape \\(frames, height, width, 3\\)"),
+        (np.zeros((2, 4, 4, 4), np.uint8), "array of shape \\(frames, height, width, 3\\)"),
         (np.zeros((0, 4, 4, 3), np.uint8), "at least one frame"),
         (np.zeros((1, 4, 4, 3), np.int32), "not int32"),
         (np.full((1, 4, 4, 3), np.nan, np.float32), "not finite"),

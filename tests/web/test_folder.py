@@ -111,7 +111,7 @@ def test_uploads_of_other_kinds_are_refused(folder: Folder, tmp_path: Path, name
 def test_an_upload_that_is_too_large_or_a_link_is_refused(folder: Folder, tmp_path: Path) -> None:
     (tmp_path / "upload").write_bytes(bytes(101))
     (tmp_path / "link").symlink_to(tmp_path / "secret.mp4")
-    for name, message in (("upload", "copy it into the folder"), ("link", "did not arrive")):
+    for name, message in (("upload", "copy the file into this page"), ("link", "did not arrive")):
         with pytest.raises(InputError, match=message):
             folder.admit(tmp_path / name, "a.mp4", 100, accept)
     assert not (folder.root / "uploads").exists()

@@ -57,7 +57,7 @@ def test_marks_alone_are_what_is_detailed(desk: Desk) -> None:
 
 def test_chosen_subjects_are_those_of_this_search(desk: Desk) -> None:
     run = found(desk, detect="hands")
-    with pytest.raises(SettingsError, match="Find subjects again"):
+    with pytest.raises(SettingsError, match='press "Find subjects" again'):
         desk.job(Order(clip="a.mp4", detect="people", found=run, chosen=["hand 1"]))
     job = desk.job(Order(clip="a.mp4", detect="hands", found=run, chosen=["hand 1"]))
     assert job.files[0] == run.folder / TRACKS
@@ -69,7 +69,7 @@ def test_nobody_chosen_is_refused(desk: Desk) -> None:
 
 
 def test_a_person_is_not_searched_for_among_marks(desk: Desk) -> None:
-    with pytest.raises(SettingsError, match="press Find subjects"):
+    with pytest.raises(SettingsError, match='press "Find subjects"'):
         desk.job(Order(clip="a.mp4", who=["anna.png"], marks=Marks.parse("1,2,30,40")))
 
 

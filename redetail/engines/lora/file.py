@@ -100,7 +100,7 @@ def read_lora(path: Path) -> LoraFile:
             prefix = "lokr_" if "lokr_" in match["role"] else ""
             layers.setdefault(_layer(match["layer"]), {})[_SHORT.get(role, prefix + role)] = tensor
     if any("dora" in tensors for tensors in layers.values()):
-        raise ModelError(f"{path} is a DoRA (weight-decomposed LoRA), and these are not supported; use a plain LoRA.")
+        raise ModelError(f"{path} is a DoRA (weight-decomposed LoRA), which is not supported; use a plain LoRA.")
     return LoraFile(path, facts, layers, _stated(file), tuple(unknown))
 
 

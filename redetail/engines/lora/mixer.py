@@ -93,16 +93,15 @@ class LoraMixer:
             self._check_shape(lora, change)
         if not fitting:
             raise ModelError(
-                f"None of the {len(lora.layers)} layers of the LoRA {lora.path}, such as "
-                f"{_text(next(iter(lora.layers), ('unet', '')))}, exists in this model{self._named()}; use a LoRA for "
-                "the same base model."
+                f"This model{self._named()} has none of the {len(lora.layers)} layers in the LoRA {lora.path} (for "
+                f"example {_text(next(iter(lora.layers), ('unet', '')))}); use a LoRA for the same base model."
             )
         known = {change.layer for change in fitting}
         strangers = [*(_text(layer) for layer in lora.layers if layer not in known), *lora.unknown]
         if strangers and lora.path not in self._said:
             self._said.add(lora.path)
             _LOG.warning(
-                "%d of the %d layers in the LoRA %s do not exist in this model and are left out: %s.",
+                "This model lacks %d of the %d layers in the LoRA %s; left out: %s.",
                 len(strangers), len(strangers) + len(known), lora.path,
                 ", ".join(strangers[:_NAMED]) + (" ..." if len(strangers) > _NAMED else ""),
             )  # fmt: skip
@@ -118,8 +117,8 @@ class LoraMixer:
         shape, delta = self._shape(change.layer, change.name), change.delta_shape()
         if shape is not None and (delta is None or delta.numel() != shape.numel() or delta[0] != shape[0]):
             raise ModelError(
-                f"The LoRA {lora.path} does not fit this model{self._named()}: its layer {_text(change.layer)} is for "
-                f"weights of {_dimensions(delta)}, not {_dimensions(shape)}; use a LoRA for the same base model."
+                f"The LoRA {lora.path} does not fit this model{self._named()}: the LoRA's layer {_text(change.layer)} "
+                f"is for weights of {_dimensions(delta)}, not {_dimensions(shape)}; use a LoRA for the same base model."
             )
 
     def _set(self, key: tuple[Layer, str], found: _Changes) -> None:
@@ -130,7 +129,7 @@ class LoraMixer:
             return
         weight: Tensor = getattr(owner, name)
         original = self._originals.get(key, weight)
-        assert original is not None, "only weights in fp8 have none"
+        assert original is not None, "only fp8 weights have no original"
         if not found:
             weight.copy_(original)
             self._originals.pop(key, None)
@@ -206,8 +205,9 @@ def _merged(original: Tensor, found: _Changes) -> Tensor:
 def _check_finite(merged: Tensor, layer: Layer, found: _Changes) -> None:
     if not torch.isfinite(merged).all():
         raise ModelError(
-            f"With the LoRA {', '.join(str(change.lora.path) for change, _ in found)}, weights of {_text(layer)} are "
-            "not finite; give a smaller strength, or copy or download the file again."
+            f"Weights of {_text(layer)} are not finite after adding "
+            f"{' and '.join(str(change.lora.path) for change, _ in found)}; give a smaller strength, or copy or "
+            "download the LoRA again."
         )
 
 

@@ -142,7 +142,7 @@ class ResidualCodec:
         multiple = self.config.size_multiple
         if crops.ndim != 4 or crops.shape[3] != 3 or crops.shape[1] % multiple or crops.shape[2] % multiple:
             raise RegionError(
-                f"Crops must be (frames, height, width, 3) with sides that are multiples of {multiple}, "
-                f"not {tuple(crops.shape)}."
+                f"Crops must have the shape (frames, height, width, 3), with height and width multiples of {multiple}; "
+                f"the shape of these is {tuple(crops.shape)}."
             )
         return crops.shape[0], crops.shape[1], crops.shape[2]

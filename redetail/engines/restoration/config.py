@@ -118,8 +118,8 @@ class NetworkConfig:
                 raise ModelError(f"{name} in {where} has {count} values; it must have {cells}, or none.")
         if any(width % heads for width, heads in zip(self.motion_channels, self.motion_heads, strict=False)):
             raise ModelError(
-                f"motion_heads in {where} is {self.motion_heads}; each value must divide the value of motion_channels "
-                f"at its level, {self.motion_channels}."
+                f"motion_heads in {where} is {self.motion_heads}; each value must divide the value for the same "
+                f"level in motion_channels, which is {self.motion_channels}."
             )
 
 

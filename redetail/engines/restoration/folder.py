@@ -93,8 +93,8 @@ def _check_shapes(file: WeightFile, config: NetworkConfig) -> None:
     for block in _last_blocks(config):  # this takes no memory but time, so it builds no more blocks than the file has
         if not any(name.startswith(block) for name in given):
             raise ModelError(
-                f"{file.path} does not contain the weights that {CONFIG} describes: there is no {block}*; copy both "
-                "files again."
+                f"{file.path} does not contain the weights that {CONFIG} describes: no tensor name starts with "
+                f"{block}; copy both files again."
             )
     try:
         network = skeleton(lambda: RestorationUNet(config))
@@ -105,8 +105,8 @@ def _check_shapes(file: WeightFile, config: NetworkConfig) -> None:
     if wrong:
         raise ModelError(
             f"{file.path} does not contain the weights that {CONFIG} describes: tensors such as "
-            f"{' and '.join(wrong[:2])} are missing, left over or have another shape ({len(wrong)} in all); copy both "
-            "files again."
+            f"{' and '.join(wrong[:2])} are missing, are left over or have the wrong shape ({len(wrong)} in all); "
+            "copy both files again."
         )
 
 

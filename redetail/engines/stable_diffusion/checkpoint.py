@@ -102,9 +102,10 @@ def _check_file(facts: FileFacts, spec: ModelSpec) -> None:
         raise ModelError(f"{path} is only the UNet of {facts.what}, in the diffusers layout; give {WANTED}.")
     if channels not in (4, INPAINTING_CHANNELS):
         raise ModelError(f"{path} is {facts.what} that takes {channels} channels instead of 4 or 9; give {WANTED}.")
-    if "text_encoder" not in parts or ("vae" not in parts and spec.vae is None):
-        missing = "text encoder" if "text_encoder" not in parts else "VAE (name one with --vae)"
-        raise ModelError(f"{path} is {facts.what} without a {missing}; give a complete checkpoint.")
+    if "text_encoder" not in parts:
+        raise ModelError(f"{path} is {facts.what} without a text encoder; give a complete checkpoint.")
+    if "vae" not in parts and spec.vae is None:
+        raise ModelError(f"{path} is {facts.what} without a VAE; give one with --vae, or give a complete checkpoint.")
     if spec.motion_module is None:
         raise ModelError(
             f"{path} is {facts.what}, which handles only single frames; give a motion module for it with "
@@ -193,7 +194,9 @@ class FolderCheckpoint:
             for part, path in zip(self._folder.texts, self._folder.tokenizers, strict=True)
         ]
         if any(one.tokenizer.get_vocab() != loaded[0].tokenizer.get_vocab() for one in loaded[1:]):
-            raise ModelError(f"The tokenizers of {self.path} have different vocabularies; copy or download it again.")
+            raise ModelError(
+                f"The tokenizers of {self.path} have different vocabularies; copy or download the folder again."
+            )
         return tuple(loaded)
 
 

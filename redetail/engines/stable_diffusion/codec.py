@@ -92,7 +92,7 @@ class VaeCodec:
         if not self._noted:
             self._noted = True
             _LOG.warning(
-                "The VAE overflowed in %s and was run again in float32; set vae-dtype float32 to run it only once.",
+                "The VAE overflowed in %s and was run again in float32; set vae-dtype to float32 to run it only once.",
                 str(dtype).removeprefix("torch."),
             )
 

@@ -87,10 +87,8 @@ def show(
     asked = {control.file.hint for control in controls}
     unused = [name for name in hints if name not in asked]
     if unused:
-        raise SettingsError(
-            f"The hints {', '.join(map(repr, unused))} are not used, because no ControlNet asks for them; leave them "
-            "out."
-        )
+        noun, pronoun = ("hint", "it") if len(unused) == 1 else ("hints", "them")
+        raise SettingsError(f"No ControlNet asks for the {noun} {', '.join(map(repr, unused))}; leave {pronoun} out.")
     acting = [control for control in controls if control.network is not None and control.file.end > 0]
     ready = {name: _hint(name, crops, hints) for name in {control.file.hint: None for control in acting}}
     return ShownControls(tuple((control, ready[control.file.hint]) for control in acting), index)

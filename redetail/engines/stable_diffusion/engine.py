@@ -172,8 +172,8 @@ def _check_refiner(base: Components, refiner: Components, spec: ModelSpec) -> No
     if facts[0] != facts[1]:
         (channels, scale, _), (own, other, _) = facts
         raise ModelError(
-            f"The refiner {spec.checkpoint} uses latents of {own} channels scaled by {other:g}, but the checkpoint "
-            f"uses {channels} channels scaled by {scale:g}; use a refiner for the same base model."
+            f"The refiner {spec.checkpoint} uses {own}-channel latents scaled by {other:g}, but the checkpoint "
+            f"uses {channels}-channel latents scaled by {scale:g}; use a refiner for the same base model."
         )
 
 

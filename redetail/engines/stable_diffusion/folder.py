@@ -113,7 +113,9 @@ def _tokenizer(path: Path) -> Path:
     if os.path.isfile(complete):
         read_config(complete, LARGEST_LIST)
     elif not (os.path.isfile(vocabulary) and os.path.isfile(merges)):
-        raise ModelError(f"The part {path} has neither vocab.json and merges.txt nor tokenizer.json; copy it again.")
+        raise ModelError(
+            f"The part {path} needs tokenizer.json, or both vocab.json and merges.txt; copy the part again."
+        )
     words = read_config(vocabulary, LARGEST_LIST) if os.path.isfile(vocabulary) else {}
     if not all(isinstance(index, int) for index in words.values()):
         raise ModelError(f"The model file {vocabulary} does not number its tokens; copy or download it again.")
@@ -132,7 +134,7 @@ def _check_merges(path: Path, vocabulary: Config) -> None:
     wrong = next((pair for pair in pairs if len(pair) != 2 or not vocabulary.keys() >= {*pair}), None)
     if wrong is not None and vocabulary:
         raise ModelError(
-            f"The model file {path} merges {' '.join(wrong)!r}, which is not in vocab.json; copy it again."
+            f"The model file {path} merges {' '.join(wrong)!r}, which is not in vocab.json; copy both files again."
         )
 
 
@@ -142,8 +144,8 @@ def _check_fit(folder: ModelFolder) -> None:
     channels = 4 if folder.vae is None else folder.vae.config.get("latent_channels", 4)
     if unet.get("addition_embed_type") not in (None, "text_time"):
         raise ModelError(
-            f"The UNet of {folder.path} needs {unet['addition_embed_type']!r} as well as text, and such models are not "
-            "supported; use a Stable Diffusion 1.x, 2.x or XL model."
+            f"The UNet of {folder.path} needs {unet['addition_embed_type']!r} as well as text, which is not supported; "
+            "use a Stable Diffusion 1.x, 2.x or XL model."
         )
     if unet.get("in_channels", 4) not in (channels, 2 * channels + 1):  # with mask and masked picture for inpainting
         raise ModelError(
@@ -158,18 +160,17 @@ def _check_fit(folder: ModelFolder) -> None:
 def check_text(unet: Config, texts: Sequence[Config], path: Path) -> None:
     """Raise ModelError for text encoders whose features do not match those that the UNet reads."""
     given, taken = sum(text.get("hidden_size", 512) for text in texts), unet.get("cross_attention_dim", 1280)
-    names = "text_encoder" if len(texts) == 1 else "text encoders"
+    producers = f"text_encoder of {path} produces" if len(texts) == 1 else f"text encoders of {path} produce"
     if given != taken:
         raise ModelError(
-            f"The {names} of {path} produce{'s' * (len(texts) == 1)} {given} features, but the UNet takes {taken}; "
-            "they belong to different models."
+            f"The {producers} {given} features, but the UNet takes {taken}; they belong to different models."
         )
     whole = unet.get("projection_class_embeddings_input_dim")
     sizes = _SIZES * (unet.get("addition_time_embed_dim") or 0)
     pooled = texts[-1].get("projection_dim", 512)
     if whole is not None and whole != sizes + pooled:
         raise ModelError(
-            f"The {names} of {path} produce {pooled} pooled features, but the UNet takes {whole - sizes}; they "
+            f"The {producers} {pooled} pooled features, but the UNet takes {whole - sizes}; they "
             "belong to different models."
         )
 

@@ -129,8 +129,8 @@ def add_motion_loras(weights: dict[str, Tensor], loras: Iterable[WeightedFile]) 
 
 def _misfit(facts: FileFacts) -> str:
     return (
-        f"{facts.path} is {facts.what}; it changes layers that the motion module does not have, or has with other "
-        "widths, such as"
+        f"{facts.path} is {facts.what}; layers that the LoRA changes are missing from the motion module or have other "
+        "widths there, for example"
     )
 
 
@@ -153,7 +153,7 @@ def _pairs(file: WeightFile) -> dict[str, tuple[Tensor, Tensor, float]]:
     broken = next((target for target, pair in halves.items() if len(pair) != 2), None)
     if broken is not None or not halves:
         raise ModelError(
-            f"The motion LoRA {file.path} lacks half of the pair {broken or 'of each layer'}; download it again."
+            f"The motion LoRA {file.path} lacks the down or up matrix of {broken or 'every layer'}; download it again."
         )
     return {
         target: (pair["down"], pair["up"], alphas.get(target, float(pair["down"].shape[0])))

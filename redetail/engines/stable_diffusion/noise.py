@@ -31,10 +31,12 @@ def noise_table(scheduler: Mapping[str, Any], motion: Mapping[str, Any]) -> Nois
     :class:`~redetail.errors.ModelError` for a schedule of another kind.
     """
     name = scheduler.get("beta_schedule", "linear")
-    if scheduler.get("trained_betas") is not None or name not in ("linear", "scaled_linear"):
+    if scheduler.get("trained_betas") is not None:
+        raise ModelError("The model's scheduler_config.json contains trained_betas, which are not supported.")
+    if name not in ("linear", "scaled_linear"):
         raise ModelError(
-            f"The model's scheduler_config.json asks for the beta schedule {name!r} or for its own betas; "
-            "only linear and scaled_linear are supported."
+            f"The model's scheduler_config.json asks for the beta schedule {name!r}; only linear and scaled_linear are "
+            "supported."
         )
     betas = _betas(scheduler if name == "linear" else {**scheduler, **motion})
     return NoiseTable.from_betas(_zero_terminal(betas) if scheduler.get("rescale_betas_zero_snr") else betas)

@@ -73,7 +73,7 @@ def _experts(parts: WanParts, spec: ModelSpec, placement: Placement) -> Experts:
     if parts.low_noise is None and spec.high_noise_loras:
         raise ModelError(
             f"The LoRA {spec.high_noise_loras[0].path} is for the high-noise expert, but only one expert is used; "
-            "give it with --lora, or also give the low-noise expert with --low-noise-checkpoint."
+            "give the LoRA with --lora, or also give the low-noise expert with --low-noise-checkpoint."
         )
     modes = placement.modes
     apart = modes.offload or modes.block_offload

@@ -105,7 +105,7 @@ def _check_complete(path: Path, spec: ModelSpec) -> None:
         missing += [name for name in needed if not os.path.isfile(path / name)]
     if missing:
         raise ModelError(
-            f"The model folder {path} lacks {', '.join(missing)}; a model of Wan needs transformer, vae, text_encoder "
+            f"The model folder {path} lacks {', '.join(missing)}; a Wan model needs transformer, vae, text_encoder "
             "and tokenizer."
         )
 
@@ -143,9 +143,10 @@ def _check_fit(parts: WanParts) -> None:
         )
     channels, taken = vae.config.get("z_dim", 16), transformer.config.get("in_channels", 16)
     if transformer.config.get("image_dim") is not None or taken > channels:
+        more = f"{taken} channels" if taken > channels else "an image in addition to the text"
         raise ModelError(
-            f"The transformer {transformer.path} takes {taken} channels or an image in addition to the text; use a "
-            f"text-to-video model of Wan, which takes only the {channels} channels of the VAE."
+            f"The transformer {transformer.path} takes {more}; use a Wan text-to-video model, whose transformer takes "
+            f"only the text and the {channels} channels of the VAE."
         )
     if taken < channels:
         raise ModelError(
@@ -166,7 +167,7 @@ def _check_vae(vae: Part, channels: int, grid: LatentGrid) -> None:
     if 2 ** len(downsample) != grid.spatial or 2 ** sum(downsample) != grid.temporal:
         raise ModelError(
             f"The VAE {vae.path} scales time down by {2 ** sum(downsample)} and each side by {2 ** len(downsample)}, "
-            f"but a VAE of Wan by {grid.temporal} and {grid.spatial}; use a VAE of Wan 2.1."
+            f"but a Wan VAE scales them down by {grid.temporal} and {grid.spatial}; use the VAE of Wan 2.1."
         )
     for name in ("latents_mean", "latents_std"):
         numbers = len(vae.config.get(name, range(_CHANNELS)))

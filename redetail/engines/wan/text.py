@@ -13,7 +13,7 @@ from redetail.engines.offload import on_device
 from redetail.engines.prompt import key_frames, read_prompt
 from redetail.engines.wan.tokenizer import TOKENS, Tokenizer
 from redetail.errors import SettingsError
-from redetail.settings import Settings, display_name
+from redetail.settings import Settings
 
 _KEPT = 32
 """Number of prompts whose states are kept: 8 MiB each with UMT5-XXL."""
@@ -38,10 +38,12 @@ class WanText:
     def check(self, settings: Settings) -> None:
         """Raise :class:`~redetail.errors.SettingsError` for prompts with weights, sections or key frames, which this
         encoder has no rule for, and for ``clip_skip``."""
-        for name in ("prompt", "negative"):
-            self._words(getattr(settings, name), display_name(name))
+        self._words(settings.prompt, "prompt")
+        self._words(settings.negative, "negative prompt")
         if settings.clip_skip != 1:
-            raise SettingsError(f"clip-skip is {settings.clip_skip}; Wan reads only the last layer, so leave it out.")
+            raise SettingsError(
+                f"clip-skip is {settings.clip_skip}, but Wan reads only the last layer; do not set clip-skip."
+            )
 
     def __call__(self, prompt: str) -> Tensor:
         """States (1, 512, width) float32 on the device where the encoder works, with zeros after the prompt's last

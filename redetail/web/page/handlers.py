@@ -143,7 +143,7 @@ class Handlers:
         if mask is None:
             raise InputError("Nothing has been painted yet; first paint over what you want to detail.")
         share = 100 * float((mask > 0).mean())
-        return [mask, NOTE.format(f"The mask is in use; it covers {share:.1f} % of the frame.")]
+        return [mask, NOTE.format(f"The mask will be used; it covers {share:.1f}% of the frame.")]
 
     def drop_mask(self) -> list[Any]:
         """Detail without the mask."""
@@ -169,7 +169,7 @@ class Handlers:
     def run(self, *values: Any) -> str:
         """Queue the work on the clip."""
         run = self._desk.detail(self._order(values))
-        return NOTE.format(f"Queued as {run.name}; see Runs. The run continues if you close this page.")
+        return NOTE.format(f'Queued as {run.name}; see the "Runs" tab. The run continues even if you close this page.')
 
     def batch(self, clips: Any, pattern: Any, *values: Any) -> Any:
         """Queue all clips of a folder."""
@@ -238,7 +238,10 @@ class Handlers:
         clip = self._folder.name(job.source) if isinstance(job.source, Path) else None
         chooses = {*(one.name for one in job.selection), *(one.name for one in job.filters)}
         if chooses - {"box", "follow", "detect", "who"}:
-            gr.Info("The page cannot show how this job selects subjects, but Run this job uses the job as it is.")
+            gr.Info(
+                'The page cannot show how this job selects subjects, but the button "Run this job" runs the job as '
+                "it is."
+            )
         asked = job.settings
         return [
             gr.update(value=clip),

@@ -160,11 +160,12 @@ def _subjects(parts: Parts, shape: FormField) -> None:
                         elem_id="box-picture",
                     )
                     parts.follow = gr.Checkbox(
-                        False, label="Follow what the box shows", info="throughout its shot, from the marked frame",
+                        False, label="Follow what the box shows",
+                        info="forwards and backwards from the marked frame, within its shot",
                         elem_id="follow",
                     )  # fmt: skip
                     parts.boxes = gr.Textbox(
-                        label="Boxes: one x1,y1,x2,y2 per line, with @TIME to follow what it shows", lines=2,
+                        label="Boxes: one x1,y1,x2,y2 per line; add @TIME to follow what is inside", lines=2,
                         placeholder="40,60,180,220 or 40,60,180,220@12f", elem_id="boxes",
                     )  # fmt: skip
                     parts.corner = gr.State(None)
@@ -288,7 +289,7 @@ def _batch(parts: Parts) -> None:
         parts.pattern = gr.Textbox(
             label="Names of the results",
             placeholder="{stem}{suffix}",
-            info="can use {stem}, {suffix}, {parent} and {number}",
+            info="may contain {stem}, {suffix}, {parent} and {number}",
         )
     parts.batch = gr.Button("Run all", variant="primary", elem_id="batch")
 

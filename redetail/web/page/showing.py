@@ -49,7 +49,7 @@ class Showing:
         if run.state is State.RUNNING:
             return progress_bar(run, status_of(run))
         words = {
-            State.WAITING: f"Waiting; runs ahead of it: {self._desk.queue.position(run)}.",
+            State.WAITING: f"Waiting; number of runs ahead of this one: {self._desk.queue.position(run)}.",
             State.STOPPED: "Stopped.",
         }
         return NOTE.format(words.get(run.state) or run.message)

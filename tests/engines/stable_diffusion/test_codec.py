@@ -55,7 +55,7 @@ def test_a_vae_that_overflows_in_half_precision_is_run_again_in_float32(caplog: 
     np.testing.assert_allclose(result, CROPS, atol=1e-6)
     assert vae.dtype == torch.float16
     assert caplog.messages == [
-        "The VAE overflowed in float16 and was run again in float32; set vae-dtype float32 to run it only once."
+        "The VAE overflowed in float16 and was run again in float32; set vae-dtype to float32 to run it only once."
     ]
     np.testing.assert_array_equal(round_trip(codec), result)
 

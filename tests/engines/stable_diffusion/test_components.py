@@ -309,7 +309,7 @@ def test_a_vae_folder(tmp_path: Path, parts: Components, thin: ModelSpec) -> Non
 def test_a_checkpoint_without_a_vae_takes_one(tmp_path: Path, thin: ModelSpec) -> None:
     shapes = {name: shape for name, shape in THIN.items() if not name.startswith(made.VAE)}
     bare = replace(thin, checkpoint=saved(tmp_path / "sd.safetensors", shapes))
-    assert "without a VAE (name one with --vae)" in refused(bare)
+    assert "without a VAE; give one with --vae" in refused(bare)
     vae = saved(tmp_path / "vae.safetensors", made.vae_shapes(prefix=""))
     assert load_components(replace(bare, vae=vae), CPU).vae is not None
 

@@ -369,9 +369,9 @@ def test_hints_that_nobody_asks_for_or_nobody_gave(folder: Path, parts: Componen
     control, _ = counted(folder, parts, hint="depth.mp4")
     with pytest.raises(SettingsError, match=r"the hint 'depth.mp4', which is neither a hint that can be computed"):
         enhance_arrays(engine(parts, (control,)), crops, WHOLE, asked(steps=1))
-    with pytest.raises(SettingsError, match="The hints 'pose' are not used, because no ControlNet asks for them"):
+    with pytest.raises(SettingsError, match="No ControlNet asks for the hint 'pose'; leave it out"):
         enhance_arrays(
             engine(parts, (control,)), crops, WHOLE, asked(steps=1), hints={"depth.mp4": crops, "pose": crops}
         )
-    with pytest.raises(SettingsError, match="The hints 'pose' are not used"):
+    with pytest.raises(SettingsError, match="No ControlNet asks for the hint 'pose'"):
         enhance_arrays(engine(parts), crops, WHOLE, asked(steps=1), hints={"pose": crops})

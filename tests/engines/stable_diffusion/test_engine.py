@@ -199,7 +199,7 @@ def test_prediction_types(name: str, kind: str) -> None:
 
 
 def test_betas_of_its_own_are_refused() -> None:
-    with pytest.raises(ModelError, match="or for its own betas"):
+    with pytest.raises(ModelError, match="contains trained_betas, which are not supported"):
         noise_table({**LINEAR, "trained_betas": [0.1, 0.2]}, SD_CONVENTIONS.betas)
 
 

@@ -177,9 +177,9 @@ def test_a_motion_adapter_of_another_depth(folder: Path) -> None:
         (
             "unet/config.json",
             {"_class_name": "FluxTransformer2DModel"},
-            "unet is of class FluxTransformer2DModel; it must be",
+            "unet is of class FluxTransformer2DModel; its class must be",
         ),
-        ("vae/config.json", {"_class_name": "VQModel"}, "vae is of class VQModel; it must be AutoencoderKL"),
+        ("vae/config.json", {"_class_name": "VQModel"}, "vae is of class VQModel; its class must be AutoencoderKL"),
         ("text_encoder/config.json", {"hidden_size": 768}, "produces 768 features, but the UNet takes 32"),
         ("motion_adapter/config.json", {"conv_in_channels": 9}, "extra input channels"),
         ("scheduler/scheduler_config.json", {"beta_schedule": "squaredcos_cap_v2"}, "'squaredcos_cap_v2'"),
@@ -199,7 +199,7 @@ def test_configs_that_are_no_json(folder: Path, text: str) -> None:
 
 def test_a_tokenizer_folder_without_a_vocabulary(folder: Path) -> None:
     (folder / "tokenizer/merges.txt").unlink()
-    assert "tokenizer has neither vocab.json and merges.txt nor tokenizer.json" in refused(folder)
+    assert "tokenizer needs tokenizer.json, or both vocab.json and merges.txt" in refused(folder)
 
 
 @pytest.mark.parametrize("text", ["[", "[1, 2]", '{"a": "b"}'])

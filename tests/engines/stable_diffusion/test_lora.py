@@ -468,7 +468,7 @@ def test_a_layer_of_another_shape(parts: Components, tmp_path: Path) -> None:
 def test_a_lora_that_fits_nothing(parts: Components, tmp_path: Path) -> None:
     tensors = foreign(32, "lora_unet_down_blocks.7.attentions.0.proj_in")
     message = refused(parts, write(tmp_path / "other.safetensors", tensors))
-    assert "None of the 1 layers" in message
+    assert "has none of the 1 layers" in message
     assert "down_blocks_7_attentions_0_proj_in" in message
 
 

@@ -246,9 +246,11 @@ def test_motion_loras_that_do_not_fit(spec: ModelSpec, tmp_path: Path) -> None:
     message = refused(replace(spec, motion_loras=(WeightedFile(spec.motion_module),)))
     assert "is an AnimateDiff v2 motion module for Stable Diffusion 1.x; give a motion LoRA" in message
     other = made.save(tmp_path / "wide.safetensors", made.filled(made.motion_lora_shapes(4, (96, 96), layers=1)))
-    assert "does not have, or has with other widths" in refused(replace(spec, motion_loras=(WeightedFile(other),)))
+    assert "are missing from the motion module or have other widths" in refused(
+        replace(spec, motion_loras=(WeightedFile(other),))
+    )
     half = {
         name: t for name, t in made.filled(made.motion_lora_shapes(4, WIDTHS, layers=1)).items() if ".down." in name
     }
     broken = made.save(tmp_path / "half.safetensors", half)
-    assert "lacks half of the pair" in refused(replace(spec, motion_loras=(WeightedFile(broken),)))
+    assert "lacks the down or up matrix of" in refused(replace(spec, motion_loras=(WeightedFile(broken),)))

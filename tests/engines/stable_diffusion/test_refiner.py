@@ -80,7 +80,7 @@ def test_other_latents_are_refused(folder: Path, model_folder: Path) -> None:
     diffusers = pytest.importorskip("diffusers")
     vae = diffusers.AutoencoderKL.from_pretrained(model_folder / "vae")
     joined = ModelSpec(checkpoint=model_folder, refiner_checkpoint=_other_vae(model_folder, vae, folder))
-    with pytest.raises(ModelError, match=r"The refiner .* uses latents of 4 channels scaled by 0\.13, but the check"):
+    with pytest.raises(ModelError, match=r"The refiner .* uses 4-channel latents scaled by 0\.13, but the check"):
         loaded(joined)
 
 

@@ -263,7 +263,7 @@ def test_two_experts_must_be_two_and_of_one_model(both: Any, wan_folder: Any) ->
         load_engine(ModelSpec(checkpoint=wan_folder, low_noise_checkpoint=wan_folder), device="cpu")
     lora = ModelSpec(checkpoint=both, high_noise_loras=("a.safetensors",))
     with pytest.raises(
-        ModelError, match="is for the high-noise expert, but only one expert is used; give it with --lora"
+        ModelError, match="is for the high-noise expert, but only one expert is used; give the LoRA with --lora"
     ):
         load_engine(lora, device="cpu")
 

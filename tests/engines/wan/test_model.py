@@ -89,9 +89,9 @@ def test_a_tensor_too_few_is_not_filled_with_noise(folder: Path) -> None:
         ),
         ("vae", {"latents_std": [1.0]}, "latents_std of the VAE .* has 1 numbers; it must have 4"),
         ("vae", {"temperal_downsample": [False, False, True]}, "scales time down by 2 and each side by 8"),
-        ("vae", {"_class_name": "AutoencoderKL"}, "is of class AutoencoderKL; it must be AutoencoderKLWan"),
-        ("transformer", {"in_channels": 36}, "takes 36 channels or an image in addition to the text; .* text-to-video"),
-        ("transformer", {"image_dim": 1280}, "or an image in addition to the text"),
+        ("vae", {"_class_name": "AutoencoderKL"}, "is of class AutoencoderKL; its class must be AutoencoderKLWan"),
+        ("transformer", {"in_channels": 36}, "takes 36 channels; .* text-to-video"),
+        ("transformer", {"image_dim": 1280}, "takes an image in addition to the text"),
         ("transformer", {"text_dim": 32}, "produces 16 features, but the transformer .* takes 32"),
         (
             "transformer",
@@ -110,7 +110,7 @@ def test_models_that_cannot_be_used_are_named(folder: Path, part: str, values: d
 @pytest.mark.parametrize(
     ("remove", "message"),
     [
-        (lambda folder: shutil.rmtree(folder / "vae"), "lacks vae/config.json; a model of Wan needs"),
+        (lambda folder: shutil.rmtree(folder / "vae"), "lacks vae/config.json; a Wan model needs"),
         (lambda folder: (folder / "tokenizer" / "tokenizer.json").unlink(), "lacks tokenizer/tokenizer.json"),
         (lambda folder: (folder / "tokenizer" / "tokenizer.json").write_text("{}"), "is not a tokenizer"),
         (lambda folder: (folder / "vae" / WEIGHTS).unlink(), "has no .safetensors weights"),
