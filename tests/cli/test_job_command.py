@@ -86,7 +86,7 @@ def test_a_dry_run_says_where_it_would_compute(run, clip: Path) -> None:
     ran = run("detail", clip, *BOXES, "--dry-run", "--device", "cpu", "--dtype", "float32", "--vae-tile", 64)
     assert ran.code == 0, ran.err
     assert "  computes on cpu in float32, attention sdpa, VAE in tiles of 64\n" in ran.out
-    assert ran.out.count("box (1.00)") == 2
+    assert ran.out.count("box (confidence 1.00)") == 2
 
 
 def test_a_preset_is_refused_for_a_model_that_has_none(run, clip: Path) -> None:

@@ -79,7 +79,7 @@ def test_segments_of_other_packs_have_the_names_that_redetail_pick_shows() -> No
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[[subject", r"subjects is not a TOML document .*write \[\[subject\]\], and below it track = 1"),
+        ("[[subject", r"subjects input is not a TOML document .*write \[\[subject\]\], and below it track = 1"),
         ("denoise = 0.3", r"The subjects input has the key 'denoise' outside the \[\[subject\]\] tables"),
         ("[subject]\ntrack = 1", r"write \[\[subject\]\], not \[subject\]"),
         ("[[subject]]\nseed = 1", r"track in \[\[subject\]\] must be"),
