@@ -366,7 +366,7 @@ def test_wrong_inputs_are_named(detail: Detail, toys: ModuleType) -> None:
         detail(pattern(1)[0], segments)
     with pytest.raises(RegionError, match="bbox of 0x22"):
         detail(pattern(1), segs(seg(full_mask(), box=(32, 22, 32, 44))))
-    with pytest.raises(RegionError, match="outside the .*-pixel frame"):
+    with pytest.raises(RegionError, match=r"outside the .*-pixel frame"):
         detail(pattern(1), segs(seg(full_mask(), region=(200, 16, 248, 48))))
 
 
