@@ -83,5 +83,5 @@ def test_denoise_by_size_is_sizes_that_grow_and_a_denoise_for_each() -> None:
     ):
         with pytest.raises(SettingsError, match=r"denoise-by-size is .*; give increasing sizes"):
             Settings(denoise_by_size=typed)
-    with pytest.raises(SettingsError, match=r"strength is 0.3 and denoise-by-size is 30:1,.*; give only one of the two"):
+    with pytest.raises(SettingsError, match=r"strength is 0.3 and denoise-by-size is 30:1,.*; give only one of"):
         Settings(denoise_by_size="30:1,120:0.4", strength=0.3)
