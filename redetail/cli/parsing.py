@@ -162,7 +162,7 @@ def add_talk(parser: Parser, example: str | None = None) -> None:
     group.add_argument("-h", "--help", action=HelpAction, const=example is None, help="show this help and exit")
     if example is not None:
         group.add_argument(
-            "--help-all", action=HelpAction, const=True, help="show all options, and the names that they take"
+            "--help-all", action=HelpAction, const=True, help="show all options and the names they accept as values"
         )
         parser.example = f"example:\n  {example}\n"
     group.add_argument("-q", "--quiet", action="store_true", help="show no progress and no summary")

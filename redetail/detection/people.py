@@ -48,7 +48,7 @@ class PersonDetector:
         if not 0 <= threshold <= 1:
             raise SettingsError(f"The detection threshold is {threshold}; it must be between 0 and 1.")
         if not levels or not all(1 <= level <= 16 for level in levels):
-            raise SettingsError(f"The levels are {levels}; give tile counts from 1 to 16.")
+            raise SettingsError(f"The levels are {levels}; each must be a number of tiles from 1 to 16.")
         self.threshold, self.levels = threshold, tuple(levels)
         self._poses = LiteNetwork(FOLDER / "pose_detection.tflite")
         self._silhouette = Silhouette()

@@ -81,7 +81,7 @@ class DetailerForEachPipeForAnimateDiff(Node):
     NAME = "Detailer For AnimateDiff (SEGS/pipe)"
     CATEGORY = "ImpactPack/Detailer"
     DESCRIPTION = (
-        "Details the segments one after another, each in all frames together. Each segment is pasted into the "
+        "Details the segments one after another, each across all frames at once. Each segment is pasted into the "
         "frames before the next one is cropped, so that overlapping segments fit together."
     )
     SEARCH_ALIASES = ["face detailer video", "adetailer video"]

@@ -130,8 +130,8 @@ class ImpactSegsAndMaskForEach(Node):
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
         "Intersects the segments with the connected masks: the first segment with the first mask, and so on. Each "
-        "connected mask covers the full frame and applies to all frames. Segments without a mask are left out; those "
-        "with a mask lose their ControlNet."
+        "connected mask covers the full frame and applies to all frames. Segments for which no mask is "
+        "connected are left out; the others lose their ControlNet."
     )
     SEARCH_ALIASES = ["intersect masks", "limit segments"]
     RETURN_TYPES = ("SEGS",)

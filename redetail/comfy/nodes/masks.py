@@ -118,15 +118,15 @@ class SegsToCombinedMask(Node):
     )
     SEARCH_ALIASES = ["segments to mask"]
     RETURN_TYPES = ("MASK",)
-    OUTPUT_TOOLTIPS = ("The united mask: at each pixel, the largest value in the mask of any segment.",)
+    OUTPUT_TOOLTIPS = ("The combined mask: at each pixel, the largest value in the mask of any segment.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
-        return {"required": {"segs": socket("SEGS", "The segments whose masks are united.")}}
+        return {"required": {"segs": socket("SEGS", "The segments whose masks are combined.")}}
 
     @staticmethod
     def doit(segs: Any) -> tuple[Tensor]:
-        """The united mask (1 or F, H, W)."""
+        """The combined mask (1 or F, H, W)."""
         header, segments = segs_from(segs)
         if not segments and not all(header):
             return (torch.zeros(1, EMPTY_SIDE, EMPTY_SIDE),)
