@@ -117,7 +117,7 @@ def test_strength_and_a_fourth_channel_in_an_enlarged_frame() -> None:
         assert float((whole - none).max()) == pytest.approx(0.1, abs=2e-3)
 
 
-@pytest.mark.parametrize(("scale", "said"), [(9, "factor from 1 to 8"), (24, "source is 48 pixels high")])
+@pytest.mark.parametrize(("scale", "said"), [(9, "factor from 1 to 8"), (24, "the source's height, 48 pixels")])
 def test_a_scale_that_cannot_be(scale: float, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         node(frames(), [], scale)

@@ -97,7 +97,7 @@ def test_weights_of_another_network_are_named_in_one_sentence(folder: Path) -> N
     message = refused(lambda: load(folder))
     assert "tensors such as down." in message
     edited(folder / "config.json", down_blocks=[2, 2])
-    assert "there is no down.0.1.*" in refused(lambda: load(folder))
+    assert "no tensor name starts with down.0.1." in refused(lambda: load(folder))
 
 
 @pytest.mark.parametrize(
@@ -146,13 +146,16 @@ def test_the_class_that_wrote_a_config(config: dict[str, Any], name: str) -> Non
     [
         ({"shape": [1]}, "does not describe 'a'"),
         ([1], "does not describe 'a'"),
-        ({"shape": 3, "dtype": "F32", "data_offsets": [0, 4]}, "shape in the header"),
-        ({"shape": ["3"], "dtype": "F32", "data_offsets": [0, 4]}, "shape in the header"),
-        ({"shape": [10**400], "dtype": "F32", "data_offsets": [0, 4]}, "shape in the header"),
-        ({"shape": [1], "dtype": 32, "data_offsets": [0, 4]}, "dtype in the header"),
-        ({"shape": [1], "dtype": "F32", "data_offsets": [0, 10**400]}, "data_offsets in the header"),
-        ({"shape": [1], "dtype": "F32", "data_offsets": "04"}, "data_offsets in the header"),
-        ({"shape": [1], "dtype": "F32", "data_offsets": [0]}, "data_offsets in the header"),
+        ({"shape": 3, "dtype": "F32", "data_offsets": [0, 4]}, "shape in the entry for 'a' in the header"),
+        ({"shape": ["3"], "dtype": "F32", "data_offsets": [0, 4]}, "shape in the entry for 'a' in the header"),
+        ({"shape": [10**400], "dtype": "F32", "data_offsets": [0, 4]}, "shape in the entry for 'a' in the header"),
+        ({"shape": [1], "dtype": 32, "data_offsets": [0, 4]}, "dtype in the entry for 'a' in the header"),
+        (
+            {"shape": [1], "dtype": "F32", "data_offsets": [0, 10**400]},
+            "data_offsets in the entry for 'a' in the header",
+        ),
+        ({"shape": [1], "dtype": "F32", "data_offsets": "04"}, "data_offsets in the entry for 'a' in the header"),
+        ({"shape": [1], "dtype": "F32", "data_offsets": [0]}, "data_offsets in the entry for 'a' in the header"),
     ],
 )
 def test_a_header_that_cannot_be(tmp_path: Path, entry: Any, part: str) -> None:

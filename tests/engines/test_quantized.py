@@ -166,7 +166,7 @@ def test_a_shape_that_cannot_be_is_refused(tmp_path: Path, shape: Any) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with pytest.raises(ModelError, match=r"The shape of a in .* is damaged"):
+    with pytest.raises(ModelError, match=r"The shape of a in .* is invalid"):
         open_weights(tmp_path / "a.gguf")
 
 

@@ -123,7 +123,8 @@ def test_codecs_without_a_lossless_mode_are_refused(tmp_path, gradients, name, c
 
 def test_deep_rgb_is_refused_where_no_codec_has_16_bits(tmp_path, gradients):
     with pytest.raises(
-        SettingsError, match=r"\.mp4 cannot keep 16-bit RGB frames of 64x64 without loss; choose \.mkv with ffv1"
+        SettingsError,
+        match=r"\.mp4 cannot keep 16-bit RGB frames \(64x64 pixels\) without loss; choose \.mkv with ffv1",
     ):
         open_sink(
             tmp_path / "a.mp4", array_source(gradients(1, 64, 64, np.uint16)), options=EncodeOptions(lossless=True)
@@ -165,7 +166,9 @@ def test_turned_clips_are_lossless_too(make_clip, gradients, tmp_path, degrees):
 def test_odd_sizes_are_lossless_where_a_codec_has_them(make_clip, gradients, tmp_path):
     frames = noisy(gradients, 3, 31, 45)
     path = make_clip("in.mkv", frames, codec="ffv1", pixel_format="yuv420p")
-    with pytest.raises(SettingsError, match=r"8-bit yuv420p frames of 45x31 without loss; choose \.mp4 with vp9"):
+    with pytest.raises(
+        SettingsError, match=r"8-bit yuv420p frames \(45x31 pixels\) without loss; choose \.mp4 with vp9"
+    ):
         open_sink(tmp_path / "a.mp4", open_source(path), options=EncodeOptions(codec="h264", lossless=True))
     for name in ("a.webm", "a.mkv", "a.mp4"):
         rewrite(open_source(path), tmp_path / name, lossless=True)

@@ -100,7 +100,7 @@ def test_a_time_stamp_of_sound_that_steps_back_does_not_fail_the_output(make_cli
     told, faults = copied(path, tmp_path / name)
     assert told == ("a.mkv has damaged sound; timestamps were repaired (1 packet).",)
     assert "damaged sound" in faults[0]
-    with pytest.raises(InputError, match="damaged sound; use an intact copy"):
+    with pytest.raises(InputError, match=r"damaged sound.*; use an intact copy"):
         list(open_source(path, strict=True).frames())
     result = packets(tmp_path / name, "audio")
     assert [data for _, data in result] == [data for _, data in sound]

@@ -183,7 +183,7 @@ def test_missing_blocks_are_named(tmp_path: Path, parts: Components) -> None:
 
 def test_a_folder_of_another_class_is_named(tmp_path: Path, parts: Components) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"_class_name": "T2IAdapter"}))
-    with pytest.raises(ModelError, match="is of class T2IAdapter; it must be ControlNetModel"):
+    with pytest.raises(ModelError, match="is of class T2IAdapter; its class must be ControlNetModel"):
         load_controlnet(tmp_path, CPU, parts.unet.config)
 
 

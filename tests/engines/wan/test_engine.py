@@ -320,9 +320,9 @@ def test_cancelling_the_vae_adds_the_change_to_the_source(wan: Engine) -> None:
     ("values", "message"),
     [
         ({"prompt": "a (face:1.2)"}, "The prompt contains weights or BREAK, which Wan cannot read"),
-        ({"negative": "a BREAK b"}, "The negative contains weights or BREAK"),
+        ({"negative": "a BREAK b"}, "The negative prompt contains weights or BREAK"),
         ({"prompt": "0: a; 4: b"}, "The prompt changes over time"),
-        ({"clip_skip": 2}, "clip-skip is 2; Wan reads only the last layer"),
+        ({"clip_skip": 2}, "clip-skip is 2, but Wan reads only the last layer"),
         ({"scheduler": "AYS SD1"}, "no scheduler named"),
         ({"scheduler": "GITS[coeff=1.2]"}, "the noise levels of this model lie between 0 and 1"),
         ({"scheduler": "14.6, 3.0, 0"}, "the noise levels of this model lie between 0 and 1"),
