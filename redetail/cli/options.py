@@ -41,7 +41,7 @@ def add_subjects(group: argparse._ArgumentGroup) -> None:
         flag = f"--{name.replace('_', '-')}"
         group.add_argument(flag, action=action, type=option.parse, metavar=option.metavar, help=option.help)
     group.add_argument(
-        "--start", metavar="TIME", help="start at this time, in seconds or h:m:s, or at a frame, as in 120f"
+        "--start", metavar="TIME", help="start at this time, in seconds or h:m:s, or at a frame, such as 120f"
     )
     group.add_argument("--end", metavar="TIME", help="end just before this time or frame")
 
@@ -78,7 +78,7 @@ def add_model(group: argparse._ArgumentGroup) -> None:
 
 def add_memory(group: argparse._ArgumentGroup) -> None:
     """Add the options of :class:`~redetail.engines.memory.Memory`, which --help cannot ask, since it needs torch."""
-    limit = "limit on the memory that a run takes, as in 6GB [most of the free memory]"
+    limit = "limit on the memory that a run takes, such as 6GB [most of the free memory]"
     group.add_argument("--memory", dest="limit", metavar="SIZE", help=limit)
     kinds = "float32, float16 or bfloat16"
     group.add_argument("--dtype", metavar="NAME", help=f"precision of the networks: {kinds}")

@@ -97,7 +97,7 @@ def add_work_folder(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--work-space",
         metavar="SIZE",
-        help="limit on the disk space for unfinished work, as in 20GB [most of the free space]",
+        help="limit on the disk space for unfinished work, such as 20GB [most of the free space]",
     )
     group.add_argument(
         "--keep-work", action="store_true", help="do not delete the intermediate work when the run is complete"
@@ -135,7 +135,7 @@ def add_scale(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--scale",
         metavar="N",
-        help="enlarge the output: a factor from 1 to 8, or the new height in pixels, as in 720 [1]",
+        help="enlarge the output: a factor from 1 to 8, or the new height in pixels, such as 720 [1]",
     )
 
 
