@@ -70,7 +70,9 @@ def _check_index(path: Path) -> None:
             raise ModelError(f"weight_map in {index} is {shown(names)}; it must name a file for every tensor.")
         missing = next((name for name in names.values() if not os.path.isfile(path / name)), None)
         if missing is not None:
-            raise ModelError(f"The part {path} lacks {shown(missing)}, which {index.name} lists; copy the part again.")
+            raise ModelError(
+                f"The part {path} lacks {shown(missing)}, which {index.name} lists; copy the folder again."
+            )
 
 
 def _variant(path: Path) -> str | None:

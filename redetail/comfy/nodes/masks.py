@@ -113,7 +113,7 @@ class SegsToCombinedMask(Node):
     NAME = "SEGS to MASK (combined)"
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
-        "Unites the masks of all segments into one mask, as large as the picture. If any segment has a mask for each "
+        "Combines the masks of all segments into one mask, as large as the picture. If any segment has a mask for each "
         "frame, the output is a mask for each frame."
     )
     SEARCH_ALIASES = ["segments to mask"]

@@ -50,7 +50,8 @@ class RedetailTrack(Node):
                     1,
                     0,
                     1000,
-                    "How many subjects to keep: those that cover the most area, added up over all frames. 0 keeps all.",
+                    "How many subjects to keep; those that cover the most area, added up over all frames, are kept. "
+                    "0 keeps all.",
                     whole=True,
                 ),
                 "confidence": number(

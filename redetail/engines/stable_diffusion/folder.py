@@ -114,7 +114,7 @@ def _tokenizer(path: Path) -> Path:
         read_config(complete, LARGEST_LIST)
     elif not (os.path.isfile(vocabulary) and os.path.isfile(merges)):
         raise ModelError(
-            f"The part {path} needs tokenizer.json, or both vocab.json and merges.txt; copy the part again."
+            f"The part {path} needs tokenizer.json, or both vocab.json and merges.txt; copy the folder again."
         )
     words = read_config(vocabulary, LARGEST_LIST) if os.path.isfile(vocabulary) else {}
     if not all(isinstance(index, int) for index in words.values()):
