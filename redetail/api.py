@@ -25,7 +25,6 @@ from redetail.engines.checks import check_preset
 from redetail.engines.memory import Memory
 from redetail.errors import SettingsError
 from redetail.job import Job
-from redetail.pipeline.blas import ONE_THREAD
 from redetail.pipeline.estimate import Estimate
 from redetail.pipeline.executor import Executor
 from redetail.pipeline.memory import kept_pictures
@@ -230,7 +229,6 @@ def plan_job(
     return plan
 
 
-@ONE_THREAD.held()
 def detect(
     source: Source,
     *,
@@ -242,11 +240,11 @@ def detect(
 ) -> Detections:
     """Run a detector over every frame, and find the cuts between shots."""
     check_run(None, progress, cancel)
-    finder = loaded(DetectorSelection(detector).detector)
-    return detect_frames(Search(frames_of(source), Span(start, end), 1.0, progress, cancel).frames(), finder)
+    chosen = DetectorSelection(detector)
+    search = Search(frames_of(source), Span(start, end), 1.0, progress, cancel)
+    return detect_frames(search.frames(), loaded(chosen.detector))
 
 
-@ONE_THREAD.held()
 def track(detections: Detections, size: Size | tuple[int, int], *, crop_factor: float = 3.0) -> list[Region]:
     """Turn detections in frames of ``size`` (width, height) into subjects over time, with smooth crop windows."""
     check_detections(detections)
@@ -276,7 +274,6 @@ def enhance(
         return [store.read(0, len(store)) for store in stores]
 
 
-@ONE_THREAD.held()
 def paste(
     source: Source,
     regions: Sequence[Region],
@@ -292,10 +289,12 @@ def paste(
     job = Job().overlay(source=source, output=output)
     frames, feather = job.open_source(), feather_of(paste_feather)
     placed, taken = regions_of(regions, frames.info), crops_of(crops)
-    outputs, end = Outputs(frames, job.output), 0
+    outputs = Outputs(frames, job.output)
     check_counts(placed, taken)
-    whole = Plan(*Search(frames, Span(), 1.0).frame_range(), frames.info.size, crop_plans(placed, Settings(), 1))
+    start, stop = Search(frames, Span(), 1.0).frame_range()
+    whole = Plan(start, stop, frames.info.size, crop_plans(placed, Settings(), 1))
     with outputs.opened(whole, True) as write:
+        end = 0
         for pasted in pasted_frames(frames.frames(), placed, taken, feather):
             if write is not None:
                 write(pasted)
@@ -308,8 +307,9 @@ def run_of(
     job: Job, frames: FrameSource, engine: Engine, progress: ProgressCallback, cancel: CancelToken | None
 ) -> Run:
     """The run of a job over its frames."""
-    asked = job.subjects, job.save_hints, job.strict, job.memory_limit, job.background == "model"
-    return Run(frames, engine, _resolved(job, engine), progress, cancel, *asked)
+    settings, background = _resolved(job, engine), job.background == "model"
+    limit, hints = job.memory_limit, job.save_hints
+    return Run(frames, engine, settings, progress, cancel, job.subjects, hints, job.strict, limit, background)
 
 
 def engine_for(job: Job, engine: Engine | None) -> Engine:

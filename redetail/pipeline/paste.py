@@ -15,6 +15,7 @@ from redetail.geometry.scale import ratios
 from redetail.imaging import blend, masks, resample
 from redetail.imaging.blend import Layer
 from redetail.imaging.parallel import in_order, picture_threads
+from redetail.pipeline.blas import ONE_THREAD
 from redetail.region import Box, Region, Size
 from redetail.video.base import RGB, Frame
 
@@ -80,7 +81,8 @@ def pasted_frames(
             patches.append(Patch(None, outside, whole))
         return PastedFrame(before, replace(before, pixels=paste_layers(under, layers)), tuple(patches))
 
-    return in_order(pasted, frames, picture_threads() if regions or background else 1)
+    with ONE_THREAD.held():
+        yield from in_order(pasted, frames, picture_threads() if regions or background else 1)
 
 
 def _outside(layers: Sequence[Layer], size: Size) -> NDArray[np.float32]:
