@@ -40,6 +40,11 @@ def shown(value: object) -> str:
         return "a number with thousands of digits"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which takes an s in the plural: "1 frame", "2 frames"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def byte_count(name: str, value: object) -> int:
     """The number of bytes in a whole number, or in a string such as 20GB, 500M or 1.5 GiB.
 

@@ -46,10 +46,14 @@ class UnknownNameError(SettingsError):
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
-        near, listed = nearest_name(str(name), self.known), ", ".join(self.known)
-        advice = f"; choose one of: {listed}." if near is None else f"; did you mean {near!r}? Choose one of: {listed}."
-        advice = advice if self.known else "; there are none to choose from."
-        super().__init__(f"There is no {kind} named {name!r}{advice}")
+        super().__init__(f"There is no {kind} named {name!r}; {self._advice}")
+
+    @property
+    def _advice(self) -> str:
+        if not self.known:
+            return "there are none to choose from."
+        near, listed = nearest_name(str(self.name), self.known), ", ".join(self.known)
+        return f"choose one of: {listed}." if near is None else f"did you mean {near!r}? Choose one of: {listed}."
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.kind, self.name, self.known)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from redetail.documents import WrongKindError, each, known, load, named, number, shown, text, truth
+from redetail.documents import WrongKindError, counted, each, known, load, named, number, shown, text, truth
 from redetail.errors import InputError, SettingsError
 
 
@@ -89,3 +89,8 @@ def test_keys_that_do_not_exist() -> None:
 def test_a_kind_is_what_a_value_should_have_been() -> None:
     with pytest.raises(WrongKindError, match=r"^text$"):
         text(None)
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 frames"), (1, "1 frame"), (2, "2 frames")])
+def test_a_noun_takes_an_s_in_the_plural(count: int, said: str) -> None:
+    assert counted(count, "frame") == said

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TextIO
 from redetail.batch import BatchClip, Outcome, State, batch_clips, run_batch, sources_of, write_summary
 from redetail.cli.display import LINE_EVERY, can_draw, duration, tell, title
 from redetail.cli.request import cluster_of, common_job_of, work_of
+from redetail.documents import counted
 from redetail.errors import OutputError
 from redetail.events import EventWriter, MessageStream
 from redetail.files import expanded, made_folder
@@ -221,8 +222,7 @@ def _result(outcome: Outcome) -> str:
         return f"{outcome.state}: {outcome.message}"
     if not outcome.frames:
         return str(outcome.state)
-    subjects = "1 subject" if outcome.subjects == 1 else f"{outcome.subjects} subjects"
-    frames = "1 frame" if outcome.frames == 1 else f"{outcome.frames} frames"
+    subjects, frames = counted(outcome.subjects, "subject"), counted(outcome.frames, "frame")
     return f"{outcome.state}, {subjects}, {frames} in {duration(outcome.seconds)}{_on(outcome.worker)}"
 
 

@@ -14,6 +14,7 @@ from redetail import judging
 from redetail.cli.display import progress_display, tell
 from redetail.cli.outputs import keep_existing, path_of
 from redetail.cli.request import selected
+from redetail.documents import counted
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.evaluate.comparison import SOURCE, ClipFigures, Comparison, rows_of, worst_moments
 from redetail.evaluate.layouts import LAYOUTS, Layout
@@ -89,7 +90,7 @@ def _lines(compared: Comparison, rate: Fraction) -> Iterator[str]:
     if not found:
         yield "No subject was found, so there is nothing to compare; mark one with --box."
         return
-    frames = "1 frame" if compared.frames == 1 else f"{compared.frames} frames"
+    frames = counted(compared.frames, "frame")
     yield f"{frames} of {compared.size}; clips from best to worst: {', '.join(compared.ranking)}"
     for number, source in enumerate(compared.clips[0].subjects):
         if source is not None:

@@ -13,6 +13,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from redetail.documents import counted
 from redetail.video.base import VideoInfo
 from redetail.video.matroska import matroska_is_broken
 from redetail.video.seeking import lists_all
@@ -97,10 +98,10 @@ class Tally:
                 "be decoded; the result contains only those."
             )
         elif lost:
-            yield f"{path.name} is damaged: {_count(lost)} cannot be decoded; the result contains the others."
+            yield f"{path.name} is damaged: {counted(lost, 'frame')} cannot be decoded; the result contains the others."
         damaged = max(self._damaged_packets, self._damaged_frames)
         if damaged:
-            yield f"{path.name} is damaged: data is missing in {_count(damaged)}, which may show errors."
+            yield f"{path.name} is damaged: data is missing in {counted(damaged, 'frame')}, which may show errors."
         if self._damaged_sound:
             yield (
                 f"{path.name} has damaged sound, which is repaired or left out (damaged packets: "
@@ -155,7 +156,3 @@ def _tagged_frames(stream: VideoStream) -> int:
 def _tag(stream: VideoStream, name: str) -> str | None:
     """The tag with this name, with or without a language suffix."""
     return next((value for key, value in stream.metadata.items() if key.upper().split("-")[0] == name), None)
-
-
-def _count(frames: int) -> str:
-    return "1 frame" if frames == 1 else f"{frames} frames"
