@@ -4,7 +4,7 @@
 
 Checks that version out into a temporary folder. Both run in separate processes, one after the other: a shared clip
 four times over (276 frames of 350x350) with an engine whose own time is subtracted, and a pattern of 1280x720 without a
-face, whose run is compared with decoding it, and with decoding and encoding it.
+face, whose run is compared with decoding it to RGB, and with decoding and encoding it.
 """
 
 from __future__ import annotations

@@ -242,7 +242,7 @@ def detect(
     check_run(None, progress, cancel)
     chosen = DetectorSelection(detector)
     search = Search(frames_of(source), Span(start, end), 1.0, progress, cancel)
-    return detect_frames(search.frames(), loaded(chosen.detector))
+    return detect_frames(search.glimpses(), loaded(chosen.detector))
 
 
 def track(detections: Detections, size: Size | tuple[int, int], *, crop_factor: float = 3.0) -> list[Region]:

@@ -63,7 +63,7 @@ def tracked_from_detector(
     selected = SelectedDetector(
         detector_of(detector), min_size=choice.min_size, grow=choice.grow, relative=choice.relative
     )
-    detections = detect_frames(with_progress(source.frames(), len(frames), "detect", progress), selected)
+    detections = detect_frames(with_progress(source.glimpses(), len(frames), "detect", progress), selected)
     regions = track_detections(
         detections, frame_size(frames), choice.crop_factor, sure=choice.confidence, max_regions=choice.most
     )

@@ -16,6 +16,7 @@ from redetail.imaging import resample
 from redetail.imaging.resample import from_float
 from redetail.region import Box, Size
 from redetail.video.base import Frame, VideoInfo
+from redetail.video.glimpse import Glimpse
 from redetail.video.timing import even_index
 
 Pixels = NDArray[np.float32]
@@ -55,6 +56,10 @@ class ImageSource:
                 x1, y1, x2, y2 = (int(side) for side in self._box.as_tuple())
                 pixels[y1:y2, x1:x2] = _to_16_bits(self._overlay(index), index, "segs")
             yield Frame(index, index, pixels, 1)
+
+    def glimpses(self, start: int = 0, stop: int | None = None) -> Iterator[Glimpse]:
+        """The same frames, with thumbnails."""
+        return map(Glimpse.of, self.frames(start, stop))
 
     def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
         """Their indices."""

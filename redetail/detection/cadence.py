@@ -35,13 +35,36 @@ class Refines(Protocol):
         ...
 
 
+class Pixels(Protocol):
+    """A frame whose pixels may be costly: they are asked for only where the frame is searched."""
+
+    @property
+    def index(self) -> int:
+        """The frame's index in the clip."""
+        ...
+
+    @property
+    def pixels(self) -> RGB:
+        """The frame (H, W, 3)."""
+        ...
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Picture:
-    """A picture of a clip, and whether it starts a shot."""
+    """A frame of a clip, and whether it starts a shot."""
 
-    index: int
-    pixels: RGB
+    frame: Pixels
     cut: bool
+
+    @property
+    def index(self) -> int:
+        """The frame's index in the clip."""
+        return self.frame.index
+
+    @property
+    def pixels(self) -> RGB:
+        """The frame (H, W, 3)."""
+        return self.frame.pixels
 
 
 Searched = tuple[Picture, list[Detection]]
@@ -127,7 +150,7 @@ def _seen(frame: Picture, expected: Sequence[Detection], detector: Detector) -> 
     """The subjects that count where they are seen, the others where they are expected."""
     assert isinstance(detector, Refines)  # otherwise every frame is searched
     counting = [one for one in expected if one.confidence >= FOLLOWED]
-    seen = detector.refine(frame.pixels, counting)
+    seen = detector.refine(frame.pixels, counting) if counting else []
     if seen is None:
         return None
     places = iter(seen)

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redetail.detection.base import RGB, to_uint8
+from redetail.imaging.thumbnail import thumbnail
 from redetail.optional import require
 
 DIFFERENCE = 0.05
@@ -74,7 +75,11 @@ class CutDetector:
     def update(self, frame: RGB) -> bool:
         """Whether this (H, W, 3) frame starts a new shot; the first frame does not. The size may change between frames.
         Raises :class:`~redetail.errors.InputError` for anything but a picture."""
-        now = _signature(to_uint8(frame))
+        return self.update_thumbnail(thumbnail(to_uint8(frame)))
+
+    def update_thumbnail(self, small: NDArray[np.uint8]) -> bool:
+        """The same for a frame's :func:`~redetail.imaging.thumbnail.thumbnail`."""
+        now = _signature(small)
         if now.contrast < FLAT:
             return False
         cut = bool(self._recent) and all(self._unlike(now, before) for before in self._recent)
@@ -126,13 +131,8 @@ def _difference(now: _Signature, before: _Signature) -> float:
     return float(np.abs(now.thumb - before.thumb).mean()) / 255
 
 
-def _signature(rgb: NDArray[np.uint8]) -> _Signature:
+def _signature(small: NDArray[np.uint8]) -> _Signature:
     cv2 = require("cv2")
-    height, width = rgb.shape[:2]
-    step = max(1, min(height, width) // 256)  # averaging every pixel of a 4K frame would take longer than the rest
-    # Every step-th pixel; slicing takes several times as long.
-    fewer = cv2.resize(rgb, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_NEAREST)
-    small = cv2.resize(fewer, (64, 64), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)
     bins = (lab // 16).astype(np.int64) @ np.array([256, 16, 1])
     histogram = np.bincount(bins.ravel(), minlength=4096) / bins.size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -33,9 +33,15 @@ class DescribedFaces:
         self._before: list[tuple[Detection, int, int]] = []
 
     def update(
-        self, frame: NDArray[np.uint8] | NDArray[np.uint16], detections: Sequence[Detection], cut: bool = False
+        self,
+        pixels: Callable[[], NDArray[np.uint8] | NDArray[np.uint16]],
+        detections: Sequence[Detection],
+        cut: bool = False,
     ) -> tuple[Detection, ...]:
-        """The detections of the next frame (H, W, 3), with descriptors; ``cut``: it starts a new shot."""
+        """The detections of the next frame, with descriptors; ``cut``: it starts a new shot.
+
+        ``pixels`` gives the frame (H, W, 3); it is called only if a face is described.
+        """
         before = [] if cut else self._before
         self._before = []
         described = []
@@ -45,7 +51,7 @@ class DescribedFaces:
             age += 1
             if age >= (EVERY if times > 1 else SOON) and detection.landmarks is not None and _distinct(detection):
                 landmarks = np.array(detection.landmarks)
-                detection = replace(detection, descriptor=self._describer.describe(frame, landmarks))
+                detection = replace(detection, descriptor=self._describer.describe(pixels(), landmarks))
                 age, times = 0, times + 1
             self._before.append((detection, age, times))
             described.append(detection)

@@ -71,7 +71,9 @@ class WrittenCheck:
         self._samples[index] = _Sample(places, frame.source.pixels.reshape(-1, 3)[places])
 
     def of(self, path: Path) -> WrittenChange | None:
-        """Decode those frames of the output; None if there is nothing to compare."""
+        """Decode those frames of the output; None if there is nothing to compare, such as for a copy of the source."""
+        if not self._samples:
+            return None
         try:
             found = self._differences(path)
         except RedetailError:  # a kind of file that can be written but not read again

@@ -13,10 +13,12 @@ from redetail.progress import CancelToken, ProgressCallback, no_progress, with_p
 from redetail.region import Region, Size
 from redetail.video import open_source
 from redetail.video.base import Frame, FrameSource
+from redetail.video.glimpse import Glimpse
 from redetail.video.span import Position, Span, index_of
 from redetail.video.timing import timecode
 
 T = TypeVar("T")
+F = TypeVar("F", Frame, Glimpse)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -87,8 +89,15 @@ class Search:
 
     def frames(self) -> Iterator[Frame]:
         """Decode the frames; raises :class:`~redetail.errors.InputError` if the part holds none."""
+        return self._read(self._span.select(self._source))
+
+    def glimpses(self) -> Iterator[Glimpse]:
+        """The same frames, for readers that need the pixels of only a few of them."""
+        return self._read(self._span.glimpses(self._source))
+
+    def _read(self, frames: Iterator[F]) -> Iterator[F]:
         start = stop = None
-        for frame in self._reported(ahead(self._span.select(self._source))):
+        for frame in self._reported(ahead(frames)):
             start, stop = frame.index if start is None else start, frame.index + 1
             yield frame
         self._range = start or 0, stop or 0

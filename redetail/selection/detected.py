@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,7 +19,7 @@ from redetail.region import Detection, Region, Size
 from redetail.selection.base import CommandOption, Search, Selection
 from redetail.tracking import Track, Tracker, regions_from_tracks
 from redetail.tracking.tracker import SURE, UNSURE
-from redetail.video.base import Frame
+from redetail.video.glimpse import Glimpse
 
 FADE = 5
 """Frames over which a subject fades in or out in the middle of a shot: a fifth of a second at 24 frames per second."""
@@ -63,7 +64,7 @@ class DetectorSelection(Selection):
 
     def find(self, search: Search) -> list[Region]:
         """Run the detector over every frame and follow what it finds."""
-        detections = detect_frames(search.frames(), loaded(self.detector))
+        detections = detect_frames(search.glimpses(), loaded(self.detector))
         return track_detections(detections, search.size, search.crop_factor)
 
     @property
@@ -106,18 +107,18 @@ def loaded(detector: str | Detector) -> Detector:
     return load_detector(detector) if isinstance(detector, str) else detector
 
 
-def detect_frames(frames: Iterable[Frame], detector: Detector) -> Detections:
+def detect_frames(frames: Iterable[Glimpse], detector: Detector) -> Detections:
     """Run a detector over frames, describe faces in some of them, and find the cuts between shots."""
     shots, faces = CutDetector(), DescribedFaces()
     start: int | None = None
     per_frame: list[tuple[Detection, ...]] = []
     cuts = set()
-    pictures = (Picture(frame.index, frame.pixels, shots.update(frame.pixels)) for frame in frames)
+    pictures = (Picture(frame, shots.update_thumbnail(frame.thumbnail)) for frame in frames)
     for picture, found in searched(pictures, detector):
         start = picture.index if start is None else start
         if picture.cut:
             cuts.add(picture.index)
-        per_frame.append(faces.update(picture.pixels, found, picture.cut))
+        per_frame.append(faces.update(partial(getattr, picture, "pixels"), found, picture.cut))
     return Detections(start or 0, tuple(per_frame), frozenset(cuts))
 
 

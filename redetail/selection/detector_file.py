@@ -75,7 +75,7 @@ class DetectorFileSelection(Selection):
 
     def find(self, search: Search) -> list[Region]:
         """Run the detector over every frame and follow what it finds."""
-        detections = detect_frames(search.frames(), self._load())
+        detections = detect_frames(search.glimpses(), self._load())
         return track_detections(detections, search.size, search.crop_factor, sure=self.threshold)
 
     def _load(self) -> YoloDetector:

@@ -96,7 +96,7 @@ class FollowSelection(Selection):
     def find(self, search: Search) -> list[Region]:
         """A region for each stretch in which a subject is seen; the regions of one subject have the same ``person``."""
         shots = CutDetector()
-        cuts = [frame.index for frame in search.frames() if shots.update(frame.pixels)]
+        cuts = [frame.index for frame in search.glimpses() if shots.update_thumbnail(frame.thumbnail)]
         regions = []
         for number, one in enumerate(self.boxes, 1):
             key = self._key(one, search)

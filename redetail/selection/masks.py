@@ -69,7 +69,7 @@ class MaskSelection(FileSelection[NDArray[Any]]):
     def find(self, search: Search) -> list[Region]:
         """Everything that the mask shows, as one subject; masks from a video have one region for each shot."""
         shots = CutDetector()
-        cuts = [frame.index for frame in search.frames() if shots.update(frame.pixels)]
+        cuts = [frame.index for frame in search.glimpses() if shots.update_thumbnail(frame.thumbnail)]
         start, stop = search.frame_range()
         with self._naming():
             masks = self._pictures(search, start, stop)

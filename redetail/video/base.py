@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from redetail.region import Size
+
+if TYPE_CHECKING:
+    from redetail.video.glimpse import Glimpse
 
 RGB = NDArray[np.uint8] | NDArray[np.uint16]
 """(H, W, 3) upright picture: uint8 0..255, or uint16 0..65535 for sources with more than 8 bits."""
@@ -110,6 +113,10 @@ class FrameSource(Protocol):
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Frames start (included) to stop (excluded) in display order; each call starts from the beginning."""
+        ...
+
+    def glimpses(self, start: int = 0, stop: int | None = None) -> Iterator[Glimpse]:
+        """The same frames, for readers that need the pixels of only a few of them."""
         ...
 
     def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:

@@ -18,9 +18,10 @@ from av.video.stream import VideoStream
 
 from redetail.errors import InputError
 from redetail.files import reason
-from redetail.video.base import Frame, VideoInfo
+from redetail.video.base import RGB, Frame, VideoInfo
 from redetail.video.color import Decoder
 from redetail.video.fingerprint import Fingerprint
+from redetail.video.glimpse import Glimpse
 from redetail.video.kept import KeptPictures, Passed
 from redetail.video.matroska import matroska_is_cut_short
 from redetail.video.native import NativeFrame
@@ -65,17 +66,26 @@ class FileSource:
 
         If the container lists its frames, decoding starts at a key frame shortly before ``start``.
         """
-        orientation = self._probed.orientation
         decoder = Decoder(self.info.bit_depth > 8)
         for index, pts, frame, duration in self._passed(start, stop):
-            pixels = orientation.upright(decoder(frame))
-            native = NativeFrame(frame, orientation, pixels) if self.info.pixel_format else None
+            pixels = self._converted(decoder, frame)
+            native = NativeFrame(frame, self._probed.orientation, pixels) if self.info.pixel_format else None
             yield Frame(index, pts, pixels, duration, native)
+
+    def glimpses(self, start: int = 0, stop: int | None = None) -> Iterator[Glimpse]:
+        """The same frames, decoded and scaled down, but converted to RGB only on request."""
+        upright = self._probed.orientation.upright
+        decoder = Decoder(self.info.bit_depth > 8)
+        for index, _, frame, _ in self._passed(start, stop):
+            yield Glimpse(index, upright(decoder.thumbnail(frame)), partial(self._converted, decoder, frame))
 
     def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
         """The same frames, decoded but not converted to RGB."""
         for index, *_ in self._passed(start, stop):
             yield index
+
+    def _converted(self, decoder: Decoder, picture: av.VideoFrame) -> RGB:
+        return self._probed.orientation.upright(decoder(picture))
 
     def _passed(self, start: int, stop: int | None) -> Iterator[Passed]:
         """The frames of a pass, from memory if they were kept."""

@@ -12,6 +12,7 @@ from redetail.files import natural_key
 from redetail.video.base import RGB, Color, Frame, VideoInfo
 from redetail.video.color import Decoder
 from redetail.video.fingerprint import Fingerprint
+from redetail.video.glimpse import Glimpse
 from redetail.video.inputs import check_input
 from redetail.video.orientation import orientation_of
 from redetail.video.probe import decode_first, opened, picture_stream, probe
@@ -81,6 +82,10 @@ class FolderSource:
         for index in self.indices(start, stop):
             self._fingerprints[index].check()
             yield Frame(index, index, self._read(self._images[index], decoder), 1)
+
+    def glimpses(self, start: int = 0, stop: int | None = None) -> Iterator[Glimpse]:
+        """The same frames, with thumbnails."""
+        return map(Glimpse.of, self.frames(start, stop))
 
     def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
         """The indices of these frames."""

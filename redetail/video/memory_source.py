@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from redetail.errors import InputError
 from redetail.region import Size
 from redetail.video.base import RGB, Frame, VideoInfo
+from redetail.video.glimpse import Glimpse
 from redetail.video.timing import even_index
 
 
@@ -41,6 +42,10 @@ class ArraySource:
         """Frames ``start`` to ``stop`` (excluded)."""
         for index in self.indices(start, stop):
             yield Frame(index, index, _as_pixels(self._frames[index], index), 1)
+
+    def glimpses(self, start: int = 0, stop: int | None = None) -> Iterator[Glimpse]:
+        """The same frames, with thumbnails."""
+        return map(Glimpse.of, self.frames(start, stop))
 
     def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
         """The indices of these frames."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from av import VideoFrame
+from numpy.typing import NDArray
 
 from redetail.region import Size
 from redetail.video.base import RGB
+
+_Picture = TypeVar("_Picture", NDArray[np.uint8], NDArray[np.uint16], RGB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +22,11 @@ class Orientation:
     turns: int = 0
     mirrored: bool = False
 
-    def upright(self, pixels: RGB) -> RGB:
+    def upright(self, pixels: _Picture) -> _Picture:
         """The picture as it is meant to be seen, contiguous."""
         if self.mirrored:
             pixels = pixels[:, ::-1]
-        turned: RGB = np.ascontiguousarray(np.rot90(pixels, self.turns))  # type: ignore[assignment]
+        turned: _Picture = np.ascontiguousarray(np.rot90(pixels, self.turns))  # type: ignore[assignment]
         return turned
 
     def size(self, width: int, height: int) -> Size:

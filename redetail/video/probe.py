@@ -241,7 +241,7 @@ def transparency(path: Path) -> NDArray[np.uint8] | None:
         return None
     orientation, _ = orientation_of(frame)
     pixels: NDArray[np.uint8] = frame.reformat(format="rgba").to_ndarray()  # type: ignore[assignment]
-    opaque: NDArray[np.uint8] = orientation.upright(pixels[..., 3:])[..., 0]  # type: ignore[assignment]
+    opaque: NDArray[np.uint8] = orientation.upright(pixels[..., 3:])[..., 0]
     return opaque
 
 

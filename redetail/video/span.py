@@ -12,8 +12,9 @@ from typing import TypeVar
 from redetail.documents import shown
 from redetail.errors import InputError, SettingsError
 from redetail.video.base import Frame, FrameSource, VideoInfo
+from redetail.video.glimpse import Glimpse
 
-_T = TypeVar("_T", Frame, int)
+_T = TypeVar("_T", Frame, Glimpse, int)
 Position = float | int | str
 FURTHEST = 10**9
 """Most seconds (thirty years) or frames."""
@@ -76,6 +77,10 @@ class Span:
     def select(self, source: FrameSource) -> Iterator[Frame]:
         """The frames of the part, by their own timestamps; raises InputError if there are none."""
         return self._filled(source.frames(*self._ends(source)))
+
+    def glimpses(self, source: FrameSource) -> Iterator[Glimpse]:
+        """The same frames, for readers that need the pixels of only a few of them."""
+        return self._filled(source.glimpses(*self._ends(source)))
 
     def indices(self, source: FrameSource) -> Iterator[int]:
         """The index of each of these frames, without the cost of their pixels."""

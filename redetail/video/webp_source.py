@@ -16,6 +16,7 @@ from redetail.errors import InputError
 from redetail.region import Size
 from redetail.video.base import Frame, VideoInfo
 from redetail.video.fingerprint import Fingerprint
+from redetail.video.glimpse import Glimpse
 from redetail.video.probe import check_size
 
 _TIME_BASE = Fraction(1, 1000)
@@ -72,6 +73,10 @@ class WebPSource:
                 yield Frame(index, pts, pixels, self._durations[index])
                 pts += self._durations[index]
         self._fingerprint.check()
+
+    def glimpses(self, start: int = 0, stop: int | None = None) -> Iterator[Glimpse]:
+        """The same frames, with thumbnails."""
+        return map(Glimpse.of, self.frames(start, stop))
 
     def indices(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
         """The indices of these frames."""

@@ -1,6 +1,7 @@
 """Searching fewer frames finds the same: who appears, moves, is detected less certainly or is cut off."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from redetail.detection.cadence import EVERY, Picture, searched
 from redetail.detection.face import FaceDetector
 from redetail.region import Box, Detection
 from redetail.tracking import Tracker
+from redetail.video import Frame
+from redetail.video.glimpse import Glimpse
 from tests.clips import clip_frames
 
 
@@ -43,7 +46,9 @@ class Refining(Drawn):
 
 
 def run(detector, frames=41, cuts=()):
-    found = list(searched((Picture(index, np.array(index), index in cuts) for index in range(frames)), detector))
+    found = list(
+        searched((Picture(Frame(index, None, np.array(index)), index in cuts) for index in range(frames)), detector)
+    )
     assert [(picture.index, picture.cut) for picture, _ in found] == [(n, n in cuts) for n in range(frames)]
     return [detections for _, detections in found]
 
@@ -109,7 +114,9 @@ def test_tracks_of_real_clips_stay_the_same(clip: str) -> None:
     full, less = Tracker(), Tracker()
     for index, picture in enumerate(frames):
         full.update(index, detector.detect(picture))
-    for picture, found in searched((Picture(index, one, False) for index, one in enumerate(frames)), detector):
+    for picture, found in searched(
+        (Picture(Frame(index, None, one), False) for index, one in enumerate(frames)), detector
+    ):
         less.update(picture.index, found)
     expected, tracks = full.finish(), less.finish()
     assert [(track.start, track.stop) for track in tracks] == [(track.start, track.stop) for track in expected]
@@ -117,3 +124,14 @@ def test_tracks_of_real_clips_stay_the_same(clip: str) -> None:
         overlaps = [Box(*a).iou(Box(*b)) for a, b in zip(one.boxes, other.boxes, strict=True)]
         assert min(overlaps) > 0.8, "a pixel more or less of a face of 36 pixels is an overlap of 0.95"
         assert np.median(overlaps) > 0.93
+
+
+def test_only_frames_that_are_searched_are_converted() -> None:
+    def refuse():
+        pytest.fail("a frame was converted that nobody looks at")
+
+    blank = np.zeros((64, 64, 3), np.uint8)
+    frames = [Glimpse(index, blank, partial(np.array, index) if index % EVERY == 0 else refuse) for index in range(21)]
+    detector = Refining()
+    assert len(list(searched((Picture(frame, False) for frame in frames), detector))) == 21
+    assert detector.searched == [0, 5, 10, 15, 20]

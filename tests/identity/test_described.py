@@ -23,7 +23,7 @@ def face(x=0.0, side=40.0, confidence=0.9):
 def described(frames, cuts=()):
     """Numbers of the frames in which the only face is described."""
     faces = DescribedFaces(Describer())
-    updates = [faces.update(FRAME, [one], index in cuts) for index, one in enumerate(frames)]
+    updates = [faces.update(lambda: FRAME, [one], index in cuts) for index, one in enumerate(frames)]
     return [index for index, (one,) in enumerate(updates) if one.descriptor is not None]
 
 
@@ -42,3 +42,11 @@ def test_a_face_that_leaps_is_described():
 @pytest.mark.parametrize("one", [face(side=29), face(confidence=0.59)])
 def test_small_and_unsure_faces_are_not(one):
     assert described([one] * 8) == []
+
+
+def test_pixels_are_asked_for_only_where_a_face_is_described() -> None:
+    asked = []
+    faces = DescribedFaces(Describer())
+    for index in range(8):
+        faces.update(lambda index=index: asked.append(index) or FRAME, [face()])
+    assert asked == [0, SOON]

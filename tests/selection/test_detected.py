@@ -21,10 +21,11 @@ from redetail.selection.detected import (
 )
 from redetail.tracking import Track
 from redetail.video import Frame, array_source
+from redetail.video.glimpse import Glimpse
 from redetail.video.span import Span
 from tests.clips import clip_frames
 
-FRAMES = [Frame(index, index, np.zeros((48, 64, 3), np.uint8)) for index in range(3, 9)]
+FRAMES = [Glimpse.of(Frame(index, index, np.zeros((48, 64, 3), np.uint8))) for index in range(3, 9)]
 
 
 def seen(x):
