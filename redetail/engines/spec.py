@@ -119,7 +119,7 @@ class ModelSpec:
         object.__setattr__(self, "controls", tuple(_several(self, "controls")))
         for control in self.controls:
             if not isinstance(control, ControlFile):
-                raise SettingsError(f"The list controls contains {control!r}; each item must be a ControlFile.")
+                raise SettingsError(f"controls contains {control!r}; each item of this list must be a ControlFile.")
 
     @property
     def files(self) -> tuple[Path, ...]:
