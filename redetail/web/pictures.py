@@ -43,7 +43,7 @@ def frame_of(path: Path, index: Any) -> Picture:
     Raises :class:`~redetail.errors.InputError`.
     """
     if isinstance(index, bool) or not isinstance(index, int | float) or not 0 <= index < 10**9:
-        raise InputError(f"The frame is {shown(index)}; give its number, counted from 0.")
+        raise InputError(f"The frame is {shown(index)}; it must be a frame number, counted from 0.")
     source = open_source(path)
     last = max(0, source.info.frames - 1) if source.info.frames else int(index)
     for first in (min(int(index), last), 0):

@@ -131,7 +131,7 @@ class ImpactSegsAndMaskForEach(Node):
     DESCRIPTION = (
         "Intersects the segments with the connected masks: the first segment with the first mask, and so on. Each "
         "connected mask covers the full frame and applies to all frames. Segments for which no mask is "
-        "connected are left out; the others lose their ControlNet."
+        "connected are dropped; the others lose their ControlNet."
     )
     SEARCH_ALIASES = ["intersect masks", "limit segments"]
     RETURN_TYPES = ("SEGS",)

@@ -139,7 +139,9 @@ class FileCheckpoint:
         try:
             config, new = conversion.unet_config(shapes), conversion.unet_names(shapes)
         except (KeyError, StopIteration, IndexError) as error:
-            raise ModelError(f"The UNet of {self.path} lacks blocks; copy or download the file again.") from error
+            raise ModelError(
+                f"The UNet of {self.path} lacks some of its blocks; copy or download the file again."
+            ) from error
         return renamed(self._file, {names[short]: name for short, name in new.items()}, config, "UNet")
 
     def motion(self, placement: Placement) -> StateDict:

@@ -72,7 +72,7 @@ def _opened(path: Path, unet: Config) -> StateDict:
         renamed = control_names({name: facts.shape for name, facts in file.tensors.items()})
         return _state_dict(file, renamed, unet)
     except (KeyError, StopIteration, IndexError) as error:
-        raise ModelError(f"The ControlNet {path} lacks blocks; copy or download it again.") from error
+        raise ModelError(f"The ControlNet {path} lacks some of its blocks; copy or download it again.") from error
 
 
 def _state_dict(file: WeightFile, renamed: Mapping[str, str], unet: Config) -> StateDict:

@@ -416,7 +416,7 @@ def test_a_checkpoint_alone_knows_no_motion(spec: ModelSpec) -> None:
             "resnets.0.norm2.weight with the shape (32,) instead of (64,)",
         ),
         ({f"{made.UNET}middle_block.1.norm.weight": None}, "(1 in all); download it again"),
-        ({f"{made.UNET}out.2.weight": None}, "lacks blocks"),
+        ({f"{made.UNET}out.2.weight": None}, "lacks some of its blocks"),
         ({f"{made.UNET}input_blocks.0.0.bias": None}, "lacks tensors such as conv_in.bias"),
         ({f"{made.TEXT}final_layer_norm.bias": None}, "final_layer_norm.bias"),
         ({f"{made.TEXT}embeddings.position_embedding.weight": None}, "lacks"),
