@@ -109,7 +109,7 @@ def _state(
     try:
         config = config_of({new: file.shape(own[short]) for short, new in names.items()})
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
-        raise ModelError(f"The {words} {file.path} lacks layers; copy or download it again.") from error
+        raise ModelError(f"The {words} {file.path} lacks some of its layers; copy or download it again.") from error
     view = file.view({own[short]: new for short, new in names.items()})
     return StateDict(config, view, f"The {words} {file.path}")
 
