@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from redetail.comfy.conditions import cropped_conditions
@@ -26,6 +25,7 @@ from redetail.engines.base import CropSource, Request
 from redetail.geometry.crop import Padding, working_crop
 from redetail.imaging import resample
 from redetail.imaging.masks import noise_mask
+from redetail.pipeline.blas import ONE_THREAD
 from redetail.region import Box, Size
 from redetail.segs import Seg
 from redetail.settings import Settings
@@ -51,7 +51,7 @@ class Detailer:
         placed = [segment_for(segment, header, frames, number) for number, segment in enumerate(segments)]
         results, images = [], []
         for segment in placed:
-            with threadpool_limits(1, "blas"):
+            with ONE_THREAD.held():
                 crops, shown = self._detailed(frames, segment, bar)
             results.append(detailed_seg(segment, header, frame_size(frames), crops))
             images.extend(shown)

@@ -18,10 +18,12 @@ from redetail.geometry.scale import Scale, ratios
 from redetail.imaging import blend, resample
 from redetail.imaging.masks import feather as feathered
 from redetail.imaging.masks import place_mask
+from redetail.pipeline.blas import ONE_THREAD
 from redetail.pipeline.paste import crop_layer, placed_change
 from redetail.region import Box, Size
 
 
+@ONE_THREAD.held()
 def pasted(
     frames: Tensor,
     segs: tuple[tuple[int, int], list[Any]],

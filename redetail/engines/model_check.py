@@ -154,7 +154,7 @@ class _Check:
             yield f"The VAE overflows or is damaged: {error}"
             return
         if not self._measured("VAE round trip", _psnr(back, self._clip), 18.0, unit="dB"):
-            yield "The VAE does not reproduce its input: its weights are damaged or in the wrong places."
+            yield "The VAE does not reproduce its input: its weights are damaged or stored under the wrong names."
         elif not self._measured("deviation of the latents", float(self._latents.std()), 0.3, 3.0):
             yield (
                 f"The standard deviation of the latents is {float(self._latents.std()):.2g} instead of about 1: the "
@@ -176,7 +176,7 @@ class _Check:
             return
         response = float((one - two).norm() / one.norm().clamp(min=1e-12))
         if not self._measured("response to a word", response, 1e-3, 1.5):
-            yield "The text encoder does not respond to words: it is truncated, or its weights are in the wrong places."
+            yield "The text encoder does not respond to words: it is truncated, or its weights are stored under the wrong names."
 
     def _denoiser(self) -> Iterator[str]:
         denoise = self._denoise()

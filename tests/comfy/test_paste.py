@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from redetail.comfy.frames import ImageSource, enlarged_frames
 from redetail.comfy.nodes.redetailer import RedetailPaste
@@ -121,3 +122,16 @@ def test_strength_and_a_fourth_channel_in_an_enlarged_frame() -> None:
 def test_a_scale_that_cannot_be(scale: float, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         node(frames(), [], scale)
+
+
+def test_the_number_of_threads_changes_no_pixel() -> None:
+    rng = np.random.default_rng(4)
+    pixels = torch.from_numpy(rng.random((2, 350, 350, 3), np.float32))
+    crops = rng.random((2, 320, 300, 3), np.float32)
+    window = (20, 10, 320, 330)
+    seg = Seg(crops, np.ones((320, 300), np.float32), 1.0, window, window, "face")
+    pictures = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, "blas"):  # products that it splits over threads are rounded differently
+            pictures.append(pasted(pixels, ((350, 350), [seg]), feather=5, scale=Scale(2)))
+    assert torch.equal(*pictures)

@@ -113,8 +113,8 @@ class ImpactSEGSOrderedFilter(Node):
     NAME = "SEGS Filter (ordered)"
     CATEGORY = "ImpactPack/Util"
     DESCRIPTION = (
-        "Sorts the segments by their crop or their confidence and takes some of them, for example the largest. For a "
-        "tracked segment, the crop is the crop window at its mean position."
+        "Sorts the segments by the size or position of their crop, or by their confidence, and takes some of them, for "
+        "example the largest. For a tracked segment, the crop is the crop window at its mean position."
     )
     SEARCH_ALIASES = ["sort segments", "largest segment", "filter segments"]
     RETURN_TYPES = _FILTERED
