@@ -177,8 +177,8 @@ class _Check:
         response = float((one - two).norm() / one.norm().clamp(min=1e-12))
         if not self._measured("response to a word", response, 1e-3, 1.5):
             yield (
-                "The text encoder does not respond to words: it is truncated, or its weights are stored under the wrong "
-                "names."
+                "The text encoder does not respond to words: it is truncated, or its weights are stored under the "
+                "wrong names."
             )
 
     def _denoiser(self) -> Iterator[str]:
