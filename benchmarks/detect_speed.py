@@ -73,7 +73,7 @@ def overlaps(one: list[Any], other: list[Any]) -> str:
         for index in range(max(start, first), min(start + len(boxes), first + len(others)))
     ]
     values.sort()
-    return f"least {values[0]:.3f}, 5 % {values[len(values) // 20]:.3f}, median {values[len(values) // 2]:.3f}"
+    return f"least {values[0]:.3f}, 5% {values[len(values) // 20]:.3f}, median {values[len(values) // 2]:.3f}"
 
 
 def _overlap(a: list[float], b: list[float]) -> float:

@@ -181,7 +181,7 @@ def main() -> None:
     print(table({half: counts for half, counts in result["totals"].items() if options.half in (None, half)}))
     print(
         f"{len(clips)} clips, {sum(len(clip.frames) for clip in clips)} labelled frames; detection "
-        f"{result['seconds']:.0f} s, of which descriptors {100 * result['identity_share']:.1f} %; "
+        f"{result['seconds']:.0f} s, of which descriptors {100 * result['identity_share']:.1f}%; "
         f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"
     )
 

@@ -35,7 +35,7 @@ def give_back_memory() -> None:
     """Return freed memory to the system if the C library keeps it (glibc).
 
     It keeps blocks of up to 32 MB, in pieces that are too small for the next, larger tensors. While the bundled engine
-    runs, that is 3 to 8 % of its peak with small crops, and nothing measurable with large ones; after a run with 24
+    runs, that is 3 to 8% of its peak with small crops, and nothing measurable with large ones; after a run with 24
     crops of 864x1186 pixels, it was 400 of the 1,000 MB that the process held in addition to the frames.
     """
     trim = _malloc_trim()

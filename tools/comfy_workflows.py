@@ -130,7 +130,7 @@ def wan_face(graph: Graph) -> None:
         "## With a video model\n\nWan paints the crop as a separate clip. If Wan does not accept the size or the "
         "number of frames, the clip is padded, and trimmed again afterwards.\n\n**With the shift of 1** that is set "
         "here, `denoise` 0.2 to 0.3 keeps the person. A shift bends the noise schedule: with the usual shift of 8, "
-        "`denoise` 0.3 starts from 78 % noise and paints another face. With Wan 2.2, use only the low-noise model. "
+        "`denoise` 0.3 starts from 78% noise and paints another face. With Wan 2.2, use only the low-noise model. "
         "`max_size` 640 saves memory.",
     )
     clip = _clip(graph)

@@ -71,6 +71,7 @@ RULES = (
     Rule(r"\bworked on at (?!once)", '"processed at 512x512"'),
     Rule(r"\b(?:choose|use|one) (?:one )?of the list\b", '"one from the list"'),
     Rule(r"\b(?:is|was|are|were) mended\b", '"fixed"'),
+    Rule(r"(?<=\d) %(?:[.,;:)]| (?:of|in|on|to|and|at|more|less|for|noise)\b)", '"95%", without a space'),
     Rule(r"\bwhat is wrong with (?:it|them) is said\b", '"the message says what is wrong"'),
 )
 

@@ -47,7 +47,7 @@ def load_index(folder: Path) -> list[dict[str, Any]]:
 
 
 def is_validation(name: str) -> bool:
-    """A fixed 5 % of the files, by name, that are monitored and not trained on."""
+    """A fixed 5% of the files, by name, that are monitored and not trained on."""
     return sum(name.encode()) % 20 == 0
 
 
@@ -184,7 +184,7 @@ class Samples(IterableDataset[Batch]):
         folder: what prepare.py wrote.
         seed: of everything that is drawn.
         sizes: (side in pixels, clips a batch, frames a clip); each batch draws one.
-        validation: draw from the held-out 5 % instead.
+        validation: draw from the held-out 5% instead.
         degradation: of every clip, instead of random ones.
         reach: neighbours on either side.
         order: seed of the sizes; processes that wait for one another must draw the same ones.

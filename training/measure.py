@@ -94,7 +94,7 @@ def high_frequencies(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 def overshoot(clip: Clip, original: Clip) -> float:
     """How far luma swings beyond its plateaus at the sharpest edges, in levels, mean over the frames.
 
-    The edges are the 2 % of pixels with the steepest gradient in the original. Across each, what lies 1.5 to 3.5 pixels
+    The edges are the 2% of pixels with the steepest gradient in the original. Across each, what lies 1.5 to 3.5 pixels
     from it is compared with what lies 6 pixels from it, on the bright side and on the dark one.
     """
     swings = []
@@ -113,7 +113,7 @@ def overshoot(clip: Clip, original: Clip) -> float:
 
 
 def edges(picture: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Rows, columns (n, 1) and upward directions (2, n, 1) of the steepest 2 % of pixels."""
+    """Rows, columns (n, 1) and upward directions (2, n, 1) of the steepest 2% of pixels."""
     smooth = cv2.GaussianBlur(picture, (0, 0), 1.0)
     slope = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 0, 1), cv2.Sobel(smooth, cv2.CV_32F, 1, 0)])
     size = np.hypot(*slope)

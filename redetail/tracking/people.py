@@ -5,8 +5,8 @@ they can veto the match. After the end of a clip, tracks of one person are joine
 occlusions.
 
 The limits were set on the tuning half of the labelled clips (docs/subjects.md), with 24 people of 30 pixels and more.
-In 95 % of the cases there, the nearest earlier descriptor of the same person was at most 0.49 away, and that of another
-person at least 0.50. Also in 95 % of the cases, the means over the two halves of a person's frames were at most 0.49
+In 95% of the cases there, the nearest earlier descriptor of the same person was at most 0.49 away, and that of another
+person at least 0.50. Also in 95% of the cases, the means over the two halves of a person's frames were at most 0.49
 apart, and the means of two people at least 0.47. Faces in profile are the closest to those of other people.
 """
 

@@ -1,8 +1,8 @@
 """Compresses crops of 16 bits per value without loss, one by one, with FFmpeg's Huffman coder (FFVHUFF).
 
 It codes green and the differences of red and blue from it, modulo 2^16, each predicted from its neighbours. On enhanced
-crops of a real clip, it takes 72 % of the bytes, and 2 to 3 ms for a crop of 232x320. FFV1 takes 62 % and 15 to 65
-times as long; zlib on differences takes 75 % and ten times as long.
+crops of a real clip, it takes 72% of the bytes, and 2 to 3 ms for a crop of 232x320. FFV1 takes 62% and 15 to 65
+times as long; zlib on differences takes 75% and ten times as long.
 """
 
 from __future__ import annotations

@@ -208,7 +208,7 @@ def close(actual: Tensor, expected: NDArray[np.float32]) -> None:
 
 
 def check_pixels(result: NDArray[np.float32], size: Size, expected: NDArray[np.uint8], frames: list[int]) -> None:
-    """At most one grey level off in at most 0.5 % of the values: where cutting to 8 bits meets a rounding."""
+    """At most one grey level off in at most 0.5% of the values: where cutting to 8 bits meets a rounding."""
     out = np.stack([np.rint(255 * lanczos(result[frame], size)) for frame in frames])
     off = np.abs(out - expected)
     assert off.max() <= 1

@@ -45,7 +45,7 @@ def test_noise_is_reduced_by_the_factor_of_a_gaussian() -> None:
     sigma = 3.0
     expected = 1 / np.sqrt(2 * np.sqrt(np.pi) * sigma)
     inner = smoothed(noise, sigma)[50:-50]
-    # 5 %: the standard deviation of 20000 values correlated over some 6 is known to about 1 %.
+    # 5%: the standard deviation of 20000 values correlated over some 6 is known to about 1%.
     assert inner.std() == pytest.approx(expected, rel=0.05)
     assert acceleration(inner) < acceleration(noise) / 20
 

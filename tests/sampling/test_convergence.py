@@ -157,8 +157,8 @@ def test_a_gaussian_stays_the_gaussian_it_should_be(name: str) -> None:
     given = {"path": path} if sampler.needs_path else {}
     steps = sampler.function(lambda x, sigma: x / (1 + sigma**2), start, sigmas, Path(start), **given)
     *_, last = steps
-    # Standard error of the variance of 10000 values 1.4 %, and the error of the method. The adaptive one allows
-    # itself 5 % of every value, so 10 % of a square.
+    # Standard error of the variance of 10000 values 1.4%, and the error of the method. The adaptive one allows
+    # itself 5% of every value, so 10% of a square.
     tolerance = 0.1 if name == "dpm_adaptive" else 0.06
     assert float(last.x.square().mean()) == pytest.approx(1.01, rel=tolerance)
     assert abs(float(last.x.mean())) < 0.05

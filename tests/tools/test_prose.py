@@ -35,6 +35,8 @@ BAD = [
     "a crop worked on at 512x512",
     "Choose one of the list.",
     "The fault is mended.",
+    "in 95 % of the cases",
+    "about 5 %, or less",
 ]
 
 
