@@ -124,7 +124,7 @@ class CrispRun(base.Run):
         sigma = torch.where(lower, draw_sigmas(clips, self.generator), torch.full((clips,), SIGMA_MAX))
         noisy = noisy_input(target.sum(dim=1), sigma, frames, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
-            seen = base.looked(self.network, batch)
+            seen = base.features_of(self.network, batch)
             predicted: Tensor = self.components(noisy, sigma.to(self.device), seen, frames)
         return predicted
 
@@ -150,7 +150,7 @@ class CrispRun(base.Run):
             target = self.latents(batch).sum(dim=1)
             noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(1)).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
-                seen, sigma = base.looked(self.average, batch), torch.tensor(SIGMA_MAX, device=self.device)
+                seen, sigma = base.features_of(self.average, batch), torch.tensor(SIGMA_MAX, device=self.device)
                 parts = self.average.components(noise * SIGMA_MAX, sigma, seen, batch.stages.shape[2])
             output, soft, clean = self.at_own_size(batch, parts)
             output = output.clamp(-1, 1)

@@ -17,7 +17,6 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,88 +28,23 @@ from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data import CHANGE_UNIT, Batch, Drafts, Samples
+from data import Batch, Drafts, Samples
 from degrade import Degradation
+from inputs import Drafter, features_of, measured_config, unshuffle
 from losses import clip_flows, restoration_loss, warped_loss
 from noise import SIGMA_MAX, draw_sigmas, noisy_input
 
-from redetail.engines.base import CropSource
-from redetail.engines.restoration import Loaded, NetworkConfig, ResidualCodec, RestorationUNet, load
-from redetail.engines.restoration.draft import drafts
-from redetail.engines.restoration.layers import cell_basis
-from redetail.engines.restoration.tasks import TASKS
-from redetail.geometry.context import context_windows
+from redetail.engines.restoration import Loaded, NetworkConfig, RestorationUNet, load
 
 log = logging.getLogger("train")
 
 WEIGHTS = {"change": 0.25, "tasks": 0.15, "flicker": 0.05}  # of the losses in addition to the error itself
-WINDOW = 16  # frames that the motion layers see at once when drafts are made
-MEASURED = 60  # batches whose spread sets the units of a new network
-# The grid is as fine as half-size video, and levels are wide where a cell is cheap.
-SHAPE = NetworkConfig(
-    unshuffle=2,
-    channels=(32, 48, 96, 160),
-    down_blocks=(1, 1, 2, 2),
-    up_blocks=(1, 2, 2, 2),
-    motion_channels=(0, 16, 48, 96),
-    motion_heads=(1, 1, 2, 4),
-    tasks=TASKS,
-    reach=3,
-)
 WATCHED = {  # what the held-out files are softened with
     "half": Degradation(factor=2.0, codec="h264", quality=30),
     "third": Degradation(factor=3.4, codec="jpeg", quality=75),
     "half_plain": Degradation(factor=2.0),
     "whole": Degradation(codec="h264", quality=24),
 }
-
-
-def unshuffle(clip: Tensor, config: NetworkConfig) -> Tensor:
-    """(B, F, h, w, 3) in -1..1 -> (B*F, 3*u*u, h/u, w/u)."""
-    frames = clip.flatten(0, 1).permute(0, 3, 1, 2)
-    return torch.nn.functional.pixel_unshuffle(frames, config.unshuffle)
-
-
-def beside(own: Tensor, changes: Tensor, config: NetworkConfig) -> Tensor:
-    """Pictures (B, F, h, w, 3) in -1..1 and their neighbours' differences, (B*F, condition_channels, h/u, w/u)."""
-    parts = [unshuffle(own, config)]
-    if config.reach:
-        cells = unshuffle(changes.flatten(1, 2).float() * (2 * CHANGE_UNIT), config)
-        parts.append(cells.unflatten(0, (-1, 2 * config.reach)).flatten(1, 2))
-    return torch.cat(parts, dim=1)
-
-
-def condition_of(batch: Batch, config: NetworkConfig) -> Tensor:
-    """The network's condition for each crop, with its neighbours."""
-    return beside(batch.stages[:, 0].float() / 127.5 - 1, batch.changes, config)
-
-
-def looked(network: RestorationUNet, batch: Batch) -> Tensor:
-    """What the network takes from the crops of a batch, and from their drafts."""
-    seen = network.look(condition_of(batch, network.config))
-    if batch.drafts is None or batch.beside is None:
-        return seen
-    residual = (batch.drafts.float() - batch.stages[:, 0].float()) / 127.5
-    return seen + network.look_at_draft(beside(residual, batch.beside, network.config))
-
-
-class Drafter:
-    """Makes the drafts of training clips, on the CPU, as the engine does."""
-
-    def __init__(self, network: RestorationUNet, bf16: bool = True) -> None:
-        self.network, self.codec, self.bf16 = network, ResidualCodec(network.config), bf16
-
-    @torch.inference_mode()
-    def __call__(self, coded: np.ndarray, changes: np.ndarray, alone: bool) -> np.ndarray:
-        """Coded frames (F, h, w, 3) uint8 and their differences -> drafts, uint8."""
-        crops = coded.astype(np.float32) / 255
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            neighbours = (row.astype(np.float32) * CHANGE_UNIT for row in changes)
-            seen = self.network.look(self.codec.condition(crops, neighbours))
-            length = 1 if alone else WINDOW
-            windows = context_windows(len(crops), length, length // 4)
-            made = drafts(self.network, self.codec, CropSource.of(crops), seen, windows).all()
-        return np.asarray(np.rint(made * 255), np.uint8)
 
 
 class Run:
@@ -133,7 +67,7 @@ class Run:
             config = dataclasses.replace(start.network.config, drafted=drafted).to_json()
         else:
             config = measured_config(options.data, options.seed).to_json()
-        self.config = NetworkConfig.from_json(self.told_by_first(config))
+        self.config = NetworkConfig.from_json(self.shared(config))
         self.network, self.draft = RestorationUNet(self.config), self.drafting(start, saved)
         if start:  # a second network starts as a copy of the first, and learns to read drafts
             self.network.load_state_dict(start.network.state_dict(), strict=not options.second)
@@ -167,12 +101,12 @@ class Run:
         path = self.folder / "checkpoint.pt"
         return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
 
-    def told_by_first(self, text: str) -> str:
+    def shared(self, text: str) -> str:
         """The first process's text, in all processes."""
-        told = [text]
+        texts = [text]
         if self.options.processes > 1:
-            distributed.broadcast_object_list(told)
-        return told[0]
+            distributed.broadcast_object_list(texts)
+        return texts[0]
 
     def save(self) -> None:
         """Write the checkpoint under another name, then rename it."""
@@ -215,7 +149,7 @@ class Run:
         sigma = draw_sigmas(clips, self.generator)
         noisy = noisy_input(target.sum(dim=1), sigma, frames, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
-            seen = looked(self.network, batch)
+            seen = features_of(self.network, batch)
             predicted = self.components(noisy, sigma.to(self.device), seen, frames)
         losses = restoration_loss(predicted, target, clips)
         losses["flicker"] = self.flicker(predicted, batch.stages) if frames > 1 else torch.zeros(())
@@ -271,7 +205,7 @@ class Run:
             whole = self.latents(batch).sum(dim=1)
             noise = torch.randn(whole.shape, generator=torch.Generator().manual_seed(1)).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
-                seen, sigma = looked(self.average, batch), torch.tensor(SIGMA_MAX, device=self.device)
+                seen, sigma = features_of(self.average, batch), torch.tensor(SIGMA_MAX, device=self.device)
                 predicted = self.average(noise * SIGMA_MAX, sigma, seen, batch.stages.shape[2])
             gains[name] = float(np.mean(clip_gains(predicted, whole, len(batch.stages))))
             rows.append(self.sheet_row(batch.stages, predicted))
@@ -301,25 +235,6 @@ def clip_gains(predicted: Tensor, target: Tensor, clips: int) -> list[float]:
     error = ((predicted - target) ** 2).unflatten(0, (clips, -1)).mean(dim=(1, 2, 3, 4))
     nothing = (target**2).unflatten(0, (clips, -1)).mean(dim=(1, 2, 3, 4))
     return [float(10 * torch.log10(b / a)) for a, b in zip(error, nothing, strict=True)]
-
-
-def measured_config(data: Path, seed: int) -> NetworkConfig:
-    """`SHAPE` with the standard deviations of residual, condition and neighbours over some batches."""
-    plain, basis = SHAPE, cell_basis(SHAPE.unshuffle)
-    squares = torch.zeros(3, plain.latent_channels)
-    for batch in islice(Samples(data, seed + 1, reach=plain.reach), MEASURED):
-        residual = unshuffle((batch.stages[:, 3].float() - batch.stages[:, 0].float()) / 127.5, plain)
-        crop, others = condition_of(batch, plain).tensor_split([plain.latent_channels], dim=1)
-        others = others.reshape(-1, *crop.shape[1:])
-        for row, cells in enumerate((residual, crop, others)):
-            in_basis = torch.einsum("nchw,dc->dnhw", cells, basis)
-            squares[row] += in_basis.square().mean(dim=(1, 2, 3)) / MEASURED
-    std = round(float(squares[0].mean().sqrt()), 4)
-    squares[0] /= std**2
-    scales = [tuple(round(float(x), 5) for x in row.sqrt()) for row in squares]
-    return dataclasses.replace(
-        plain, residual_std=std, latent_scale=scales[0], condition_scale=scales[1], neighbour_scale=scales[2]
-    )
 
 
 def parser(text: str | None) -> argparse.ArgumentParser:

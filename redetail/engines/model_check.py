@@ -235,7 +235,7 @@ class _Check:
                 denoise = self._denoise()
                 alone = [denoise(x, sigma) for x, sigma in states]
             if all(error <= _BAND for error in self._errors(alone)):
-                return "Without its motion layers the model works: the motion module belongs to another base model."
+                return "The model works without its motion layers, so the motion module belongs to another base model."
         if blind:
             return "The network denoises, but not the latents of this VAE: the VAE belongs to another model."
         return (

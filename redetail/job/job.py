@@ -273,7 +273,7 @@ def _path(name: str, given: Any) -> Path | None:
         return Path(given).expanduser()
     except RuntimeError as error:
         raise SettingsError(
-            f"{name} is {shown(str(given))}, but the home folder after ~ cannot be found; give the full path."
+            f"{name} is {shown(str(given))}, but the home folder that ~ stands for cannot be found; give the full path."
         ) from error
 
 

@@ -164,7 +164,7 @@ def test_a_detector_beside_a_box_is_refused():
         ("source", 5, "The source is 5"),
         ("source", "a\0b", "which cannot be a file name"),
         ("source", "a\ud800", "which cannot be a file name"),
-        ("source", "~nobody-of-this-name/a", "the home folder after ~ cannot be found"),
+        ("source", "~nobody-of-this-name/a", "the home folder that ~ stands for cannot be found"),
         ("output", 5, "output is 5; it must be the name of a file"),
         ("compare", ["a"], "compare is ['a']"),
         ("compare_layout", "stripes", "There is no comparison layout named 'stripes'"),

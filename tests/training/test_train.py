@@ -17,6 +17,7 @@ import torch
 from redetail.engines.base import CropSource
 from redetail.engines.restoration import ModelCard, ResidualCodec, load, save
 from redetail.engines.restoration.draft import drafts
+from redetail.geometry.context import context_windows
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +52,7 @@ def measured() -> dict[int, Any]:
 
 @pytest.fixture
 def train(script, monkeypatch: pytest.MonkeyPatch, measured: dict[int, Any]) -> ModuleType:
-    module = script("train")
+    module, inputs = script("train"), script("inputs")
     measure = module.measured_config
 
     def once(data: Path, seed: int) -> Any:
@@ -60,11 +61,12 @@ def train(script, monkeypatch: pytest.MonkeyPatch, measured: dict[int, Any]) -> 
         return measured[seed]
 
     monkeypatch.setattr(module, "measured_config", once)
-    monkeypatch.setattr(module, "Samples", functools.partial(module.Samples, first=4))
+    for one in (module, inputs):
+        monkeypatch.setattr(one, "Samples", functools.partial(one.Samples, first=4))
     thin = {"channels": (8, 16), "down_blocks": (1, 1), "up_blocks": (1, 1)}
-    shape = dataclasses.replace(module.SHAPE, **thin, motion_channels=(0, 8), motion_heads=(1, 1))
-    monkeypatch.setattr(module, "SHAPE", shape)
-    monkeypatch.setattr(module, "MEASURED", 2)
+    shape = dataclasses.replace(inputs.SHAPE, **thin, motion_channels=(0, 8), motion_heads=(1, 1))
+    monkeypatch.setattr(inputs, "SHAPE", shape)
+    monkeypatch.setattr(inputs, "MEASURED", 2)
     monkeypatch.setattr(script("data"), "POOL", 4)
     return module
 
@@ -78,24 +80,25 @@ def batch(script) -> Any:
 
 
 def test_targets_of_the_tasks_lead_from_the_crop_to_the_original(
-    train: ModuleType, prepared: Path, tmp_path: Path, batch: Any
+    train: ModuleType, script, prepared: Path, tmp_path: Path, batch: Any
 ) -> None:
     run = train.Run(options(prepared, tmp_path / "run"))
     target = run.latents(batch)
     assert target.shape == (4, 3, 12, 16, 16)
-    restored = train.condition_of(batch, run.config)[:, :12] + target.sum(dim=1) * run.config.residual_std
+    restored = script("inputs").condition_of(batch, run.config)[:, :12] + target.sum(dim=1) * run.config.residual_std
     clean = train.unshuffle(batch.stages[:, 3].float() / 127.5 - 1, run.config)
     torch.testing.assert_close(restored, clean, atol=1e-5, rtol=0)
 
 
-def test_training_and_engine_tell_the_network_the_same(train: ModuleType, script) -> None:
-    data, config = script("data"), dataclasses.replace(train.SHAPE, reach=2)
+def test_training_and_engine_tell_the_network_the_same(script) -> None:
+    data, inputs = script("data"), script("inputs")
+    config = dataclasses.replace(inputs.SHAPE, reach=2)
     coded = np.random.default_rng(0).integers(100, 140, (3, 32, 32, 3)).astype(np.uint8)
     found = np.stack([*data.aligned_differences(coded, 2)]) / data.CHANGE_UNIT
     stages = torch.from_numpy(np.stack([coded] * 4))[None]
     batch = data.Batch(stages, torch.from_numpy(np.rint(found).astype(np.int8))[None])
     expected = ResidualCodec(config).condition(coded.astype(np.float32) / 255)
-    torch.testing.assert_close(train.condition_of(batch, config), expected, atol=data.CHANGE_UNIT + 1e-5, rtol=0)
+    torch.testing.assert_close(inputs.condition_of(batch, config), expected, atol=data.CHANGE_UNIT + 1e-5, rtol=0)
 
 
 def test_a_run_is_resumed_where_it_stopped(train: ModuleType, prepared: Path, tmp_path: Path, batch: Any) -> None:
@@ -143,10 +146,12 @@ def test_a_second_network_begins_as_the_first_and_looks_at_its_drafts(
         assert torch.equal(value, weights[name]), name
         assert torch.equal(run.network.state_dict()[name], value), name
     drafted = batch._replace(drafts=batch.stages[:, 0] // 2, beside=batch.changes)
-    assert torch.equal(train.looked(run.network, drafted), train.looked(run.network, batch))  # review starts at zero
+    assert torch.equal(
+        train.features_of(run.network, drafted), train.features_of(run.network, batch)
+    )  # review starts at zero
     for _ in range(2):  # the first step only moves what review ends in
         run.train_step(drafted)
-    assert not torch.equal(train.looked(run.network, drafted), train.looked(run.network, batch))
+    assert not torch.equal(train.features_of(run.network, drafted), train.features_of(run.network, batch))
     for name, value in run.draft.state_dict().items():
         assert torch.equal(value, weights[name]), f"{name} of the first network was trained"
 
@@ -170,18 +175,18 @@ def test_a_second_run_is_resumed_and_exported_with_its_first_network(
             assert torch.equal(draft.state_dict()[name], value), name
 
 
-def test_training_and_engine_make_the_same_drafts(train: ModuleType, script, first: Path) -> None:
-    data = script("data")
+def test_training_and_engine_make_the_same_drafts(script, first: Path) -> None:
+    data, inputs = script("data"), script("inputs")
     coded = np.random.default_rng(0).integers(100, 140, (5, 32, 32, 3)).astype(np.uint8)
     network = load(first).network
     torch.manual_seed(0)
     torch.nn.init.normal_(network.leave.weight, std=0.2)
     found = np.stack([*data.aligned_differences(coded, network.config.reach)]) / data.CHANGE_UNIT
-    made = train.Drafter(network)(coded, np.rint(found).astype(np.int8), False)
+    made = inputs.Drafter(network)(coded, np.rint(found).astype(np.int8), False)
     crops = coded.astype(np.float32) / 255
     codec = ResidualCodec(network.config)
     seen = network.look(codec.condition(crops))
-    expected = drafts(network, codec, CropSource.of(crops), seen, train.context_windows(5, train.WINDOW, 4)).all()
+    expected = drafts(network, codec, CropSource.of(crops), seen, context_windows(5, inputs.WINDOW, 4)).all()
     assert np.abs(expected * 255 - coded).mean() > 0.5
     assert np.abs(made - expected * 255).mean() < 0.25 * np.abs(expected * 255 - coded).mean()  # bytes and bfloat16
 
