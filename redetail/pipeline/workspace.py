@@ -204,7 +204,7 @@ def _manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise InputError(f"The workspace {folder} cannot be read ({reason(error)}); check its permissions.") from error
     except ValueError as error:
-        raise InputError(f"The manifest of the workspace {folder} is damaged ({error}); delete it.") from error
+        raise InputError(f"The manifest of the workspace {folder} is damaged ({error}); delete that folder.") from error
     return Manifest.from_document(document, _masks(folder), folder)
 
 
