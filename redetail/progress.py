@@ -28,6 +28,17 @@ class Progress:
 ProgressCallback = Callable[[Progress], None]
 
 
+def duration(seconds: float) -> str:
+    """Seconds in a form for people: ``7.0 s``, ``42 s``, ``3 min 5 s``, ``1 h 2 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(whole / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def no_progress(_: Progress) -> None:
     """The callback that draws nothing."""
 

@@ -3,7 +3,7 @@
 import pytest
 
 from redetail.errors import Cancelled
-from redetail.progress import CancelToken, with_progress
+from redetail.progress import CancelToken, duration, with_progress
 
 
 def test_progress_counts_items_and_ends_complete() -> None:
@@ -20,3 +20,21 @@ def test_cancelling_is_noticed_at_every_item() -> None:
     token.cancel()
     with pytest.raises(Cancelled):
         next(items)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"),
+        (7.04, "7.0 s"),
+        (42.4, "42 s"),
+        (59.6, "1 min 0 s"),
+        (185, "3 min 5 s"),
+        (3599.6, "1 h 0 min"),
+        (3729, "1 h 2 min"),
+        (7199, "2 h 0 min"),
+        (360_000, "100 h 0 min"),
+    ],
+)
+def test_a_duration_reads_as_people_say_it(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from redetail.batch import BatchClip, Outcome, State, batch_clips, run_batch, sources_of, write_summary
-from redetail.cli.display import LINE_EVERY, can_draw, duration, tell, title
+from redetail.cli.display import LINE_EVERY, can_draw, tell, title
 from redetail.cli.request import cluster_of, common_job_of, work_of
 from redetail.documents import counted
 from redetail.errors import OutputError
 from redetail.events import EventWriter, MessageStream
 from redetail.files import expanded, made_folder
-from redetail.progress import CancelToken, Progress
+from redetail.progress import CancelToken, Progress, duration
 
 COMPLETE, INCOMPLETE = 0, 3
 _GOOD = (State.DONE, State.NOBODY, State.SKIPPED)

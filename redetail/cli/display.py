@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from redetail.events import MessageStream
-from redetail.progress import Progress, ProgressCallback, no_progress
+from redetail.progress import Progress, ProgressCallback, duration, no_progress
 
 TITLES = {
     "detect": "Finding subjects",
@@ -109,15 +109,6 @@ def mute(*descriptors: int) -> None:
 def title(stage: str) -> str:
     """What a pass is called on the screen."""
     return TITLES.get(stage, stage.capitalize())
-
-
-def duration(seconds: float) -> str:
-    """Seconds in a form for people: ``7 s``, ``3:05``, ``1:02:09``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 def short(value: object) -> str:

@@ -177,9 +177,7 @@ def _add_detect(commands: Commands) -> None:
         nargs="?",
         const="",
         metavar="REPORT.json",
-        help=(
-            "write the tracks, and a drawing next to them; if no name is given, to IN.detect.json in the current folder"
-        ),
+        help="write the tracks to this file, and a drawing next to it [IN.detect.json in the current folder]",
     )
     group.add_argument("--draw", metavar="OUT", help="write the drawing here; OUT.mp4 shows every frame, OUT.png a few")
     group.add_argument("--overwrite", action="store_true", help="replace existing files")

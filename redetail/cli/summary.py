@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from redetail.cli.display import duration, title
+from redetail.cli.display import title
 from redetail.engines.architectures import all_presets
 from redetail.pipeline.estimate import Estimate
 from redetail.pipeline.measure import RegionMeasures, Untouched
@@ -15,6 +15,7 @@ from redetail.pipeline.remarks import remarks_of
 from redetail.pipeline.report import Report
 from redetail.pipeline.stopwatch import PassTime
 from redetail.pipeline.workspace import readable
+from redetail.progress import duration
 from redetail.settings import display_name
 
 _SWITCHES = ("channels_last", "compile", "offload", "block_offload", "fp8_weights")

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from redetail.progress import duration
 from redetail.selection.tracks_document import SubjectTrack, Tracks
 from redetail.web.orders import LOOP, SHEET
 from redetail.web.pictures import ClipFacts
@@ -98,7 +99,7 @@ def progress_bar(run: Run, status: Status) -> str:
     stage = STAGES.get(status.stage, status.stage.capitalize() or "Starting")
     value = "" if status.share is None else f" value='{status.share:.3f}'"
     counted = f" {status.done:.0f} of {status.total:.0f} {status.unit}" if status.total else ""
-    left = "" if status.left is None else f", about {_duration(status.left)} left in this step"
+    left = "" if status.left is None else f", about {duration(status.left)} left in this step"
     words = escape(f"{f'{status.clip}: ' if status.clip else ''}{stage}{counted}{left}")
     title = escape(run.title, quote=True)
     return f"<progress max='1'{value} aria-label='{title}'></progress><p class='rd-now'>{words}</p>"
@@ -173,12 +174,3 @@ def _player(address: str, name: str) -> str:
         )
     shown = "controls muted playsinline preload='metadata'"
     return f"<video class='rd-video' src='{address}' {shown} aria-label='{title}'></video>"
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}:{minutes:02}:{rest:02} h"
-    return f"{minutes}:{rest:02} min" if minutes else f"{whole} s"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from redetail.cli.display import LINE_EVERY, Lines, duration, progress_display, tell
+from redetail.cli.display import LINE_EVERY, Lines, progress_display, tell
 from redetail.progress import Progress
 
 
@@ -20,14 +20,6 @@ class Clock:
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0.0 s"), (7.04, "7.0 s"), (42.4, "42 s"), (59.6, "1:00"), (185, "3:05"), (3729, "1:02:09")],
-)
-def test_duration_reads_as_people_say_it(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_lines_say_begin_and_end_once() -> None:

@@ -41,7 +41,7 @@ def test_what_was_done() -> None:
         "  face 1 (confidence 0.93): frames 3 to 59, crop 240x240 processed at 512x512",
         "    changed by 3.2 out of 255 on average, flicker 1.02 times that of the source",
         "  outside the pasted masks no pixel changed before encoding",
-        "  time: 1:09, 1.0 frames per second (finding subjects 3.0 s, detailing 1:06)",
+        "  time: 1 min 9 s, 1.0 frames per second (finding subjects 3.0 s, detailing 1 min 6 s)",
         "  report: r.json",
     ]
 

@@ -43,9 +43,7 @@ class RedetailCompare(Node):
         return {
             "required": {
                 "before": socket("IMAGE", "The frames before detailing."),
-                "after": socket(
-                    "IMAGE", "The frames after detailing: the same number of frames, at the same size or larger."
-                ),
+                "after": socket("IMAGE", "The frames after detailing: as many as before, at the same size or larger."),
                 "amplify": number(4.0, 0.1, 255.0, "Factor by which the difference is amplified.", step=0.1),
             },
             "optional": {

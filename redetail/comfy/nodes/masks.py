@@ -35,7 +35,9 @@ def _inputs(mask: Input) -> Inputs:
                 step=1,
                 whole=True,
             ),
-            "contour_fill": toggle(False, "Fill the holes and soft edges of each part.", "enabled", "disabled"),
+            "contour_fill": toggle(
+                False, "Fill the holes in each part and make its soft edges solid.", "enabled", "disabled"
+            ),
         }
     }
 
