@@ -100,7 +100,7 @@ def add_work_folder(group: argparse._ArgumentGroup) -> None:
         help="limit on the disk space for unfinished work, such as 20GB [most of the free space]",
     )
     group.add_argument(
-        "--keep-work", action="store_true", help="do not delete the intermediate work when the run is complete"
+        "--keep-work", action="store_true", help="do not delete the intermediate files when the run is complete"
     )
 
 

@@ -100,7 +100,7 @@ class WebPSource:
             return Image.open(self._path, formats=["WEBP"])
         except (UnidentifiedImageError, OSError) as error:
             raise InputError(
-                f"{self._path} is damaged: it is not a WebP that can be read; use an intact copy."
+                f"{self._path} is damaged: it cannot be read as a WebP file; use an intact copy."
             ) from error
 
 

@@ -54,8 +54,8 @@ class RedetailDetect(Node):
                     768,
                     64,
                     8192,
-                    "Pictures whose longer side exceeds this many pixels are scaled down to it before the search. A "
-                    "lower value is faster; a higher value finds smaller faces in large pictures.",
+                    "Pictures whose longer side exceeds this many pixels are scaled down to that size before the "
+                    "search. A lower value is faster; a higher value finds smaller faces in large pictures.",
                     step=64,
                     whole=True,
                 ),
