@@ -14,7 +14,7 @@ def add_evaluate(commands: Commands) -> None:
         usage="redetail evaluate SOURCE RESULT [RESULT ...] [--original CLIP] [options]",
         help="measure what detailing gained, and at what cost",
         description="Compare results of redetail or of any other tool with the clip that they were made from.\n"
-        "Measures sharpness, noise, flicker, seams and colours, and with --original also PSNR, SSIM and VMAF.\n"
+        "This measures sharpness, noise, flicker, seams and colours, and with --original also PSNR, SSIM and VMAF.\n"
         "The clips can differ in size.",
         epilog="exit codes: 0 the measurements are complete; 2 something must be changed, and the message says what\n",
     )

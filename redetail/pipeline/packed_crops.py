@@ -80,7 +80,7 @@ class PackedCrops(StoredCrops):
 
     def _keep(self, start: int, levels: NDArray[np.uint16]) -> None:
         if start != len(self._lengths):
-            raise ValueError(f"frame {start} was written after {len(self._lengths)} frames")
+            raise ValueError(f"frame {start} was written out of order; frame {len(self._lengths)} was expected")
         packed = [min(self._encoder.pack(crop), crop.tobytes(), key=len) for crop in levels]
         self._lengths += map(len, packed)
         with writing(self.path):

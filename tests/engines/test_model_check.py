@@ -39,7 +39,10 @@ def damaged() -> dict[str, torch.nn.Module]:
 @pytest.mark.parametrize(
     ("faults", "named"),
     [
-        ({"prediction": "v"}, "The network predicts v, but its config or file names another prediction type"),
+        (
+            {"prediction": "v"},
+            "The network predicts v, but its config or its weight file specifies another prediction type",
+        ),
         ({"prediction": "eps", "assumed": "v"}, r"The network predicts the noise \(eps\)"),
         ({"codec": BlockCodec(mixed=True)}, "the VAE belongs to another model"),
         ({"codec": BlockCodec(scale=5.5)}, "the scale factor in the VAE's config belongs to another model"),

@@ -89,7 +89,7 @@ class DetailerForEachPipeForAnimateDiff(Node):
     RETURN_NAMES = ("image", "segs", "basic_pipe", "cnet_images")
     OUTPUT_IS_LIST = (False, False, False, True)
     OUTPUT_TOOLTIPS = (
-        "The frames with all segments pasted.",
+        "The frames with all segments pasted in.",
         "The segments with their detailed crops.",
         "The basic_pipe input, unchanged.",
         "Hint images of the segments' ControlNets; one black image if there are none.",

@@ -25,7 +25,7 @@ class RedetailDetect(Node):
     RETURN_NAMES = ("bbox_detector", "segs")
     OUTPUT_TOOLTIPS = (
         "The detector, for detector nodes from any pack.",
-        "The faces of the image, most confident first; no segments if no image is connected.",
+        "The faces in the image, most confident first; no segments if no image is connected.",
     )
 
     @classmethod

@@ -24,7 +24,7 @@ class SEGSPaste(Node):
     )
     SEARCH_ALIASES = ["paste segments", "paste detailed crops"]
     RETURN_TYPES = ("IMAGE",)
-    OUTPUT_TOOLTIPS = ("The frames with all segments pasted.",)
+    OUTPUT_TOOLTIPS = ("The frames with all segments pasted in.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
