@@ -227,8 +227,8 @@ class _Check:
             others = [convert(x0, x, sigma) for x0, (x, sigma) in zip(predicted, states, strict=True)]
             if all(error <= _BAND for error in self._errors(others)):
                 return (
-                    f"The network predicts {kind}, but its config or its weight file specifies another prediction type; "
-                    "correct it there."
+                    f"The network predicts {kind}, but its config or its weight file specifies another prediction "
+                    "type; correct it there."
                 )
         if isinstance(self._engine.model, HasMotion) and len(self._latents) > 1:
             with self._engine.model.still():
