@@ -99,7 +99,7 @@ class Handlers:
 
     def _taken(self, path: Any) -> str:
         if not isinstance(path, str):
-            raise InputError(f"The upload is {shown(path)}; upload one file.")
+            raise InputError(f"The upload {shown(path)} is not a single file; upload one file.")
         place = self._folder.admit(Path(path), Path(path).name, self._largest, check_readable)
         Path(path).unlink(missing_ok=True)  # Gradio's own copy
         return self._folder.name(place)
