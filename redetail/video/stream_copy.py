@@ -60,7 +60,9 @@ class StreamCopy:
             "what cannot be copied is left out": self._refused,
         }
         name = Path(self._input.name).name
-        return tuple(f"{name} has damaged sound; {what} ({_packets(count)})." for what, count in told.items() if count)
+        return tuple(
+            f"The sound of {name} is damaged; {what} ({_packets(count)})." for what, count in told.items() if count
+        )
 
     @property
     def picture(self) -> Stream:

@@ -104,7 +104,7 @@ class Tally:
             yield f"{path.name} is damaged: data is missing in {counted(damaged, 'frame')}, which may show errors."
         if self._damaged_sound:
             yield (
-                f"{path.name} has damaged sound, which is repaired or left out (damaged packets: "
+                f"The sound of {path.name} is damaged; it is repaired or left out (damaged packets: "
                 f"{self._damaged_sound})."
             )
 

@@ -55,11 +55,11 @@ def test_strict_refuses_it(run, half_clip: Path, tmp_path: Path, command: str) -
 def test_sound_that_only_the_muxer_finds_damaged(
     run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strict: bool
 ) -> None:
-    fault = "clip.mp4 has damaged sound; 2 packets were left out."
+    fault = "The sound of clip.mp4 is damaged; 2 packets were left out."
     monkeypatch.setattr(StreamCopy, "faults", property(lambda _: (fault,)))
     ran = run("detail", clip, "-o", tmp_path / "out.mp4", *BOX, *(("--strict",) if strict else ()))
     assert ran.code == (2 if strict else 3)
-    assert "has damaged sound" in ran.err
+    assert "The sound of clip.mp4 is damaged" in ran.err
     assert (tmp_path / "out.mp4").exists() is not strict
 
 

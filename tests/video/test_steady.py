@@ -98,9 +98,9 @@ def test_a_time_stamp_of_sound_that_steps_back_does_not_fail_the_output(make_cli
     data[at : at + 2] = (5).to_bytes(2, "big")
     path.write_bytes(data)
     told, faults = copied(path, tmp_path / name)
-    assert told == ("a.mkv has damaged sound; timestamps were repaired (1 packet).",)
-    assert "damaged sound" in faults[0]
-    with pytest.raises(InputError, match=r"damaged sound.*; use an intact copy"):
+    assert told == ("The sound of a.mkv is damaged; timestamps were repaired (1 packet).",)
+    assert "The sound of" in faults[0]
+    with pytest.raises(InputError, match=r"sound of .* is damaged.*; use an intact copy"):
         list(open_source(path, strict=True).frames())
     result = packets(tmp_path / name, "audio")
     assert [data for _, data in result] == [data for _, data in sound]
