@@ -52,7 +52,7 @@ class MaskSelection(FileSelection[NDArray[Any]]):
                 "width)."
             ) from error
         if mask.dtype.kind not in "biuf":
-            raise RegionError(f"mask is {shown(value)}; give a file's name or an array of numbers.")
+            raise RegionError(f"mask is {shown(value)}; give a file name or an array of numbers.")
         if mask.ndim == 4 and 1 in (mask.shape[1], mask.shape[3]):
             mask = mask[:, 0] if mask.shape[1] == 1 else mask[..., 0]
         if mask.dtype == np.uint8 and mask.size and mask.max() == 1:  # read as 0 to 255, such a mask would be black

@@ -26,7 +26,7 @@ class SegmentSelection(FileSelection[Mapping[str, Any]]):
     def from_option(cls, value: Any) -> Self | None:
         """A file's name, or a document."""
         if not isinstance(value, str | Path | Mapping):
-            raise RegionError(f"segs is {shown(value)}; give a file's name, or a dict with the keys size and segs.")
+            raise RegionError(f"segs is {shown(value)}; give a file name, or a dict with the keys size and segs.")
         return super().from_option(value)
 
     def check(self, size: Size) -> None:

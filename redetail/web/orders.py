@@ -313,7 +313,9 @@ def _searched(found: Run) -> set[str]:
 def _names(given: Any) -> list[str]:
     """Names of files, as a list of texts; raises :class:`~redetail.errors.SettingsError`."""
     if not isinstance(given, list | tuple) or len(given) > _MOST_PEOPLE:
-        raise SettingsError(f"The pictures of people are {shown(given)}; choose at most {_MOST_PEOPLE} from the list.")
+        raise SettingsError(
+            f"The pictures of people were given as {shown(given)}; choose at most {_MOST_PEOPLE} pictures from the list."
+        )
     return list(given)
 
 
