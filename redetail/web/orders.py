@@ -314,7 +314,8 @@ def _names(given: Any) -> list[str]:
     """Names of files, as a list of texts; raises :class:`~redetail.errors.SettingsError`."""
     if not isinstance(given, list | tuple) or len(given) > _MOST_PEOPLE:
         raise SettingsError(
-            f"The pictures of people were given as {shown(given)}; choose at most {_MOST_PEOPLE} pictures from the list."
+            f"The pictures of people were given as {shown(given)}; choose at most {_MOST_PEOPLE} from the list of "
+            "pictures."
         )
     return list(given)
 
