@@ -119,8 +119,8 @@ def _encoded(clip: Any, text: str) -> Any:
 def _check(subject: Subject) -> None:
     if subject.who is not None:
         raise SettingsError(
-            f"{subject.who} is a picture, which this node cannot read; load it, connect it to the reference input of "
-            "Redetail Pick, and write track = 1 instead."
+            f"{subject.who} is a picture, which this node cannot read; load the picture with a Load Image node, "
+            "connect it to the reference input of Redetail Pick, and replace who with track = 1."
         )
     for name in subject.settings:
         if name not in NAMES:

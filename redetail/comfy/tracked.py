@@ -191,7 +191,7 @@ class TrackedSeg(Seg):
         return _rebuilt, (*state, {name: getattr(self, name) for name in sorted(_FREE)})
 
     def __getnewargs__(self) -> NoReturn:  # the named tuple's own would copy pictures instead of what makes them
-        raise TypeError("a tracked segment is copied by __reduce_ex__")
+        raise TypeError("a tracked segment can be copied only through __reduce_ex__")
 
 
 def _rebuilt(

@@ -88,7 +88,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
         else:
             raise ValueError(f"a field of kind {kind}")
         if number == 0 or at + length > len(message):
-            raise ValueError("a field that ends after its message")
+            raise ValueError("a field that runs past the end of its message")
         yield number, message[at : at + length]
         at += length
 

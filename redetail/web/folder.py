@@ -74,7 +74,7 @@ class Folder:
         """The same for outputs: models are only read, and only the page writes runs."""
         real = Path(os.path.realpath(path))
         if not real.is_relative_to(self.root) or real.is_relative_to(self.state):
-            raise InputError(f"{path} cannot be written from this page; give a name inside this page's folder.")
+            raise InputError(f"{path} cannot be written from this page; give a path inside this page's folder.")
 
     def name(self, path: Path) -> str:
         """What :meth:`inside` reads."""

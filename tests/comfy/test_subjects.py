@@ -89,7 +89,7 @@ def test_segments_of_other_packs_have_the_names_that_redetail_pick_shows() -> No
         ("[[subject]]\ntrack = 1\npaste_feather = 3", "no subject setting named 'paste_feather'"),
         (
             '[[subject]]\nwho = "anna.png"',
-            "subjects: anna.png is a picture, which this node cannot read; load it",
+            "subjects: anna.png is a picture, which this node cannot read; load the picture",
         ),
         ('[[subject]]\ntrack = 1\nprompt = "0: old; 9: young"', "prompt of subject 1 has key frames"),
         ("[[subject]]\ntrack = 3\nseed = 1", r"no subject named 3.*1 \(face 1\), 2 \(face 2\)"),

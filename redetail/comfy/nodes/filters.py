@@ -47,7 +47,7 @@ class ImpactSEGSLabelFilter(Node):
                 "labels": text(
                     None,
                     'Labels to keep, separated by commas, or "all". The labels "eyes", "eyebrows" and "pupils" each '
-                    "cover both the left and the right one.",
+                    "cover both sides, left and right.",
                     multiline=True,
                     placeholder="List the types of segments to be allowed, separated by commas",
                 ),
