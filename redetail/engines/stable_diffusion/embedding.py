@@ -85,7 +85,7 @@ def _vectors(path: Path, width: int, part: str) -> Tensor:
         base = f" ({BASE_NAMES[facts.base]})" if facts.base in BASE_NAMES else ""
         raise ModelError(
             f"The embedding {path} has vectors of width {' and '.join(str(one.shape[-1]) for one in found)}{base}, "
-            f"but this model's text encoder reads {width}; use an embedding for the same base model."
+            f"but this model's text encoder reads {width}; use an embedding for this model's base model."
         )
     if not torch.isfinite(vectors).all():
         raise ModelError(f"The embedding {path} has values that are not finite; copy or download it again.")

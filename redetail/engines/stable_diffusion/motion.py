@@ -129,8 +129,8 @@ def add_motion_loras(weights: dict[str, Tensor], loras: Iterable[WeightedFile]) 
 
 def _misfit(facts: FileFacts) -> str:
     return (
-        f"{facts.path} is {facts.what}; layers that the LoRA changes are missing from the motion module or have other "
-        "widths there, for example"
+        f"{facts.path} is {facts.what}; layers that the LoRA changes are missing from the motion module or have "
+        "different widths there, for example"
     )
 
 

@@ -246,7 +246,7 @@ def test_motion_loras_that_do_not_fit(spec: ModelSpec, tmp_path: Path) -> None:
     message = refused(replace(spec, motion_loras=(WeightedFile(spec.motion_module),)))
     assert "is an AnimateDiff v2 motion module for Stable Diffusion 1.x; give a motion LoRA" in message
     other = made.save(tmp_path / "wide.safetensors", made.filled(made.motion_lora_shapes(4, (96, 96), layers=1)))
-    assert "are missing from the motion module or have other widths" in refused(
+    assert "are missing from the motion module or have different widths" in refused(
         replace(spec, motion_loras=(WeightedFile(other),))
     )
     half = {
