@@ -34,4 +34,7 @@ class Fingerprint:
 
 
 def _replaced(path: Path) -> InputError:
-    return InputError(f"{path} was changed or replaced while it was being read; run again without changing it.")
+    return InputError(
+        f"{path} was changed or replaced while it was being read; run the command again, and leave the file "
+        "unchanged until the run ends."
+    )

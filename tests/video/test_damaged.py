@@ -115,7 +115,9 @@ def test_a_file_that_is_replaced_during_a_run_is_refused(damaged, make_clip, tmp
     source = open_source(path)
     assert sum(1 for _ in source.frames()) == 60
     make_clip("b.mkv", NOISE[::-1], options=FAST["libx264"]).replace(path)
-    with pytest.raises(InputError, match=r"a\.mkv was changed or replaced while it was being read; run again"):
+    with pytest.raises(
+        InputError, match=r"a\.mkv was changed or replaced while it was being read; run the command again"
+    ):
         next(source.frames())
 
 

@@ -70,7 +70,7 @@ def _loaded(
         tensors = tell({short: read[name] for short, name in names.items()})
         config = clip_config(tensors) | {"hidden_act": activation}
     except KeyError as error:
-        raise ModelError(f"The text encoder of {file.path} lacks {error}; download it again.") from error
+        raise ModelError(f"The text encoder of {file.path} lacks {error}; download the file again.") from error
     transformers = require("transformers")
     network = skeleton(lambda: getattr(transformers, kind)(transformers.CLIPTextConfig(**config)))
     # transformers 4 names every tensor below "text_model", transformers 5 not those of a CLIPTextModel.

@@ -192,5 +192,6 @@ def _check_motion(path: Path, unet: Config, motion: Config) -> None:
         )
     if motion.get("conv_in_channels"):
         raise ModelError(
-            f"The motion_adapter of {path} takes extra input channels (PIA) and is not supported; use another one."
+            f"The motion_adapter of {path} takes extra input channels (PIA) and is not supported; use "
+            "another motion module."
         )

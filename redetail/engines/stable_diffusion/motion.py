@@ -85,7 +85,7 @@ def motion_tensors(file: WeightFile, facts: FileFacts) -> dict[str, Tensor]:
         if new.endswith(_POSITIONS) and new in tensors and not torch.equal(tensors[new], tensor):
             raise ModelError(
                 f"The motion module {file.path} has two different position encodings in one block, which is not "
-                "supported; use another one."
+                "supported; use another motion module."
             )
         tensors[new] = tensor
     return tensors | _missing_positions(tensors, int(facts.details["limit"]))

@@ -39,7 +39,7 @@ def load_vae(path: Path, placement: Placement, family: Conventions) -> nn.Module
     channels = facts.details["latent_channels"]
     if channels != 4:
         raise ModelError(
-            f"The VAE {path} makes latents with {channels} channels; give a VAE that makes latents with 4."
+            f"The VAE {path} makes latents with {channels} channels; give a VAE whose latents have 4 channels."
         )
     return (
         _tiny(file, placement)
