@@ -173,8 +173,8 @@ class Settings:
         1,
         1,
         256,
-        "largest stride of context windows in the first half of the steps, which then also use windows over every "
-        "2nd, 4th, ... frame; each stride costs as much again as the windows of neighbouring frames (1: only those)",
+        "largest stride of context windows; above 1, the first half of the steps also uses windows of every 2nd, 4th, "
+        "... frame, and each of these strides takes as long again as the windows of consecutive frames",
         step=1,
     )
     context_loop: bool = _value(
