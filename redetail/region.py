@@ -116,7 +116,8 @@ class Detection:
 
     ``landmarks`` of a face are x, y of the eyes, the tip of the nose and the corners of the mouth; of each pair, the
     one further left in the picture comes first. ``descriptor`` (128,) identifies the face (:mod:`redetail.identity`),
-    if it is known.
+    if it is known. ``second_opinion`` is the score that a second detector gives the face, if it was asked
+    (:mod:`redetail.detection.second_opinion`).
     """
 
     box: Box
@@ -124,6 +125,7 @@ class Detection:
     label: str = "face"
     landmarks: tuple[tuple[float, float], ...] | None = field(default=None, repr=False)
     descriptor: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    second_opinion: float | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ SHIPPED = {
     "redetail/bundled/restoration/inventive.safetensors",
     "redetail/bundled/yunet/face_detection_yunet_2023mar.onnx",
     "redetail/bundled/face_descriptor/descriptor.safetensors",
+    "redetail/bundled/second_opinion/second_opinion.safetensors",
     "redetail/bundled/clip_tokenizer/vocab.json",
     "redetail/comfy/web/docs/RedetailDetailer.md",
     "redetail/py.typed",

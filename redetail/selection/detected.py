@@ -12,6 +12,7 @@ import numpy as np
 
 from redetail.detection import CutDetector, Detector, detector_label, detector_names, load_detector
 from redetail.detection.cadence import Picture, searched
+from redetail.detection.second_opinion import with_second_opinion
 from redetail.documents import shown, text
 from redetail.errors import SettingsError, UnknownNameError
 from redetail.identity import DescribedFaces, faceness
@@ -79,6 +80,9 @@ PLAIN = 0.8
 LEAST_FACENESS, DOUBT = -0.08, 0.5
 """Faceness of a mean descriptor below which a track is not a face, and how much more it needs for each unit by which
 its confidence is below PLAIN; set on the tuning half of the labelled clips (docs/subjects.md)."""
+SEEN_AGAIN = -0.4
+"""Mean second opinion from which a track is a face, whatever its descriptor; any limit from -0.6 to -0.4 gives the same
+result on the tuning clips (docs/subjects.md)."""
 HEAD, SMALLER = 0.9, 0.5
 """Largest distance between centres, in sides of a face, at which something lies on that face's head or hair; and the
 share of the face's side below which another face in front of it or behind it hardly ever falls."""
@@ -118,8 +122,15 @@ def detect_frames(frames: Iterable[Glimpse], detector: Detector) -> Detections:
         start = picture.index if start is None else start
         if picture.cut:
             cuts.add(picture.index)
-        per_frame.append(faces.update(partial(getattr, picture, "pixels"), found, picture.cut))
+        described = faces.update(partial(getattr, picture, "pixels"), found, picture.cut)
+        per_frame.append(tuple(_looked_at_again(picture, one) for one in described))
     return Detections(start or 0, tuple(per_frame), frozenset(cuts))
+
+
+def _looked_at_again(picture: Picture, detection: Detection) -> Detection:
+    """The detection, with a second opinion if it was just described and is in doubt."""
+    in_doubt = detection.descriptor is not None and detection.confidence < PLAIN
+    return with_second_opinion(picture.pixels, detection) if in_doubt else detection
 
 
 def track_detections(
@@ -135,7 +146,7 @@ def track_detections(
     for index, found in enumerate(detections.per_frame, detections.start):
         tracker.update(index, found, cut=index in detections.cuts)
     edges = {detections.start, detections.stop, *detections.cuts}
-    tracks = [track for track in tracker.finish() if looks_real(track, sure)]
+    tracks = [_by_itself(track) for track in tracker.finish() if looks_real(track, sure)]
     tracks = [track for track in tracks if not any(is_hair(track, other) for other in tracks)]
     return [
         replace(
@@ -150,13 +161,27 @@ def track_detections(
 def looks_real(track: Track, sure: float = SURE) -> bool:
     """Whether a track is probably a face, and not a flower, a guitar or an ape that the detector mistook for one.
 
-    A face that is too small to be described needs a mean confidence of ``sure``. Other kinds are always accepted.
+    The detector is sure, or the descriptor is that of a face, or a second detector sees a face, too. A face that is too
+    small to be described needs a mean confidence of ``sure``. Other kinds are always accepted.
     """
     if track.label != "face" or track.confidence >= PLAIN:
         return True
     if track.descriptor is None:
         return track.confidence >= min(sure, SURE)
-    return faceness(track.descriptor) >= LEAST_FACENESS + DOUBT * (PLAIN - track.confidence)
+    seen_again = track.second_opinion is not None and track.second_opinion >= SEEN_AGAIN
+    return seen_again or _has_a_faces_descriptor(track)
+
+
+def _has_a_faces_descriptor(track: Track) -> bool:
+    least = LEAST_FACENESS + DOUBT * (PLAIN - track.confidence)
+    return track.descriptor is not None and faceness(track.descriptor) >= least
+
+
+def _by_itself(track: Track) -> Track:
+    """The track, joined with no other one if only the second opinion makes it a face: such descriptors, often of faces
+    in profile, resemble those of other people too much."""
+    unlike = track.label == "face" and track.confidence < PLAIN and track.descriptor is not None
+    return replace(track, person=None) if unlike and not _has_a_faces_descriptor(track) else track
 
 
 def is_hair(track: Track, other: Track) -> bool:

@@ -59,8 +59,8 @@ class Track:
 
     ``boxes`` (F, 4) are x1, y1, x2, y2 in pixels, with gaps filled linearly; ``detected`` (F,) says which were seen;
     ``confidence`` is the mean over those, 0..1. ``descriptor`` (128,) is the mean of the descriptors of its
-    ``described`` detections, None if there are none; tracks with the same ``person`` show one person (None: only this
-    track does).
+    ``described`` detections, None if there are none; ``second_opinion`` is the mean of the second detector's scores,
+    None if it was not asked. Tracks with the same ``person`` show one person (None: only this track does).
     """
 
     label: str
@@ -71,6 +71,7 @@ class Track:
     person: int | None = None
     descriptor: NDArray[np.float32] | None = None
     described: int = 0
+    second_opinion: float | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -276,6 +277,7 @@ def _track(seen: Sequence[_Sighting], person: int | None) -> Track:
     boxes = np.array([one.found.box.as_tuple() for one in seen])
     frames = np.arange(indices[0], indices[-1] + 1)
     described = _descriptors(seen)
+    opinions = [one.found.second_opinion for one in seen if one.found.second_opinion is not None]
     return Track(
         seen[0].found.label,
         confidence=float(np.mean([one.found.confidence for one in seen])),
@@ -285,6 +287,7 @@ def _track(seen: Sequence[_Sighting], person: int | None) -> Track:
         person=person,
         descriptor=np.mean(described, axis=0, dtype=np.float32) if described else None,
         described=len(described),
+        second_opinion=float(np.mean(opinions)) if opinions else None,
     )
 
 

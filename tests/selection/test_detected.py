@@ -12,6 +12,7 @@ from redetail.selection.detected import (
     FADE,
     LEAST_FACENESS,
     PLAIN,
+    SEEN_AGAIN,
     Detections,
     DetectorSelection,
     detect_frames,
@@ -81,8 +82,16 @@ def test_what_was_not_found_is_named_by_one_of_it(name, label):
     assert DetectorSelection(name).nothing_found.startswith(f"No {label} was found")
 
 
-def track(label: str, confidence: float, descriptor: np.ndarray | None) -> Track:
-    return Track(label, confidence, 0, np.zeros((3, 4)), np.ones(3, bool), descriptor=descriptor)
+def track(label: str, confidence: float, descriptor: np.ndarray | None, second_opinion: float | None = None) -> Track:
+    return Track(
+        label,
+        confidence,
+        0,
+        np.zeros((3, 4)),
+        np.ones(3, bool),
+        descriptor=descriptor,
+        second_opinion=second_opinion,
+    )
 
 
 def test_an_unsure_track_needs_the_descriptor_of_a_face(monkeypatch):
@@ -95,6 +104,37 @@ def test_an_unsure_track_needs_the_descriptor_of_a_face(monkeypatch):
     ):
         monkeypatch.setattr(detected, "faceness", lambda _, value=value: value)
         assert looks_real(track("face", confidence, descriptor)) is expected
+
+
+def test_a_second_detector_can_vouch_for_an_unsure_track(monkeypatch):
+    descriptor = np.zeros(128, np.float32)
+    monkeypatch.setattr(detected, "faceness", lambda _: -1.0)
+    assert not looks_real(track("face", PLAIN - 0.1, descriptor))
+    assert looks_real(track("face", PLAIN - 0.1, descriptor, SEEN_AGAIN))
+    assert not looks_real(track("face", PLAIN - 0.1, descriptor, SEEN_AGAIN - 0.01))
+
+
+@pytest.mark.parametrize(("value", "people"), [(1.0, 1), (-1.0, 2)])
+def test_a_track_that_only_the_second_detector_vouches_for_is_not_joined(monkeypatch, value, people):
+    monkeypatch.setattr(detected, "faceness", lambda _: value)
+    descriptor = np.ones(128, np.float32)
+    face = Detection(Box(60, 40, 90, 80), 0.7, descriptor=descriptor, second_opinion=0.0)
+    detections = Detections(0, ((face,),) * 40, frozenset({20}))
+    regions = track_detections(detections, Size(320, 240), 2)
+    assert [region.start for region in regions] == [0, 20]
+    assert len({region.label for region in regions}) == people
+
+
+@pytest.mark.parametrize(("confidence", "asked"), [(PLAIN - 0.01, True), (PLAIN, False), (0.5, False)])
+def test_the_second_detector_is_asked_about_described_faces_in_doubt(monkeypatch, confidence, asked):
+    class Somebody:
+        def detect(self, frame):
+            places = ((100, 60), (120, 60), (110, 75), (102, 90), (118, 90))
+            return [Detection(Box(90, 40, 130, 100), confidence, landmarks=places)]
+
+    frames = [Glimpse.of(Frame(index, index, np.zeros((160, 200, 3), np.uint8))) for index in range(2)]
+    found = detect_frames(frames, Somebody())
+    assert [one.second_opinion is not None for (one,) in found.per_frame] == [asked, False]
 
 
 def test_a_small_face_must_be_sure_on_average_and_other_kinds_are_believed():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,12 @@ def test_gaps_are_filled_linearly() -> None:
     (track,) = tracked(frames)
     np.testing.assert_allclose(centers(track)[:, 0], 100 + 3 * np.arange(30))
     assert np.flatnonzero(~track.detected).tolist() == list(range(10, 20))
+
+
+def test_second_opinions_are_averaged_over_the_detections_that_have_one() -> None:
+    asked = [replace(face(100, 80), second_opinion=value) for value in (0.5, None, -0.1)]
+    assert tracked([[one] for one in asked] * 2)[0].second_opinion == pytest.approx(0.2)
+    assert tracked([[face(100, 80)]] * 6)[0].second_opinion is None
 
 
 def test_a_gap_that_is_too_long_ends_the_track() -> None:
