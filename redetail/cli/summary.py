@@ -164,9 +164,9 @@ def _untouched(untouched: Untouched) -> str:
     if written is None:
         return before
     if not written.largest:
-        return f"{before}; encoding changed none"
+        return f"{before}; the encoder changed none"
     loss = f"{written.mean:.1f} out of 255 on average and {written.largest:.0f} at most"
-    return f"{before}; encoding changed pixels by {loss}"
+    return f"{before}; the encoder changed pixels by {loss}"
 
 
 def _times(passes: Mapping[str, PassTime], frames: int) -> str:
