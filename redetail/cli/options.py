@@ -90,7 +90,7 @@ def add_memory(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--attention", metavar="sdpa|sliced", help=attention)
     for flag, text in (
         ("--channels-last", "use a memory layout in which convolutions are faster on GPUs"),
-        ("--compile", "compile the UNet: this takes minutes at first, but then each step is faster"),
+        ("--compile", "compile the UNet: this takes a few minutes at the start, but makes each step faster"),
         ("--offload", "keep the VAE and the text encoder off the device while they are idle"),
         (
             "--block-offload",
