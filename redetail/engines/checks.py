@@ -74,8 +74,8 @@ def check_settings(settings: Settings, capabilities: Capabilities) -> None:
         )
     if settings.shift and not capabilities.uses_shift:
         raise SettingsError(
-            f"shift is {settings.shift:g}, but the model {capabilities.name} has no shift; leave it out, or give a "
-            "video transformer such as Wan."
+            f"shift is {settings.shift:g}, but the model {capabilities.name} has no shift; leave shift out, or "
+            "use a video transformer such as Wan."
         )
     if settings.strength and not capabilities.uses_strength:
         raise SettingsError(

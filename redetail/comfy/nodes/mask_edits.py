@@ -98,8 +98,8 @@ class ImpactSegsAndMask(Node):
     NAME = "Pixelwise(SEGS & MASK)"
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
-        "Intersects the mask of every segment with the connected mask, which covers the full frame. Segments stay "
-        "where they are but lose their ControlNet; tracked segments stay tracked."
+        "Intersects the mask of every segment with the connected mask, which is a mask for the full frame. "
+        "Segments stay where they are but lose their ControlNet; tracked segments stay tracked."
     )
     SEARCH_ALIASES = ["intersect mask", "limit segments"]
     RETURN_TYPES = ("SEGS",)
@@ -130,7 +130,7 @@ class ImpactSegsAndMaskForEach(Node):
     CATEGORY = "ImpactPack/Operation"
     DESCRIPTION = (
         "Intersects the segments with the connected masks: the first segment with the first mask, and so on. Each "
-        "connected mask covers the full frame and applies to all frames. Segments for which no mask is "
+        "connected mask is a mask for the full frame and applies to all frames. Segments for which no mask is "
         "connected are dropped; the others lose their ControlNet."
     )
     SEARCH_ALIASES = ["intersect masks", "limit segments"]

@@ -101,7 +101,7 @@ def _blocks(shapes: Shapes) -> int:
 
 
 def _cut(what: str, blocks: int, whole: int) -> str:
-    return f"{what}, cut short to {blocks} of {whole} blocks"
+    return f"{what}, cut down to {blocks} of {whole} blocks"
 
 
 def _other_kind(shapes: Shapes, channels: int, width: int) -> str:

@@ -322,7 +322,7 @@ def test_a_network_with_fewer_blocks_than_were_published_is_cut_short(monkeypatc
         for held, option in ((blocks, "--checkpoint"), (blocks - 1, "")):
             monkeypatch.setattr(wan_files, "LAYERS", held)
             found = recognize(wan_files.transformer_shapes(COMFY, width=width))
-            cut = "" if option else f", cut short to {held} of {blocks} blocks"
+            cut = "" if option else f", cut down to {held} of {blocks} blocks"
             assert found.what == f"a text-to-video transformer of Wan 2.1 or 2.2 with {size} parameters{cut}"
             assert found.option == option
     monkeypatch.setattr(wan_files, "TEXT", 4096)
@@ -330,14 +330,14 @@ def test_a_network_with_fewer_blocks_than_were_published_is_cut_short(monkeypatc
         monkeypatch.setattr(wan_files, "LAYERS", held)
         found = recognize(wan_files.text_shapes())
         assert found.option == option
-        assert ("cut short to 12 of 24 blocks" in found.what) == (not option)
+        assert ("cut down to 12 of 24 blocks" in found.what) == (not option)
 
 
 def test_a_file_that_is_cut_short_is_refused(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(family, "_TRANSFORMER_BLOCKS", {wan_files.WIDTH: 3})
-    with pytest.raises(ModelError, match=r"safetensors is a text-to-video transformer .*cut short to 2 of 3 blocks"):
+    with pytest.raises(ModelError, match=r"safetensors is a text-to-video transformer .*cut down to 2 of 3 blocks"):
         load_engine(ModelSpec(**files), device="cpu")
     monkeypatch.setattr(family, "_TRANSFORMER_BLOCKS", {})
     monkeypatch.setattr(family, "_TEXT_BLOCKS", {wan_files.TEXT: 4})
-    with pytest.raises(ModelError, match=r"text_encoder.safetensors is a UMT5 .*cut short to 2 of 4 blocks"):
+    with pytest.raises(ModelError, match=r"text_encoder.safetensors is a UMT5 .*cut down to 2 of 4 blocks"):
         load_engine(ModelSpec(**files), device="cpu")
