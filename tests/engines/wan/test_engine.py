@@ -334,7 +334,7 @@ def test_what_wan_does_not_have_is_refused(wan: Engine, values: dict[str, Any], 
 
 
 def test_a_shift_is_refused_where_there_is_none() -> None:
-    with pytest.raises(SettingsError, match=r"shift is 3, but the model .* has no shift; leave it out"):
+    with pytest.raises(SettingsError, match=r"shift is 3, but the model .* has no shift; leave shift out"):
         enhanced(load_engine(device="cpu"), np.zeros((1, 64, 64, 3), np.float32), np.ones((1, 64, 64)), shift=3.0)
 
 
