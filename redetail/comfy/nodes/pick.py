@@ -58,8 +58,8 @@ class RedetailPick(Node):
             "optional": {
                 "reference": socket(
                     "IMAGE",
-                    "A picture of the person to keep, or one picture for each of several people. You can then choose "
-                    "only from the people in these pictures.",
+                    "A picture of the person to keep, or one picture for each of several people. If pictures are "
+                    "connected, only the people in them can be chosen.",
                 ),
             },
         }
