@@ -129,8 +129,8 @@ def read_prompt(text: str) -> PromptText:
     ]
     if _MISSED_KEYS.match(text):
         notes.append(
-            "The prompt is read as ordinary text, not as key frames; for key frames, put a space after each frame's "
-            "colon."
+            "The prompt is read as ordinary text, not as key frames; for key frames, put a space after the "
+            "colon that follows each frame number."
         )
     characters = [match.groups() for match in _CHARACTER.finditer(_TAG.sub("", text))]
     escaped = [escape is not None for escape, _ in characters]

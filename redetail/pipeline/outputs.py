@@ -130,7 +130,7 @@ class Outputs:
                 self.faults.extend(sinks[0].faults)
             if strict and self.faults:
                 fault = self.faults[0].split(";")[0].rstrip(".")
-                raise InputError(f"{fault}; use an intact copy, or turn off the option strict.")
+                raise InputError(f"{fault}; use an intact copy, or turn off the strict option.")
 
     def _compared(self, regions: Sequence[Region]) -> Layout:
         return Layout(self._layout, LABELS, regions, self._source.info.size, self._info.size)

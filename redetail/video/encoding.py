@@ -111,7 +111,7 @@ def _codec(path: Path, codecs: tuple[str, ...], info: VideoInfo, options: Encode
     if not codecs:
         if options.codec is not None:
             raise SettingsError(
-                f"{path.suffix} files can use only one codec; remove the option codec ({options.codec!r})."
+                f"{path.suffix} files can use only one codec; remove the codec option ({options.codec!r})."
             )
         return path.suffix[1:].lower()
     if options.codec is not None:

@@ -119,7 +119,7 @@ class FileSource:
         faults = tuple(tally.faults(self._path, container, self._stream(container)))
         if faults and self._strict:
             raise InputError(
-                f"{faults[0].split(';')[0].rstrip('.')}; use an intact copy, or turn off the option strict."
+                f"{faults[0].split(';')[0].rstrip('.')}; use an intact copy, or turn off the strict option."
             )
         if tally.ended or not self._faults:
             self._faults = faults

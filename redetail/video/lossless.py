@@ -69,5 +69,5 @@ def lossless_codec(suffix: str, wanted: str | None, containers: Mapping[str, tup
     kind = f"{info.bit_depth}-bit {info.pixel_format or 'RGB'} frames ({info.size} pixels)"
     raise SettingsError(
         f"{suffix}{f' with {wanted}' if wanted else ''} cannot keep {kind} without loss; "
-        f"{f'choose {others}' if others else 'turn off the option lossless'}."
+        f"{f'choose {others}' if others else 'turn off the lossless option'}."
     )

@@ -40,7 +40,7 @@ def file_sink(
 def webp_sink(path: Path, info: VideoInfo, source: Path | None, options: EncodeOptions) -> WebPSink:
     """The sink of a WebP animation."""
     if options.codec is not None:
-        raise SettingsError(f".webp files can use only one codec; remove the option codec ({options.codec!r}).")
+        raise SettingsError(f".webp files can use only one codec; remove the codec option ({options.codec!r}).")
     check_target(path, source)
     check_space(path, _bytes(info, 8.0 if options.lossless else _BITS_OF_LOSSY, 0, None))
     silent = (_SILENT.format(".webp"),) if info.has_audio else ()

@@ -76,7 +76,7 @@ def test_frames_that_are_lost_are_told(damaged, name, part):
     assert count < len(NOISE)
     assert source.faults
     assert all(path.name in fault and fault.endswith(".") and ";" in fault for fault in source.faults[:1])
-    with pytest.raises(InputError, match=r"use an intact copy, or turn off the option strict"):
+    with pytest.raises(InputError, match=r"use an intact copy, or turn off the strict option"):
         list(open_source(path, strict=True).frames())
 
 

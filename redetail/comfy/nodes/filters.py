@@ -119,7 +119,7 @@ class ImpactSEGSOrderedFilter(Node):
     SEARCH_ALIASES = ["sort segments", "largest segment", "filter segments"]
     RETURN_TYPES = _FILTERED
     RETURN_NAMES = _FILTERED_NAMES
-    OUTPUT_TOOLTIPS = ("The segments that were taken, in sorted order.", "All other segments, in sorted order.")
+    OUTPUT_TOOLTIPS = ("The selected segments, in sorted order.", "All other segments, in sorted order.")
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:

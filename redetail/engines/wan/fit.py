@@ -137,7 +137,7 @@ class Model:
         Raises :class:`~redetail.errors.SettingsError` if fp8 is asked of a device that does not have it.
         """
         if asked.fp8_weights and device.type == "mps":
-            raise SettingsError("fp8-weights is on, but Metal does not support fp8; turn off the option fp8-weights.")
+            raise SettingsError("fp8-weights is on, but Metal does not support fp8; turn off the fp8-weights option.")
         total = device_memory(device) if available is None else available
         wanted = [_with_asked(way, asked) for way in self.ways(device)]
         return next((way for way in wanted if self.needed(way) <= total), min(wanted, key=self.needed))
