@@ -121,7 +121,7 @@ def _summary(report: Report, source: str, outputs: Mapping[str, str | None]) -> 
         if remarks:
             yield f"    {'; '.join(remarks)}"
     yield from (*_left_out(plan), *_background(plan))
-    yield f"  outside the pasted masks {_untouched(report.untouched)}"
+    yield f"  outside the pasted areas {_untouched(report.untouched)}"
     yield f"  time: {_times(report.passes, len(plan))}"
     yield from (f"  {name}: {path}" for name, path in outputs.items() if path and name != "output")
 

@@ -39,7 +39,7 @@ class Cluster:
     def __post_init__(self) -> None:
         if self.address not in (_LOCAL, _AUTO) and not _ADDRESS.fullmatch(self.address):
             raise SettingsError(
-                f"The address of the Ray cluster is {self.address!r}; give 'local', 'auto', or the HOST:PORT of the "
+                f"{self.address!r} is not the address of a Ray cluster; give 'local', 'auto', or the HOST:PORT of the "
                 "head node."
             )
         if self.cores is not None and (type(self.cores) is not int or self.cores < 1):

@@ -75,7 +75,7 @@ class HandDetector:
         if not 0 <= threshold <= 1:
             raise SettingsError(f"The detection threshold is {threshold}; it must be between 0 and 1.")
         if levels is not None and not (levels and all(1 <= level <= 16 for level in levels)):
-            raise SettingsError(f"The levels are {levels}; give tile counts from 1 to 16.")
+            raise SettingsError(f"The levels are {levels}; each must be a number of tiles from 1 to 16.")
         self.threshold, self.levels = threshold, levels
         self._palms = LiteNetwork(FOLDER / "palm_detection_full.tflite")
         self._hands = HandLandmarks()

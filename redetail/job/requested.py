@@ -90,7 +90,9 @@ class Subject:
 
     def __post_init__(self) -> None:
         if (self.track is None) == (self.who is None):
-            raise SettingsError("A subject needs either track (a number or a label) or who (a picture of a person).")
+            raise SettingsError(
+                'A subject needs either "track" (a number or a label) or "who" (a picture of a person).'
+            )
         if self.who is not None:
             object.__setattr__(self, "who", expanded(self.who))
         if not isinstance(self.settings, Mapping):

@@ -40,7 +40,7 @@ def test_what_was_done() -> None:
         "out.mp4: 1 subject detailed in 69 frames of in.mp4",
         "  face 1 (confidence 0.93): frames 3 to 59, crop 240x240 processed at 512x512",
         "    changed by 3.2 out of 255 on average, flicker 1.02 times that of the source",
-        "  outside the pasted masks no pixel changed before encoding",
+        "  outside the pasted areas no pixel changed before encoding",
         "  time: 1 min 9 s, 1.0 frames per second (finding subjects 3.0 s, detailing 1 min 6 s)",
         "  report: r.json",
     ]
@@ -66,7 +66,7 @@ def test_figures_that_could_not_be_measured_are_left_out() -> None:
 
 def test_a_change_outside_the_masks_is_told() -> None:
     text = summary(replace(REPORT, untouched=Untouched(69, 7)), "in.mp4", {"output": "out.mp4"})
-    assert "  outside the pasted masks 7 pixels changed before encoding\n" in text
+    assert "  outside the pasted areas 7 pixels changed before encoding\n" in text
 
 
 def test_what_would_be_done() -> None:

@@ -39,7 +39,7 @@ def test_detail_on_a_cluster_writes_the_bytes_of_one_process(
     [
         (
             ["--ray", "here"],
-            "The address of the Ray cluster is 'here'; give 'local', 'auto', or the HOST:PORT of the head node.",
+            "'here' is not the address of a Ray cluster; give 'local', 'auto', or the HOST:PORT of the head node.",
         ),
         (["--ray", "auto", "--ray-cores", "0"], "A worker cannot have 0 cores; give a whole number of at least 1."),
         (["--ray-cores", "2"], "--ray-cores needs a cluster; also give --ray local, --ray auto or --ray HOST:PORT."),

@@ -112,7 +112,7 @@ def _other_kind(shapes: Shapes, channels: int, width: int) -> str:
     if channels == 48:
         return "for the 48-channel VAE of the 5B-parameter Wan 2.2"
     if channels > 16:
-        return f"for image to video or control ({channels} channels)"
+        return f"for image-to-video or control ({channels} channels)"
     return f"with attention heads of an unsupported width ({width} features in all)" if width % 128 else ""
 
 

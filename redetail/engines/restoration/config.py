@@ -96,8 +96,8 @@ class NetworkConfig:
         unknown = next((key for key in read if key not in _NETWORK), None)
         if unknown is not None:
             raise ModelError(
-                f"{where} does not describe a restoration network: it has the unknown key {shown(unknown)}; copy it "
-                "again."
+                f"{where} does not describe a restoration network: it has the unknown key {shown(unknown)}; copy "
+                "the file again."
             )
         check_keys(read, _NETWORK, where)
         values: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in read.items()}
@@ -177,8 +177,8 @@ class ModelCard:
         unknown = next((key for key in read if key not in _CARD), None)
         if unknown is not None:
             raise ModelError(
-                f"{where} is not the card of a restoration model: it has the unknown key {shown(unknown)}; copy it "
-                "again."
+                f"{where} is not the card of a restoration model: it has the unknown key {shown(unknown)}; copy "
+                "the file again."
             )
         check_keys(read, _CARD, where)
         card = cls(**read)

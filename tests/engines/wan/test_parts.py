@@ -277,7 +277,7 @@ def test_files_in_each_others_places_are_named(files: dict[str, Path]) -> None:
         ({"control_adapter.conv.weight": (8, 8)}, "for camera control"),
         ({"ref_conv.weight": (8, 8)}, "for Fun Control"),
         ({"casual_audio_encoder.weights": (8,)}, "for speech to video"),
-        ({"patch_embedding.weight": (256, 36, 1, 2, 2)}, r"for image to video or control \(36 channels\)"),
+        ({"patch_embedding.weight": (256, 36, 1, 2, 2)}, r"for image-to-video or control \(36 channels\)"),
         ({"patch_embedding.weight": (256, 48, 1, 2, 2)}, r"for the 48-channel VAE of the 5B-parameter Wan 2\.2"),
     ],
 )
