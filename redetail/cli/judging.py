@@ -60,7 +60,7 @@ def add_preview(commands: Commands) -> None:
         help="a folder for sheet.png and loop.webp, or a file name for the sheet, with the loop next to it "
         "[IN.preview in the current folder]",
     )  # fmt: skip
-    group.add_argument("--loop", metavar="LOOP", help="write the loop here instead: .webp, .gif, .mp4 ...")
+    group.add_argument("--loop", metavar="LOOP", help="write the loop to this file instead (.webp, .gif, .mp4 ...)")
     group.add_argument("--moments", type=number, metavar="N", default=4, help="number of moments to show, 1 to 24 [4]")
     group.add_argument(
         "--vary", metavar="NAME=V1,V2", action="append",

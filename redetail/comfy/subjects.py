@@ -120,7 +120,7 @@ def _check(subject: Subject) -> None:
     if subject.who is not None:
         raise SettingsError(
             f"{subject.who} is a picture, which this node cannot read; load the picture with a Load Image node, "
-            "connect it to the reference input of Redetail Pick, and replace who with track = 1."
+            "connect it to the reference input of Redetail Pick, and replace 'who' with 'track = 1'."
         )
     for name in subject.settings:
         if name not in NAMES:

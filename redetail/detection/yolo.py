@@ -197,8 +197,8 @@ def _input_size(header: OnnxHeader, path: Path) -> Size:
     shapes = list(header.inputs.values())
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (3, None):
         raise ModelError(
-            f"The input of {path} is not a single picture of shape (1, 3, height, width), so it is not a YOLO "
-            "detector; give another file."
+            f"The input of {path} is not a single picture of shape (1, 3, height, width), so the file is not a "
+            "YOLO detector; give another file."
         )
     height, width = shapes[0][2:]
     if height is None or width is None:

@@ -126,7 +126,7 @@ class RedetailPaste(Node):
     SEARCH_ALIASES = ["paste segments", "paste detailed crops"]
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("image_frames",)
-    OUTPUT_TOOLTIPS = ("New frames with all subjects pasted.",)
+    OUTPUT_TOOLTIPS = ("New frames with all subjects pasted in.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
