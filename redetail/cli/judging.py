@@ -30,7 +30,9 @@ def add_evaluate(commands: Commands) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--report", metavar="OUT.json", help="also write all measurements, frame by frame")
     group.add_argument(
-        "--sheet", metavar="OUT.png", help="also write a contact sheet of the subjects in all clips at a few moments"
+        "--sheet",
+        metavar="OUT.png",
+        help="also write a contact sheet that shows the subjects of all clips at a few moments of each clip",
     )
     group.add_argument("--video", metavar="OUT.mp4", help="also write a video that shows all clips")
     group.add_argument(

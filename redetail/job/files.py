@@ -44,8 +44,8 @@ def _document(path: Path) -> Mapping[str, Any]:
             )
         if document is None:
             raise InputError(
-                f"{path} is a report without a job, because its source, mask or engine was an object in memory; give "
-                "another report, or a job file."
+                f"{path} is a report without a job, because the source, mask or engine of the run was an object in "
+                "memory; give another report, or a job file."
             )
     if not isinstance(document, dict):
         raise InputError(f"{path} must contain a JSON object, not {shown(document)}; docs/jobs.md shows a job.")

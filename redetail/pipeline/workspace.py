@@ -69,7 +69,9 @@ class Workspace:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
-                raise OutputError(f"The workspace {folder} is not empty; choose another folder, or continue its run.")
+                raise OutputError(
+                    f"The workspace {folder} is not empty; choose another folder, or continue the run in it."
+                )
             document, masks = manifest.to_document()
             for name, data in masks.items():
                 write_bytes(folder / name, data)
