@@ -310,7 +310,7 @@ def _add_completion(commands: Commands) -> None:
         "completion",
         usage="redetail completion bash|zsh|fish",
         help="print a shell completion script",
-        description="Print a script that completes commands, options and the names that options take. For bash:\n"
+        description="Print a script that completes commands, options and the values of options. For bash:\n"
         "  redetail completion bash > ~/.local/share/bash-completion/completions/redetail",
     )
     parser.add_argument("shell", metavar="bash|zsh|fish", choices=SHELLS, help="the shell to write the script for")

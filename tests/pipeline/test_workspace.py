@@ -186,7 +186,7 @@ def test_manifests_that_cannot_be_used_are_named(tmp_path):
 
 def test_a_folder_with_something_in_it_is_not_touched(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(OutputError, match="is not empty; choose another folder, or continue its run"):
+    with pytest.raises(OutputError, match="is not empty; choose another folder, or continue the run in it"):
         Workspace.create(tmp_path, manifest())
     with pytest.raises(InputError, match="is not a redetail workspace"):
         Workspace.open(tmp_path)

@@ -64,7 +64,7 @@ class SEGSPreviewCNet(Node):
     SEARCH_ALIASES = ["preview controlnet"]
     RETURN_TYPES = ("IMAGE",)
     OUTPUT_IS_LIST = (True,)
-    OUTPUT_TOOLTIPS = ("The hint image of each segment that has one.",)
+    OUTPUT_TOOLTIPS = ("The hint images; unlike the preview, without the black squares.",)
     OUTPUT_NODE = True
 
     @classmethod
