@@ -106,7 +106,7 @@ class Manifest:
 def _other(name: str, folder: Path) -> InputError:
     what = "other input files" if name == "files" else f"another {name}"
     return InputError(
-        f"The workspace {folder} was started with {what}, so its results cannot be used; choose another folder, or "
+        f"The workspace {folder} was created with {what}, so its results cannot be used; choose another folder, or "
         f"remove the workspace with: redetail clean {folder}"
     )
 

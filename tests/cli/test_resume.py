@@ -129,7 +129,7 @@ def test_what_differs_is_said_and_nothing_is_mixed(run, engine: Stopping, stoppe
     before = names(work(folder) / "results")
     refused = run(*command, "--resume", *more)
     assert refused.code == 2
-    assert f"was started with another {what}, so its results cannot be used" in refused.err
+    assert f"was created with another {what}, so its results cannot be used" in refused.err
     assert (names(work(folder) / "results"), engine.done) == (before, 0)
 
 
@@ -138,7 +138,7 @@ def test_another_input_file_is_another_run(run, engine: Stopping, clip: Path, tm
     command = ("detail", clip, "-o", tmp_path / "out.mp4", "--mask", mask, "--guide-size", "64", "--keep-work")
     assert run(*command).code == 0
     write_video(mask, [np.full((80, 96, 3), 200, np.uint8)] * 6)
-    assert "was started with other input files" in run(*command, "--resume", "--overwrite").err
+    assert "was created with other input files" in run(*command, "--resume", "--overwrite").err
 
 
 def test_work_is_kept_on_request_and_cleaned(run, engine: Stopping, clip: Path, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_folders_that_were_being_written_are_written_again(run, written, tmp_pat
 
 def test_folders_come_back_where_the_run_fails(run, written, tmp_path: Path) -> None:
     before = contents(tmp_path / "out"), contents(tmp_path / "both")
-    assert "was started with another job" in run(*written, "--resume", "--seed", "5").err
+    assert "was created with another job" in run(*written, "--resume", "--seed", "5").err
     assert (contents(tmp_path / "out"), contents(tmp_path / "both")) == before
     assert names(tmp_path) == [work(tmp_path).name, "both", "clip.mp4", "out"]
 

@@ -139,13 +139,13 @@ def test_a_full_disk_leaves_a_workspace_that_can_be_continued(tmp_path, expected
 )
 def test_what_belongs_to_something_else_is_refused(tmp_path, changed, name):
     Workspace.create(tmp_path / "work", manifest())
-    with pytest.raises(InputError, match=f"was started with another {name}, so its results cannot be used; choose"):
+    with pytest.raises(InputError, match=f"was created with another {name}, so its results cannot be used; choose"):
         Workspace.open(tmp_path / "work", manifest(**changed))
 
 
 def test_a_run_checks_its_workspace_itself(tmp_path):
     space = Workspace.create(tmp_path / "work", manifest(engine={"name": "other"}))
-    with pytest.raises(InputError, match="was started with another engine"):
+    with pytest.raises(InputError, match="was created with another engine"):
         pixels(FakeEngine(), PLAN, workspace=space)
 
 

@@ -211,7 +211,7 @@ def test_a_damaged_vocabulary(folder: Path, text: str) -> None:
 @pytest.mark.parametrize("line", ["a", "a b c", "a unheard-of"])
 def test_damaged_merges(folder: Path, line: str) -> None:
     (folder / "tokenizer/merges.txt").write_text(f"#version: 0.2\n{line}\n")
-    assert f"merges {line!r}, which is not in vocab.json" in refused(folder)
+    assert f"contains the merge {line!r}, whose tokens are not both in vocab.json" in refused(folder)
 
 
 def test_a_tokenizer_of_another_model(folder: Path) -> None:
