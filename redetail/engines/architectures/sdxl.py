@@ -95,7 +95,7 @@ SDXL = Architecture(
             option="--lora",
             published="huggingface.co/ByteDance/SDXL-Lightning",
             licence="CreativeML Open RAIL++-M",
-            notes="for Stable Diffusion XL with --preset lightning; with the 2-step or the 8-step file, also set --steps",
+            notes="for Stable Diffusion XL with --preset lightning; with the 2-step or 8-step file, also set --steps",
         ),
         KnownModel(
             name="controlnet-canny-sdxl-1.0",

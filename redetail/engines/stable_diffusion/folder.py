@@ -134,8 +134,8 @@ def _check_merges(path: Path, vocabulary: Config) -> None:
     wrong = next((pair for pair in pairs if len(pair) != 2 or not vocabulary.keys() >= {*pair}), None)
     if wrong is not None and vocabulary:
         raise ModelError(
-            f"The model file {path} contains the merge {' '.join(wrong)!r}, whose tokens are not both in vocab.json; copy "
-            "both files again."
+            f"The model file {path} contains the merge {' '.join(wrong)!r}, whose tokens are not both in "
+            "vocab.json; copy both files again."
         )
 
 
