@@ -107,7 +107,7 @@ def _thumbnail_folder(output: Path, overwrite: bool) -> Path:
         raise OutputError(f"{folder} is a file, but the thumbnails need a folder of that name; give another output.")
     if os.path.isdir(folder) and any(folder.iterdir()) and not overwrite:
         raise OutputError(
-            f"{folder} already contains files; give another output, or use --overwrite to replace the thumbnails."
+            f"{folder} already contains files; choose another output, or replace the thumbnails with --overwrite."
         )
     return folder
 

@@ -237,7 +237,7 @@ class _Check:
             if all(error <= _BAND for error in self._errors(alone)):
                 return "The model works without its motion layers, so the motion module belongs to another base model."
         if blind:
-            return "The network denoises, but not the latents of this VAE: the VAE belongs to another model."
+            return "The network can denoise, but not the latents of this VAE, so the VAE belongs to another model."
         return (
             "The network does not denoise: its weights are damaged, belong to another model, or are in the wrong "
             "places (mixed-up keys)."

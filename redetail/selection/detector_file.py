@@ -27,7 +27,7 @@ class DetectorFileSelection(Selection):
     name: ClassVar[str] = "detector"
     option: ClassVar[CommandOption] = CommandOption(
         "FILE.onnx[:THRESHOLD]",
-        "find subjects with this YOLO detector (v5, v8, v11 ..., also with segmentation); a subject "
+        "find subjects with this YOLO detector (v5, v8, v11 ..., including segmentation models); a subject "
         f"needs a confidence of at least THRESHOLD [{THRESHOLD}]",
     )
 
