@@ -164,7 +164,7 @@ def test_thumbnails_replace_nothing_of_somebody_else(tmp_path: Path, capsys: pyt
     (tmp_path / "b-thumbnails" / "1.png").write_text("mine")
     for name, words in (
         ("a", "is a file, but the thumbnails need"),
-        ("b", "already contains files; give another output"),
+        ("b", "already contains files; choose another output"),
     ):
         assert main(["track", str(CLIP), "--end", "2f", "-o", str(tmp_path / f"{name}.json")]) == 2
         assert words in capsys.readouterr().err
