@@ -133,7 +133,7 @@ class Tally:
                 f"it should have about {max(self._info.frames, self.frames)} frames (part of the file cannot be parsed)"
             )
         if "mpegts" in container.format.name and self._sound - self._end > max(_SHORTEST_GAP, self._sound * _PART):
-            return f"its sound continues for another {float(self._sound - self._end):.1f} seconds without pictures"
+            return f"its sound continues for another {float(self._sound - self._end):.1f} seconds after the last frame"
         return None
 
 

@@ -157,7 +157,7 @@ class RunQueue:
                 replace(
                     run,
                     state=State.FAILED,
-                    message=(f"The process of this run could not be started ({error}); resume the run."),
+                    message=(f"The process for this run could not be started ({error}); resume the run."),
                 )
             )
 

@@ -31,7 +31,7 @@ class RedetailPick(Node):
     CATEGORY = "Redetail"
     DESCRIPTION = (
         "Shows every subject as a thumbnail and keeps the subjects that you click, in the order of your clicks. Their "
-        "names are saved in the workflow. If you connect a picture of a person, you can choose only that person."
+        "names are saved in the workflow. If you connect a picture of a person, only that person can be chosen."
     )
     SEARCH_ALIASES = ["choose faces", "select subject", "pick face", "filter segments", "reference face"]
     RETURN_TYPES = ("SEGS", "SEGS")

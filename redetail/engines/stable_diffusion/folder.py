@@ -145,8 +145,8 @@ def _check_fit(folder: ModelFolder) -> None:
     channels = 4 if folder.vae is None else folder.vae.config.get("latent_channels", 4)
     if unet.get("addition_embed_type") not in (None, "text_time"):
         raise ModelError(
-            f"The UNet of {folder.path} needs {unet['addition_embed_type']!r} as well as text, which is not supported; "
-            "use a Stable Diffusion 1.x, 2.x or XL model."
+            f"The UNet of {folder.path} needs {unet['addition_embed_type']!r} in addition to text, and redetail does "
+            "not support such models; use a Stable Diffusion 1.x, 2.x or XL model."
         )
     if unet.get("in_channels", 4) not in (channels, 2 * channels + 1):  # with mask and masked picture for inpainting
         raise ModelError(

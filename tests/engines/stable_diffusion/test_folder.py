@@ -172,7 +172,7 @@ def test_a_motion_adapter_of_another_depth(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "values", "message"),
     [
-        ("unet/config.json", {"addition_embed_type": "image"}, "needs 'image' as well as text"),
+        ("unet/config.json", {"addition_embed_type": "image"}, "needs 'image' in addition to text"),
         ("unet/config.json", {"in_channels": 8}, "takes 8 channels, but the VAE makes latents with 4"),
         (
             "unet/config.json",
