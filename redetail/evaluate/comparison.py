@@ -209,8 +209,7 @@ def rows_of(
             frame = next(reader, None)
             if frame is None:
                 raise InputError(
-                    f"{name} has only {index} frames, but frames up to {stop - 1} are compared; give clips of the same "
-                    "length."
+                    f"{name} has only {index} frames, but the comparison needs {stop}; give clips of the same length."
                 )
             pictures.append(_at_size(frame.pixels, size))
         kinds = {picture.dtype for picture in pictures}

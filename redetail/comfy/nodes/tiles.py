@@ -21,9 +21,9 @@ class ImpactMakeTileSEGS(Node):
     NAME = "Make Tile SEGS"
     CATEGORY = "ImpactPack/__for_testing"
     DESCRIPTION = (
-        "Covers a picture or a clip with overlapping tiles, each of which is a segment, so that you can detail the "
-        "whole of it piece by piece. To tile only part of the picture, connect segments whose masks mark the area to "
-        "tile or the area to leave out."
+        "Covers a picture or a clip with overlapping tiles, so that you can detail all of the picture or clip piece by "
+        "piece; each tile is a segment. To tile only part of the picture, connect segments whose masks mark the area "
+        "to tile or the area to leave out."
     )
     SEARCH_ALIASES = ["tiled upscale", "split image", "tile segments"]
     RETURN_TYPES = ("SEGS",)
