@@ -162,7 +162,10 @@ def add_talk(parser: Parser, example: str | None = None) -> None:
     group.add_argument("-h", "--help", action=HelpAction, const=example is None, help="show this help and exit")
     if example is not None:
         group.add_argument(
-            "--help-all", action=HelpAction, const=True, help="show all options and the names they accept as values"
+            "--help-all",
+            action=HelpAction,
+            const=True,
+            help="show all options, and the values that can be given by name",
         )
         parser.example = f"example:\n  {example}\n"
     group.add_argument("-q", "--quiet", action="store_true", help="show no progress and no summary")

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face hub: the only thing that redetail ever downloads, and only if you name one."""
+"""Models on the Hugging Face Hub: the only thing that redetail ever downloads, and only if you name one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def checkpoint_path(checkpoint: str | Path, *, whole: bool = False) -> Path:
         return _hub_folder(checkpoint, whole=whole)
     raise ModelError(
         f"There is no checkpoint {path}; give a file or a folder on this machine, or the name of a model on the "
-        "Hugging Face hub (owner/name)."
+        "Hugging Face Hub (owner/name)."
     )
 
 
@@ -52,7 +52,7 @@ def _hub_folder(name: str, *, whole: bool) -> Path:
     except failures:
         pass
     _LOG.warning(
-        "There is no file or folder %s on this machine; downloading the model of that name from the Hugging Face hub.",
+        "There is no file or folder %s on this machine; downloading the model of that name from the Hugging Face Hub.",
         name,
     )
     try:
@@ -61,7 +61,7 @@ def _hub_folder(name: str, *, whole: bool) -> Path:
     except failures as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelError(
-            f"There is no file or folder {name}, and no model of that name can be downloaded from the Hugging Face hub "
+            f"There is no file or folder {name}, and no model of that name can be downloaded from the Hugging Face Hub "
             f"({reason}); give a file or a folder on this machine."
         ) from error
 

@@ -89,7 +89,7 @@ def test_without_a_network_one_sentence_says_so(snapshots: Snapshots) -> None:
     with pytest.raises(ModelError) as caught:
         checkpoint_path("owner/model")
     assert str(caught.value) == (
-        "There is no file or folder owner/model, and no model of that name can be downloaded from the Hugging Face hub "
+        "There is no file or folder owner/model, and no model of that name can be downloaded from the Hugging Face Hub "
         "(no route); give a file or a folder on this machine."
     )
 
