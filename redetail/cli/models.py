@@ -127,7 +127,7 @@ def _parts_fit(sizes: PartSizes, placement: Placement, total: int) -> str:
     fitting = next((option for option, size in sizes.needed.items() if size <= total), None)
     verdict = "too large; use weights with fewer parameters" if fitting is None else f"fits with {fitting}"
     return (
-        f"on {placement} the weights take: {named}; the device has {_size(total)}: "
+        f"memory for the weights on {placement}: {named}; the device has {_size(total)}: "
         f"{verdict if fitting != '' else 'fits'}"
     )
 

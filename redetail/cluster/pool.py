@@ -243,7 +243,7 @@ class EnginePool:
                 yield lost.pop(0).job.give_up(
                     ClusterError(
                         f"{_TRIES} workers of the cluster died on the same piece of work; see Ray's logs, and check "
-                        "that their machines have enough memory."
+                        "that the machines of the workers have enough memory."
                     )
                 )
         if lost or worker.ready:
