@@ -152,7 +152,7 @@ def test_a_subject_is_named_by_a_track_or_by_a_picture(tmp_path: Path) -> None:
     assert document["subject"] == [{"who": str(Path("anna.png").resolve()), "denoise": 0.3}]
     assert Job.from_document(document, tmp_path).subjects[0].who == Path("anna.png").resolve()
     for wrong in ({}, {"track": 1, "who": "anna.png"}):
-        with pytest.raises(SettingsError, match="either track"):
+        with pytest.raises(SettingsError, match='either "track"'):
             Subject(**wrong)
 
 
