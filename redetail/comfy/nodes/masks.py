@@ -54,7 +54,7 @@ class MaskToSEGS(Node):
     )
     SEARCH_ALIASES = ["mask to segments"]
     RETURN_TYPES = ("SEGS",)
-    OUTPUT_TOOLTIPS = ('One segment for each part, with the label "A".',)
+    OUTPUT_TOOLTIPS = ('One segment for each part; every segment has the label "A".',)
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
