@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from redetail.detection import CutDetector
 from redetail.imaging.parallel import ahead
 from redetail.progress import CancelToken, ProgressCallback, no_progress, with_progress
 from redetail.region import Region, Size
@@ -94,6 +95,11 @@ class Search:
     def glimpses(self) -> Iterator[Glimpse]:
         """The same frames, for readers that need the pixels of only a few of them."""
         return self._read(self._span.glimpses(self._source))
+
+    def cuts(self) -> list[int]:
+        """The indices of the frames that start a new shot; all frames are read."""
+        shots = CutDetector()
+        return [frame.index for frame in self.glimpses() if shots.update_thumbnail(frame.thumbnail)]
 
     def _read(self, frames: Iterator[F]) -> Iterator[F]:
         start = stop = None

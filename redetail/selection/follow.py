@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.detection import CutDetector
 from redetail.detection.base import to_uint8
 from redetail.documents import WrongKindError, shown, text
 from redetail.errors import RegionError, SettingsError
@@ -95,8 +94,7 @@ class FollowSelection(Selection):
 
     def find(self, search: Search) -> list[Region]:
         """A region for each stretch in which a subject is seen; the regions of one subject have the same ``person``."""
-        shots = CutDetector()
-        cuts = [frame.index for frame in search.glimpses() if shots.update_thumbnail(frame.thumbnail)]
+        cuts = search.cuts()
         regions = []
         for number, one in enumerate(self.boxes, 1):
             key = self._key(one, search)

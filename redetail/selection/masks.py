@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from redetail.detection import CutDetector
 from redetail.documents import shown
 from redetail.errors import RegionError
 from redetail.imaging.masks import normalise_mask
@@ -68,8 +67,7 @@ class MaskSelection(FileSelection[NDArray[Any]]):
 
     def find(self, search: Search) -> list[Region]:
         """Everything that the mask shows, as one subject; masks from a video have one region for each shot."""
-        shots = CutDetector()
-        cuts = [frame.index for frame in search.glimpses() if shots.update_thumbnail(frame.thumbnail)]
+        cuts = search.cuts()
         start, stop = search.frame_range()
         with self._naming():
             masks = self._pictures(search, start, stop)
